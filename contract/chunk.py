@@ -1,0 +1,66 @@
+"""A chunk: consecutive rows of the input as a Parquet file, rejected rows included.
+
+| column | type | |
+|---|---|---|
+| row | int64 | number of the data row in the input, from 0, without gaps |
+| line | int64, null | first line of the row in a text file, from 1 |
+| id | string, null | |
+| question, context | string, null | |
+| code, message | string, null | set where the producer rejected the row |
+| raw | string, null | the text of a row that could not be parsed |
+| passthrough | struct | every other column of the input, under its own name and type; absent if there is none |
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract.errors import BulkqaError
+from contract.job import Row, RowError
+
+FIELDS = (
+    pa.field("row", pa.int64(), nullable=False),
+    pa.field("line", pa.int64()),
+    pa.field("id", pa.string()),
+    pa.field("question", pa.string()),
+    pa.field("context", pa.string()),
+    pa.field("code", pa.string()),
+    pa.field("message", pa.string()),
+    pa.field("raw", pa.string()),
+)
+
+
+def schema(passthrough: list[pa.Field]) -> pa.Schema:
+    """The schema of a job's chunks, given the fields of the input's other columns."""
+    extra = [pa.field("passthrough", pa.struct(passthrough))] if passthrough else []
+    return pa.schema([*FIELDS, *extra])
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """One Parquet file, the same bytes for the same table."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_statistics=False)
+    return sink.getvalue()
+
+
+def from_bytes(data: bytes) -> pa.Table:
+    try:
+        return pq.read_table(io.BytesIO(data), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise BulkqaError(f"a chunk file is not readable as Parquet: {error}", "Submit the file again.") from error
+
+
+def rows(table: pa.Table) -> Iterator[Row]:
+    """The rows of a chunk, in order."""
+    for values in table.to_pylist():
+        code = values.pop("code")
+        message = values.pop("message")
+        yield Row(
+            error=RowError(code, message or "") if code is not None else None,
+            passthrough=values.pop("passthrough", None) or {},
+            **values,
+        )

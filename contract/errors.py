@@ -1,0 +1,79 @@
+"""The tree of errors that reach a user, each with its exit code and its remedy.
+
+    BulkqaError                 1   a bug or an unforeseen condition
+    ├── UsageError              2   the command was used wrongly
+    │   ├── InputError          2   the file as a whole cannot be read (`code` says why)
+    │   └── UnknownJob          2   no such job, or not a job id
+    ├── ModelError              2   the model directory cannot be used
+    ├── JobFailed               4   the job ended without one usable row
+    ├── JobCancelled            5   the job was cancelled
+    └── Unreachable             6   Redis or the storage does not answer
+        ├── RedisUnreachable
+        └── StorageUnreachable
+
+Exit code 0 is a completed job and 3 a job completed with row errors: both are outcomes, not exceptions.
+Errors of single rows are values (`contract.job.RowError`), never exceptions.
+"""
+
+from __future__ import annotations
+
+COMPLETED_WITH_ERRORS = 3
+INTERRUPTED = 130
+
+
+class BulkqaError(Exception):
+    """An error with a message for the user and, where there is one, what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
+
+
+class UsageError(BulkqaError):
+    exit_code = 2
+
+
+class InputError(UsageError):
+    """The input file as a whole cannot be read.
+
+    `code` is one of empty_file, missing_column, duplicate_column, bad_delimiter, bad_encoding, unsupported_format,
+    unreadable.
+    """
+
+    def __init__(self, code: str, message: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy)
+        self.code = code
+
+
+class UnknownJob(UsageError):
+    pass
+
+
+class ModelError(BulkqaError):
+    exit_code = 2
+
+
+class JobFailed(BulkqaError):
+    exit_code = 4
+
+
+class JobCancelled(BulkqaError):
+    exit_code = 5
+
+
+class Unreachable(BulkqaError):
+    exit_code = 6
+
+
+class RedisUnreachable(Unreachable):
+    pass
+
+
+class StorageUnreachable(Unreachable):
+    pass
