@@ -1,0 +1,112 @@
+"""A model directory: what is in it, and whether its parts fit each other. Loads no model and no runtime.
+
+    model.onnx        the graph: token ids in, start_logits and end_logits out
+    tokenizer.json    the tokenizer
+    reader.json       this module's ModelInfo
+    README.md         the model card
+
+`worker.build` makes such a directory from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contract.errors import ModelError
+
+SCHEMA_VERSION = 1
+DESCRIPTION = "reader.json"
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Token ids around question and context: prefix, question, middle, context, suffix. CLS is token 0 of the prefix.
+
+    Type ids are `question_type` up to the end of middle, `context_type` from the context on.
+    """
+
+    prefix: tuple[int, ...]
+    middle: tuple[int, ...]
+    suffix: tuple[int, ...]
+    question_type: int = 0
+    context_type: int = 1
+
+    @property
+    def size(self) -> int:
+        return len(self.prefix) + len(self.middle) + len(self.suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """A question whose answer the model is known to find: a worker asks it before it takes work."""
+
+    question: str
+    context: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Everything about a model but its weights."""
+
+    name: str
+    digest: str  #: sha256 over graph (external data too) and tokenizer, first 16 hex digits
+    precision: str  #: fp32 or int8
+    architecture: str
+    inputs: tuple[str, ...]  #: inputs that the graph declares, of input_ids, attention_mask, token_type_ids
+    max_positions: int  #: tokens in the longest window that the graph takes
+    vocab_size: int
+    template: Template
+    null_trained: bool  #: whether the null score at CLS was trained
+    no_answer_threshold: float | None = None  #: default for jobs that set none; None: always answer
+    graph: str = "model.onnx"
+    known_answers: tuple[KnownAnswer, ...] = ()
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def describe(directory: Path) -> ModelInfo:
+    """Read `reader.json` and check that the files it speaks of are there. Raises ModelError with the reason."""
+    path = Path(directory) / DESCRIPTION
+    remedy = "Name a directory made by: worker build SOURCE DEST (--model, or BULKQA_MODEL_DIR)"
+    if not path.parent.is_dir():
+        raise ModelError(f"there is no model directory {path.parent}", remedy)
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        if data["schema_version"] != SCHEMA_VERSION:
+            raise ModelError(f"{path} is of format version {data['schema_version']}, not {SCHEMA_VERSION}", remedy)
+        template = {k: tuple(v) if isinstance(v, list) else v for k, v in data.pop("template").items()}
+        info = ModelInfo(
+            template=Template(**template),
+            inputs=tuple(data.pop("inputs")),
+            known_answers=tuple(KnownAnswer(**known) for known in data.pop("known_answers")),
+            **data,
+        )
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent} is not a model directory: it has no {DESCRIPTION}", remedy) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", remedy) from error
+    for name in (info.graph, TOKENIZER):
+        if Path(name).name != name or not (path.parent / name).is_file():
+            raise ModelError(f"{path.parent} is incomplete: it has no {name}", remedy)
+    return info
+
+
+def digest(directory: Path, graph: str) -> str:
+    """sha256 over the graph, its external data if any, and the tokenizer: first 16 hex digits."""
+    sha = hashlib.sha256()
+    for name in (graph, f"{graph}.data", TOKENIZER):
+        path = Path(directory) / name
+        if path.exists():
+            with path.open("rb") as file:
+                sha.update(hashlib.file_digest(file, "sha256").digest())
+    return sha.hexdigest()[:16]
