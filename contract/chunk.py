@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from contract.errors import BulkqaError
 from contract.job import Row, RowError
 
-FIELDS = (
+FIELDS: tuple[Any, ...] = (
     pa.field("row", pa.int64(), nullable=False),
     pa.field("line", pa.int64()),
     pa.field("id", pa.string()),
@@ -34,7 +35,7 @@ FIELDS = (
 )
 
 
-def schema(passthrough: list[pa.Field]) -> pa.Schema:
+def schema(passthrough: list[Any]) -> pa.Schema:
     """The schema of a job's chunks, given the fields of the input's other columns."""
     extra = [pa.field("passthrough", pa.struct(passthrough))] if passthrough else []
     return pa.schema([*FIELDS, *extra])

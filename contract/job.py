@@ -22,7 +22,7 @@ Status = Literal["answered", "no_answer", "error"]
 ROW_ERRORS = (
     "empty_question", "empty_context", "missing_field", "extra_field", "bad_encoding", "parse_error", "row_too_large",
     "duplicate_id",
-    "inference_error", "worker_crash", "job_cancelled",
+    "inference_error", "worker_crash", "chunk_damaged", "job_cancelled",
 )  # fmt: skip
 
 _JOB_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -175,7 +175,7 @@ class Manifest:
 def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
     """The prediction of a row that was scored."""
     best = answer.spans[0] if answer.spans else None
-    prediction = _head(row, "answered" if best else "no_answer", options.omit_context)
+    prediction = _head(row, "answered" if best else "no_answer", options)
     prediction |= {
         "answer": best.answer if best else "",
         "start": best.start if best else None,
@@ -193,7 +193,7 @@ def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
 
 def failed(row: Row, error: RowError, options: Options) -> dict[str, Any]:
     """The prediction of a row that could not be scored: no answer is invented for it."""
-    prediction = _head(row, "error", options.omit_context)
+    prediction = _head(row, "error", options)
     prediction |= {"answer": None, "error": {"code": error.code, "message": error.message}}
     if row.raw is not None:
         prediction["raw"] = row.raw
@@ -201,10 +201,10 @@ def failed(row: Row, error: RowError, options: Options) -> dict[str, Any]:
     return prediction
 
 
-def _head(row: Row, status: Status, omit_context: bool) -> dict[str, Any]:
+def _head(row: Row, status: Status, options: Options) -> dict[str, Any]:
     head: dict[str, Any] = {"row": row.row, "id": row.id, "status": status, "question": row.question}
     if row.line is not None:
         head["line"] = row.line
-    if not omit_context:
+    if not options.omit_context:
         head["context"] = row.context
     return head

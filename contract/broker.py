@@ -1,0 +1,415 @@
+"""The queue: messages that ask someone to try a chunk, and the hints that spare work. Nothing here is a record.
+
+Celery carries the messages `(job, chunk)`. Beside them Redis holds, for every job, which chunks are on the queue
+(`sent`), which are being scored and until when that may be believed (`lease`), and the next chunk that was never sent
+(`next`); and which workers are there. All of it may vanish at any moment: `contract.reconcile` makes it anew from
+storage. MemoryQueue is the twin for tests; one suite runs over both.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from celery import Celery
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from contract.errors import RedisUnreachable
+
+PREFIX = "bulkqa:"
+TASK = "bulkqa.score.v1"
+#: Redelivery of an unacknowledged message. The same in every process: the shortest in use wins.
+VISIBILITY_TIMEOUT = 900
+#: A worker that was not heard of for this long is not counted.
+WORKER_TTL = 45.0
+
+
+def queue_name(model: str) -> str:
+    """Workers serve the queue of the model that they hold; the version keeps old programs from new messages."""
+    return f"v1.{model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What Redis believes of a job: times are its own clock's, so that hosts need not agree on theirs."""
+
+    now: float
+    sent: dict[int, float]  #: chunk -> when its message was put on the queue
+    leases: dict[int, float]  #: chunk -> until when a worker is believed to be at it
+    waiting: int  #: messages on the queue of the job's model, all jobs together
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    name: str
+    model: str
+    digest: str
+    precision: str
+    threads: int
+    version: str
+
+
+class Queue(Protocol):
+    """The port through which everything but the Celery edge sees the broker. Raises RedisUnreachable."""
+
+    def ping(self) -> None: ...
+
+    def send(self, model: str, job: str, chunks: list[int]) -> None:
+        """Put messages on the model's queue and note them as sent."""
+        ...
+
+    def hints(self, model: str, job: str) -> Hints: ...
+
+    def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
+        """Take or renew the lease of a chunk. False if another owner has it."""
+        ...
+
+    def release(self, job: str, chunk: int) -> None:
+        """Give a lease back unfinished; the chunk's message is on the queue again."""
+        ...
+
+    def finish(self, job: str, chunk: int) -> None:
+        """A chunk has its part: forget its message and its lease."""
+        ...
+
+    def claim(self, job: str, chunks: int, window: int) -> int | None:
+        """The next chunk that was never sent, noted as sent, if the window has room for it; None if it has not;
+        `chunks` itself once all were sent. Raises LookupError where nothing is known of the job."""
+        ...
+
+    def restart(self, job: str, next_chunk: int) -> None:
+        """Set which chunk `claim` gives next."""
+        ...
+
+    def forget(self, job: str) -> None: ...
+
+    def announce(self, worker: WorkerInfo) -> None: ...
+
+    def leave(self, name: str) -> None: ...
+
+    def workers(self) -> list[WorkerInfo]: ...
+
+
+def make_app(redis_url: str, *, patient: bool = True) -> Celery:
+    """The Celery application. Every value that departs from a default has its reason beside it."""
+    app = Celery("bulkqa", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        broker_url=redis_url,  # explicit: CELERY_BROKER_URL in the environment would win over the constructor's
+        result_backend=None,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,  # else the message of a killed child is acknowledged, its chunk lost
+        task_acks_on_failure_or_timeout=True,  # rejection loops without bound; outcomes are recorded in storage
+        worker_prefetch_multiplier=1,  # more would hoard chunks that an idle worker could score
+        worker_proc_alive_timeout=120,  # 4 s by default: a new child that loads a model would be killed for ever
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # the work is worth more than the connection
+        worker_soft_shutdown_timeout=20,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,  # nobody may order our workers about through Redis
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # wait for Redis as long as it takes
+        broker_channel_error_retry=True,  # a READONLY or OOM reply would otherwise end the worker
+        task_create_missing_queues=True,
+        task_default_queue=queue_name("none"),
+        broker_transport_options={
+            "global_keyprefix": PREFIX,
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 30,  # the default waits for ever on a half-open link
+            "socket_connect_timeout": 10,
+            "socket_keepalive": True,
+            "health_check_interval": 15,
+            "max_retries": None if patient else 1,
+        },
+    )
+    return app
+
+
+class RedisQueue:
+    """The queue on Redis, seen from a producer, a sweeper or a worker."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.address = public_address(redis_url)
+        self._app = make_app(redis_url, patient=False)
+        self._redis = redis.Redis.from_url(
+            _client_url(redis_url),
+            decode_responses=True,
+            socket_timeout=10,
+            socket_connect_timeout=5,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+            **_tls(redis_url),
+        )
+        self._claim = self._redis.register_script(_CLAIM)
+        self._lease = self._redis.register_script(_LEASE)
+
+    def ping(self) -> None:
+        with self._translated():
+            self._redis.ping()
+
+    def send(self, model: str, job: str, chunks: list[int]) -> None:
+        with self._translated():
+            # Noted before it is sent: a death in between costs a wait, the other order an untracked message.
+            now = self._now()
+            if chunks:
+                self._redis.zadd(self._key("sent", job), {str(chunk): now for chunk in chunks})
+                self._redis.expire(self._key("sent", job), _KEEP)
+            for chunk in chunks:
+                self._app.send_task(TASK, args=[job, chunk], queue=queue_name(model), retry=False)
+
+    def hints(self, model: str, job: str) -> Hints:
+        with self._translated():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.time()
+            pipe.zrange(self._key("sent", job), 0, -1, withscores=True)
+            pipe.zrange(self._key("lease", job), 0, -1, withscores=True)
+            pipe.llen(PREFIX + queue_name(model))
+            (seconds, micros), sent, leases, waiting = pipe.execute()
+        return Hints(
+            now=seconds + micros / 1e6,
+            sent={int(chunk): when for chunk, when in sent},
+            leases={int(chunk): when for chunk, when in leases},
+            waiting=waiting,
+        )
+
+    def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
+        with self._translated():
+            keys = [self._key("lease", job), self._key("owner", job)]
+            return bool(self._lease(keys=keys, args=[chunk, owner, seconds, _KEEP]))
+
+    def release(self, job: str, chunk: int) -> None:
+        with self._translated():
+            self._redis.zrem(self._key("lease", job), chunk)
+
+    def finish(self, job: str, chunk: int) -> None:
+        with self._translated():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zrem(self._key("sent", job), chunk)
+            pipe.zrem(self._key("lease", job), chunk)
+            pipe.hdel(self._key("owner", job), str(chunk))
+            pipe.execute()
+
+    def claim(self, job: str, chunks: int, window: int) -> int | None:
+        with self._translated():
+            keys = [self._key("next", job), self._key("sent", job)]
+            number = int(self._claim(keys=keys, args=[chunks, window, _KEEP]))
+        if number == _UNKNOWN:
+            raise LookupError(job)
+        return number if number >= 0 else None
+
+    def restart(self, job: str, next_chunk: int) -> None:
+        with self._translated():
+            self._redis.set(self._key("next", job), next_chunk, ex=_KEEP)
+
+    def forget(self, job: str) -> None:
+        with self._translated():
+            self._redis.delete(*(self._key(kind, job) for kind in ("sent", "lease", "owner", "next")))
+
+    def announce(self, worker: WorkerInfo) -> None:
+        with self._translated():
+            value = json.dumps(asdict(worker) | {"seen": self._now()})
+            self._redis.hset(f"{PREFIX}workers", worker.name, value)
+
+    def leave(self, name: str) -> None:
+        with self._translated():
+            self._redis.hdel(f"{PREFIX}workers", name)
+
+    def workers(self) -> list[WorkerInfo]:
+        with self._translated():
+            entries = self._redis.hgetall(f"{PREFIX}workers")
+            now = self._now() if entries else 0.0
+        found = []
+        for name, value in sorted(entries.items()):
+            data = json.loads(value)
+            if now - data.pop("seen") <= WORKER_TTL:
+                found.append(WorkerInfo(**data))
+            else:
+                self.leave(str(name))
+        return found
+
+    def touch(self, tag: str) -> None:
+        """Tell the transport that the message `tag` is still being worked on: it is redelivered
+        VISIBILITY_TIMEOUT after the last touch, not after its delivery."""
+        with self._translated():
+            self._redis.zadd(f"{PREFIX}unacked_index", {tag: time.time()}, xx=True)
+
+    def _now(self) -> float:
+        seconds, micros = self._redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    @staticmethod
+    def _key(kind: str, job: str) -> str:
+        return f"{PREFIX}{kind}:{job}"
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        from kombu.exceptions import OperationalError
+
+        try:
+            yield
+        except (redis.RedisError, OperationalError, OSError) as error:
+            raise RedisUnreachable(
+                f"Redis at {self.address} cannot be used: {_reason(error)}",
+                "Start it, or name another with --redis or BULKQA_REDIS_URL. Jobs lose nothing meanwhile.",
+            ) from error
+
+
+class MemoryQueue:
+    """The same in this process. Messages wait in `messages[queue]` until somebody pops them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.messages: dict[str, deque[tuple[str, int]]] = {}
+        self._clock = clock
+        self._sent: dict[str, dict[int, float]] = {}
+        self._leases: dict[str, dict[int, tuple[float, str]]] = {}
+        self._next: dict[str, int] = {}
+        self._workers: dict[str, WorkerInfo] = {}
+        self._lock = threading.RLock()
+
+    def ping(self) -> None:
+        """Always there."""
+
+    def send(self, model: str, job: str, chunks: list[int]) -> None:
+        with self._lock:
+            for chunk in chunks:
+                self._sent.setdefault(job, {})[chunk] = self._clock()
+                self.messages.setdefault(queue_name(model), deque()).append((job, chunk))
+
+    def hints(self, model: str, job: str) -> Hints:
+        with self._lock:
+            return Hints(
+                now=self._clock(),
+                sent=dict(self._sent.get(job, {})),
+                leases={chunk: until for chunk, (until, _) in self._leases.get(job, {}).items()},
+                waiting=len(self.messages.get(queue_name(model), ())),
+            )
+
+    def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
+        with self._lock:
+            until, holder = self._leases.get(job, {}).get(chunk, (0.0, owner))
+            if holder != owner and until > self._clock():
+                return False
+            self._leases.setdefault(job, {})[chunk] = (self._clock() + seconds, owner)
+            return True
+
+    def release(self, job: str, chunk: int) -> None:
+        with self._lock:
+            self._leases.get(job, {}).pop(chunk, None)
+
+    def finish(self, job: str, chunk: int) -> None:
+        with self._lock:
+            self._sent.get(job, {}).pop(chunk, None)
+            self._leases.get(job, {}).pop(chunk, None)
+
+    def claim(self, job: str, chunks: int, window: int) -> int | None:
+        with self._lock:
+            if job not in self._next:
+                raise LookupError(job)
+            number = self._next[job]
+            if number >= chunks:
+                return chunks
+            if len(self._sent.get(job, {})) >= window:
+                return None
+            self._next[job] = number + 1
+            self._sent.setdefault(job, {})[number] = self._clock()
+            return number
+
+    def restart(self, job: str, next_chunk: int) -> None:
+        with self._lock:
+            self._next[job] = next_chunk
+
+    def forget(self, job: str) -> None:
+        with self._lock:
+            for table in (self._sent, self._leases, self._next):
+                table.pop(job, None)
+
+    def announce(self, worker: WorkerInfo) -> None:
+        self._workers[worker.name] = worker
+
+    def leave(self, name: str) -> None:
+        self._workers.pop(name, None)
+
+    def workers(self) -> list[WorkerInfo]:
+        return list(self._workers.values())
+
+    def wipe(self) -> None:
+        """What FLUSHALL does."""
+        with self._lock:
+            self.__init__(self._clock)  # type: ignore[misc]
+
+
+def public_address(redis_url: str) -> str:
+    """The URL without user and password: what may be shown."""
+    parts = urlsplit(redis_url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def _client_url(redis_url: str) -> str:
+    """redis-py's spelling of a URL in kombu's: `redis+socket:///path?virtual_host=0` is `unix:///path?db=0` there."""
+    parts = urlsplit(redis_url)
+    if parts.scheme in ("redis+socket", "redis+unix", "unix"):
+        return f"unix://{parts.path}?{parts.query.replace('virtual_host', 'db')}"
+    return urlunsplit(parts._replace(query=""))
+
+
+def _tls(redis_url: str) -> dict[str, Any]:
+    """kombu reads `ssl_cert_reqs` from the URL's query; so that both agree, it is read here too."""
+    query = urlsplit(redis_url).query
+    if not redis_url.startswith("rediss://"):
+        return {}
+    options = dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair)
+    none = options.pop("ssl_cert_reqs", "required").lower().removeprefix("cert_") == "none"
+    return {"ssl_cert_reqs": ssl.CERT_NONE if none else ssl.CERT_REQUIRED} | {
+        name: value for name, value in options.items() if name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+    }
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, without an address: the message names it already."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+#: Hints of a job that nobody touched for this long are dropped by Redis.
+_KEEP = 7 * 24 * 3600
+_UNKNOWN = -2
+
+_CLAIM = """
+local number = redis.call('GET', KEYS[1])
+if not number then return -2 end
+number = tonumber(number)
+if number >= tonumber(ARGV[1]) then return ARGV[1] end
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[2]) then return -1 end
+local time = redis.call('TIME')
+redis.call('SET', KEYS[1], number + 1, 'EX', ARGV[3])
+redis.call('ZADD', KEYS[2], time[1] + time[2] / 1e6, number)
+return number
+"""
+
+_LEASE = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1e6
+local until_ = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local owner = redis.call('HGET', KEYS[2], ARGV[1])
+if until_ and tonumber(until_) > now and owner and owner ~= ARGV[2] then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+return 1
+"""

@@ -1,0 +1,189 @@
+"""What storage says of a job, as numbers: its state, its counts, its rate. Pure: everything read is given.
+
+    queued ──────► running          a chunk was tried, or has its part
+    running ─────► finalizing       every chunk has its part; the outputs are being put together
+    finalizing ──► completed        published, no row failed
+               ├─► completed_with_errors
+               └─► failed           published, and not one row was answered, for the reason given
+    any of these ► cancelling       the marker is there; workers stop at their next row
+    cancelling ──► cancelled        published, with the rows that were done
+
+Terminal states are those of `report.json`: once it is there, nothing changes any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from contract.job import Manifest, ModelRef
+from contract.part import Footer
+
+TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
+#: Parts finished within this many seconds before the latest give the rate.
+_RATE_WINDOW = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows by outcome. They always add up to `total`."""
+
+    total: int = 0
+    answered: int = 0
+    no_answer: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    pending: int = 0
+
+    @classmethod
+    def of(cls, total: int, footers: Iterable[Footer]) -> Counts:
+        answered = no_answer = failed = cancelled = 0
+        for footer in footers:
+            answered += footer.answered
+            no_answer += footer.no_answer
+            failed += footer.failed
+            cancelled += footer.cancelled
+        return cls(total, answered, no_answer, failed, cancelled, total - answered - no_answer - failed - cancelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    total: int = 0
+    done: int = 0
+    running: int = 0
+    retrying: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What `producer status` tells; `producer status --json` prints these fields under these names."""
+
+    id: str
+    status: str
+    reason: str | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    request_counts: Counts
+    chunks: Chunks
+    progress: float
+    rows_per_second: float | None
+    eta_seconds: float | None
+    committed_rows: int
+    attempts: int
+    top_errors: tuple[tuple[str, int], ...]
+    model: ModelRef
+    options: dict[str, Any]
+    input: dict[str, Any]
+    output_uri: str | None = None
+    error_uri: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    workers: tuple[str, ...] = ()
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.status in TERMINAL
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Progress:
+        values = dict(data)
+        values["request_counts"] = Counts(**values["request_counts"])
+        values["chunks"] = Chunks(**values["chunks"])
+        values["model"] = ModelRef(**values["model"])
+        values["top_errors"] = tuple((code, count) for code, count in values["top_errors"])
+        values["workers"] = tuple(values["workers"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a job that has no report yet."""
+
+    footers: Mapping[int, Footer]  #: of the parts that are there
+    attempts: Mapping[int, int]  #: chunk -> how often it was tried
+    running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
+    cancelled: bool = False
+    model: ModelRef | None = None
+    workers: tuple[str, ...] | None = None  #: workers of the job's model; None when Redis does not answer
+
+
+def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
+    """Where a job stands that is not published yet."""
+    footers = seen.footers
+    counts = Counts.of(manifest.rows, footers.values())
+    rate = rows_per_second(footers.values(), now)
+    committed = sum(footer.rows for footer in footers.values())
+    codes = Counter[str]()
+    for footer in footers.values():
+        codes.update(footer.codes)
+    status = _state(manifest, seen)
+    return Progress(
+        id=manifest.id,
+        status=status,
+        reason=_reason(status, seen, manifest),
+        created_at=manifest.created_at,
+        started_at=min((footer.started_at for footer in footers.values() if footer.started_at), default=None),
+        finished_at=None,
+        request_counts=counts,
+        chunks=Chunks(
+            total=manifest.chunks,
+            done=len(footers),
+            running=sum(chunk not in footers for chunk in seen.running),
+            retrying=sum(tries > 1 and chunk not in footers for chunk, tries in seen.attempts.items()),
+        ),
+        progress=round(committed / manifest.rows, 6) if manifest.rows else 1.0,
+        rows_per_second=round(rate, 2) if rate else None,
+        eta_seconds=round(counts.pending / rate, 1) if rate and counts.pending else None,
+        committed_rows=committed,
+        attempts=sum(seen.attempts.values()),
+        top_errors=tuple(codes.most_common(5)),
+        model=seen.model or ModelRef(manifest.model, "", ""),
+        options=asdict(manifest.options),
+        input=asdict(manifest.source),
+        metadata=manifest.metadata,
+        workers=seen.workers or (),
+    )
+
+
+def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, str | None]:
+    """(state, reason) of a job all of whose rows have their outcome."""
+    if cancel_asked and counts.cancelled:
+        return "cancelled", "cancelled_by_user"
+    if counts.failed == counts.total:
+        return "failed", "all_rows_failed"
+    return ("completed_with_errors", "some_rows_failed") if counts.failed else ("completed", None)
+
+
+def rows_per_second(footers: Iterable[Footer], now: float | None = None) -> float | None:
+    """Scored rows by time, over the latest parts; None before there is one. With `now`, a stall lowers it."""
+    timed = [footer for footer in footers if footer.finished_at and footer.model]
+    if not timed:
+        return None
+    latest = max(footer.finished_at for footer in timed)
+    recent = [footer for footer in timed if footer.finished_at > latest - _RATE_WINDOW]
+    earliest = min(footer.started_at for footer in recent)
+    # A part that has just come must not be diluted by the wait since, a stall of minutes must.
+    until = max(latest, (now or latest) - 30.0)
+    return sum(footer.rows for footer in recent) / max(until - earliest, 1e-3)
+
+
+def _state(manifest: Manifest, seen: Seen) -> str:
+    if seen.cancelled:
+        return "cancelling"
+    if len(seen.footers) == manifest.chunks:
+        return "finalizing"
+    return "running" if seen.footers or seen.attempts or seen.running else "queued"
+
+
+def _reason(status: str, seen: Seen, manifest: Manifest) -> str | None:
+    if status in ("finalizing", "cancelling"):
+        return None
+    if seen.workers is None:
+        return "redis_unreachable"
+    return f"no worker serves the model {manifest.model}" if not seen.workers else None

@@ -1,0 +1,212 @@
+"""Reading and writing a job's records in storage: the effects around `contract.ledger`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any
+
+from contract import chunk, layout, ledger, part
+from contract.broker import Queue
+from contract.errors import BulkqaError, RedisUnreachable, UnknownJob
+from contract.job import Manifest, ModelRef, Row, RowError, failed
+from contract.ledger import Progress, Seen
+from contract.part import Footer
+from contract.storage import Storage
+
+
+class DamagedChunk(Exception):
+    """A chunk file that is missing or is not the one that was submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Rows and sha256 of every chunk of a job, by number."""
+
+    rows: tuple[int, ...]
+    sha256: tuple[str, ...]
+
+    def first_rows(self) -> list[int]:
+        return list(accumulate(self.rows, initial=0))
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"rows": self.rows, "sha256": self.sha256}, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """The attempts at one chunk."""
+
+    started: frozenset[int] = frozenset()
+    released: frozenset[int] = frozenset()  #: of those, the ones that ended in order
+    crumbs: frozenset[int] = frozenset()  #: of those, the ones that said which row they were at
+
+    @property
+    def dead(self) -> tuple[int, ...]:
+        """Attempts that did not end in order, in their order; the one under way, if any, is among them."""
+        return tuple(sorted(self.started - self.released))
+
+
+def dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def load(storage: Storage, job: str) -> Manifest:
+    """The manifest of a job. Raises UnknownJob."""
+    try:
+        return Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+    except FileNotFoundError:
+        raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BulkqaError(f"the manifest of job {job} is damaged: {error}", "Submit the file again.") from error
+
+
+def load_index(storage: Storage, manifest: Manifest) -> Index:
+    """The index of a job's chunks. Raises BulkqaError if it was altered."""
+    try:
+        data = storage.read(layout.index(manifest.id))
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
+        raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
+    values = json.loads(data)
+    return Index(tuple(values["rows"]), tuple(values["sha256"]))
+
+
+def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
+    """The rows of a chunk. Raises DamagedChunk unless it is the file that was submitted."""
+    try:
+        data = storage.read(layout.chunk(manifest.id, number))
+    except FileNotFoundError:
+        raise DamagedChunk("the chunk file is missing") from None
+    if hashlib.sha256(data).hexdigest() != index.sha256[number]:
+        raise DamagedChunk("the chunk file was altered since it was submitted")
+    return list(chunk.rows(chunk.from_bytes(data)))
+
+
+def failed_part(storage: Storage, manifest: Manifest, index: Index, number: int, error: RowError) -> bool:
+    """Give every row of a chunk the same error, except those that have their own. True if this made the part."""
+    now = time.time()
+    rows = rows_or_blanks(storage, manifest, index, number)
+    data, _ = part.encode(
+        (failed(row, row.error or error, manifest.options) for row in rows), started_at=now, finished_at=now
+    )
+    return storage.create(layout.part(manifest.id, number), data)
+
+
+def rows_or_blanks(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
+    """The rows of a chunk; where its file is damaged, as many rows that say so."""
+    try:
+        return load_rows(storage, manifest, index, number)
+    except DamagedChunk as damage:
+        error = RowError("chunk_damaged", f"{damage}; submit these rows again")
+        first = index.first_rows()[number]
+        return [Row(first + i, None, None, error=error) for i in range(index.rows[number])]
+
+
+def done(storage: Storage, job: str) -> set[int]:
+    """Numbers of the chunks that have their part."""
+    return _numbers(storage.list(layout.parts(job)))
+
+
+def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, Footer]:
+    """The footers of all parts. `known` holds those read before and is added to: parts never change."""
+    present = done(storage, job)
+    for number in known.keys() - present:
+        del known[number]
+    for number in present - known.keys():
+        try:
+            known[number] = part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES))
+        except (part.DamagedPart, FileNotFoundError):
+            continue  # not counted; assembling finds it and has it scored again
+    return known
+
+
+def tries(storage: Storage, job: str) -> dict[int, Tries]:
+    """The attempts at every chunk of a job that was tried."""
+    found: dict[int, dict[str, set[int]]] = {}
+    for name in storage.list(layout.attempts(job)):
+        parsed = layout.attempt_of(name)
+        if parsed:
+            number, attempt, kind = parsed
+            found.setdefault(number, {"": set(), "released": set(), "row": set()})[kind].add(attempt)
+    return {n: Tries(frozenset(k[""]), frozenset(k["released"]), frozenset(k["row"])) for n, k in found.items()}
+
+
+def model(storage: Storage, job: str) -> ModelRef | None:
+    """The model that was pinned for a job, if one was."""
+    try:
+        return ModelRef(**json.loads(storage.read(layout.model(job))))
+    except FileNotFoundError:
+        return None
+
+
+def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
+    """The model of a job: the one pinned before, else `mine`, which is pinned now."""
+    return mine if storage.create(layout.model(job), dump(asdict(mine))) else (model(storage, job) or mine)
+
+
+def ask_cancel(storage: Storage, job: str) -> None:
+    storage.create(layout.cancel(job), dump({"asked_at": time.time()}))
+
+
+def cancel_asked(storage: Storage, job: str) -> bool:
+    return storage.exists(layout.cancel(job))
+
+
+def report(storage: Storage, job: str) -> Progress | None:
+    """What was published of a job, None before that."""
+    try:
+        return Progress.from_json(json.loads(storage.read(layout.report(job))))
+    except FileNotFoundError:
+        return None
+
+
+def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Footer] | None = None) -> Progress:
+    """Where a job stands. Works without Redis, which then is the `reason`. Raises UnknownJob."""
+    manifest = load(storage, job)
+    published = report(storage, job)
+    if published:
+        return published
+    running, workers = _lively(queue, manifest)
+    seen = Seen(
+        footers=footers(storage, job, {} if known is None else known),
+        attempts={number: len(t.started) for number, t in tries(storage, job).items()},
+        running=running,
+        cancelled=cancel_asked(storage, job),
+        model=model(storage, job),
+        workers=workers,
+    )
+    # The report may have come while the rest was read: then it, and not a half-empty folder, is the truth.
+    return report(storage, job) or ledger.progress(manifest, seen, time.time())
+
+
+def jobs(storage: Storage) -> list[str]:
+    """Ids of all jobs that have a manifest, oldest first by name."""
+    found = []
+    for name in storage.list(layout.JOBS):
+        try:
+            if storage.exists(layout.manifest(name)):
+                found.append(name)
+        except UnknownJob:
+            continue  # a folder that is none of ours
+    return found
+
+
+def _lively(queue: Queue | None, manifest: Manifest) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+    if queue is None:
+        return (), None
+    try:
+        hints = queue.hints(manifest.model, manifest.id)
+        workers = queue.workers()
+    except RedisUnreachable:
+        return (), None
+    running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)
+    return running, tuple(worker.name for worker in workers if worker.model == manifest.model)
+
+
+def _numbers(names: list[str]) -> set[int]:
+    return {number for number in map(layout.number, names) if number is not None}

@@ -1,0 +1,60 @@
+"""Every setting, read once from the environment in the two mains. Each is also a flag of the command that uses it.
+
+The variable of a field is `BULKQA_` and its name in capitals; the README's table is made from this class.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.errors import UsageError
+
+#: The model that ships with this repository.
+SHIPPED_MODEL = "minilm-l6-qa"
+
+
+class Settings(BaseSettings):
+    """Times are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="BULKQA_", frozen=True, extra="ignore", populate_by_name=True)
+
+    redis_url: str = Field(
+        "redis://localhost:6379/0",
+        validation_alias=AliasChoices("BULKQA_REDIS_URL", "CELERY_BROKER_URL", "REDIS_URL"),
+        description="Redis: redis://, rediss:// (TLS), redis+socket:///path",
+    )
+    storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
+    model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
+    model_dir: Path = Field(
+        Path(__file__).resolve().parent.parent / "models" / SHIPPED_MODEL, description="model directory of a worker"
+    )
+    threads: int = Field(0, ge=0, description="scoring threads of a worker; 0: as many CPUs as its container may use")
+    chunk_rows: int = Field(512, ge=1, description="rows in a chunk, at most")
+    chunk_bytes: int = Field(4 << 20, ge=1024, description="bytes of text in a chunk, at most")
+    max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")
+    window: int = Field(2, ge=1, description="messages on the queue per worker and job")
+    max_attempts: int = Field(3, ge=1, description="tries of a chunk that may die before its rows are given up")
+    lease: float = Field(45.0, gt=0, description="a chunk whose worker is silent for this long is sent again")
+    stall: float = Field(120.0, gt=0, description="a worker that finishes no row for this long ends itself")
+    sweep_interval: float = Field(10.0, gt=0, description="pause between two rounds of the sweeper")
+    health_file: Path = Field(
+        Path("/tmp/bulkqa-health"),  # noqa: S108 - a container's own; `producer run` gives a private one
+        description="touched by a worker while it is well; read by `worker health`",
+    )
+    log_format: str = Field("text", pattern="^(text|json)$", description="text or json")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+
+def load(**flags: Any) -> Settings:
+    """Settings from the environment, with the flags that were given (not None) on top. Raises UsageError."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        variable = name if name.isupper() else f"BULKQA_{name.upper()}"
+        raise UsageError(f"{variable}: {first['msg']} (got {first['input']!r})") from error
