@@ -66,6 +66,7 @@ class ModelInfo:
     no_answer_threshold: float | None = None  #: default for jobs that set none; None: always answer
     graph: str = "model.onnx"
     known_answers: tuple[KnownAnswer, ...] = ()
+    disabled_optimizers: tuple[str, ...] = ()  #: of onnxruntime, left out when the graph is loaded
     evaluation: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -84,10 +85,11 @@ def describe(directory: Path) -> ModelInfo:
         data = json.loads(path.read_text("utf-8"))
         if data["schema_version"] != SCHEMA_VERSION:
             raise ModelError(f"{path} is of format version {data['schema_version']}, not {SCHEMA_VERSION}", remedy)
-        template = {k: tuple(v) if isinstance(v, list) else v for k, v in data.pop("template").items()}
+        template: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.pop("template").items()}
         info = ModelInfo(
             template=Template(**template),
             inputs=tuple(data.pop("inputs")),
+            disabled_optimizers=tuple(data.pop("disabled_optimizers", ())),
             known_answers=tuple(KnownAnswer(**known) for known in data.pop("known_answers")),
             **data,
         )

@@ -1,0 +1,92 @@
+"""A model directory, opened: question and context in, answer out.
+
+Joins `worker.encode`, `worker.session` and `worker.decode`, and refuses a directory whose parts do not fit each other
+or whose model gives wrong answers. Knows no chunk, no job and no storage.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from contract.errors import ModelError
+from contract.job import Answer, Options
+from worker.decode import RowFailure, Scored, Window, decode
+from worker.encode import Encoder
+from worker.model import TOKENIZER, ModelInfo, describe, digest
+from worker.session import Session
+
+_REMEDY = "Make the model directory again: worker build SOURCE DEST"
+
+
+class Reader:
+    """The extractive reader that one model directory describes. Safe to call from several threads.
+
+    The answer to a row depends on that row, the model and the options only.
+    """
+
+    def __init__(self, info: ModelInfo, encoder: Encoder, session: Session) -> None:
+        self.info = info
+        self._encoder = encoder
+        self._session = session
+
+    @classmethod
+    def open(cls, directory: Path) -> Reader:
+        """Load, check and warm up. Raises ModelError: better no worker than one with wrong answers."""
+        directory = Path(directory)
+        info = describe(directory)
+        if (found := digest(directory, info.graph)) != info.digest:
+            raise ModelError(f"{directory} has the digest {found}, its description says {info.digest}", _REMEDY)
+        reader = cls(info, Encoder(directory / TOKENIZER, info), Session(directory, info))
+        reader._check()
+        reader.warm_up()
+        return reader
+
+    def answer(self, question: str, context: str, options: Options) -> Answer:
+        """Raises RowFailure for what is wrong with this row, and MemoryError, which is not the row's fault."""
+        try:
+            encoded = self._encoder.encode(question, context, options)
+            scored = [Scored(window, *self._session.run(window)) for window in encoded.windows]
+            return decode(context, encoded.offsets, scored, options, self._threshold(options), encoded.flags)
+        except (RowFailure, MemoryError):
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise  # KeyboardInterrupt and its like; a panic of the Rust tokenizer has BaseException for its base
+            raise RowFailure("inference_error", f"{type(error).__name__}: {error}") from error
+
+    def warm_up(self) -> None:
+        """Run the longest window the model takes, then ask what it is known to answer. Raises ModelError.
+
+        The long window first: memory grows to its highest now, when a container too small for it is noticed.
+        """
+        filler = np.full(self.info.max_positions, self.info.template.suffix[0], np.int64)
+        try:
+            self._session.run(Window(filler, 1, 0, 1))
+        except Exception as error:
+            raise ModelError(f"the model takes no {self.info.max_positions} tokens: {error}", _REMEDY) from error
+        for known in self.info.known_answers:
+            try:
+                spans = self.answer(known.question, known.context, Options()).spans
+            except RowFailure as failure:
+                raise ModelError(f"the model cannot answer {known.question!r}: {failure}", _REMEDY) from failure
+            got = spans[0].answer if spans else None
+            if got != known.answer:
+                asked = f"to {known.question!r} the model answers {got!r}, not {known.answer!r}"
+                raise ModelError(f"{asked}: it does not work here as it did when it was made", _REMEDY)
+
+    def _threshold(self, options: Options) -> float | None:
+        """The job's own threshold, else the model's if its null score was trained: noise decides nothing."""
+        if options.no_answer_threshold is not None:
+            return options.no_answer_threshold
+        return self.info.no_answer_threshold if self.info.null_trained else None
+
+    def _check(self) -> None:
+        """What the parts must agree on, before a row finds out. The graph's inputs are checked in Session."""
+        info, template = self.info, self.info.template
+        highest = max(self._encoder.highest_id, *template.prefix, *template.middle, *template.suffix)
+        if highest >= info.vocab_size:
+            raise ModelError(f"the tokenizer gives ids to {highest}, the model knows {info.vocab_size}", _REMEDY)
+        if not template.prefix or not template.suffix or info.max_positions < template.size + 2:
+            raise ModelError(f"windows of {info.max_positions} tokens do not go with the template {template}", _REMEDY)
