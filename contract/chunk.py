@@ -8,12 +8,16 @@
 | question, context | string, null | |
 | code, message | string, null | set where the producer rejected the row |
 | raw | string, null | the text of a row that could not be parsed |
-| passthrough | struct | every other column of the input, under its own name and type; absent if there is none |
+| passthrough | struct, or string, null | every other column of the input; absent if there is none |
+
+A passthrough struct has a field for each column, under its own name and type. JSON Lines have no columns, and the type
+of a key may change from line to line: there it is a string, the JSON text of an object. `rows` gives a dict either way.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +45,11 @@ def schema(passthrough: list[Any]) -> pa.Schema:
     return pa.schema([*FIELDS, *extra])
 
 
+def json_schema() -> pa.Schema:
+    """The schema of the chunks of a JSON Lines job."""
+    return pa.schema([*FIELDS, pa.field("passthrough", pa.string())])
+
+
 def to_bytes(table: pa.Table) -> bytes:
     """One Parquet file, the same bytes for the same table."""
     sink = io.BytesIO()
@@ -62,6 +71,12 @@ def rows(table: pa.Table) -> Iterator[Row]:
         message = values.pop("message")
         yield Row(
             error=RowError(code, message or "") if code is not None else None,
-            passthrough=values.pop("passthrough", None) or {},
+            passthrough=_passthrough(values.pop("passthrough", None)),
             **values,
         )
+
+
+def _passthrough(stored: dict[str, Any] | str | None) -> dict[str, Any]:
+    if not stored:
+        return {}
+    return json.loads(stored) if isinstance(stored, str) else stored
