@@ -1,0 +1,84 @@
+"""Which columns of an input are what: question, context, id and the others, or what to do where one is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol
+
+from contract.errors import InputError
+
+#: Columns of ours, in files of rejected rows. They are passed over, so that such a file can be submitted again.
+OURS = "bulkqa_"
+
+_SHOWN = 50
+
+
+class Wanted(Protocol):
+    """The names that were asked for (`producer.reader.ReadOptions`)."""
+
+    @property
+    def question(self) -> str: ...
+    @property
+    def context(self) -> str: ...
+    @property
+    def id(self) -> str | None: ...
+
+
+class Names:
+    """The columns of an input. Raises InputError if one is not to be found, or is to be found twice."""
+
+    def __init__(self, label: str, found: Iterable[str], wanted: Wanted) -> None:
+        self._label = label
+        self.found = list(found)
+        self.question = wanted.question
+        self.context = wanted.context
+        self._check(self.question, self.context)
+        self.id = self._id(wanted.id)
+
+    def index(self, name: str) -> int:
+        return self.found.index(name)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name for name in self.found if not name.startswith(OURS))
+
+    @property
+    def others(self) -> list[str]:
+        own = {self.question, self.context, self.id}
+        return [name for name in self.columns if name not in own]
+
+    def _check(self, *wanted: str) -> None:
+        missing = [name for name in dict.fromkeys(wanted) if name not in self.found]
+        if missing:
+            raise self._missing(missing, f"Name them: {self._flags()}")
+        twice = [name for name in dict.fromkeys(self.found) if self.found.count(name) > 1]
+        if twice:
+            message = f"{self._label}: several columns of one name: {listed(twice)}"
+            raise InputError("duplicate_column", message, "Rename or remove all but one.")
+
+    def _missing(self, names: list[str], remedy: str) -> InputError:
+        message = f"{self._label}: {no_column(names)}. Columns found: {listed(self.found)}"
+        return InputError("missing_column", message, remedy)
+
+    def _flags(self) -> str:
+        """Filled in where a name differs in its capitals only."""
+        same = {name.casefold(): name for name in self.found}
+        question, context = (same.get(name.casefold(), "NAME") for name in (self.question, self.context))
+        return f"--question {question} --context {context}"
+
+    def _id(self, wanted: str | None) -> str | None:
+        if wanted is None:
+            return "id" if "id" in self.found else None
+        if wanted and wanted not in self.found:
+            raise self._missing([wanted], "Name it: --id NAME, or go without ids: --id ''")
+        return wanted or None
+
+
+def no_column(names: list[str]) -> str:
+    return "there is no column " + " and no column ".join(map(repr, names))
+
+
+def listed(names: Iterable[str]) -> str:
+    shown = [repr(name) for name in islice(names, _SHOWN + 1)]
+    return ", ".join([*shown[:_SHOWN], "..."] if len(shown) > _SHOWN else shown)

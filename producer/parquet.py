@@ -1,0 +1,241 @@
+"""Parquet into records: batches of bounded size, with every column in a type that JSON can hold.
+
+What JSON cannot hold becomes a string: timestamps, dates and times in ISO 8601, decimals and durations as printed,
+binary in base64; NaN and infinities become null. Covers no checks of what the text fields hold (`producer.rows`).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract.errors import InputError
+from producer.rows import Column, Rows, bad_encoding, pc, sizes, where
+from producer.stored import encrypted
+from producer.text import Fault
+
+#: An Arrow type.
+DataType = Any
+
+_BATCH_BYTES = 4 << 20
+_BATCH_ROWS = 4096
+_ERRORS = (pa.ArrowException, OSError, ValueError, EOFError)
+
+
+class ParquetRecords:
+    """The records of a Parquet file."""
+
+    def __init__(self, file: Any, label: str) -> None:
+        self._label = label
+        try:
+            # Buffered and not read ahead: a column chunk of a gigabyte is read through a megabyte.
+            self._file = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
+            self.schema: pa.Schema = self._file.schema_arrow
+        except _ERRORS as error:
+            raise self._unreadable(error) from error
+        self.rows: int = self._file.metadata.num_rows
+
+    def close(self) -> None:
+        self._file.close()
+
+    def check_types(self, question: str, context: str, id_: str | None) -> None:
+        """Refuse columns that cannot hold a text or an id, and a file without rows."""
+        for name in (question, context):
+            kind = self.schema.field(name).type
+            if not _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
+                raise self._wrong_type(name, "string", "--question NAME --context NAME")
+        if id_ is not None and pa.types.is_nested(self.schema.field(id_).type):
+            raise self._wrong_type(id_, "string or integer", "--id NAME, or none: --id ''")
+        if not self.rows:
+            raise InputError("empty_file", f"{self._label}: columns and no rows", "Is it the right file?")
+
+    def _wrong_type(self, name: str, wanted: str, flags: str) -> InputError:
+        message = f"{self._label}: the column {name!r} is of type {self.schema.field(name).type}, not {wanted}"
+        return InputError("unsupported_format", message, f"Convert the column, or name another: {flags}")
+
+    def batches(self, columns: Columns, limit: int) -> Iterator[Rows]:
+        done = 0
+        try:
+            for batch in self._file.iter_batches(batch_size=self._batch_rows(), use_threads=False):
+                yield columns.rows(batch, limit)
+                done += batch.num_rows
+        except _ERRORS as error:
+            raise self._unreadable(error, f" after row {done:,}") from error
+
+    def _batch_rows(self) -> int:
+        """Rows a batch, such that the largest of the row groups' means gives batches of bounded size."""
+        meta = self._file.metadata
+        groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+        mean = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=0)
+        return int(min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(mean, 1))))
+
+    def _unreadable(self, error: Exception, where: str = "") -> InputError:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "encrypt" in said.lower() or "decrypt" in said.lower():
+            return encrypted(self._label)
+        return InputError(
+            "unreadable",
+            f"{self._label}: damaged or truncated Parquet{where}: {said}",
+            "Copy or write the file again.",
+        )
+
+
+class Columns:
+    """Which columns of the file become what."""
+
+    def __init__(self, question: str, context: str, id_: str | None, passthrough: list[tuple[str, DataType]]) -> None:
+        self._question = question
+        self._context = context
+        self._id = id_
+        self._passthrough = passthrough
+
+    def rows(self, batch: pa.RecordBatch, limit: int) -> Rows:
+        faults: dict[int, Fault] = {}
+        count = batch.num_rows
+        text = pa.string()
+        passthrough = [converted(batch.column(name), kind, faults) for name, kind in self._passthrough]
+        rows = Rows(
+            id=converted(batch.column(self._id), text, faults) if self._id is not None else pa.nulls(count, text),
+            question=converted(batch.column(self._question), text, faults),
+            context=converted(batch.column(self._context), text, faults),
+            passthrough=_struct(passthrough, [pa.field(*item) for item in self._passthrough]),
+            lines=None,
+            faults=faults,
+        )
+        return _without_large(rows, limit)
+
+
+def _struct(columns: list[Column], fields: list[Any]) -> Column | None:
+    return pa.StructArray.from_arrays(columns, fields=fields) if fields else None
+
+
+def _without_large(rows: Rows, limit: int) -> Rows:
+    """Rows over the limit keep their id only, if that is not what is large: a chunk holds no row that is not scored."""
+    columns = {"id": rows.id, "question": rows.question, "context": rows.context}
+    if rows.passthrough is not None:
+        columns["passthrough"] = rows.passthrough
+    weights = sizes(pa.table(columns))
+    large = weights > limit
+    if not large.any():
+        return rows
+    for index in where(pa.array(large)):
+        message = f"the row has {weights[index]:,} bytes, more than {limit:,}"
+        rows.faults[int(index)] = Fault("row_too_large", message)
+    mask = pa.array(large)
+    rows.question, rows.context = (pc.if_else(mask, None, column) for column in (rows.question, rows.context))
+    rows.id = pc.if_else(pc.greater(pc.binary_length(rows.id), 1000), None, rows.id)
+    if rows.passthrough is not None:
+        rows.passthrough = pc.if_else(mask, None, rows.passthrough)
+    return rows
+
+
+def _is_text(kind: DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def json_type(kind: DataType) -> DataType:
+    """The type that a column of type `kind` has in a chunk."""
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return json_type(kind.storage_type)
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_float32(kind) or types.is_float64(kind):
+        return kind
+    if types.is_float16(kind):
+        return pa.float32()
+    if types.is_dictionary(kind):
+        return json_type(kind.value_type)
+    if types.is_map(kind):
+        pair = [pa.field("key", json_type(kind.key_type)), pa.field("value", json_type(kind.item_type))]
+        return pa.list_(pa.struct(pair))
+    if types.is_nested(kind) and hasattr(kind, "value_type"):  # the kinds of list
+        return pa.list_(json_type(kind.value_type))
+    if types.is_struct(kind) and kind.num_fields:
+        return pa.struct([pa.field(f.name, json_type(f.type)) for f in kind])
+    return pa.string()
+
+
+def converted(column: Column, kind: DataType, faults: dict[int, Fault]) -> Column:
+    """The column as type `kind`, which is `json_type` of its own, or string."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    own = column.type
+    if _is_text(own):
+        return _valid(column.cast(pa.string()) if not pa.types.is_string(own) else column, faults)
+    if pa.types.is_floating(kind):
+        column = column.cast(kind)
+        return pc.if_else(pc.is_finite(column), column, None)
+    if own == kind and not pa.types.is_nested(kind):
+        return column
+    if pa.types.is_string(kind) and (pa.types.is_temporal(own) or pa.types.is_integer(own)):
+        return _printed(column)
+    return pa.array([_json_value(value, kind) for value in _values(column, faults)], kind)
+
+
+def _printed(column: Column) -> Column:
+    if pa.types.is_timestamp(column.type):
+        return pc.strftime(column, format="%Y-%m-%dT%H:%M:%S" + ("%z" if column.type.tz else ""))
+    if pa.types.is_duration(column.type):
+        column = column.cast(pa.int64())
+    return column.cast(pa.string())
+
+
+def _valid(column: Column, faults: dict[int, Fault]) -> Column:
+    """Parquet says that a string is UTF-8, and nobody checks."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = column.cast(pa.binary()).to_pylist()
+        text = [None if value is None else value.decode("utf-8", "replace") for value in raw]
+        bad = (i for i, value in enumerate(raw) if value is not None and value != (text[i] or "").encode())
+        bad_encoding(bad, faults)
+        return pa.array(text, pa.string())
+    return column
+
+
+def _values(column: Column, faults: dict[int, Fault]) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except ValueError:  # somewhere within is a string that is not UTF-8, or a time that Python cannot hold
+        values = [_value(column[i], i, faults) for i in range(len(column))]
+    return values
+
+
+def _value(scalar: Any, index: int, faults: dict[int, Fault]) -> Any:
+    try:
+        return scalar.as_py()
+    except ValueError:
+        bad_encoding([index], faults)
+        return None
+
+
+def _json_value(value: Any, kind: DataType) -> Any:
+    """`value` of a nested or unusual type, as what `kind` holds."""
+    if value is None:
+        return None
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        return {f.name: _json_value(value.get(f.name), f.type) for f in kind}
+    if isinstance(value, list | tuple) and pa.types.is_list(kind):
+        return [_json_value(_pair(item, kind.value_type), kind.value_type) for item in value]
+    if isinstance(value, float) and pa.types.is_floating(kind):
+        return value if math.isfinite(value) else None
+    return _as_text(value) if pa.types.is_string(kind) else value
+
+
+def _pair(item: Any, kind: DataType) -> Any:
+    """An entry of a map, which comes as a tuple."""
+    return (
+        dict(zip(("key", "value"), item, strict=True)) if isinstance(item, tuple) and pa.types.is_struct(kind) else item
+    )
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,156 @@
+"""The bytes of an input as they are stored: counted and digested as they are read, unpacked if they are gzipped.
+
+Knows from the first bytes what is no input of ours, and says what to do about it. Covers nothing that needs rows.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.errors import InputError
+
+#: What is read at once.
+BLOCK = 1 << 18
+
+_UNICODE_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_UNSUPPORTED = {
+    b"PK\x03\x04": ("a zip archive or an Excel workbook", "Unpack it, or save the sheet as CSV."),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "Save the sheet as CSV."),
+    b"\xfd7zXZ\x00": ("compressed with xz", "Decompress it: xz -dc FILE | producer submit -"),
+    b"BZh": ("compressed with bzip2", "Decompress it: bzip2 -dc FILE | producer submit -"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Decompress it: zstd -dc FILE | producer submit -"),
+    b"\x04\x22\x4d\x18": ("compressed with lz4", "Decompress it: lz4 -dc FILE | producer submit -"),
+    b"\x1f\x8b": ("compressed with gzip twice", "Decompress it once: gzip -dc FILE | producer submit -"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "Unpack it."),
+    b"ARROW1\x00\x00": ("an Arrow (Feather) file", "Write it as Parquet."),
+    b"Obj\x01": ("an Avro file", "Write it as Parquet."),
+    b"\x89HDF": ("an HDF5 file", "Write it as Parquet."),
+    b"SQLite format 3\x00": ("an SQLite database", "Export the table as CSV."),
+    b"%PDF-": ("a PDF document", "bulkqa reads CSV, JSON Lines and Parquet."),
+}
+
+
+class Stored:
+    """The bytes of an input as they are stored: counted, digested, with a look ahead at the first ones."""
+
+    def __init__(self, file: str | Path | BinaryIO, resources: ExitStack) -> None:
+        self.path: Path | None = None
+        if isinstance(file, str) and file == "-":
+            file = sys.stdin.buffer
+        if isinstance(file, str | Path):
+            self.label = str(file)
+            self.name = Path(file).name
+            self._file = resources.enter_context(_open(file))
+            self.path = Path(file) if _size(self._file) is not None else None  # a pipe has no size, and is read once
+        else:
+            self._file = file
+            name = getattr(file, "name", None)
+            self.label = self.name = "standard input" if file is sys.stdin.buffer else Path(str(name or "stream")).name
+        self.size = _size(self._file)
+        self.bytes_read = 0
+        self._digest = hashlib.sha256()
+        self._ahead = b""
+
+    def peek(self, count: int) -> bytes:
+        self._ahead += self.read(count - len(self._ahead)) if len(self._ahead) < count else b""
+        return self._ahead
+
+    def read(self, count: int = BLOCK) -> bytes:
+        """At most `count` bytes; none at the end only."""
+        if self._ahead:
+            data, self._ahead = self._ahead[:count], self._ahead[count:]
+            return data
+        try:
+            data = self._file.read(count) or b""
+        except (OSError, ValueError) as error:
+            raise InputError("unreadable", f"{self.label}: {reason(error)}", "Check the disk or the pipe.") from error
+        self.bytes_read += len(data)
+        self._digest.update(data)
+        return data
+
+    def blocks(self) -> Iterator[bytes]:
+        return iter(self.read, b"")
+
+    def finish(self) -> str:
+        """The digest of all, for which what was not read yet is."""
+        for _ in self.blocks():
+            pass
+        return self._digest.hexdigest()
+
+
+def _open(file: str | Path) -> BinaryIO:
+    path = Path(file)
+    if path.is_dir():
+        raise InputError("unreadable", f"{file}: is a directory", "Name one file.")
+    try:
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        raise InputError("unreadable", f"{file}: {reason(error)}", "Check the name and the permissions.") from error
+
+
+def reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+
+
+def _size(file: BinaryIO) -> int | None:
+    try:
+        found = os.fstat(file.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def gunzip(stored: Stored) -> Iterator[bytes]:
+    """The unpacked bytes, a block at a time: however much they are, no more than that is held."""
+    label = stored.label
+    try:
+        # GzipFile asks for read() only; Stored has no more.
+        with gzip.GzipFile(fileobj=stored) as file:  # type: ignore[call-overload]
+            while block := file.read(BLOCK):
+                yield block
+    except EOFError as error:
+        raise InputError("unreadable", f"{label}: the gzip file is truncated", "Copy it again.") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError("unreadable", f"{label}: damaged gzip file: {error}", "Copy it again.") from error
+
+
+def refuse_foreign(head: bytes, label: str) -> None:
+    """Raise InputError if the first 512 bytes are those of a format that is known and not read here."""
+    for mark, encoding in _UNICODE_MARKS.items():
+        if head.startswith(mark):
+            raise bad_encoding(label, f"the file is {encoding}", encoding)
+    if head.startswith(b"PARE"):
+        raise encrypted(label)
+    if head[257:262] == b"ustar":
+        raise unsupported(label, "a tar archive", "Unpack it.")
+    for magic, (what, remedy) in _UNSUPPORTED.items():
+        if head.startswith(magic) and (magic != b"BZh" or head[4:7] == b"1AY"):
+            raise unsupported(label, what, remedy)
+
+
+def unsupported(label: str, what: str, remedy: str) -> InputError:
+    return InputError("unsupported_format", f"{label}: {what}, which is not supported", remedy)
+
+
+def encrypted(label: str) -> InputError:
+    return unsupported(label, "encrypted Parquet", "Write it unencrypted.")
+
+
+def bad_encoding(label: str, what: str, encoding: str) -> InputError:
+    remedy = f"Convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+    return InputError("bad_encoding", f"{label}: {what}, not UTF-8", remedy)
