@@ -1,0 +1,141 @@
+"""One try of a chunk, as storage sees it: counted before the work, with crumbs that name the rows under way.
+
+A killed process cannot say what killed it. So every try is recorded before it begins, and from the second on it notes
+which rows are under way. The next try takes those as suspects and scores each alone in a process of its own
+(`worker trial`): what kills that process is condemned to the error worker_crash, what survives has its answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from contract import layout, records
+from contract.job import Answer, Options, Row, RowError, Span
+from contract.storage import Storage
+from worker.scoring import Watch
+
+log = logging.getLogger("bulkqa.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """What an attempt leaves behind: rows under way, whether they were on trial, and rows condemned so far."""
+
+    rows: tuple[int, ...] = ()
+    trial: bool = False
+    condemned: tuple[int, ...] = ()
+
+
+class Attempt:
+    """One try of one chunk."""
+
+    def __init__(self, storage: Storage, job: str, chunk: int, worker: str) -> None:
+        """Record the try. Raises StorageUnreachable: no work without it, since a death would not be counted."""
+        self._storage, self._job, self._chunk = storage, job, chunk
+        tries = records.tries(storage, job).get(chunk, records.Tries())
+        self.dead = tries.dead
+        self.number = max(tries.started, default=0) + 1
+        record = records.dump({"worker": worker, "started_at": time.time()})
+        while not storage.create(layout.attempt(job, chunk, self.number), record):
+            self.number += 1
+        self._under_way: set[int] = set()
+        self._lock = threading.Lock()
+        found = [self._crumb(number) for number in self.dead]
+        self.condemned = {row for crumb in found for row in crumb.condemned}
+        self.condemned |= {row for crumb in found if crumb.trial for row in crumb.rows}
+        self.suspects = {row for crumb in found for row in crumb.rows} - self.condemned
+
+    def release(self) -> None:
+        """The try ended in order, unfinished: it does not count against the chunk."""
+        self._storage.create(layout.released(self._job, self._chunk, self.number), b"")
+
+    def watched(self, watch: Watch) -> Watch:
+        """The same watch, leaving crumbs: only where an attempt died before, since each costs a write."""
+        if not self.dead:
+            return watch
+
+        def begin(row: int) -> None:
+            with self._lock:
+                self._under_way.add(row)
+                self._leave(trial=False)
+            watch.begin(row)
+
+        def end(row: int) -> None:
+            with self._lock:
+                self._under_way.discard(row)
+            watch.end(row)
+
+        return Watch(stop=watch.stop, begin=begin, end=end)
+
+    def try_suspects(
+        self, rows: list[Row], options: Options, model_dir: Path, timeout: float, tick: Callable[[], None]
+    ) -> dict[int, Answer | RowError]:
+        """Outcomes by row number of the rows that are suspected or condemned."""
+        outcomes: dict[int, Answer | RowError] = {}
+        for row in rows:
+            if row.row in self.suspects:
+                self._under_way = {row.row}
+                self._leave(trial=True)
+                verdict = try_row(row, options, model_dir, timeout, tick)
+                if isinstance(verdict, Answer):
+                    outcomes[row.row] = verdict
+                else:
+                    log.error("job %s: row %d ends the process that scores it: %s", self._job, row.row, verdict)
+                    self.condemned.add(row.row)
+            if row.row in self.condemned:
+                outcomes[row.row] = RowError("worker_crash", "the process that scored this row died, also alone")
+        self._under_way.clear()
+        if self.condemned:
+            self._leave(trial=False)
+        return outcomes
+
+    def _leave(self, *, trial: bool) -> None:
+        crumb = Crumb(tuple(sorted(self._under_way)), trial, tuple(sorted(self.condemned)))
+        self._storage.replace(layout.crumb(self._job, self._chunk, self.number), json.dumps(asdict(crumb)).encode())
+
+    def _crumb(self, number: int) -> Crumb:
+        try:
+            values = json.loads(self._storage.read(layout.crumb(self._job, self._chunk, number)))
+            return Crumb(tuple(values["rows"]), values["trial"], tuple(values["condemned"]))
+        except (FileNotFoundError, ValueError, KeyError):
+            return Crumb()
+
+
+def try_row(
+    row: Row, options: Options, model_dir: Path, timeout: float, tick: Callable[[], None] = lambda: None
+) -> Answer | str:
+    """Score one row in a process of its own: its answer, or how that process ended."""
+    command = [sys.executable, "-m", "worker", "trial", "--model-dir", str(model_dir)]
+    request = json.dumps({"question": row.question, "context": row.context, "options": asdict(options)})
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        deadline = time.monotonic() + timeout
+        output = ""
+        pending: str | None = request
+        while True:
+            try:
+                output, _ = process.communicate(pending, timeout=1.0)
+                break
+            except subprocess.TimeoutExpired:
+                pending = None
+                tick()
+                if time.monotonic() > deadline:
+                    process.kill()
+                    return f"no answer within {timeout:.0f} s"
+    if process.returncode != 0:
+        return f"exit status {process.returncode}"
+    values = json.loads(output)
+    return Answer(
+        spans=tuple(Span(**span) for span in values["spans"]),
+        null_score=values["null_score"],
+        score=values["score"],
+        flags=tuple(values["flags"]),
+    )

@@ -1,0 +1,243 @@
+"""The `worker` command: start, sweep, health, info, build, evaluate. Parses and prints; the work is done elsewhere.
+
+Heavy modules are imported inside the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contract import logs, settings
+from contract.errors import INTERRUPTED, BulkqaError, UsageError
+
+app = typer.Typer(
+    help="Score chunks of question answering jobs, and make the models that do it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Redis = Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)]
+StorageUrl = Annotated[
+    str | None, typer.Option("--storage", help="storage that producers share [BULKQA_STORAGE_URL]", show_default=False)
+]
+ModelDir = Annotated[
+    Path | None, typer.Option("--model-dir", "--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
+
+#: A worker whose health file is older than this is not well.
+_HEALTHY = 60.0
+
+
+def main() -> None:
+    """Run the command; every error of ours ends in a message and its exit code."""
+    try:
+        app()
+    except BulkqaError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def start(
+    redis: Redis = None,
+    storage: StorageUrl = None,
+    model_dir: ModelDir = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="scoring threads; 0: all CPUs of the container [BULKQA_THREADS]", show_default=False),
+    ] = None,
+    health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+) -> None:
+    """Score chunks from the queue of the model in --model-dir until stopped (SIGTERM: after the row under way)."""
+    given = settings.load(
+        redis_url=redis, storage_url=storage, model_dir=model_dir, threads=threads, health_file=health_file
+    )
+    logs.set_up(given.log_format, given.log_level)
+    os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
+    os.environ.pop("CELERY_RESULT_BACKEND", None)
+    from contract.storage import open_storage
+    from worker.tasks import serve
+
+    open_storage(given.storage_url, create=True)
+    serve(given)
+
+
+@app.command()
+def sweep(
+    redis: Redis = None,
+    storage: StorageUrl = None,
+    interval: Annotated[float | None, typer.Option(help="seconds between rounds", show_default=False)] = None,
+    once: Annotated[bool, typer.Option("--once", help="one round, then exit")] = False,
+    health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+) -> None:
+    """Bring unfinished jobs forward: send lost messages again, publish what is complete. Run one beside the workers."""
+    given = settings.load(redis_url=redis, storage_url=storage, sweep_interval=interval, health_file=health_file)
+    logs.set_up(given.log_format, given.log_level)
+    from contract.broker import RedisQueue
+    from contract.storage import open_storage
+    from contract.sweeper import sweep_jobs
+
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    sweep_jobs(
+        open_storage(given.storage_url, create=True), RedisQueue(given.redis_url), given, stopped=stopped, once=once
+    )
+
+
+@app.command()
+def health(
+    health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+) -> None:
+    """Exit 0 if the worker (or sweeper) of this container is well: its health file was touched within 60 seconds."""
+    path = settings.load(health_file=health_file).health_file
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        print(f"not well: {path} is not there")
+        raise typer.Exit(1) from None
+    print(f"{'well' if age < _HEALTHY else 'not well'}: last sign of life {age:.0f} s ago")
+    raise typer.Exit(0 if age < _HEALTHY else 1)
+
+
+@app.command()
+def info(
+    directory: Annotated[Path | None, typer.Argument(help="model directory; default: the one that ships")] = None,
+    as_json: Json = False,
+) -> None:
+    """Describe a model directory: name, digest, precision, limits, known answers, quality."""
+    from worker.model import describe
+
+    path = directory or settings.load().model_dir
+    described = describe(path).to_json()
+    if as_json:
+        print(json.dumps(described, ensure_ascii=False, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", str(path), show_lines=False)
+    for name, value in described.items():
+        if name not in ("template", "known_answers", "schema_version"):
+            table.add_row(name, json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value))
+    for known in described["known_answers"]:
+        table.add_row("known answer", f"{known['question']} -> {known['answer']}")
+    Console().print(table)
+
+
+@app.command()
+def build(
+    source: Annotated[str, typer.Argument(help="Hugging Face id, or folder of a question answering checkpoint")],
+    destination: Annotated[Path, typer.Argument(help="model directory to make")],
+    precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
+    name: Annotated[str | None, typer.Option(help="name that jobs ask for; default: the directory's")] = None,
+    evaluation: Annotated[Path | None, typer.Option(help="SQuAD-format file to measure EM and F1 on")] = None,
+    null_trained: Annotated[
+        bool | None, typer.Option(help="whether unanswerable questions were trained; default: as its name says")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an existing model directory")] = False,
+) -> None:
+    """Make a model directory: export to ONNX, optimize, quantize, verify. Needs the extra [build]."""
+    if precision not in ("int8", "fp32"):
+        raise UsageError(f"--precision is int8 or fp32, not {precision!r}")
+    from worker.build import build as build_model
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    made = build_model(
+        source,
+        destination,
+        precision=precision,  # type: ignore[arg-type]
+        name=name,
+        evaluation=evaluation,
+        null_trained=null_trained,
+        force=force,
+        progress=say,
+    )
+    print(json.dumps({"directory": str(destination), "name": made.name, "digest": made.digest}))
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="SQuAD-format JSON file")],
+    model_dir: ModelDir = None,
+    compare: Annotated[Path | None, typer.Option(help="a second model directory, side by side")] = None,
+    threads: Annotated[int | None, typer.Option(help="[BULKQA_THREADS]", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure EM, F1 and rows/s of a model on a SQuAD-format file."""
+    given = settings.load(model_dir=model_dir, threads=threads)
+    from worker.evaluate import evaluate as measure
+    from worker.evaluate import load_squad
+    from worker.reader import Reader
+    from worker.session import available_cpus
+
+    examples = load_squad(file)
+    results: dict[str, dict[str, Any]] = {}
+    for directory in [given.model_dir, *([compare] if compare else [])]:
+        reader = Reader.open(directory)
+        with _bar(f"{reader.info.name} {reader.info.precision}", len(examples)) as advance:
+            results[str(directory)] = measure(
+                reader, examples, threads=given.threads or available_cpus(), progress=advance
+            )
+    if as_json:
+        print(json.dumps(results if compare else next(iter(results.values())), indent=1))
+        return
+    _table(results)
+
+
+@app.command(hidden=True)
+def trial(model_dir: ModelDir = None) -> None:
+    """Score the one row on stdin and print its answer: run by a worker to find out whether a row kills."""
+    from dataclasses import asdict
+
+    from contract.job import Options
+    from worker.reader import Reader
+
+    request = json.load(sys.stdin)
+    reader = Reader.open(settings.load(model_dir=model_dir).model_dir)
+    answer = reader.answer(request["question"], request["context"], Options(**request["options"]))
+    print(json.dumps(asdict(answer)))
+
+
+def _table(results: dict[str, dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *results)
+    for name in next(iter(results.values())):
+        values = [result[name] for result in results.values()]
+        table.add_row(name, *(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values))
+    Console().print(table)
+
+
+def _bar(title: str, total: int) -> Any:
+    """A progress bar on stderr, silent when that is no terminal; gives a callable that advances it to n."""
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    @contextmanager
+    def shown() -> Any:
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda *_: progress.advance(task)
+
+    return shown()

@@ -1,0 +1,372 @@
+"""The Celery edge: one message becomes one part. Nothing but a recorded outcome leaves the body of a task.
+
+Order in `Worker.work`: look whether the chunk still needs doing; take its lease; record the attempt; score; write the
+part; only then let the message be acknowledged. A death at any point leaves either the part, or an attempt that
+counts and a lease that runs out, upon which `contract.reconcile` has the chunk sent again.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+from celery.exceptions import Reject
+
+from contract import layout, part, records
+from contract.broker import TASK, RedisQueue, WorkerInfo, make_app, queue_name
+from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable, UnknownJob, UsageError
+from contract.job import Manifest, ModelRef, check_job_id
+from contract.reconcile import reconcile, window
+from contract.records import Index
+from contract.settings import Settings
+from contract.storage import Storage, open_storage
+from worker import model, scoring
+from worker.attempt import Attempt
+from worker.scoring import Drained, Stop, Watch
+
+if TYPE_CHECKING:
+    from worker.reader import Reader
+
+log = logging.getLogger("bulkqa.worker")
+
+#: How often the child renews its lease, touches its health file and looks for a cancel marker.
+_PULSE = 5.0
+_CANCEL_LOOK = 1.0
+
+
+def serve(settings: Settings) -> None:
+    """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used."""
+    info = model.describe(settings.model_dir)
+    child = _Child(settings, info)
+    app = make_app(settings.redis_url)
+    app.task(name=TASK, bind=True)(child.task)
+    signals.setup_logging.connect(_leave_logging_alone, weak=False)
+    signals.worker_process_init.connect(child.start, weak=False)
+    signals.worker_process_shutdown.connect(child.stop, weak=False)
+    signals.worker_shutting_down.connect(child.drain, weak=False)
+    log.info("worker %s: model %s (%s, %s), storage %s", child.name, info.name, info.precision, info.digest,
+             settings.storage_url)  # fmt: skip
+    worker = app.Worker(
+        hostname=f"{child.name}@bulkqa",
+        pool="prefork",  # the only pool whose child may die without the worker
+        concurrency=1,  # one session a worker; threads share it
+        queues=[queue_name(info.name)],
+        loglevel=settings.log_level,
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    if refusal := child.refusal():
+        raise ModelError(refusal)
+
+
+class _Child:
+    """What the parent hands to its child process, and what the child makes of it.
+
+    The session is made in the child: one made before the fork would run single-threaded there.
+    """
+
+    def __init__(self, settings: Settings, info: model.ModelInfo) -> None:
+        self.settings = settings
+        self.info = info
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
+        self._shared = mmap.mmap(-1, 4096)  # byte 0: draining; from byte 1: why the child refuses to work
+        self._worker: Worker | None = None
+
+    def start(self, **_: Any) -> None:
+        """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
+        try:
+            self._worker = Worker(self.settings, self.name, self._draining)
+            signal.signal(signal.SIGTERM, self._on_term)
+        except Exception as error:  # whatever it is, a child without a model must not take work
+            if not isinstance(error, BulkqaError):
+                log.exception("worker %s cannot start", self.name)
+            text = str(error).encode()[:4000]
+            self._shared[1 : 1 + len(text)] = text
+            os.kill(os.getppid(), signal.SIGTERM)
+
+    def stop(self, **_: Any) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+    def drain(self, **_: Any) -> None:
+        """In the parent, from its signal handler: let the child stop after its row. Just one byte of shared memory."""
+        self._shared[0] = 1
+
+    def refusal(self) -> str | None:
+        return self._shared[1:].rstrip(b"\0").decode(errors="replace") or None
+
+    def task(self, task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
+        """The body of the task. Raises only Reject, which puts the message back on the queue."""
+        if self._worker is None:
+            time.sleep(1.0)  # the parent is about to stop
+            raise Reject("no model", requeue=True)
+        tag = (task.request.properties or {}).get("delivery_tag")
+        if not self._worker.work(job, chunk, tag):
+            raise Reject("given back", requeue=True)
+
+    def _draining(self) -> bool:
+        return self._shared[0] == 1
+
+    def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
+        """A SIGTERM to the whole process group reaches the child too: it stops after its row, at once if idle."""
+        self._shared[0] = 1
+        if self._worker is None or not self._worker.busy:
+            sys.exit(0)
+
+
+class Worker:
+    """A warm reader and its surroundings, in the child process."""
+
+    def __init__(self, settings: Settings, name: str, draining: Callable[[], bool]) -> None:
+        from worker.reader import Reader
+        from worker.session import available_cpus
+
+        self.settings = settings
+        self.name = name
+        self._draining = draining
+        self.storage: Storage = open_storage(settings.storage_url)
+        self.queue = RedisQueue(settings.redis_url)
+        self.threads = settings.threads or available_cpus()
+        started = time.monotonic()
+        self.reader: Reader = Reader.open(settings.model_dir)
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
+        self._model = ModelRef(self.reader.info.name, self.reader.info.digest, self.reader.info.precision)
+        self._pulse = Pulse(self)
+        log.info("worker %s: warm in %.1f s, %d threads", name, time.monotonic() - started, self.threads)
+
+    @property
+    def busy(self) -> bool:
+        return self._pulse.active is not None
+
+    def close(self) -> None:
+        self._pulse.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def work(self, job: object, chunk: object, tag: str | None) -> bool:
+        """Do what a message asks for. False if the message has to go back on the queue."""
+        try:
+            if self._draining():
+                return False
+            task = self._checked(job, chunk)
+            return self._do(*task, tag) if task else True
+        except Drained:
+            return False
+        except StorageUnreachable as error:
+            log.warning("worker %s waits: %s", self.name, error)
+            time.sleep(_PULSE)
+            return False
+        except Exception:
+            # The message is spent; the attempt is counted, and reconcile sends the chunk again or gives it up.
+            log.exception("worker %s: job %s chunk %s was not finished", self.name, job, chunk)
+            return True
+
+    def _checked(self, job: object, chunk: object) -> tuple[Manifest, Index, int] | None:
+        """What the message speaks of, or None if there is nothing to do: a message proves nothing."""
+        try:
+            manifest, index = self._job(check_job_id(job))  # type: ignore[arg-type]
+        except (UnknownJob, UsageError) as error:
+            log.warning("worker %s dropped a message: %s", self.name, error.message)
+            return None
+        if type(chunk) is not int or not 0 <= chunk < manifest.chunks:
+            log.warning("worker %s dropped a message: job %s has no chunk %r", self.name, manifest.id, chunk)
+            return None
+        if manifest.model != self._model.name:
+            log.warning("worker %s dropped a message: job %s is for model %s", self.name, manifest.id, manifest.model)
+            return None
+        return manifest, index, chunk
+
+    def _do(self, manifest: Manifest, index: Index, chunk: int, tag: str | None) -> bool:
+        job = manifest.id
+        if self.storage.exists(layout.part(job, chunk)) or self.storage.exists(layout.report(job)):
+            self._advance(manifest, chunk)
+            return True
+        if not self._leased(job, chunk):
+            log.info("worker %s: job %s chunk %d is being scored elsewhere", self.name, job, chunk)
+            return True
+        pinned = records.pin_model(self.storage, job, self._model)
+        if pinned.digest != self._model.digest:
+            log.warning("worker %s declines job %s: it is pinned to model %s (%s), this is %s", self.name, job,
+                        pinned.name, pinned.digest, self._model.digest)  # fmt: skip
+            self._hint(lambda: self.queue.release(job, chunk))
+            return True
+        attempt = Attempt(self.storage, job, chunk, self.name)
+        try:
+            with self._pulse.over(job, chunk, tag):
+                data = self._score(manifest, index, chunk, attempt)
+        except (Drained, StorageUnreachable):
+            self._hint(lambda: self.queue.release(job, chunk))
+            attempt.release()
+            log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
+            raise
+        if not self.storage.create(layout.part(job, chunk), data):
+            log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
+        self._advance(manifest, chunk)
+        return True
+
+    def _score(self, manifest: Manifest, index: Index, chunk: int, attempt: Attempt) -> bytes:
+        """The bytes of the chunk's part."""
+        started = time.time()
+        rows = records.rows_or_blanks(self.storage, manifest, index, chunk)
+        beat = self._pulse.beat
+        known = attempt.try_suspects(rows, manifest.options, self.settings.model_dir, self.settings.stall, beat)
+        watch = attempt.watched(Watch(stop=self._stop(manifest.id), end=lambda _row: beat()))
+        predictions = scoring.score(rows, self.reader, manifest.options, self._pool, self.threads, watch, known)
+        data, footer = part.encode(
+            predictions,
+            started_at=started,
+            finished_at=time.time(),
+            worker=self.name,
+            model=self._model.digest,
+            peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+        log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
+                 footer.finished_at - started, footer.failed)  # fmt: skip
+        return data
+
+    def _stop(self, job: str) -> Callable[[], Stop]:
+        """Whether to stop before the next row; the cancel marker is looked for once a second."""
+        looked = 0.0
+        cancelled = False
+
+        def stop() -> Stop:
+            nonlocal looked, cancelled
+            if self._draining():
+                return "drain"
+            if not cancelled and time.monotonic() - looked > _CANCEL_LOOK:
+                looked = time.monotonic()
+                with suppress(StorageUnreachable):
+                    cancelled = records.cancel_asked(self.storage, job)
+            return "cancel" if cancelled else None
+
+        return stop
+
+    def _advance(self, manifest: Manifest, chunk: int) -> None:
+        """After a part is there: keep the queue filled, and finish the job if this was its last chunk."""
+        try:
+            self.queue.finish(manifest.id, chunk)
+            following = self._claim(manifest)
+        except LookupError:
+            following = manifest.chunks  # Redis was emptied: make its hints anew
+        except RedisUnreachable as error:
+            log.warning("worker %s: %s", self.name, error.message)
+            return
+        if following == manifest.chunks:
+            try:
+                reconcile(manifest.id, self.storage, self.queue, self.settings, owner=self.name)
+            except (RedisUnreachable, StorageUnreachable) as error:
+                log.warning("worker %s: %s", self.name, error.message)
+
+    def _claim(self, manifest: Manifest) -> int | None:
+        """Send chunks while the window has room. Returns what `Queue.claim` said last."""
+        room = window(self.queue, manifest.model, self.settings)
+        while (number := self.queue.claim(manifest.id, manifest.chunks, room)) not in (None, manifest.chunks):
+            assert number is not None  # noqa: S101 - for the type checker
+            if self.storage.exists(layout.part(manifest.id, number)):
+                self.queue.finish(manifest.id, number)
+            else:
+                self.queue.send(manifest.model, manifest.id, [number])
+        return number
+
+    def _leased(self, job: str, chunk: int) -> bool:
+        try:
+            return self.queue.lease(job, chunk, self.name, self.settings.lease)
+        except RedisUnreachable:
+            return True  # two may score the chunk then; its part is written once
+
+    @staticmethod
+    def _hint(call: Callable[[], None]) -> None:
+        with suppress(RedisUnreachable):
+            call()
+
+    @lru_cache(maxsize=64)  # noqa: B019 - one Worker lives as long as its process
+    def _job(self, job: str) -> tuple[Manifest, Index]:
+        manifest = records.load(self.storage, job)
+        return manifest, records.load_index(self.storage, manifest)
+
+
+class Pulse:
+    """A thread of the child that says that it is alive, while it is: health file, lease, and presence.
+
+    While a chunk is scored this goes on only as long as rows advance. When none has for `stall` seconds the process is
+    ended by faulthandler's own thread, which needs no GIL, so that a hang inside native code does not hold a chunk.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._settings = worker.settings
+        self.active: tuple[str, int, str | None] | None = None
+        self._advanced = self._armed = time.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._tick()
+        self._thread.start()
+
+    def beat(self) -> None:
+        """A row was finished."""
+        self._advanced = time.monotonic()
+        if self._advanced - self._armed > 1.0:  # arming costs a thread: not at every row
+            self._arm()
+
+    @contextmanager
+    def over(self, job: str, chunk: int, tag: str | None) -> Iterator[None]:
+        """While a chunk is worked on."""
+        self._advanced = time.monotonic()
+        self.active = (job, chunk, tag)
+        self._arm()
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            self.active = None
+
+    def close(self) -> None:
+        self._done.set()
+        self._thread.join(timeout=2.0)
+        with suppress(RedisUnreachable):
+            self._worker.queue.leave(self._worker.name)
+
+    def _arm(self) -> None:
+        self._armed = time.monotonic()
+        faulthandler.dump_traceback_later(self._settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
+
+    def _run(self) -> None:
+        while not self._done.wait(_PULSE):
+            self._tick()
+
+    def _tick(self) -> None:
+        if self.active and time.monotonic() - self._advanced > self._settings.lease:
+            return
+        with suppress(OSError):
+            Path(self._settings.health_file).touch()
+        info, worker = self._worker.reader.info, self._worker
+        presence = WorkerInfo(worker.name, info.name, info.digest, info.precision, worker.threads, version("bulkqa"))
+        with suppress(RedisUnreachable):
+            worker.queue.announce(presence)
+            if active := self.active:
+                job, chunk, tag = active
+                worker.queue.lease(job, chunk, worker.name, self._settings.lease)
+                if tag:
+                    worker.queue.touch(tag)
+
+
+def _leave_logging_alone(**_: Any) -> None:
+    """Connected to Celery's setup_logging, which then sets up none: `worker.cli` did."""
