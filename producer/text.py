@@ -97,7 +97,7 @@ class _TooLarge(Exception):
 
 
 class _StrayQuote(Exception):
-    """The record just read is one line with an unbalanced quote, and rows below it."""
+    """The record under way is one line with an unbalanced quote, and rows below it. The text says how that shows."""
 
 
 class CsvRecords:
@@ -111,6 +111,8 @@ class CsvRecords:
         self._pending: list[bytes] = []  # the lines of the record under way
         self._pushed: deque[bytes] = deque()  # lines to be read again
         self._fed = 0
+        self._failed_on = 0  # the line on which the last record that failed did
+        self._failure = ""
         # The module's own limit is the process's, 128 KiB by default. Ours is on the row, and is held by _feed.
         csv.field_size_limit(max(csv.field_size_limit(), limit))
 
@@ -142,11 +144,12 @@ class CsvRecords:
                 if self._read(batch, width, until):
                     return True
             except _TooLarge:
-                self._give_up(batch, width, f"and not closed within {self._limit:,} bytes, the most a row may have")
-            except _StrayQuote:
-                self._give_up(batch, width, "and takes in rows below")
+                why = f"and not closed within {self._limit:,} bytes, the most a row may have"
+                self._give_up(batch, width, self._remembered(why))
+            except _StrayQuote as error:
+                self._give_up(batch, width, str(error))
             except csv.Error as error:
-                self._give_up(batch, width, _in_words(error))
+                self._give_up(batch, width, self._remembered(_in_words(error)))
         return False
 
     def _read(self, batch: Batch, width: int, until: int) -> bool:
@@ -170,15 +173,19 @@ class CsvRecords:
 
     def _feed(self) -> Iterator[str]:
         """The lines for csv.reader, which asks for no line before it needs it: `_pending` is always one record's."""
-        pending = self._pending
+        pending, limit = self._pending, self._limit
         size = 0
         for line in chain(self._again(), self._lines):
             size = size + len(line) if pending else len(line)
             pending.append(line)
-            if size > self._limit:
+            if size > limit:
                 raise _TooLarge
+            if self._line < self._failed_on and len(pending) > 1:
+                # The record that failed there was inside quotes when this line began, and so is this one: it would fail
+                # there too. Said at once, so that no line is read more than a few times.
+                raise _StrayQuote(self._failure)
             self._fed += len(line)
-            yield decoded(line)
+            yield line.decode("utf-8", "surrogateescape")
 
     def _again(self) -> Iterator[bytes]:
         while self._pushed:
@@ -192,10 +199,15 @@ class CsvRecords:
             batch.lines.append(self._line)
         elif found > 1 or (found == 1 and fields[0].strip()):
             if len(self._pending) > 1 and _hides_a_row(self._pending[1:], width, self._delimiter):
-                raise _StrayQuote
+                raise _StrayQuote("and takes in rows below")
             code = "missing_field" if found < width else "extra_field"
             fault = Fault(code, f"{_fields(found)}, the header has {width}", raw_text(self._pending))
             batch.reject([*fields[:width], *[None] * (width - found)], self._line, fault)
+
+    def _remembered(self, why: str) -> str:
+        self._failed_on = self._line + len(self._pending) - 1
+        self._failure = why
+        return why
 
     def _give_up(self, batch: Batch, width: int, why: str) -> None:
         """Reject the first line of the record under way; the others are read again."""
