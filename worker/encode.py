@@ -3,7 +3,8 @@
 Covers tokenizing, cutting into windows, and the offsets of context tokens. Does not cover types and masks of the
 model's other inputs (`worker.session`) or what becomes of the logits (`worker.decode`).
 
-Text is text: a context that spells "[SEP]" is tokenized as those five characters, never as the control token.
+Text is text: a context that spells "[SEP]" is not given the control token for it. (A Unigram vocabulary may list
+control tokens as ordinary pieces, and then it is; no harm: positions, not ids, say where CLS and the context are.)
 """
 
 from __future__ import annotations
