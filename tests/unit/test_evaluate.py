@@ -45,6 +45,7 @@ def test_normalization_is_squads(text: str, normal: str) -> None:
         ("", [], 1, 1),
         ("Paris", [], 0, 0),
         ("", ["the"], 1, 1),
+        ("", ["the", "x"], 0, 0),
         ("the", [], 1, 1),
     ],
 )
