@@ -65,6 +65,8 @@ def _line_lists(blocks: Iterable[bytes], limit: int) -> Iterator[list[bytes]]:
     skipping = False  # the line under way was given already, cut: what is left of it is dropped
     for block in blocks:
         data = rest + block
+        if not data:
+            continue
         lines = data.splitlines(keepends=True)  # of bytes: splits at \n, \r\n and \r only
         # A \r that ends the block may be half of a \r\n: it stays with the rest.
         rest = b"" if data.endswith(b"\n") else lines.pop()
