@@ -120,7 +120,8 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None)
         found = _Opening(stored, options, resources).found()
         first = next(found.tables, None)
         if first is None:
-            raise InputError("empty_file", f"{stored.label}: a header and no rows", _WRONG_FILE)
+            what = "the file is empty" if found.format == "jsonl" else "a header and no rows"
+            raise InputError("empty_file", f"{stored.label}: {what}", _WRONG_FILE)
         found.tables = chain([first], found.tables)
         return Source(stored, resources, found)
     except BaseException:
@@ -168,8 +169,8 @@ class _Opening:
         zipped = self._stored.peek(2) == b"\x1f\x8b"
         blocks = gunzip(self._stored) if zipped else self._stored.blocks()
         head = _head(blocks)
-        if not head.strip():
-            raise InputError("empty_file", f"{self._label}: the file is empty", _WRONG_FILE)
+        if not head:
+            raise self._empty()
         refuse_foreign(head, self._label)
         parquet = head.startswith(b"PAR1")
         if parquet and zipped:
@@ -180,6 +181,9 @@ class _Opening:
         if self._options.format == "parquet":
             raise InputError("unreadable", f"{self._label}: not a Parquet file", "Leave out --format.")
         return self._text(head, blocks)
+
+    def _empty(self) -> InputError:
+        return InputError("empty_file", f"{self._label}: the file is empty", _WRONG_FILE)
 
     def _text(self, head: bytes, blocks: Iterator[bytes]) -> _Found:
         kind = self._options.format
@@ -212,6 +216,8 @@ class _Opening:
         except csv.Error as error:
             message = f"{self._label}: the header has an unbalanced quote, or is no header"
             raise InputError("unreadable", message, 'Inside a quoted name write a quote twice: ""') from error
+        if not found:
+            raise self._empty()
         self._refuse_delimiter(found, line)
         return Names(self._label, found, self._options)
 

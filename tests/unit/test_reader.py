@@ -73,9 +73,8 @@ def parquet(columns: dict | pa.Table, **options) -> bytes:
 
 # What is written is read
 
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
-    '"|\n\r ,ab\0é🙂\u2028\x85\x1c', max_size=12
-)
+awkward = st.text('"|\n\r ,ab\0é🙂\u2028\x85\x1c', max_size=12)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | awkward
 filled = text.filter(lambda s: not s.isspace() and s)
 records = st.lists(st.tuples(text, filled, filled, text), min_size=1, max_size=12)
 
@@ -134,9 +133,8 @@ BROKEN = {
     b"x|q\xff\xfe|c|t\n": "bad_encoding",
     b"x|" + b"q" * 5000 + b"|c|t\n": "row_too_large",
 }
-plain = st.text(
-    st.characters(exclude_characters="\r\n|", exclude_categories=["Cs", "Zs", "Cc"]), min_size=1, max_size=12
-)
+visible = st.characters(exclude_characters="\r\n|", exclude_categories=["Cs", "Zs", "Cc"])
+plain = st.text(visible, min_size=1, max_size=12)
 quoted = st.lists(st.tuples(plain, plain, st.tuples(plain, plain).map("\n|".join), plain), min_size=1, max_size=8)
 
 
@@ -174,9 +172,9 @@ def test_whatever_the_bytes_there_are_rows_or_an_input_error(data):
         try:
             found = read(start + data, 3, max_row_bytes=50)
         except InputError as error:
-            assert error.remedy
-        else:
-            assert found
+            found = [error.remedy]
+        assert found
+        assert all(found)
 
 
 def test_how_a_file_is_cut_into_reads_does_not_matter():
@@ -279,7 +277,7 @@ def test_a_quote_that_runs_past_the_largest_row_costs_its_line_only():
     assert "1,000 bytes" in found[0].error.message
 
 
-@pytest.mark.parametrize("line", [b'a|"|"\n', b'1"|"question"|"' + b"context " * 20 + b'"|"x\n', b'1|q|"c|t\n'])
+@pytest.mark.parametrize("line", [b'a"|"\n', b'1"|"question"|"' + b"context " * 20 + b'"|"x\n', b'1|q|"c|t\n'])
 def test_a_file_of_unbalanced_quotes_is_read_in_linear_time(line):
     found = read(HEADER + line * (400_000 // len(line)), id="", max_row_bytes=1 << 22)  # quadratic: minutes
 
@@ -332,7 +330,7 @@ def test_a_line_without_end_is_passed_over_in_bounded_memory():
 # Files of all sorts
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", b"\n\n", b" \n" * 300_000, b"\xef\xbb\xbf", gzip.compress(b"")])
 def test_an_empty_file_is_refused(data):
     assert "empty" in refused(data, "empty_file").message
 
@@ -405,7 +403,7 @@ def test_foreign_formats_are_named(start, what):
 def test_paths_that_cannot_be_read_are_refused(tmp_path):
     assert "directory" in refused(tmp_path, "unreadable").message
     assert "no such file" in refused(tmp_path / "none.csv", "unreadable").message
-    assert "no such file" in refused("", "unreadable").message or True
+    refused("", "unreadable")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -594,7 +592,8 @@ def test_kinds_of_strings_are_one(kind):
     "column", [pa.array([[1], []]), pa.array([1, 2]), pa.array([b"a", b"b"]), pa.array([{"x": 1}] * 2)]
 )
 def test_a_question_of_another_type_is_refused_with_its_type(column):
-    assert str(column.type) in refused(parquet(GOOD | {"question": column}), "unsupported_format").message
+    error = refused(parquet(GOOD | {"question": column}), "unsupported_format")
+    assert f"of type {str(column.type).split('<')[0]}" in error.message
 
 
 def test_a_nested_id_is_refused():
@@ -616,9 +615,8 @@ def test_truncated_parquet_is_refused(cut):
 
 
 def test_damage_within_parquet_is_an_input_error():
-    data = bytearray(
-        parquet({"question": ["q"] * 9000, "context": [f"{i}" * 9 for i in range(9000)]}, compression="zstd")
-    )
+    columns = {"question": ["q"] * 9000, "context": [f"{i}" * 9 for i in range(9000)]}
+    data = bytearray(parquet(columns, compression="zstd"))
     data[2000:4000] = bytes(2000)
     refused(bytes(data), "unreadable")
 
@@ -641,10 +639,8 @@ def test_encrypted_parquet_is_refused():
 
     factory = encryption.CryptoFactory(lambda _: Plain())
     for plain_footer in (True, False):
-        settings = encryption.EncryptionConfiguration(
-            "k", column_keys={"k": ["question"]}, plaintext_footer=plain_footer
-        )
-        properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), settings)
+        keys = encryption.EncryptionConfiguration("k", column_keys={"k": ["question"]}, plaintext_footer=plain_footer)
+        properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), keys)
         refused(parquet(GOOD, encryption_properties=properties), "unsupported_format")
 
 
@@ -670,8 +666,9 @@ def test_columns_of_any_type_come_through_as_json():
     first, second = (row.passthrough for row in read(parquet(GOOD | columns)))
 
     assert first == {
-        "stamp": "2024-01-02T03:04:05.000", "nanos": "2023-11-14T22:13:20.123456789", "zone": "1970-01-01T00:00:00+0000",
-        "day": "2024-01-02", "time": "01:02:03.000000", "price": "1.50", "blob": "/wA=", "float": 1.5, "half": None,
+        "stamp": "2024-01-02T03:04:05.000", "nanos": "2023-11-14T22:13:20.123456789",
+        "zone": "1970-01-01T00:00:00.000+0000", "day": "2024-01-02",
+        "time": "01:02:03.000000", "price": "1.50", "blob": "/wA=", "float": 1.5, "half": None,
         "list": [1.0, None], "struct": {"when": "2024-01-02", "b": "eA=="}, "map": [{"key": "k", "value": 1}],
         "big": 2**64 - 1, "flag": True, "none": None, "category": "x",
     }  # fmt: skip
