@@ -12,12 +12,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from contract import logs, settings
-from contract.errors import INTERRUPTED, BulkqaError, UsageError
+from contract.errors import INTERRUPTED, BulkqaError
 
 app = typer.Typer(
     help="Score chunks of question answering jobs, and make the models that do it.",
@@ -142,7 +142,7 @@ def info(
 def build(
     source: Annotated[str, typer.Argument(help="Hugging Face id, or folder of a question answering checkpoint")],
     destination: Annotated[Path, typer.Argument(help="model directory to make")],
-    precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
+    precision: Annotated[Literal["int8", "fp32"], typer.Option(help="int8 or fp32")] = "int8",
     name: Annotated[str | None, typer.Option(help="name that jobs ask for; default: the directory's")] = None,
     evaluation: Annotated[Path | None, typer.Option(help="SQuAD-format file to measure EM and F1 on")] = None,
     null_trained: Annotated[
@@ -151,8 +151,6 @@ def build(
     force: Annotated[bool, typer.Option("--force", help="replace an existing model directory")] = False,
 ) -> None:
     """Make a model directory: export to ONNX, optimize, quantize, verify. Needs the extra [build]."""
-    if precision not in ("int8", "fp32"):
-        raise UsageError(f"--precision is int8 or fp32, not {precision!r}")
     from worker.build import build as build_model
 
     def say(text: str) -> None:
@@ -161,7 +159,7 @@ def build(
     made = build_model(
         source,
         destination,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         name=name,
         evaluation=evaluation,
         null_trained=null_trained,
@@ -181,6 +179,7 @@ def evaluate(
 ) -> None:
     """Measure EM, F1 and rows/s of a model on a SQuAD-format file."""
     given = settings.load(model_dir=model_dir, threads=threads)
+    from contract.job import Options
     from worker.evaluate import evaluate as measure
     from worker.evaluate import load_squad
     from worker.reader import Reader
@@ -191,9 +190,7 @@ def evaluate(
     for directory in [given.model_dir, *([compare] if compare else [])]:
         reader = Reader.open(directory)
         with _bar(f"{reader.info.name} {reader.info.precision}", len(examples)) as advance:
-            results[str(directory)] = measure(
-                reader, examples, threads=given.threads or available_cpus(), progress=advance
-            )
+            results[str(directory)] = measure(reader, examples, Options(), given.threads or available_cpus(), advance)
     if as_json:
         print(json.dumps(results if compare else next(iter(results.values())), indent=1))
         return

@@ -56,7 +56,11 @@ def serve(settings: Settings) -> None:
     info = model.describe(settings.model_dir)
     child = _Child(settings, info)
     app = make_app(settings.redis_url)
-    app.task(name=TASK, bind=True)(child.task)
+
+    @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    def score(task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
+        child.score(job, chunk, (task.request.properties or {}).get("delivery_tag"))
+
     signals.setup_logging.connect(_leave_logging_alone, weak=False)
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
@@ -114,12 +118,11 @@ class _Child:
     def refusal(self) -> str | None:
         return self._shared[1:].rstrip(b"\0").decode(errors="replace") or None
 
-    def task(self, task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
+    def score(self, job: object, chunk: object, tag: str | None) -> None:
         """The body of the task. Raises only Reject, which puts the message back on the queue."""
         if self._worker is None:
             time.sleep(1.0)  # the parent is about to stop
             raise Reject("no model", requeue=True)
-        tag = (task.request.properties or {}).get("delivery_tag")
         if not self._worker.work(job, chunk, tag):
             raise Reject("given back", requeue=True)
 
