@@ -1,0 +1,341 @@
+"""Model directories made from tiny untrained checkpoints of many families, compared with torch number by number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.errors import ModelError
+from contract.job import Options
+from worker.model import DESCRIPTION, ModelInfo, describe
+
+torch = pytest.importorskip("torch", reason="needs the extra [build]")
+transformers = pytest.importorskip("transformers", reason="needs the extra [build]")
+onnx = pytest.importorskip("onnx", reason="needs the extra [build]")
+tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [build]")
+
+from worker import build as builder  # noqa: E402 - after the check that it can be used
+from worker.build import build  # noqa: E402
+from worker.reader import Reader  # noqa: E402
+
+pytestmark = pytest.mark.build
+
+CORPUS = [text for known in builder.KNOWN for text in (known.question, known.context)]
+CONTEXT = "Zürich lies in Switzerland. " + "The city was founded by the Romans, who called it Turicum. " * 4
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 128,
+}
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
+def _finish(tokenizer: Any, special: list[str], middle: int, context_type: int) -> Any:
+    """A fast tokenizer that encodes a pair as CLS, question, `middle` separators, context, separator."""
+    cls, sep, pad, unknown = [special[n] for n in ((0, 2, 1, 3) if special is ROBERTA else (2, 3, 0, 1))]
+    pair = " ".join([f"{cls}:0 $A:0", *[f"{sep}:0"] * middle, f"$B:{context_type} {sep}:{context_type}"])
+    ids = [(token, tokenizer.token_to_id(token)) for token in (cls, sep)]
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{cls} $A {sep}", pair=pair, special_tokens=ids
+    )
+    inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if context_type else [])]
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=pad, unk_token=unknown, model_input_names=inputs
+    )
+
+
+def _wordpiece(middle: int = 1, context_type: int = 1) -> Any:
+    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token=SPECIAL[1]))
+    made.normalizer = tokenizers.normalizers.BertNormalizer()
+    made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    made.train_from_iterator(
+        CORPUS, tokenizers.trainers.WordPieceTrainer(vocab_size=300, special_tokens=SPECIAL, show_progress=False)
+    )
+    return _finish(made, SPECIAL, middle, context_type)
+
+
+def _byte_bpe() -> Any:
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    made.train_from_iterator(
+        CORPUS,
+        tokenizers.trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=ROBERTA,
+            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    return _finish(made, ROBERTA, 2, 0)
+
+
+def _unigram(special: list[str], middle: int, context_type: int) -> Any:
+    made = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    unknown = next(token for token in special if "unk" in token.lower())
+    made.train_from_iterator(
+        CORPUS,
+        tokenizers.trainers.UnigramTrainer(
+            vocab_size=200, special_tokens=special, unk_token=unknown, show_progress=False
+        ),
+    )
+    return _finish(made, special, middle, context_type)
+
+
+#: model class, configuration class, what differs from SIZES, tokenizer, inputs expected of the graph, longest window
+FAMILIES: dict[str, tuple[str, dict[str, Any], Callable[[], Any], set[str], int]] = {
+    "Bert": ("Bert", {}, _wordpiece, {"input_ids", "attention_mask", "token_type_ids"}, 128),
+    "DistilBert": (
+        "DistilBert",
+        {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
+        _wordpiece,
+        {"input_ids", "attention_mask"},
+        128,
+    ),
+    "Roberta": (
+        "Roberta",
+        {"max_position_embeddings": 130, "type_vocab_size": 1, "pad_token_id": 1},
+        _byte_bpe,
+        {"input_ids", "attention_mask"},
+        128,
+    ),
+    "XLMRoberta": (
+        "XLMRoberta",
+        {"max_position_embeddings": 130, "type_vocab_size": 1, "pad_token_id": 1},
+        lambda: _unigram(ROBERTA, 2, 0),
+        {"input_ids", "attention_mask"},
+        128,
+    ),
+    "Electra": (
+        "Electra",
+        {"embedding_size": 16},
+        _wordpiece,
+        {"input_ids", "attention_mask", "token_type_ids"},
+        128,
+    ),
+    "Albert": (
+        "Albert",
+        {"embedding_size": 16},
+        lambda: _unigram(SPECIAL, 1, 1),
+        {"input_ids", "attention_mask", "token_type_ids"},
+        128,
+    ),
+    "MPNet": (
+        "MPNet",
+        {"max_position_embeddings": 130, "pad_token_id": 1},
+        lambda: _wordpiece(2, 0),
+        {"input_ids", "attention_mask"},
+        128,
+    ),
+    "DebertaV2": (
+        "DebertaV2",
+        {
+            "type_vocab_size": 0,
+            "relative_attention": True,
+            "position_buckets": 16,
+            "pos_att_type": ["p2c", "c2p"],
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+        },
+        lambda: _unigram(SPECIAL, 1, 1),
+        {"input_ids", "attention_mask"},
+        128,
+    ),
+    "BigBird": (
+        "BigBird",
+        {"attention_type": "block_sparse", "block_size": 8},
+        lambda: _unigram(SPECIAL, 1, 1),
+        {"input_ids", "attention_mask", "token_type_ids"},
+        128,
+    ),
+}
+
+
+def _checkpoint(directory: Path, family: str) -> Any:
+    """An untrained reader, saved; its weights are larger than usual so that logits differ between tokens."""
+    kind, changes, make_tokenizer, _, _ = FAMILIES[family]
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    sizes = SIZES | {"vocab_size": len(tokenizer), "initializer_range": 0.2} | changes
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    model = getattr(transformers, f"{kind}ForQuestionAnswering")._from_config(config, attn_implementation="eager")
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("bert")
+    _checkpoint(directory, "Bert")
+    return directory
+
+
+def _torch_logits(model: Any, info: ModelInfo, ids: np.ndarray, first: int) -> np.ndarray:
+    types = torch.full((1, len(ids)), info.template.context_type)
+    types[:, :first] = info.template.question_type
+    feed = {"input_ids": torch.from_numpy(ids)[None], "attention_mask": torch.ones(1, len(ids), dtype=torch.int64)}
+    if "token_type_ids" in info.inputs:
+        feed["token_type_ids"] = types
+    with torch.no_grad():
+        made = model(**feed)
+    return np.stack([made.start_logits[0].numpy(), made.end_logits[0].numpy()])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_path: Path) -> None:
+    source = tmp_path / "checkpoint"
+    model = _checkpoint(source, family)
+    *_, inputs, longest = FAMILIES[family]
+    if family == "BigBird":
+        model.base_model.set_attention_type("original_full")
+    for precision, tolerance in (("fp32", 1e-4), ("int8", 0.1)):
+        info = build(str(source), tmp_path / precision, precision)
+        assert set(info.inputs) == inputs
+        assert info.max_positions == longest
+        assert info.precision == precision
+        reader = Reader.open(tmp_path / precision)
+        options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
+        encoded = reader._encoder.encode("Where does Zürich lie?", CONTEXT, options)
+        assert len(encoded.windows) > 1
+        for window in encoded.windows:
+            expected = _torch_logits(model, info, window.input_ids, window.first)
+            got = np.stack(reader._session.run(window))
+            assert np.abs(got - expected).max() <= tolerance * max(1, np.abs(expected).max())
+
+
+def test_the_template_is_what_the_tokenizer_puts_around_a_pair() -> None:
+    roberta = builder._template(_byte_bpe().backend_tokenizer)
+    assert (roberta.prefix, roberta.middle, roberta.suffix) == ((0,), (2, 2), (2,))
+    assert (roberta.question_type, roberta.context_type) == (0, 0)
+    bert = builder._template(_wordpiece().backend_tokenizer)
+    assert (bert.prefix, bert.middle, bert.suffix) == ((2,), (3,), (3,))
+    assert (bert.question_type, bert.context_type) == (0, 1)
+
+
+def test_a_tokenizer_that_ends_with_cls_is_refused() -> None:
+    tokenizer = _wordpiece().backend_tokenizer
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A [CLS]", pair="$A [SEP] $B [SEP] [CLS]", special_tokens=ids
+    )
+    with pytest.raises(ModelError, match="does not encode pairs"):
+        builder._template(tokenizer)
+
+
+def test_an_untrained_model_knows_no_answer_and_says_so(bert: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    info = build(str(bert), tmp_path / "made", "fp32", progress=said.append)
+    assert info.known_answers == ()
+    assert any(line.startswith("warning") for line in said)
+    assert (tmp_path / "made" / "README.md").read_text("utf-8").startswith("# made\n")
+
+
+def test_an_evaluation_is_kept_for_both_precisions(bert: Path, tmp_path: Path) -> None:
+    paragraph = {"context": CONTEXT, "qas": [{"id": "1", "question": "Where?", "answers": [{"text": "Switzerland"}]}]}
+    file = tmp_path / "questions.json"
+    file.write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}), "utf-8")
+    info = build(str(bert), tmp_path / "made", evaluation=file)
+    assert info.evaluation["file"] == "questions.json"
+    assert {"exact_match", "f1", "rows"} <= set(info.evaluation["fp32"]) & set(info.evaluation["int8"])
+
+
+def test_null_training_is_taken_from_the_name_unless_told(bert: Path, tmp_path: Path) -> None:
+    squad2 = tmp_path / "tiny-squad2"
+    squad2.symlink_to(bert)
+    assert build(str(squad2), tmp_path / "a", "fp32").null_trained
+    assert not build(str(squad2), tmp_path / "b", "fp32", null_trained=False).null_trained
+    assert not build(str(bert), tmp_path / "c", "fp32").null_trained
+
+
+def test_a_large_graph_keeps_its_weights_beside_it(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "EXTERNAL_ABOVE", 1000)
+    build(str(bert), tmp_path / "made")
+    assert (tmp_path / "made" / "model.onnx.data").stat().st_size > 1000
+    Reader.open(tmp_path / "made")
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(bert: Path, tmp_path: Path) -> None:
+    assert build(str(bert), tmp_path / "a").digest == build(str(bert), tmp_path / "b").digest
+
+
+def test_an_older_model_directory_is_replaced_when_told_and_keeps_its_card(bert: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    build(str(bert), made, "fp32")
+    (made / "README.md").write_text("my card", "utf-8")
+    with pytest.raises(ModelError, match="--force"):
+        build(str(bert), made)
+    build(str(bert), made, force=True)
+    assert describe(made).precision == "int8"
+    assert (made / "README.md").read_text("utf-8") == "my card"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_folder_that_is_no_model_directory_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
+    with pytest.raises(ModelError, match="no model directory"):
+        build("any", tmp_path, force=True)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_model_without_a_trained_head_is_refused(bert: Path, tmp_path: Path) -> None:
+    headless = tmp_path / "headless"
+    model = transformers.BertModel.from_pretrained(bert)
+    model.save_pretrained(headless)
+    transformers.AutoTokenizer.from_pretrained(bert).save_pretrained(headless)
+    with pytest.raises(ModelError, match="not trained for question answering"):
+        build(str(headless), tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_source_that_is_nowhere_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="is no folder here") as caught:
+        build("nobody/nothing-here", tmp_path / "made")
+    assert "network" in (caught.value.remedy or "")
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded for question answering"):
+        build(str(tmp_path), tmp_path / "made")
+
+
+def test_a_graph_that_differs_from_torch_is_never_published(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "TOLERANCE", -1.0)
+    with pytest.raises(ModelError, match="off by"):
+        build(str(bert), tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_torch_is_answered_with_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(ModelError, match="torch") as caught:
+        build("any", tmp_path / "made")
+    assert "bulkqa[build]" in (caught.value.remedy or "")
+
+
+def test_importing_the_builder_loads_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, worker.build; sys.exit(bool({'torch', 'transformers', 'onnx'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_model_that_ships_fits_its_description() -> None:
+    shipped = Path(__file__).parents[2] / "models" / "minilm-l6-qa"
+    if not (shipped / DESCRIPTION).is_file():
+        pytest.skip("models/ is not part of this checkout")
+    assert len(Reader.open(shipped).info.known_answers) == len(builder.KNOWN)
