@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Answer a file of questions and contexts: submit it, watch the job, read the predictions.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

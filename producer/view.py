@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from producer.verify import Verified
 
 _err = Console(stderr=True, highlight=False)
-_out = Console(highlight=False)
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # what is not a terminal has no width
 _COLOURS = {"completed": "green", "completed_with_errors": "yellow", "failed": "red", "cancelled": "yellow"}
 
 
@@ -180,7 +180,9 @@ def status_table(progress: Progress) -> None:
 
 
 def job_table(jobs: list[Progress]) -> None:
-    table = Table("job", "status", "rows", "done", "failed", "submitted", "input", show_edge=False, pad_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("job", "status", "rows", "done", "failed", "submitted", "input"):
+        table.add_column(name, no_wrap=name in ("job", "status", "submitted"))
     for progress in jobs:
         counts = progress.request_counts
         colour = _COLOURS.get(progress.status, "cyan")

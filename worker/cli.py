@@ -22,6 +22,7 @@ from contract.errors import INTERRUPTED, BulkqaError
 app = typer.Typer(
     help="Score chunks of question answering jobs, and make the models that do it.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

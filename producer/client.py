@@ -1,0 +1,140 @@
+"""The Python API: what the `producer` command does, with DataFrames. Imports pandas only where one is made or given."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from contract.broker import Queue
+    from contract.job import Options
+    from contract.ledger import Progress
+    from contract.settings import Settings
+    from contract.storage import Storage
+    from producer.reader import ReadOptions
+
+
+class Client:
+    """A connection to the storage and the Redis that workers share.
+
+    Both come from the environment (BULKQA_STORAGE_URL, BULKQA_REDIS_URL) unless they are given.
+    Errors are those of `contract.errors`.
+    """
+
+    def __init__(self, storage: str | None = None, redis: str | None = None) -> None:
+        from contract import settings
+        from contract.broker import RedisQueue
+        from contract.storage import open_storage
+
+        self._settings: Settings = settings.load(storage_url=storage, redis_url=redis)
+        self._storage: Storage = open_storage(self._settings.storage_url, create=True)
+        self._queue: Queue = RedisQueue(self._settings.redis_url)
+
+    def submit(
+        self,
+        data: str | Path | BinaryIO | pd.DataFrame,
+        *,
+        read: ReadOptions | None = None,
+        options: Options | None = None,
+        model: str | None = None,
+        key: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Job:
+        """Submit a file or a DataFrame. With a `key`, submitting the same twice gives the first job.
+
+        Raises InputError if the data as a whole cannot be read, RedisUnreachable before anything was written.
+        """
+        from contract.job import Options
+        from contract.reconcile import reconcile
+        from producer.reader import ReadOptions
+        from producer.submit import Request, submit
+
+        request = Request(read or ReadOptions(), options or Options(), model or "", key, metadata or {})
+        file = data if isinstance(data, str | Path) or hasattr(data, "read") else _parquet(data)
+        self._queue.ping()
+        job = submit(file, self._storage, self._settings, request).manifest.id
+        reconcile(job, self._storage, self._queue, self._settings)
+        return self.job(job)
+
+    def job(self, job: str) -> Job:
+        """A job that was submitted before. Raises UnknownJob."""
+        from producer.submit import find
+
+        return Job(find(self._storage, job), self._storage, self._queue, self._settings)
+
+    def jobs(self) -> list[Job]:
+        from contract import records
+
+        return [Job(job, self._storage, self._queue, self._settings) for job in records.jobs(self._storage)]
+
+
+class Job:
+    """A submitted job."""
+
+    def __init__(self, job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
+        self.id = job
+        self._storage = storage
+        self._queue = queue
+        self._settings = settings
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def status(self) -> Progress:
+        from contract import records
+
+        return records.status(self._storage, self._queue, self.id)
+
+    def wait(self, timeout: float | None = None, progress: Callable[[Progress], None] | None = None) -> Progress:
+        """Until the job has ended, whatever its end. Raises TimeoutError; the job then goes on."""
+        from producer.follow import TimedOut, follow
+
+        try:
+            for latest in follow(self.id, self._storage, self._queue, self._settings, timeout):
+                if progress:
+                    progress(latest)
+        except TimedOut as late:
+            raise TimeoutError(str(late)) from late
+        return latest
+
+    def cancel(self) -> None:
+        from contract import records
+        from contract.reconcile import reconcile
+
+        records.ask_cancel(self._storage, self.id)
+        reconcile(self.id, self._storage, self._queue, self._settings)
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Predictions in row order: of an unfinished job, those that are there without a gap."""
+        from producer.follow import ready_lines
+
+        return [json.loads(line) for block in ready_lines(self.id, self._storage) for line in block.splitlines()]
+
+    def results(self) -> pd.DataFrame:
+        """The same as a DataFrame, indexed by row. Columns that were passed through get their own names back, but for
+        those that would hide a column of the prediction: these are prefixed with `input_`."""
+        import pandas as pd
+
+        rows = []
+        for prediction in self.predictions():
+            passed = prediction.pop("passthrough", {})
+            error = prediction.pop("error", None) or {}
+            row = prediction | {"error_code": error.get("code"), "error_message": error.get("message")}
+            rows.append(row | {f"input_{name}" if name in row else name: value for name, value in passed.items()})
+        return pd.DataFrame(rows).set_index("row") if rows else pd.DataFrame()
+
+
+def _parquet(frame: Any) -> BinaryIO:
+    """A DataFrame as a Parquet file in memory, without its index."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+    file.seek(0)
+    return file
