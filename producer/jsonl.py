@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from producer.stored import BLOCK, unsupported
-from producer.text import BATCH_BYTES, BATCH_ROWS, Batch, Fault, decoded, raw_text
+from producer.text import BATCH_BYTES, BATCH_ROWS, Batch, Fault, decoded, raw_text, too_large
 
 _SAMPLE_LINES = 1000
 _SAMPLE_BYTES = 4 * BLOCK
@@ -117,8 +117,7 @@ def json_batches(lines: Iterator[bytes], keys: JsonKeys, limit: int) -> Iterator
 
 def _add_object(batch: Batch, number: int, line: bytes, keys: JsonKeys, limit: int) -> None:
     if len(line) > limit:
-        fault = Fault("row_too_large", f"the row has more than {limit:,} bytes", raw_text([line]))
-        batch.reject([None] * 4, number, fault)
+        batch.reject([None] * 4, number, too_large(line, limit))
         return
     try:
         record = keys.record(json_object(decoded(line)))

@@ -94,6 +94,11 @@ def raw_text(lines: list[bytes]) -> str:
     return start.decode("utf-8", "replace").rstrip("\r\n")[:RAW_LIMIT]
 
 
+def too_large(line: bytes, limit: int) -> Fault:
+    """Of what is over the limit, how much there is depends on how the file was cut into reads: it is not shown."""
+    return Fault("row_too_large", f"the row has more than {limit:,} bytes", raw_text([line[:limit]]))
+
+
 class _TooLarge(Exception):
     """The record under way has more bytes than a row may have."""
 
@@ -215,7 +220,7 @@ class CsvRecords:
         """Reject the first line of the record under way; the others are read again."""
         first, *others = self._pending
         if len(first) > self._limit:
-            fault = Fault("row_too_large", f"the row has more than {self._limit:,} bytes", raw_text([first]))
+            fault = too_large(first, self._limit)
         else:
             fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}", raw_text([first]))
         batch.reject([None] * width, self._line, fault)
