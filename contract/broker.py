@@ -157,6 +157,10 @@ class RedisQueue:
         self._claim = self._redis.register_script(_CLAIM)
         self._lease = self._redis.register_script(_LEASE)
 
+    def close(self) -> None:
+        self._redis.close()
+        self._app.close()
+
     def ping(self) -> None:
         with self._translated():
             self._redis.ping()

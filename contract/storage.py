@@ -128,11 +128,16 @@ class LocalStorage:
                 os.link(staged, path)
             except FileExistsError:
                 return False
+            except FileNotFoundError:  # swept away: the job was published meanwhile, by who made this object first
+                if path.exists():
+                    return False
+                raise
             _sync_folder(path.parent)
         return True
 
     def replace(self, key: str, data: bytes) -> None:
-        with _translated(self.url), self._staged(key, data) as (staged, path):
+        # Not synced: a hint has to survive the death of a process, not that of the machine.
+        with _translated(self.url), self._staged(key, data, durable=False) as (staged, path):
             staged.replace(path)
 
     def delete(self, key: str) -> None:
@@ -149,7 +154,7 @@ class LocalStorage:
         return str(self.root / key)
 
     @contextmanager
-    def _staged(self, key: str, data: Data) -> Iterator[tuple[Path, Path]]:
+    def _staged(self, key: str, data: Data, *, durable: bool = True) -> Iterator[tuple[Path, Path]]:
         """Write `data` to a temporary file in the folder of `key`, on disk before it gets its name."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +164,8 @@ class LocalStorage:
                 for block in (data,) if isinstance(data, bytes) else data:
                     file.write(block)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             yield staged, path
         finally:
             staged.unlink(missing_ok=True)

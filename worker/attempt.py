@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -99,7 +100,8 @@ class Attempt:
 
     def _leave(self, *, trial: bool) -> None:
         crumb = Crumb(tuple(sorted(self._under_way)), trial, tuple(sorted(self.condemned)))
-        self._storage.replace(layout.crumb(self._job, self._chunk, self.number), json.dumps(asdict(crumb)).encode())
+        with suppress(FileNotFoundError):  # the job was published meanwhile, and what is under way swept away
+            self._storage.replace(layout.crumb(self._job, self._chunk, self.number), json.dumps(asdict(crumb)).encode())
 
     def _crumb(self, number: int) -> Crumb:
         try:

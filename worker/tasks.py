@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -67,6 +68,8 @@ def serve(settings: Settings) -> None:
     signals.worker_shutting_down.connect(child.drain, weak=False)
     log.info("worker %s: model %s (%s, %s), storage %s", child.name, info.name, info.precision, info.digest,
              settings.storage_url)  # fmt: skip
+    # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
+    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     worker = app.Worker(
         hostname=f"{child.name}@bulkqa",
         pool="prefork",  # the only pool whose child may die without the worker

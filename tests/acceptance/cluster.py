@@ -1,0 +1,201 @@
+"""A Redis, workers and the two commands, all real processes, for tests that kill them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from contract import layout, records
+from contract.broker import RedisQueue
+from contract.storage import LocalStorage
+from producer.local import redis_server
+from producer.verify import verify_job
+
+REPO = Path(__file__).resolve().parents[2]
+_PLACES = ("mill", "ferry", "bridge", "school", "forge", "museum", "harbour", "orchard", "archive", "chapel")
+
+
+def sentences(number: int, padding: int = 2) -> str:
+    """A context that says when the place of a row was founded, among other places."""
+    place = _PLACES[number % len(_PLACES)]
+    others = " ".join(f"The {p} on the hill is older than anybody remembers." for p in _PLACES[:padding])
+    return f"{others} The {place} number {number} was founded in the year {1000 + number} by the town. {others}"
+
+
+def write_rows(path: Path, count: int, padding: int = 2, poison: tuple[int, ...] = ()) -> Path:
+    """A pipe-delimited file of `count` rows, whose answers are known."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="|")
+        writer.writerow(["id", "question", "context", "year"])
+        for number in range(count):
+            place = _PLACES[number % len(_PLACES)]
+            question = f"In which year was the {place} number {number} founded?"
+            if number in poison:
+                question = f"POISON {question}"
+            writer.writerow([f"r{number}", question, sentences(number, padding), 1000 + number])
+    return path
+
+
+def until(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """The first true value of `look`."""
+    deadline = time.monotonic() + seconds
+    while not (value := look()):
+        assert time.monotonic() < deadline, f"gave up waiting for {what}"
+        time.sleep(0.02)
+    return value
+
+
+class Cluster:
+    """Everything under one temporary folder. Worker logs are shown when a test fails."""
+
+    def __init__(self, folder: Path, redis_url: str, resources: ExitStack) -> None:
+        self.folder = folder
+        self.redis_url = redis_url
+        self.env = os.environ | {
+            "BULKQA_REDIS_URL": redis_url,
+            "BULKQA_STORAGE_URL": str(folder / "storage"),
+            "BULKQA_LEASE": "8",
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "160",
+        }
+        self._resources = resources
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.storage = LocalStorage(folder / "storage", create=True)
+        self.queue = RedisQueue(redis_url)
+
+    def worker(self, *arguments: str, threads: int = 1, **env: str) -> subprocess.Popen[bytes]:
+        number = len(self.workers)
+        log = self._resources.enter_context((self.folder / f"worker-{number}.log").open("wb"))
+        command = [sys.executable, "-m", "worker", "start", "--threads", str(threads)]
+        command += ["--health-file", str(self.folder / f"health-{number}"), *arguments]
+        process = subprocess.Popen(
+            command, env=self.env | env, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
+        )
+        self._resources.callback(end, process)
+        self.workers.append(process)
+        return process
+
+    def log(self, number: int = 0) -> str:
+        return (self.folder / f"worker-{number}.log").read_text()
+
+    def ready(self, count: int = 1) -> None:
+        until(lambda: len(self.queue.workers()) >= count, f"{count} workers")
+
+    def producer(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        given = {"env": self.env, "cwd": self.folder, "capture_output": True, "text": True, "timeout": 100} | options
+        return subprocess.run([sys.executable, "-m", "producer", *arguments], check=False, **given)
+
+    def submit(self, *arguments: str) -> str:
+        done = self.producer("submit", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def parts(self, job: str) -> int:
+        return len(records.done(self.storage, job))
+
+    def await_parts(self, job: str, count: int) -> None:
+        until(lambda: self.parts(job) >= count, f"{count} parts of {job}")
+
+    def finish(self, job: str, seconds: float = 90.0) -> dict[str, Any]:
+        """Wait as a user would, and give the final status."""
+        done = self.producer("status", job, "--watch", "--json", "--timeout", str(seconds))
+        assert done.returncode in (0, 3, 4, 5), done.stderr + self.logs()
+        return dict(json.loads(done.stdout))
+
+    def logs(self) -> str:
+        return "\n".join(f"--- worker {n}\n{self.log(n)}" for n in range(len(self.workers)))
+
+    def attempts(self, job: str) -> dict[int, int]:
+        return {chunk: len(tries.started) for chunk, tries in records.tries(self.storage, job).items()}
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    with ExitStack() as resources:
+        socket_folder = resources.enter_context(_short_folder())
+        url = resources.enter_context(redis_server(socket_folder))
+        running = Cluster(folder, url, resources)
+        resources.callback(running.queue.close)
+        try:
+            yield running
+        except BaseException:
+            print(running.logs())
+            raise
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path]:
+    """A path to a Unix socket may have 107 characters, which pytest's folders can exceed."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="bulkqa-test-") as name:
+        yield Path(name)
+
+
+def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
+    """Stop a worker and all that it started."""
+    family = _family(process.pid)
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return kill(process)
+    finally:
+        for child in family:
+            if child.is_running():
+                child.kill()
+
+
+def kill(process: subprocess.Popen[bytes]) -> int:
+    """kill -9 of a worker with its child, as when its machine goes away."""
+    for one in _family(process.pid):
+        one.kill()
+    return process.wait(10)
+
+
+def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:
+    """The child of a worker that holds the model."""
+    return until(lambda: psutil.Process(process.pid).children(), "the worker's child")[0]
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def check(running: Cluster, job: str, rows: int, errors: dict[int, str] | None = None) -> list[dict[str, Any]]:
+    """Every row exactly once, in order, with the right outcome; the counts add up; nothing stray is left.
+
+    `errors` are the rows that must have an error, with its code; all others must have their year as answer.
+    """
+    errors = errors or {}
+    status = json.loads(running.storage.read(layout.report(job)))
+    predictions = json.loads(running.storage.read(layout.predictions(job)))["predictions"]
+    assert [p["row"] for p in predictions] == list(range(rows))
+    assert [p["id"] for p in predictions] == [f"r{n}" for n in range(rows)]
+    assert {p["row"]: p["error"]["code"] for p in predictions if p["status"] == "error"} == errors
+    wrong = [p for p in predictions if p["status"] != "error" and str(1000 + p["row"]) not in p["answer"]]
+    assert len(wrong) <= rows // 50, wrong[:3]  # it is a small reader
+    counts = status["request_counts"]
+    assert counts.pop("total") == rows == sum(counts.values())
+    assert counts["failed"] + counts["cancelled"] == len(errors)
+    verified = verify_job(running.storage, job)
+    assert verified.problems == ()
+    assert verified.checked == rows
+    assert not list((running.folder / "storage").rglob(".tmp-*"))
+    return list(predictions)

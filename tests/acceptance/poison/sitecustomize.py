@@ -1,0 +1,45 @@
+"""Put on a worker's PYTHONPATH by tests: makes its reader die, as $POISON says, on poisonous questions."""
+
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+import time
+
+
+def _dies() -> None:
+    how = os.environ["POISON"]
+    if how == "abort":
+        os.abort()
+    if how == "exit":
+        os._exit(3)
+    if how == "hang":
+        time.sleep(3600)
+    if how == "memory":
+        raise MemoryError
+
+
+class _Poisoned(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):  # type: ignore[no-untyped-def]
+        if name != "worker.reader":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        run = spec.loader.exec_module
+
+        def exec_module(module):  # type: ignore[no-untyped-def]
+            run(module)
+            answer = module.Reader.answer
+
+            def poisoned(self, question, context, options):  # type: ignore[no-untyped-def]
+                if "POISON" in question:
+                    _dies()
+                return answer(self, question, context, options)
+
+            module.Reader.answer = poisoned
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if "POISON" in os.environ:
+    sys.meta_path.insert(0, _Poisoned())
