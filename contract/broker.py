@@ -24,7 +24,7 @@ from celery import Celery
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from contract.errors import RedisUnreachable
+from contract.errors import RedisUnreachable, UsageError
 
 PREFIX = "bulkqa:"
 TASK = "bulkqa.score.v1"
@@ -146,14 +146,21 @@ class RedisQueue:
     def __init__(self, redis_url: str) -> None:
         self.address = public_address(redis_url)
         self._app = make_app(redis_url, patient=False)
-        self._redis = redis.Redis.from_url(
-            _client_url(redis_url),
-            decode_responses=True,
-            socket_timeout=10,
-            socket_connect_timeout=5,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-            **_tls(redis_url),
-        )
+        try:
+            self._redis = redis.Redis.from_url(
+                _client_url(redis_url),
+                decode_responses=True,
+                socket_timeout=10,
+                socket_connect_timeout=5,
+                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+                **_tls(redis_url),
+            )
+        except ValueError:  # its words may hold a password
+            raise UsageError(
+                f"BULKQA_REDIS_URL: {self.address!r} is not an address of Redis",
+                "redis://host:6379/0, rediss://... or redis+socket:///path. In a password, / # ? and @ are written "
+                "%2F %23 %3F and %40.",
+            ) from None
         self._claim = self._redis.register_script(_CLAIM)
         self._lease = self._redis.register_script(_LEASE)
 
@@ -281,7 +288,7 @@ class MemoryQueue:
         self._sent: dict[str, dict[int, float]] = {}
         self._leases: dict[str, dict[int, tuple[float, str]]] = {}
         self._next: dict[str, int] = {}
-        self._workers: dict[str, WorkerInfo] = {}
+        self._workers: dict[str, tuple[float, WorkerInfo]] = {}
         self._lock = threading.RLock()
 
     def ping(self) -> None:
@@ -342,13 +349,14 @@ class MemoryQueue:
                 table.pop(job, None)
 
     def announce(self, worker: WorkerInfo) -> None:
-        self._workers[worker.name] = worker
+        self._workers[worker.name] = (self._clock(), worker)
 
     def leave(self, name: str) -> None:
         self._workers.pop(name, None)
 
     def workers(self) -> list[WorkerInfo]:
-        return list(self._workers.values())
+        now = self._clock()
+        return [worker for _, (seen, worker) in sorted(self._workers.items()) if now - seen <= WORKER_TTL]
 
     def wipe(self) -> None:
         """What FLUSHALL does."""
@@ -357,9 +365,10 @@ class MemoryQueue:
 
 
 def public_address(redis_url: str) -> str:
-    """The URL without user and password: what may be shown."""
-    parts = urlsplit(redis_url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+    """The URL without user and password: what may be shown, also of one that is spelled wrongly."""
+    scheme, colon, rest = redis_url.partition("://")
+    rest = rest if rest.startswith("/") else rest.rpartition("@")[2]
+    return f"{scheme}{colon}{rest.partition('?')[0]}"
 
 
 def _client_url(redis_url: str) -> str:

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -147,8 +147,9 @@ class LocalStorage:
     def sweep(self, folder: str, older_than: float = 3600.0) -> None:
         with _translated(self.url):
             for path in self._path(folder).rglob(f"{TEMPORARY}*"):
-                if time.time() - path.stat().st_mtime >= older_than:
-                    path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # its writer, or another sweep, was quicker
+                    if time.time() - path.stat().st_mtime >= older_than:
+                        path.unlink()
 
     def locate(self, key: str) -> str:
         return str(self.root / key)

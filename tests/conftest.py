@@ -1,0 +1,90 @@
+"""What all tests share: a real Redis of this session, both kinds of storage and both kinds of queue."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import redis
+
+from contract.broker import MemoryQueue, Queue, RedisQueue
+from contract.errors import RedisUnreachable
+from contract.settings import Settings
+from contract.storage import LocalStorage, MemoryStorage, Storage
+from producer.local import redis_executable, redis_server
+from tests.making import Clock
+
+# Other work on the machine is no failure of ours.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis on a Unix socket, for the session. The folder's name is short: a socket's may have 107 bytes."""
+    try:
+        redis_executable()
+    except RedisUnreachable as error:
+        pytest.skip(f"no Redis server is installed: {error}")
+    with tempfile.TemporaryDirectory(prefix="bqa-", dir="/tmp") as folder, redis_server(Path(folder)) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A bare client of that Redis, emptied."""
+    socket = redis_url.removeprefix("redis+socket://").partition("?")[0]
+    with redis.Redis(unix_socket_path=socket, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def redis_queue(redis_url: str, redis_client: redis.Redis) -> Iterator[RedisQueue]:
+    queue = RedisQueue(redis_url)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of `memory_queue`: it stands still until a test moves it."""
+    return Clock()
+
+
+@pytest.fixture
+def memory_queue(clock: Clock) -> MemoryQueue:
+    return MemoryQueue(clock)
+
+
+@pytest.fixture(params=["redis", "memory"])
+def queue(request: pytest.FixtureRequest) -> Queue:
+    return request.getfixturevalue(f"{request.param}_queue")
+
+
+@pytest.fixture
+def local_storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "storage", create=True)
+
+
+@pytest.fixture(params=["local", "memory"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    return request.getfixturevalue("local_storage") if request.param == "local" else MemoryStorage()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Small chunks and short times, whatever the environment says."""
+    return Settings(
+        storage_url=str(tmp_path / "storage"),
+        model="tiny",
+        chunk_rows=3,
+        window=2,
+        max_attempts=3,
+        lease=5.0,
+        sweep_interval=0.05,
+        health_file=tmp_path / "health",
+    )

@@ -1,0 +1,341 @@
+"""The queue: messages and hints, the same of Redis and of its twin in memory."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+
+from contract.broker import MemoryQueue, Queue, RedisQueue, WorkerInfo, public_address
+from contract.errors import RedisUnreachable, UsageError
+from producer.local import redis_server
+from tests.making import Clock, all_messages, pop
+
+JOB, MODEL = "20261122-174512-3f9ac2d1", "tiny"
+
+
+def worker(name: str = "w1", model: str = MODEL) -> WorkerInfo:
+    return WorkerInfo(name, model, "d1", "int8", 2, "0.1.0")
+
+
+def run_out(queue: Queue, clock: Clock, chunk: int) -> None:
+    """Let the short lease of a chunk end: by hand, or by waiting until Redis says so."""
+    clock.now += 1.0
+    deadline = time.monotonic() + 30
+    while (hints := queue.hints(MODEL, JOB)).leases[chunk] > hints.now:
+        assert time.monotonic() < deadline
+
+
+# Messages
+
+
+def test_messages_come_in_the_order_sent_and_are_noted(queue: Queue):
+    before = queue.hints(MODEL, JOB)
+    queue.send(MODEL, JOB, [4, 2])
+    queue.send(MODEL, JOB, [7])
+
+    hints = queue.hints(MODEL, JOB)
+
+    assert (before.sent, before.leases, before.waiting) == ({}, {}, 0)
+    assert set(hints.sent) == {2, 4, 7}
+    assert all(before.now - 0.001 <= when <= hints.now for when in hints.sent.values())
+    assert hints.waiting == 3
+    assert all_messages(queue, MODEL) == [(JOB, 4), (JOB, 2), (JOB, 7)]
+    assert queue.hints(MODEL, JOB).waiting == 0
+
+
+def test_sending_nothing_does_nothing(queue: Queue):
+    queue.send(MODEL, JOB, [])
+    assert queue.hints(MODEL, JOB).waiting == 0
+
+
+def test_a_message_goes_to_the_workers_of_its_model_only(queue: Queue):
+    queue.send(MODEL, JOB, [0])
+    assert pop(queue, "other") is None
+    assert queue.hints("other", JOB).waiting == 0
+    assert pop(queue, MODEL) == (JOB, 0)
+
+
+def test_jobs_do_not_see_each_others_hints(queue: Queue):
+    queue.send(MODEL, JOB, [0])
+    queue.lease(JOB, 0, "w1", 60)
+    queue.restart(JOB, 1)
+    hints = queue.hints(MODEL, "another")
+    assert (hints.sent, hints.leases, hints.waiting) == ({}, {}, 1)
+    assert queue.lease("another", 0, "w2", 60)
+    with pytest.raises(LookupError):
+        queue.claim("another", 5, 2)
+
+
+def test_on_the_wire_a_message_is_json_that_names_the_task(redis_queue: RedisQueue, redis_client: redis.Redis):
+    redis_queue.send(MODEL, JOB, [3])
+
+    assert redis_client.keys("*tiny*") == ["bulkqa:v1.tiny"]
+    assert redis_client.type("bulkqa:v1.tiny") == "list"
+    message = json.loads(redis_client.lindex("bulkqa:v1.tiny", 0))
+    assert message["headers"]["task"] == "bulkqa.score.v1"
+    assert message["content-type"] == "application/json"
+    assert message["properties"]["body_encoding"] == "base64"
+    args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+    assert (args, kwargs) == ([JOB, 3], {})
+
+
+def test_every_key_in_redis_has_our_prefix(redis_queue: RedisQueue, redis_client: redis.Redis):
+    redis_queue.send(MODEL, JOB, [3])
+    redis_queue.lease(JOB, 3, "w1", 60)
+    redis_queue.restart(JOB, 1)
+    redis_queue.claim(JOB, 5, 9)
+    redis_queue.announce(worker())
+    foreign = [key for key in redis_client.keys("*") if not key.startswith("bulkqa:")]
+    assert foreign == []
+
+
+def test_hints_of_a_job_that_nobody_touches_vanish_in_the_end(redis_queue: RedisQueue, redis_client: redis.Redis):
+    redis_queue.restart(JOB, 0)
+    redis_queue.claim(JOB, 5, 9)
+    redis_queue.send(MODEL, JOB, [0])
+    redis_queue.lease(JOB, 0, "w1", 60)
+    of_job = redis_client.keys(f"*{JOB}*")
+    assert len(of_job) == 4
+    assert all(redis_client.ttl(key) > 0 for key in of_job)
+
+
+# Leases
+
+
+def test_a_lease_keeps_others_away(queue: Queue):
+    assert queue.lease(JOB, 0, "w1", 60)
+    assert not queue.lease(JOB, 0, "w2", 60)
+    assert queue.lease(JOB, 1, "w2", 60)
+    hints = queue.hints(MODEL, JOB)
+    assert set(hints.leases) == {0, 1}
+    assert all(until > hints.now for until in hints.leases.values())
+
+
+def test_its_owner_may_renew_a_lease(queue: Queue):
+    assert queue.lease(JOB, 0, "w1", 10)
+    first = queue.hints(MODEL, JOB).leases[0]
+    assert queue.lease(JOB, 0, "w1", 60)
+    assert queue.hints(MODEL, JOB).leases[0] > first
+
+
+def test_a_lease_that_ran_out_is_anybodys(queue: Queue, clock: Clock):
+    assert queue.lease(JOB, 0, "w1", 0.01)
+    run_out(queue, clock, 0)
+    assert queue.lease(JOB, 0, "w2", 60)
+    assert not queue.lease(JOB, 0, "w1", 60)
+
+
+def test_a_lease_given_back_is_free_at_once(queue: Queue):
+    queue.send(MODEL, JOB, [0])
+    queue.lease(JOB, 0, "w1", 60)
+    queue.release(JOB, 0)
+    hints = queue.hints(MODEL, JOB)
+    assert hints.leases == {}
+    assert set(hints.sent) == {0}
+    assert queue.lease(JOB, 0, "w2", 60)
+
+
+def test_of_many_that_want_a_lease_one_has_it(queue: Queue):
+    gate = threading.Barrier(6)
+
+    def take(owner: int) -> bool:
+        gate.wait()
+        return queue.lease(JOB, 0, f"w{owner}", 60)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(take, range(6))).count(True) == 1
+
+
+def test_of_a_finished_chunk_nothing_is_believed_any_more(queue: Queue):
+    queue.send(MODEL, JOB, [0, 1])
+    queue.lease(JOB, 0, "w1", 60)
+    queue.finish(JOB, 0)
+    hints = queue.hints(MODEL, JOB)
+    assert (set(hints.sent), hints.leases) == ({1}, {})
+    assert queue.lease(JOB, 0, "w2", 60)
+
+
+# The window
+
+
+def test_chunks_are_claimed_in_order_while_the_window_has_room(queue: Queue):
+    queue.restart(JOB, 0)
+    assert [queue.claim(JOB, 5, 2) for _ in range(3)] == [0, 1, None]
+    hints = queue.hints(MODEL, JOB)
+    assert set(hints.sent) == {0, 1}
+    assert all(0 <= hints.now - when < 60 for when in hints.sent.values())
+    queue.finish(JOB, 1)
+    assert [queue.claim(JOB, 5, 2) for _ in range(2)] == [2, None]
+
+
+def test_when_all_were_claimed_their_number_is_the_answer(queue: Queue):
+    queue.restart(JOB, 3)
+    assert [queue.claim(JOB, 5, 100) for _ in range(4)] == [3, 4, 5, 5]
+    assert queue.claim(JOB, 5, 1) == 5, "also where the window is full"
+
+
+def test_a_chunk_is_claimed_once_however_many_want_it(queue: Queue):
+    queue.restart(JOB, 0)
+    with ThreadPoolExecutor(6) as pool:
+        claimed = list(pool.map(lambda _: queue.claim(JOB, 20, 100), range(30)))
+    assert sorted(number for number in claimed if number < 20) == list(range(20))
+    assert claimed.count(20) == 10
+
+
+def test_after_a_wipe_a_claim_says_that_nothing_is_known(queue: Queue, request: pytest.FixtureRequest):
+    queue.restart(JOB, 0)
+    queue.announce(worker())
+    queue.claim(JOB, 5, 9)
+    if isinstance(queue, MemoryQueue):
+        queue.wipe()
+    else:
+        request.getfixturevalue("redis_client").flushall()
+
+    with pytest.raises(LookupError):
+        queue.claim(JOB, 5, 9)
+    hints = queue.hints(MODEL, JOB)
+    assert (hints.sent, hints.leases, hints.waiting, queue.workers()) == ({}, {}, 0, [])
+    queue.restart(JOB, 4)
+    assert queue.claim(JOB, 5, 9) == 4
+
+
+def test_a_forgotten_job_is_as_never_seen(queue: Queue):
+    queue.restart(JOB, 0)
+    queue.claim(JOB, 5, 9)
+    queue.lease(JOB, 0, "w1", 60)
+    queue.forget(JOB)
+    queue.forget(JOB)
+    hints = queue.hints(MODEL, JOB)
+    assert (hints.sent, hints.leases) == ({}, {})
+    assert queue.lease(JOB, 0, "w2", 60)
+    with pytest.raises(LookupError):
+        queue.claim(JOB, 5, 9)
+
+
+# Workers
+
+
+def test_workers_that_announce_themselves_are_known_until_they_leave(queue: Queue):
+    two, one = worker("w2", "other"), worker("w1")
+    queue.announce(two)
+    queue.announce(one)
+    queue.announce(one)
+    assert queue.workers() == [one, two]
+    queue.leave("w2")
+    queue.leave("never-there")
+    assert queue.workers() == [one]
+
+
+def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
+    queue.announce(worker("silent"))
+    clock.now += 100.0
+    if isinstance(queue, RedisQueue):  # its clock cannot be moved; what was noted can
+        client = request.getfixturevalue("redis_client")
+        noted = json.loads(client.hget("bulkqa:workers", "silent"))
+        client.hset("bulkqa:workers", "silent", json.dumps(noted | {"seen": noted["seen"] - 100.0}))
+    queue.announce(worker("lively"))
+    assert queue.workers() == [worker("lively")]
+
+
+def test_a_message_that_is_worked_on_is_touched_but_never_made(redis_queue: RedisQueue, redis_client: redis.Redis):
+    redis_client.zadd("bulkqa:unacked_index", {"tag": 1.0})
+    redis_queue.touch("tag")
+    redis_queue.touch("gone")
+    assert redis_client.zrange("bulkqa:unacked_index", 0, -1) == ["tag"]
+    assert redis_client.zscore("bulkqa:unacked_index", "tag") > 1.0
+
+
+# Redis out of reach
+
+
+def every_use(queue: RedisQueue) -> list:
+    return [
+        queue.ping,
+        lambda: queue.send(MODEL, JOB, [0]),
+        lambda: queue.hints(MODEL, JOB),
+        lambda: queue.lease(JOB, 0, "w1", 60),
+        lambda: queue.release(JOB, 0),
+        lambda: queue.finish(JOB, 0),
+        lambda: queue.claim(JOB, 5, 2),
+        lambda: queue.restart(JOB, 0),
+        lambda: queue.forget(JOB),
+        lambda: queue.announce(worker()),
+        lambda: queue.leave("w1"),
+        queue.workers,
+    ]
+
+
+def test_whatever_is_asked_of_a_redis_that_is_away_says_so_and_names_it_without_secrets():
+    # Port 1 of this machine refuses connections: it is reserved, and nothing listens there.
+    queue = RedisQueue("redis://someone:secret@127.0.0.1:1/0")
+    try:
+        for use in every_use(queue):
+            with pytest.raises(RedisUnreachable) as caught:
+                use()
+            assert "redis://127.0.0.1:1/0" in caught.value.message
+            assert "refused" in caught.value.message
+            assert "secret" not in str(caught.value)
+            assert "someone" not in str(caught.value)
+            assert "BULKQA_REDIS_URL" in (caught.value.remedy or "")
+            assert caught.value.exit_code == 6
+    finally:
+        queue.close()
+
+
+def test_a_redis_that_was_stopped_and_came_back_is_used_again():
+    with tempfile.TemporaryDirectory(prefix="bqa-", dir="/tmp") as folder:
+        with redis_server(Path(folder)) as url:
+            queue = RedisQueue(url)
+            queue.send(MODEL, JOB, [0])
+        with pytest.raises(RedisUnreachable):
+            queue.send(MODEL, JOB, [1])
+        with redis_server(Path(folder)):
+            queue.send(MODEL, JOB, [2])
+            assert all_messages(queue, MODEL) == [(JOB, 2)]
+            queue.close()
+
+
+def test_a_redis_that_refuses_writes_is_out_of_reach_too(redis_queue: RedisQueue, redis_client: redis.Redis):
+    redis_queue.ping()
+    redis_client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(RedisUnreachable, match="maxmemory"):
+            redis_queue.send(MODEL, JOB, [0])
+        with pytest.raises(RedisUnreachable, match="maxmemory"):
+            redis_queue.lease(JOB, 0, "w1", 60)
+    finally:
+        redis_client.config_set("maxmemory", "0")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://user:secret@host:6379/2", "redis://host:6379/2"),
+        ("rediss://:secret@host/0?ssl_cert_reqs=none&password=secret", "rediss://host/0"),
+        ("redis://:s%40cret@[::1]:6379", "redis://[::1]:6379"),
+        ("redis://:sec/ret@host:6379/0", "redis://host:6379/0"),
+        ("redis://:sec#ret?@host:6379/0", "redis://host:6379/0"),
+        ("sentinel://:secret@a:1;sentinel://:secret@b:2", "sentinel://b:2"),
+        ("redis+socket:///tmp/me@home/redis.sock?virtual_host=0", "redis+socket:///tmp/me@home/redis.sock"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(url: str, shown: str):
+    assert public_address(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host/", "localhost:6379", "redis://:sec/ret@host:6379/0", "redis://host:99999999/0", ""]
+)
+def test_what_is_no_address_of_a_redis_is_wrong_usage(url: str):
+    with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
+        RedisQueue(url)
+    assert "sec/ret" not in str(caught.value)

@@ -1,0 +1,334 @@
+"""Storage keeps its promises: an object is whole or absent, written once, and stays under its root."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from contract.errors import StorageUnreachable, UsageError
+from contract.storage import LocalStorage, MemoryStorage, Storage, open_storage
+
+KEY = "jobs/a/parts/000000.jsonl"
+
+
+# What both kinds promise
+
+
+def test_what_was_created_is_read_back(storage: Storage):
+    assert storage.create(KEY, b"one\n")
+    assert storage.read(KEY) == b"one\n"
+    assert storage.exists(KEY)
+    assert storage.list("jobs/a/parts") == ["000000.jsonl"]
+
+
+def test_an_object_may_come_in_pieces(storage: Storage):
+    assert storage.create(KEY, (bytes([n]) * 3 for n in range(5)))
+    assert storage.read(KEY) == bytes([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4])
+
+
+def test_the_first_writer_wins_and_the_second_is_told(storage: Storage):
+    assert storage.create(KEY, b"first")
+    assert not storage.create(KEY, b"second")
+    assert storage.read(KEY) == b"first"
+
+
+def test_of_many_threads_exactly_one_writes(storage: Storage):
+    gate = threading.Barrier(8)
+
+    def write(number: int) -> bool:
+        gate.wait()
+        return storage.create(KEY, (b"%d" % number for _ in range(1000)))
+
+    with ThreadPoolExecutor(8) as pool:
+        for attempt in range(5):
+            won = list(pool.map(write, range(8)))
+            assert won.count(True) == 1, f"round {attempt}"
+            assert storage.read(KEY) == b"%d" % won.index(True) * 1000
+            storage.delete(KEY)
+
+
+def test_a_reader_beside_a_writer_sees_all_or_nothing(storage: Storage):
+    whole = b"x" * (3 << 20)
+    started, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield whole[: 1 << 20]
+        started.set()
+        assert go_on.wait(30)
+        yield whole[1 << 20 :]
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(storage.create, KEY, slowly())
+        assert started.wait(30)
+        assert not storage.exists(KEY)
+        assert storage.list("jobs/a/parts") == []
+        go_on.set()
+        assert writing.result()
+    assert storage.read(KEY) == whole
+
+
+def test_if_the_data_raises_nothing_is_written(storage: Storage):
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        storage.create(KEY, broken())
+
+    assert not storage.exists(KEY)
+    assert storage.list("jobs/a/parts") == []
+    assert storage.create(KEY, b"whole")
+
+
+def test_a_missing_object_is_told_apart_from_a_storage_that_is_away(storage: Storage):
+    for read in (storage.read, lambda key: storage.tail(key, 5), lambda key: list(storage.blocks(key))):
+        with pytest.raises(FileNotFoundError):
+            read(KEY)
+    assert not storage.exists(KEY)
+    assert storage.list("jobs/none") == []
+    storage.delete(KEY)
+
+
+@pytest.mark.parametrize(("size", "found"), [(3, b"def"), (6, b"abcdef"), (100, b"abcdef")])
+def test_the_tail_is_the_last_bytes_or_all(storage: Storage, size: int, found: bytes):
+    storage.create(KEY, b"abcdef")
+    assert storage.tail(KEY, size) == found
+
+
+def test_blocks_are_the_object_piece_by_piece(storage: Storage):
+    whole = os.urandom((2 << 20) + 17)
+    storage.create(KEY, whole)
+    storage.create("jobs/empty", b"")
+
+    blocks = list(storage.blocks(KEY))
+
+    assert b"".join(blocks) == whole
+    assert max(map(len, blocks)) <= 1 << 20
+    assert list(storage.blocks("jobs/empty")) == []
+
+
+def test_a_hint_is_replaced_and_made_where_there_is_none(storage: Storage):
+    storage.replace(KEY, b"a")
+    storage.replace(KEY, b"bc")
+    assert storage.read(KEY) == b"bc"
+
+
+def test_what_was_deleted_may_be_written_again(storage: Storage):
+    storage.create(KEY, b"a")
+    storage.delete(KEY)
+    assert not storage.exists(KEY)
+    assert storage.create(KEY, b"b")
+
+
+def test_a_listing_is_sorted_and_one_level_deep(storage: Storage):
+    for name in ("b", "a/x/y", "c"):
+        storage.create(f"jobs/{name}", b"")
+    assert storage.list("jobs") == ["a", "b", "c"]
+    assert storage.list("jobs/a") == ["x"]
+
+
+def test_sweeping_takes_no_object(storage: Storage):
+    storage.create(KEY, b"a")
+    storage.sweep("jobs/a", older_than=0.0)
+    assert storage.read(KEY) == b"a"
+
+
+# The local disk
+
+
+def test_of_many_processes_exactly_one_writes(local_storage: LocalStorage):
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool:
+        won = pool.starmap(_create, [(local_storage.url, number) for number in range(60)], chunksize=1)
+        pool.close()
+        pool.join()
+    for key in range(20):
+        writers = [number for number in range(60) if number % 20 == key and won[number]]
+        assert len(writers) == 1
+        assert local_storage.read(f"jobs/{key}") == str(writers[0]).encode() * 1000
+
+
+def _create(url: str, number: int) -> bool:
+    return LocalStorage(Path(url)).create(f"jobs/{number % 20}", [str(number).encode()] * 1000)
+
+
+def test_what_dead_writers_left_is_never_seen_and_swept_when_old(local_storage: LocalStorage):
+    local_storage.create(KEY, b"a")
+    folder = local_storage.root / "jobs/a/parts"
+    young, old = folder / ".tmp-000001.jsonl-young", folder / ".tmp-000001.jsonl-old"
+    for path in (young, old):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 4000, time.time() - 4000))
+
+    assert local_storage.list("jobs/a/parts") == ["000000.jsonl"]
+    local_storage.sweep("jobs/a")
+
+    assert sorted(path.name for path in folder.iterdir()) == [young.name, "000000.jsonl"]
+
+
+def test_two_may_sweep_at_once(local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch):
+    """A file that the other takes first, between the listing and the look at its age, is no error."""
+    local_storage.create(KEY, b"a")
+    (local_storage.root / "jobs/a/parts/.tmp-x").write_bytes(b"half")
+    listed = Path.rglob
+
+    def taken_first(self: Path, pattern: str) -> Iterator[Path]:
+        for path in list(listed(self, pattern)):
+            path.unlink()
+            yield path
+
+    monkeypatch.setattr(Path, "rglob", taken_first)
+    local_storage.sweep("jobs/a", older_than=0.0)
+
+
+@pytest.mark.parametrize("key", ["../x", "jobs/../../x", "jobs/../x", "/etc/passwd", "..", "jobs/a/.."])
+def test_no_key_leads_out_of_the_root(local_storage: LocalStorage, key: str):
+    (local_storage.root.parent / "x").write_bytes(b"secret")
+    _refused(local_storage, key)
+
+
+def test_a_folder_that_is_a_symlink_leads_nowhere(local_storage: LocalStorage, tmp_path: Path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x").write_bytes(b"secret")
+    (local_storage.root / "jobs").mkdir()
+    (local_storage.root / "jobs/a").symlink_to(outside)
+
+    _refused(local_storage, "jobs/a/x")
+    _refused(local_storage, "jobs/a/new/x")
+    with pytest.raises(UsageError):
+        local_storage.list("jobs/a")
+    assert sorted(outside.iterdir()) == [outside / "x"]
+
+
+def test_a_file_that_is_a_symlink_leads_nowhere(local_storage: LocalStorage, tmp_path: Path):
+    (tmp_path / "x").write_bytes(b"secret")
+    (local_storage.root / "jobs").mkdir()
+    (local_storage.root / "jobs/x").symlink_to(tmp_path / "x")
+
+    _refused(local_storage, "jobs/x")
+    assert (tmp_path / "x").read_bytes() == b"secret"
+
+
+def _refused(storage: LocalStorage, key: str) -> None:
+    for use in (
+        lambda: storage.read(key),
+        lambda: storage.tail(key, 1),
+        lambda: list(storage.blocks(key)),
+        lambda: storage.exists(key),
+        lambda: storage.create(key, b"y"),
+        lambda: storage.replace(key, b"y"),
+        lambda: storage.delete(key),
+    ):
+        with pytest.raises(UsageError, match="leads out of the storage root"):
+            use()
+
+
+def test_the_root_itself_may_be_a_symlink(tmp_path: Path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    storage = LocalStorage(tmp_path / "link")
+    storage.create(KEY, b"a")
+    assert storage.read(KEY) == b"a"
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EDQUOT, "make room"),
+        (errno.EROFS, "mount it writable"),
+        (errno.EACCES, "right to read and write"),
+        (errno.EIO, ""),
+    ],
+)
+def test_a_disk_that_fails_is_unreachable_storage_with_a_remedy(
+    local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+):
+    def fail(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageUnreachable) as caught:
+        local_storage.create(KEY, b"a")
+
+    assert caught.value.exit_code == 6
+    assert os.strerror(number) in caught.value.message
+    assert local_storage.url in caught.value.message
+    assert remedy in (caught.value.remedy or "")
+    monkeypatch.undo()
+    assert local_storage.list("jobs/a/parts") == []
+    assert sorted((local_storage.root / "jobs/a/parts").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path):
+    """On a real file system of 64 KiB, where one may be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.system(f"mount -t tmpfs -o size=64k tmpfs {folder} 2>/dev/null") != 0:  # noqa: S605 - a path of pytest's
+        pytest.skip("this user cannot mount a file system")
+    try:
+        storage = LocalStorage(folder)
+        with pytest.raises(StorageUnreachable, match="No space left on device"):
+            storage.create(KEY, b"x" * (1 << 20))
+        assert storage.list("jobs/a/parts") == []
+        assert storage.create(KEY, b"what fits")
+    finally:
+        assert os.system(f"umount {folder}") == 0  # noqa: S605
+
+
+def test_a_folder_of_somebody_else_is_unreachable_storage():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        storage = LocalStorage(Path(folder))
+        storage.create(KEY, b"a")
+        (storage.root / "jobs").chmod(0o700 if os.geteuid() == 0 else 0o000)
+        storage.root.chmod(0o755)
+        me = os.geteuid()
+        try:
+            if me == 0:
+                os.seteuid(65534)  # root may do everything; nobody may not
+            for use in (lambda: storage.read(KEY), lambda: storage.create("jobs/b", b""), lambda: storage.list("jobs")):
+                with pytest.raises(StorageUnreachable, match="Permission denied") as caught:
+                    use()
+                assert "right to read and write" in (caught.value.remedy or "")
+        finally:
+            os.seteuid(me)
+            (storage.root / "jobs").chmod(0o700)
+
+
+# Opening
+
+
+def test_a_storage_is_opened_by_path_or_url(tmp_path: Path):
+    (tmp_path / "a b").mkdir()
+    assert open_storage(str(tmp_path / "a b")).url == str(tmp_path / "a b")
+    assert open_storage(f"file://{tmp_path}/a%20b").url == str(tmp_path / "a b")
+    assert isinstance(open_storage("memory://"), MemoryStorage)
+
+
+def test_a_storage_that_is_not_there_is_told_not_made_unless_asked_for(tmp_path: Path):
+    with pytest.raises(StorageUnreachable, match="there is no storage folder") as caught:
+        open_storage(str(tmp_path / "new"))
+    assert "BULKQA_STORAGE_URL" in (caught.value.remedy or "")
+    assert not (tmp_path / "new").exists()
+
+    open_storage(str(tmp_path / "new"), create=True).create(KEY, b"a")
+    assert open_storage(str(tmp_path / "new")).read(KEY) == b"a"
+
+
+def test_an_unknown_kind_of_storage_is_wrong_usage():
+    with pytest.raises(UsageError, match="ftp:// is not supported"):
+        open_storage("ftp://host/folder")
+
+
+def test_an_object_has_an_address_for_people(storage: Storage):
+    assert storage.locate(KEY).endswith(KEY)
