@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -83,7 +84,9 @@ def main() -> None:
 
 @app.command()
 def run(
-    file: File,
+    file: Annotated[
+        str | None, typer.Argument(help="CSV, Parquet or JSON Lines file, also gzipped; - is stdin")
+    ] = None,
     output: Out = None,
     question: Question = "question",
     context: Context = "context",
@@ -106,32 +109,39 @@ def run(
     redis: Redis = None,
     storage: StorageUrl = None,
     key: Key = None,
+    resume: Annotated[str | None, typer.Option("--resume", help="go on with this job instead of a FILE")] = None,
     output_format: Format = None,
     as_json: Json = False,
 ) -> None:
     """Answer FILE on this machine: starts Redis and a worker, stops them after, prints the answers."""
+    from contextlib import closing
+
     from contract import records
     from contract.broker import RedisQueue
     from producer import local, view
+    from producer.submit import find
     from producer.submit import submit as write_job
 
     given = _settings(storage_url=storage, model_dir=model_dir, threads=threads, chunk_rows=chunk_rows, redis_url=redis)
     _check_output(output, output_format)
-    request = _request(locals(), _model_name(given.model_dir))
     store = _storage(given, create=True)
-    with view.reading(file) as progress:
-        submitted = write_job(file, store, given, request, progress)
-    job = submitted.manifest.id
-    view.say(f"job {job}: {view.rows(submitted.manifest)} in {given.storage_url}")
+    if (file is None) == (resume is None):
+        raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
+    if resume:
+        manifest = records.load(store, find(store, resume))
+    else:
+        request = _request(locals(), _model_name(given.model_dir))
+        with view.reading(str(file)) as progress:
+            manifest = write_job(str(file), store, given, request, progress).manifest
+    job = manifest.id
+    view.say(f"job {job}: {view.rows(manifest)} in {given.storage_url}")
     try:
         with view.status("starting Redis and a worker"), local.stack(given, workers, redis) as stack:
-            queue = RedisQueue(stack.redis_url)
-            stack.wait_ready(queue)
-            final = _wait(job, store, queue, given, None, each=stack.check)
+            with closing(RedisQueue(stack.redis_url)) as queue:
+                stack.wait_ready(queue)
+                final = _follow(job, store, queue, given, each=stack.check)
     except KeyboardInterrupt:
-        view.say(
-            f"\nstopped. What is done is kept; go on with: producer run {file} --key ..., or: producer repair {job}"
-        )
+        view.say(f"\nstopped; what is done is kept. Go on with: producer run --resume {job}")
         raise
     if output:
         _write_results(store, job, output, output_format)
@@ -195,7 +205,9 @@ def submit(
     if not (wait or output):
         _print_json(_status(store, queue, job).to_json()) if as_json else print(job)
         return
-    if not as_json:
+    if output == Path("-"):
+        view.say(f"job {job}")  # stdout is for the predictions alone
+    elif not as_json:
         print(job, flush=True)
     final = _wait(job, store, queue, given, timeout)
     _finish(store, final, output, output_format, as_json)
@@ -415,26 +427,37 @@ def _status(store: Storage, queue: RedisQueue | None, job: str) -> Progress:
     return records.status(store, queue, job)
 
 
-def _wait(
-    job: str, store: Storage, queue: RedisQueue, given: Settings, timeout: float | None, each: Any = lambda: None
-) -> Progress:
+def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout: float | None) -> Progress:
     """Follow a job to its end with a progress bar. Ctrl-C and a timeout leave it running."""
     from producer import view
-    from producer.follow import TimedOut, follow
+    from producer.follow import TimedOut
 
     try:
-        with view.scoring(job) as show:
-            for progress in follow(job, store, queue, given, timeout):
-                show(progress)
-                if not progress.finished:
-                    each()
-        return progress
+        return _follow(job, store, queue, given, timeout)
     except TimedOut as late:
         view.say(f"{late}; come back with: producer status {job} --watch")
-        raise typer.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:
         view.say(f"\njob {job} goes on; come back with: producer status {job} --watch")
-        raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(INTERRUPTED)
+
+
+def _follow(
+    job: str,
+    store: Storage,
+    queue: RedisQueue,
+    given: Settings,
+    timeout: float | None = None,
+    each: Callable[[], None] = lambda: None,
+) -> Progress:
+    """Follow a job to its end, with a progress bar; `each` is called at every look."""
+    from producer import view
+    from producer.follow import follow
+
+    with view.scoring(job) as show:
+        for progress in follow(job, store, queue, given, timeout):
+            show(progress)
+            each()
+    return progress
 
 
 def _finish(store: Storage, final: Progress, output: Path | None, kind: str | None, as_json: bool) -> NoReturn:
@@ -458,6 +481,9 @@ def _check_output(output: Path | None, kind: str | None) -> None:
     format_of(output, kind or ("json" if output == Path("-") else None))
     if output.is_dir():
         raise UsageError(f"-o {output} is a directory", "Name a file in it, for example answers.json.")
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if output != Path("-") and not os.access(folder, os.W_OK):
+        raise UsageError(f"-o {output}: {folder} cannot be written to", "Name another place, or - for stdout.")
 
 
 def _write_results(store: Storage, job: str, output: Path, kind: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,14 +51,20 @@ def format_of(path: Path, given: str | None) -> str:
 
 def write_file(path: Path, lines: Iterable[bytes], kind: str) -> None:
     """Write predictions to a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with staged.open("wb") as file:
             write_stream(file, lines, kind)
         staged.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            "The job keeps its predictions: producer results JOB -o ...",
+        ) from error
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be read-only, or gone
+            staged.unlink(missing_ok=True)
 
 
 def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str) -> None:
