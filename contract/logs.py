@@ -32,3 +32,5 @@ def set_up(log_format: str, level: str) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("celery").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # A chunk that is given back is logged by the worker; Celery would add a warning with a traceback.
+    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
