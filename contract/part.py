@@ -60,7 +60,13 @@ def encode(predictions: Iterable[dict[str, Any]], **about: Any) -> tuple[bytes, 
         codes=dict(sorted(codes.items())),
         **about,
     )
-    return body + json.dumps({"footer": asdict(footer)}, separators=(",", ":")).encode() + b"\n", footer
+    return body + _last_line(asdict(footer)), footer
+
+
+def _last_line(values: dict[str, Any]) -> bytes:
+    """The footer and its own digest: the counts of a job are read from here alone."""
+    text = json.dumps(values, separators=(",", ":"))
+    return f'{{"footer":{text},"sha256":"{hashlib.sha256(text.encode()).hexdigest()}"}}\n'.encode()
 
 
 def footer(tail: bytes) -> Footer:
@@ -68,9 +74,11 @@ def footer(tail: bytes) -> Footer:
     try:
         line = tail[tail.rindex(b"\n", 0, len(tail) - 1) + 1 :] if b"\n" in tail[:-1] else tail
         values = json.loads(line)["footer"]
+        if line != _last_line(values):
+            raise DamagedPart("its footer was altered")
         known = {f.name for f in fields(Footer)}
         return Footer(**{name: value for name, value in values.items() if name in known})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedPart("it has no footer") from error
 
 

@@ -17,6 +17,9 @@ from contract.ledger import Progress, Seen
 from contract.part import Footer
 from contract.storage import Storage
 
+#: What reading a record raises that was altered.
+_WRONG = (ValueError, KeyError, TypeError, AttributeError)
+
 
 class DamagedChunk(Exception):
     """A chunk file that is missing or is not the one that was submitted."""
@@ -60,7 +63,7 @@ def load(storage: Storage, job: str) -> Manifest:
         return Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
     except FileNotFoundError:
         raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except _WRONG as error:
         raise BulkqaError(f"the manifest of job {job} is damaged: {error}", "Submit the file again.") from error
 
 
@@ -163,6 +166,11 @@ def report(storage: Storage, job: str) -> Progress | None:
         return Progress.from_json(json.loads(storage.read(layout.report(job))))
     except FileNotFoundError:
         return None
+    except _WRONG as error:
+        raise BulkqaError(
+            f"the report of job {job} is damaged: {error}",
+            f"Remove {storage.locate(layout.report(job))}, then: producer repair {job}",
+        ) from error
 
 
 def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Footer] | None = None) -> Progress:

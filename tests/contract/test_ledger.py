@@ -1,0 +1,159 @@
+"""What is told of a job adds up, whatever was read of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract import ledger
+from contract.job import Manifest, ModelRef, Options, Source
+from contract.ledger import Counts, Progress, Seen
+from contract.part import Footer
+
+SOURCE = Source("f.csv", "csv", 10, "s", ("question", "context"), "|")
+MANIFEST = Manifest("j", 50.0, "tiny", 40, 0, 4, "i", SOURCE, Options())
+
+
+def footer(answered: int = 10, no_answer: int = 0, failed: int = 0, cancelled: int = 0, **about) -> Footer:
+    rows = answered + no_answer + failed + cancelled
+    codes = {"inference_error": failed} if failed else {}
+    about = {"started_at": 100.0, "finished_at": 110.0, "worker": "w", "model": "d1"} | about
+    return Footer(rows, answered, no_answer, failed, cancelled, "sha", codes, **about)
+
+
+def seen(footers: dict[int, Footer] | None = None, attempts: dict[int, int] | None = None, **about) -> Seen:
+    return Seen(footers or {}, attempts or {}, **({"workers": ("w",)} | about))
+
+
+counts = st.integers(0, 50)
+parts = st.lists(st.tuples(counts, counts, counts, counts).filter(any), max_size=8)
+
+
+@given(parts, parts)
+def test_counts_always_add_up_and_never_go_back(done: list, missing: list):
+    total = sum(map(sum, done)) + sum(map(sum, missing))
+    before: Counts | None = None
+    for upto in range(len(done) + 1):
+        found = Counts.of(total, [footer(*part) for part in done[:upto]])
+        assert found.answered + found.no_answer + found.failed + found.cancelled + found.pending == total == found.total
+        assert found.pending >= sum(map(sum, missing))
+        assert before is None or (found.pending <= before.pending and found.answered >= before.answered)
+        before = found
+
+
+@given(parts, st.dictionaries(st.integers(0, 9), st.integers(1, 5)), st.lists(st.integers(0, 9)), st.booleans())
+def test_whatever_was_seen_progress_is_consistent_and_goes_through_json(done, attempts, running, cancelled):
+    total = sum(map(sum, done)) + 7
+    manifest = replace(MANIFEST, rows=total, chunks=len(done) + 1)
+    footers = {number: footer(*part) for number, part in enumerate(done)}
+
+    found = ledger.progress(manifest, Seen(footers, attempts, tuple(running), cancelled, workers=("w",)), now=200.0)
+
+    assert found.committed_rows == total - 7
+    assert found.request_counts.pending == 7
+    assert 0.0 <= found.progress < 1.0
+    assert found.chunks.done + found.chunks.running <= found.chunks.total + len(running)
+    assert not found.finished
+    assert Progress.from_json(found.to_json()) == found
+
+
+# States
+
+
+def test_a_job_nobody_looked_at_is_queued():
+    found = ledger.progress(MANIFEST, seen(), now=60.0)
+    assert (found.status, found.reason, found.progress) == ("queued", None, 0.0)
+    assert (found.started_at, found.rows_per_second, found.eta_seconds) == (None, None, None)
+    assert found.model == ModelRef("tiny", "", "")
+
+
+@pytest.mark.parametrize("what", [{"attempts": {0: 1}}, {"running": (0,)}, {"footers": {0: footer()}}])
+def test_a_job_of_which_anything_was_begun_is_running(what: dict):
+    assert ledger.progress(MANIFEST, seen(**what), now=120.0).status == "running"
+
+
+def test_a_job_with_all_parts_is_finalizing():
+    found = ledger.progress(MANIFEST, seen(dict.fromkeys(range(4), footer())), now=120.0)
+    assert (found.status, found.progress, found.eta_seconds) == ("finalizing", 1.0, None)
+
+
+@pytest.mark.parametrize("done", [0, 2, 4])
+def test_a_job_asked_to_cancel_is_cancelling_until_it_is_published(done: int):
+    found = ledger.progress(MANIFEST, seen(dict.fromkeys(range(done), footer()), cancelled=True), now=120.0)
+    assert found.status == "cancelling"
+
+
+def test_why_nothing_moves_is_told():
+    nobody = ledger.progress(MANIFEST, seen(workers=()), now=120.0)
+    away = ledger.progress(MANIFEST, seen(workers=None), now=120.0)
+    assert nobody.reason == "no worker serves the model tiny"
+    assert away.reason == "redis_unreachable"
+
+
+def test_chunks_are_done_running_or_tried_again():
+    found = ledger.progress(MANIFEST, seen({0: footer()}, {0: 3, 1: 2, 2: 1}, running=(0, 1, 2)), now=120.0).chunks
+    assert (found.total, found.done, found.running, found.retrying) == (4, 1, 2, 1)
+
+
+def test_the_commonest_errors_are_told():
+    footers = {
+        0: footer(7, failed=3),
+        1: replace(footer(8, failed=2), codes={"empty_context": 1, "inference_error": 1}),
+    }
+    found = ledger.progress(MANIFEST, seen(footers), now=120.0)
+    assert found.top_errors == (("inference_error", 4), ("empty_context", 1))
+    assert found.request_counts.failed == 5
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked", "verdict"),
+    [
+        (Counts(4, answered=4), False, ("completed", None)),
+        (Counts(4, no_answer=4), False, ("completed", None)),
+        (Counts(4, answered=3, failed=1), False, ("completed_with_errors", "some_rows_failed")),
+        (Counts(4, failed=4), False, ("failed", "all_rows_failed")),
+        (Counts(4, answered=3, cancelled=1), True, ("cancelled", "cancelled_by_user")),
+        (Counts(4, failed=3, cancelled=1), True, ("cancelled", "cancelled_by_user")),
+        (Counts(4, answered=4), True, ("completed", None)),
+        (Counts(4, failed=4), True, ("failed", "all_rows_failed")),
+    ],
+    ids=str,
+)
+def test_a_job_ends_as_its_rows_did(counts: Counts, asked: bool, verdict: tuple):
+    assert ledger.verdict(counts, cancel_asked=asked) == verdict
+
+
+# Rate
+
+
+def test_the_rate_is_scored_rows_by_time_and_gives_what_is_left():
+    footers = {0: footer(10, started_at=100.0, finished_at=105.0), 1: footer(10, started_at=105.0, finished_at=110.0)}
+    found = ledger.progress(MANIFEST, seen(footers), now=111.0)
+    assert (found.rows_per_second, found.eta_seconds, found.started_at) == (2.0, 10.0, 100.0)
+
+
+def test_parts_that_no_model_made_say_nothing_of_the_rate():
+    assert ledger.rows_per_second([footer(model="")]) is None
+    assert ledger.rows_per_second([footer(model=""), footer(10)]) == 1.0
+
+
+def test_what_was_long_ago_does_not_count():
+    old = footer(10_000, started_at=0.0, finished_at=10.0)
+    new = footer(10, started_at=990.0, finished_at=1000.0)
+    assert ledger.rows_per_second([old, new], now=1001.0) == 1.0
+
+
+def test_a_stall_of_minutes_lowers_the_rate():
+    parts = [footer(100, started_at=0.0, finished_at=10.0)]
+    assert ledger.rows_per_second(parts, now=12.0) == 10.0
+    assert ledger.rows_per_second(parts, now=130.0) == 1.0
+
+
+def test_a_part_that_took_no_time_does_not_divide_by_zero():
+    assert ledger.rows_per_second([footer(1, started_at=5.0, finished_at=5.0)]) == 1000.0

@@ -1,0 +1,197 @@
+"""A job's records in storage: what is read of them, and what is told where they are damaged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from contract import layout, records
+from contract.broker import MemoryQueue, RedisQueue
+from contract.errors import BulkqaError, UnknownJob
+from contract.job import ModelRef, RowError
+from contract.reconcile import reconcile
+from contract.records import DamagedChunk
+from contract.settings import Settings
+from contract.storage import Storage
+from tests.making import Hand, csv, finish_parts, job_of, part_of
+
+
+def test_a_job_that_is_not_there_is_unknown(storage: Storage):
+    for job in ("nothing", "../x"):
+        with pytest.raises(UnknownJob):
+            records.status(storage, None, job)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b'{"schema_version": 1}', b'"text"', b'{"schema_version": 1, "source": 5}']
+)
+def test_a_damaged_manifest_is_told_not_a_traceback(storage: Storage, data: bytes):
+    storage.create(layout.manifest("a"), data)
+    with pytest.raises(BulkqaError, match="the manifest of job a is damaged"):
+        records.load(storage, "a")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[]", b'{"request_counts": 1}'])
+def test_a_damaged_report_is_told_with_the_way_out(storage: Storage, settings: Settings, data: bytes):
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    reconcile(manifest.id, storage, MemoryQueue(), settings)
+    whole = records.report(storage, manifest.id)
+    storage.replace(layout.report(manifest.id), data)
+    with pytest.raises(BulkqaError, match=r"the report of job .* is damaged") as caught:
+        records.status(storage, None, manifest.id)
+    assert f"producer repair {manifest.id}" in (caught.value.remedy or "")
+
+    storage.delete(layout.report(manifest.id))
+    assert reconcile(manifest.id, storage, MemoryQueue(), settings).finished
+    again = records.report(storage, manifest.id)
+    assert again is not None
+    assert whole is not None
+    assert (again.outputs, again.request_counts, again.status) == (whole.outputs, whole.request_counts, whole.status)
+
+
+def test_an_index_that_was_altered_is_refused(storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings)
+    assert sum(records.load_index(storage, manifest).rows) == manifest.rows == 8
+    storage.replace(layout.index(manifest.id), storage.read(layout.index(manifest.id)) + b" ")
+    with pytest.raises(BulkqaError, match="altered or removed"):
+        records.load_index(storage, manifest)
+    storage.delete(layout.index(manifest.id))
+    with pytest.raises(BulkqaError, match="altered or removed"):
+        records.load_index(storage, manifest)
+
+
+def test_the_rows_of_a_chunk_are_those_that_were_submitted(storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings, csv(8, bad=(4,)))
+    index = records.load_index(storage, manifest)
+    rows = [row for number in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, number)]
+    assert [row.row for row in rows] == list(range(8))
+    assert [row.id for row in rows] == [f"id-{n}" for n in range(8)]
+    assert [row.row for row in rows if row.error] == [4]
+    assert index.first_rows()[:-1] == [0, 3, 6]
+
+
+@pytest.mark.parametrize("how", ["missing", "altered"])
+def test_a_damaged_chunk_is_as_many_rows_that_say_so(storage: Storage, settings: Settings, how: str):
+    manifest = job_of(storage, settings)
+    index = records.load_index(storage, manifest)
+    data = storage.read(layout.chunk(manifest.id, 1))
+    storage.delete(layout.chunk(manifest.id, 1))
+    if how == "altered":
+        storage.create(layout.chunk(manifest.id, 1), data[:-1] + b"x")
+
+    with pytest.raises(DamagedChunk, match=how):
+        records.load_rows(storage, manifest, index, 1)
+    rows = records.rows_or_blanks(storage, manifest, index, 1)
+    assert [row.row for row in rows] == [3, 4, 5]
+    assert {row.error.code for row in rows if row.error} == {"chunk_damaged"}
+
+
+def test_rows_that_were_rejected_keep_their_own_error_when_a_chunk_is_given_up(storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings, csv(3, bad=(1,)))
+    index = records.load_index(storage, manifest)
+    assert records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "m"))
+    assert not records.failed_part(storage, manifest, index, 0, RowError("job_cancelled", "m")), "it has its part"
+    assert records.footers(storage, manifest.id, {})[0].codes == {"empty_question": 1, "worker_crash": 2}
+
+
+def test_parts_are_read_once_and_a_damaged_one_is_not_counted(storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings)
+    known: dict = {}
+    storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
+    storage.create(layout.part(manifest.id, 2), part_of(storage, manifest, 2)[:-9])
+
+    assert set(records.footers(storage, manifest.id, known)) == {0}
+    assert records.done(storage, manifest.id) == {0, 2}
+    status = records.status(storage, None, manifest.id, known)
+    assert (status.status, status.request_counts.pending, status.committed_rows) == ("running", 5, 3)
+
+    storage.delete(layout.part(manifest.id, 0))
+    assert records.footers(storage, manifest.id, known) == {}, "a part that was taken away is forgotten"
+
+
+def test_attempts_are_told_by_how_they_ended(storage: Storage):
+    for key in (
+        layout.attempt("a", 7, 1),
+        layout.attempt("a", 7, 2),
+        layout.attempt("a", 7, 3),
+        layout.attempt("a", 9, 1),
+    ):
+        storage.create(key, b"{}")
+    storage.create(layout.released("a", 7, 2), b"")
+    storage.create(layout.crumb("a", 7, 3), b"{}")
+    storage.create(f"{layout.attempts('a')}/stranger", b"")
+
+    tries = records.tries(storage, "a")
+
+    assert set(tries) == {7, 9}
+    assert tries[7].dead == (1, 3)
+    assert (tries[7].released, tries[7].crumbs) == ({2}, {3})
+    assert records.tries(storage, "none") == {}
+
+
+def test_the_first_model_is_the_one_of_the_job(storage: Storage):
+    one, two = ModelRef("m", "d1", "int8"), ModelRef("m", "d2", "fp32")
+    assert records.model(storage, "a") is None
+    assert records.pin_model(storage, "a", one) == one
+    assert records.pin_model(storage, "a", two) == one
+    assert records.model(storage, "a") == one
+
+
+def test_jobs_are_listed_by_name_and_strange_folders_are_passed_over(storage: Storage, settings: Settings):
+    assert records.jobs(storage) == []
+    ids = [job_of(storage, settings, key=name).id for name in "ba"]
+    storage.create("jobs/Strange Folder/manifest.json", b"{}")
+    storage.create("jobs/no-manifest/chunks/000000.parquet", b"")
+    assert records.jobs(storage) == sorted(ids)
+
+
+def test_cancel_may_be_asked_twice(storage: Storage):
+    assert not records.cancel_asked(storage, "a")
+    records.ask_cancel(storage, "a")
+    records.ask_cancel(storage, "a")
+    assert records.cancel_asked(storage, "a")
+
+
+def test_status_follows_a_job_from_its_first_chunk_to_its_last(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    manifest = job_of(storage, settings, csv(8, bad=(0,), silent=(1,), odd=(2,)))
+    hand = Hand(storage, memory_queue, settings)
+    hand.announce()
+
+    def status():
+        found = records.status(storage, memory_queue, manifest.id)
+        counts = found.request_counts
+        assert (
+            counts.total == counts.answered + counts.no_answer + counts.failed + counts.cancelled + counts.pending == 8
+        )
+        json.dumps(found.to_json(), allow_nan=False)
+        return found
+
+    assert status().status == "queued"
+    assert hand.begin(manifest.id, 0) == 1
+    assert (status().status, status().chunks.running, status().attempts) == ("running", 1, 1)
+    hand.end(manifest.id, 0)
+    assert (status().status, status().chunks.done, status().chunks.running) == ("running", 1, 0)
+    assert (status().request_counts.failed, status().request_counts.no_answer) == (2, 1)
+    assert status().workers == ("hand",)
+    hand.run()
+    assert (status().status, status().reason) == ("completed_with_errors", "some_rows_failed")
+    assert status() == status()
+
+
+def test_status_works_without_redis_and_says_so(storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings)
+    storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
+    queue = RedisQueue("redis://127.0.0.1:1/0")
+    found = records.status(storage, queue, manifest.id)
+    queue.close()
+    assert (found.status, found.reason, found.committed_rows) == ("running", "redis_unreachable", 3)
+
+
+def test_a_job_with_all_its_parts_is_finalizing_until_it_is_published(storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    assert records.status(storage, None, manifest.id).status == "finalizing"
