@@ -14,7 +14,10 @@ are cut (`worker.encode`) or scored (`worker.session`). Lengths are in tokens, o
 4. One softmax, in float64, over the `n_best` candidates of the row and the null score. Candidates with equal offsets
    (an emoji of several byte tokens) are one: the best of them counts.
 5. The null score is the minimum over windows of start + end logit at CLS: a window without the answer says nothing.
-6. Alternatives: best first, each dropped when its offsets overlap those of a better one. Text is never compared.
+6. Alternatives (`top_k`): best first, each the best candidate of the whole row whose offsets overlap none of those
+   before it. Text is never compared. The n best mostly overlap, so alternatives are looked for beyond them: there are
+   as many as asked for, or as fit in the context. One from beyond joins the softmax of rule 4, so that scores still add
+   up to 1 at most; it weighs less than any of the n best, and the first answer is the same whatever `top_k` is.
 
 Scores are rounded to 6 decimals: what lies beyond is noise of the machine, and would make re-runs differ.
 """
@@ -103,17 +106,20 @@ def decode(
     """
     _check(scored)
     null = min(float(start[0]) + float(end[0]) for _, start, end in scored)
-    candidates = _n_best(scored, offsets, options)
+    candidates = _n_best(scored, offsets, options, [])
     if not candidates:
         raise RowFailure("empty_context", "the context has no token that could be an answer")
     best = candidates[0]
     flags += _flags(best, scored, options)
-    probabilities = _softmax([candidate.score for candidate in candidates] + [null])
     if threshold is not None and null - best.score > threshold:
-        return Answer((), _round(null), _round(probabilities[-1]), flags)
+        probability = _softmax([null, *(candidate.score for candidate in candidates)])[0]
+        return Answer((), _round(null), _round(probability), flags)
+    chosen = _apart(candidates, scored, offsets, options)
+    weighed = chosen + [candidate for candidate in candidates if candidate not in chosen]
+    probabilities = _softmax([*(candidate.score for candidate in weighed), null])
     spans = tuple(
         Span(context[c.begin : c.end], c.begin, c.end, _round(p), _round(c.score))
-        for c, p in _apart(candidates, probabilities, options.top_k)
+        for c, p in zip(chosen, probabilities, strict=False)
     )
     return Answer(spans, _round(null), spans[0].score, flags)
 
@@ -126,11 +132,14 @@ def _check(scored: Sequence[Scored]) -> None:
             raise RowFailure("inference_error", "the model returned a logit that is not a finite number")
 
 
-def _n_best(scored: Sequence[Scored], offsets: NDArray[np.int32], options: Options) -> list[_Candidate]:
-    """The best `n_best` candidates of all windows, best first, one for each pair of offsets."""
+def _n_best(
+    scored: Sequence[Scored], offsets: NDArray[np.int32], options: Options, taken: Sequence[_Candidate]
+) -> list[_Candidate]:
+    """The best `n_best` candidates of all windows that overlap none of `taken`, best first, one for each pair of
+    offsets."""
     borders = _borders([window for window, _, _ in scored])
     found = [
-        _of_window(each, offsets, options, low, high)
+        _of_window(each, offsets, options, low, high, taken)
         for each, low, high in zip(scored, borders[:-1], borders[1:], strict=True)
     ]
     scores, first, last = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -154,7 +163,12 @@ def _borders(windows: Sequence[Window]) -> list[float]:
 
 
 def _of_window(
-    scored: Scored, offsets: NDArray[np.int32], options: Options, low: float, high: float
+    scored: Scored,
+    offsets: NDArray[np.int32],
+    options: Options,
+    low: float,
+    high: float,
+    taken: Sequence[_Candidate],
 ) -> tuple[Floats, Ints, Ints]:
     """Scores (C,), first and last tokens (C,) of a window's candidates: its n best, in no promised order.
 
@@ -164,7 +178,10 @@ def _of_window(
     width = min(options.max_answer_len, len(start))
     band: Floats = start[:, None] + _ahead(end, width)
     text = offsets[window.begin : window.end]
-    allowed = text[:, :1] < _ahead(text[:, 1], width)  # beyond the window _ahead is 0: never an end
+    begins, ends = text[:, :1], _ahead(text[:, 1], width)
+    allowed = begins < ends  # beyond the window _ahead is 0: never an end
+    for other in taken:
+        allowed &= (begins >= other.end) | (ends <= other.begin)
     if low > -math.inf or high < math.inf:
         first = np.arange(window.begin, window.end)
         middle = 2 * first[:, None] + np.arange(width)
@@ -229,12 +246,20 @@ def _softmax(values: Sequence[float]) -> list[float]:
 
 
 def _apart(
-    candidates: Sequence[_Candidate], probabilities: Sequence[float], top_k: int
-) -> list[tuple[_Candidate, float]]:
-    kept: list[tuple[_Candidate, float]] = []
-    for candidate, probability in zip(candidates, probabilities, strict=False):  # the last probability is the null's
-        if len(kept) < top_k and not any(candidate.overlaps(other) for other, _ in kept):
-            kept.append((candidate, probability))
+    candidates: Sequence[_Candidate], scored: Sequence[Scored], offsets: NDArray[np.int32], options: Options
+) -> list[_Candidate]:
+    """Up to `top_k` candidates that do not overlap, each the best that is left of all there are.
+
+    Those of the n best come first, in their order; then the n best of what they leave free, and so on.
+    """
+    kept: list[_Candidate] = []
+    while candidates:
+        for candidate in candidates:
+            if len(kept) == options.top_k:
+                return kept
+            if not any(candidate.overlaps(other) for other in kept):
+                kept.append(candidate)
+        candidates = _n_best(scored, offsets, options, kept) if len(kept) < options.top_k else []
     return kept
 
 

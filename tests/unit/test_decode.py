@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -84,22 +84,27 @@ def search(case: Case) -> Answer | None:
     if not found:
         return None
     unique: dict[tuple[int, int], tuple] = {}
-    for each in sorted(found)[: case.options.n_best]:
+    ranked = sorted(found)
+    for each in ranked[: case.options.n_best]:
         unique.setdefault(each[3:5], each)
-    best = next(iter(unique.values()))
+    best = ranked[0]
     null = min(float(each.start_logits[0]) + float(each.end_logits[0]) for each in case.windows)
-    weights = [math.exp(-each[0] + min(best[0], -null)) for each in unique.values()]
-    null_weight = math.exp(null + min(best[0], -null))
-    total = sum(weights) + null_weight
+
+    def weight(score: float) -> float:
+        return math.exp(score + min(best[0], -null))
+
+    total = sum(weight(-each[0]) for each in unique.values()) + weight(null)
     flags = expected_flags(case, best)
     if case.threshold is not None and null + best[0] > case.threshold:
-        return Answer((), null, null_weight / total, flags)
-    spans, taken = [], set()
-    for each, weight in zip(unique.values(), weights, strict=True):
+        return Answer((), null, weight(null) / total, flags)
+    chosen, taken = [], set()
+    for each in ranked:  # all there are, not the n best only
         places = set(range(each[3], each[4]))
-        if len(spans) < case.options.top_k and not places & taken:
+        if len(chosen) < case.options.top_k and not places & taken:
             taken |= places
-            spans.append((case.context[each[3] : each[4]], each[3], each[4], weight / total, -each[0]))
+            chosen.append(each)
+    total += sum(weight(-each[0]) for each in chosen if each[3:5] not in unique)
+    spans = [(case.context[e[3] : e[4]], e[3], e[4], weight(-e[0]) / total, -e[0]) for e in chosen]
     return Answer(tuple(spans), null, spans[0][3], flags)
 
 
@@ -190,6 +195,29 @@ def test_what_holds_for_every_answer(case: Case) -> None:
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert {type(v) for v in values} <= {int, float}
     assert answer == decode(case.context, case.offsets, case.windows, case.options, case.threshold)
+
+
+@settings(max_examples=500, deadline=None)
+@given(cases())
+def test_top_k_gives_as_many_as_there_are_and_the_same_first(case: Case) -> None:
+    """As long as a token with text is free, there is another answer: a single token is a span."""
+
+    def ask(top_k: int) -> Answer:
+        options = replace(case.options, top_k=top_k, n_best=max(top_k, case.options.n_best))
+        return decode(case.context, case.offsets, case.windows, options)
+
+    try:
+        answer = ask(case.options.top_k)
+    except RowFailure:
+        return
+    if len(answer.spans) < case.options.top_k:
+        taken = {place for span in answer.spans for place in range(span.start, span.end)}
+        assert all(taken & set(range(begin, end)) for begin, end in case.offsets.tolist() if begin < end)
+    alone = ask(1).spans[0]
+    first = answer.spans[0]
+    assert (first.start, first.end, first.raw_score) == (alone.start, alone.end, alone.raw_score)
+    fewer = ask(max(1, case.options.top_k - 1)).spans
+    assert [(s.start, s.end) for s in answer.spans[: len(fewer)]] == [(s.start, s.end) for s in fewer]
 
 
 @settings(max_examples=300, deadline=None)
@@ -315,6 +343,24 @@ def test_equal_text_at_two_places_is_two_answers() -> None:
 def test_alternatives_that_overlap_a_better_answer_are_dropped() -> None:
     answer = one_window([5, 4, 0, 3], [4, 5, 0, 3], top_k=5)
     assert [span.answer for span in answer.spans] == ["a b", "d", "c"]
+
+
+def test_alternatives_are_found_though_the_n_best_all_overlap() -> None:
+    """24 spans of one place beat all others; the next place comes after them."""
+    starts, ends = [0.0] * 60, [0.0] * 60
+    starts[20:24], ends[24:30] = [9.0] * 4, [9.0] * 6
+    starts[50] = ends[50] = 2.0
+    answer = one_window(starts, ends, top_k=3, n_best=20)
+    assert len(answer.spans) == 3
+    assert answer.spans[1].raw_score < answer.spans[0].raw_score == 18
+    assert sum(span.score for span in answer.spans) <= 1
+    assert one_window(starts, ends).spans[0].answer == answer.spans[0].answer
+
+
+def test_scores_add_up_to_one_at_most_where_alternatives_come_from_beyond_the_n_best() -> None:
+    answer = one_window([0] * 12, [0] * 12, cls=-50.0, top_k=2, n_best=2, max_answer_len=12)
+    assert [span.answer for span in answer.spans] == ["a", "b"]
+    assert [span.score for span in answer.spans] == [pytest.approx(1 / 3, abs=1e-6)] * 2  # a, a b, and then b
 
 
 def test_spans_of_equal_offsets_are_one_candidate() -> None:
