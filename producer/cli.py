@@ -32,7 +32,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-File = Annotated[str, typer.Argument(help="CSV, Parquet or JSON Lines file, also gzipped; - is stdin")]
+_FILE = "CSV, Parquet or JSON Lines file, also gzipped; - is stdin"
+File = Annotated[str, typer.Argument(help=_FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
 Redis = Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)]
 StorageUrl = Annotated[
@@ -136,10 +137,10 @@ def run(
     job = manifest.id
     view.say(f"job {job}: {view.rows(manifest)} in {given.storage_url}")
     try:
-        with view.status("starting Redis and a worker"), local.stack(given, workers, redis) as stack:
-            with closing(RedisQueue(stack.redis_url)) as queue:
-                stack.wait_ready(queue)
-                final = _follow(job, store, queue, given, each=stack.check)
+        view.say("starting Redis and a worker")
+        with local.stack(given, workers, redis) as stack, closing(RedisQueue(stack.redis_url)) as queue:
+            stack.wait_ready(queue)
+            final = _follow(job, store, queue, given, each=stack.check)
     except KeyboardInterrupt:
         view.say(f"\nstopped; what is done is kept. Go on with: producer run --resume {job}")
         raise

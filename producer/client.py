@@ -33,7 +33,7 @@ class Client:
 
         self._settings: Settings = settings.load(storage_url=storage, redis_url=redis)
         self._storage: Storage = open_storage(self._settings.storage_url, create=True)
-        self._queue: Queue = RedisQueue(self._settings.redis_url)
+        self._queue = RedisQueue(self._settings.redis_url)
 
     def submit(
         self,
@@ -66,6 +66,10 @@ class Client:
         from producer.submit import find
 
         return Job(find(self._storage, job), self._storage, self._queue, self._settings)
+
+    def close(self) -> None:
+        """Close the connections to Redis."""
+        self._queue.close()
 
     def jobs(self) -> list[Job]:
         from contract import records

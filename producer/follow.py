@@ -71,7 +71,8 @@ def ready_lines(job: str, storage: Storage, *, wait: Callable[[], bool] | None =
     index = records.load_index(storage, manifest)
     for number, rows in enumerate(index.rows):
         while not storage.exists(layout.part(job, number)):
-            if wait is None or not wait():
+            ended = wait is None or not wait()
+            if ended and not storage.exists(layout.part(job, number)):
                 return
         try:
             yield part.body(storage.read(layout.part(job, number)), rows)[0]

@@ -39,14 +39,6 @@ def rows(manifest: Manifest) -> str:
 
 
 @contextmanager
-def status(text: str) -> Iterator[None]:
-    """Say what is being waited for; the bar of the next step takes the line over."""
-    if _err.is_terminal:
-        say(f"{text} ...")
-    yield
-
-
-@contextmanager
 def reading(file: str) -> Iterator[Callable[[Source], None]]:
     """A bar over the bytes of the input."""
     columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())

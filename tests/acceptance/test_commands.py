@@ -1,0 +1,264 @@
+"""The commands as a user types them: outputs, exit codes, and what bad input gets. No traceback, ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from producer import Client
+from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows
+
+GOOD = "id|question|context\na|Who keeps the light?|The light is kept by Ingrid Aas.\n"
+
+
+def command(name: str, *arguments: str, cwd: Path, env: dict[str, str] | None = None, **options: object):  # type: ignore[no-untyped-def]
+    given = {
+        "cwd": cwd,
+        "env": os.environ | (env or {}),
+        "capture_output": True,
+        "text": True,
+        "timeout": 100,
+    } | options
+    done = subprocess.run([sys.executable, "-m", name, *arguments], check=False, **given)  # type: ignore[call-overload]
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_run_answers_a_file_and_leaves_nothing_running(tmp_path: Path) -> None:
+    done = command("producer", "run", str(REPO / "samples/questions.csv"), "-o", "answers.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "12 answered" in done.stdout
+    predictions = json.loads((tmp_path / "answers.json").read_text())["predictions"]
+    assert len(predictions) == 12
+    for p in predictions:
+        assert p["context"][p["start"] : p["end"]] == p["answer"]
+    assert predictions[0]["answer"] == "1874"
+    assert predictions[0]["passthrough"] == {"topic": "history"}
+    assert not _ours(tmp_path)
+
+
+def test_run_reports_bad_rows_and_the_error_file_can_be_mended_and_submitted(tmp_path: Path) -> None:
+    done = command("producer", "run", str(REPO / "samples/bad_rows.csv"), "-o", "bad.jsonl", cwd=tmp_path)
+    assert done.returncode == 3
+    lines = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
+    assert [p["row"] for p in lines] == list(range(11))
+    assert sum(p["status"] == "answered" for p in lines) == 4
+    errors = tmp_path / "bad.errors.csv"
+    checked = command("producer", "check", str(errors), "--json", cwd=tmp_path)
+    found = json.loads(checked.stdout)
+    assert found["rows"] == 7
+    assert found["columns"] == ["id", "question", "context", "topic"]
+
+
+def test_ctrl_c_stops_what_was_started_and_keeps_the_job(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "many.csv", 3000, padding=8)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer", "run", str(file)],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: list(tmp_path.glob("bulkqa-data/jobs/*/attempts/*")), "the first attempt")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "--resume" in said, "it must say how to go on"
+    assert not _ours(tmp_path)
+    job = next(tmp_path.glob("bulkqa-data/jobs/*")).name
+    status = json.loads(command("producer", "status", job, "--json", cwd=tmp_path).stdout)
+    assert status["request_counts"]["total"] == 3000
+
+
+def test_run_goes_on_with_a_job_that_was_stopped(tmp_path: Path) -> None:
+    write_rows(tmp_path / "in.csv", 40)
+    with pytest.raises(subprocess.TimeoutExpired):  # killed in the middle
+        command("producer", "run", "in.csv", "--chunk-rows", "2", cwd=tmp_path, timeout=4.5)
+    until(lambda: not _ours(tmp_path), "what was started to end with its parent")
+    job = next(tmp_path.glob("bulkqa-data/jobs/*")).name
+    done = command("producer", "run", "--resume", job, "-o", "out.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 40
+
+
+def test_a_question_from_stdin(tmp_path: Path) -> None:
+    question = {"question": "Who keeps the light?", "context": "The light is kept by Ingrid Aas."}
+    done = command("producer", "run", "-", "-o", "-", cwd=tmp_path, input=json.dumps(question))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["predictions"][0]["answer"] == "Ingrid Aas"
+
+
+def _bad_files(folder: Path) -> dict[str, tuple[bytes | Callable[[Path], None], str]]:
+    def directory(path: Path) -> None:
+        path.mkdir()
+
+    def nested(path: Path) -> None:
+        pq.write_table(pa.table({"question": [["q"]], "context": ["c"]}), path)
+
+    def truncated(path: Path) -> None:
+        pq.write_table(pa.table({"question": ["q"], "context": ["c"]}), path)
+        path.write_bytes(path.read_bytes()[:-6])
+
+    return {
+        "empty.csv": (b"", "empty"),
+        "header.csv": (b"question|context\n", "no rows"),
+        "columns.csv": (b"q|context\na|b\n", "--question"),
+        "comma.csv": (b"question,context\na,b\n", "--delimiter ','"),
+        "utf16.csv": (GOOD.encode("utf-16"), "iconv"),
+        "folder.csv": (directory, "directory"),
+        "nested.parquet": (nested, "list"),
+        "truncated.parquet": (truncated, "Parquet"),
+        "array.json": (b'[{"question": "q", "context": "c"}]', "jq"),
+    }
+
+
+@pytest.mark.parametrize("name", _bad_files(Path()))
+def test_a_file_that_cannot_be_read_gets_its_name_the_reason_and_exit_2(tmp_path: Path, name: str) -> None:
+    made, says = _bad_files(tmp_path)[name]
+    path = tmp_path / name
+    path.write_bytes(made) if isinstance(made, bytes) else made(path)
+    for verb in ("run", "check"):
+        done = command("producer", verb, name, cwd=tmp_path)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert name in done.stderr
+        assert says in done.stderr
+    assert not list(tmp_path.glob("bulkqa-data/jobs/*/manifest.json"))
+
+
+def test_a_missing_file_gets_exit_2(tmp_path: Path) -> None:
+    done = command("producer", "check", "nowhere.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nowhere.csv" in done.stderr
+
+
+def test_an_unreachable_redis_gets_exit_6_at_once_and_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(GOOD)
+    env = {"BULKQA_REDIS_URL": "redis://user:hunter2@127.0.0.1:1/0"}
+    started = time.monotonic()
+    done = command("producer", "submit", "in.csv", cwd=tmp_path, env=env)
+    assert done.returncode == 6
+    assert "127.0.0.1:1" in done.stderr
+    assert "BULKQA_REDIS_URL" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert time.monotonic() - started < 30
+    assert not list(tmp_path.glob("bulkqa-data/jobs/*")), "nothing may be written for a job that cannot be sent"
+
+
+def test_an_unreachable_storage_gets_exit_6(tmp_path: Path) -> None:
+    done = command("producer", "list", "--storage", "/proc/nowhere/at/all", cwd=tmp_path)
+    assert done.returncode == 6
+    assert "/proc/nowhere/at/all" in done.stderr
+
+
+@pytest.mark.parametrize("job", ["20990101-000000-00000000", "../../etc", "a/b", ".."])
+def test_an_unknown_job_gets_exit_2(tmp_path: Path, job: str) -> None:
+    (tmp_path / "bulkqa-data").mkdir()
+    for verb in ("status", "results", "cancel", "repair", "verify"):
+        done = command("producer", verb, job, cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert job in done.stderr
+
+
+def test_a_worker_refuses_a_model_directory_that_does_not_fit(running: Cluster) -> None:
+    shipped = REPO / "models" / "minilm-l6-qa"
+    broken = running.folder / "broken"
+    broken.mkdir()
+    for file in shipped.iterdir():
+        (broken / file.name).symlink_to(file)
+    (broken / "tokenizer.json").unlink()
+    (broken / "tokenizer.json").write_text((shipped / "tokenizer.json").read_text().replace('"the"', '"teh"', 1))
+    for directory, says in ((running.folder / "nowhere", "no model directory"), (broken, "digest")):
+        worker = running.worker("--model-dir", str(directory))
+        assert worker.wait(30) == 2
+        assert says in running.log(len(running.workers) - 1)
+
+
+def test_a_worker_waits_for_redis_and_says_so(running: Cluster) -> None:
+    worker = running.worker("--redis", "redis://127.0.0.1:1/0")
+    until(lambda: "Cannot connect to redis://127.0.0.1:1" in running.log(), "the worker to say that it waits")
+    assert worker.poll() is None
+
+
+def test_a_key_finds_the_first_job(running: Cluster) -> None:
+    write_rows(running.folder / "in.csv", 5)
+    first = running.submit("in.csv", "--key", "monday")
+    assert running.submit("in.csv", "--key", "monday") == first
+    write_rows(running.folder / "in.csv", 6)
+    other = running.producer("submit", "in.csv", "--key", "monday")
+    assert other.returncode == 2
+    assert "monday" in other.stderr
+
+
+def test_results_of_a_running_job_are_its_ordered_prefix(running: Cluster) -> None:
+    write_rows(running.folder / "in.csv", 200)
+    job = running.submit("in.csv", "--chunk-rows", "10")
+    assert json.loads(running.producer("results", job).stdout)["predictions"] == []
+    running.worker()
+    running.await_parts(job, 2)
+    rows = [p["row"] for p in json.loads(running.producer("results", job).stdout)["predictions"]]
+    assert rows == list(range(len(rows)))
+    assert len(rows) >= 10
+    followed = running.producer("results", job, "--follow")
+    assert [json.loads(line)["row"] for line in followed.stdout.splitlines()] == list(range(200))
+    assert followed.returncode == 0
+
+
+def test_the_python_api_takes_and_gives_data_frames(running: Cluster) -> None:
+    import pandas as pd
+
+    running.worker()
+    client = Client(storage=running.storage.url, redis=running.redis_url)
+    frame = pd.DataFrame({"question": ["Who keeps the light?"], "context": ["Ingrid Aas keeps the light."], "n": [7]})
+    job = client.submit(frame)
+    assert job.wait(timeout=60).status == "completed"
+    results = job.results()
+    assert results.loc[0, "answer"] == "Ingrid Aas"
+    assert results.loc[0, "n"] == 7
+    assert [known.id for known in client.jobs()] == [job.id]
+    client.close()
+
+
+def test_health_tells_whether_the_worker_lives(running: Cluster) -> None:
+    running.worker()
+    running.ready()
+    file = str(running.folder / "health-0")
+    assert command("worker", "health", "--health-file", file, cwd=running.folder).returncode == 0
+    os.utime(file, (1, 1))
+    # Its next sign of life makes it well again.
+    until(lambda: command("worker", "health", "--health-file", file, cwd=running.folder).returncode == 0, "health")
+    assert command("worker", "health", "--health-file", "nowhere", cwd=running.folder).returncode == 1
+
+
+def test_messages_of_strangers_are_dropped(running: Cluster) -> None:
+    running.worker()
+    running.ready()
+    for job, chunk in (("../../etc", 0), ("no-such-job", 0), ("x", "y"), ({"a": 1}, [2])):
+        running.queue._app.send_task("bulkqa.score.v1", args=[job, chunk], queue="v1.minilm-l6-qa")
+    job = running.submit(str(write_rows(running.folder / "in.csv", 10)))
+    running.queue._app.send_task("bulkqa.score.v1", args=[job, 99], queue="v1.minilm-l6-qa")
+    assert running.finish(job)["status"] == "completed"
+    check(running, job, 10)
+
+
+def _ours(folder: Path) -> list[psutil.Process]:
+    """Processes that still work in the folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()) == folder and process.pid != os.getpid():
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
