@@ -51,8 +51,11 @@ class Settings(BaseSettings):
 
 def load(**flags: Any) -> Settings:
     """Settings from the environment, with the flags that were given (not None) on top. Raises UsageError."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if "redis_url" in given:
+        given["BULKQA_REDIS_URL"] = given.pop("redis_url")  # its field has aliases, and the first of them wins
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
