@@ -1,0 +1,206 @@
+"""The container files keep their promises. Static: no container engine is needed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contract.broker import PREFIX, queue_name
+from contract.settings import SHIPPED_MODEL, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+KUBERNETES = sorted((ROOT / "deploy").rglob("*.yaml"))
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]
+OURS = ("worker", "sweeper", "producer")
+
+
+def seconds(duration: str) -> int:
+    assert re.fullmatch(r"\d+s", duration), duration
+    return int(duration[:-1])
+
+
+def instructions(target: str | None = None) -> list[tuple[str, str]]:
+    """Instructions of the Dockerfile, continued lines joined; of one stage, if it is named."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", " ")
+    every = [tuple(line.split(None, 1)) for line in text.splitlines() if line.strip()]
+    if target is None:
+        return every  # type: ignore[return-value]
+    stage, found = "", []
+    for name, rest in every:
+        if name == "FROM":
+            stage = rest.split(" AS ")[1]
+        if stage == target:
+            found.append((name, rest))
+    return found
+
+
+def kubernetes(kind: str) -> list[dict[str, Any]]:
+    documents = [d for path in KUBERNETES for d in yaml.safe_load_all(path.read_text("utf-8"))]
+    return [document for document in documents if document["kind"] == kind]
+
+
+def test_worker_can_be_scaled() -> None:
+    worker = SERVICES["worker"]
+    assert not {"container_name", "ports", "hostname"} & worker.keys()
+    assert worker["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_is_published(name: str) -> None:
+    assert "ports" not in SERVICES[name]
+    assert SERVICES[name].get("network_mode") != "host"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_bounded_and_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["mem_limit"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["options"]["max-size"]
+
+
+@pytest.mark.parametrize("name", ["redis", "worker", "sweeper"])
+def test_what_runs_for_long_is_watched_and_read_only(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert service["read_only"] is True
+    assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", ["worker", "sweeper"])
+def test_stops_in_peace(name: str) -> None:
+    assert SERVICES[name]["init"] is True
+    assert seconds(SERVICES[name]["stop_grace_period"]) >= 40
+
+
+def test_redis_keeps_messages_and_refuses_rather_than_drops() -> None:
+    redis = SERVICES["redis"]
+    script = redis["command"][-1]
+    for line in ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"):
+        assert line in script
+    assert "redis:/data" in redis["volumes"]
+    assert redis["user"] == "redis"
+
+
+def test_no_password_in_an_argument_list() -> None:
+    for service in SERVICES.values():
+        said = " ".join([*map(str, service.get("command", [])), *service.get("healthcheck", {}).get("test", [])])
+        # A doubled $ is the shell's, in the container; a single one is put in by compose, for everyone to see.
+        assert not re.search(r"(?<!\$)\$\{?REDIS_PASSWORD", said)
+    assert "--requirepass" not in COMPOSE.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_all_share_one_storage_and_wait_for_redis(name: str) -> None:
+    service = SERVICES[name]
+    assert "storage:/storage" in service["volumes"]
+    assert service["environment"]["BULKQA_STORAGE_URL"] == "/storage"
+    assert service["depends_on"]["redis"]["condition"] == "service_healthy"
+
+
+def test_sweeper_runs_from_the_worker_image() -> None:
+    assert SERVICES["sweeper"]["image"] == SERVICES["worker"]["image"]
+    assert SERVICES["sweeper"]["build"] == SERVICES["worker"]["build"]
+
+
+def test_producer_is_a_command() -> None:
+    producer = SERVICES["producer"]
+    assert producer["profiles"]
+    assert "restart" not in producer
+    inputs = [volume for volume in producer["volumes"] if "/data" in volume]
+    assert all(volume.endswith(":ro") for volume in inputs)
+
+
+@pytest.mark.parametrize("target", ["producer", "worker"])
+def test_images_do_not_run_as_root(target: str) -> None:
+    users = [rest for name, rest in instructions(target) if name == "USER"]
+    assert users
+    assert users[-1].split(":")[0].isdigit(), "numeric, so that Kubernetes can tell"
+    assert users[-1].split(":")[0] != "0"
+    assert "-o bulkqa -g bulkqa /storage" in dict(instructions("runtime"))["RUN"]
+
+
+def test_compose_builds_targets_that_exist() -> None:
+    stages = {rest.split(" AS ")[1] for name, rest in instructions() if name == "FROM"}
+    for name in OURS:
+        assert SERVICES[name]["build"]["target"] in stages
+
+
+def test_dependencies_are_installed_before_the_code_is_copied() -> None:
+    for target in ("producer-deps", "worker-deps"):
+        copied = [rest for name, rest in instructions(target) if name == "COPY"]
+        assert all(rest.startswith("--from=requirements") for rest in copied)
+
+
+def test_what_the_dockerfile_copies_is_in_the_context_and_nothing_else() -> None:
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert "*" in ignored
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    copied = {
+        re.sub(r"\[(.)\]", r"\1", word.split("/")[0])
+        for name, rest in instructions()
+        if name == "COPY" and "--from" not in rest
+        for word in rest.split()[:-1]
+        if not word.startswith("--")
+    }
+    assert copied == allowed
+    assert {name for name in allowed if not (ROOT / name).exists()} <= {"constraints.txt", "LICENSE"}
+
+
+def test_worker_image_holds_the_shipped_model_and_stays_offline() -> None:
+    worker = dict(instructions("worker"))
+    assert worker["ARG"] == f"MODEL={SHIPPED_MODEL}"
+    for setting in ("BULKQA_MODEL_DIR=/models/${MODEL}", "BULKQA_LOG_FORMAT=json", "HF_HUB_OFFLINE=1"):
+        assert setting in worker["ENV"]
+    assert (ROOT / "models" / SHIPPED_MODEL / "reader.json").exists()
+    assert SERVICES["worker"]["build"]["args"]["MODEL"] == f"${{BULKQA_MODEL:-{SHIPPED_MODEL}}}"
+
+
+@pytest.mark.parametrize(
+    "path", [COMPOSE, ROOT / ".env.example", ROOT / "Dockerfile", *KUBERNETES], ids=lambda p: p.name
+)
+def test_every_variable_is_a_setting(path: Path) -> None:
+    known = {f"BULKQA_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"\bBULKQA_[A-Z_]*[A-Z]", path.read_text("utf-8"))) <= known
+
+
+def test_every_variable_of_compose_has_a_default_and_an_example() -> None:
+    used = re.findall(r"(?<!\$)\$\{([A-Z_]+)(:-)?([^}]*)\}", COMPOSE.read_text("utf-8"))
+    assert all(dash for _, dash, _ in used), "compose would warn where .env does not set it"
+    examples = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
+    assert examples == {name: default for name, _, default in used}
+
+
+def test_defaults_of_compose_are_those_of_the_settings() -> None:
+    for name, default in re.findall(r"\$\{BULKQA_([A-Z_]+):-([^}]*)\}", COMPOSE.read_text("utf-8")):
+        assert default == str(Settings.model_fields[name.lower()].default)
+
+
+def test_keda_looks_at_the_queue_that_workers_serve() -> None:
+    (scaled,) = kubernetes("ScaledObject")
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["metadata"]["listName"] == PREFIX + queue_name(SHIPPED_MODEL)
+    # A worker holds one message of its window and the list shows the others: fewer than two would never scale up.
+    config = next(c for c in kubernetes("ConfigMap") if "BULKQA_WINDOW" in c["data"])
+    assert int(config["data"]["BULKQA_WINDOW"]) - 1 >= 2 * int(trigger["metadata"]["listLength"])
+    assert scaled["spec"]["scaleTargetRef"]["name"] in {d["metadata"]["name"] for d in kubernetes("Deployment")}
+
+
+def test_pods_are_bounded_and_confined() -> None:
+    found = kubernetes("Deployment") + kubernetes("StatefulSet")
+    assert {workload["metadata"]["name"] for workload in found} == {"bulkqa-worker", "bulkqa-sweeper", "bulkqa-redis"}
+    for workload in found:
+        pod = workload["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        (container,) = pod["containers"]
+        assert container["resources"]["limits"]["memory"]
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        claimed = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
+        assert mounted == {volume["name"] for volume in pod["volumes"]} | claimed
