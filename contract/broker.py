@@ -34,9 +34,13 @@ VISIBILITY_TIMEOUT = 900
 WORKER_TTL = 45.0
 
 
-def queue_name(model: str) -> str:
-    """Workers serve the queue of the model that they hold; the version keeps old programs from new messages."""
-    return f"v1.{model}"
+def queue_name(model: str, digest: str = "") -> str:
+    """Workers serve the queue of the model that they hold; the version keeps old programs from new messages.
+
+    They serve that of its digest too, to which messages are forwarded by workers whose model is of another digest than
+    the one a job is pinned to. All other messages go to the first, so that its length is what waits for workers.
+    """
+    return f"v1.{model}:{digest}" if digest else f"v1.{model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Hints:
     now: float
     sent: dict[int, float]  #: chunk -> when its message was put on the queue
     leases: dict[int, float]  #: chunk -> until when a worker is believed to be at it
-    waiting: int  #: messages on the queue of the job's model, all jobs together
+    waiting: int  #: messages on the queues of the job's model, all jobs together
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,13 @@ class Queue(Protocol):
 
     def ping(self) -> None: ...
 
-    def send(self, model: str, job: str, chunks: list[int]) -> None:
-        """Put messages on the model's queue and note them as sent."""
+    def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
+        """Put messages on the queue of the model, or of its digest, and note them as sent."""
         ...
 
-    def hints(self, model: str, job: str) -> Hints: ...
+    def hints(self, model: str, job: str, digest: str = "") -> Hints:
+        """`digest`: the one that the job is pinned to, if it is."""
+        ...
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
         """Take or renew the lease of a chunk. False if another owner has it."""
@@ -172,7 +178,7 @@ class RedisQueue:
         with self._translated():
             self._redis.ping()
 
-    def send(self, model: str, job: str, chunks: list[int]) -> None:
+    def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
         with self._translated():
             # Noted before it is sent: a death in between costs a wait, the other order an untracked message.
             now = self._now()
@@ -180,21 +186,22 @@ class RedisQueue:
                 self._redis.zadd(self._key("sent", job), {str(chunk): now for chunk in chunks})
                 self._redis.expire(self._key("sent", job), _KEEP)
             for chunk in chunks:
-                self._app.send_task(TASK, args=[job, chunk], queue=queue_name(model), retry=False)
+                self._app.send_task(TASK, args=[job, chunk], queue=queue_name(model, digest), retry=False)
 
-    def hints(self, model: str, job: str) -> Hints:
+    def hints(self, model: str, job: str, digest: str = "") -> Hints:
         with self._translated():
             pipe = self._redis.pipeline(transaction=True)
             pipe.time()
             pipe.zrange(self._key("sent", job), 0, -1, withscores=True)
             pipe.zrange(self._key("lease", job), 0, -1, withscores=True)
             pipe.llen(PREFIX + queue_name(model))
-            (seconds, micros), sent, leases, waiting = pipe.execute()
+            pipe.llen(PREFIX + queue_name(model, digest or "none"))
+            (seconds, micros), sent, leases, waiting, forwarded = pipe.execute()
         return Hints(
             now=seconds + micros / 1e6,
             sent={int(chunk): when for chunk, when in sent},
             leases={int(chunk): when for chunk, when in leases},
-            waiting=waiting,
+            waiting=waiting + forwarded,
         )
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
@@ -294,19 +301,20 @@ class MemoryQueue:
     def ping(self) -> None:
         """Always there."""
 
-    def send(self, model: str, job: str, chunks: list[int]) -> None:
+    def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
         with self._lock:
             for chunk in chunks:
                 self._sent.setdefault(job, {})[chunk] = self._clock()
-                self.messages.setdefault(queue_name(model), deque()).append((job, chunk))
+                self.messages.setdefault(queue_name(model, digest), deque()).append((job, chunk))
 
-    def hints(self, model: str, job: str) -> Hints:
+    def hints(self, model: str, job: str, digest: str = "") -> Hints:
+        queues = {queue_name(model), queue_name(model, digest)}
         with self._lock:
             return Hints(
                 now=self._clock(),
                 sent=dict(self._sent.get(job, {})),
                 leases={chunk: until for chunk, (until, _) in self._leases.get(job, {}).items()},
-                waiting=len(self.messages.get(queue_name(model), ())),
+                waiting=sum(len(self.messages.get(name, ())) for name in queues),
             )
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:

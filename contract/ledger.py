@@ -110,7 +110,8 @@ class Seen:
     running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
     cancelled: bool = False
     model: ModelRef | None = None
-    workers: tuple[str, ...] | None = None  #: workers of the job's model; None when Redis does not answer
+    workers: tuple[str, ...] | None = None  #: workers that hold the job's model; None when Redis does not answer
+    others: int = 0  #: workers of a model of that name with another digest than the job is pinned to
 
 
 def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
@@ -186,4 +187,6 @@ def _reason(status: str, seen: Seen, manifest: Manifest) -> str | None:
         return None
     if seen.workers is None:
         return "redis_unreachable"
+    if not seen.workers and seen.others and seen.model:
+        return f"no worker holds the pinned model {seen.model.name} ({seen.model.digest}), {seen.others} hold another"
     return f"no worker serves the model {manifest.model}" if not seen.workers else None

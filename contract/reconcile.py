@@ -16,6 +16,7 @@ from contract import assemble, layout, records
 from contract.broker import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.errors import RedisUnreachable
 from contract.job import Manifest, RowError
+from contract.part import DamagedPart
 from contract.records import Index, Tries
 from contract.settings import Settings
 from contract.storage import Storage
@@ -46,7 +47,7 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
         return Repair(finished=True)
     manifest = records.load(storage, job)
     index = records.load_index(storage, manifest)
-    hints, unreachable = _hints(queue, manifest)
+    hints, unreachable = _hints(storage, queue, manifest)
     missing = sorted(set(range(manifest.chunks)) - records.done(storage, job))
     live = live_leases(hints) if hints else set()
     if missing and records.cancel_asked(storage, job):
@@ -56,7 +57,10 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
         missing = [number for number in missing if number in live]
         given_up: tuple[int, ...] = ()
     else:
-        given_up = _give_up(storage, manifest, index, [n for n in missing if n not in live], settings.max_attempts)
+        # Only a lease that ran out tells a death: where there is none Redis was emptied, or is away, and the last try
+        # may be under way.
+        silent = [n for n in missing if hints and n in hints.leases and n not in live]
+        given_up = _give_up(storage, manifest, index, silent, settings.max_attempts)
         missing = [number for number in missing if number not in given_up]
     if not missing:
         published = _publish(storage, queue, manifest, index, owner)
@@ -98,21 +102,25 @@ def to_send(missing: list[int], hints: Hints, window: int) -> tuple[list[int], i
 
 def _lost(number: int, hints: Hints) -> bool:
     """Whether a chunk's message is gone, as far as can be told: messages cannot be looked up on the queue."""
-    if number in hints.leases:
-        return True  # its lease ran out: whoever had it died or froze
+    if hints.leases.get(number, 0.0) > hints.sent[number]:
+        return True  # taken after it was sent, and run out: whoever had it died or froze
     age = hints.now - hints.sent[number]
     return age > VISIBILITY_TIMEOUT or (hints.waiting == 0 and age > _GRACE)
 
 
-def given_up(tries: Tries, max_attempts: int) -> bool:
-    """Whether a chunk has killed enough workers. A death that names a row does not count: the next try passes over
-    that row, so it gets further. Pure."""
-    return len(tries.dead) - len(tries.crumbs - tries.released) >= max_attempts
+def given_up(tries: Tries, max_attempts: int, rows: int) -> bool:
+    """Whether a chunk of so many rows has killed enough workers. A death that names a row does not count: the next try
+    passes over that row, so it gets further. There are not more of those than rows: what goes on dying beyond dies of
+    something else. Pure."""
+    unexplained = len(tries.dead) - len(tries.crumbs - tries.released)
+    return unexplained >= max_attempts or len(tries.dead) >= max_attempts + rows
 
 
 def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int], max_attempts: int) -> tuple[int, ...]:
     tries: Mapping[int, Tries] = records.tries(storage, manifest.id) if idle else {}
-    hopeless = tuple(number for number in idle if number in tries and given_up(tries[number], max_attempts))
+    hopeless = tuple(
+        number for number in idle if number in tries and given_up(tries[number], max_attempts, index.rows[number])
+    )
     for number in hopeless:
         died = len(tries[number].dead)
         log.error("job %s: chunk %d ended %d workers; its rows are marked worker_crash", manifest.id, number, died)
@@ -134,7 +142,13 @@ def _publish(storage: Storage, queue: Queue, manifest: Manifest, index: Index, o
 
     if not hold():
         return False
-    damaged = assemble.publish(storage, manifest, index, hold)
+    try:
+        damaged = assemble.publish(storage, manifest, index, hold)
+    except (DamagedPart, FileNotFoundError) as error:
+        log.warning(
+            "job %s: a part was altered while the outputs were made (%s); they are made again", manifest.id, error
+        )
+        return False
     for number, reason in damaged:
         log.error("job %s: part %d is damaged (%s); it is scored again", manifest.id, number, reason)
         storage.delete(layout.part(manifest.id, number))
@@ -145,9 +159,10 @@ def _publish(storage: Storage, queue: Queue, manifest: Manifest, index: Index, o
     return not damaged
 
 
-def _hints(queue: Queue, manifest: Manifest) -> tuple[Hints | None, RedisUnreachable | None]:
+def _hints(storage: Storage, queue: Queue, manifest: Manifest) -> tuple[Hints | None, RedisUnreachable | None]:
+    pinned = records.model(storage, manifest.id)
     try:
-        return queue.hints(manifest.model, manifest.id), None
+        return queue.hints(manifest.model, manifest.id, pinned.digest if pinned else ""), None
     except RedisUnreachable as error:
         return None, error
 

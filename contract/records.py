@@ -179,14 +179,16 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
     published = report(storage, job)
     if published:
         return published
-    running, workers = _lively(queue, manifest)
+    pinned = model(storage, job)
+    running, workers, others = _lively(queue, manifest, pinned)
     seen = Seen(
         footers=footers(storage, job, {} if known is None else known),
         attempts={number: len(t.started) for number, t in tries(storage, job).items()},
         running=running,
         cancelled=cancel_asked(storage, job),
-        model=model(storage, job),
+        model=pinned,
         workers=workers,
+        others=others,
     )
     # The report may have come while the rest was read: then it, and not a half-empty folder, is the truth.
     return report(storage, job) or ledger.progress(manifest, seen, time.time())
@@ -204,16 +206,20 @@ def jobs(storage: Storage) -> list[str]:
     return found
 
 
-def _lively(queue: Queue | None, manifest: Manifest) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+def _lively(
+    queue: Queue | None, manifest: Manifest, pinned: ModelRef | None
+) -> tuple[tuple[int, ...], tuple[str, ...] | None, int]:
+    """Chunks under way, workers that may score the job, and how many hold another model of the same name."""
     if queue is None:
-        return (), None
+        return (), None, 0
     try:
         hints = queue.hints(manifest.model, manifest.id)
-        workers = queue.workers()
+        serving = [worker for worker in queue.workers() if worker.model == manifest.model]
     except RedisUnreachable:
-        return (), None
+        return (), None, 0
     running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)
-    return running, tuple(worker.name for worker in workers if worker.model == manifest.model)
+    fit = tuple(worker.name for worker in serving if not pinned or worker.digest == pinned.digest)
+    return running, fit, len(serving) - len(fit)
 
 
 def _numbers(names: list[str]) -> set[int]:

@@ -173,7 +173,7 @@ def status_table(progress: Progress) -> None:
 
 def job_table(jobs: list[Progress]) -> None:
     table = Table(show_edge=False, pad_edge=False)
-    for name in ("job", "status", "rows", "done", "failed", "submitted", "input"):
+    for name in ("job", "status", "rows", "done", "failed", "submitted", "model", "input"):
         table.add_column(name, no_wrap=name in ("job", "status", "submitted"))
     for progress in jobs:
         counts = progress.request_counts
@@ -185,6 +185,7 @@ def job_table(jobs: list[Progress]) -> None:
             f"{progress.progress:.0%}",
             f"{counts.failed:,}",
             time.strftime("%Y-%m-%d %H:%M", time.localtime(progress.created_at)),
+            escape(progress.model.name),
             escape(progress.input["name"]),
         )
     _out.print(table)

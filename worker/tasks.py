@@ -74,7 +74,7 @@ def serve(settings: Settings) -> None:
         hostname=f"{child.name}@bulkqa",
         pool="prefork",  # the only pool whose child may die without the worker
         concurrency=1,  # one session a worker; threads share it
-        queues=[queue_name(info.name)],
+        queues=[queue_name(info.name), queue_name(info.name, info.digest)],
         loglevel=settings.log_level,
         without_gossip=True,
         without_mingle=True,
@@ -210,9 +210,7 @@ class Worker:
             return True
         pinned = records.pin_model(self.storage, job, self._model)
         if pinned.digest != self._model.digest:
-            log.warning("worker %s declines job %s: it is pinned to model %s (%s), this is %s", self.name, job,
-                        pinned.name, pinned.digest, self._model.digest)  # fmt: skip
-            self._hint(lambda: self.queue.release(job, chunk))
+            self._decline(manifest, chunk, pinned)
             return True
         attempt = Attempt(self.storage, job, chunk, self.name)
         try:
@@ -227,6 +225,14 @@ class Worker:
             log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
         self._advance(manifest, chunk)
         return True
+
+    def _decline(self, manifest: Manifest, chunk: int, pinned: ModelRef) -> None:
+        """Hand a chunk on to the workers of the model that its job is pinned to. Once: none but those see it then."""
+        log.warning("worker %s declines job %s chunk %d: it is pinned to %s (%s), this is %s; the message waits for a "
+                    "worker that holds it", self.name, manifest.id, chunk, pinned.name, pinned.digest,
+                    self._model.digest)  # fmt: skip
+        self._hint(lambda: self.queue.release(manifest.id, chunk))
+        self._hint(lambda: self.queue.send(manifest.model, manifest.id, [chunk], pinned.digest))
 
     def _score(self, manifest: Manifest, index: Index, chunk: int, attempt: Attempt) -> bytes:
         """The bytes of the chunk's part."""
