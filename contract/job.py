@@ -202,9 +202,10 @@ def failed(row: Row, error: RowError, options: Options) -> dict[str, Any]:
 
 
 def _head(row: Row, status: Status, options: Options) -> dict[str, Any]:
-    head: dict[str, Any] = {"row": row.row, "id": row.id, "status": status, "question": row.question}
+    head: dict[str, Any] = {"row": row.row}
     if row.line is not None:
         head["line"] = row.line
+    head |= {"id": row.id, "status": status, "question": row.question}
     if not options.omit_context:
         head["context"] = row.context
     return head
