@@ -56,7 +56,7 @@ def publish(
     job = manifest.id
     outputs = {"predictions": _write(storage, layout.predictions(job), _document(storage, index, job, hold))}
     if any(footer.failed or footer.cancelled for footer in footers):
-        outputs["errors"] = _write(storage, layout.errors(job), _error_file(storage, manifest, footers))
+        outputs["errors"] = _write(storage, layout.errors(job), _error_file(storage, manifest, index, footers))
     report = _report(storage, manifest, footers, outputs)
     storage.create(layout.report(job), records.dump(report.to_json()))
     storage.sweep(layout.folder(job), older_than=0.0)  # whoever still writes here has lost the race for its object
@@ -95,7 +95,7 @@ def _document(storage: Storage, index: Index, job: str, hold: Callable[[], bool]
     yield _FOOT
 
 
-def _error_file(storage: Storage, manifest: Manifest, footers: list[Footer]) -> Iterator[bytes]:
+def _error_file(storage: Storage, manifest: Manifest, index: Index, footers: list[Footer]) -> Iterator[bytes]:
     """The rows with an error in the input's own columns and delimiter, and why: to be mended and submitted again."""
     columns = [column for column in manifest.source.columns if column not in ERROR_COLUMNS]
     delimiter = manifest.source.delimiter or "|"
@@ -103,15 +103,19 @@ def _error_file(storage: Storage, manifest: Manifest, footers: list[Footer]) -> 
     for number, footer in enumerate(footers):
         if footer.failed or footer.cancelled:
             lines = part.body(storage.read(layout.part(manifest.id, number)), footer.rows)[0].splitlines()
-            found = (json.loads(line) for line in lines)
-            rows = [_error_row(p, columns, manifest) for p in found if p["status"] == "error"]
-            yield _csv(rows, delimiter)
+            found = [json.loads(line) for line in lines]
+            if manifest.options.omit_context:  # it is wanted here all the same
+                for prediction, row in zip(
+                    found, records.rows_or_blanks(storage, manifest, index, number), strict=True
+                ):
+                    prediction["context"] = row.context
+            yield _csv([_error_row(p, columns, manifest) for p in found if p["status"] == "error"], delimiter)
 
 
 def _error_row(prediction: dict[str, Any], columns: list[str], manifest: Manifest) -> list[Any]:
     values = dict(prediction["passthrough"])
     values[manifest.question_column] = prediction["question"]
-    values[manifest.context_column] = prediction.get("context")
+    values[manifest.context_column] = prediction["context"]
     if manifest.id_column:
         values[manifest.id_column] = prediction["id"]
     error = prediction["error"]
@@ -124,9 +128,20 @@ def _cell(value: Any) -> Any:
 
 
 def _csv(rows: list[list[Any]], delimiter: str) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    lines = _Lines()
+    # The writer quotes what holds a character of its line end: so it has to be both, lest a lone \r be one.
+    csv.writer(lines, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
+    return lines.text.getvalue().encode()
+
+
+class _Lines:
+    """What csv.writer writes to, a line at a time: ends each with a newline alone."""
+
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+
+    def write(self, line: str) -> None:
+        self.text.write(line.removesuffix("\r\n") + "\n")
 
 
 def _write(storage: Storage, key: str, blocks: Iterator[bytes]) -> dict[str, Any]:

@@ -1,0 +1,244 @@
+"""Any history of a few jobs, workers that die, messages that vanish, wipes, damage and cancels ends with every row
+exactly once, in order, with counts that add up all the way.
+
+Hypothesis writes the histories. Queue and storage are the twins in memory, time is moved by hand.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from contract import layout, records
+from contract.broker import MemoryQueue, queue_name
+from contract.job import Manifest
+from contract.ledger import Progress
+from contract.reconcile import reconcile
+from contract.settings import Settings
+from contract.storage import MemoryStorage
+from tests.making import Clock, Hand, csv, job_of, outcome, pop, predictions
+
+anyone = st.integers(0, 99)  #: which of the jobs, chunks, messages or workers that there are
+
+
+@dataclass
+class Told:
+    """A job, and what the history did to it: from that follows what its rows may say in the end."""
+
+    manifest: Manifest
+    expected: list[dict[str, Any]]
+    chunk_of: list[int]
+    cancelled: bool = False
+    report: Progress | None = None
+    document: bytes = b""
+    strikes: dict[int, int] = field(default_factory=dict)  #: chunk -> tries of which no part is left
+    scored: dict[int, int] = field(default_factory=dict)  #: chunk -> tries that ended well
+    damaged_parts: set[int] = field(default_factory=set)
+    damaged_chunks: set[int] = field(default_factory=set)
+
+    def may_be_given_up(self, chunk: int, attempts: int) -> bool:
+        lost = self.scored.get(chunk, 0) if chunk in self.damaged_parts else 0
+        return self.strikes.get(chunk, 0) + lost >= attempts
+
+
+@dataclass
+class UnderWay:
+    hand: Hand
+    job: str
+    chunk: int
+    attempt: int
+    until: float
+    struck: bool = False
+
+
+class History(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.queue = MemoryQueue(self.clock)
+        self.storage = MemoryStorage()
+        self.settings = Settings(model="tiny", chunk_rows=3, window=2, max_attempts=3, lease=45.0)
+        self.told: dict[str, Told] = {}
+        self.under_way: list[UnderWay] = []
+        self.names = 0
+
+    # Jobs
+
+    @initialize()
+    def first(self) -> None:
+        self.submit(10, {2}, {5})
+
+    @precondition(lambda self: len(self.told) < 3)
+    @rule(rows=st.integers(1, 14), bad=st.sets(st.integers(0, 13)), odd=st.sets(st.integers(0, 13)))
+    def submit(self, rows: int, bad: set[int], odd: set[int]) -> None:
+        manifest = job_of(self.storage, self.settings, csv(rows, bad=tuple(bad), odd=tuple(odd)))
+        index = records.load_index(self.storage, manifest)
+        chunks = [records.load_rows(self.storage, manifest, index, number) for number in range(manifest.chunks)]
+        expected = [outcome(row, manifest.options) for chunk in chunks for row in chunk]
+        chunk_of = [number for number, chunk in enumerate(chunks) for _ in chunk]
+        self.told[manifest.id] = Told(manifest, expected, chunk_of)
+
+    def job(self, which: int) -> Told:
+        return list(self.told.values())[which % len(self.told)]
+
+    @rule(which=anyone)
+    def cancel(self, which: int) -> None:
+        told = self.job(which)
+        records.ask_cancel(self.storage, told.manifest.id)
+        told.cancelled = True
+
+    @rule(which=anyone, owner=st.sampled_from(["client", "sweeper"]), times=st.integers(1, 2))
+    def reconcile(self, which: int, owner: str, times: int) -> None:
+        told = self.job(which)
+        sent: set[int] = set()
+        for _ in range(times):
+            repair = reconcile(told.manifest.id, self.storage, self.queue, self.settings, owner)
+            for chunk in repair.given_up:
+                assert told.may_be_given_up(chunk, self.settings.max_attempts)
+                at_it = [w for w in self.under_way if (w.job, w.chunk) == (told.manifest.id, chunk)]
+                assert all(w.until <= self.clock.now for w in at_it), "its worker is alive"
+            assert not sent.intersection(repair.sent), "sent twice"
+            sent.update(repair.sent)
+
+    # Workers
+
+    def hand(self) -> Hand:
+        self.names += 1
+        return Hand(self.storage, self.queue, self.settings, name=f"w{self.names}")
+
+    @rule(count=st.integers(1, 4))
+    def work(self, count: int) -> None:
+        for _ in range(count):
+            self.begin()
+            if self.under_way:
+                self.end(-1)
+
+    @rule()
+    def begin(self) -> None:
+        message = pop(self.queue, "tiny")
+        hand = self.hand()
+        attempt = hand.begin(*message) if message else None
+        if message and attempt:
+            self.under_way.append(UnderWay(hand, *message, attempt, self.clock.now + self.settings.lease))
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=anyone)
+    def end(self, which: int) -> None:
+        """In time, or as a ghost whose chunk long was another's."""
+        work = self.under_way.pop(which % len(self.under_way))
+        scored = self.told[work.job].scored
+        scored[work.chunk] = scored.get(work.chunk, 0) + 1
+        work.hand.end(work.job, work.chunk)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=anyone)
+    def die(self, which: int) -> None:
+        self.strike(self.under_way.pop(which % len(self.under_way)))
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=anyone)
+    def give_back(self, which: int) -> None:
+        work = self.under_way.pop(which % len(self.under_way))
+        work.hand.give_back(work.job, work.chunk, work.attempt)
+        self.put(work.job, work.chunk)
+
+    def strike(self, work: UnderWay) -> None:
+        if not work.struck:
+            strikes = self.told[work.job].strikes
+            strikes[work.chunk] = strikes.get(work.chunk, 0) + 1
+            work.struck = True
+
+    # Redis, and time
+
+    def put(self, job: str, chunk: int) -> None:
+        """A message of which nobody takes note: redelivered, or doubled."""
+        self.queue.messages.setdefault(queue_name("tiny"), deque()).append((job, chunk))
+
+    @rule()
+    def lose_a_message(self) -> None:
+        pop(self.queue, "tiny")
+
+    @rule(which=anyone, chunk=anyone)
+    def send_a_message_nobody_asked_for(self, which: int, chunk: int) -> None:
+        manifest = self.job(which).manifest
+        self.put(manifest.id, chunk % manifest.chunks)
+
+    @rule()
+    def wipe_redis(self) -> None:
+        self.queue.wipe()
+
+    @rule(seconds=st.sampled_from([1, 11, 50, 1000]))
+    def let_time_pass(self, seconds: int) -> None:
+        self.clock.now += seconds
+        for work in self.under_way:
+            if work.until <= self.clock.now:
+                self.strike(work)
+
+    # Storage
+
+    @rule(which=anyone, chunk=anyone, how=st.sampled_from(["cut", "altered", "gone"]))
+    def damage_a_part(self, which: int, chunk: int, how: str) -> None:
+        told = self.job(which)
+        number = chunk % told.manifest.chunks
+        key = layout.part(told.manifest.id, number)
+        if self.storage.exists(key) and not self.storage.exists(layout.report(told.manifest.id)):
+            data = self.storage.read(key)
+            self.storage.delete(key)
+            if how != "gone":
+                self.storage.create(key, data[:-30] if how == "cut" else data.replace(b'"row":', b'"raw":', 1))
+            told.damaged_parts.add(number)
+
+    @rule(which=anyone, chunk=anyone)
+    def damage_a_chunk(self, which: int, chunk: int) -> None:
+        told = self.job(which)
+        number = chunk % told.manifest.chunks
+        self.storage.replace(layout.chunk(told.manifest.id, number), b"PAR1")
+        told.damaged_chunks.add(number)
+
+    # What always holds
+
+    @invariant()
+    def counts_add_up_and_what_ended_stays(self) -> None:
+        for job, told in self.told.items():
+            found = records.status(self.storage, self.queue, job)
+            counts = found.request_counts
+            parts = (counts.answered, counts.no_answer, counts.failed, counts.cancelled, counts.pending)
+            assert sum(parts) == counts.total == told.manifest.rows
+            assert min(parts) >= 0
+            if told.report:
+                assert found == told.report
+                assert self.storage.read(layout.predictions(job)) == told.document
+            elif found.finished:
+                told.report, told.document = found, self.storage.read(layout.predictions(job))
+
+    def teardown(self) -> None:
+        for _ in range(40):
+            self.clock.now += 1000
+            ended = [reconcile(job, self.storage, self.queue, self.settings).finished for job in self.told]
+            if all(ended):
+                break
+            self.hand().run()
+        for job, told in self.told.items():
+            self.check_the_end(job, told)
+
+    def check_the_end(self, job: str, told: Told) -> None:
+        for found, expected, chunk in zip(predictions(self.storage, job), told.expected, told.chunk_of, strict=True):
+            if found == expected:
+                continue
+            code = found["error"]["code"]
+            assert (
+                (code == "job_cancelled" and told.cancelled)
+                or (code == "chunk_damaged" and chunk in told.damaged_chunks)
+                or (code == "worker_crash" and told.may_be_given_up(chunk, self.settings.max_attempts))
+            ), found
+            if "error" in expected and expected["error"]["code"] == "empty_question":
+                assert code == "chunk_damaged", "a rejected row keeps its own error"
+
+
+TestHistory = History.TestCase
+TestHistory.settings = hypothesis.settings(max_examples=80, stateful_step_count=40, deadline=None)

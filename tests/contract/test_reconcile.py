@@ -1,0 +1,618 @@
+"""Whatever is lost, a job ends: reconcile sends what is missing, gives up what kills, publishes what is complete."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from contract import layout, records
+from contract.broker import VISIBILITY_TIMEOUT, Hints, MemoryQueue, Queue, RedisQueue, WorkerInfo
+from contract.errors import RedisUnreachable, UnknownJob
+from contract.job import Options
+from contract.reconcile import given_up, reconcile, to_send
+from contract.records import Tries
+from contract.settings import Settings
+from contract.storage import LocalStorage, MemoryStorage, Storage
+from producer.reader import ReadOptions
+from producer.submit import Request, submit
+from tests.making import Clock, Hand, all_messages, csv, finish, finish_parts, job_of, part_of, pop, predictions
+
+
+@pytest.fixture
+def away():
+    """A queue on a Redis that does not answer: port 1 of this machine refuses connections."""
+    queue = RedisQueue("redis://127.0.0.1:1/0")
+    yield queue
+    queue.close()
+
+
+# A job that nothing happens to
+
+
+def test_a_job_is_brought_to_its_end(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings, csv(20, bad=(0, 7), silent=(3,), odd=(4,)))
+    finish(manifest.id, storage, queue, settings)
+
+    found = predictions(storage, manifest.id)
+
+    assert [p["status"] for p in found] == [
+        "error" if n in (0, 4, 7) else "no_answer" if n == 3 else "answered" for n in range(20)
+    ]
+    assert [p["answer"] for p in found if p["status"] == "answered"] == [
+        f"word{n}" for n in range(20) if n not in (0, 3, 4, 7)
+    ]
+    assert records.status(storage, queue, manifest.id).status == "completed_with_errors"
+    hints = queue.hints(manifest.model, manifest.id)
+    assert (hints.sent, hints.leases) == ({}, {}), "hints of a job that ended are forgotten"
+
+
+def test_once_it_was_sent_workers_alone_bring_it_to_its_end(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings, rows=30)
+    assert reconcile(manifest.id, storage, queue, settings).sent == (0, 1)
+    done = Hand(storage, queue, settings).run()
+    assert [chunk for _, chunk in done] == list(range(10))
+    assert records.status(storage, queue, manifest.id).status == "completed"
+
+
+def test_no_more_than_a_window_of_messages_waits(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings, rows=30)
+    hand = Hand(storage, queue, settings)
+    reconcile(manifest.id, storage, queue, settings)
+    for _ in range(8):
+        assert queue.hints(manifest.model, manifest.id).waiting == 2
+        hand.step()
+        reconcile(manifest.id, storage, queue, settings)
+
+
+def test_the_window_grows_with_the_workers_of_the_model(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings, rows=30)
+    for name, model in (("a", "tiny"), ("b", "tiny"), ("c", "other")):
+        queue.announce(WorkerInfo(name, model, "d", "int8", 1, "0"))
+    assert reconcile(manifest.id, storage, queue, settings).sent == (0, 1, 2, 3)
+
+
+def test_what_was_sent_is_not_sent_again(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings, rows=30)
+    assert reconcile(manifest.id, storage, queue, settings).sent == (0, 1)
+    for owner in ("client", "sweeper", "client"):
+        assert reconcile(manifest.id, storage, queue, settings, owner).sent == ()
+    assert all_messages(queue, manifest.model) == [(manifest.id, 0), (manifest.id, 1)]
+
+
+def test_after_the_end_reconcile_does_nothing(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings)
+    finish(manifest.id, storage, queue, settings)
+    report = storage.read(layout.report(manifest.id))
+
+    repair = reconcile(manifest.id, storage, queue, settings)
+
+    assert (repair.finished, repair.sent, repair.published) == (True, (), False)
+    assert storage.read(layout.report(manifest.id)) == report
+
+
+def test_a_job_that_is_not_there_is_unknown(storage: Storage, queue: Queue, settings: Settings):
+    with pytest.raises(UnknownJob):
+        reconcile("nothing", storage, queue, settings)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 4, 7, 100])
+def test_how_rows_are_cut_into_chunks_does_not_show(settings: Settings, chunk_rows: int):
+    documents = []
+    for rows in (3, chunk_rows):
+        storage, given = MemoryStorage(), settings.model_copy(update={"chunk_rows": rows})
+        manifest = job_of(storage, given, csv(20, bad=(0, 7), odd=(4,)), key="k")
+        finish(manifest.id, storage, MemoryQueue(), given)
+        documents.append([storage.read(key(manifest.id)) for key in (layout.predictions, layout.errors)])
+    assert documents[0] == documents[1]
+
+
+# What is lost is sent again
+
+
+def test_a_message_that_vanished_is_sent_again_after_a_grace(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    reconcile(manifest.id, storage, memory_queue, settings)
+    all_messages(memory_queue, manifest.model)
+    assert reconcile(manifest.id, storage, memory_queue, settings).sent == (), "it may be between queue and lease"
+    clock.now += 11
+    assert reconcile(manifest.id, storage, memory_queue, settings).sent == (0, 1)
+    assert reconcile(manifest.id, storage, memory_queue, settings).sent == ()
+
+
+def test_beside_other_messages_one_that_vanished_is_believed_for_longer(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    reconcile(manifest.id, storage, memory_queue, settings)
+    assert pop(memory_queue, manifest.model) == (manifest.id, 0)
+    clock.now += 11
+    assert reconcile(manifest.id, storage, memory_queue, settings).sent == ()
+    clock.now += VISIBILITY_TIMEOUT
+    assert 0 in reconcile(manifest.id, storage, memory_queue, settings).sent
+
+
+def test_a_chunk_that_is_being_scored_is_left_alone(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings)
+    reconcile(manifest.id, storage, queue, settings)
+    hand = Hand(storage, queue, settings.model_copy(update={"lease": 600.0}))
+    assert [hand.begin(*message) for message in all_messages(queue, manifest.model)] == [1, 1]
+    assert reconcile(manifest.id, storage, queue, settings).sent == ()
+
+
+def test_a_chunk_whose_worker_fell_silent_is_sent_again_once(storage: Storage, queue: Queue, settings: Settings, clock):
+    manifest = job_of(storage, settings, rows=3)
+    reconcile(manifest.id, storage, queue, settings)
+    Hand(storage, queue, settings.model_copy(update={"lease": 0.01})).begin(*pop(queue, "tiny"))
+    wait_for_lease(queue, manifest.id, 0, clock)
+
+    assert reconcile(manifest.id, storage, queue, settings).sent == (0,)
+    for _ in range(3):
+        assert reconcile(manifest.id, storage, queue, settings).sent == (), "its message waits for a worker"
+    Hand(storage, queue, settings, name="other").run()
+    assert predictions(storage, manifest.id)
+
+
+def test_a_second_death_is_noticed_too(memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings, rows=3)
+    for death in range(2):
+        assert reconcile(manifest.id, storage, memory_queue, settings).sent == (0,), f"after {death} deaths"
+        assert Hand(storage, memory_queue, settings, name=f"w{death}").begin(*pop(memory_queue, "tiny")) == death + 1
+        assert reconcile(manifest.id, storage, memory_queue, settings).sent == ()
+        clock.now += settings.lease + 1
+    assert reconcile(manifest.id, storage, memory_queue, settings).sent == (0,)
+
+
+def test_after_a_wipe_of_redis_only_what_is_missing_is_sent(
+    storage: Storage, queue: Queue, settings: Settings, request: pytest.FixtureRequest
+):
+    manifest = job_of(storage, settings, rows=12)
+    reconcile(manifest.id, storage, queue, settings)
+    Hand(storage, queue, settings).step()
+    wipe(queue, request)
+    assert reconcile(manifest.id, storage, queue, settings).sent == (1, 2)
+    Hand(storage, queue, settings).run()
+    assert predictions(storage, manifest.id)
+
+
+def test_a_worker_that_ends_a_chunk_after_a_wipe_sends_the_rest(
+    storage: Storage, queue: Queue, settings: Settings, request: pytest.FixtureRequest
+):
+    manifest = job_of(storage, settings, rows=12)
+    reconcile(manifest.id, storage, queue, settings)
+    hand = Hand(storage, queue, settings)
+    message = pop(queue, "tiny")
+    hand.begin(*message)
+    wipe(queue, request)
+    hand.end(*message)
+    assert [chunk for _, chunk in hand.run()] == [1, 2, 3]
+    assert predictions(storage, manifest.id)
+
+
+def test_every_message_twice_is_every_row_once(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings, rows=12)
+    reconcile(manifest.id, storage, queue, settings)
+    hand = Hand(storage, queue, settings)
+    for _ in range(4):
+        job, chunk = pop(queue, "tiny")
+        queue.send("tiny", job, [chunk])
+        assert hand.begin(job, chunk) == 1
+        assert Hand(storage, queue, settings, name="other").begin(job, chunk) is None, "the first is at it"
+        hand.end(job, chunk)
+        assert hand.begin(job, chunk) is None, "it has its part"
+    hand.run()
+    assert records.report(storage, manifest.id).attempts == 4
+    assert len(predictions(storage, manifest.id)) == 12
+
+
+# Chunks that kill
+
+
+def deaths(manifest, storage: Storage, queue: MemoryQueue, clock: Clock, settings: Settings, count: int) -> None:
+    for _ in range(count):
+        reconcile(manifest.id, storage, queue, settings)
+        assert Hand(storage, queue, settings, name=f"w{clock.now}").begin(*pop(queue, "tiny"))
+        clock.now += settings.lease + 1
+
+
+def test_a_chunk_that_killed_enough_workers_is_given_up_and_the_rest_is_not(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
+):
+    manifest = job_of(storage, settings, csv(8, bad=(1,)))
+    deaths(manifest, storage, memory_queue, clock, settings.model_copy(update={"window": 1}), 3)
+    assert reconcile(manifest.id, storage, memory_queue, settings).given_up == (0,)
+    finish(manifest.id, storage, memory_queue, settings)
+
+    found = predictions(storage, manifest.id)
+
+    assert [p.get("error", {}).get("code") for p in found] == ["worker_crash", "empty_question", "worker_crash"] + [
+        None
+    ] * 5
+    assert "3 workers died" in found[0]["error"]["message"]
+    assert records.status(storage, memory_queue, manifest.id).top_errors[0] == ("worker_crash", 2)
+
+
+def test_before_the_last_death_a_chunk_is_tried_again(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
+):
+    manifest = job_of(storage, settings, rows=3)
+    deaths(manifest, storage, memory_queue, clock, settings, 2)
+    finish(manifest.id, storage, memory_queue, settings)
+    assert {p["status"] for p in predictions(storage, manifest.id)} == {"answered"}
+
+
+def test_chunks_that_were_given_back_are_never_given_up(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
+):
+    manifest = job_of(storage, settings, rows=3)
+    hand = Hand(storage, memory_queue, settings)
+    reconcile(manifest.id, storage, memory_queue, settings)
+    for _ in range(10):
+        message = pop(memory_queue, "tiny")
+        hand.give_back(*message, hand.begin(*message))
+        memory_queue.send("tiny", message[0], [message[1]])
+        clock.now += 100
+        assert reconcile(manifest.id, storage, memory_queue, settings).given_up == ()
+    hand.run()
+    assert {p["status"] for p in predictions(storage, manifest.id)} == {"answered"}
+
+
+def test_a_chunk_on_its_last_try_is_not_given_up_because_redis_was_wiped_or_is_away(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings, away: RedisQueue
+):
+    manifest = job_of(storage, settings, rows=3)
+    deaths(manifest, storage, memory_queue, clock, settings, 2)
+    reconcile(manifest.id, storage, memory_queue, settings)
+    hand, message = Hand(storage, memory_queue, settings), pop(memory_queue, "tiny")
+    assert hand.begin(*message) == 3
+
+    memory_queue.wipe()
+    assert reconcile(manifest.id, storage, memory_queue, settings).given_up == ()
+    with pytest.raises(RedisUnreachable):
+        reconcile(manifest.id, storage, away, settings)
+    hand.end(*message)
+
+    assert {p["status"] for p in predictions(storage, manifest.id)} == {"answered"}
+
+
+def test_a_death_that_names_a_row_does_not_count_but_not_for_ever():
+    """A try may name a row and get no further all the same: each can pass over one row at least, so rows bound them."""
+
+    def tries(dead: int, named: int) -> Tries:
+        numbers = frozenset(range(1, dead + 1))
+        return Tries(numbers, frozenset(), frozenset(range(2, named + 2)))
+
+    assert not given_up(tries(2, 0), 3, rows=10)
+    assert given_up(tries(3, 0), 3, rows=10)
+    assert not given_up(tries(9, 8), 3, rows=10)
+    assert given_up(tries(9, 6), 3, rows=10)
+    assert given_up(tries(13, 12), 3, rows=10)
+
+
+# Damage
+
+
+def test_a_damaged_part_is_scored_again_with_the_same_outcome(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    whole = storage.read(layout.part(manifest.id, 1))
+    for damaged in (whole[:-20], whole.replace(b"word", b"WORD", 1), b""):
+        storage.replace(layout.part(manifest.id, 1), damaged)
+        repair = reconcile(manifest.id, storage, queue, settings)
+        assert not repair.finished
+        assert not storage.exists(layout.report(manifest.id))
+        assert reconcile(manifest.id, storage, queue, settings).sent == (1,)
+        Hand(storage, queue, settings).begin(*pop(queue, "tiny"))
+        storage.create(layout.part(manifest.id, 1), part_of(storage, manifest, 1))
+    assert reconcile(manifest.id, storage, queue, settings).published
+    assert {p["status"] for p in predictions(storage, manifest.id)} == {"answered"}
+
+
+@pytest.mark.parametrize("how", ["missing", "altered"])
+def test_rows_of_a_damaged_chunk_say_so_and_the_rest_is_answered(
+    storage: Storage, queue: Queue, settings: Settings, how: str
+):
+    manifest = job_of(storage, settings)
+    key = layout.chunk(manifest.id, 1)
+    storage.delete(key) if how == "missing" else storage.replace(key, b"PAR1")
+    finish(manifest.id, storage, queue, settings)
+    codes = [p.get("error", {}).get("code") for p in predictions(storage, manifest.id)]
+    assert codes == [None] * 3 + ["chunk_damaged"] * 3 + [None] * 2
+
+
+def test_a_part_that_is_damaged_while_it_is_put_together_is_no_accident(settings: Settings, queue: Queue):
+    class Failing(MemoryStorage):
+        """Loses a part after its first reading."""
+
+        def read(self, key: str) -> bytes:
+            data = super().read(key)
+            if key == layout.part(manifest.id, 1) and armed:
+                self.delete(key)
+                armed.clear()
+            return data
+
+    storage, armed = Failing(), []
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    armed.append(True)
+
+    assert not reconcile(manifest.id, storage, queue, settings).finished
+    finish(manifest.id, storage, queue, settings)
+    assert predictions(storage, manifest.id)
+
+
+# Publishing
+
+
+def test_two_that_put_a_job_together_at_once_make_the_same_bytes(local_storage: LocalStorage, settings: Settings):
+    manifest = job_of(local_storage, settings, csv(60, bad=(5, 50), odd=(7,)))
+    finish_parts(local_storage, manifest)
+    gate = threading.Barrier(4)
+
+    def put_together(owner: int) -> bool:
+        gate.wait()
+        return reconcile(manifest.id, local_storage, MemoryQueue(), settings, f"o{owner}").finished
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(put_together, range(4))) == [True] * 4
+
+    alone = MemoryStorage()
+    twin = job_of(alone, settings, csv(60, bad=(5, 50), odd=(7,)))
+    finish_parts(alone, twin)
+    assert reconcile(twin.id, alone, MemoryQueue(), settings).published
+    for key in (layout.predictions, layout.errors):
+        assert local_storage.read(key(manifest.id)) == alone.read(key(twin.id))
+    predictions(local_storage, manifest.id)
+
+
+def test_while_one_puts_a_job_together_others_leave_it_to_them(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    assert memory_queue.lease(manifest.id, -1, "another", 60.0)
+    assert not reconcile(manifest.id, storage, memory_queue, settings).finished
+    assert not storage.exists(layout.report(manifest.id))
+    clock.now += 61  # the other died
+    assert reconcile(manifest.id, storage, memory_queue, settings).published
+
+
+def test_what_a_dead_one_published_already_is_kept(storage: Storage, queue: Queue, settings: Settings):
+    """Predictions were there, the report was not: the report is of those predictions."""
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    reconcile(manifest.id, storage, queue, settings)
+    document, report = storage.read(layout.predictions(manifest.id)), records.report(storage, manifest.id)
+    storage.delete(layout.report(manifest.id))
+    assert reconcile(manifest.id, storage, queue, settings).published
+    assert storage.read(layout.predictions(manifest.id)) == document
+    assert records.report(storage, manifest.id).outputs == report.outputs
+
+
+def test_the_report_tells_what_was_done(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings, csv(8, bad=(0,)), metadata={"team": "x"})
+    finish(manifest.id, storage, queue, settings)
+    report = records.report(storage, manifest.id)
+    assert (report.status, report.reason, report.progress) == ("completed_with_errors", "some_rows_failed", 1.0)
+    assert (report.attempts, report.workers, report.metadata) == (3, ("hand",), {"team": "x"})
+    assert (report.created_at, report.chunks.done, report.committed_rows) == (manifest.created_at, 3, 8)
+    assert report.outputs["predictions"]["bytes"] == len(storage.read(layout.predictions(manifest.id)))
+    assert report.error_uri == storage.locate(layout.errors(manifest.id))
+
+
+def test_a_job_without_errors_has_no_error_file(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings)
+    finish(manifest.id, storage, queue, settings)
+    assert not storage.exists(layout.errors(manifest.id))
+    assert records.report(storage, manifest.id).error_uri is None
+
+
+@pytest.mark.parametrize("data", [csv(4, bad=(0, 1, 2, 3)), csv(4, odd=(0, 1, 2, 3)), csv(4, bad=(0, 1), odd=(2, 3))])
+def test_a_job_all_of_whose_rows_failed_is_failed(storage: Storage, queue: Queue, settings: Settings, data: bytes):
+    manifest = job_of(storage, settings, data)
+    finish(manifest.id, storage, queue, settings)
+    report = records.report(storage, manifest.id)
+    assert (report.status, report.reason) == ("failed", "all_rows_failed")
+    predictions(storage, manifest.id)
+
+
+# Cancel
+
+
+@pytest.mark.parametrize("done", [0, 1, 3])
+def test_a_cancelled_job_keeps_what_is_done_and_gives_the_rest_its_outcome(
+    storage: Storage, queue: Queue, settings: Settings, done: int
+):
+    manifest = job_of(storage, settings, csv(12, bad=(11,)))
+    reconcile(manifest.id, storage, queue, settings)
+    hand = Hand(storage, queue, settings)
+    for _ in range(done):
+        hand.step()
+    records.ask_cancel(storage, manifest.id)
+
+    assert reconcile(manifest.id, storage, queue, settings).published
+
+    report = records.report(storage, manifest.id)
+    rejected = 1
+    assert (report.status, report.reason) == ("cancelled", "cancelled_by_user")
+    assert (report.request_counts.answered, report.request_counts.failed) == (3 * done, rejected)
+    assert report.request_counts.cancelled == 12 - 3 * done - rejected
+    predictions(storage, manifest.id)
+    hand.run()
+    assert records.report(storage, manifest.id) == report, "late messages change nothing"
+
+
+def test_a_chunk_that_is_being_scored_ends_itself_when_cancelled(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings)
+    reconcile(manifest.id, storage, queue, settings)
+    hand = Hand(storage, queue, settings.model_copy(update={"lease": 600.0}))
+    message = pop(queue, "tiny")
+    hand.begin(*message)
+    records.ask_cancel(storage, manifest.id)
+
+    repair = reconcile(manifest.id, storage, queue, settings)
+    assert (repair.finished, repair.sent) == (False, ())
+    assert records.done(storage, manifest.id) == {1, 2}
+    assert records.status(storage, queue, manifest.id).status == "cancelling"
+
+    hand.end(*message)
+    assert reconcile(manifest.id, storage, queue, settings).finished
+    assert records.report(storage, manifest.id).status == "cancelled"
+
+
+def test_a_job_is_cancelled_though_redis_is_away(storage: Storage, away: RedisQueue, settings: Settings):
+    manifest = job_of(storage, settings)
+    storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
+    records.ask_cancel(storage, manifest.id)
+    assert reconcile(manifest.id, storage, away, settings).published
+    assert records.report(storage, manifest.id).request_counts.cancelled == 5
+
+
+def test_a_cancel_that_comes_too_late_changes_nothing(storage: Storage, queue: Queue, settings: Settings):
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    records.ask_cancel(storage, manifest.id)
+    reconcile(manifest.id, storage, queue, settings)
+    assert records.report(storage, manifest.id).status == "completed"
+
+
+# Redis away
+
+
+def test_without_redis_a_complete_job_is_published(storage: Storage, away: RedisQueue, settings: Settings):
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    assert reconcile(manifest.id, storage, away, settings).published
+    assert predictions(storage, manifest.id)
+
+
+def test_without_redis_an_unfinished_job_says_so_and_loses_nothing(
+    storage: Storage, queue: Queue, away: RedisQueue, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
+    with pytest.raises(RedisUnreachable, match=r"redis://127\.0\.0\.1:1/0"):
+        reconcile(manifest.id, storage, away, settings)
+    finish(manifest.id, storage, queue, settings)
+    assert records.report(storage, manifest.id).attempts == 2, "what was done is not done again"
+
+
+# The error file
+
+
+AWKWARD = [
+    ("a|b", 'with "quotes" and | pipes'),
+    ("two\nlines", "of\r\ntext"),
+    ("lone\rreturn", "x\ry"),
+    (" spaces ", "\ttab"),
+    ("", "question is empty"),
+    ("tail", 'ends with "'),
+    ("ünï", "😀\u2028\u0085"),
+]
+
+
+def awkward(rows: list[tuple[str, str]], delimiter: str = "|") -> bytes:
+    quoted = [
+        [field.replace('"', '""') for field in (question, context, f"t{n}")]
+        for n, (question, context) in enumerate(rows)
+    ]
+    lines = [["q", "ctx", "top ic"], *quoted]
+    return "".join(delimiter.join(f'"{field}"' for field in line) + "\r\n" for line in lines).encode()
+
+
+@pytest.mark.parametrize("omit_context", [False, True])
+@pytest.mark.parametrize("delimiter", ["|", "\t", ","])
+def test_rows_with_errors_can_be_submitted_again_as_they_were(
+    storage: Storage, queue: Queue, settings: Settings, delimiter: str, omit_context: bool
+):
+    read = ReadOptions(question="q", context="ctx", delimiter=delimiter)
+    data = awkward(AWKWARD, delimiter)
+    manifest = job_of(storage, settings, data, read=read, options=Options(omit_context=omit_context))
+    records.ask_cancel(storage, manifest.id)  # so that every row has an error
+    reconcile(manifest.id, storage, queue, settings)
+
+    errors = storage.read(layout.errors(manifest.id))
+    again = submit(io.BytesIO(errors), storage, settings, Request(read=read)).manifest
+
+    header = errors.decode().split("\n")[0].split(delimiter)
+    assert header[:3] == ["q", "ctx", "top ic"]
+    assert all(name.startswith("bulkqa_") for name in header[3:])
+    assert again.source.columns == ("q", "ctx", "top ic")
+    assert (again.rows, again.rejected) == (len(AWKWARD), 1)
+    index = records.load_index(storage, again)
+    rows = [row for number in range(again.chunks) for row in records.load_rows(storage, again, index, number)]
+    assert [(row.question or "", row.context or "") for row in rows] == AWKWARD
+    assert [row.passthrough for row in rows] == [{"top ic": f"t{n}"} for n in range(len(AWKWARD))]
+
+
+def test_the_error_file_says_which_row_and_why(storage: Storage, queue: Queue, settings: Settings):
+    data = csv(6, bad=(1,), odd=(3,)) + b"too|few\n"
+    manifest = job_of(storage, settings, data)
+    finish(manifest.id, storage, queue, settings)
+    header, *lines = storage.read(layout.errors(manifest.id)).decode().splitlines()
+    assert header == "id|question|context|topic|bulkqa_row|bulkqa_line|bulkqa_code|bulkqa_message|bulkqa_raw"
+    assert [line.split("|")[-5:-2] for line in lines[:1]] == [["1", "3", "empty_question"]]
+    assert [line.split("|")[0] for line in lines[:2]] == ["id-1", "id-3"]
+    assert "|6|8|missing_field|" in lines[2]
+    assert "too|few" in lines[2]
+
+
+def test_the_error_file_of_json_lines_is_a_csv_file_with_the_same_keys(
+    storage: Storage, queue: Queue, settings: Settings
+):
+    lines = [{"id": n, "question": "odd?", "context": "c d", "tags": ["x", n]} for n in range(2)]
+    manifest = job_of(storage, settings, "\n".join(map(json.dumps, lines)).encode())
+    finish(manifest.id, storage, queue, settings)
+    header, first, _ = storage.read(layout.errors(manifest.id)).decode().splitlines()
+    assert header.startswith("id|question|context|tags|bulkqa_row")
+    assert first.startswith('0|odd?|c d|"[""x"", 0]"|0|1|inference_error|odd|')
+
+
+# Which to send, decided on paper
+
+
+def hints(sent: dict | None = None, leases: dict | None = None, waiting: int = 0, now: float = 1000.0) -> Hints:
+    return Hints(now, sent or {}, leases or {}, waiting)
+
+
+@pytest.mark.parametrize(
+    ("what", "window", "sent", "following"),
+    [
+        (hints(), 2, [3, 4], 5),
+        (hints(), 9, [3, 4, 5, 6], None),
+        (hints({3: 999.0}), 2, [4], 5),
+        (hints({3: 999.0, 4: 999.0}), 2, [], 5),
+        (hints(leases={3: 1001.0}), 2, [4], 5),
+        (hints({3: 900.0}, {3: 1001.0}), 2, [4], 5),
+        (hints({3: 900.0}, {3: 999.0}), 2, [3, 4], 5),
+        (hints({3: 999.5}, {3: 999.0}), 2, [4], 5),
+        (hints({3: 985.0}), 2, [3, 4], 5),
+        (hints({3: 985.0}, waiting=1), 2, [4], 5),
+        (hints({3: 50.0}, waiting=1), 2, [3, 4], 5),
+        (hints({3: 50.0}, waiting=9), 1, [3], 4),
+        (hints({0: 999.0, 1: 999.0}), 2, [3, 4], 5),
+    ],
+)
+def test_what_is_sent_depends_on_what_is_believed(what: Hints, window: int, sent: list, following: int | None):
+    assert to_send([3, 4, 5, 6], what, window) == (sent, following)
+
+
+# What these tests wait for
+
+
+def wait_for_lease(queue: Queue, job: str, chunk: int, clock: Clock) -> None:
+    """Until the lease ran out: by Redis's clock, or ours."""
+    clock.now += 1.0
+    deadline = time.monotonic() + 30
+    while (found := queue.hints("tiny", job)).leases[chunk] > found.now:
+        assert time.monotonic() < deadline
+
+
+def wipe(queue: Queue, request: pytest.FixtureRequest) -> None:
+    queue.wipe() if isinstance(queue, MemoryQueue) else request.getfixturevalue("redis_client").flushall()
