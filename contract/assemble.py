@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from contract import layout, ledger, part, records
+from contract import evaluation, layout, ledger, part, records
 from contract.job import Manifest, ModelRef
 from contract.ledger import Chunks, Counts, Progress
 from contract.part import Footer
@@ -185,4 +185,5 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         metadata=manifest.metadata,
         workers=tuple(sorted({footer.worker for footer in footers if footer.worker})),
         outputs=outputs,
+        evaluation=evaluation.summary(footer.evaluation for footer in footers),
     )

@@ -148,6 +148,7 @@ class Manifest:
     question_column: str = "question"
     context_column: str = "context"
     id_column: str | None = None
+    answers_column: str | None = None
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION

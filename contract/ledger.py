@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from contract import evaluation
 from contract.job import Manifest, ModelRef
 from contract.part import Footer
 
@@ -82,6 +83,7 @@ class Progress:
     metadata: dict[str, str] = field(default_factory=dict)
     workers: tuple[str, ...] = ()
     outputs: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] | None = None  #: quality, where the file has reference answers
 
     @property
     def finished(self) -> bool:
@@ -149,6 +151,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         input=asdict(manifest.source),
         metadata=manifest.metadata,
         workers=seen.workers or (),
+        evaluation=evaluation.summary(footers[number].evaluation for number in sorted(footers)),
     )
 
 

@@ -31,6 +31,7 @@ class Footer:
     model: str = ""  #: digest of the model; empty where no model was needed
     batch_invariant: bool = True
     peak_rss: int = 0  #: of the worker, in bytes
+    evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, where the file has reference answers
 
 
 class DamagedPart(Exception):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
-from contract import chunk, layout, ledger, part
+from contract import chunk, evaluation, layout, ledger, part
 from contract.broker import Queue
 from contract.errors import BulkqaError, RedisUnreachable, UnknownJob
 from contract.job import Manifest, ModelRef, Row, RowError, failed
@@ -94,9 +94,9 @@ def failed_part(storage: Storage, manifest: Manifest, index: Index, number: int,
     """Give every row of a chunk the same error, except those that have their own. True if this made the part."""
     now = time.time()
     rows = rows_or_blanks(storage, manifest, index, number)
-    data, _ = part.encode(
-        (failed(row, row.error or error, manifest.options) for row in rows), started_at=now, finished_at=now
-    )
+    predictions = (failed(row, row.error or error, manifest.options) for row in rows)
+    judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
+    data, _ = part.encode(judged, started_at=now, finished_at=now, evaluation=sums)
     return storage.create(layout.part(manifest.id, number), data)
 
 

@@ -26,6 +26,7 @@ class Checked:
     delimiter: str | None
     columns: tuple[str, ...]
     id_column: str | None
+    answers_column: str | None
     rows: int
     rejected: int
     chunks: int
@@ -64,6 +65,7 @@ def check_file(
             delimiter=source.delimiter,
             columns=tuple(source.columns),
             id_column=source.id_column,
+            answers_column=source.answers_column,
             rows=rows,
             rejected=sum(codes.values()),
             chunks=chunks,

@@ -50,6 +50,12 @@ Timeout = Annotated[float | None, typer.Option(help="stop waiting after this man
 Question = Annotated[str, typer.Option("--question", help="column of the questions")]
 Context = Annotated[str, typer.Option("--context", help="column of the contexts")]
 Id = Annotated[str | None, typer.Option("--id", help="column of the ids; '' for none [default: id, if there is one]")]
+Answers = Annotated[
+    str | None,
+    typer.Option(
+        "--answers", help="column of the right answers, for EM and F1; '' for none [default: answers, if there]"
+    ),
+]
 Delimiter = Annotated[str, typer.Option("-d", "--delimiter", help="of a CSV file; \\t for a tab")]
 InputFormat = Annotated[str | None, typer.Option("--input-format", help="csv, parquet or jsonl [default: by content]")]
 
@@ -92,6 +98,7 @@ def run(
     question: Question = "question",
     context: Context = "context",
     id_column: Id = None,
+    answers: Answers = None,
     delimiter: Delimiter = "|",
     input_format: InputFormat = None,
     max_seq_len: MaxSeqLen = 384,
@@ -163,6 +170,7 @@ def submit(
     question: Question = "question",
     context: Context = "context",
     id_column: Id = None,
+    answers: Answers = None,
     delimiter: Delimiter = "|",
     input_format: InputFormat = None,
     max_seq_len: MaxSeqLen = 384,
@@ -335,6 +343,7 @@ def check(
     question: Question = "question",
     context: Context = "context",
     id_column: Id = None,
+    answers: Answers = None,
     delimiter: Delimiter = "|",
     input_format: InputFormat = None,
     as_json: Json = False,
@@ -393,6 +402,7 @@ def _read_options(flags: dict[str, Any], given: Settings) -> ReadOptions:
         question=flags["question"],
         context=flags["context"],
         id=flags["id_column"],
+        answers=flags["answers"],
         delimiter=flags["delimiter"],
         max_row_bytes=given.max_row_bytes,
         format=flags["input_format"],

@@ -1,4 +1,4 @@
-"""Which columns of an input are what: question, context, id and the others, or what to do where one is not there."""
+"""Which columns of an input are what: question, context, id, answers, others; and what to do where one is not there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from contract.errors import InputError
 OURS = "bulkqa_"
 
 _SHOWN = 50
+_PLURAL = {"id": "ids", "answers": "answers"}
 
 
 class Wanted(Protocol):
@@ -23,6 +24,8 @@ class Wanted(Protocol):
     def context(self) -> str: ...
     @property
     def id(self) -> str | None: ...
+    @property
+    def answers(self) -> str | None: ...
 
 
 class Names:
@@ -34,7 +37,8 @@ class Names:
         self.question = wanted.question
         self.context = wanted.context
         self._check(self.question, self.context)
-        self.id = self._id(wanted.id)
+        self.id = self._one("id", wanted.id)
+        self.answers = self._one("answers", wanted.answers)
 
     def index(self, name: str) -> int:
         return self.found.index(name)
@@ -67,11 +71,12 @@ class Names:
         question, context = (same.get(name.casefold(), "NAME") for name in (self.question, self.context))
         return f"--question {question} --context {context}"
 
-    def _id(self, wanted: str | None) -> str | None:
+    def _one(self, usual: str, wanted: str | None) -> str | None:
+        """A column that there may be: the one that is wanted, else the one of the usual name; "" for none."""
         if wanted is None:
-            return "id" if "id" in self.found else None
+            return usual if usual in self.found else None
         if wanted and wanted not in self.found:
-            raise self._missing([wanted], "Name it: --id NAME, or go without ids: --id ''")
+            raise self._missing([wanted], f"Name it: --{usual} NAME, or go without {_PLURAL[usual]}: --{usual} ''")
         return wanted or None
 
 

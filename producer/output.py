@@ -30,6 +30,8 @@ PARQUET_SCHEMA = pa.schema(
         ("raw_score", pa.float64()),
         ("null_score", pa.float64()),
         ("flags", pa.list_(pa.string())),
+        ("exact_match", pa.float64()),
+        ("f1", pa.float64()),
         ("error_code", pa.string()),
         ("error_message", pa.string()),
         ("alternatives", pa.string()),  # JSON, as are the columns that were passed through: their types vary

@@ -46,6 +46,7 @@ class ReadOptions:
     question: str = "question"
     context: str = "context"
     id: str | None = None  #: None: the column "id" if there is one; "": no id column
+    answers: str | None = None  #: reference answers: None: the column "answers" if there is one; "": none
     delimiter: str = "|"
     max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
     format: str | None = None  #: csv, parquet or jsonl; None: told by content
@@ -63,6 +64,7 @@ class Source:
         self.format = found.format
         self.columns = found.names.columns
         self.id_column = found.names.id
+        self.answers_column = found.names.answers
         self.delimiter = found.delimiter
         self.schema = found.schema
         self._stored = stored

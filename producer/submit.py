@@ -111,6 +111,7 @@ def _write(
         question_column=request.read.question,
         context_column=request.read.context,
         id_column=source.id_column,
+        answers_column=source.answers_column,
         key=request.key,
         metadata=request.metadata,
     )
@@ -130,8 +131,10 @@ def _same(manifest: Manifest, source: Source, request: Request) -> Manifest:
     """The job that a key stands for, if this is the same request. Raises UsageError if it is not."""
     for _ in source.tables(1 << 16, 1 << 26):
         pass
-    was = (manifest.source.sha256, manifest.options, manifest.question_column, manifest.context_column)
-    now = (source.sha256, request.options, request.read.question, request.read.context)
+    columns = (manifest.question_column, manifest.context_column, manifest.answers_column)
+    was = (manifest.source.sha256, manifest.options, columns)
+    columns = (request.read.question, request.read.context, source.answers_column)
+    now = (source.sha256, request.options, columns)
     if was != now:
         raise UsageError(
             f"the key {request.key!r} was used for job {manifest.id} with another file or other options",

@@ -130,6 +130,8 @@ def summary(progress: Progress, output: Path | None) -> None:
     )
     shown = output if output and output != Path("-") else None
     _line("predictions", shown or progress.output_uri)
+    if progress.evaluation:
+        _line("quality", _quality(progress.evaluation))
     if progress.error_uri:
         _line("error rows", errors_beside(shown) if shown else progress.error_uri)
     _line("job", progress.id)
@@ -165,10 +167,22 @@ def status_table(progress: Progress) -> None:
         "model", " ".join(filter(None, (progress.model.name, progress.model.precision, progress.model.digest)))
     )
     table.add_row("input", escape(f"{progress.input['name']} ({progress.input['bytes']:,} bytes)"))
+    if progress.evaluation:
+        table.add_row("quality", _quality(progress.evaluation))
+        for each in progress.evaluation["bins"]:
+            if each["count"]:
+                right = f"{each['exact_match']:.0%} right, mean score {each['mean_score']:.2f}"
+                table.add_row("", f"score {each['from']:.1f} to {each['to']:.1f}: {each['count']:,} rows, {right}")
     for name, uri in (("predictions", progress.output_uri), ("error rows", progress.error_uri)):
         if uri:
             table.add_row(name, escape(uri))
     _out.print(table, soft_wrap=True)
+
+
+def _quality(found: dict[str, Any]) -> str:
+    """EM and F1 in one line."""
+    silent = f", no-answer accuracy {found['no_answer_accuracy']:.1f}" if "no_answer_accuracy" in found else ""
+    return f"EM {found['exact_match']:.1f}, F1 {found['f1']:.1f}{silent} over {found['rows']:,} rows with answers"
 
 
 def job_table(jobs: list[Progress]) -> None:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 from celery.exceptions import Reject
 
-from contract import layout, part, records
+from contract import evaluation, layout, part, records
 from contract.broker import TASK, RedisQueue, WorkerInfo, make_app, queue_name
 from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable, UnknownJob, UsageError
 from contract.job import Manifest, ModelRef, check_job_id
@@ -242,8 +242,10 @@ class Worker:
         known = attempt.try_suspects(rows, manifest.options, self.settings.model_dir, self.settings.stall, beat)
         watch = attempt.watched(Watch(stop=self._stop(manifest.id), end=lambda _row: beat()))
         predictions = scoring.score(rows, self.reader, manifest.options, self._pool, self.threads, watch, known)
+        judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
         data, footer = part.encode(
-            predictions,
+            judged,
+            evaluation=sums,
             started_at=started,
             finished_at=time.time(),
             worker=self.name,

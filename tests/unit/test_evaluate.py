@@ -10,8 +10,9 @@ import pytest
 
 from contract.errors import InputError
 from contract.job import Answer, Options, Span
+from contract.squad import exact_match, f1, normalize
 from worker.decode import RowFailure
-from worker.evaluate import Example, evaluate, exact_match, f1, load_squad, normalize, score
+from worker.evaluate import Example, evaluate, load_squad, score
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""The quality of a job whose file says what the answers should be: row by row, part by part, summed up. Pure.
+
+A worker judges the rows of a chunk as it writes their part; the part's footer carries sums, so that a job's quality is
+known from its footers. What a single answer is worth is `contract.squad`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from contract import squad
+from contract.job import Row
+
+#: Equal slices of [0, 1] by which scores are compared with how often they are right.
+BINS = 10
+
+
+def references(value: Any) -> tuple[str, ...] | None:
+    """The reference answers that a cell of the answers column holds. None: it says nothing of this row.
+
+    A list of strings, empty where the context has no answer; in text its JSON, or one answer as it is. SQuAD's own
+    {"text": [...]} and [{"text": ...}] are understood too.
+    """
+    if isinstance(value, str):
+        return _of_text(value)
+    if isinstance(value, dict):
+        return references(value.get("text"))
+    if isinstance(value, list):
+        items = [item.get("text") if isinstance(item, dict) else item for item in value]
+        texts = tuple(item for item in items if isinstance(item, str))
+        return texts if len(texts) == len(items) else None
+    return (str(value),) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _of_text(text: str) -> tuple[str, ...] | None:
+    if not text.strip():
+        return None
+    if text.lstrip()[0] in "[{":
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, list | dict) and (listed := references(found)) is not None:
+            return listed
+    return (text,)
+
+
+def judge(
+    predictions: Iterable[dict[str, Any]], rows: Iterable[Row], column: str | None
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Predictions with `exact_match` and `f1`, 0 to 1, where their row has references; and their sums.
+
+    A row that failed is worth 0, one that was cancelled is not judged.
+    """
+    if column is None:
+        return list(predictions), None
+    sums = _nothing()
+    judged = [
+        _judged(p, references(row.passthrough.get(column)), sums) for p, row in zip(predictions, rows, strict=True)
+    ]
+    return judged, sums
+
+
+def _judged(prediction: dict[str, Any], gold: tuple[str, ...] | None, sums: dict[str, Any]) -> dict[str, Any]:
+    error = prediction.get("error")
+    if gold is None or (error and error["code"] == "job_cancelled"):
+        return prediction
+    answer = prediction["answer"]
+    exact, overlap = (0.0, 0.0) if error else (squad.exact_match(answer, gold), round(squad.f1(answer, gold), 6))
+    sums["rows"] += 1
+    sums["failed"] += error is not None
+    sums["exact_match"] += exact
+    sums["f1"] += overlap
+    if not squad.answerable(gold):
+        sums["unanswerable"] += 1
+        sums["no_answer_right"] += exact
+    if not error:
+        bin_ = sums["bins"][min(BINS - 1, int(prediction["score"] * BINS))]
+        for place, value in enumerate((1, prediction["score"], exact)):
+            bin_[place] += value
+    passthrough = prediction["passthrough"]
+    return {k: v for k, v in prediction.items() if k != "passthrough"} | {
+        "exact_match": exact,
+        "f1": overlap,
+        "passthrough": passthrough,
+    }
+
+
+def _nothing() -> dict[str, Any]:
+    return {
+        "rows": 0,
+        "failed": 0,
+        "exact_match": 0.0,
+        "f1": 0.0,
+        "unanswerable": 0,
+        "no_answer_right": 0.0,
+        "bins": [[0, 0.0, 0.0] for _ in range(BINS)],
+    }
+
+
+def summary(parts: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The quality of a job from the sums of its parts, in percent under the names of `worker evaluate`, and in `bins`
+    how far scores can be trusted: count, mean score and rate of exact matches (0 to 1) by score. None if nothing was
+    judged."""
+    total = _nothing()
+    for sums in parts:
+        if sums:
+            for name, value in sums.items():
+                total[name] = _added(total[name], value)
+    if not total["rows"]:
+        return None
+    result: dict[str, Any] = {"rows": total["rows"], "failed": total["failed"]}
+    result |= _percent(total["rows"], exact_match=total["exact_match"], f1=total["f1"])
+    if impossible := total["unanswerable"]:
+        right = total["no_answer_right"]  # there exact match and F1 are one
+        result |= {"unanswerable": impossible} | _percent(impossible, no_answer_accuracy=right)
+        possible = total["rows"] - impossible
+        result |= _percent(
+            possible, answerable_exact_match=total["exact_match"] - right, answerable_f1=total["f1"] - right
+        )
+    return result | {"bins": [_bin(number, *sums) for number, sums in enumerate(total["bins"])]}
+
+
+def _added(one: Any, other: Any) -> Any:
+    return [_added(a, b) for a, b in zip(one, other, strict=True)] if isinstance(one, list) else one + other
+
+
+def _percent(count: int, **sums: float) -> dict[str, float]:
+    return {name: round(100 * value / count, 2) for name, value in sums.items()} if count else {}
+
+
+def _bin(number: int, count: int, score: float, exact: float) -> dict[str, Any]:
+    mean = (round(score / count, 4), round(exact / count, 4)) if count else (None, None)
+    return {
+        "from": number / BINS,
+        "to": (number + 1) / BINS,
+        "count": count,
+        "mean_score": mean[0],
+        "exact_match": mean[1],
+    }
