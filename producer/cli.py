@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -374,6 +374,35 @@ def verify(job: Job, redis: Redis = None, storage: StorageUrl = None, as_json: J
         found = verify_job(store, job, progress)
     _print_json(found.to_json()) if as_json else view.verify_table(found)
     raise typer.Exit(1 if found.problems else 0)
+
+
+@app.command()
+def diff(
+    first: Job,
+    second: Job,
+    by: Annotated[Literal["row", "id"], typer.Option(help="what joins the rows of the two jobs")] = "row",
+    redis: Redis = None,
+    storage: StorageUrl = None,
+    as_json: Json = False,
+) -> None:
+    """List the rows that two jobs answer differently, and count them. Of an unfinished job: the rows that are ready."""
+    from producer import view
+    from producer.diff import Summary, differences
+    from producer.submit import find
+
+    store = _storage(_settings(storage_url=storage, redis_url=redis))
+    first, second = find(store, first), find(store, second)
+    summary = Summary()
+    changes = differences(store, first, second, summary, by_id=by == "id")
+    if as_json:
+        print(f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, "changes": [', end="")
+        for number, change in enumerate(changes):
+            print(",\n" if number else "\n", json.dumps(change, ensure_ascii=False), sep="", end="")
+        print(f'], "summary": {json.dumps(summary.to_json())}}}')
+        return
+    for change in changes:
+        view.change(change)
+    view.diff_summary(summary)
 
 
 def _settings(**flags: Any) -> Settings:

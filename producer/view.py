@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contract.ledger import Progress
     from contract.storage import Storage
     from producer.check import Checked
+    from producer.diff import Summary
     from producer.reader import Source
     from producer.verify import Verified
 
@@ -232,6 +233,34 @@ def verify_table(found: Verified) -> None:
         f"{found.answers:,} answers stand at their place in the context",
         soft_wrap=True,
     )
+
+
+def change(found: dict[str, Any]) -> None:
+    """A row that two jobs answer differently."""
+    name = f"row {found['row']}" + (f" ({found['id']})" if found["id"] is not None else "")
+    _out.print(f"{escape(name)}: {escape(_short(found['question'] or '', 80))}", soft_wrap=True)
+    for sign, colour, outcome in (("-", "red", found["first"]), ("+", "green", found["second"])):
+        answer = outcome["answer"] if outcome["status"] == "answered" else f"({outcome['status'].replace('_', ' ')})"
+        score = f" {outcome['score']:.2f}" if outcome["score"] is not None else ""
+        place = f" at {outcome['start']}" if outcome["start"] is not None else ""
+        _out.print(
+            f"  [{colour}]{sign} {escape(_short(answer, 90))}[/{colour}][dim]{score}{place}[/dim]", soft_wrap=True
+        )
+
+
+def diff_summary(found: Summary) -> None:
+    _out.print(
+        f"{found.same:,} the same, {found.changed:,} changed, {found.only_first_answered:,} answered in the first "
+        f"only, {found.only_second_answered:,} in the second only",
+        soft_wrap=True,
+    )
+    if found.missing:
+        _out.print(f"{found.missing:,} rows are in one job only, or not scored yet", soft_wrap=True)
+    if found.not_comparable:
+        _out.print(
+            f"{found.not_comparable:,} rows have another question in the second job: perhaps join them with --by id",
+            soft_wrap=True,
+        )
 
 
 def duration(seconds: float) -> str:
