@@ -175,25 +175,37 @@ def evaluate(
     file: Annotated[Path, typer.Argument(help="SQuAD-format JSON file")],
     model_dir: ModelDir = None,
     compare: Annotated[Path | None, typer.Option(help="a second model directory, side by side")] = None,
+    no_answer_threshold: Annotated[
+        float | None, typer.Option(help="no answer if null beats the best span by more [default: the model's]")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="[BULKQA_THREADS]", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure EM, F1 and rows/s of a model on a SQuAD-format file."""
+    """Measure EM, F1 and rows/s of a model on a SQuAD-format file; of two, also how many answers differ."""
     given = settings.load(model_dir=model_dir, threads=threads)
     from contract.job import Options
-    from worker.evaluate import evaluate as measure
-    from worker.evaluate import load_squad
+    from worker.evaluate import answers_and_quality, load_squad
     from worker.reader import Reader
     from worker.session import available_cpus
 
     examples = load_squad(file)
-    results: dict[str, dict[str, Any]] = {}
-    for directory in [given.model_dir, *([compare] if compare else [])]:
-        reader = Reader.open(directory)
+    options = Options(no_answer_threshold=no_answer_threshold)
+    directories = [given.model_dir, *([compare] if compare else [])]
+    readers = [Reader.open(directory) for directory in directories]  # both, before minutes go into the first
+    answers: list[list[str | None]] = []
+    results: list[dict[str, Any]] = []
+    for directory, reader in zip(directories, readers, strict=True):
         with _bar(f"{reader.info.name} {reader.info.precision}", len(examples)) as advance:
-            results[str(directory)] = measure(reader, examples, Options(), given.threads or available_cpus(), advance)
+            said, result = answers_and_quality(
+                reader, examples, options, given.threads or available_cpus(), lambda *_: advance()
+            )
+        answers.append(said)
+        about = {"model": reader.info.name, "precision": reader.info.precision, "digest": reader.info.digest}
+        results.append({"directory": str(directory), **about, **result})
+    if compare:
+        results[1]["changed_answers"] = sum(one != other for one, other in zip(*answers, strict=True))
     if as_json:
-        print(json.dumps(results if compare else next(iter(results.values())), indent=1))
+        print(json.dumps(results if compare else results[0], indent=1))
         return
     _table(results)
 
@@ -212,19 +224,20 @@ def trial(model_dir: ModelDir = None) -> None:
     print(json.dumps(asdict(answer)))
 
 
-def _table(results: dict[str, dict[str, Any]]) -> None:
+def _table(results: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", *results)
-    for name in next(iter(results.values())):
-        values = [result[name] for result in results.values()]
-        table.add_row(name, *(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name in results[-1]:
+        if name != "directory":
+            values = [result.get(name, "") for result in results]
+            table.add_row(name, *(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values))
     Console().print(table)
 
 
 def _bar(title: str, total: int) -> Any:
-    """A progress bar on stderr, silent when that is no terminal; gives a callable that advances it to n."""
+    """A progress bar on stderr, silent when that is no terminal; gives a callable that advances it by one."""
     from contextlib import contextmanager
 
     from rich.console import Console
@@ -236,6 +249,6 @@ def _bar(title: str, total: int) -> Any:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task(title, total=total)
-            yield lambda *_: progress.advance(task)
+            yield lambda: progress.advance(task)
 
     return shown()

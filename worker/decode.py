@@ -19,6 +19,13 @@ are cut (`worker.encode`) or scored (`worker.session`). Lengths are in tokens, o
    as many as asked for, or as fit in the context. One from beyond joins the softmax of rule 4, so that scores still add
    up to 1 at most; it weighs less than any of the n best, and the first answer is the same whatever `top_k` is.
 
+Flags say why to doubt an answer, in this order:
+- `question_truncated`: the question has more than `max_question_len` tokens; the model saw its beginning only.
+- `answer_at_window_edge`: the best span touches the border of its window where the context goes on: it may be cut off,
+  or chosen without what stands next to it. A larger `doc_stride` or `max_seq_len` helps.
+- `max_answer_len_hit`: some longer span has a higher raw score than the best that `max_answer_len` allows, which then
+  is often a fragment of it. A larger `max_answer_len` helps, if such answers are wanted.
+
 Scores are rounded to 6 decimals: what lies beyond is noise of the machine, and would make re-runs differ.
 """
 

@@ -75,7 +75,19 @@ def evaluate(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """Ask every example and score the best answer; `progress` is told (done, total) after each.
+    """How well the examples are answered: `answers_and_quality` without the answers."""
+    return answers_and_quality(reader, examples, options, threads, progress)[1]
+
+
+def answers_and_quality(
+    reader: Answering,
+    examples: Sequence[Example],
+    options: Options,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[str | None], dict[str, float]]:
+    """Ask every example and score the best answer; `progress` is told (done, total) after each. Answers are "" for no
+    answer, None for a row that failed.
 
     A row that fails is counted in `failed` and scores 0, also where no answer would have been right. With unanswerable
     questions in the file there are `no_answer_accuracy`, and EM and F1 over the others, as well.
@@ -88,7 +100,8 @@ def evaluate(
             if progress:
                 progress(len(predicted), len(examples))
     seconds = time.perf_counter() - began
-    return score(examples, predicted) | {"seconds": seconds, "rows_per_second": len(examples) / max(seconds, 1e-9)}
+    rate = {"seconds": seconds, "rows_per_second": len(examples) / max(seconds, 1e-9)}
+    return predicted, score(examples, predicted) | rate
 
 
 def _predict(reader: Answering, example: Example, options: Options) -> str | None:
