@@ -6,12 +6,14 @@ Hypothesis writes the histories. Queue and storage are the twins in memory, time
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
+import pytest
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from contract import layout, records
@@ -82,6 +84,7 @@ class History(RuleBasedStateMachine):
         expected = [outcome(row, manifest.options) for chunk in chunks for row in chunk]
         chunk_of = [number for number, chunk in enumerate(chunks) for _ in chunk]
         self.told[manifest.id] = Told(manifest, expected, chunk_of)
+        reconcile(manifest.id, self.storage, self.queue, self.settings)
 
     def job(self, which: int) -> Told:
         return list(self.told.values())[which % len(self.told)]
@@ -218,7 +221,7 @@ class History(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for _ in range(40):
-            self.clock.now += 1000
+            self.let_time_pass(1000)
             ended = [reconcile(job, self.storage, self.queue, self.settings).finished for job in self.told]
             if all(ended):
                 break
@@ -241,4 +244,43 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = hypothesis.settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestHistory.settings = hypothesis.settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+#: How often each thing happens in the long histories, which go deeper than those that hypothesis writes.
+WEIGHTS: dict[str, float] = {
+    "reconcile": 6, "begin": 6, "end": 3, "die": 3, "give_back": 1, "work": 1, "let_time_pass": 3,
+    "lose_a_message": 0.5,
+    "send_a_message_nobody_asked_for": 1, "wipe_redis": 0.3, "damage_a_part": 1, "damage_a_chunk": 0.1, "cancel": 0.05,
+    "submit": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_long_history_ends_well_too(seed: int):
+    chance = random.Random(seed)
+    history = History()
+    history.submit(14, {2}, {5})
+    for _ in range(150):
+        name = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        n = chance.randrange(100)
+        match name:
+            case "submit" if len(history.told) < 5:
+                history.submit(chance.randint(1, 14), set(chance.sample(range(14), 3)), {chance.randrange(14)})
+            case "reconcile":
+                history.reconcile(n, chance.choice(["client", "sweeper"]), chance.randint(1, 2))
+            case "end" | "die" | "give_back" if history.under_way:
+                getattr(history, name)(n)
+            case "begin" | "lose_a_message" | "wipe_redis":
+                getattr(history, name)()
+            case "work":
+                history.work(chance.randint(1, 2))
+            case "let_time_pass":
+                history.let_time_pass(chance.choice([1, 11, 50, 1000]))
+            case "damage_a_part":
+                history.damage_a_part(n, chance.randrange(100), chance.choice(["cut", "altered", "gone"]))
+            case "cancel" | "damage_a_chunk":
+                history.cancel(n) if name == "cancel" else history.damage_a_chunk(n, chance.randrange(100))
+            case "send_a_message_nobody_asked_for":
+                history.send_a_message_nobody_asked_for(n, chance.randrange(100))
+        history.counts_add_up_and_what_ended_stays()
+    history.teardown()
