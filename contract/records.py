@@ -149,7 +149,10 @@ def model(storage: Storage, job: str) -> ModelRef | None:
 
 def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
     """The model of a job: the one pinned before, else `mine`, which is pinned now."""
-    return mine if storage.create(layout.model(job), dump(asdict(mine))) else (model(storage, job) or mine)
+    pinned = model(storage, job)
+    if pinned is None and not storage.create(layout.model(job), dump(asdict(mine))):
+        pinned = model(storage, job)
+    return pinned or mine
 
 
 def ask_cancel(storage: Storage, job: str) -> None:

@@ -48,8 +48,15 @@ class Storage(Protocol):
         """Names directly in a folder, sorted; empty if there is no such folder."""
         ...
 
-    def create(self, key: str, data: Data) -> bool:
-        """Write an object unless it exists. True if this call wrote it. If `data` raises, nothing is written."""
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        """Write an object unless it exists. True if this call wrote it. If `data` raises, nothing is written.
+
+        What is not `durable` survives the death of any process at once, that of the machine only after `settle`.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Return when all that this process created survives the death of the machine."""
         ...
 
     def replace(self, key: str, data: bytes) -> None:
@@ -122,8 +129,8 @@ class LocalStorage:
                 return []
         return sorted(name for name in names if not name.startswith(TEMPORARY))
 
-    def create(self, key: str, data: Data) -> bool:
-        with _translated(self.url), self._staged(key, data) as (staged, path):
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
             try:
                 os.link(staged, path)
             except FileExistsError:
@@ -132,8 +139,12 @@ class LocalStorage:
                 if path.exists():
                     return False
                 raise
-            _sync_folder(path.parent)
+            if durable:
+                _sync_folder(path.parent)
         return True
+
+    def settle(self) -> None:
+        os.sync()
 
     def replace(self, key: str, data: bytes) -> None:
         # Not synced: a hint has to survive the death of a process, not that of the machine.
@@ -210,12 +221,15 @@ class MemoryStorage:
         with self._lock:
             return sorted({key[len(prefix) :].split("/")[0] for key in self._objects if key.startswith(prefix)})
 
-    def create(self, key: str, data: Data) -> bool:
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:  # noqa: ARG002 - memory is not durable
         whole = data if isinstance(data, bytes) else b"".join(data)
         with self._lock:
             new = key not in self._objects
             self._objects.setdefault(key, whole)
         return new
+
+    def settle(self) -> None:
+        """Memory does not."""
 
     def replace(self, key: str, data: bytes) -> None:
         self._objects[key] = data

@@ -91,6 +91,7 @@ def _write(
             progress(source)
     index = Index(tuple(rows), tuple(digests)).to_bytes()
     _create(storage, layout.index(job), index, written, request.key)
+    storage.settle()  # once for all chunks, before the manifest speaks of them
     return Manifest(
         id=job,
         created_at=time.time(),
@@ -119,7 +120,7 @@ def _write(
 
 def _create(storage: Storage, key: str, data: bytes, written: list[str], by_key: str | None) -> None:
     """Write an object of the job. With a key it may be there from a submission that died: then it must be the same."""
-    if storage.create(key, data):
+    if storage.create(key, data, durable=False):
         written.append(key)
     elif storage.read(key) != data:
         raise UsageError(

@@ -41,12 +41,13 @@ class Attempt:
     def __init__(self, storage: Storage, job: str, chunk: int, worker: str) -> None:
         """Record the try. Raises StorageUnreachable: no work without it, since a death would not be counted."""
         self._storage, self._job, self._chunk = storage, job, chunk
-        tries = records.tries(storage, job).get(chunk, records.Tries())
-        self.dead = tries.dead
-        self.number = max(tries.started, default=0) + 1
         record = records.dump({"worker": worker, "started_at": time.time()})
-        while not storage.create(layout.attempt(job, chunk, self.number), record):
-            self.number += 1
+        self.number = 1
+        self.dead: tuple[int, ...] = ()
+        # The first try is the rule: it finds out by making its record, without a look at those of all other chunks.
+        while not storage.create(layout.attempt(job, chunk, self.number), record, durable=False):
+            tries = records.tries(storage, job)[chunk]
+            self.number, self.dead = max(tries.started) + 1, tries.dead
         self._under_way: set[int] = set()
         self._lock = threading.Lock()
         found = [self._crumb(number) for number in self.dead]
