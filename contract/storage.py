@@ -221,7 +221,7 @@ class MemoryStorage:
         with self._lock:
             return sorted({key[len(prefix) :].split("/")[0] for key in self._objects if key.startswith(prefix)})
 
-    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:  # noqa: ARG002 - memory is not durable
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         whole = data if isinstance(data, bytes) else b"".join(data)
         with self._lock:
             new = key not in self._objects

@@ -187,7 +187,7 @@ def test_a_worker_refuses_a_model_directory_that_does_not_fit(running: Cluster) 
 
 def test_a_worker_waits_for_redis_and_says_so(running: Cluster) -> None:
     worker = running.worker("--redis", "redis://127.0.0.1:1/0")
-    until(lambda: "Cannot connect to redis://127.0.0.1:1" in running.log(), "the worker to say that it waits")
+    until(lambda: "127.0.0.1:1/0: Error 111" in running.log(), "the worker to say that it waits")
     assert worker.poll() is None
 
 
