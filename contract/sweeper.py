@@ -21,9 +21,11 @@ def sweep_jobs(
     """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. A job that fails is logged and
     does not keep the others waiting; so is a storage or Redis that is away."""
     finished: set[str] = set()
+    log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
         try:
             for job in records.jobs(storage):
+                settings.health_file.touch()
                 if job not in finished and _bring_forward(job, storage, queue, settings):
                     finished.add(job)
         except StorageUnreachable as error:
