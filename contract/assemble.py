@@ -185,5 +185,6 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         metadata=manifest.metadata,
         workers=tuple(sorted({footer.worker for footer in footers if footer.worker})),
         outputs=outputs,
+        batch_invariant=all(footer.batch_invariant for footer in footers),
         evaluation=evaluation.summary(footer.evaluation for footer in footers),
     )

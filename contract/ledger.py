@@ -83,6 +83,7 @@ class Progress:
     metadata: dict[str, str] = field(default_factory=dict)
     workers: tuple[str, ...] = ()
     outputs: dict[str, Any] = field(default_factory=dict)
+    batch_invariant: bool = True  #: no answer came of a run with others, which may change its last digits
     evaluation: dict[str, Any] | None = None  #: quality, where the file has reference answers
 
     @property
@@ -151,6 +152,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         input=asdict(manifest.source),
         metadata=manifest.metadata,
         workers=seen.workers or (),
+        batch_invariant=all(footer.batch_invariant for footer in footers.values()),
         evaluation=evaluation.summary(footers[number].evaluation for number in sorted(footers)),
     )
 

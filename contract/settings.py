@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         Path(__file__).resolve().parent.parent / "models" / SHIPPED_MODEL, description="model directory of a worker"
     )
     threads: int = Field(0, ge=0, description="scoring threads of a worker; 0: as many CPUs as its container may use")
+    provider: str = Field(
+        "auto", pattern="^(auto|cpu|cuda)$", description="where a worker scores; auto: CUDA where onnxruntime has it"
+    )
     chunk_rows: int = Field(512, ge=1, description="rows in a chunk, at most")
     chunk_bytes: int = Field(4 << 20, ge=1024, description="bytes of text in a chunk, at most")
     max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")

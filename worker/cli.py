@@ -60,12 +60,21 @@ def start(
         int | None,
         typer.Option(help="scoring threads; 0: all CPUs of the container [BULKQA_THREADS]", show_default=False),
     ] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="cpu, cuda or auto [BULKQA_PROVIDER]", show_default=False)
+    ] = None,
     health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
 ) -> None:
     """Score chunks from the queue of the model in --model-dir until stopped (SIGTERM: after the row under way)."""
     given = settings.load(
-        redis_url=redis, storage_url=storage, model_dir=model_dir, threads=threads, health_file=health_file
+        redis_url=redis,
+        storage_url=storage,
+        model_dir=model_dir,
+        threads=threads,
+        provider=provider,
+        health_file=health_file,
     )
+    os.environ["BULKQA_PROVIDER"] = given.provider  # so that a row on trial is scored in the same place
     logs.set_up(given.log_format, given.log_level)
     os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
     os.environ.pop("CELERY_RESULT_BACKEND", None)
@@ -191,7 +200,8 @@ def evaluate(
     examples = load_squad(file)
     options = Options(no_answer_threshold=no_answer_threshold)
     directories = [given.model_dir, *([compare] if compare else [])]
-    readers = [Reader.open(directory) for directory in directories]  # both, before minutes go into the first
+    # Both are opened before minutes go into the first.
+    readers = [Reader.open(directory, given.provider) for directory in directories]
     answers: list[list[str | None]] = []
     results: list[dict[str, Any]] = []
     for directory, reader in zip(directories, readers, strict=True):
@@ -219,7 +229,8 @@ def trial(model_dir: ModelDir = None) -> None:
     from worker.reader import Reader
 
     request = json.load(sys.stdin)
-    reader = Reader.open(settings.load(model_dir=model_dir).model_dir)
+    given = settings.load(model_dir=model_dir)
+    reader = Reader.open(given.model_dir, given.provider)
     answer = reader.answer(request["question"], request["context"], Options(**request["options"]))
     print(json.dumps(asdict(answer)))
 

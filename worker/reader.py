@@ -6,16 +6,22 @@ or whose model gives wrong answers. Knows no chunk, no job and no storage.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from contract.errors import ModelError
-from contract.job import Answer, Options
-from worker.decode import RowFailure, Scored, Window, decode
-from worker.encode import Encoder
+from contract.job import Answer, Options, RowError
+from worker.decode import Logits, RowFailure, Scored, Window, decode
+from worker.encode import Encoded, Encoder
 from worker.model import TOKENIZER, ModelInfo, describe, digest
-from worker.session import Session
+from worker.session import Session, providers_for
+
+Result = TypeVar("Result")
 
 _REMEDY = "Make the model directory again: worker build SOURCE DEST"
 
@@ -32,29 +38,61 @@ class Reader:
         self._session = session
 
     @classmethod
-    def open(cls, directory: Path) -> Reader:
-        """Load, check and warm up. Raises ModelError: better no worker than one with wrong answers."""
+    def open(cls, directory: Path, provider: str = "cpu") -> Reader:
+        """Load, check and warm up. Raises ModelError: better no worker than one with wrong answers.
+
+        `provider`: cpu, cuda or auto, as the setting BULKQA_PROVIDER.
+        """
         directory = Path(directory)
         info = describe(directory)
         if (found := digest(directory, info.graph)) != info.digest:
             raise ModelError(f"{directory} has the digest {found}, its description says {info.digest}", _REMEDY)
-        reader = cls(info, Encoder(directory / TOKENIZER, info), Session(directory, info))
+        reader = cls(info, Encoder(directory / TOKENIZER, info), Session(directory, info, providers_for(provider)))
         reader._check()
         reader.warm_up()
         return reader
 
+    @property
+    def batched(self) -> bool:
+        """Whether `answer_many` is the better way."""
+        return self._session.batched
+
+    @property
+    def provider(self) -> str:
+        return self._session.provider
+
     def answer(self, question: str, context: str, options: Options) -> Answer:
         """Raises RowFailure for what is wrong with this row, and MemoryError, which is not the row's fault."""
-        try:
+
+        def work() -> Answer:
             encoded = self._encoder.encode(question, context, options)
-            scored = [Scored(window, *self._session.run(window)) for window in encoded.windows]
-            return decode(context, encoded.offsets, scored, options, self._threshold(options), encoded.flags)
-        except (RowFailure, MemoryError):
-            raise
-        except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise  # KeyboardInterrupt and its like; a panic of the Rust tokenizer has BaseException for its base
-            raise RowFailure("inference_error", f"{type(error).__name__}: {error}") from error
+            logits = [self._session.run(window) for window in encoded.windows]
+            return self._decode(context, encoded, logits, options)
+
+        return _guarded(work)
+
+    def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]:
+        """Answers to questions and contexts, their windows run together; for a row that fails, its own error.
+
+        Raises what the run of all raises: whose fault that is shows when each is asked alone.
+        """
+        encoded = [_or_error(partial(self._encoder.encode, *pair, options)) for pair in pairs]
+        windows = [window for each in encoded if isinstance(each, Encoded) for window in each.windows]
+        logits = iter(self._session.run_many(windows))
+        answers: list[Answer | RowError] = []
+        for (_, context), each in zip(pairs, encoded, strict=True):
+            if isinstance(each, RowError):
+                answers.append(each)
+            else:
+                own = list(islice(logits, len(each.windows)))
+                answers.append(_or_error(partial(self._decode, context, each, own, options)))
+        return answers
+
+    def _decode(
+        self, context: str, encoded: Encoded, logits: Sequence[tuple[Logits, Logits]], options: Options
+    ) -> Answer:
+        scored = [Scored(window, *own) for window, own in zip(encoded.windows, logits, strict=True)]
+        return decode(context, encoded.offsets, scored, options, self._threshold(options), encoded.flags)
 
     def warm_up(self) -> None:
         """Run the longest window the model takes, then ask what it is known to answer. Raises ModelError.
@@ -90,3 +128,22 @@ class Reader:
             raise ModelError(f"the tokenizer gives ids to {highest}, the model knows {info.vocab_size}", _REMEDY)
         if not template.prefix or not template.suffix or info.max_positions < template.size + 2:
             raise ModelError(f"windows of {info.max_positions} tokens do not go with the template {template}", _REMEDY)
+
+
+def _guarded(work: Callable[[], Result]) -> Result:
+    """Do work on one row, whose failures are RowFailures, except for want of memory."""
+    try:
+        return work()
+    except (RowFailure, MemoryError):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # KeyboardInterrupt and its like; a panic of the Rust tokenizer has BaseException for its base
+        raise RowFailure("inference_error", f"{type(error).__name__}: {error}") from error
+
+
+def _or_error(work: Callable[[], Result]) -> Result | RowError:
+    try:
+        return _guarded(work)
+    except RowFailure as failure:
+        return failure.error

@@ -1,18 +1,23 @@
-"""One chunk: rows in, predictions in the same order out. Threads over one reader, a row at a time.
+"""One chunk: rows in, predictions in the same order out. Threads over one reader, a row at a time on a CPU.
 
 Knows no storage, no queue and no Celery: whether to stop, and whom to tell that a row is done, is given.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from itertools import islice
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from contract.job import Answer, Options, Row, RowError, answered, failed
+from worker import batch
 from worker.decode import RowFailure
+
+log = logging.getLogger("bulkqa.worker")
 
 Prediction = dict[str, Any]
 Stop = Literal["cancel", "drain"] | None
@@ -20,6 +25,16 @@ Stop = Literal["cancel", "drain"] | None
 
 class Answering(Protocol):
     def answer(self, question: str, context: str, options: Options) -> Answer: ...
+
+
+@runtime_checkable
+class AnsweringMany(Answering, Protocol):
+    """A reader that may be faster with rows together, and says so (`worker.batch`)."""
+
+    @property
+    def batched(self) -> bool: ...
+
+    def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]: ...
 
 
 class Drained(Exception):
@@ -59,7 +74,11 @@ def score(
     sheet = _Sheet(outcomes=dict(known or {}))
     groups = _distinct([row for row in rows if row.error is None and row.row not in sheet.outcomes])
     work = _Locked(iter(groups))
-    for future in [pool.submit(_drain, work, reader, options, watch, sheet) for _ in range(threads)]:
+    futures = [pool.submit(_drain, work, reader, options, watch, sheet) for _ in range(threads)]
+    wait(futures, return_when=FIRST_EXCEPTION)
+    work.end()  # after an exception the other threads stop too, and are waited for: the next chunk has the pool alone
+    wait(futures)
+    for future in futures:
         future.result()
     stopped = watch.stop()
     for group in [group for group in groups if group[0].row in sheet.tight]:
@@ -72,11 +91,23 @@ def score(
 
 def _drain(work: _Locked, reader: Answering, options: Options, watch: Watch, sheet: _Sheet) -> None:
     """Score groups of equal rows until there are none left or a stop is asked for."""
-    while not watch.stop() and (group := work.take()) is not None:
-        number = group[0].row
-        watch.begin(number)
-        _settle(group, _outcome(group[0], reader, options, last_try=False), sheet)
-        watch.end(number)
+    many = batch.ROWS if getattr(reader, "batched", False) else 1
+    while not watch.stop() and (groups := work.take(many)):
+        for group in groups:
+            watch.begin(group[0].row)
+        for group, outcome in zip(groups, _outcomes([group[0] for group in groups], reader, options), strict=True):
+            _settle(group, outcome, sheet)
+            watch.end(group[0].row)
+
+
+def _outcomes(rows: list[Row], reader: Answering, options: Options) -> Sequence[Answer | RowError | None]:
+    """The outcome of each row; run together where the reader is for that, and alone if that fails."""
+    if len(rows) > 1 and isinstance(reader, AnsweringMany):
+        try:
+            return reader.answer_many([(row.question or "", row.context or "") for row in rows], options)
+        except Exception as error:  # one of them or their number: each finds out alone
+            log.warning("%d rows together failed, each is scored alone: %s", len(rows), error)
+    return [_outcome(row, reader, options, last_try=False) for row in rows]
 
 
 def _outcome(row: Row, reader: Answering, options: Options, *, last_try: bool) -> Answer | RowError | None:
@@ -117,6 +148,12 @@ class _Locked:
         self._items = items
         self._lock = threading.Lock()
 
-    def take(self) -> list[Row] | None:
+    def take(self, count: int) -> list[list[Row]]:
+        """The next `count`, fewer at the end."""
         with self._lock:
-            return next(self._items, None)
+            return list(islice(self._items, count))
+
+    def end(self) -> None:
+        """Give out no more."""
+        with self._lock:
+            self._items = iter(())

@@ -1,5 +1,7 @@
 """The model at work: one warm onnxruntime session, one unpadded window per run. The only run-time user of onnxruntime.
 
+`run_many` is the other strategy, for GPUs (`worker.batch`); the execution provider decides.
+
 Why one window per run, and threads instead of batches: on a CPU a batch buys nothing, padding costs, and with dynamic
 int8 quantization the windows of a batch share one activation scale, so that neighbours would change answers. Covers
 feeding and running the graph and how many threads are worth it; not what goes in (`worker.encode`) nor what the logits
@@ -18,18 +20,29 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from contract.errors import ModelError
+from worker.batch import TOKEN_BUDGET, pad, plan
 from worker.decode import Logits, Window
 from worker.model import ModelInfo, Template
 
 OUTPUTS = ["start_logits", "end_logits"]
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _DTYPES = {"tensor(int64)": "int64", "tensor(int32)": "int32"}
 
 
 class Session:
     """A loaded graph. `run` may be called from any number of threads: onnxruntime lets go of the GIL meanwhile."""
 
-    def __init__(self, directory: Path, info: ModelInfo, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
-        """Load the graph of a model directory. Raises ModelError when it is not one of `info`'s."""
+    def __init__(
+        self,
+        directory: Path,
+        info: ModelInfo,
+        providers: Sequence[str] = (_CPU,),
+        budget: int = TOKEN_BUDGET,
+    ) -> None:
+        """Load the graph of a model directory. Raises ModelError when it is not one of `info`'s.
+
+        `budget`: padded tokens in a run of `run_many`, at most.
+        """
         path = Path(directory) / info.graph
         remedy = "Make the model directory again: worker build"
         try:
@@ -46,6 +59,10 @@ class Session:
             raise ModelError(f"{path} takes {declared} and gives {outputs}: it is no reader of token ids", remedy)
         self._dtypes = {name: _DTYPES[kind] for name, kind in declared.items()}
         self._template = info.template
+        self._budget = budget
+        self.provider = str(self._session.get_providers()[0])
+        #: Whether windows are better run together: not on a CPU, nor where neighbours would change answers.
+        self.batched = self.provider != _CPU and info.precision != "int8"
 
     def run(self, window: Window) -> tuple[Logits, Logits]:
         """Start and end logits of one window, (S,) float32 each.
@@ -53,15 +70,41 @@ class Session:
         Raises the runtime's own exceptions, but MemoryError when there was no memory: that is the machine's failure
         and not the row's.
         """
-        feed = {name: _INPUTS[name](window, self._template).astype(dtype) for name, dtype in self._dtypes.items()}
-        feed = {name: values[None, :] for name, values in feed.items()}
+        return self._together([window])[0]
+
+    def run_many(self, windows: Sequence[Window]) -> list[tuple[Logits, Logits]]:
+        """The same of many windows, in their order, run in padded batches. Raises what `run` does."""
+        found: dict[int, tuple[Logits, Logits]] = {}
+        lengths = [len(window.input_ids) for window in windows]
+        for batch in plan(lengths, self._budget, padding="attention_mask" in self._dtypes):
+            found |= zip(batch, self._together([windows[index] for index in batch]), strict=True)
+        return [found[index] for index in range(len(windows))]
+
+    def _together(self, windows: Sequence[Window]) -> list[tuple[Logits, Logits]]:
+        feed = {
+            name: pad([_INPUTS[name](window, self._template) for window in windows]).astype(dtype)
+            for name, dtype in self._dtypes.items()
+        }
         try:
-            start, end = self._session.run(OUTPUTS, feed)
+            starts, ends = self._session.run(OUTPUTS, feed)
         except Exception as error:
             if "allocate memory" in str(error) or "bad_alloc" in str(error):
                 raise MemoryError(str(error)) from error
             raise
-        return np.asarray(start, np.float32)[0], np.asarray(end, np.float32)[0]
+        starts, ends = np.asarray(starts, np.float32), np.asarray(ends, np.float32)
+        sizes = [len(window.input_ids) for window in windows]
+        behind = [max(sizes) - size for size in sizes]  # only padding is cut off: a wrong length stays one
+        return [(s[: len(s) - n], e[: len(e) - n]) for s, e, n in zip(starts, ends, behind, strict=True)]
+
+
+def providers_for(wanted: str) -> tuple[str, ...]:
+    """Execution providers for the setting BULKQA_PROVIDER: cpu, cuda, or auto. Raises ModelError."""
+    cuda = _CUDA in ort.get_available_providers()
+    if wanted == "cuda" and not cuda:
+        raise ModelError(
+            "this onnxruntime has no CUDA", "Install onnxruntime-gpu in its place, or start with --provider cpu."
+        )
+    return (_CUDA, _CPU) if cuda and wanted != "cpu" else (_CPU,)
 
 
 def _session_options() -> ort.SessionOptions:
@@ -73,6 +116,9 @@ def _session_options() -> ort.SessionOptions:
     # ends at 311; patterns are kept for every length seen and gain no speed.
     options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False
+    # On x86 without VNNI products of 8-bit numbers are summed in 16 bits that overflow, unless asked for precision.
+    # Where VNNI is, nothing changes.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     return options
 

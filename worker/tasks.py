@@ -153,11 +153,12 @@ class Worker:
         self.queue = RedisQueue(settings.redis_url)
         self.threads = settings.threads or available_cpus()
         started = time.monotonic()
-        self.reader: Reader = Reader.open(settings.model_dir)
+        self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
         self._model = ModelRef(self.reader.info.name, self.reader.info.digest, self.reader.info.precision)
         self._pulse = Pulse(self)
-        log.info("worker %s: warm in %.1f s, %d threads", name, time.monotonic() - started, self.threads)
+        log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
+                 self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
     @property
     def busy(self) -> bool:
@@ -250,6 +251,7 @@ class Worker:
             finished_at=time.time(),
             worker=self.name,
             model=self._model.digest,
+            batch_invariant=not self.reader.batched,
             peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,

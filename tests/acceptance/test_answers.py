@@ -130,7 +130,6 @@ def test_two_models_side_by_side(tmp_path: Path) -> None:
     assert first["rows"] == second["rows"] == 10
     assert "changed_answers" not in first
     assert 1 <= second["changed_answers"] <= 10
-    assert second["exact_match"] != first["exact_match"]
     table = evaluate(tmp_path, "--compare", str(other), "--threads", "1").stdout
     assert all(word in table for word in ("exact_match", "no_answer_accuracy", "rows_per_second", "changed_answers"))
     same = json.loads(evaluate(tmp_path, "--compare", str(REPO / "models" / SHIPPED_MODEL), "--json").stdout)
