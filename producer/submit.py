@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -58,9 +59,11 @@ def submit(
         written: list[str] = []
         try:
             manifest = _write(job, source, storage, settings, request, written, progress)
-        except BaseException:
-            for key in written:
-                storage.delete(key)
+        except BaseException as error:
+            # Interrupted with a key: another submission may have found these chunks, and rely on them.
+            if not request.key or isinstance(error, UsageError):
+                for key in written:
+                    storage.delete(key)
             raise
     if not storage.create(layout.manifest(job), records.dump(manifest.to_json())):
         return Submitted(records.load(storage, job), new=False)  # another submission with the key was quicker
@@ -146,8 +149,9 @@ def _same(manifest: Manifest, source: Source, request: Request) -> Manifest:
 
 def find(storage: Storage, job: str) -> str:
     """The full id of a job, given the whole of it or an unambiguous beginning. Raises UnknownJob."""
-    if storage.exists(layout.manifest(job)):
-        return job
+    with suppress(UnknownJob):  # the beginning of an id need not be one: it may end in a dash
+        if storage.exists(layout.manifest(job)):
+            return job
     matches = [known for known in records.jobs(storage) if known.startswith(job)]
     if len(matches) == 1:
         return matches[0]
