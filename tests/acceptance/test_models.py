@@ -97,6 +97,8 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     running.finish(running.submit(str(small)))  # others are served meanwhile
     until(lambda: running.log(1).count("declines") >= 2, "both messages to be declined")
     assert running.log(1).count("declines") <= 3
+    hints = running.queue.hints(SHIPPED_MODEL, job, pinned)
+    assert hints.waiting == 2, "they wait where a worker of the pinned model takes them at once"
     running.worker()
     assert running.finish(job)["status"] == "completed"
     assert digests(running, job) == {pinned}
