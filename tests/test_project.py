@@ -1,0 +1,119 @@
+"""What holds for the repository as a whole: who imports whom, and that what is documented is what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import producer
+import worker
+from contract import errors
+from contract.job import ROW_ERRORS
+
+REPO = Path(__file__).parents[1]
+README = (REPO / "README.md").read_text()
+MODEL_RUNTIME = ("onnxruntime", "tokenizers", "transformers", "torch", "onnx")
+
+
+def python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def modules(package: object) -> list[str]:
+    folder = Path(package.__file__).parent  # type: ignore[attr-defined]
+    return sorted(f"{folder.name}.{path.stem}" for path in folder.glob("*.py") if not path.stem.startswith("__"))
+
+
+# Imports
+
+
+def test_the_import_rules_hold():
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=REPO, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+def test_the_producer_loads_no_model_runtime():
+    """At run time too, with everything of it imported; and nothing of the worker."""
+    code = f"""
+import importlib, json, sys
+for name in {modules(producer)!r}: importlib.import_module(name)
+print(json.dumps(sorted(name for name in sys.modules if name.split(".")[0] in {(*MODEL_RUNTIME, "worker")!r})))
+"""
+    assert json.loads(python(code)) == []
+
+
+def test_help_is_quick_because_it_loads_nothing_heavy():
+    heavy = (*MODEL_RUNTIME, "pyarrow", "pandas", "numpy", "celery")
+    for command in ("producer.cli", "worker.cli"):
+        code = f"import json, sys, {command}; print(json.dumps([m for m in {heavy!r} if m in sys.modules]))"
+        assert json.loads(python(code)) == [], command
+
+
+def test_every_module_says_what_it_is_for():
+    for name in [*modules(producer), *modules(worker), *modules(errors)]:
+        assert re.match(r'"""\S', (REPO / f"{name.replace('.', '/')}.py").read_text()), name
+
+
+# Documentation
+
+
+def listed(program: str) -> set[str]:
+    """The commands that `--help` lists."""
+    command = [Path(sys.executable).with_name(program), "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return set(re.findall(r"^  (\w+)  ", text.partition("Commands:\n")[2], re.M))
+
+
+@pytest.mark.parametrize("program", ["producer", "worker"])
+def test_the_readme_has_a_row_for_every_command_and_for_no_other(program: str):
+    assert set(re.findall(rf"^\| `{program} (\w+)[ `]", README, re.M)) == listed(program)
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Makefile", "docker-compose.yml"]
+)
+def test_documents_speak_of_commands_that_there_are(document: str):
+    known = {(program, command) for program in ("producer", "worker") for command in listed(program)} | {
+        ("worker", "trial")  # not for people, and not listed
+    }
+    text = (REPO / document).read_text()
+    spoken = set(re.findall(r"(?:`|^|/bin/|\$ )(producer|worker) ([a-z]+)\b", text, re.M))
+    assert spoken <= known
+
+
+@pytest.mark.parametrize("code", ROW_ERRORS)
+def test_every_code_of_a_row_error_is_documented(code: str):
+    assert f"`{code}`" in README
+
+
+def test_every_exit_status_of_an_error_is_documented():
+    statuses = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type)} | {
+        0,
+        errors.COMPLETED_WITH_ERRORS,
+    }
+    sentence = re.search(r"^Exit status: .*?(?:\n\n|\Z)", README, re.M | re.S)
+    assert sentence
+    assert statuses <= {int(number) for number in re.findall(r"\b\d\b", sentence[0])}
+
+
+def test_no_file_names_a_folder_of_somebodys_machine():
+    git = shutil.which("git")
+    if git is None or not (REPO / ".git").exists():
+        pytest.skip("this is not a git checkout")
+    names = subprocess.run([git, "ls-files"], cwd=REPO, capture_output=True, text=True, check=True).stdout.splitlines()
+    private = re.compile(rb"(?<![\w.])/(?:work|root|home|Users)/[\w.]")
+    found = {}
+    for name in names:
+        path = REPO / name
+        if path.is_file() and path.stat().st_size < 1 << 20 and (match := private.search(path.read_bytes())):
+            found[name] = match[0]
+    assert found == {}
