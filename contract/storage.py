@@ -1,7 +1,8 @@
 """Storage: the truth about every job. Read, list, and write whole objects atomically, once.
 
-Two kinds here, local disk and memory (for tests), behind one interface and one suite of tests. An object is whole or
-absent, never half-written, whatever dies; `create` tells whether this call was the one that made it.
+Two kinds here, local disk and memory (for tests), behind one interface and one suite of tests; a third, object storage,
+in `contract.objects`. An object is whole or absent, never half-written, whatever dies; `create` tells whether this call
+was the one that made it.
 """
 
 from __future__ import annotations
@@ -77,14 +78,24 @@ class Storage(Protocol):
 
 
 def open_storage(url: str, *, create: bool = False) -> Storage:
-    """The storage at `url`: a path, `file:///path`, or `memory://`. Raises StorageUnreachable or UsageError."""
+    """The storage at `url`: a path, `file:///path`, `memory://`, or `s3://`, `gs://`, `az://` and bucket/prefix.
+
+    Raises StorageUnreachable or UsageError.
+    """
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path)) if parts.scheme else Path(url)
         return LocalStorage(path, create=create)
     if parts.scheme == "memory":
         return MemoryStorage()
-    raise UsageError(f"storage {parts.scheme}:// is not supported", "Use a path or file:///path (BULKQA_STORAGE_URL).")
+    if parts.scheme in ("s3", "gs", "az"):
+        from contract.objects import ObjectStorage  # an extra, and slow to import
+
+        return ObjectStorage(url)
+    raise UsageError(
+        f"storage {parts.scheme}:// is not supported",
+        "Use a path, file:///path or s3://bucket/prefix (BULKQA_STORAGE_URL).",
+    )
 
 
 class LocalStorage:

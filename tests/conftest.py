@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,23 @@ import redis
 from contract.broker import MemoryQueue, Queue, RedisQueue
 from contract.errors import RedisUnreachable
 from contract.settings import Settings
-from contract.storage import LocalStorage, MemoryStorage, Storage
+from contract.storage import LocalStorage, MemoryStorage, Storage, open_storage
 from producer.local import redis_executable, redis_server
+from tests import s3
 from tests.making import Clock
+
+#: Why a test may be skipped where BULKQA_TEST_ALL is set, as in CI: what no installation can change.
+_UNAVOIDABLE = ("../shared", "root may read", "cannot mount", "not a git checkout", "has no TLS")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With BULKQA_TEST_ALL, a test that was skipped for want of an optional part fails the run."""
+    if not os.environ.get("BULKQA_TEST_ALL"):
+        return
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    if wanting := [reason for reason in reasons if not any(known in reason for known in _UNAVOIDABLE)]:
+        pytest.exit(f"BULKQA_TEST_ALL is set and tests were skipped: {wanting[:3]}", returncode=1)
+
 
 # Other work on the machine is no failure of ours.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -31,6 +46,21 @@ def redis_url() -> Iterator[str]:
         pytest.skip(f"no Redis server is installed: {error}")
     with tempfile.TemporaryDirectory(prefix="bqa-", dir="/tmp") as folder, redis_server(Path(folder)) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 for the session, by moto."""
+    with s3.moto() as url:
+        yield url
+
+
+@pytest.fixture
+def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """A prefix of its own in that."""
+    for name, value in s3.environment(s3_endpoint).items():
+        monkeypatch.setenv(name, value)
+    return open_storage(f"s3://{s3.BUCKET}/{os.urandom(6).hex()}")
 
 
 @pytest.fixture

@@ -20,7 +20,14 @@ from contract.storage import LocalStorage, MemoryStorage, Storage, open_storage
 KEY = "jobs/a/parts/000000.jsonl"
 
 
-# What both kinds promise
+@pytest.fixture(params=["local", "memory", "s3"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    if request.param == "memory":
+        return MemoryStorage()
+    return request.getfixturevalue(f"{request.param}_storage")
+
+
+# What all kinds promise
 
 
 def test_what_was_created_is_read_back(storage: Storage):

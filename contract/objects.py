@@ -1,0 +1,253 @@
+"""Object storage: `s3://bucket/prefix`, `gs://`, `az://`, by obstore (extra `cloud`), behind the interface of
+`contract.storage`.
+
+Credentials and endpoints come from the environment alone (AWS_*, GOOGLE_*, AZURE_*), and are in no message. Nothing is
+asked of the service before the first use: a worker opens its storage before it forks, and no connection survives that.
+
+An object is created by a conditional put. Where the answer to one was lost it is not known who made the object, so each
+carries a mark of its writer. What is larger than a piece goes to a temporary object and is copied, conditionally too.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+from urllib.parse import urlsplit
+
+from contract.errors import StorageUnreachable, UsageError
+from contract.storage import TEMPORARY, Data
+
+try:
+    import obstore
+    from obstore import exceptions, store
+except ImportError as error:
+    raise UsageError("this installation has no object storage", "Install it: pip install 'bulkqa[cloud]'") from error
+
+_BLOCK = 1 << 20
+#: What is held in memory of an object that comes in pieces; if it is larger it is put in parts.
+_PIECE = 8 << 20
+#: What a service copies at once, in bytes. Of more, the temporary object is read and written again.
+_COPIED = 5 << 30
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_WRITER = "bulkqa-writer"
+#: Tries of a conditional write whose answer was lost, and the first pause between them.
+_TRIES, _PAUSE = 5, 0.2
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of the machine, and AWS_REGION",
+    "gs": "GOOGLE_SERVICE_ACCOUNT, or the role of the machine",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or the role of the machine",
+}
+
+
+class ObjectStorage:
+    """A prefix in a bucket."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc:
+            raise UsageError(  # its words may hold a password
+                f"a storage URL is {parts.scheme}://bucket/prefix and nothing else",
+                f"Credentials come from the environment: {_CREDENTIALS[parts.scheme]}.",
+            )
+        self._scheme = parts.scheme
+        self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+        # Whoever names an endpoint without TLS means it: a MinIO in the next container, a test.
+        plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
+        options: dict[str, Any] = {"timeout": "60s", "connect_timeout": "10s", "allow_http": plain}
+        # A service that two buckets share says so by 503 for a while: reads are tried again by obstore, puts by create.
+        backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2}
+        config = {"copy_if_not_exists": "multipart"} if parts.scheme == "s3" else {}
+
+        def opened(retries: int) -> Any:
+            retry = {"max_retries": retries, "retry_timeout": timedelta(seconds=60), "backoff": backoff}
+            return store.from_url(self.url, config=config, client_options=options, retry_config=retry)  # type: ignore[call-overload]
+
+        try:
+            self._store, self._once = opened(6), opened(0)
+        except exceptions.BaseError as error:
+            raise UsageError(f"{self.url} cannot be used: {_reason(error)}", "Give s3://bucket/prefix.") from None
+
+    def read(self, key: str) -> bytes:
+        with self._translated(key):
+            return bytes(obstore.get(self._store, _checked(key)).bytes())
+
+    def tail(self, key: str, size: int) -> bytes:
+        with self._translated(key):
+            length = obstore.head(self._store, _checked(key))["size"]
+            if not length or not size:
+                return b""
+            return bytes(obstore.get_range(self._store, key, start=max(0, length - size), end=length))
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        with self._translated(key):
+            for piece in obstore.get(self._store, _checked(key)).stream(min_chunk_size=_BLOCK):
+                whole = memoryview(piece)
+                for start in range(0, len(whole), _BLOCK):
+                    yield bytes(whole[start : start + _BLOCK])
+
+    def exists(self, key: str) -> bool:
+        try:
+            with self._translated(key):
+                obstore.head(self._store, _checked(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, folder: str) -> list[str]:
+        with self._translated(folder):
+            found = obstore.list_with_delimiter(self._store, _checked(folder))
+        names = [
+            path.rsplit("/", 1)[-1] for path in (*found["common_prefixes"], *(o["path"] for o in found["objects"]))
+        ]
+        return sorted(name for name in names if not name.startswith(TEMPORARY))
+
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        _checked(key)
+        pieces = iter((data,) if isinstance(data, bytes) else data)
+        held, size = [], 0
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size > _PIECE and not isinstance(data, bytes):
+                return self._create_large(key, chain(held, pieces))
+        whole, mark = b"".join(held), uuid.uuid4().hex
+
+        def put() -> None:
+            obstore.put(self._once, key, whole, mode="create", use_multipart=False, attributes={_WRITER: mark})
+
+        def mine() -> bool:
+            return obstore.get(self._store, key).attributes.get(_WRITER) == mark
+
+        return self._created(key, put, mine)
+
+    def settle(self) -> None:
+        """A put that was answered is durable."""
+
+    def replace(self, key: str, data: bytes) -> None:
+        with self._translated(key):
+            obstore.put(self._store, _checked(key), data, use_multipart=False)
+
+    def delete(self, key: str) -> None:
+        with suppress(FileNotFoundError), self._translated(key):
+            obstore.delete(self._store, _checked(key))
+
+    def sweep(self, folder: str, older_than: float = 3600.0) -> None:
+        with self._translated(folder):
+            for batch in obstore.list(self._store, f"{_checked(folder)}/"):
+                for found in batch:
+                    old = time.time() - found["last_modified"].timestamp() >= older_than
+                    if found["path"].rsplit("/", 1)[-1].startswith(TEMPORARY) and old:
+                        self.delete(found["path"])
+
+    def locate(self, key: str) -> str:
+        return f"{self.url}/{key}"
+
+    def _create_large(self, key: str, pieces: Iterable[bytes]) -> bool:
+        folder, _, name = key.rpartition("/")
+        staged = f"{folder}/{TEMPORARY}{name}-{uuid.uuid4().hex}"
+        digest, size = hashlib.sha256(), 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
+                yield piece
+
+        def copy() -> None:
+            obstore.copy(self._once, staged, key, overwrite=False)
+
+        def mine() -> bool:
+            return self._hash(key) == digest.digest()
+
+        try:
+            self._upload(staged, counted())
+            if size <= _COPIED:
+                return self._created(key, copy, mine)
+            # Nothing is conditional here. Whoever comes second writes the same: outputs follow from their parts.
+            if self.exists(key):
+                return False
+            self._upload(key, self.blocks(staged))
+            return True
+        finally:
+            with suppress(StorageUnreachable):  # it is swept later
+                self.delete(staged)
+
+    def _upload(self, key: str, pieces: Iterable[bytes]) -> None:
+        """In parts, a few at once. What `pieces` raises comes through, and nothing is written then.
+
+        Not by `obstore.put`, which would run `pieces` on its own thread, from where nothing can be read.
+        """
+        with self._translated(key):
+            writer = obstore.open_writer(self._store, key, buffer_size=_PIECE, max_concurrency=2)
+            for piece in pieces:
+                writer.write(piece)
+            writer.close()
+
+    def _created(self, key: str, write: Callable[[], None], mine: Callable[[], bool]) -> bool:
+        """Run a conditional write until it is known whether it, or another, made the object."""
+        lost = False  # the answer to a try: it may have made the object
+        with self._translated(key):
+            for number in range(1, _TRIES + 1):
+                try:
+                    write()
+                    return True
+                except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
+                    if self.exists(key):
+                        return lost and mine()
+                    conflict: exceptions.BaseError = error  # 409: with a write that came to nothing, or was deleted
+                except exceptions.GenericError as error:
+                    lost, conflict = True, error
+                if number == _TRIES:
+                    raise conflict
+                time.sleep(_PAUSE * 2 ** (number - 1))
+        raise AssertionError("the last try returns or raises")
+
+    def _hash(self, key: str) -> bytes:
+        digest = hashlib.sha256()
+        for block in self.blocks(key):
+            digest.update(block)
+        return digest.digest()
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (exceptions.BaseError, FileNotFoundError) as error:
+            raise self._told(error, key) from None
+
+    def _told(self, error: Exception, key: str) -> Exception:
+        """The error as those who use a storage know it."""
+        if any(code in str(error) for code in _NO_BUCKET):
+            return StorageUnreachable(
+                f"storage {self.url}: there is no such bucket", "Make it, or name another with --storage."
+            )
+        if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+            return FileNotFoundError(errno.ENOENT, "no such object", key)
+        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+            return StorageUnreachable(f"storage {self.url}: access is denied", f"Set {_CREDENTIALS[self._scheme]}.")
+        return StorageUnreachable(
+            f"storage {self.url}: {_reason(error)}",
+            "Jobs lose nothing meanwhile. Look at the network, the endpoint and the credentials: "
+            f"{_CREDENTIALS[self._scheme]}.",
+        )
+
+
+def _checked(key: str) -> str:
+    if key.startswith("/") or ".." in key.split("/"):
+        raise UsageError(f"{key!r} leads out of the storage root")
+    return key
+
+
+def _reason(error: Exception) -> str:
+    """What obstore says, in a line: the rest is its own innards, with headers."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,174 @@
+"""Object storage whose service fails: what was done though nobody said so, and what was not. Over moto's S3."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+
+import pytest
+
+from contract import objects
+from contract.errors import StorageUnreachable, UsageError
+from contract.objects import ObjectStorage
+from contract.storage import open_storage
+from tests import s3
+
+KEY = "jobs/a/parts/000000.jsonl"
+LARGE = [bytes([n]) * (1 << 20) for n in range(20)]
+
+
+@pytest.fixture
+def service(s3_endpoint: str) -> Iterator[s3.Faulty]:
+    with s3.Faulty(s3_endpoint) as proxy:
+        yield proxy
+        proxy.shutdown()
+
+
+@pytest.fixture
+def storage(service: s3.Faulty, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    for name, value in s3.environment(service.url).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(objects, "_PAUSE", 0.01)
+    return ObjectStorage(f"s3://{s3.BUCKET}/{os.urandom(6).hex()}")
+
+
+@pytest.mark.parametrize("fault", [500, 503, 409, 412, "lost", "late"])
+def test_a_create_that_fails_once_is_made_once_and_is_ours(storage: ObjectStorage, service: s3.Faulty, fault):
+    service.faults["PUT"] = deque([fault])
+    assert storage.create(KEY, b"ours")
+    assert storage.read(KEY) == b"ours"
+
+
+@pytest.mark.parametrize("fault", [500, 503, 409, 412, "lost", "late"])
+def test_a_create_that_fails_and_comes_second_is_not_ours_though_the_content_is(
+    storage: ObjectStorage, service: s3.Faulty, fault
+):
+    assert storage.create(KEY, b"same")
+    service.faults["PUT"] = deque([fault])
+    assert not storage.create(KEY, b"same")
+
+
+@pytest.mark.parametrize("fault", [500, 503, "lost", "late"])
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_large_object_survives_the_same(storage: ObjectStorage, service: s3.Faulty, fault, method: str):
+    service.faults[method] = deque([fault])
+    assert storage.create(KEY, iter(LARGE))
+    assert b"".join(storage.blocks(KEY)) == b"".join(LARGE)
+    assert not storage.create(KEY, iter([b"x", *LARGE]))
+    assert storage.list("jobs/a/parts") == ["000000.jsonl"]
+
+
+def test_the_completion_of_a_copy_that_was_lost_is_ours(storage: ObjectStorage, service: s3.Faulty):
+    assert storage.create("jobs/a/count", iter(LARGE))
+    posts = sum(request.startswith("POST") for request in service.requests)
+
+    class Last(deque):  # type: ignore[type-arg]
+        def popleft(self):  # type: ignore[no-untyped-def]
+            nonlocal posts
+            posts -= 1
+            return "late" if posts == 0 else None
+
+        def __bool__(self) -> bool:
+            return True
+
+    service.faults["POST"] = Last()
+    assert storage.create(KEY, iter(LARGE))
+
+
+def test_more_than_a_service_copies_is_written_again(storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(objects, "_COPIED", 10 << 20)
+    assert storage.create(KEY, iter(LARGE))
+    assert not storage.create(KEY, iter(LARGE))
+    assert b"".join(storage.blocks(KEY)) == b"".join(LARGE)
+    assert storage.list("jobs/a/parts") == ["000000.jsonl"]
+
+
+def test_a_large_object_may_be_made_of_what_is_read_meanwhile(storage: ObjectStorage):
+    """As outputs are, of parts."""
+    storage.create("jobs/a/part", LARGE[0])
+    assert storage.create(KEY, (storage.read("jobs/a/part") for _ in range(20)))
+    assert storage.tail(KEY, 20 << 20) == LARGE[0] * 20
+
+
+def test_if_the_data_of_a_large_object_raises_nothing_is_written(storage: ObjectStorage):
+    def broken() -> Iterator[bytes]:
+        yield from LARGE
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        storage.create(KEY, broken())
+    assert storage.list("jobs/a/parts") == []
+    storage.sweep("jobs/a", older_than=0.0)
+    assert storage.create(KEY, iter(LARGE))
+
+
+@pytest.mark.parametrize("fault", [500, 503, "lost"])
+def test_reads_are_tried_again(storage: ObjectStorage, service: s3.Faulty, fault):
+    storage.create(KEY, b"abcdef")
+    for read in (storage.read, lambda key: storage.tail(key, 6), lambda key: b"".join(storage.blocks(key))):
+        service.faults["GET"] = deque([fault])
+        assert read(KEY) == b"abcdef"
+    service.faults["GET"] = deque([fault])
+    assert storage.list("jobs/a") == ["parts"]
+    service.faults["HEAD"] = deque([fault])
+    assert storage.exists(KEY)
+
+
+def test_a_service_that_goes_on_failing_is_unreachable_storage_and_no_secret_is_told(
+    storage: ObjectStorage, service: s3.Faulty
+):
+    service.faults["PUT"] = deque([503] * 20)
+    with pytest.raises(StorageUnreachable) as caught:
+        storage.create(KEY, b"a")
+    assert "503" in caught.value.message
+    assert "credentials" in (caught.value.remedy or "")
+    assert s3.SECRET not in str(caught.value)
+    service.faults.clear()
+    assert storage.create(KEY, b"a")
+
+
+def test_access_that_is_denied_says_what_to_set(storage: ObjectStorage, service: s3.Faulty):
+    service.faults["GET"] = deque([403])
+    with pytest.raises(StorageUnreachable, match="access is denied") as caught:
+        storage.read(KEY)
+    assert "AWS_SECRET_ACCESS_KEY" in (caught.value.remedy or "")
+
+
+def test_a_bucket_that_is_not_there_is_not_taken_for_an_empty_one(storage: ObjectStorage):
+    missing = ObjectStorage("s3://no-such-bucket/x")
+    for use in (lambda: missing.read(KEY), lambda: missing.list("jobs"), lambda: missing.create(KEY, b"")):
+        with pytest.raises(StorageUnreachable, match="there is no such bucket"):
+            use()
+
+
+@pytest.mark.parametrize("url", ["s3://user:hunter2@bucket/x", "s3://bucket/x?secret=hunter2", "s3:///x"])
+def test_credentials_in_a_url_are_refused_and_not_repeated(url: str):
+    with pytest.raises(UsageError) as caught:
+        open_storage(url)
+    assert "hunter2" not in str(caught.value)
+    assert "environment" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["../x", "jobs/../../x", "/etc/passwd", ".."])
+def test_no_key_leads_out_of_the_prefix(storage: ObjectStorage, key: str):
+    for use in (lambda: storage.read(key), lambda: storage.create(key, b""), lambda: storage.list(key)):
+        with pytest.raises(UsageError, match="leads out of the storage root"):
+            use()
+
+
+def test_what_a_dead_writer_left_is_swept(storage: ObjectStorage):
+    storage.replace("jobs/a/.tmp-predictions.json-1", b"half")
+    storage.create(KEY, b"a")
+    assert storage.list("jobs/a") == ["parts"]
+    storage.sweep("jobs/a")
+    assert storage.exists("jobs/a/.tmp-predictions.json-1")
+    storage.sweep("jobs/a", older_than=0.0)
+    assert not storage.exists("jobs/a/.tmp-predictions.json-1")
+    assert storage.exists(KEY)
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/prefix", "az://container/prefix"])
+def test_the_other_clouds_are_opened_by_their_url(url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    assert open_storage(url).url == url
