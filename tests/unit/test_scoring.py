@@ -168,18 +168,21 @@ def test_every_row_that_is_scored_is_told_at_its_begin_and_end(pool: ThreadPoolE
 
 def test_what_nobody_foresaw_leaves_no_thread_behind(pool: ThreadPoolExecutor):
     """An exception that is no row's failure ends the try; the next chunk must not run beside what is left of it."""
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
     overlapped: list[bool] = []
 
     class Slow(Reader):
         def answer(self, question: str, context: str, options: Options) -> Answer:
+            if question == "breaks":
+                assert begun.wait(30)
             if question == "slow":
+                begun.set()
                 overlapped.append(ended.wait(0.5))  # nobody sets it while this row is under way
             return super().answer(question, context, options)
 
     reader = Slow()
     with pytest.raises(ZeroDivisionError):
-        scored(rows("slow", "breaks", "slow too", *(f"q{n}" for n in range(5000))), reader, pool)
+        scored(rows("breaks", "slow", *(f"q{n}" for n in range(5000))), reader, pool)
     ended.set()
     assert overlapped == [False]
     assert len(reader.asked) < 5000, "what was left is not scored for nothing"

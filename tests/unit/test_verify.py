@@ -96,8 +96,9 @@ def test_rows_that_changed_places_are_named(storage: Storage, job: Manifest):
     told(storage, job, r"^row 5 stands where row 3 should")
 
 
-def test_a_row_that_was_not_submitted_is_named(storage: Storage, job: Manifest):
-    forged(storage, job, 2, lambda rows: rows[0].update(question="another?"))
+@pytest.mark.parametrize("what", ["question", "id"])
+def test_a_row_that_was_not_submitted_is_named(storage: Storage, job: Manifest, what: str):
+    forged(storage, job, 2, lambda rows: rows[0].update({what: "another"}))
     told(storage, job, r"^row 6 is not the row that was submitted")
 
 
