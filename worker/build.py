@@ -34,6 +34,7 @@ Say = Callable[[str], None]
 GRAPH = "model.onnx"
 OUTPUTS = ["start_logits", "end_logits"]
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INT8_INPUTS = ("input_ids", "token_type_ids")  #: int8 windows run alone, unpadded: a mask would be all ones
 LENGTHS = (16, 33, 128, 384)  #: of the windows on which graph and torch are compared; the longest possible as well
 TOLERANCE = 2e-4  #: largest difference of a logit, times the largest logit if that exceeds 1
 EXTERNAL_ABOVE = 2**31 - 2**20  #: protobuf's limit, less what the graph itself may take
@@ -91,7 +92,7 @@ def build(
     """
     destination = Path(destination)
     _check_free(destination, force=force)
-    checkpoint = _load(source)
+    checkpoint = _load(source, INT8_INPUTS if precision == "int8" else INPUTS)
     destination.parent.mkdir(parents=True, exist_ok=True)
     # Beside the destination: a rename is atomic within one file system only.
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as work:
@@ -100,6 +101,7 @@ def build(
         progress(f"exporting {info.architecture} to ONNX")
         info = _export(checkpoint, info, plain)
         if precision == "int8":
+            info = _fuse(checkpoint, info, plain, progress)
             progress("quantizing to int8")
             info = _quantize(checkpoint, info, plain, final)
         made = _measure([plain, final] if precision == "int8" else [plain], evaluation, progress)
@@ -129,7 +131,7 @@ class _Checkpoint:
     longest: int  #: tokens that the tokenizer's configuration allows
 
 
-def _load(source: str) -> _Checkpoint:
+def _load(source: str, wanted: tuple[str, ...]) -> _Checkpoint:
     """Raises ModelError for whatever is not a trained extractive reader with a fast tokenizer."""
     try:
         import onnx  # noqa: F401
@@ -168,7 +170,7 @@ def _load(source: str) -> _Checkpoint:
         model.base_model.set_attention_type("original_full")
     takes = inspect.signature(model.forward).parameters
     typed = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in tokenizer.model_input_names
-    inputs = tuple(given for given in INPUTS if given in takes and (typed or given != "token_type_ids"))
+    inputs = tuple(given for given in wanted if given in takes and (typed or given != "token_type_ids"))
     return _Checkpoint(source, model.eval(), backend, inputs, tokenizer.model_max_length)
 
 
@@ -197,9 +199,9 @@ def _describe(checkpoint: _Checkpoint, name: str, *, null_trained: bool | None) 
         inputs=checkpoint.inputs,
         max_positions=_max_positions(checkpoint),
         vocab_size=config.vocab_size,
-        template=_template(checkpoint.tokenizer),
+        template=template_of(checkpoint.tokenizer),
         null_trained=bool(squad2) if null_trained is None else null_trained,
-        source=folder.name if folder.exists() else checkpoint.source,
+        source=f"{name} checkpoint" if folder.exists() else checkpoint.source,
     )
 
 
@@ -213,7 +215,7 @@ def _max_positions(checkpoint: _Checkpoint) -> int:
     return limit
 
 
-def _template(tokenizer: Any) -> Template:
+def template_of(tokenizer: Any) -> Template:
     """The special tokens around question and context, seen in one encoded pair and confirmed by the others."""
     found = {_template_of(tokenizer, known.question, known.context) for known in KNOWN}
     if len(found) != 1:
@@ -258,7 +260,7 @@ def _export(checkpoint: _Checkpoint, info: ModelInfo, directory: Path) -> ModelI
                     kwargs=example,
                     input_names=list(example),
                     output_names=OUTPUTS,
-                    opset_version=17,
+                    opset_version=20,  # the first with Gelu as one node
                     dynamo=False,  # its graphs of attention are slower, and some do not load
                     dynamic_axes={given: {0: "batch", 1: "sequence"} for given in [*example, *OUTPUTS]},
                 )
@@ -271,6 +273,28 @@ def _export(checkpoint: _Checkpoint, info: ModelInfo, directory: Path) -> ModelI
     info = _save(checkpoint, info, model, directory)
     _compare(checkpoint, info, directory / GRAPH)
     return info
+
+
+def _fuse(checkpoint: _Checkpoint, info: ModelInfo, directory: Path, progress: Say) -> ModelInfo:
+    """Put attention into one node each where that is found and agrees with torch; else leave the graph and say so."""
+    import onnx
+
+    from worker.rewrite import fuse_attention
+
+    model = onnx.load(directory / GRAPH)
+    found = fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0))
+    if not found:
+        progress(f"attention of {info.architecture} is of another form: left as exported, which is slower")
+        return info
+    try:
+        fused = _save(checkpoint, info, model, directory.with_name("fused"))
+        _compare(checkpoint, fused, directory.with_name("fused") / GRAPH)
+    except ModelError as error:
+        progress(f"attention is left as exported, which is slower: {error}")
+        return info
+    shutil.rmtree(directory)
+    directory.with_name("fused").rename(directory)
+    return fused
 
 
 def _save(checkpoint: _Checkpoint, info: ModelInfo, model: onnx.ModelProto, directory: Path) -> ModelInfo:
@@ -296,14 +320,18 @@ def _compare(checkpoint: _Checkpoint, info: ModelInfo, path: Path) -> None:
 
     from worker.quantize import load
 
-    session = load(path)
+    try:
+        session = load(path)
+    except Exception as error:
+        raise ModelError(f"the graph of {info.architecture} cannot be loaded: {error}") from error
     random = np.random.default_rng(0)
     lengths = sorted({min(length, info.max_positions) for length in (*LENGTHS, info.max_positions)})
     for rows, length in [*((1, length) for length in lengths), (2, lengths[1 % len(lengths)])]:
         feed = {name: np.ones((rows, length), np.int64) for name in info.inputs}
         feed["input_ids"] = random.integers(info.vocab_size // 2, info.vocab_size, (rows, length))
-        seen = length if rows == 1 else length // 2
-        feed["attention_mask"][-1, seen:] = 0
+        seen = length // rows if "attention_mask" in feed else length
+        if seen < length:
+            feed["attention_mask"][-1, seen:] = 0
         if "token_type_ids" in feed:
             feed["token_type_ids"][:, : length // 3] = 0
         try:
@@ -330,7 +358,7 @@ def _quantize(checkpoint: _Checkpoint, info: ModelInfo, plain: Path, final: Path
 
 def _feed(checkpoint: _Checkpoint, info: ModelInfo, known: KnownAnswer) -> dict[str, Any]:
     pair = checkpoint.tokenizer.encode(known.question, known.context)
-    columns = dict(zip(INPUTS, (pair.ids, pair.attention_mask, pair.type_ids), strict=True))
+    columns = dict(zip(INT8_INPUTS, (pair.ids, pair.type_ids), strict=True))
     return {name: np.array([columns[name][: info.max_positions]], np.int64) for name in info.inputs}
 
 

@@ -7,10 +7,12 @@ So, exactly and before anything is rounded:
 
 1. The output of a LayerNorm is divided channel by channel, and the weights that follow are multiplied: SmoothQuant
    (Xiao et al. 2023), with the division left as one cheap node because the residual needs the undivided values.
-2. Elsewhere - the inside of a feed-forward block - single channels tower so high that they would spoil the weights
-   instead: those few are multiplied apart in fp32, as in LLM.int8() (Dettmers et al. 2022).
+2. In a feed-forward block single neurons tower so high that they would spoil the weights instead: those few get twins
+   in fp32, as in LLM.int8() (Dettmers et al. 2022), and are 0 in int8.
+3. Small matrices, the twins and the head of the reader, stay in fp32.
 
 How large a channel gets is seen on the few texts that the caller feeds; where outliers are is a trait of the model.
+Gelu becomes its approximation by tanh, which errs far less than int8 does.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from worker.rewrite import Graph, approximate_gelu
 
 Floats = NDArray[np.float32]
 Feed = dict[str, NDArray[np.int64]]
@@ -31,65 +35,38 @@ Feed = dict[str, NDArray[np.int64]]
 #: onnxruntime fuses the residual and the LayerNorm into a kernel that is 5 to 10 % slower here than the two apart.
 DISABLED_OPTIMIZERS = ("SkipLayerNormFusion",)
 
-SMOOTHING = 0.65  #: SmoothQuant's alpha: 0.5 to 0.8 err about equally here, 0.3 far more
-OUTLIER = 2.0  #: times the 99th percentile of the channels' largest values
+SMOOTHING = 0.75  #: SmoothQuant's alpha: 0.65 to 0.75 err equally here, 0.5 a fifth more
+OUTLIER = 1.5  #: times the 99th percentile of the neurons' largest values
 MOST_OUTLIERS = 8  #: more of them are no outliers
+ELEMENTWISE = ("Gelu", "Relu", "Tanh")  #: in the middle of a feed-forward block; each makes 0 of 0
 SMALL_TABLE = 1 << 15  #: embeddings of fewer numbers (token types) stay as they are
-MIN_ROWS = 16  #: so do products of this few input channels: the fp32 side of rule 2
-
-
-class _Graph:
-    """A graph with its constants at hand. Nodes are collected anew where a pass has changed them."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        self.proto = model.graph
-        self.constants = {constant.name: constant for constant in self.proto.initializer}
-
-    def values(self, name: str) -> NDArray[Any]:
-        return np.array(numpy_helper.to_array(self.constants[name]))
-
-    def store(self, name: str, values: NDArray[Any]) -> str:
-        if name not in self.constants:
-            self.constants[name] = self.proto.initializer.add()
-        self.constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def drop_unused(self) -> None:
-        used = {name for node in self.proto.node for name in node.input}
-        kept = [constant for constant in self.proto.initializer if constant.name in used]
-        del self.proto.initializer[:]
-        self.proto.initializer.extend(kept)
-
-    def rewrite(self, replacements: dict[str, list[onnx.NodeProto]]) -> None:
-        """Put lists of nodes in the place of the nodes that give the outputs named."""
-        nodes = [new for node in self.proto.node for new in replacements.get(node.output[0], [node])]
-        del self.proto.node[:]
-        self.proto.node.extend(nodes)
-
-    def products(self) -> dict[str, list[onnx.NodeProto]]:
-        """Products of an activation and a constant matrix, by the activation: query, key and value share one."""
-        found: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.proto.node:
-            weights = self.constants.get(node.input[1]) if node.op_type == "MatMul" else None
-            if weights is not None and len(weights.dims) == 2 and weights.dims[0] >= MIN_ROWS:
-                found.setdefault(node.input[0], []).append(node)
-        return found
+SMALL_MATRIX = 16  #: so do matrices of fewer rows or columns: the head, the fp32 side of rule 2
 
 
 def quantize(model: onnx.ModelProto, texts: Iterable[Feed]) -> onnx.ModelProto:
     """Turn `model` (changed in place) into int8. `texts`: a few feeds of the graph's inputs, (1, S) each."""
-    graph = _Graph(model)
+    graph = Graph(model)
     _even_out(graph, _largest(graph, texts))
     _quantize_embeddings(graph)
     _quantize_products(graph)
     graph.drop_unused()
+    approximate_gelu(model)
     return model
 
 
-def _largest(graph: _Graph, texts: Iterable[Feed]) -> dict[str, Floats]:
+def _products(graph: Graph) -> dict[str, list[onnx.NodeProto]]:
+    """Products of an activation and a constant matrix, by the activation: query, key and value share one."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.proto.node:
+        weights = graph.constants.get(node.input[1]) if node.op_type == "MatMul" else None
+        if weights is not None and len(weights.dims) == 2 and min(weights.dims) >= SMALL_MATRIX:
+            found.setdefault(node.input[0], []).append(node)
+    return found
+
+
+def _largest(graph: Graph, texts: Iterable[Feed]) -> dict[str, Floats]:
     """The largest absolute value of each channel of each product's activation, (K,), over all texts."""
-    names = list(graph.products())
+    names = list(_products(graph))
     probe = onnx.ModelProto()
     probe.CopyFrom(graph.model)
     probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
@@ -110,22 +87,21 @@ def load(model: onnx.ModelProto | Path) -> ort.InferenceSession:
     return ort.InferenceSession(given, options, ["CPUExecutionProvider"], disabled_optimizers=list(DISABLED_OPTIMIZERS))
 
 
-def _even_out(graph: _Graph, largest: dict[str, Floats]) -> None:
+def _even_out(graph: Graph, largest: dict[str, Floats]) -> None:
     """Rules 1 and 2 of this module. Weights that layers share (ALBERT) are left: they cannot suit each layer."""
-    made_by = {name: node.op_type for node in graph.proto.node for name in node.output}
-    uses = [name for node in graph.proto.node for name in node.input]
     new: dict[str, list[onnx.NodeProto]] = {}
-    for name, products in graph.products().items():
-        if name not in largest or any(uses.count(product.input[1]) > 1 for product in products):
+    for name, products in _products(graph).items():
+        maker = graph.made_by.get(name)
+        if maker is None or any(len(graph.users[product.input[1]]) > 1 for product in products):
             continue
-        if made_by.get(name) == "LayerNormalization":
+        if maker.op_type == "LayerNormalization":
             new |= _smooth(graph, name, products, largest[name])
-        else:
-            new |= _set_apart(graph, name, products, largest[name])
+        elif maker.op_type in ELEMENTWISE and len(graph.users[name]) == 1:
+            new |= _set_apart(graph, maker, products[0], largest[name])
     graph.rewrite(new)
 
 
-def _smooth(graph: _Graph, name: str, products: list[onnx.NodeProto], largest: Floats) -> dict[str, list[Any]]:
+def _smooth(graph: Graph, name: str, products: list[onnx.NodeProto], largest: Floats) -> dict[str, list[Any]]:
     weights = np.max([np.abs(graph.values(product.input[1])).max(axis=1) for product in products], axis=0)
     scale = np.maximum(largest, 1e-3) ** SMOOTHING / np.maximum(weights, 1e-3) ** (1 - SMOOTHING)
     scale = (scale / np.median(scale)).astype(np.float32)
@@ -138,31 +114,46 @@ def _smooth(graph: _Graph, name: str, products: list[onnx.NodeProto], largest: F
     return {first.output[0]: [divide, first]}
 
 
-def _set_apart(graph: _Graph, name: str, products: list[onnx.NodeProto], largest: Floats) -> dict[str, list[Any]]:
+def _set_apart(
+    graph: Graph, function: onnx.NodeProto, product: onnx.NodeProto, largest: Floats
+) -> dict[str, list[Any]]:
+    """Give the outliers among the neurons `function(inner product + bias)` twins, and set their weights here to 0."""
     outliers = np.flatnonzero(largest > OUTLIER * np.quantile(largest, 0.99))
-    if not 0 < len(outliers) <= MOST_OUTLIERS:
+    biased = graph.with_constant(graph.maker(function.input[0], "Add"))
+    inner = graph.maker(biased[0], "MatMul") if biased else None
+    if not 0 < len(outliers) <= MOST_OUTLIERS or biased is None or inner is None:
         return {}
-    others = np.ones_like(largest)
-    others[outliers] = 0
-    mask, picked = graph.store(f"{name}/others", others), graph.store(f"{name}/picked", outliers)
-    head = [
-        helper.make_node("Mul", [name, mask], [f"{name}/quiet"], f"{name}/quiet"),
-        helper.make_node("Gather", [name, picked], [f"{name}/loud"], f"{name}/loud", axis=-1),
+    if inner.input[1] not in graph.constants or len(graph.users[inner.input[1]]) > 1 or len(graph.users[biased[1]]) > 1:
+        return {}
+    out, twin = product.output[0], f"{function.output[0]}/twin"
+    weights, bias, after = (
+        _take(graph, name, outliers, axis)
+        for name, axis in ((inner.input[1], 1), (biased[1], 0), (product.input[1], 0))
+    )
+    product.output[0] = f"{out}/others"
+    again = onnx.NodeProto()
+    again.CopyFrom(function)
+    again.name, again.input[0], again.output[0] = twin, f"{twin}/biased", twin
+    nodes = [
+        helper.make_node("MatMul", [inner.input[0], weights], [f"{twin}/inner"], f"{twin}/inner"),
+        helper.make_node("Add", [f"{twin}/inner", bias], [f"{twin}/biased"], f"{twin}/biased"),
+        again,
+        helper.make_node("MatMul", [twin, after], [f"{out}/twin"], f"{out}/twin"),
+        helper.make_node("Add", [product.output[0], f"{out}/twin"], [out], f"{out}/sum"),
     ]
-    new = {}
-    for product in products:
-        out, weights = product.output[0], graph.values(product.input[1])
-        loud = graph.store(f"{out}/loud_weights", weights[outliers])
-        graph.store(product.input[1], weights * others[:, None])
-        product.input[0], product.output[0] = f"{name}/quiet", f"{out}/quiet"
-        apart = helper.make_node("MatMul", [f"{name}/loud", loud], [f"{out}/loud"], f"{out}/loud")
-        add = helper.make_node("Add", [f"{out}/quiet", f"{out}/loud"], [out], f"{out}/sum")
-        new[product.output[0]] = [*head, product, apart, add]
-        head = []
-    return new
+    return {product.output[0]: [product, *nodes]}
 
 
-def _quantize_embeddings(graph: _Graph) -> None:
+def _take(graph: Graph, name: str, picked: NDArray[np.int64], axis: int) -> str:
+    """Move entries of a constant to a new one, and leave 0 in their place."""
+    values = graph.values(name)
+    taken = graph.store(f"{name}/twin", values.take(picked, axis))
+    np.moveaxis(values, axis, 0)[picked] = 0
+    graph.store(name, values)
+    return taken
+
+
+def _quantize_embeddings(graph: Graph) -> None:
     """Tables that are only looked up in become int8 with a scale for each row: nothing measurable is lost."""
     uses = [name for node in graph.proto.node for name in node.input]
     new = {}
@@ -175,7 +166,7 @@ def _quantize_embeddings(graph: _Graph) -> None:
     graph.rewrite(new)
 
 
-def _lookup(graph: _Graph, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+def _lookup(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     out, (table, ids) = node.output[0], node.input
     values, scales = _to_int8(graph.values(table), axis=1)
     rows = graph.store(f"{table}/int8", values)
@@ -188,13 +179,13 @@ def _lookup(graph: _Graph, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     ]
 
 
-def _quantize_products(graph: _Graph) -> None:
+def _quantize_products(graph: Graph) -> None:
     """MatMul -> DynamicQuantizeLinear, MatMulInteger, rescale: the pattern that onnxruntime fuses into one kernel.
 
     Signed weights with a scale for each output: twice as fast as unsigned ones, or one scale for all (DESIGN).
     """
     new: dict[str, list[onnx.NodeProto]] = {}
-    for name, products in graph.products().items():
+    for name, products in _products(graph).items():
         parts = [f"{name}/uint8", f"{name}/scale", f"{name}/zero"]
         shared = [helper.make_node("DynamicQuantizeLinear", [name], parts, f"{name}/quantize")]
         for product in products:
@@ -203,7 +194,7 @@ def _quantize_products(graph: _Graph) -> None:
     graph.rewrite(new)
 
 
-def _product(graph: _Graph, node: onnx.NodeProto, values: str, scale: str, zero: str) -> list[onnx.NodeProto]:
+def _product(graph: Graph, node: onnx.NodeProto, values: str, scale: str, zero: str) -> list[onnx.NodeProto]:
     out, weights = node.output[0], node.input[1]
     if f"{weights}/int8" not in graph.constants:
         rounded, scales = _to_int8(graph.values(weights), axis=0)

@@ -161,6 +161,14 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], Callable[[], Any], set[str], int]
 }
 
 
+#: position enters the scores, or the result is reshaped in another way: left as exported
+OTHER_ATTENTION = {"MPNet", "DebertaV2", "BigBird"}
+
+
+def _operators(directory: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(directory / builder.GRAPH).graph.node}
+
+
 def _checkpoint(directory: Path, family: str) -> Any:
     """An untrained reader, saved; its weights are larger than usual so that logits differ between tokens."""
     kind, changes, make_tokenizer, _, _ = FAMILIES[family]
@@ -169,6 +177,9 @@ def _checkpoint(directory: Path, family: str) -> Any:
     sizes = SIZES | {"vocab_size": len(tokenizer), "initializer_range": 0.2} | changes
     config = getattr(transformers, f"{kind}Config")(**sizes)
     model = getattr(transformers, f"{kind}ForQuestionAnswering")._from_config(config, attn_implementation="eager")
+    for values in model.parameters():  # biases are all 0 when new: a sum that is left out would go unseen
+        if values.dim() == 1:
+            values.data += 0.1 * torch.randn(values.shape)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return model.eval()
@@ -200,8 +211,12 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
     if family == "BigBird":
         model.base_model.set_attention_type("original_full")
     for precision, tolerance in (("fp32", 1e-4), ("int8", 0.1)):
-        info = build(str(source), tmp_path / precision, precision)
-        assert set(info.inputs) == inputs
+        said: list[str] = []
+        info = build(str(source), tmp_path / precision, precision, progress=said.append)
+        fused = "MultiHeadAttention" in _operators(tmp_path / precision)
+        assert fused == (precision == "int8" and family not in OTHER_ATTENTION)
+        assert any("attention" in line for line in said) == (precision == "int8" and not fused)
+        assert set(info.inputs) == (inputs if precision == "fp32" else inputs - {"attention_mask"})
         assert info.max_positions == longest
         assert info.precision == precision
         reader = Reader.open(tmp_path / precision)
@@ -214,11 +229,99 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
             assert np.abs(got - expected).max() <= tolerance * max(1, np.abs(expected).max())
 
 
+def _logits(model: Any) -> np.ndarray:
+    from worker.quantize import load
+
+    feed = {"input_ids": np.arange(40)[None] % 97, "token_type_ids": (np.arange(40) > 9).astype(np.int64)[None]}
+    return np.stack(load(model).run(builder.OUTPUTS, feed))
+
+
+def _exported(source: Path, directory: Path) -> None:
+    """The graph that becomes int8."""
+    checkpoint = builder._load(str(source), builder.INT8_INPUTS)
+    builder._export(checkpoint, builder._describe(checkpoint, "made", null_trained=None), directory)
+
+
+def _with_tall_neurons(directory: Path) -> Any:
+    """The graph, one neuron of each feed-forward block made far larger than the others."""
+    from worker.rewrite import Graph
+
+    model = onnx.load(directory / builder.GRAPH)
+    graph = Graph(model)
+    for node in list(model.graph.node):
+        if node.op_type == "Gelu":
+            _, bias = graph.with_constant(graph.made_by[node.input[0]])
+            values = graph.values(bias)
+            values[40] = 30
+            graph.store(bias, values)
+    return model
+
+
+def test_evening_out_is_exact_before_anything_is_rounded(bert: Path, tmp_path: Path) -> None:
+    from worker import quantize
+    from worker.rewrite import Graph
+
+    _exported(bert, tmp_path / "made")
+    model = _with_tall_neurons(tmp_path / "made")
+    expected = _logits(model)
+    graph = Graph(model)
+    feed = {"input_ids": np.arange(30)[None], "token_type_ids": np.zeros((1, 30), np.int64)}
+    quantize._even_out(graph, quantize._largest(graph, [feed]))
+    assert sum(node.name.endswith("/twin") and node.op_type == "Gelu" for node in model.graph.node) == 2
+    assert sum(node.name.endswith("/smooth") for node in model.graph.node) == 4
+    np.testing.assert_allclose(_logits(model), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_in_int8_twins_and_head_stay_in_fp32(bert: Path, tmp_path: Path) -> None:
+    from worker import quantize
+
+    _exported(bert, tmp_path / "made")
+    model = _with_tall_neurons(tmp_path / "made")
+    expected = _logits(model)
+    feed = {"input_ids": np.arange(30)[None], "token_type_ids": np.zeros((1, 30), np.int64)}
+    quantize.quantize(model, [feed])
+    kept = [node.name for node in model.graph.node if node.op_type == "MatMul"]
+    assert sum("/twin" in name for name in kept) == 2 * 2
+    assert sum("qa_outputs" in name for name in kept) == 1
+    assert np.abs(_logits(model) - expected).max() < 0.1 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("heads", [1, 0])  # one: another function; none: no valid graph
+def test_attention_that_differs_when_fused_is_left_as_exported(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heads: int
+) -> None:
+    from worker import rewrite
+
+    fuse = rewrite.fuse_attention
+    monkeypatch.setattr(rewrite, "fuse_attention", lambda model, _: fuse(model, heads))
+    said: list[str] = []
+    build(str(bert), tmp_path / "made", progress=said.append)
+    assert "Softmax" in _operators(tmp_path / "made")
+    assert any(line.startswith("attention is left as exported") for line in said)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_the_approximate_gelu_is_close_to_the_exact_one() -> None:
+    from onnx import TensorProto, helper
+
+    from worker.quantize import load
+    from worker.rewrite import approximate_gelu
+
+    values = np.linspace(-8, 8, 4001, dtype=np.float32)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]
+    body = helper.make_graph([helper.make_node("Gelu", ["x"], ["y"])], "gelu", ends[:1], ends[1:])
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    (exact,) = load(model).run(None, {"x": values})
+    approximate_gelu(model)
+    (close,) = load(model).run(None, {"x": values})
+    assert 0 < np.abs(close - exact).max() < 5e-4
+
+
 def test_the_template_is_what_the_tokenizer_puts_around_a_pair() -> None:
-    roberta = builder._template(_byte_bpe().backend_tokenizer)
+    roberta = builder.template_of(_byte_bpe().backend_tokenizer)
     assert (roberta.prefix, roberta.middle, roberta.suffix) == ((0,), (2, 2), (2,))
     assert (roberta.question_type, roberta.context_type) == (0, 0)
-    bert = builder._template(_wordpiece().backend_tokenizer)
+    bert = builder.template_of(_wordpiece().backend_tokenizer)
     assert (bert.prefix, bert.middle, bert.suffix) == ((2,), (3,), (3,))
     assert (bert.question_type, bert.context_type) == (0, 1)
 
@@ -230,7 +333,7 @@ def test_a_tokenizer_that_ends_with_cls_is_refused() -> None:
         single="$A [CLS]", pair="$A [SEP] $B [SEP] [CLS]", special_tokens=ids
     )
     with pytest.raises(ModelError, match="does not encode pairs"):
-        builder._template(tokenizer)
+        builder.template_of(tokenizer)
 
 
 def test_an_untrained_model_knows_no_answer_and_says_so(bert: Path, tmp_path: Path) -> None:
