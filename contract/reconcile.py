@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contract import assemble, layout, records
+from contract import assemble, crumbs, layout, records
 from contract.broker import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.errors import RedisUnreachable
 from contract.job import Manifest, RowError
@@ -108,18 +108,12 @@ def _lost(number: int, hints: Hints) -> bool:
     return age > VISIBILITY_TIMEOUT or (hints.waiting == 0 and age > _GRACE)
 
 
-def given_up(tries: Tries, max_attempts: int, rows: int) -> bool:
-    """Whether a chunk of so many rows has killed enough workers. A death that names a row does not count: the next try
-    passes over that row, so it gets further. There are not more of those than rows: what goes on dying beyond dies of
-    something else. Pure."""
-    unexplained = len(tries.dead) - len(tries.crumbs - tries.released)
-    return unexplained >= max_attempts or len(tries.dead) >= max_attempts + rows
-
-
 def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int], max_attempts: int) -> tuple[int, ...]:
     tries: Mapping[int, Tries] = records.tries(storage, manifest.id) if idle else {}
     hopeless = tuple(
-        number for number in idle if number in tries and given_up(tries[number], max_attempts, index.rows[number])
+        number
+        for number in idle
+        if number in tries and _kills(storage, manifest.id, number, tries[number], max_attempts)
     )
     for number in hopeless:
         died = len(tries[number].dead)
@@ -129,6 +123,13 @@ def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int]
         )
         records.failed_part(storage, manifest, index, number, error)
     return hopeless
+
+
+def _kills(storage: Storage, job: str, number: int, tries: Tries, max_attempts: int) -> bool:
+    """Whether a chunk is given up (`contract.crumbs`). Few are ever near it, so that few crumbs are read here."""
+    if len(tries.dead) < max_attempts:
+        return False
+    return crumbs.given_up((crumbs.read(storage, job, number, one) for one in tries.dead), max_attempts)
 
 
 def _publish(storage: Storage, queue: Queue, manifest: Manifest, index: Index, owner: str) -> bool:

@@ -15,24 +15,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from contract import layout, records
+from contract import crumbs, layout, records
+from contract.crumbs import Crumb
 from contract.job import Answer, Options, Row, RowError, Span
 from contract.storage import Storage
 from worker.scoring import Watch
 
 log = logging.getLogger("bulkqa.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Crumb:
-    """What an attempt leaves behind: rows under way, whether they were on trial, and rows condemned so far."""
-
-    rows: tuple[int, ...] = ()
-    trial: bool = False
-    condemned: tuple[int, ...] = ()
 
 
 class Attempt:
@@ -50,9 +42,8 @@ class Attempt:
             self.number, self.dead = max(tries.started) + 1, tries.dead
         self._under_way: set[int] = set()
         self._lock = threading.Lock()
-        found = [self._crumb(number) for number in self.dead]
-        self.condemned = {row for crumb in found for row in crumb.condemned}
-        self.condemned |= {row for crumb in found if crumb.trial for row in crumb.rows}
+        found = [crumbs.read(storage, job, chunk, number) for number in self.dead]
+        self.condemned = crumbs.condemned(found)
         self.suspects = {row for crumb in found for row in crumb.rows} - self.condemned
 
     def release(self) -> None:
@@ -102,14 +93,7 @@ class Attempt:
     def _leave(self, *, trial: bool) -> None:
         crumb = Crumb(tuple(sorted(self._under_way)), trial, tuple(sorted(self.condemned)))
         with suppress(FileNotFoundError):  # the job was published meanwhile, and what is under way swept away
-            self._storage.replace(layout.crumb(self._job, self._chunk, self.number), json.dumps(asdict(crumb)).encode())
-
-    def _crumb(self, number: int) -> Crumb:
-        try:
-            values = json.loads(self._storage.read(layout.crumb(self._job, self._chunk, number)))
-            return Crumb(tuple(values["rows"]), values["trial"], tuple(values["condemned"]))
-        except (FileNotFoundError, ValueError, KeyError):
-            return Crumb()
+            self._storage.replace(layout.crumb(self._job, self._chunk, self.number), crumb.to_bytes())
 
 
 def try_row(

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contract import layout, records
+from contract import crumbs, layout, records
 from contract.broker import VISIBILITY_TIMEOUT, Hints, MemoryQueue, Queue, RedisQueue, WorkerInfo
+from contract.crumbs import Crumb, condemned, given_up
 from contract.errors import RedisUnreachable, UnknownJob
 from contract.job import Options
-from contract.reconcile import given_up, reconcile, to_send
-from contract.records import Tries
+from contract.reconcile import reconcile, to_send
 from contract.settings import Settings
 from contract.storage import LocalStorage, MemoryStorage, Storage
 from producer.reader import ReadOptions
@@ -289,18 +289,45 @@ def test_a_chunk_on_its_last_try_is_not_given_up_because_redis_was_wiped_or_is_a
     assert {p["status"] for p in predictions(storage, manifest.id)} == {"answered"}
 
 
-def test_a_death_that_names_a_row_does_not_count_but_not_for_ever():
-    """A try may name a row and get no further all the same: each can pass over one row at least, so rows bound them."""
+def test_a_death_is_explained_by_a_row_that_was_condemned_and_by_no_other():
+    nothing, named = Crumb(), Crumb((1,))
+    assert not given_up([nothing] * 2, 3)
+    assert given_up([nothing] * 3, 3)
+    assert given_up([nothing, named, named], 3), "it names a row, which did not prove guilty"
+    assert given_up([nothing, *(Crumb((row,)) for row in range(9))], 3), "however many rows it names"
+    assert not given_up([nothing, named, Crumb((), condemned=(1,))], 3)
+    ten = [
+        nothing,
+        *(Crumb((row,), condemned=tuple(range(row))) for row in range(10)),
+        Crumb((), False, tuple(range(10))),
+    ]
+    assert not given_up(ten, 3), "ten poison rows of one chunk are eleven deaths"
+    assert given_up([*ten, Crumb((11,)), nothing], 4)
+    assert given_up([Crumb((1, 2), condemned=(1,)), *[Crumb((2,), condemned=(1,))] * 3], 3), (
+        "the second row is innocent"
+    )
 
-    def tries(dead: int, named: int) -> Tries:
-        numbers = frozenset(range(1, dead + 1))
-        return Tries(numbers, frozenset(), frozenset(range(2, named + 2)))
 
-    assert not given_up(tries(2, 0), 3, rows=10)
-    assert given_up(tries(3, 0), 3, rows=10)
-    assert not given_up(tries(9, 8), 3, rows=10)
-    assert given_up(tries(9, 6), 3, rows=10)
-    assert given_up(tries(13, 12), 3, rows=10)
+def test_a_worker_that_is_killed_during_a_trial_condemns_the_row_the_second_time_only():
+    assert condemned([Crumb((7,)), Crumb((7,), trial=True)]) == set()
+    assert condemned([Crumb((7,)), Crumb((7,), trial=True), Crumb((7,), trial=True)]) == {7}
+    assert condemned([Crumb((8,), trial=True, condemned=(3,))]) == {3}
+
+
+def test_a_chunk_whose_tries_name_rows_that_are_innocent_is_given_up_after_as_many_deaths(
+    memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
+):
+    manifest = job_of(storage, settings, rows=3)
+    for number in range(1, 4):
+        deaths(manifest, storage, memory_queue, clock, settings, 1)
+        storage.replace(layout.crumb(manifest.id, 0, number), Crumb((number - 1,)).to_bytes())
+    assert reconcile(manifest.id, storage, memory_queue, settings).given_up == (0,)
+
+
+def test_a_crumb_that_cannot_be_read_explains_nothing(storage: Storage):
+    for damaged in (b"", b"[]", b"{", b'{"rows": 1, "trial": false, "condemned": []}'):
+        storage.replace(layout.crumb("a", 0, 1), damaged)
+        assert crumbs.read(storage, "a", 0, 1) == Crumb()
 
 
 # Damage
@@ -346,13 +373,14 @@ def test_a_part_that_is_damaged_while_it_is_put_together_is_no_accident(settings
             return data
 
     storage, armed = Failing(), []
-    manifest = job_of(storage, settings)
+    manifest = job_of(storage, settings, csv(8, odd=(4,)))  # for the error file its part is read again
     finish_parts(storage, manifest)
     armed.append(True)
 
-    assert not reconcile(manifest.id, storage, queue, settings).finished
+    reconcile(manifest.id, storage, queue, settings)
+    assert not armed
     finish(manifest.id, storage, queue, settings)
-    assert predictions(storage, manifest.id)
+    assert [p["row"] for p in predictions(storage, manifest.id) if p["status"] == "error"] == [4]
 
 
 # Publishing
