@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +20,7 @@ from contract.ledger import Chunks, Counts, Progress
 from contract.part import Footer
 from contract.records import Index
 from contract.storage import Storage
+from contract.tally import Tally
 
 #: Columns of ours in an error file. They are ignored when the file is submitted again.
 ERROR_COLUMNS = ("bulkqa_row", "bulkqa_line", "bulkqa_code", "bulkqa_message", "bulkqa_raw")
@@ -50,15 +50,26 @@ def publish(
 ) -> list[tuple[int, str]]:
     """Write the outputs of a job all of whose parts are there. Returns the parts found damaged, with the reason: if
     there are any, nothing was published. `hold` is called now and then, to keep the lease of this work."""
-    footers, damaged = check_parts(storage, manifest, index)
-    if damaged:
-        return damaged
     job = manifest.id
-    outputs = {"predictions": _write(storage, layout.predictions(job), _document(storage, index, job, hold))}
+    footers: list[Footer] = []
+    try:
+        # Parts are read once: checked as they go by, and a damaged one leaves no document.
+        document = _document(storage, index, job, hold, footers)
+        outputs = {"predictions": _write(storage, layout.predictions(job), document)}
+    except (part.DamagedPart, FileNotFoundError):
+        _, damaged = check_parts(storage, manifest, index)
+        if not damaged:
+            raise
+        return damaged
+    if len(footers) < len(index.rows):  # a writer before us made the document
+        footers, damaged = check_parts(storage, manifest, index)
+        if damaged:
+            return damaged
     if any(footer.failed or footer.cancelled for footer in footers):
         outputs["errors"] = _write(storage, layout.errors(job), _error_file(storage, manifest, index, footers))
     report = _report(storage, manifest, footers, outputs)
     storage.create(layout.report(job), records.dump(report.to_json()))
+    storage.delete(layout.progress(job))
     storage.sweep(layout.folder(job), older_than=0.0)  # whoever still writes here has lost the race for its object
     return []
 
@@ -73,20 +84,32 @@ def check_parts(storage: Storage, manifest: Manifest, index: Index) -> tuple[lis
             damaged.append((number, "it is missing"))
         except part.DamagedPart as reason:
             damaged.append((number, str(reason)))
+    if damaged:
+        storage.delete(layout.progress(manifest.id))  # it counts them
     return footers, damaged
 
 
 def predictions(storage: Storage, index: Index, job: str) -> Iterator[bytes]:
     """The predictions of all parts as JSON lines, a block a part."""
+    return (lines for lines, _ in _parts(storage, index, job))
+
+
+def _parts(storage: Storage, index: Index, job: str) -> Iterator[tuple[bytes, Footer]]:
     for number, rows in enumerate(index.rows):
-        yield part.body(storage.read(layout.part(job, number)), rows)[0]
+        yield part.body(storage.read(layout.part(job, number)), rows)
 
 
-def _document(storage: Storage, index: Index, job: str, hold: Callable[[], bool]) -> Iterator[bytes]:
-    """The document, one prediction a line. Newlines inside strings are escaped, so that one ends a prediction."""
+def _document(
+    storage: Storage, index: Index, job: str, hold: Callable[[], bool], footers: list[Footer]
+) -> Iterator[bytes]:
+    """The document, one prediction a line. Newlines inside strings are escaped, so that one ends a prediction.
+
+    `footers` is given those of the parts that go by. Raises DamagedPart, FileNotFoundError.
+    """
     yield _HEAD
     held, last = time.monotonic(), len(index.rows) - 1
-    for number, lines in enumerate(predictions(storage, index, job)):
+    for number, (lines, footer) in enumerate(_parts(storage, index, job)):
+        footers.append(footer)
         if time.monotonic() - held > 10.0:
             hold()
             held = time.monotonic()
@@ -156,18 +179,16 @@ def _write(storage: Storage, key: str, blocks: Iterator[bytes]) -> dict[str, Any
 
 
 def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs: dict[str, Any]) -> Progress:
-    counts = Counts.of(manifest.rows, footers)
+    tally = Tally().plus(footers)
+    counts = Counts.of(manifest.rows, tally)
     status, reason = ledger.verdict(counts, cancel_asked=records.cancel_asked(storage, manifest.id))
-    codes = Counter[str]()
-    for footer in footers:
-        codes.update(footer.codes)
-    rate = ledger.rows_per_second(footers)
+    rate = tally.rows_per_second()
     return Progress(
         id=manifest.id,
         status=status,
         reason=reason,
         created_at=manifest.created_at,
-        started_at=min((footer.started_at for footer in footers), default=None),
+        started_at=tally.started_at,
         finished_at=time.time(),
         request_counts=counts,
         chunks=Chunks(total=manifest.chunks, done=len(footers)),
@@ -175,8 +196,8 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         rows_per_second=round(rate, 2) if rate else None,
         eta_seconds=None,
         committed_rows=manifest.rows,
-        attempts=sum(len(tries.started) for tries in records.tries(storage, manifest.id).values()),
-        top_errors=tuple(codes.most_common(5)),
+        attempts=records.tried(storage, manifest.id)[0],
+        top_errors=ledger.top_errors(tally),
         model=records.model(storage, manifest.id) or ModelRef(manifest.model, "", ""),
         options=asdict(manifest.options),
         input=asdict(manifest.source),
@@ -185,6 +206,6 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         metadata=manifest.metadata,
         workers=tuple(sorted({footer.worker for footer in footers if footer.worker})),
         outputs=outputs,
-        batch_invariant=all(footer.batch_invariant for footer in footers),
-        evaluation=evaluation.summary(footer.evaluation for footer in footers),
+        batch_invariant=tally.batch_invariant,
+        evaluation=evaluation.summary([tally.evaluation]),
     )

@@ -169,6 +169,7 @@ class RedisQueue:
             ) from None
         self._claim = self._redis.register_script(_CLAIM)
         self._lease = self._redis.register_script(_LEASE)
+        self._note = self._redis.register_script(_NOTE)
 
     def close(self) -> None:
         self._redis.close()
@@ -181,10 +182,8 @@ class RedisQueue:
     def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
         with self._translated():
             # Noted before it is sent: a death in between costs a wait, the other order an untracked message.
-            now = self._now()
             if chunks:
-                self._redis.zadd(self._key("sent", job), {str(chunk): now for chunk in chunks})
-                self._redis.expire(self._key("sent", job), _KEEP)
+                self._note(keys=[self._key("sent", job)], args=[_KEEP, *chunks])
             for chunk in chunks:
                 self._app.send_task(TASK, args=[job, chunk], queue=queue_name(model, digest), retry=False)
 
@@ -248,8 +247,11 @@ class RedisQueue:
 
     def workers(self) -> list[WorkerInfo]:
         with self._translated():
-            entries = self._redis.hgetall(f"{PREFIX}workers")
-            now = self._now() if entries else 0.0
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hgetall(f"{PREFIX}workers")
+            pipe.time()
+            entries, (seconds, micros) = pipe.execute()
+            now = seconds + micros / 1e6
         found = []
         for name, value in sorted(entries.items()):
             data = json.loads(value)
@@ -420,6 +422,12 @@ local time = redis.call('TIME')
 redis.call('SET', KEYS[1], number + 1, 'EX', ARGV[3])
 redis.call('ZADD', KEYS[2], time[1] + time[2] / 1e6, number)
 return number
+"""
+
+_NOTE = """
+local time = redis.call('TIME')
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6, ARGV[i]) end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 
 _LEASE = """

@@ -59,7 +59,7 @@ def to_bytes(table: pa.Table) -> bytes:
 
 def from_bytes(data: bytes) -> pa.Table:
     try:
-        return pq.read_table(io.BytesIO(data), use_threads=False)
+        return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise BulkqaError(f"a chunk file is not readable as Parquet: {error}", "Submit the file again.") from error
 

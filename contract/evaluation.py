@@ -104,13 +104,20 @@ def summary(parts: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
     """The quality of a job from the sums of its parts, in percent under the names of `worker evaluate`, and in `bins`
     how far scores can be trusted: count, mean score and rate of exact matches (0 to 1) by score. None if nothing was
     judged."""
-    total = _nothing()
+    sums = total(parts)
+    return _in_percent(sums) if sums and sums["rows"] else None
+
+
+def total(parts: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The sums of several parts, None if none has any."""
+    found: dict[str, Any] | None = None
     for sums in parts:
         if sums:
-            for name, value in sums.items():
-                total[name] = _added(total[name], value)
-    if not total["rows"]:
-        return None
+            found = {name: _added(value, sums[name]) for name, value in (found or _nothing()).items()}
+    return found
+
+
+def _in_percent(total: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {"rows": total["rows"], "failed": total["failed"]}
     result |= _percent(total["rows"], exact_match=total["exact_match"], f1=total["f1"])
     if impossible := total["unanswerable"]:

@@ -8,6 +8,7 @@
     jobs/<job>/attempts/000000.2.row        the row being scored, from the second try on
     jobs/<job>/parts/000000.jsonl   the outcome of a chunk, written once; the last line is its footer
     jobs/<job>/model.json           the model that scores this job, pinned by the first worker
+    jobs/<job>/progress.json        what the first parts add up to, so that status need not read them all; a hint
     jobs/<job>/cancel               present: cancel asked for
     jobs/<job>/predictions.json  errors.csv  report.json     published in this order, each once
 
@@ -50,7 +51,11 @@ def parts(job: str) -> str:
 
 
 def part(job: str, number: int) -> str:
-    return f"{parts(job)}/{number:06d}.jsonl"
+    return f"{parts(job)}/{part_name(number)}"
+
+
+def part_name(number: int) -> str:
+    return f"{number:06d}.jsonl"
 
 
 def attempts(job: str) -> str:
@@ -71,6 +76,10 @@ def crumb(job: str, number: int, attempt_: int) -> str:
 
 def model(job: str) -> str:
     return f"{folder(job)}/model.json"
+
+
+def progress(job: str) -> str:
+    return f"{folder(job)}/progress.json"
 
 
 def cancel(job: str) -> str:

@@ -14,17 +14,16 @@ Terminal states are those of `report.json`: once it is there, nothing changes an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contract import evaluation
 from contract.job import Manifest, ModelRef
 from contract.part import Footer
+from contract.tally import Tally
 
 TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
-#: Parts finished within this many seconds before the latest give the rate.
-_RATE_WINDOW = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +38,9 @@ class Counts:
     pending: int = 0
 
     @classmethod
-    def of(cls, total: int, footers: Iterable[Footer]) -> Counts:
-        answered = no_answer = failed = cancelled = 0
-        for footer in footers:
-            answered += footer.answered
-            no_answer += footer.no_answer
-            failed += footer.failed
-            cancelled += footer.cancelled
-        return cls(total, answered, no_answer, failed, cancelled, total - answered - no_answer - failed - cancelled)
+    def of(cls, total: int, tally: Tally) -> Counts:
+        outcomes = (tally.answered, tally.no_answer, tally.failed, tally.cancelled)
+        return cls(total, *outcomes, pending=total - sum(outcomes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,52 +102,53 @@ class Progress:
 class Seen:
     """What was read of a job that has no report yet."""
 
-    footers: Mapping[int, Footer]  #: of the parts that are there
-    attempts: Mapping[int, int]  #: chunk -> how often it was tried
+    footers: Mapping[int, Footer]  #: of the parts that are there, but for those in `first`
+    attempts: int  #: tries of all chunks
+    first: Tally = field(default_factory=Tally)  #: of the parts 0 to first.parts - 1
+    repeated: tuple[int, ...] = ()  #: chunks that were tried more than once
     running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
     cancelled: bool = False
     model: ModelRef | None = None
     workers: tuple[str, ...] | None = None  #: workers that hold the job's model; None when Redis does not answer
     others: int = 0  #: workers of a model of that name with another digest than the job is pinned to
 
+    def done(self, chunk: int) -> bool:
+        return 0 <= chunk < self.first.parts or chunk in self.footers
+
 
 def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
     """Where a job stands that is not published yet."""
-    footers = seen.footers
-    counts = Counts.of(manifest.rows, footers.values())
-    rate = rows_per_second(footers.values(), now)
-    committed = sum(footer.rows for footer in footers.values())
-    codes = Counter[str]()
-    for footer in footers.values():
-        codes.update(footer.codes)
-    status = _state(manifest, seen)
+    tally = seen.first.plus(seen.footers[number] for number in sorted(seen.footers))
+    counts = Counts.of(manifest.rows, tally)
+    rate = tally.rows_per_second(now)
+    status = _state(manifest, seen, tally)
     return Progress(
         id=manifest.id,
         status=status,
         reason=_reason(status, seen, manifest),
         created_at=manifest.created_at,
-        started_at=min((footer.started_at for footer in footers.values() if footer.started_at), default=None),
+        started_at=tally.started_at,
         finished_at=None,
         request_counts=counts,
         chunks=Chunks(
             total=manifest.chunks,
-            done=len(footers),
-            running=sum(chunk not in footers for chunk in seen.running),
-            retrying=sum(tries > 1 and chunk not in footers for chunk, tries in seen.attempts.items()),
+            done=tally.parts,
+            running=sum(not seen.done(chunk) for chunk in seen.running),
+            retrying=sum(not seen.done(chunk) for chunk in seen.repeated),
         ),
-        progress=round(committed / manifest.rows, 6) if manifest.rows else 1.0,
+        progress=round(tally.rows / manifest.rows, 6) if manifest.rows else 1.0,
         rows_per_second=round(rate, 2) if rate else None,
         eta_seconds=round(counts.pending / rate, 1) if rate and counts.pending else None,
-        committed_rows=committed,
-        attempts=sum(seen.attempts.values()),
-        top_errors=tuple(codes.most_common(5)),
+        committed_rows=tally.rows,
+        attempts=seen.attempts,
+        top_errors=top_errors(tally),
         model=seen.model or ModelRef(manifest.model, "", ""),
         options=asdict(manifest.options),
         input=asdict(manifest.source),
         metadata=manifest.metadata,
         workers=seen.workers or (),
-        batch_invariant=all(footer.batch_invariant for footer in footers.values()),
-        evaluation=evaluation.summary(footers[number].evaluation for number in sorted(footers)),
+        batch_invariant=tally.batch_invariant,
+        evaluation=evaluation.summary([tally.evaluation]),
     )
 
 
@@ -166,25 +161,16 @@ def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, str | None]:
     return ("completed_with_errors", "some_rows_failed") if counts.failed else ("completed", None)
 
 
-def rows_per_second(footers: Iterable[Footer], now: float | None = None) -> float | None:
-    """Scored rows by time, over the latest parts; None before there is one. With `now`, a stall lowers it."""
-    timed = [footer for footer in footers if footer.finished_at and footer.model]
-    if not timed:
-        return None
-    latest = max(footer.finished_at for footer in timed)
-    recent = [footer for footer in timed if footer.finished_at > latest - _RATE_WINDOW]
-    earliest = min(footer.started_at for footer in recent)
-    # A part that has just come must not be diluted by the wait since, a stall of minutes must.
-    until = max(latest, (now or latest) - 30.0)
-    return sum(footer.rows for footer in recent) / max(until - earliest, 1e-3)
+def top_errors(tally: Tally) -> tuple[tuple[str, int], ...]:
+    return tuple(Counter(tally.codes).most_common(5))
 
 
-def _state(manifest: Manifest, seen: Seen) -> str:
+def _state(manifest: Manifest, seen: Seen, tally: Tally) -> str:
     if seen.cancelled:
         return "cancelling"
-    if len(seen.footers) == manifest.chunks:
+    if tally.parts == manifest.chunks:
         return "finalizing"
-    return "running" if seen.footers or seen.attempts or seen.running else "queued"
+    return "running" if tally.parts or seen.attempts or seen.running else "queued"
 
 
 def _reason(status: str, seen: Seen, manifest: Manifest) -> str | None:

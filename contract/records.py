@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
 from contract import chunk, evaluation, layout, ledger, part
 from contract.broker import Queue
-from contract.errors import BulkqaError, RedisUnreachable, UnknownJob
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob
 from contract.job import Manifest, ModelRef, Row, RowError, failed
 from contract.ledger import Progress, Seen
 from contract.part import Footer
 from contract.storage import Storage
+from contract.tally import Tally
 
+#: So many parts beyond those in the tally that is kept are worth a new one.
+KEEP_EVERY = 128
 #: What reading a record raises that was altered.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -117,7 +121,10 @@ def done(storage: Storage, job: str) -> set[int]:
 
 def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, Footer]:
     """The footers of all parts. `known` holds those read before and is added to: parts never change."""
-    present = done(storage, job)
+    return _footers(storage, job, done(storage, job), known)
+
+
+def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Footer]) -> dict[int, Footer]:
     for number in known.keys() - present:
         del known[number]
     for number in present - known.keys():
@@ -126,6 +133,51 @@ def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, F
         except (part.DamagedPart, FileNotFoundError):
             continue  # not counted; assembling finds it and has it scored again
     return known
+
+
+def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
+    """A tally of the first parts of a job, and the footers of all others; `known` as for `footers`.
+
+    The tally is kept in storage and made anew, by whoever comes by, as the parts become more. It is a hint: it may be
+    removed at any time, and nothing is published from it.
+    """
+    names = storage.list(layout.parts(job))
+    first = _kept(storage, job)
+    # In the sorted listing, part n - 1 is in place n - 1 only if none of those before it was taken away.
+    if first.parts and names[first.parts - 1 : first.parts] != [layout.part_name(first.parts - 1)]:
+        first = Tally()
+    _footers(storage, job, _numbers(names[first.parts :]), known)
+    number = first.parts
+    while number in known:
+        number += 1
+    if number - first.parts >= KEEP_EVERY:
+        first = first.plus(known.pop(following) for following in range(first.parts, number))
+        with suppress(StorageUnreachable, FileNotFoundError):  # it may be read-only; or the job was published
+            storage.replace(layout.progress(job), _sealed(first))
+    return first, known
+
+
+def _sealed(tally: Tally) -> bytes:
+    text = json.dumps(tally.to_json(), separators=(",", ":"))
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n".encode()
+
+
+def _kept(storage: Storage, job: str) -> Tally:
+    """The tally in storage, an empty one if there is none or it was altered."""
+    try:
+        data = storage.read(layout.progress(job))
+        tally = Tally.from_json(json.loads(data[64:]))
+        return tally if data == _sealed(tally) else Tally()
+    except (FileNotFoundError, *_WRONG):
+        return Tally()
+
+
+def tried(storage: Storage, job: str) -> tuple[int, tuple[int, ...]]:
+    """How many attempts a job saw, and the chunks that saw more than one."""
+    names = storage.list(layout.attempts(job))
+    odd = [name for name in names if not name.endswith(".1")]  # of most chunks there is the first try alone
+    again = [parsed[0] for parsed in map(layout.attempt_of, odd) if parsed and not parsed[2]]
+    return len(names) - len(odd) + len(again), tuple(sorted(set(again)))
 
 
 def tries(storage: Storage, job: str) -> dict[int, Tries]:
@@ -184,9 +236,13 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
         return published
     pinned = model(storage, job)
     running, workers, others = _lively(queue, manifest, pinned)
+    first, later = counted(storage, job, {} if known is None else known)
+    attempts, repeated = tried(storage, job)
     seen = Seen(
-        footers=footers(storage, job, {} if known is None else known),
-        attempts={number: len(t.started) for number, t in tries(storage, job).items()},
+        first=first,
+        footers=later,
+        attempts=attempts,
+        repeated=repeated,
         running=running,
         cancelled=cancel_asked(storage, job),
         model=pinned,

@@ -15,6 +15,7 @@ from contract.ledger import Counts
 from contract.part import Footer
 from contract.records import DamagedChunk, Index
 from contract.storage import Storage
+from contract.tally import Tally
 
 #: Problems that are told one by one; more are only counted.
 _TOLD = 20
@@ -61,7 +62,7 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
     if sum(index.rows) != manifest.rows:
         problems.add(f"the index has {sum(index.rows)} rows, the manifest {manifest.rows}")
     if report:
-        if Counts.of(manifest.rows, footers) != report.request_counts:
+        if Counts.of(manifest.rows, Tally().plus(footers)) != report.request_counts:
             problems.add("the counts of the report are not those of the parts")
         _check_outputs(storage, job, index, report.outputs, problems)
     return Verified(job, manifest.rows, checked, answers, tuple(problems.told), report is not None)

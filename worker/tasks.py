@@ -277,6 +277,9 @@ class Worker:
 
     def _advance(self, manifest: Manifest, chunk: int) -> None:
         """After a part is there: keep the queue filled, and finish the job if this was its last chunk."""
+        if chunk % records.KEEP_EVERY == records.KEEP_EVERY - 1:
+            with suppress(StorageUnreachable):
+                records.counted(self.storage, manifest.id, {})
         try:
             self.queue.finish(manifest.id, chunk)
             following = self._claim(manifest)

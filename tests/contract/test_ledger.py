@@ -12,6 +12,7 @@ from contract import ledger
 from contract.job import Manifest, ModelRef, Options, Source
 from contract.ledger import Counts, Progress, Seen
 from contract.part import Footer
+from contract.tally import Tally
 
 SOURCE = Source("f.csv", "csv", 10, "s", ("question", "context"), "|")
 MANIFEST = Manifest("j", 50.0, "tiny", 40, 0, 4, "i", SOURCE, Options())
@@ -24,8 +25,8 @@ def footer(answered: int = 10, no_answer: int = 0, failed: int = 0, cancelled: i
     return Footer(rows, answered, no_answer, failed, cancelled, "sha", codes, **about)
 
 
-def seen(footers: dict[int, Footer] | None = None, attempts: dict[int, int] | None = None, **about) -> Seen:
-    return Seen(footers or {}, attempts or {}, **({"workers": ("w",)} | about))
+def seen(footers: dict[int, Footer] | None = None, attempts: int = 0, **about) -> Seen:
+    return Seen(footers or {}, attempts, **({"workers": ("w",)} | about))
 
 
 counts = st.integers(0, 50)
@@ -37,20 +38,22 @@ def test_counts_always_add_up_and_never_go_back(done: list, missing: list):
     total = sum(map(sum, done)) + sum(map(sum, missing))
     before: Counts | None = None
     for upto in range(len(done) + 1):
-        found = Counts.of(total, [footer(*part) for part in done[:upto]])
+        found = Counts.of(total, Tally().plus(footer(*part) for part in done[:upto]))
         assert found.answered + found.no_answer + found.failed + found.cancelled + found.pending == total == found.total
         assert found.pending >= sum(map(sum, missing))
         assert before is None or (found.pending <= before.pending and found.answered >= before.answered)
         before = found
 
 
-@given(parts, st.dictionaries(st.integers(0, 9), st.integers(1, 5)), st.lists(st.integers(0, 9)), st.booleans())
+@given(parts, st.integers(0, 9), st.lists(st.integers(0, 9)), st.booleans())
 def test_whatever_was_seen_progress_is_consistent_and_goes_through_json(done, attempts, running, cancelled):
     total = sum(map(sum, done)) + 7
     manifest = replace(MANIFEST, rows=total, chunks=len(done) + 1)
     footers = {number: footer(*part) for number, part in enumerate(done)}
 
-    found = ledger.progress(manifest, Seen(footers, attempts, tuple(running), cancelled, workers=("w",)), now=200.0)
+    found = ledger.progress(
+        manifest, Seen(footers, attempts, running=tuple(running), cancelled=cancelled, workers=("w",)), now=200.0
+    )
 
     assert found.committed_rows == total - 7
     assert found.request_counts.pending == 7
@@ -70,7 +73,7 @@ def test_a_job_nobody_looked_at_is_queued():
     assert found.model == ModelRef("tiny", "", "")
 
 
-@pytest.mark.parametrize("what", [{"attempts": {0: 1}}, {"running": (0,)}, {"footers": {0: footer()}}])
+@pytest.mark.parametrize("what", [{"attempts": 1}, {"running": (0,)}, {"footers": {0: footer()}}])
 def test_a_job_of_which_anything_was_begun_is_running(what: dict):
     assert ledger.progress(MANIFEST, seen(**what), now=120.0).status == "running"
 
@@ -94,7 +97,7 @@ def test_why_nothing_moves_is_told():
 
 
 def test_chunks_are_done_running_or_tried_again():
-    found = ledger.progress(MANIFEST, seen({0: footer()}, {0: 3, 1: 2, 2: 1}, running=(0, 1, 2)), now=120.0).chunks
+    found = ledger.progress(MANIFEST, seen({0: footer()}, 6, repeated=(0, 1), running=(0, 1, 2)), now=120.0).chunks
     assert (found.total, found.done, found.running, found.retrying) == (4, 1, 2, 1)
 
 
@@ -138,22 +141,10 @@ def test_the_rate_is_scored_rows_by_time_and_gives_what_is_left():
     assert (found.rows_per_second, found.eta_seconds, found.started_at) == (2.0, 10.0, 100.0)
 
 
-def test_parts_that_no_model_made_say_nothing_of_the_rate():
-    assert ledger.rows_per_second([footer(model="")]) is None
-    assert ledger.rows_per_second([footer(model=""), footer(10)]) == 1.0
-
-
-def test_what_was_long_ago_does_not_count():
-    old = footer(10_000, started_at=0.0, finished_at=10.0)
-    new = footer(10, started_at=990.0, finished_at=1000.0)
-    assert ledger.rows_per_second([old, new], now=1001.0) == 1.0
-
-
-def test_a_stall_of_minutes_lowers_the_rate():
-    parts = [footer(100, started_at=0.0, finished_at=10.0)]
-    assert ledger.rows_per_second(parts, now=12.0) == 10.0
-    assert ledger.rows_per_second(parts, now=130.0) == 1.0
-
-
-def test_a_part_that_took_no_time_does_not_divide_by_zero():
-    assert ledger.rows_per_second([footer(1, started_at=5.0, finished_at=5.0)]) == 1000.0
+def test_what_was_counted_before_is_done_like_the_rest():
+    footers = {number: footer(10, failed=number) for number in range(4)}
+    manifest = replace(MANIFEST, rows=60)
+    whole = ledger.progress(manifest, seen(footers, 5, running=(1, 3), repeated=(0, 3)), now=111.0)
+    first = Tally().plus([footers.pop(0), footers.pop(1)])
+    assert ledger.progress(manifest, seen(footers, 5, first=first, running=(1, 3), repeated=(0, 3)), now=111.0) == whole
+    assert (whole.chunks.done, whole.chunks.running, whole.chunks.retrying) == (4, 0, 0)

@@ -1,0 +1,159 @@
+"""A tally and the parts beyond it are as good as all parts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract import evaluation, layout, part, records
+from contract.part import Footer
+from contract.storage import Storage
+from contract.tally import Tally
+
+number = st.integers(0, 50)
+time = st.floats(0.0, 1000.0)
+score = st.floats(0.0, 1.0)
+
+
+def sums(rows: int, f1: float) -> dict:
+    bins = [[rows, f1, f1]] + [[0, 0.0, 0.0]] * (evaluation.BINS - 1)
+    return evaluation.total([evaluation._nothing()]) | {"rows": rows, "f1": f1, "bins": bins}
+
+
+footers = st.lists(
+    st.builds(
+        Footer,
+        number,
+        number,
+        number,
+        number,
+        number,
+        st.just("sha"),
+        codes=st.dictionaries(st.sampled_from(["empty_context", "inference_error", "worker_crash"]), number),
+        started_at=time,
+        finished_at=time,
+        model=st.sampled_from(["", "d1"]),
+        batch_invariant=st.booleans(),
+        evaluation=st.none() | st.builds(sums, number, score),
+    ),
+    max_size=12,
+)
+
+
+def footer(answered: int = 10, **about) -> Footer:
+    about = {"started_at": 100.0, "finished_at": 110.0, "worker": "w", "model": "d1"} | about
+    return Footer(answered, answered, 0, 0, 0, "sha", **about)
+
+
+def rate(*footers: Footer, now: float | None = None) -> float | None:
+    return Tally().plus(footers).rows_per_second(now)
+
+
+@given(footers, st.integers(0, 12), st.integers(0, 12))
+def test_wherever_the_parts_are_split_the_sum_is_the_same(parts: list[Footer], one: int, other: int):
+    one, other = sorted((one, other))
+    kept = Tally().plus(parts[:one])
+    kept = Tally.from_json(json.loads(json.dumps(kept.to_json())))
+
+    assert kept.plus(parts[one:other]).plus(parts[other:]) == Tally().plus(parts)
+
+
+@given(footers)
+def test_all_is_counted(parts: list[Footer]):
+    found = Tally().plus(parts)
+
+    assert found.parts == len(parts)
+    for name in ("rows", "answered", "no_answer", "failed", "cancelled"):
+        assert getattr(found, name) == sum(getattr(each, name) for each in parts)
+    assert sum(found.codes.values()) == sum(sum(each.codes.values()) for each in parts)
+
+
+# Rate
+
+
+def test_parts_that_no_model_made_say_nothing_of_the_rate():
+    assert rate(footer(model="")) is None
+    assert rate(footer(model=""), footer(10)) == 1.0
+
+
+def test_what_was_long_ago_does_not_count():
+    old = footer(10_000, started_at=0.0, finished_at=10.0)
+    new = footer(10, started_at=990.0, finished_at=1000.0)
+    assert rate(old, new, now=1001.0) == 1.0
+
+
+def test_a_stall_of_minutes_lowers_the_rate():
+    part = footer(100, started_at=0.0, finished_at=10.0)
+    assert rate(part, now=12.0) == 10.0
+    assert rate(part, now=130.0) == 1.0
+
+
+def test_a_part_that_took_no_time_does_not_divide_by_zero():
+    assert rate(footer(1, started_at=5.0, finished_at=5.0)) == 1000.0
+
+
+# Kept in storage
+
+
+def write(storage: Storage, numbers: list[int]) -> None:
+    for number in numbers:
+        status = "answered" if number % 3 else "no_answer"
+        data, _ = part.encode([{"row": number, "status": status}], started_at=5.0 + number, finished_at=6.0 + number)
+        storage.create(layout.part("a", number), data)
+
+
+def seen(storage: Storage, known: dict[int, Footer] | None = None) -> tuple[Tally, dict[int, Footer]]:
+    return records.counted(storage, "a", {} if known is None else known)
+
+
+def whole(first: Tally, later: dict[int, Footer]) -> Tally:
+    return first.plus(later[number] for number in sorted(later))
+
+
+def test_many_parts_are_read_once_by_whoever_comes_by(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+    write(storage, [*range(records.KEEP_EVERY), 140])
+    first, later = seen(storage)
+    assert (first.parts, set(later)) == (records.KEEP_EVERY, {140})
+
+    read = []
+    tail = storage.tail
+    monkeypatch.setattr(storage, "tail", lambda key, size: read.append(key) or tail(key, size))
+    write(storage, [130, 1000])
+    again = seen(storage)
+    assert sorted(read) == [layout.part("a", number) for number in (130, 140, 1000)]
+    assert again[0] == first
+    assert whole(*again).parts == records.KEEP_EVERY + 3
+
+
+def test_what_a_client_remembers_gives_the_same(storage: Storage):
+    known: dict[int, Footer] = {}
+    for upto in (100, 200, 300):
+        write(storage, list(range(upto)))
+        all_of_them = whole(Tally(), records.footers(storage, "a", {}))
+        assert whole(*seen(storage, known)) == whole(*seen(storage)) == all_of_them
+
+
+@pytest.mark.parametrize("harm", ["removed", "altered", "cut", "no json"])
+def test_a_tally_that_came_to_harm_is_made_again(storage: Storage, harm: str):
+    write(storage, list(range(records.KEEP_EVERY)))
+    right = seen(storage)
+    data = storage.read(layout.progress("a"))
+    storage.delete(layout.progress("a"))
+    harmed = {"altered": data.replace(b'"parts":128', b'"parts":127'), "cut": data[:-20], "no json": b"\xff" * 99}
+    if harm in harmed:
+        storage.create(layout.progress("a"), harmed[harm])
+
+    assert seen(storage) == right
+    assert storage.read(layout.progress("a")) == data
+
+
+def test_a_part_that_was_taken_away_is_not_counted(storage: Storage):
+    write(storage, list(range(200)))
+    seen(storage)
+    storage.delete(layout.part("a", 7))
+    first, later = seen(storage)
+    assert 7 not in later
+    assert whole(first, later).parts == 199
