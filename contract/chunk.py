@@ -51,9 +51,9 @@ def json_schema() -> pa.Schema:
 
 
 def to_bytes(table: pa.Table) -> bytes:
-    """One Parquet file, the same bytes for the same table."""
+    """One Parquet file, the same bytes for the same table. (zstd would take a quarter less room and twice the time.)"""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_statistics=False)
+    pq.write_table(table, sink, compression="snappy", use_dictionary=False, write_statistics=False)
     return sink.getvalue()
 
 

@@ -20,12 +20,14 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 #: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
 BATCH_ROWS = 1024
 BATCH_BYTES = 4 << 20
+#: Lines that are looked at together for quotes.
+_AT_ONCE = 32
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
 
@@ -147,6 +149,8 @@ class CsvRecords:
         """Read until the batch is full (False) or the file ends (True)."""
         until = self._fed + BATCH_BYTES
         while len(batch.records) < BATCH_ROWS and self._fed < until:
+            if self._plain(batch, width):
+                continue
             try:
                 if self._read(batch, width, until):
                     return True
@@ -159,8 +163,30 @@ class CsvRecords:
                 self._give_up(batch, width, self._remembered(_in_words(error)))
         return False
 
+    def _plain(self, batch: Batch, width: int) -> bool:
+        """Read lines without quotes, several times as fast as csv.reader does. False: the next ones are not plain."""
+        if self._pushed or self._line < self._failed_on:
+            return False
+        lines = list(islice(self._lines, min(_AT_ONCE, BATCH_ROWS - len(batch.records))))
+        whole = b"".join(lines)
+        if not lines or b'"' in whole or len(max(lines, key=len)) > self._limit:
+            self._pushed.extend(lines)
+            return False
+        for line in lines:
+            fields = line.decode("utf-8", "surrogateescape").rstrip("\r\n").split(self._delimiter)
+            if len(fields) == width > 1:
+                batch.records.append(fields)  # type: ignore[arg-type]
+                batch.lines.append(self._line)
+            else:
+                self._pending.append(line)
+                self._odd(batch, [] if fields == [""] else fields, width)
+                self._pending.clear()
+            self._line += 1
+        self._fed += len(whole)
+        return True
+
     def _read(self, batch: Batch, width: int, until: int) -> bool:
-        """The loop that every row passes: what is not needed for a good row on one line is left to _odd."""
+        """The loop that every other row passes: what is not needed for a good row on one line is left to _odd."""
         pending, records, starts = self._pending, batch.records, batch.lines
         for fields in self._reader():
             if len(fields) == width and len(pending) == 1:

@@ -1,0 +1,71 @@
+"""Putting the parts of a job together: memory and bytes of document a second, on one core."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import common
+from contract import layout, part, records
+from contract.job import Answer, Manifest, Options, Row, Source, Span, answered
+from contract.records import Index
+from contract.storage import LocalStorage
+
+_ROWS = 512
+_ASSEMBLE = """
+import sys, time
+from pathlib import Path
+from contract import assemble, records
+from contract.storage import LocalStorage
+storage = LocalStorage(Path(sys.argv[1]))
+manifest = records.load(storage, "j")
+started = time.perf_counter(), time.process_time()
+assert assemble.publish(storage, manifest, records.load_index(storage, manifest)) == []
+print(time.perf_counter() - started[0], time.process_time() - started[1])
+"""
+
+
+def write_parts(storage: LocalStorage, rows: int) -> int:
+    """A job with all its parts, of predictions of about 900 bytes. Returns their number."""
+    some = common.pairs(_ROWS)
+    chunks = -(-rows // _ROWS)
+    index = Index((_ROWS,) * chunks, ("",) * chunks)
+    storage.create(layout.index("j"), index.to_bytes(), durable=False)
+    source = Source("f.csv", "csv", 1, "s", ("question", "context"), "|")
+    digest = hashlib.sha256(index.to_bytes()).hexdigest()
+    manifest = Manifest("j", 1.0, "m", chunks * _ROWS, 0, chunks, digest, source)
+    storage.create(layout.manifest("j"), records.dump(manifest.to_json()), durable=False)
+    for chunk in range(chunks):
+        predictions = [_prediction(chunk * _ROWS + n, *pair) for n, pair in enumerate(some)]
+        data, _ = part.encode(predictions, started_at=1.0 + chunk, finished_at=2.0 + chunk, model="d", worker="w")
+        storage.create(layout.part("j", chunk), data, durable=False)
+    return chunks
+
+
+def _prediction(number: int, question: str, context: str) -> dict[str, object]:
+    answer = Answer((Span(context[10:30], 10, 30, 0.75, 9.5),), -3.0, 0.75)
+    return answered(Row(number, question, context, f"row-{number:08d}"), answer, Options())
+
+
+def main() -> None:
+    given = common.arguments(__doc__ or "", rows=1_000_000)
+    rows = 100_000 if given.quick else given.rows
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        storage = LocalStorage(Path(name))
+        chunks = write_parts(storage, rows)
+        done = common.python("-c", _ASSEMBLE, name, cpus={max(os.sched_getaffinity(0))})
+        wall, cpu = map(float, done.out.split())
+        megabytes = json.loads(storage.read(layout.report("j")))["outputs"]["predictions"]["bytes"] / 1e6
+    lines = [
+        common.at_least("predictions put together", megabytes / wall, 50, "MB/s", f"{megabytes / cpu:.0f} by CPU time"),
+        common.at_most("memory", done.rss / 2**20, 300, "MiB"),
+    ]
+    common.report("Assemble", lines, given, rows=f"{chunks * _ROWS:,}", document=f"{megabytes:,.0f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
