@@ -32,7 +32,7 @@ from celery.exceptions import Reject
 
 from contract import evaluation, layout, part, records
 from contract.broker import TASK, RedisQueue, WorkerInfo, make_app, queue_name
-from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable, UnknownJob, UsageError
+from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
 from contract.job import Manifest, ModelRef, check_job_id
 from contract.reconcile import reconcile, window
 from contract.records import Index
@@ -190,7 +190,9 @@ class Worker:
         """What the message speaks of, or None if there is nothing to do: a message proves nothing."""
         try:
             manifest, index = self._job(check_job_id(job))  # type: ignore[arg-type]
-        except (UnknownJob, UsageError) as error:
+        except StorageUnreachable:
+            raise
+        except BulkqaError as error:  # no such job, damaged, or of another version: who understands it sends it again
             log.warning("worker %s dropped a message: %s", self.name, error.message)
             return None
         if type(chunk) is not int or not 0 <= chunk < manifest.chunks:
@@ -217,12 +219,13 @@ class Worker:
         try:
             with self._pulse.over(job, chunk, tag):
                 data = self._score(manifest, index, chunk, attempt)
-        except (Drained, StorageUnreachable):
+                mine = self.storage.create(layout.part(job, chunk), data)
+        except (Drained, StorageUnreachable):  # a full disk is no fault of the chunk's: it must not count as a death
             self._hint(lambda: self.queue.release(job, chunk))
             attempt.release()
             log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
             raise
-        if not self.storage.create(layout.part(job, chunk), data):
+        if not mine:
             log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
         self._advance(manifest, chunk)
         return True
