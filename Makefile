@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-quick clean
+.PHONY: help setup demo test check format bench bench-quick bench-large bench-page clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -37,6 +37,27 @@ check: setup ## lint, types, import rules
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
+
+BENCHMARKS := startup control_plane submit_speed assemble_speed usual whole_path worker_memory
+
+bench: ## measure every claim, with its conditions: under ten minutes on two idle cores (installs torch)
+	@$(MAKE) -s setup EXTRAS=dev,build
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(BENCH) || exit 1; done
+
+bench-quick: ## the same in small, about a minute
+	@$(MAKE) -s bench BENCH=--quick
+
+bench-large: ## a BERT-large shape on 2,000 rows in 4 GiB: about fifteen minutes
+	@$(MAKE) -s setup EXTRAS=dev,build
+	@$(BIN)/python -m benchmarks.large_in_4g $(BENCH)
+
+bench-page: ## bench, and benchmarks/README.md with its plot made anew
+	@$(MAKE) -s setup EXTRAS=dev,build,bench
+	@rm -f .bench.jsonl
+	@$(MAKE) -s bench BENCH="--json .bench.jsonl"
+	@$(BIN)/python -m benchmarks.curve --json .bench.jsonl
+	@$(BIN)/python -m benchmarks.page .bench.jsonl
+	@rm -f .bench.jsonl
 
 clean: ## remove what make made
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

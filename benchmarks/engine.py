@@ -1,0 +1,30 @@
+"""The worker's reader on rows of a file, without queue and storage; and a bare loop over ready-made inputs.
+
+    python -m benchmarks.engine MODEL_DIR ROWS.json THREADS [bare]
+
+Prints the seconds that the rows took, model load excluded. Run by the other benchmarks, in a process of its own.
+"""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from contract.job import Options, Row
+from worker.reader import Reader
+from worker.scoring import Watch, score
+
+directory, rows, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+pairs = [tuple(pair) for pair in json.loads(rows.read_text())]
+reader = Reader.open(directory)
+pool = ThreadPoolExecutor(threads)
+if sys.argv[4:] == ["bare"]:
+    windows = [w for question, context in pairs for w in reader._encoder.encode(question, context, Options()).windows]
+    started = time.perf_counter()
+    list(pool.map(reader._session.run, windows))
+else:
+    given = [Row(number, *pair) for number, pair in enumerate(pairs)]
+    started = time.perf_counter()
+    score(given, reader, Options(), pool, threads, Watch())
+print(time.perf_counter() - started)

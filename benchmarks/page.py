@@ -1,0 +1,52 @@
+"""The page `benchmarks/README.md` from the figures that the scripts appended to a file:
+
+python -m benchmarks.page FIGURES.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+_PAGE = Path(__file__).with_name("README.md")
+_HEAD = """# Benchmarks
+
+One script a claim; each prints a table with its conditions. Timing is noisy: `load` is the load average when the table
+was made, and on cores that others use, figures of time are lower bounds.
+
+| | |
+|---|---|
+| `make bench-quick` | all in small, about a minute |
+| `make bench` | all but the next, under ten minutes on two idle cores |
+| `make bench-large` | BERT-large in 4 GiB, 2,000 rows: about fifteen minutes |
+| `make bench-page` | `bench`, and this page and its plot made anew (extra `bench`: matplotlib) |
+
+Rows are generated (`common.pairs`, lengths as in SQuAD) where no SQuAD-format file lies beside the repository; the
+tables say which. All but the shipped reader have random weights, which neither speed nor memory depend on.
+
+"""
+
+
+def main() -> None:
+    latest = {}
+    for line in Path(sys.argv[1]).read_text().splitlines():
+        entry = json.loads(line)
+        latest[entry["title"]] = entry
+    page = _HEAD + ("![rows/s and memory against rows](curve.svg)\n\n" if _PAGE.with_name("curve.svg").exists() else "")
+    page += "\n".join(map(_section, latest.values()))
+    _PAGE.write_text(page)
+
+
+def _section(entry: dict) -> str:
+    where = "; ".join(f"{name} {value}" for name, value in entry["conditions"].items())
+    lines = [f"## {entry['title']}", "", where, "", "| what | measured | target | |", "|---|---|---|---|"]
+    for line in entry["lines"]:
+        verdict = {True: "met", False: "**not met**", None: ""}[line["met"]]
+        notes = "; ".join(filter(None, [verdict, line["note"]]))
+        lines.append(f"| {line['what']} | {line['figure']:,.4g} {line['unit']} | {line['target']} | {notes} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Everything against the bare minimum: `producer run` from its first chunk to its published outputs, against a loop of
+session.run over ready-made inputs; two threads against one; two processes of one thread against one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import common
+from contract import layout
+from contract.storage import LocalStorage
+
+
+def engine(file: Path, threads: int, *how: str) -> float:
+    """Seconds of the reader alone."""
+    return float(common.python("-m", "benchmarks.engine", str(common.SHIPPED), str(file), str(threads), *how).out)
+
+
+def two_processes(file: Path) -> float:
+    """Seconds of the slower of two that score all rows each, on one thread each."""
+    command = [sys.executable, "-m", "benchmarks.engine", str(common.SHIPPED), str(file), "1"]
+    both = [subprocess.Popen(command, cwd=common.REPO, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    return max(float(process.communicate()[0]) for process in both)
+
+
+def whole(folder: Path, rows: list[tuple[str, str]], threads: int, number: int) -> float:
+    """Seconds from the first chunk's beginning to the report."""
+    file = common.write_csv(folder / "rows.csv", rows)
+    storage = folder / f"storage-{number}"
+    command = ("producer", "run", str(file), "-o", str(folder / "out.json"), "--storage", str(storage))
+    common.python("-m", *command, "--threads", str(threads))
+    kept = LocalStorage(storage)
+    report = json.loads(kept.read(layout.report(kept.list(layout.JOBS)[0])))
+    return float(report["finished_at"] - report["started_at"])
+
+
+def main() -> None:
+    threads = len(os.sched_getaffinity(0))
+    given = common.arguments(__doc__ or "", rows=1500, rounds=3)
+    count, rounds = (300, 1) if given.quick else (given.rows, given.rounds)
+    rows, source = common.squad_pairs(count)
+    rows = [(f"{question} ({n})", context) for n, (question, context) in enumerate(rows)]  # none twice
+    found: dict[str, list[float]] = {"whole": [], "threads": [], "workers": []}
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        file = folder / "rows.json"
+        file.write_text(json.dumps(rows))
+        for number in range(rounds):
+            found["whole"].append(engine(file, threads, "bare") / whole(folder, rows, threads, number))
+            one = engine(file, 1)
+            found["threads"].append(one / engine(file, 2))
+            found["workers"].append(2 * one / two_processes(file))
+    lines = [
+        common.at_least(f"producer run against a bare loop, {threads} threads", common.middle(found["whole"]), 0.97),
+        common.at_least("two threads against one", common.middle(found["threads"]), 1.9, "times"),
+        common.at_least("two workers of a thread against one", common.middle(found["workers"]), 1.9, "times"),
+    ]
+    common.report("Whole path", lines, given, rows=count, rows_from=source, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()
