@@ -9,6 +9,7 @@ storage. MemoryQueue is the twin for tests; one suite runs over both.
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 import time
@@ -139,6 +140,9 @@ def make_app(redis_url: str, *, patient: bool = True) -> Celery:
             "socket_timeout": 30,  # the default waits for ever on a half-open link
             "socket_connect_timeout": 10,
             "socket_keepalive": True,
+            # A worker waits for messages without a timeout: only this tells it, within a minute, that a connection is
+            # dead of which it was not told. The system's default is two hours.
+            "socket_keepalive_options": _KEEPALIVE,
             "health_check_interval": 15,
             "max_retries": None if patient else 1,
         },
@@ -407,6 +411,12 @@ def _reason(error: BaseException) -> str:
         error = error.__cause__
     return str(error) or type(error).__name__
 
+
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
 
 #: Hints of a job that nobody touched for this long are dropped by Redis.
 _KEEP = 7 * 24 * 3600

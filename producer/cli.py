@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from contract.storage import Storage
     from producer.reader import ReadOptions
     from producer.submit import Request
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Answer a file of questions and contexts: submit it, watch the job, read the predictions.",
@@ -252,7 +254,7 @@ def list_jobs(redis: Redis = None, storage: StorageUrl = None, as_json: Json = F
 
     given = _settings(storage_url=storage, redis_url=redis)
     store = _storage(given)
-    found = [records.status(store, None, job) for job in records.jobs(store)]
+    found = list(_of_each(records.jobs(store), lambda job: records.status(store, None, job)).values())
     found.sort(key=lambda progress: progress.created_at)
     _print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
 
@@ -319,14 +321,18 @@ def repair(
     """Bring jobs forward whatever was lost: send missing chunks again, publish what is complete."""
     from dataclasses import asdict
 
-    from contract import records
+    from contract import layout, records
     from contract.reconcile import reconcile
     from producer.submit import find
 
     given = _settings(storage_url=storage, redis_url=redis)
     store, queue = _storage(given), _queue(given)
-    jobs = [find(store, job)] if job else [j for j in records.jobs(store) if not records.report(store, j)]
-    done = {name: reconcile(name, store, queue, given) for name in jobs}
+    if job:
+        name = find(store, job)
+        done = {name: reconcile(name, store, queue, given)}
+    else:
+        unfinished = [name for name in records.jobs(store) if not store.exists(layout.report(name))]
+        done = _of_each(unfinished, lambda name: reconcile(name, store, queue, given))
     if as_json:
         _print_json({name: asdict(one) for name, one in done.items()})
         return
@@ -403,6 +409,22 @@ def diff(
     for change in changes:
         view.change(change)
     view.diff_summary(summary)
+
+
+def _of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
+    """What `do` says of each job. One that is damaged, or of another version, is told and keeps no other waiting."""
+    from contract.errors import Unreachable
+    from producer import view
+
+    done = {}
+    for job in jobs:
+        try:
+            done[job] = do(job)
+        except Unreachable:
+            raise
+        except BulkqaError as error:
+            view.say(f"job {job}: {error}")
+    return done
 
 
 def _settings(**flags: Any) -> Settings:

@@ -103,12 +103,13 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _worker(settings: Settings, redis_url: str, log: Path, workers: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "worker", "start", "--redis", redis_url, "--storage", settings.storage_url]
+    command = [sys.executable, "-m", "worker", "start", "--storage", settings.storage_url]
     command += ["--model-dir", str(settings.model_dir), "--health-file", str(log.with_suffix(".health"))]
     if settings.threads or workers > 1:
         command += ["--threads", str(settings.threads or max(1, len(os.sched_getaffinity(0)) // workers))]
+    env = os.environ | {"BULKQA_REDIS_URL": redis_url}  # not a flag: it may hold a password, and `ps` shows flags
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **_OURS)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, **_OURS)
         with _stopped(process):
             yield process
 

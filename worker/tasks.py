@@ -24,11 +24,13 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from queue import Empty
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 from celery.exceptions import Reject
+from kombu.transport.redis import Channel, Transport
 
 from contract import evaluation, layout, part, records
 from contract.broker import TASK, RedisQueue, WorkerInfo, make_app, queue_name
@@ -62,6 +64,7 @@ def serve(settings: Settings) -> None:
     def score(task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
         child.score(job, chunk, (task.request.properties or {}).get("delivery_tag"))
 
+    Transport.Channel = _Channel
     signals.setup_logging.connect(_leave_logging_alone, weak=False)
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
@@ -388,6 +391,17 @@ class Pulse:
                 worker.queue.lease(job, chunk, worker.name, self._settings.lease)
                 if tag:
                     worker.queue.touch(tag)
+
+
+class _Channel(Channel):  # type: ignore[misc]
+    """What is on the queue and is no message at all would end Celery's worker: it is thrown away with a word."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("dropped from the queue what is no message of ours: %r", error)
+            raise Empty from error
 
 
 def _leave_logging_alone(**_: Any) -> None:

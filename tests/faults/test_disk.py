@@ -1,0 +1,109 @@
+"""Storage that is full, read-only or failing, and parts that are altered while their job runs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from contract import layout
+from tests.acceptance.cluster import check, until, write_rows
+from tests.faults.broker import FaultyCluster, faulty_cluster
+
+pytestmark = pytest.mark.timeout(170)
+
+HOOKS = str(Path(__file__).with_name("hooks"))
+ROWS = 90
+
+
+def submit(running: FaultyCluster, rows: int = ROWS) -> str:
+    return running.submit(str(write_rows(running.folder / "in.csv", rows)))
+
+
+def ends_well(running: FaultyCluster, job: str, rows: int = ROWS) -> None:
+    assert running.finish(job, seconds=120)["status"] == "completed", running.logs()
+    check(running, job, rows)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[FaultyCluster]:
+    """A cluster whose storage is a file system of 2 MiB."""
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this user cannot mount a file system")
+    try:
+        with faulty_cluster(tmp_path) as running:
+            yield running
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
+    small.worker()
+    job = submit(small)
+    small.await_parts(job, 1)
+    filler = small.folder / "storage" / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    until(lambda: "No space left on device" in small.log(), "the worker to say so")
+    filler.unlink()
+    ends_well(small, job)
+    assert small.workers[0].poll() is None
+
+
+def test_a_disk_that_is_read_only_for_a_while(small: FaultyCluster) -> None:
+    small.worker()
+    job = submit(small)
+    small.await_parts(job, 1)
+    folder = str(small.folder / "storage")
+
+    def remounted(how: str) -> bool:  # refused as busy while a file is open for writing
+        command = ["mount", "-o", f"remount,{how}", folder]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    until(lambda: remounted("ro"), "a moment without a writer")
+    until(lambda: "Read-only file system" in small.log(), "the worker to say so")
+    until(lambda: remounted("rw"), "the way back")
+    ends_well(small, job)
+
+
+def test_a_disk_that_fails_for_a_while(running: FaultyCluster) -> None:
+    mark = running.folder / "failing"
+    running.worker(PYTHONPATH=HOOKS, FAULT="eio", FAULT_FILE=str(mark))
+    job = submit(running)
+    running.await_parts(job, 1)
+    mark.touch()
+    until(lambda: "Input/output error" in running.log(), "the worker to say so")
+    mark.unlink()
+    ends_well(running, job)
+
+
+@pytest.mark.parametrize("how", ["truncated", "altered", "emptied", "removed"])
+def test_a_part_that_is_damaged_while_its_job_runs_is_scored_again(running: FaultyCluster, how: str) -> None:
+    running.worker()
+    job = submit(running)
+    running.await_parts(job, 2)
+    path = running.folder / "storage" / layout.part(job, 0)
+    data = path.read_bytes()
+    if how == "removed":
+        path.unlink()
+    else:
+        path.write_bytes({"truncated": data[:-100], "altered": data.replace(b"1000", b"1999", 1), "emptied": b""}[how])
+    ends_well(running, job)
+    assert running.attempts(job)[0] >= 2
+
+
+def test_what_dead_writers_left_is_gone_in_the_end(running: FaultyCluster) -> None:
+    job = submit(running)
+    folder = running.folder / "storage" / layout.parts(job)
+    folder.mkdir(exist_ok=True)
+    for number in range(3):
+        (folder / f".tmp-00000{number}.jsonl-{number}").write_bytes(b"half")
+    running.worker()
+    ends_well(running, job)
