@@ -83,14 +83,17 @@ def test_ctrl_c_stops_what_was_started_and_keeps_the_job(tmp_path: Path) -> None
 
 
 def test_run_goes_on_with_a_job_that_was_stopped(tmp_path: Path) -> None:
-    write_rows(tmp_path / "in.csv", 40)
-    with pytest.raises(subprocess.TimeoutExpired):  # killed in the middle
-        command("producer", "run", "in.csv", "--chunk-rows", "2", cwd=tmp_path, timeout=4.5)
+    write_rows(tmp_path / "in.csv", 400, padding=8)
+    run = [sys.executable, "-m", "producer", "run", "in.csv", "--chunk-rows", "10"]
+    with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until(lambda: list(tmp_path.glob("bulkqa-data/jobs/*/parts/*")), "the first part")
+        process.kill()
     until(lambda: not _ours(tmp_path), "what was started to end with its parent")
     job = next(tmp_path.glob("bulkqa-data/jobs/*")).name
     done = command("producer", "run", "--resume", job, "-o", "out.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 40
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["row"] for line in lines] == list(range(400))
 
 
 def test_a_question_from_stdin(tmp_path: Path) -> None:
