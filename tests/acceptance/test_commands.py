@@ -83,7 +83,7 @@ def test_ctrl_c_stops_what_was_started_and_keeps_the_job(tmp_path: Path) -> None
 
 
 def test_run_goes_on_with_a_job_that_was_stopped(tmp_path: Path) -> None:
-    write_rows(tmp_path / "in.csv", 400, padding=8)
+    write_rows(tmp_path / "in.csv", 200, padding=8)
     run = [sys.executable, "-m", "producer", "run", "in.csv", "--chunk-rows", "10"]
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: list(tmp_path.glob("bulkqa-data/jobs/*/parts/*")), "the first part")
@@ -93,7 +93,7 @@ def test_run_goes_on_with_a_job_that_was_stopped(tmp_path: Path) -> None:
     done = command("producer", "run", "--resume", job, "-o", "out.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
-    assert [json.loads(line)["row"] for line in lines] == list(range(400))
+    assert [json.loads(line)["row"] for line in lines] == list(range(200))
 
 
 def test_a_question_from_stdin(tmp_path: Path) -> None:
