@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-quick bench-large bench-page clean
+.PHONY: help setup demo test check format bench bench-quick bench-large bench-page chaos clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -28,6 +28,9 @@ demo: setup ## answer the sample file: starts Redis and a worker, shows the answ
 
 test: setup ## run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+
+chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3
+	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.chaos
 
 check: setup ## lint, types, import rules
 	@$(BIN)/ruff check .

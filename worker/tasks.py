@@ -52,6 +52,9 @@ log = logging.getLogger("bulkqa.worker")
 #: How often the child renews its lease, touches its health file and looks for a cancel marker.
 _PULSE = 5.0
 _CANCEL_LOOK = 1.0
+#: An idle worker that leaves messages waiting for this long does not hear any more: Celery's connection is dead and it
+#: does not know, as after an acknowledgement that failed. It is started anew.
+_DEAF = 25.0
 
 
 def serve(settings: Settings) -> None:
@@ -86,6 +89,8 @@ def serve(settings: Settings) -> None:
     worker.start()
     if refusal := child.refusal():
         raise ModelError(refusal)
+    if child.deaf():
+        os.execv(sys.executable, [sys.executable, "-m", "worker", *sys.argv[1:]])  # noqa: S606 - itself
 
 
 class _Child:
@@ -98,13 +103,13 @@ class _Child:
         self.settings = settings
         self.info = info
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
-        self._shared = mmap.mmap(-1, 4096)  # byte 0: draining; from byte 1: why the child refuses to work
+        self._shared = mmap.mmap(-1, 4096)  # byte 0: draining; from 1: why the child refuses to work; last: deaf
         self._worker: Worker | None = None
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
         try:
-            self._worker = Worker(self.settings, self.name, self._draining)
+            self._worker = Worker(self.settings, self.name, self._draining, self._on_deaf)
             signal.signal(signal.SIGTERM, self._on_term)
         except Exception as error:  # whatever it is, a child without a model must not take work
             if not isinstance(error, BulkqaError):
@@ -122,7 +127,15 @@ class _Child:
         self._shared[0] = 1
 
     def refusal(self) -> str | None:
-        return self._shared[1:].rstrip(b"\0").decode(errors="replace") or None
+        return self._shared[1:-1].rstrip(b"\0").decode(errors="replace") or None
+
+    def deaf(self) -> bool:
+        return self._shared[-1] == 1
+
+    def _on_deaf(self) -> None:
+        """In the child: have the parent start anew. Its own signal handler ends its loop."""
+        self._shared[-1] = 1
+        os.kill(os.getppid(), signal.SIGTERM)
 
     def score(self, job: object, chunk: object, tag: str | None) -> None:
         """The body of the task. Raises only Reject, which puts the message back on the queue."""
@@ -145,13 +158,14 @@ class _Child:
 class Worker:
     """A warm reader and its surroundings, in the child process."""
 
-    def __init__(self, settings: Settings, name: str, draining: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, name: str, draining: Callable[[], bool], deaf: Callable[[], None]) -> None:
         from worker.reader import Reader
         from worker.session import available_cpus
 
         self.settings = settings
         self.name = name
         self._draining = draining
+        self.deaf = deaf
         self.storage: Storage = open_storage(settings.storage_url)
         self.queue = RedisQueue(settings.redis_url)
         self.threads = settings.threads or available_cpus()
@@ -340,6 +354,7 @@ class Pulse:
         self._settings = worker.settings
         self.active: tuple[str, int, str | None] | None = None
         self._advanced = self._armed = time.monotonic()
+        self._heard = time.monotonic()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
         self._tick()
@@ -386,6 +401,12 @@ class Pulse:
         presence = WorkerInfo(worker.name, info.name, info.digest, info.precision, worker.threads, version("bulkqa"))
         with suppress(RedisUnreachable):
             worker.queue.announce(presence)
+            if self.active or not worker.queue.hints(info.name, "", info.digest).waiting:
+                self._heard = time.monotonic()
+            elif time.monotonic() - max(self._heard, self._advanced) > _DEAF:
+                log.error("worker %s: messages wait and none comes through: it is started anew", worker.name)
+                self._heard = time.monotonic()
+                worker.deaf()
             if active := self.active:
                 job, chunk, tag = active
                 worker.queue.lease(job, chunk, worker.name, self._settings.lease)
@@ -393,7 +414,7 @@ class Pulse:
                     worker.queue.touch(tag)
 
 
-class _Channel(Channel):  # type: ignore[misc]
+class _Channel(Channel):
     """What is on the queue and is no message at all would end Celery's worker: it is thrown away with a word."""
 
     def _brpop_read(self, **options: Any) -> Any:

@@ -44,8 +44,8 @@ class Broker:
                 return True
         return False
 
-    def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, decode_responses=True)
+    def client(self, password: str | None = None) -> redis.Redis:
+        return redis.Redis(port=self.port, password=password, decode_responses=True)
 
     def kill(self) -> None:
         assert self.process is not None

@@ -1,4 +1,4 @@
-"""`make chaos`: a seeded nemesis over several jobs of different size. SEED= and MINUTES= replay; ends in the checker."""
+"""`make chaos`: a seeded nemesis over several jobs of different size, and the checker. SEED= and MINUTES= replay."""
 
 from __future__ import annotations
 

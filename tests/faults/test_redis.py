@@ -92,8 +92,7 @@ def test_a_wrong_password_is_told_and_not_shown_and_a_worker_waits_for_the_right
         assert "hunter2" not in refused.stderr
         running.worker(BULKQA_REDIS_URL=wrong["BULKQA_REDIS_URL"])
         until(lambda: "Connection" in running.log() or "Auth" in running.log() or "password" in running.log(), "a word")
-        with running.broker.client() as client:
-            client.auth("first")
+        with running.broker.client("first") as client:
             client.config_set("requirepass", "hunter2")
         running.env |= {"BULKQA_REDIS_URL": wrong["BULKQA_REDIS_URL"]}
         job = running.submit(file)
@@ -109,7 +108,7 @@ def test_redis_comes_after_the_worker(tmp_path: Path) -> None:
         ends_well(running, submit(running, 30), 30)
 
 
-@pytest.mark.parametrize("fault", ["blackhole", "delay", "cut", "refuse", "half-open"])
+@pytest.mark.parametrize("fault", ["blackhole", "delay", "cut", "refuse", "half-open", "deaf"])
 def test_the_network_between(running: FaultyCluster, fault: str) -> None:
     running.worker()
     job = submit(running)
@@ -117,6 +116,8 @@ def test_the_network_between(running: FaultyCluster, fault: str) -> None:
     proxy = running.proxy
     if fault == "delay":
         proxy.delay = 0.15
+    elif fault == "deaf":
+        proxy.half_open()  # and nobody ever tells the worker: it notices that messages wait, and starts anew
     elif fault == "half-open":
         proxy.half_open()
         time.sleep(8)
