@@ -14,7 +14,8 @@ from benchmarks.common import Line, Run
 def measure(folder: Path, shape: str, rows: int, precisions: list[str], rounds: int, threads: int) -> tuple[dict, str]:
     """Runs by name, the script's under "usual"; and where the rows come from."""
     made = [p for p in precisions if not (shape == "small" and p == "int8")]
-    common.python("-m", "benchmarks.models", shape, str(folder), ",".join(made), "plain")
+    if not (folder / f"{shape}.onnx").exists():
+        common.python("-m", "benchmarks.models", shape, str(folder), ",".join(made), "plain")
     pairs, source = common.squad_pairs(rows)
     file = folder / "rows.json"
     file.write_text(json.dumps(pairs))
