@@ -187,6 +187,10 @@ class Worker:
 
     def work(self, job: object, chunk: object, tag: str | None) -> bool:
         """Do what a message asks for. False if the message has to go back on the queue."""
+        with self._pulse.hearing():
+            return self._work(job, chunk, tag)
+
+    def _work(self, job: object, chunk: object, tag: str | None) -> bool:
         try:
             if self._draining():
                 return False
@@ -355,6 +359,7 @@ class Pulse:
         self.active: tuple[str, int, str | None] | None = None
         self._advanced = self._armed = time.monotonic()
         self._heard = time.monotonic()
+        self._hearing = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
         self._tick()
@@ -377,6 +382,16 @@ class Pulse:
         finally:
             faulthandler.cancel_dump_traceback_later()
             self.active = None
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """While a message is dealt with, assembling included: what else waits on the queue waits rightly."""
+        self._hearing = True
+        try:
+            yield
+        finally:
+            self._hearing = False
+            self._heard = time.monotonic()
 
     def close(self) -> None:
         self._done.set()
@@ -401,9 +416,9 @@ class Pulse:
         presence = WorkerInfo(worker.name, info.name, info.digest, info.precision, worker.threads, version("bulkqa"))
         with suppress(RedisUnreachable):
             worker.queue.announce(presence)
-            if self.active or not worker.queue.hints(info.name, "", info.digest).waiting:
+            if self._hearing or not worker.queue.hints(info.name, "", info.digest).waiting:
                 self._heard = time.monotonic()
-            elif time.monotonic() - max(self._heard, self._advanced) > _DEAF:
+            elif time.monotonic() - self._heard > _DEAF:
                 log.error("worker %s: messages wait and none comes through: it is started anew", worker.name)
                 self._heard = time.monotonic()
                 worker.deaf()
