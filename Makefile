@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-quick bench-large bench-page chaos clean
+.PHONY: help setup demo test check format bench bench-quick bench-large bench-page chaos clean faults
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -26,8 +26,11 @@ demo: setup ## answer the sample file: starts Redis and a worker, shows the answ
 	@mkdir -p demo
 	@$(BIN)/producer run samples/questions.csv --storage demo/storage -o demo/answers.json --no-answer-threshold 0
 
-test: setup ## run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+test: setup ## run all tests but the fault suite
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults
+
+faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about five minutes
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/faults
 
 chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3
 	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.chaos
