@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from contract import evaluation
@@ -89,7 +89,8 @@ class Progress:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
-        values = dict(data)
+        known = {f.name for f in fields(cls)}  # a later version may have added to it: that is no damage
+        values = {name: value for name, value in data.items() if name in known}
         values["request_counts"] = Counts(**values["request_counts"])
         values["chunks"] = Chunks(**values["chunks"])
         values["model"] = ModelRef(**values["model"])

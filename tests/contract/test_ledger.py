@@ -61,6 +61,7 @@ def test_whatever_was_seen_progress_is_consistent_and_goes_through_json(done, at
     assert found.chunks.done + found.chunks.running <= found.chunks.total + len(running)
     assert not found.finished
     assert Progress.from_json(found.to_json()) == found
+    assert Progress.from_json(found.to_json() | {"of_a_later_version": 1}) == found
 
 
 # States
