@@ -127,11 +127,18 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         url = resources.enter_context(redis_server(socket_folder))
         running = Cluster(folder, url, resources)
         resources.callback(running.queue.close)
-        try:
+        with logs_shown(running):
             yield running
-        except BaseException:
-            print(running.logs())
-            raise
+
+
+@contextmanager
+def logs_shown(running: Cluster) -> Iterator[None]:
+    """Print what the workers said when a test fails."""
+    try:
+        yield
+    except BaseException:
+        print(running.logs())
+        raise
 
 
 @contextmanager

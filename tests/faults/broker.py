@@ -15,7 +15,7 @@ from pathlib import Path
 import redis
 
 from producer.local import redis_executable
-from tests.acceptance.cluster import Cluster, until
+from tests.acceptance.cluster import Cluster, logs_shown, until
 from tests.s3 import free_port
 
 
@@ -163,11 +163,8 @@ def faulty_cluster(folder: Path, *options: str, aof: bool = True, started: bool 
         resources.callback(proxy.close)
         running = FaultyCluster(folder, broker, proxy, resources)
         resources.callback(running.queue.close)
-        try:
+        with logs_shown(running):
             yield running
-        except BaseException:
-            print(running.logs())
-            raise
 
 
 class FaultyCluster(Cluster):
