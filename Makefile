@@ -32,8 +32,9 @@ test: setup ## run all tests but the fault suite
 faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about five minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/faults
 
-chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3
+chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3; then a minute of damaged input files
 	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.chaos
+	@SEED=$(SEED) MINUTES=1 $(BIN)/python -m tests.faults.fuzz
 
 check: setup ## lint, types, import rules
 	@$(BIN)/ruff check .
@@ -46,7 +47,7 @@ format: setup ## format the code
 
 BENCHMARKS := startup control_plane submit_speed assemble_speed usual whole_path worker_memory
 
-bench: ## measure every claim, with its conditions: under ten minutes on two idle cores (installs torch)
+bench: ## measure every claim, with its conditions: about ten minutes on two idle cores (installs torch)
 	@$(MAKE) -s setup EXTRAS=dev,build
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(BENCH) || exit 1; done
 

@@ -18,7 +18,7 @@ was made, and on cores that others use, figures of time are lower bounds.
 | | |
 |---|---|
 | `make bench-quick` | all in small, about a minute |
-| `make bench` | all but the next, under ten minutes on two idle cores |
+| `make bench` | all but the next, about ten minutes on two idle cores |
 | `make bench-large` | BERT-large in 4 GiB, 2,000 rows: about fifteen minutes |
 | `make bench-page` | `bench`, and this page and its plot made anew (extra `bench`: matplotlib) |
 

@@ -1,9 +1,14 @@
-"""Against the usual script: rows a second and peak memory, same rows, same threads, each in a process of its own."""
+"""Against the usual script: rows a second and peak memory, same rows, same threads, each in a process of its own.
+
+For the larger shapes 200 rows would take the script many minutes. They get every tenth of the 200 by length,
+the longest among them: as much text a row, and a batch that is padded as far. Its time is linear in the rows.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import tempfile
 from pathlib import Path
 
@@ -16,7 +21,9 @@ def measure(folder: Path, shape: str, rows: int, precisions: list[str], rounds: 
     made = [p for p in precisions if not (shape == "small" and p == "int8")]
     if not (folder / f"{shape}.onnx").exists():
         common.python("-m", "benchmarks.models", shape, str(folder), ",".join(made), "plain")
-    pairs, source = common.squad_pairs(rows)
+    pairs, source = common.squad_pairs(200)
+    pairs = sorted(pairs, key=lambda pair: len("".join(pair)), reverse=True)[:: 200 // rows]
+    random.Random(7).shuffle(pairs)
     file = folder / "rows.json"
     file.write_text(json.dumps(pairs))
     vocabulary = str(common.SHIPPED / "tokenizer.json")
@@ -41,11 +48,11 @@ def memory(runs: list[Run]) -> float:
 
 def main() -> None:
     given = common.arguments(__doc__ or "", threads=len(os.sched_getaffinity(0)))
-    plans = [("small", 200, {"fp32": 4.5, "int8": 14.0}, 3)]
+    plans = [("small", 200, {"fp32": 4.5, "int8": 14.0}, 2)]
     if given.quick:
-        plans = [("small", 60, {"int8": 14.0}, 1)]
+        plans = [("small", 50, {"int8": 14.0}, 1)]
     else:
-        plans += [("base", 24, {"int8": 9.0}, 1), ("large", 8, {"int8": 9.0}, 1)]
+        plans += [("base", 20, {"int8": 9.0}, 1), ("large", 20, {"int8": 9.0}, 1)]
     lines: list[Line] = []
     for shape, rows, targets, rounds in plans:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:

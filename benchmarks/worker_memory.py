@@ -14,7 +14,7 @@ from contract.storage import LocalStorage
 def peak(folder: Path, rows: int) -> float:
     """MiB at the highest of the worker that scores so many rows, as it says itself in the footers of its parts."""
     chance = random.Random(7)
-    file = common.write_csv(folder / "rows.csv", [(f"Which {n}?", common.text(40, chance)) for n in range(rows)])
+    file = common.write_csv(folder / "rows.csv", [(f"Which {n}?", common.text(20, chance)) for n in range(rows)])
     storage = folder / f"storage-{rows}"
     command = ("producer", "run", str(file), "-o", str(folder / "out.json"), "--storage", str(storage))
     common.python("-m", *command, "--model", str(folder / "tiny-fp32"))

@@ -196,7 +196,7 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         rows_per_second=round(rate, 2) if rate else None,
         eta_seconds=None,
         committed_rows=manifest.rows,
-        attempts=records.tried(storage, manifest.id)[0],
+        attempts=tally.attempts,
         top_errors=ledger.top_errors(tally),
         model=records.model(storage, manifest.id) or ModelRef(manifest.model, "", ""),
         options=asdict(manifest.options),

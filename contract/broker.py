@@ -17,15 +17,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from typing import Protocol
 
 import redis
 from celery import Celery
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from contract.errors import RedisUnreachable, UsageError
+from contract.errors import RedisUnreachable
+from contract.job import known
+from contract.redis_url import public_address, read_url
 
 PREFIX = "bulkqa:"
 TASK = "bulkqa.score.v1"
@@ -81,12 +82,13 @@ class Queue(Protocol):
         """Take or renew the lease of a chunk. False if another owner has it."""
         ...
 
-    def release(self, job: str, chunk: int) -> None:
-        """Give a lease back unfinished; the chunk's message is on the queue again."""
+    def release(self, job: str, chunk: int, owner: str) -> None:
+        """Give a lease back unfinished; the chunk's message is on the queue again. One of another owner stays: he took
+        over from who was frozen, and thaws."""
         ...
 
-    def finish(self, job: str, chunk: int) -> None:
-        """A chunk has its part: forget its message and its lease."""
+    def finish(self, job: str, chunk: int, owner: str) -> None:
+        """A chunk has its part: forget its message, and its lease unless another owner has it."""
         ...
 
     def claim(self, job: str, chunks: int, window: int) -> int | None:
@@ -108,10 +110,12 @@ class Queue(Protocol):
 
 
 def make_app(redis_url: str, *, patient: bool = True) -> Celery:
-    """The Celery application. Every value that departs from a default has its reason beside it."""
-    app = Celery("bulkqa", broker=redis_url, set_as_current=False)
+    """The Celery application. Every value that departs from a default has its reason beside it. Raises UsageError."""
+    url = read_url(redis_url)
+    app = Celery("bulkqa", broker=url.kombu, set_as_current=False)
     app.conf.update(
-        broker_url=redis_url,  # explicit: CELERY_BROKER_URL in the environment would win over the constructor's
+        broker_url=url.kombu,  # explicit: CELERY_BROKER_URL in the environment would win over the constructor's
+        broker_use_ssl=url.tls or False,  # explicit: kombu verifies nothing where rediss:// has no query
         result_backend=None,
         task_ignore_result=True,
         task_serializer="json",
@@ -156,23 +160,20 @@ class RedisQueue:
     def __init__(self, redis_url: str) -> None:
         self.address = public_address(redis_url)
         self._app = make_app(redis_url, patient=False)
-        try:
-            self._redis = redis.Redis.from_url(
-                _client_url(redis_url),
-                decode_responses=True,
-                socket_timeout=10,
-                socket_connect_timeout=5,
-                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-                **_tls(redis_url),
-            )
-        except ValueError:  # its words may hold a password
-            raise UsageError(
-                f"BULKQA_REDIS_URL: {self.address!r} is not an address of Redis",
-                "redis://host:6379/0, rediss://... or redis+socket:///path. In a password, / # ? and @ are written "
-                "%2F %23 %3F and %40.",
-            ) from None
+        url = read_url(redis_url)
+        local = url.client.startswith("unix:")
+        self._redis = redis.Redis.from_url(
+            url.client,
+            decode_responses=True,
+            socket_timeout=10,
+            socket_connect_timeout=5,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+            **({} if local else {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}),
+            **url.tls,
+        )
         self._claim = self._redis.register_script(_CLAIM)
         self._lease = self._redis.register_script(_LEASE)
+        self._end = self._redis.register_script(_END)
         self._note = self._redis.register_script(_NOTE)
 
     def close(self) -> None:
@@ -212,17 +213,14 @@ class RedisQueue:
             keys = [self._key("lease", job), self._key("owner", job)]
             return bool(self._lease(keys=keys, args=[chunk, owner, seconds, _KEEP]))
 
-    def release(self, job: str, chunk: int) -> None:
+    def release(self, job: str, chunk: int, owner: str) -> None:
         with self._translated():
-            self._redis.zrem(self._key("lease", job), chunk)
+            self._end(keys=[self._key("lease", job), self._key("owner", job)], args=[chunk, owner])
 
-    def finish(self, job: str, chunk: int) -> None:
+    def finish(self, job: str, chunk: int, owner: str) -> None:
         with self._translated():
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.zrem(self._key("sent", job), chunk)
-            pipe.zrem(self._key("lease", job), chunk)
-            pipe.hdel(self._key("owner", job), str(chunk))
-            pipe.execute()
+            keys = [self._key(kind, job) for kind in ("lease", "owner", "sent")]
+            self._end(keys=keys, args=[chunk, owner])
 
     def claim(self, job: str, chunks: int, window: int) -> int | None:
         with self._translated():
@@ -259,8 +257,8 @@ class RedisQueue:
         found = []
         for name, value in sorted(entries.items()):
             data = json.loads(value)
-            if now - data.pop("seen") <= WORKER_TTL:
-                found.append(WorkerInfo(**data))
+            if now - data["seen"] <= WORKER_TTL:
+                found.append(WorkerInfo(**known(WorkerInfo, data)))
             else:
                 self.leave(str(name))
         return found
@@ -287,8 +285,7 @@ class RedisQueue:
             yield
         except (redis.RedisError, OperationalError, OSError) as error:
             raise RedisUnreachable(
-                f"Redis at {self.address} cannot be used: {_reason(error)}",
-                "Start it, or name another with --redis or BULKQA_REDIS_URL. Jobs lose nothing meanwhile.",
+                f"Redis at {self.address} cannot be used: {_reason(error)}", _remedy(error)
             ) from error
 
 
@@ -331,14 +328,16 @@ class MemoryQueue:
             self._leases.setdefault(job, {})[chunk] = (self._clock() + seconds, owner)
             return True
 
-    def release(self, job: str, chunk: int) -> None:
+    def release(self, job: str, chunk: int, owner: str) -> None:
         with self._lock:
-            self._leases.get(job, {}).pop(chunk, None)
+            leases = self._leases.get(job, {})
+            if chunk in leases and leases[chunk][1] == owner:
+                del leases[chunk]
 
-    def finish(self, job: str, chunk: int) -> None:
+    def finish(self, job: str, chunk: int, owner: str) -> None:
         with self._lock:
             self._sent.get(job, {}).pop(chunk, None)
-            self._leases.get(job, {}).pop(chunk, None)
+            self.release(job, chunk, owner)
 
     def claim(self, job: str, chunks: int, window: int) -> int | None:
         with self._lock:
@@ -378,38 +377,28 @@ class MemoryQueue:
             self.__init__(self._clock)  # type: ignore[misc]
 
 
-def public_address(redis_url: str) -> str:
-    """The URL without user and password: what may be shown, also of one that is spelled wrongly."""
-    scheme, colon, rest = redis_url.partition("://")
-    rest = rest if rest.startswith("/") else rest.rpartition("@")[2]
-    return f"{scheme}{colon}{rest.partition('?')[0]}"
-
-
-def _client_url(redis_url: str) -> str:
-    """redis-py's spelling of a URL in kombu's: `redis+socket:///path?virtual_host=0` is `unix:///path?db=0` there."""
-    parts = urlsplit(redis_url)
-    if parts.scheme in ("redis+socket", "redis+unix", "unix"):
-        return f"unix://{parts.path}?{parts.query.replace('virtual_host', 'db')}"
-    return urlunsplit(parts._replace(query=""))
-
-
-def _tls(redis_url: str) -> dict[str, Any]:
-    """kombu reads `ssl_cert_reqs` from the URL's query; so that both agree, it is read here too."""
-    query = urlsplit(redis_url).query
-    if not redis_url.startswith("rediss://"):
-        return {}
-    options = dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair)
-    none = options.pop("ssl_cert_reqs", "required").lower().removeprefix("cert_") == "none"
-    return {"ssl_cert_reqs": ssl.CERT_NONE if none else ssl.CERT_REQUIRED} | {
-        name: value for name, value in options.items() if name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-    }
-
-
 def _reason(error: BaseException) -> str:
     """The innermost cause, without an address: the message names it already."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error) or type(error).__name__
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _remedy(error: BaseException) -> str:
+    """What to do about a Redis that cannot be used."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, redis.exceptions.NoPermissionError):
+            return "Give the user in BULKQA_REDIS_URL the rights that SECURITY.md names."
+        if isinstance(cause, redis.AuthenticationError):
+            return "Give user and password in BULKQA_REDIS_URL: redis://user:password@host:6379/0"
+        if isinstance(cause, ssl.SSLError):
+            return (
+                "Its certificate must name this host and be signed by an authority that this system trusts, or by the "
+                "one in rediss://...?ssl_ca_certs=FILE; redis:// is for a Redis without TLS."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return "Start it, or name another with --redis or BULKQA_REDIS_URL. Jobs lose nothing meanwhile."
 
 
 _KEEPALIVE = {
@@ -450,5 +439,14 @@ redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
+return 1
+"""
+
+_END = """
+if KEYS[3] then redis.call('ZREM', KEYS[3], ARGV[1]) end
+local owner = redis.call('HGET', KEYS[2], ARGV[1])
+if owner and owner ~= ARGV[2] then return 0 end
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
 return 1
 """

@@ -5,9 +5,11 @@ All are frozen and go to and from JSON. Covers no storage key (`contract.layout`
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -15,6 +17,9 @@ from contract.errors import BulkqaError, UnknownJob, UsageError
 
 #: Format version of everything under `jobs/<job>/`. A reader refuses a version that it does not know.
 SCHEMA_VERSION = 1
+
+#: Where the chunks of a job are, unless its manifest names another folder.
+CHUNKS = "chunks"
 
 Status = Literal["answered", "no_answer", "error"]
 
@@ -25,6 +30,7 @@ ROW_ERRORS = (
     "inference_error", "worker_crash", "chunk_damaged", "job_cancelled",
 )  # fmt: skip
 
+_MADE = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|key-[0-9a-f]{24}")
 _JOB_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
 
@@ -33,11 +39,31 @@ def new_job_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
 
 
+def job_of_key(key: str) -> str:
+    """The same id for the same key, whatever is in it."""
+    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def has_key(job: str) -> bool:
+    return job.startswith("key-")
+
+
+def is_made_here(job: str) -> bool:
+    """Whether an id is of the shape that the two functions above make: nothing else is ever removed."""
+    return _MADE.fullmatch(job) is not None
+
+
 def check_job_id(job: str) -> str:
     """Return `job` if it can name a folder of ours, else raise UnknownJob: no id may leave the storage root."""
     if not isinstance(job, str) or not _JOB_ID.fullmatch(job):
         raise UnknownJob(f"{job!r} is not a job id", "List the jobs with: producer list")
     return job
+
+
+def known(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was read, the fields that a record has. A later version may have added to it: that is no damage."""
+    names = {f.name for f in fields(cls)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +175,10 @@ class Manifest:
     context_column: str = "context"
     id_column: str | None = None
     answers_column: str | None = None
+    max_row_bytes: int = 1 << 20
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    chunks_folder: str = CHUNKS
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -164,11 +192,15 @@ class Manifest:
                 f"job {data.get('id')!r} is of format version {version}, this program understands {SCHEMA_VERSION}",
                 "Finish it with the version of bulkqa that made it, or upgrade this one.",
             )
-        known = {f.name for f in fields(cls)}
-        values = {k: v for k, v in data.items() if k in known}
-        source = dict(values["source"])
+        values = known(cls, data)
+        source = known(Source, values["source"])
         source["columns"] = tuple(source["columns"])
         values["source"] = Source(**source)
+        if strange := sorted(values["options"].keys() - known(Options, values["options"]).keys()):
+            raise BulkqaError(  # without it, answers would not be those that were asked for
+                f"job {data.get('id')!r} has options that this program does not know: {', '.join(strange)}",
+                "Upgrade this one.",
+            )
         values["options"] = Options(**values["options"])
         return cls(**values)
 

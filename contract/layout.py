@@ -3,7 +3,8 @@
     jobs/<job>/manifest.json        what was asked; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
-    jobs/<job>/attempts/000000.1    one record a try, written before the work: so a killed process counts
+    jobs/<job>/chunks-3f9ac2d1/     the same of a job with a key: a folder a submission, the manifest names the one
+    jobs/<job>/attempts/000000.1    one record a try, written before the work, gone once the part is there
     jobs/<job>/attempts/000000.1.released   that try ended in order and does not count against the chunk
     jobs/<job>/attempts/000000.2.row        the row being scored, from the second try on
     jobs/<job>/parts/000000.jsonl   the outcome of a chunk, written once; the last line is its footer
@@ -12,16 +13,20 @@
     jobs/<job>/cancel               present: cancel asked for
     jobs/<job>/predictions.json  errors.csv  report.json     published in this order, each once
 
-Every name is made from a checked job id and integers, so that no key can leave the job's own folder.
+Every name is made from a checked job id, a checked folder of chunks and integers, so that no key can leave the job's
+own folder.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 
-from contract.job import check_job_id
+from contract.errors import BulkqaError
+from contract.job import CHUNKS, check_job_id
 
 JOBS = "jobs"
+_CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
 
@@ -34,16 +39,27 @@ def manifest(job: str) -> str:
     return f"{folder(job)}/manifest.json"
 
 
-def chunks(job: str) -> str:
-    return f"{folder(job)}/chunks"
+def new_chunks() -> str:
+    """A name for the chunks of one submission, where others may be under way with the same job id."""
+    return f"{CHUNKS}-{secrets.token_hex(4)}"
 
 
-def index(job: str) -> str:
-    return f"{chunks(job)}/index.json"
+def is_chunks(name: str) -> bool:
+    return isinstance(name, str) and _CHUNKS.fullmatch(name) is not None
 
 
-def chunk(job: str, number: int) -> str:
-    return f"{chunks(job)}/{number:06d}.parquet"
+def chunks(job: str, within: str = CHUNKS) -> str:
+    if not is_chunks(within):
+        raise BulkqaError(f"job {job} has its chunks in {within!r}: that is no folder of chunks", "Submit it again.")
+    return f"{folder(job)}/{within}"
+
+
+def index(job: str, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/index.json"
+
+
+def chunk(job: str, number: int, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/{number:06d}.parquet"
 
 
 def parts(job: str) -> str:

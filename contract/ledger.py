@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contract import evaluation
-from contract.job import Manifest, ModelRef
+from contract.job import Manifest, ModelRef, known
 from contract.part import Footer
 from contract.tally import Tally
 
@@ -89,11 +89,9 @@ class Progress:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
-        known = {f.name for f in fields(cls)}  # a later version may have added to it: that is no damage
-        values = {name: value for name, value in data.items() if name in known}
-        values["request_counts"] = Counts(**values["request_counts"])
-        values["chunks"] = Chunks(**values["chunks"])
-        values["model"] = ModelRef(**values["model"])
+        values = known(cls, data)
+        for name, record in (("request_counts", Counts), ("chunks", Chunks), ("model", ModelRef)):
+            values[name] = record(**known(record, values[name]))
         values["top_errors"] = tuple((code, count) for code, count in values["top_errors"])
         values["workers"] = tuple(values["workers"])
         return cls(**values)
@@ -104,9 +102,9 @@ class Seen:
     """What was read of a job that has no report yet."""
 
     footers: Mapping[int, Footer]  #: of the parts that are there, but for those in `first`
-    attempts: int  #: tries of all chunks
+    attempts: int  #: tries of chunks that have no part
     first: Tally = field(default_factory=Tally)  #: of the parts 0 to first.parts - 1
-    repeated: tuple[int, ...] = ()  #: chunks that were tried more than once
+    repeated: tuple[int, ...] = ()  #: of those chunks, the ones that were tried more than once
     running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
     cancelled: bool = False
     model: ModelRef | None = None
@@ -135,13 +133,13 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
             total=manifest.chunks,
             done=tally.parts,
             running=sum(not seen.done(chunk) for chunk in seen.running),
-            retrying=sum(not seen.done(chunk) for chunk in seen.repeated),
+            retrying=len(seen.repeated),
         ),
         progress=round(tally.rows / manifest.rows, 6) if manifest.rows else 1.0,
         rows_per_second=round(rate, 2) if rate else None,
         eta_seconds=round(counts.pending / rate, 1) if rate and counts.pending else None,
         committed_rows=tally.rows,
-        attempts=seen.attempts,
+        attempts=tally.attempts + seen.attempts,
         top_errors=top_errors(tally),
         model=seen.model or ModelRef(manifest.model, "", ""),
         options=asdict(manifest.options),

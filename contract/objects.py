@@ -148,6 +148,15 @@ class ObjectStorage:
                     if found["path"].rsplit("/", 1)[-1].startswith(TEMPORARY) and old:
                         self.delete(found["path"])
 
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        with self._translated(folder):
+            found = [one for batch in obstore.list(self._store, f"{_checked(folder)}/") for one in batch]
+        if older_than and any(time.time() - one["last_modified"].timestamp() < older_than for one in found):
+            return False
+        for one in found:
+            self.delete(one["path"])
+        return True
+
     def locate(self, key: str) -> str:
         return f"{self.url}/{key}"
 

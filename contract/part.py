@@ -9,8 +9,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from contract.job import known
 
 #: A footer is shorter than this, so that reading a part's end finds it.
 FOOTER_BYTES = 4096
@@ -30,6 +32,7 @@ class Footer:
     worker: str = ""
     model: str = ""  #: digest of the model; empty where no model was needed
     batch_invariant: bool = True
+    attempts: int = 1  #: tries that the chunk took
     peak_rss: int = 0  #: of the worker, in bytes
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, where the file has reference answers
 
@@ -77,8 +80,7 @@ def footer(tail: bytes) -> Footer:
         values = json.loads(line)["footer"]
         if line != _last_line(values):
             raise DamagedPart("its footer was altered")
-        known = {f.name for f in fields(Footer)}
-        return Footer(**{name: value for name, value in values.items() if name in known})
+        return Footer(**known(Footer, values))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedPart("it has no footer") from error
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contract import assemble, crumbs, layout, records
+from contract import assemble, crumbs, layout, part, records
 from contract.broker import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.errors import RedisUnreachable
 from contract.job import Manifest, RowError
@@ -52,8 +52,11 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     live = live_leases(hints) if hints else set()
     if missing and records.cancel_asked(storage, job):
         # A worker that is alive sees the marker at its next row and writes its part itself.
+        error = RowError("job_cancelled", "the job was cancelled")
+        tries = records.tries(storage, job)
         for number in [number for number in missing if number not in live]:
-            records.failed_part(storage, manifest, index, number, RowError("job_cancelled", "the job was cancelled"))
+            attempts = len(tries[number].started) if number in tries else 0
+            records.failed_part(storage, manifest, index, number, error, attempts)
         missing = [number for number in missing if number in live]
         given_up: tuple[int, ...] = ()
     else:
@@ -121,7 +124,7 @@ def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int]
         error = RowError(
             "worker_crash", f"{died} workers died on the chunk of this row, and no single row was found guilty"
         )
-        records.failed_part(storage, manifest, index, number, error)
+        records.failed_part(storage, manifest, index, number, error, len(tries[number].started))
     return hopeless
 
 
@@ -150,14 +153,28 @@ def _publish(storage: Storage, queue: Queue, manifest: Manifest, index: Index, o
             "job %s: a part was altered while the outputs were made (%s); they are made again", manifest.id, error
         )
         return False
-    for number, reason in damaged:
-        log.error("job %s: part %d is damaged (%s); it is scored again", manifest.id, number, reason)
-        storage.delete(layout.part(manifest.id, number))
+    for number, _ in damaged:
+        _remove_damaged(storage, manifest, index, number)
     try:
         queue.forget(manifest.id)
     except RedisUnreachable:
         pass  # hints expire by themselves
-    return not damaged
+    return not damaged or storage.exists(layout.report(manifest.id))
+
+
+def _remove_damaged(storage: Storage, manifest: Manifest, index: Index, number: int) -> None:
+    """Have a part scored again. While the others were read, another may have had that done, and even published: so it
+    is read once more, and removed at once or not at all."""
+    if storage.exists(layout.report(manifest.id)):
+        return
+    key = layout.part(manifest.id, number)
+    try:
+        part.body(storage.read(key), index.rows[number])
+    except FileNotFoundError:
+        log.error("job %s: part %d is missing; it is scored again", manifest.id, number)  # noqa: TRY400
+    except DamagedPart as reason:
+        storage.delete(key)
+        log.error("job %s: part %d is damaged (%s); it is scored again", manifest.id, number, reason)  # noqa: TRY400
 
 
 def _hints(storage: Storage, queue: Queue, manifest: Manifest) -> tuple[Hints | None, RedisUnreachable | None]:

@@ -13,7 +13,7 @@ from typing import Any
 from contract import chunk, evaluation, layout, ledger, part
 from contract.broker import Queue
 from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob
-from contract.job import Manifest, ModelRef, Row, RowError, failed
+from contract.job import Manifest, ModelRef, Row, RowError, failed, known
 from contract.ledger import Progress, Seen
 from contract.part import Footer
 from contract.storage import Storage
@@ -74,7 +74,7 @@ def load(storage: Storage, job: str) -> Manifest:
 def load_index(storage: Storage, manifest: Manifest) -> Index:
     """The index of a job's chunks. Raises BulkqaError if it was altered."""
     try:
-        data = storage.read(layout.index(manifest.id))
+        data = storage.read(layout.index(manifest.id, manifest.chunks_folder))
     except FileNotFoundError:
         data = b""
     if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
@@ -86,7 +86,7 @@ def load_index(storage: Storage, manifest: Manifest) -> Index:
 def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
     """The rows of a chunk. Raises DamagedChunk unless it is the file that was submitted."""
     try:
-        data = storage.read(layout.chunk(manifest.id, number))
+        data = storage.read(layout.chunk(manifest.id, number, manifest.chunks_folder))
     except FileNotFoundError:
         raise DamagedChunk("the chunk file is missing") from None
     if hashlib.sha256(data).hexdigest() != index.sha256[number]:
@@ -94,13 +94,15 @@ def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -
     return list(chunk.rows(chunk.from_bytes(data)))
 
 
-def failed_part(storage: Storage, manifest: Manifest, index: Index, number: int, error: RowError) -> bool:
+def failed_part(
+    storage: Storage, manifest: Manifest, index: Index, number: int, error: RowError, attempts: int
+) -> bool:
     """Give every row of a chunk the same error, except those that have their own. True if this made the part."""
     now = time.time()
     rows = rows_or_blanks(storage, manifest, index, number)
     predictions = (failed(row, row.error or error, manifest.options) for row in rows)
     judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
-    data, _ = part.encode(judged, started_at=now, finished_at=now, evaluation=sums)
+    data, _ = part.encode(judged, started_at=now, finished_at=now, evaluation=sums, attempts=attempts)
     return storage.create(layout.part(manifest.id, number), data)
 
 
@@ -172,16 +174,8 @@ def _kept(storage: Storage, job: str) -> Tally:
         return Tally()
 
 
-def tried(storage: Storage, job: str) -> tuple[int, tuple[int, ...]]:
-    """How many attempts a job saw, and the chunks that saw more than one."""
-    names = storage.list(layout.attempts(job))
-    odd = [name for name in names if not name.endswith(".1")]  # of most chunks there is the first try alone
-    again = [parsed[0] for parsed in map(layout.attempt_of, odd) if parsed and not parsed[2]]
-    return len(names) - len(odd) + len(again), tuple(sorted(set(again)))
-
-
 def tries(storage: Storage, job: str) -> dict[int, Tries]:
-    """The attempts at every chunk of a job that was tried."""
+    """The attempts at every chunk of a job that was tried and is not done; of those that are, some may be left."""
     found: dict[int, dict[str, set[int]]] = {}
     for name in storage.list(layout.attempts(job)):
         parsed = layout.attempt_of(name)
@@ -194,7 +188,7 @@ def tries(storage: Storage, job: str) -> dict[int, Tries]:
 def model(storage: Storage, job: str) -> ModelRef | None:
     """The model that was pinned for a job, if one was."""
     try:
-        return ModelRef(**json.loads(storage.read(layout.model(job))))
+        return ModelRef(**known(ModelRef, json.loads(storage.read(layout.model(job)))))
     except FileNotFoundError:
         return None
 
@@ -237,12 +231,16 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
     pinned = model(storage, job)
     running, workers, others = _lively(queue, manifest, pinned)
     first, later = counted(storage, job, {} if known is None else known)
-    attempts, repeated = tried(storage, job)
+    unfinished = {
+        number: len(tries.started)
+        for number, tries in tries(storage, job).items()
+        if number >= first.parts and number not in later
+    }
     seen = Seen(
         first=first,
         footers=later,
-        attempts=attempts,
-        repeated=repeated,
+        attempts=sum(unfinished.values()),
+        repeated=tuple(number for number, count in unfinished.items() if count > 1),
         running=running,
         cancelled=cancel_asked(storage, job),
         model=pinned,

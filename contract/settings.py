@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379/0",
         validation_alias=AliasChoices("BULKQA_REDIS_URL", "CELERY_BROKER_URL", "REDIS_URL"),
-        description="Redis: redis://, rediss:// (TLS), redis+socket:///path",
+        description="Redis: redis://, rediss:// (TLS: see SECURITY.md), redis+socket:///path",
     )
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 import uuid
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,6 +72,11 @@ class Storage(Protocol):
 
     def sweep(self, folder: str, older_than: float = 3600.0) -> None:
         """Remove what writers that died left under way in a folder."""
+        ...
+
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        """Remove a folder with all that is in it, unless something there is younger than so many seconds. False if
+        it was left."""
         ...
 
     def locate(self, key: str) -> str:
@@ -138,7 +145,12 @@ class LocalStorage:
                 names = os.listdir(self._path(folder))  # noqa: PTH208 - names alone, and fast
             except (FileNotFoundError, NotADirectoryError):
                 return []
-        return sorted(name for name in names if not name.startswith(TEMPORARY))
+        names.sort()
+        last = first = bisect_left(names, TEMPORARY)  # those are side by side now: no look at each of ten thousand
+        while last < len(names) and names[last].startswith(TEMPORARY):
+            last += 1
+        del names[first:last]
+        return names
 
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
@@ -172,6 +184,16 @@ class LocalStorage:
                 with suppress(FileNotFoundError):  # its writer, or another sweep, was quicker
                     if time.time() - path.stat().st_mtime >= older_than:
                         path.unlink()
+
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        with _translated(self.url):
+            found = list(_tree(self._path(folder)))
+            if older_than and any(time.time() - about.st_mtime < older_than for _, about in found):
+                return False
+            for path, about in found:  # what came since keeps its folder, and is told as an error
+                with suppress(FileNotFoundError):
+                    path.rmdir() if stat.S_ISDIR(about.st_mode) else path.unlink()
+        return True
 
     def locate(self, key: str) -> str:
         return str(self.root / key)
@@ -209,6 +231,7 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def read(self, key: str) -> bytes:
@@ -235,21 +258,32 @@ class MemoryStorage:
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         whole = data if isinstance(data, bytes) else b"".join(data)
         with self._lock:
-            new = key not in self._objects
-            self._objects.setdefault(key, whole)
-        return new
+            if key in self._objects:
+                return False
+            self._objects[key], self._written[key] = whole, time.time()
+        return True
 
     def settle(self) -> None:
         """Memory does not."""
 
     def replace(self, key: str, data: bytes) -> None:
-        self._objects[key] = data
+        with self._lock:
+            self._objects[key], self._written[key] = data, time.time()
 
     def delete(self, key: str) -> None:
         self._objects.pop(key, None)
 
     def sweep(self, folder: str, older_than: float = 3600.0) -> None:
         """Nothing is ever under way here."""
+
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        with self._lock:
+            found = [key for key in self._objects if key.startswith(f"{folder}/")]
+            if older_than and any(time.time() - self._written[key] < older_than for key in found):
+                return False
+            for key in found:
+                del self._objects[key]
+        return True
 
     def locate(self, key: str) -> str:
         return f"memory://{key}"
@@ -271,6 +305,16 @@ _REMEDY = {
     errno.EACCES: "Give this user the right to read and write there, or name another folder with --storage.",
     errno.EROFS: "It is mounted read-only: mount it writable, or name another folder with --storage.",
 }
+
+
+def _tree(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """A folder and all that is in it, contents first; what vanishes meanwhile is left out."""
+    for at, folders, files in os.walk(root, topdown=False):
+        folder = Path(at)
+        links = (name for name in folders if (folder / name).is_symlink())
+        for path in (*(folder / name for name in (*files, *links)), folder):
+            with suppress(FileNotFoundError):
+                yield path, path.lstat()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contract import evaluation
+from contract.job import known
 from contract.part import Footer
 
 #: Parts finished within this many seconds before the latest give the rate.
@@ -35,6 +36,7 @@ class Tally:
     finished_at: float = 0.0
     seconds: Mapping[int, tuple[int, float]] = field(default_factory=dict)
     batch_invariant: bool = True
+    attempts: int = 0
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`
 
     def plus(self, footers: Iterable[Footer]) -> Tally:
@@ -60,6 +62,7 @@ class Tally:
             finished_at=finished_at,
             seconds=_seconds(self.seconds, timed, finished_at),
             batch_invariant=self.batch_invariant and all(footer.batch_invariant for footer in footers),
+            attempts=self.attempts + sum(footer.attempts for footer in footers),
             evaluation=evaluation.total([self.evaluation, *(footer.evaluation for footer in footers)]),
         )
 
@@ -78,7 +81,7 @@ class Tally:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tally:
         seconds = {int(second): (int(rows), float(start)) for second, (rows, start) in data["seconds"].items()}
-        return cls(**{**data, "seconds": seconds})
+        return cls(**{**known(cls, data), "seconds": seconds})
 
 
 def _seconds(

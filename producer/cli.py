@@ -210,7 +210,7 @@ def submit(
     except RedisUnreachable as error:
         raise RedisUnreachable(
             f"job {job} is stored but not on the queue: {error.message}",
-            f"A sweeper sends it when Redis is back, or: producer repair {job}",
+            f"{error.remedy} A sweeper sends it then, or: producer repair {job}",
         ) from error
     view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.rows(submitted.manifest)}")
     if not (wait or output):

@@ -175,11 +175,11 @@ def _is_object(text: bytes) -> bool:
 
 
 def keys_of(lines: list[bytes]) -> list[str]:
-    """The keys of the objects in these lines, in the order in which they come up."""
+    """The keys of the objects in these lines, in the order in which they come up, as far as they are UTF-8."""
     keys: dict[str, None] = {}
     for line in lines:
         try:
             keys |= dict.fromkeys(json_object(decoded(line)))
         except NotJsonError:
             pass  # its row will say so
-    return list(keys)
+    return [key for key in keys if key.encode("utf-8", "ignore").decode() == key]  # rows with others will say so

@@ -11,11 +11,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import InputError
-from producer.rows import Column, Rows, bad_encoding, pc, sizes, where
+from producer.pages import EncryptedError, Pages, TooLargeError, directory
+from producer.rows import ROW_OVERHEAD, Column, Rows, bad_encoding, pc, sizes, weights, where
 from producer.stored import encrypted
 from producer.text import Fault
 
@@ -23,8 +25,12 @@ from producer.text import Fault
 DataType = Any
 
 _BATCH_BYTES = 4 << 20
-_BATCH_ROWS = 4096
-_ERRORS = (pa.ArrowException, OSError, ValueError, EOFError)
+#: A file of one long text with many questions, held once, may stand for a thousand times its size.
+_EXPANDED, _RATIO = 4 << 30, 10_000
+#: A longer id is what makes its row too large.
+_ID_BYTES = 1000
+# IndexError: a value that refers to an entry of its dictionary that is not there.
+_ERRORS = (pa.ArrowException, OSError, ValueError, EOFError, MemoryError, IndexError)
 
 
 class ParquetRecords:
@@ -32,10 +38,14 @@ class ParquetRecords:
 
     def __init__(self, file: Any, label: str) -> None:
         self._label = label
+        self._source = file
         try:
+            self._groups = directory(file)
             # Buffered and not read ahead: a column chunk of a gigabyte is read through a megabyte.
             self._file = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
             self.schema: pa.Schema = self._file.schema_arrow
+        except TooLargeError as error:
+            raise self._too_large(error, "") from error
         except _ERRORS as error:
             raise self._unreadable(error) from error
         self.rows: int = self._file.metadata.num_rows
@@ -61,23 +71,33 @@ class ParquetRecords:
     def batches(self, columns: Columns, limit: int) -> Iterator[Rows]:
         done = 0
         try:
-            for batch in self._file.iter_batches(batch_size=self._batch_rows(), use_threads=False):
-                yield columns.rows(batch, limit)
-                done += batch.num_rows
+            for groups, rows in Pages(self._source, self._file.metadata, self._groups, limit).batches():
+                for batch in self._file.iter_batches(batch_size=rows, row_groups=groups, use_threads=False):
+                    yield from columns.rows(batch, limit)
+                    done += batch.num_rows
+                    self._refuse_bomb(columns.size)
+        except TooLargeError as error:
+            raise self._too_large(error, f" after row {done:,}") from error
         except _ERRORS as error:
             raise self._unreadable(error, f" after row {done:,}") from error
 
-    def _batch_rows(self) -> int:
-        """Rows a batch, such that the largest of the row groups' means gives batches of bounded size."""
-        meta = self._file.metadata
-        groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
-        mean = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=0)
-        return int(min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(mean, 1))))
+    def _refuse_bomb(self, size: int) -> None:
+        if size > _EXPANDED and size > _RATIO * self._source.size():
+            raise TooLargeError(
+                f"{self._source.size():,} bytes stand for over {size:,}, and {_RATIO:,} times its size is the most",
+                "If it is meant so, write it as CSV or JSON Lines.",
+            )
+
+    def _too_large(self, error: TooLargeError, where: str) -> InputError:
+        return InputError("unreadable", f"{self._label}: Parquet too large to be decoded{where}: {error}", error.remedy)
 
     def _unreadable(self, error: Exception, where: str = "") -> InputError:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "encrypt" in said.lower() or "decrypt" in said.lower():
+        if isinstance(error, EncryptedError) or "encrypt" in said.lower() or "decrypt" in said.lower():
             return encrypted(self._label)
+        if isinstance(error, MemoryError):
+            message = f"{self._label}: not enough memory to decode it{where}: {said}"
+            return InputError("unreadable", message, "Write it with smaller pages, or as CSV or JSON Lines.")
         return InputError(
             "unreadable",
             f"{self._label}: damaged or truncated Parquet{where}: {said}",
@@ -93,8 +113,47 @@ class Columns:
         self._context = context
         self._id = id_
         self._passthrough = passthrough
+        self.size = 0  #: of the rows so far, in memory
+        self._fields = [pa.field(*item) for item in passthrough]
+        self._names = [name for name in (id_, question, context) if name is not None] + [
+            name for name, _ in passthrough
+        ]
 
-    def rows(self, batch: pa.RecordBatch, limit: int) -> Rows:
+    def rows(self, batch: pa.RecordBatch, limit: int) -> Iterator[Rows]:
+        """The rows of a batch, a few MiB at a time: once decoded, a text that was held once may be many. What is too
+        large is left where it is."""
+        size = ROW_OVERHEAD + sum(weights(batch.column(name)) for name in self._names)
+        self.size += int(size.sum())
+        large = size > limit
+        ends = np.cumsum(size)
+        start = 0
+        while start < batch.num_rows:
+            if large[start]:
+                yield self._too_large(batch.slice(start, 1), int(size[start]), limit)
+                start += 1
+                continue
+            before = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + _BATCH_BYTES, side="right")))
+            if large[start:stop].any():
+                stop = start + int(large[start:stop].argmax())
+            yield self._rows(batch.slice(start, stop - start), limit)
+            start = stop
+
+    def _too_large(self, row: pa.RecordBatch, size: int, limit: int) -> Rows:
+        """Of a row over the limit its id is kept, if that is not what is large."""
+        faults: dict[int, Fault] = {}
+        text = pa.string()
+        known = self._id is not None and weights(row.column(self._id))[0] <= _ID_BYTES
+        return Rows(
+            id=converted(row.column(self._id), text, faults) if known else pa.nulls(1, text),
+            question=pa.nulls(1, text),
+            context=pa.nulls(1, text),
+            passthrough=pa.nulls(1, pa.struct(self._fields)) if self._fields else None,
+            lines=None,
+            faults={0: _over(size, limit)},
+        )
+
+    def _rows(self, batch: pa.RecordBatch, limit: int) -> Rows:
         faults: dict[int, Fault] = {}
         count = batch.num_rows
         text = pa.string()
@@ -103,32 +162,31 @@ class Columns:
             id=converted(batch.column(self._id), text, faults) if self._id is not None else pa.nulls(count, text),
             question=converted(batch.column(self._question), text, faults),
             context=converted(batch.column(self._context), text, faults),
-            passthrough=_struct(passthrough, [pa.field(*item) for item in self._passthrough]),
+            passthrough=pa.StructArray.from_arrays(passthrough, fields=self._fields) if self._fields else None,
             lines=None,
             faults=faults,
         )
         return _without_large(rows, limit)
 
 
-def _struct(columns: list[Column], fields: list[Any]) -> Column | None:
-    return pa.StructArray.from_arrays(columns, fields=fields) if fields else None
+def _over(size: int, limit: int) -> Fault:
+    return Fault("row_too_large", f"the row has {size:,} bytes, more than {limit:,}")
 
 
 def _without_large(rows: Rows, limit: int) -> Rows:
-    """Rows over the limit keep their id only, if that is not what is large: a chunk holds no row that is not scored."""
+    """Rows that are over the limit as text only, such as base64, keep their id only."""
     columns = {"id": rows.id, "question": rows.question, "context": rows.context}
     if rows.passthrough is not None:
         columns["passthrough"] = rows.passthrough
-    weights = sizes(pa.table(columns))
-    large = weights > limit
+    size = sizes(pa.table(columns))
+    large = size > limit
     if not large.any():
         return rows
     for index in where(pa.array(large)):
-        message = f"the row has {weights[index]:,} bytes, more than {limit:,}"
-        rows.faults[int(index)] = Fault("row_too_large", message)
+        rows.faults[int(index)] = _over(int(size[index]), limit)
     mask = pa.array(large)
     rows.question, rows.context = (pc.if_else(mask, None, column) for column in (rows.question, rows.context))
-    rows.id = pc.if_else(pc.greater(pc.binary_length(rows.id), 1000), None, rows.id)
+    rows.id = pc.if_else(pc.greater(pc.binary_length(rows.id), _ID_BYTES), None, rows.id)
     if rows.passthrough is not None:
         rows.passthrough = pc.if_else(mask, None, rows.passthrough)
     return rows

@@ -4,8 +4,9 @@ Tells the format by content (CSV or JSON Lines, either of them gzipped, or Parqu
 cannot be read as a whole. A row that cannot be scored is a row of a table all the same, with a code, a message and what
 could be read of it. Memory is bounded by the row and the table, not by the file.
 
-`producer.stored` gives bytes, `producer.text`, `producer.jsonl` and `producer.parquet` make records of them,
-`producer.columns` says which field is what, and `producer.rows` checks and cuts. Writing chunks is not covered.
+`producer.stored` gives bytes, `producer.text`, `producer.jsonl` and `producer.parquet` make records of them (Parquet
+once `producer.pages` has told what that takes), `producer.columns` says which field is what, and `producer.rows` checks
+and cuts. Writing chunks is not covered.
 """
 
 from __future__ import annotations

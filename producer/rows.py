@@ -186,19 +186,35 @@ def sizes(table: pa.Table) -> np.ndarray[Any, Any]:
     total = np.full(table.num_rows, ROW_OVERHEAD, np.int64)
     for column in table.combine_chunks().columns:
         for chunk in column.chunks:
-            total += _sizes(chunk)
+            total += weights(chunk)
     return total
 
 
-def _sizes(column: Column) -> Any:
-    kind = column.type
-    if pa.types.is_struct(kind):
-        return sum((_sizes(child) for child in column.flatten()), np.zeros(len(column), np.int64))
-    if pa.types.is_string(kind):
-        return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64) + 4
-    if pa.types.is_nested(kind):
-        return np.fromiter((column.slice(i, 1).nbytes for i in range(len(column))), np.int64, len(column))
-    return 8
+def weights(column: Column) -> Any:
+    """The bytes of each value of an array of any type, as if no two values were held in one place."""
+    kind, types = column.type, pa.types
+    if isinstance(column, pa.ExtensionArray):
+        return weights(column.storage)
+    if types.is_dictionary(kind):
+        known = np.append(weights(column.dictionary), 0)
+        return known[pc.fill_null(column.indices, len(known) - 1).to_numpy(zero_copy_only=False)]
+    if types.is_struct(kind):
+        return sum((weights(child) for child in column.flatten()), np.zeros(len(column), np.int64))
+    if types.is_map(kind):
+        pairs = pa.StructArray.from_arrays([column.keys, column.items], names=["key", "value"])
+        within = np.append(0, np.cumsum(weights(pairs)))  # of all pairs, of which a slice's offsets tell its own
+        return np.diff(within[column.offsets.to_numpy()]) + 4
+    if types.is_nested(kind):
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
+        within = np.append(0, np.cumsum(weights(column.flatten())))
+        return np.diff(within[ends], prepend=0) + 4
+    if types.is_fixed_size_binary(kind) or types.is_decimal(kind):
+        return np.full(len(column), kind.byte_width)
+    if types.is_null(kind) or types.is_primitive(kind):
+        return np.full(len(column), 0 if types.is_null(kind) else 8)
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        column = column.cast(pa.large_binary())
+    return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64) + 4
 
 
 def bounded(tables: Iterable[pa.Table], max_rows: int, max_bytes: int) -> Iterator[pa.Table]:

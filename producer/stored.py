@@ -22,6 +22,9 @@ from contract.errors import InputError
 #: What is read at once.
 BLOCK = 1 << 18
 
+#: gzip makes at most 1,032 bytes of one, and of text, however often it says the same, some hundred.
+_UNPACKED, _RATIO = 256 << 20, 800
+
 _UNICODE_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -118,10 +121,19 @@ def _size(file: BinaryIO) -> int | None:
 def gunzip(stored: Stored) -> Iterator[bytes]:
     """The unpacked bytes, a block at a time: however much they are, no more than that is held."""
     label = stored.label
+    size = 0
     try:
         # GzipFile asks for read() only; Stored has no more.
         with gzip.GzipFile(fileobj=stored) as file:  # type: ignore[call-overload]
             while block := file.read(BLOCK):
+                size += len(block)
+                if size > _UNPACKED and size > _RATIO * stored.bytes_read:
+                    raise InputError(
+                        "unreadable",
+                        f"{label}: a gzip bomb: {stored.bytes_read:,} bytes of it unpack to more than {size:,}, and "
+                        f"{_RATIO} times its size is the most",
+                        "If it is meant so, unpack it first: gzip -dc FILE | producer submit -",
+                    )
                 yield block
     except EOFError as error:
         raise InputError("unreadable", f"{label}: the gzip file is truncated", "Copy it again.") from error

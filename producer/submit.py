@@ -1,6 +1,7 @@
 """A checked file becomes a job: chunk files first, then the manifest, and only then messages.
 
-Until the manifest is there the job does not exist, and whoever fails before that takes the chunks away again.
+Until the manifest is there the job does not exist, and whoever fails before that takes the chunks away again. Of who
+is killed before that, `contract.sweeper` does.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow.compute as pc
 
 from contract import chunk, layout, records
-from contract.errors import UnknownJob, UsageError
-from contract.job import Manifest, Options, new_job_id
+from contract.errors import BulkqaError, StorageUnreachable, UnknownJob, UsageError
+from contract.job import CHUNKS, Manifest, Options, job_of_key, new_job_id
 from contract.job import Source as SourceRecord
 from contract.records import Index
 from contract.settings import Settings
@@ -53,56 +54,69 @@ def submit(
     Raises InputError for the file, UsageError if the key was used for something else.
     """
     job = job_of_key(request.key) if request.key else new_job_id()
+    # Of several submissions with one key each has a folder of its own: nothing is shared before there is a manifest.
+    within = layout.new_chunks() if request.key else CHUNKS
     with open_source(file, request.read) as source:
         if request.key and storage.exists(layout.manifest(job)):
-            return Submitted(_same(records.load(storage, job), source, request), new=False)
-        written: list[str] = []
+            for _ in source.tables(1 << 16, 1 << 26):
+                pass  # its digest is known at its end
+            return _found(storage, _manifest(job, within, source, settings, request))
         try:
-            manifest = _write(job, source, storage, settings, request, written, progress)
-        except BaseException as error:
-            # Interrupted with a key: another submission may have found these chunks, and rely on them.
-            if not request.key or isinstance(error, UsageError):
-                for key in written:
-                    storage.delete(key)
+            manifest = _write(job, within, source, storage, settings, request, progress)
+        except BaseException:
+            _take_away(storage, job, within)
             raise
     if not storage.create(layout.manifest(job), records.dump(manifest.to_json())):
-        return Submitted(records.load(storage, job), new=False)  # another submission with the key was quicker
+        _take_away(storage, job, within)
+        return _found(storage, manifest)  # another submission with the key was quicker
     return Submitted(manifest, new=True)
-
-
-def job_of_key(key: str) -> str:
-    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
 
 def _write(
     job: str,
+    within: str,
     source: Source,
     storage: Storage,
     settings: Settings,
     request: Request,
-    written: list[str],
     progress: Callable[[Source], None] | None,
 ) -> Manifest:
     rows, digests, rejected = [], [], 0
     for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
         data = chunk.to_bytes(table)
-        _create(storage, layout.chunk(job, number), data, written, request.key)
+        storage.create(layout.chunk(job, number, within), data, durable=False)
         rows.append(table.num_rows)
         digests.append(hashlib.sha256(data).hexdigest())
         rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
         if progress:
             progress(source)
     index = Index(tuple(rows), tuple(digests)).to_bytes()
-    _create(storage, layout.index(job), index, written, request.key)
+    storage.create(layout.index(job, within), index, durable=False)
     storage.settle()  # once for all chunks, before the manifest speaks of them
-    return Manifest(
-        id=job,
-        created_at=time.time(),
-        model=request.model or settings.model,
+    if len(storage.list(layout.chunks(job, within))) != len(rows) + 1:
+        raise BulkqaError(
+            f"chunks of job {job} were removed while it was being submitted",
+            "The sweeper does so when none was added for a day. Submit the file again.",
+        )
+    return replace(
+        _manifest(job, within, source, settings, request),
         rows=sum(rows),
         rejected=rejected,
         chunks=len(rows),
         index_sha256=hashlib.sha256(index).hexdigest(),
+    )
+
+
+def _manifest(job: str, within: str, source: Source, settings: Settings, request: Request) -> Manifest:
+    """What is asked for, but for what only chunks tell. The source was read to its end."""
+    return Manifest(
+        id=job,
+        created_at=time.time(),
+        model=request.model or settings.model,
+        rows=0,
+        rejected=0,
+        chunks=0,
+        index_sha256="",
         source=SourceRecord(
             name=source.name,
             format=source.format,
@@ -116,35 +130,45 @@ def _write(
         context_column=request.read.context,
         id_column=source.id_column,
         answers_column=source.answers_column,
+        max_row_bytes=request.read.max_row_bytes,
         key=request.key,
         metadata=request.metadata,
+        chunks_folder=within,
     )
 
 
-def _create(storage: Storage, key: str, data: bytes, written: list[str], by_key: str | None) -> None:
-    """Write an object of the job. With a key it may be there from a submission that died: then it must be the same."""
-    if storage.create(key, data, durable=False):
-        written.append(key)
-    elif storage.read(key) != data:
-        raise UsageError(
-            f"the key {by_key!r} belongs to a submission of other content that was not finished", "Use another key."
-        )
+def _take_away(storage: Storage, job: str, within: str) -> None:
+    with suppress(StorageUnreachable):  # the sweeper does it later
+        storage.discard(layout.chunks(job, within))
 
 
-def _same(manifest: Manifest, source: Source, request: Request) -> Manifest:
-    """The job that a key stands for, if this is the same request. Raises UsageError if it is not."""
-    for _ in source.tables(1 << 16, 1 << 26):
-        pass
-    columns = (manifest.question_column, manifest.context_column, manifest.answers_column)
-    was = (manifest.source.sha256, manifest.options, columns)
-    columns = (request.read.question, request.read.context, source.answers_column)
-    now = (source.sha256, request.options, columns)
-    if was != now:
+def _found(storage: Storage, asked: Manifest) -> Submitted:
+    """The job that a key stands for, if the same is asked of it. Raises UsageError if it is not."""
+    manifest = records.load(storage, asked.id)
+    was, now = _deciding(manifest), _deciding(asked)
+    other = [f"{what} {was[what]}, now {now[what]}" for what in now if was[what] != now[what]]
+    if other:
         raise UsageError(
-            f"the key {request.key!r} was used for job {manifest.id} with another file or other options",
-            "Use a new key for a new request.",
+            f"the key {asked.key!r} was used for job {manifest.id}, of which something else was asked: "
+            + "; ".join(other),
+            "Ask for the same to find that job, or take a new key.",
         )
-    return manifest
+    return Submitted(manifest, new=False)
+
+
+def _deciding(manifest: Manifest) -> dict[str, object]:
+    """All that decides the outcome of rows, in words of the command. Not how they are cut, nor the file's name."""
+    return {
+        "file": f"sha256 {manifest.source.sha256[:16]}",
+        "--input-format": manifest.source.format,
+        "--delimiter": repr(manifest.source.delimiter),
+        "--question": repr(manifest.question_column),
+        "--context": repr(manifest.context_column),
+        "--id": repr(manifest.id_column),
+        "--answers": repr(manifest.answers_column),
+        "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
+        "--model": repr(manifest.model),
+    } | {f"--{name.replace('_', '-')}": value for name, value in asdict(manifest.options).items()}
 
 
 def find(storage: Storage, job: str) -> str:

@@ -118,7 +118,7 @@ class Hand:
         if records.cancel_asked(self.storage, job):
             index = records.load_index(self.storage, manifest)
             error = RowError("job_cancelled", "the job was cancelled")
-            records.failed_part(self.storage, manifest, index, chunk, error)
+            records.failed_part(self.storage, manifest, index, chunk, error, 1)
         else:
             self.storage.create(layout.part(job, chunk), part_of(self.storage, manifest, chunk, worker=self.name))
         self.advance(job, chunk)
@@ -126,7 +126,7 @@ class Hand:
     def advance(self, job: str, chunk: int) -> None:
         """Fill the window, and bring the job forward where this was its last message."""
         manifest = records.load(self.storage, job)
-        self.queue.finish(job, chunk)
+        self.queue.finish(job, chunk, self.name)
         try:
             room = window(self.queue, manifest.model, self.settings)
             while (number := self.queue.claim(job, manifest.chunks, room)) not in (None, manifest.chunks):
@@ -137,7 +137,7 @@ class Hand:
             reconcile(job, self.storage, self.queue, self.settings, owner=self.name)
 
     def give_back(self, job: str, chunk: int, attempt: int) -> None:
-        self.queue.release(job, chunk)
+        self.queue.release(job, chunk, self.name)
         self.storage.create(layout.released(job, chunk, attempt), b"")
 
     def step(self) -> tuple[str, int] | None:

@@ -50,8 +50,16 @@ class Attempt:
         """The try ended in order, unfinished: it does not count against the chunk."""
         self._storage.create(layout.released(self._job, self._chunk, self.number), b"")
 
+    def forget(self) -> None:
+        """The chunk has its part, which says how many tries it took: their records have served."""
+        for number in range(1, self.number + 1):
+            self._storage.delete(layout.attempt(self._job, self._chunk, number))
+            if self.number > 1:
+                self._storage.delete(layout.released(self._job, self._chunk, number))
+                self._storage.delete(layout.crumb(self._job, self._chunk, number))
+
     def watched(self, watch: Watch) -> Watch:
-        """The same watch, leaving crumbs: only where an attempt died before, since each costs a write."""
+        """The same watch, leaving crumbs, row by row: only where an attempt died before, since each costs a write."""
         if not self.dead:
             return watch
 
@@ -66,7 +74,7 @@ class Attempt:
                 self._under_way.discard(row)
             watch.end(row)
 
-        return Watch(stop=watch.stop, begin=begin, end=end)
+        return Watch(stop=watch.stop, begin=begin, end=end, alone=True)
 
     def try_suspects(
         self, rows: list[Row], options: Options, model_dir: Path, timeout: float, tick: Callable[[], None]

@@ -16,12 +16,16 @@ import numpy as np
 
 from contract.errors import ModelError
 from contract.job import Answer, Options, RowError
+from worker import batch
 from worker.decode import Logits, RowFailure, Scored, Window, decode
 from worker.encode import Encoded, Encoder
 from worker.model import TOKENIZER, ModelInfo, describe, digest
 from worker.session import Session, providers_for
 
 Result = TypeVar("Result")
+
+#: About ten rows of an encyclopedia, 2,000 tokens: six seconds of a BERT-large on one core, which a stop waits for.
+HANDFUL = 8_000
 
 _REMEDY = "Make the model directory again: worker build SOURCE DEST"
 
@@ -54,8 +58,13 @@ class Reader:
 
     @property
     def batched(self) -> bool:
-        """Whether `answer_many` is the better way."""
+        """Whether windows of several rows share a run."""
         return self._session.batched
+
+    @property
+    def handful(self) -> int:
+        """Characters of text that `answer_many` is best given at a time."""
+        return batch.HANDFUL if self.batched else HANDFUL
 
     @property
     def provider(self) -> str:
@@ -72,7 +81,7 @@ class Reader:
         return _guarded(work)
 
     def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]:
-        """Answers to questions and contexts, their windows run together; for a row that fails, its own error.
+        """Answers to questions and contexts, encoded and decoded together; for a row that fails, its own error.
 
         Raises what the run of all raises: whose fault that is shows when each is asked alone.
         """

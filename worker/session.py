@@ -73,7 +73,10 @@ class Session:
         return self._together([window])[0]
 
     def run_many(self, windows: Sequence[Window]) -> list[tuple[Logits, Logits]]:
-        """The same of many windows, in their order, run in padded batches. Raises what `run` does."""
+        """The same of many windows, in their order, run in padded batches where that is better. Raises what `run`
+        does."""
+        if not self.batched:
+            return [self.run(window) for window in windows]
         found: dict[int, tuple[Logits, Logits]] = {}
         lengths = [len(window.input_ids) for window in windows]
         for batch in plan(lengths, self._budget, padding="attention_mask" in self._dtypes):

@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 from celery.exceptions import Reject
+from celery.worker.consumer import Consumer
+from kombu.asynchronous import get_event_loop
 from kombu.transport.redis import Channel, Transport
 
 from contract import evaluation, layout, part, records
@@ -52,8 +54,10 @@ log = logging.getLogger("bulkqa.worker")
 #: How often the child renews its lease, touches its health file and looks for a cancel marker.
 _PULSE = 5.0
 _CANCEL_LOOK = 1.0
-#: An idle worker that leaves messages waiting for this long does not hear any more: Celery's connection is dead and it
-#: does not know, as after an acknowledgement that failed. It is started anew.
+#: After a refusal of Redis, before it is asked again.
+_REFUSED = 2.0
+#: An idle worker that leaves messages waiting for this long does not hear any more: its connection is dead and it does
+#: not know, as when something between it and Redis went away without a word. It is started anew.
 _DEAF = 25.0
 
 
@@ -84,6 +88,8 @@ def serve(settings: Settings) -> None:
         loglevel=settings.log_level,
         without_gossip=True,
         without_mingle=True,
+        without_heartbeat=True,  # events every two seconds, to which nobody listens
+        consumer_cls=_Consumer,
         quiet=True,
     )
     worker.start()
@@ -242,10 +248,12 @@ class Worker:
                 data = self._score(manifest, index, chunk, attempt)
                 mine = self.storage.create(layout.part(job, chunk), data)
         except (Drained, StorageUnreachable):  # a full disk is no fault of the chunk's: it must not count as a death
-            self._hint(lambda: self.queue.release(job, chunk))
+            self._hint(lambda: self.queue.release(job, chunk, self.name))
             attempt.release()
             log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
             raise
+        with suppress(StorageUnreachable):
+            attempt.forget()
         if not mine:
             log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
         self._advance(manifest, chunk)
@@ -256,7 +264,7 @@ class Worker:
         log.warning("worker %s declines job %s chunk %d: it is pinned to %s (%s), this is %s; the message waits for a "
                     "worker that holds it", self.name, manifest.id, chunk, pinned.name, pinned.digest,
                     self._model.digest)  # fmt: skip
-        self._hint(lambda: self.queue.release(manifest.id, chunk))
+        self._hint(lambda: self.queue.release(manifest.id, chunk, self.name))
         self._hint(lambda: self.queue.send(manifest.model, manifest.id, [chunk], pinned.digest))
 
     def _score(self, manifest: Manifest, index: Index, chunk: int, attempt: Attempt) -> bytes:
@@ -276,6 +284,7 @@ class Worker:
             worker=self.name,
             model=self._model.digest,
             batch_invariant=not self.reader.batched,
+            attempts=attempt.number,
             peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
@@ -305,7 +314,7 @@ class Worker:
             with suppress(StorageUnreachable):
                 records.counted(self.storage, manifest.id, {})
         try:
-            self.queue.finish(manifest.id, chunk)
+            self.queue.finish(manifest.id, chunk, self.name)
             following = self._claim(manifest)
         except LookupError:
             following = manifest.chunks  # Redis was emptied: make its hints anew
@@ -324,7 +333,7 @@ class Worker:
         while (number := self.queue.claim(manifest.id, manifest.chunks, room)) not in (None, manifest.chunks):
             assert number is not None  # noqa: S101 - for the type checker
             if self.storage.exists(layout.part(manifest.id, number)):
-                self.queue.finish(manifest.id, number)
+                self.queue.finish(manifest.id, number, self.name)
             else:
                 self.queue.send(manifest.model, manifest.id, [number])
         return number
@@ -360,6 +369,7 @@ class Pulse:
         self._advanced = self._armed = time.monotonic()
         self._heard = time.monotonic()
         self._hearing = False
+        self._told = ""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
         self._tick()
@@ -414,7 +424,7 @@ class Pulse:
             Path(self._settings.health_file).touch()
         info, worker = self._worker.reader.info, self._worker
         presence = WorkerInfo(worker.name, info.name, info.digest, info.precision, worker.threads, version("bulkqa"))
-        with suppress(RedisUnreachable):
+        try:
             worker.queue.announce(presence)
             if self._hearing or not worker.queue.hints(info.name, "", info.digest).waiting:
                 self._heard = time.monotonic()
@@ -427,10 +437,20 @@ class Pulse:
                 worker.queue.lease(job, chunk, worker.name, self._settings.lease)
                 if tag:
                     worker.queue.touch(tag)
+            self._told = ""
+        except RedisUnreachable as error:
+            if error.message != self._told:  # Celery's own lines go on, without the remedy
+                log.warning("worker %s: %s. %s", worker.name, error.message, error.remedy)
+                self._told = error.message
 
 
 class _Channel(Channel):
-    """What is on the queue and is no message at all would end Celery's worker: it is thrown away with a word."""
+    """Celery's way to Redis, without two of its ways to fall silent.
+
+    What is on the queue and is no message at all would end the worker: it is thrown away with a word. And an
+    acknowledgement that fails is logged by Celery and forgotten: its message counts as under way for ever, and the
+    worker, which takes one at a time, never asks for another. So the connection is made anew.
+    """
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -438,6 +458,48 @@ class _Channel(Channel):
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             log.warning("dropped from the queue what is no message of ours: %r", error)
             raise Empty from error
+
+    def basic_ack(self, *given: Any, **more: Any) -> None:
+        with _reconnecting():
+            super().basic_ack(*given, **more)  # type: ignore[no-untyped-call]
+
+    def basic_reject(self, *given: Any, **more: Any) -> None:
+        with _reconnecting():
+            super().basic_reject(*given, **more)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _reconnecting() -> Iterator[None]:
+    """Have Celery's loop connect anew if this fails. Raised here it would be swallowed (`ack_log_error`, and the pool,
+    which calls back from its own loop): so it is raised from the loop itself."""
+    try:
+        yield
+    except Exception as error:
+        if loop := get_event_loop():
+            loop.call_soon(  # type: ignore[no-untyped-call]
+                _raise, ConnectionError(f"a message was not acknowledged: {error}")
+            )
+        raise
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+class _Consumer(Consumer):  # type: ignore[misc]
+    """A Redis that answers and refuses, as where its user lacks a right, would be asked anew several times a second."""
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        super().on_connection_error_before_connected(exc)
+        self._pause(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        super().on_connection_error_after_connected(exc)
+        self._pause(exc)
+
+    def _pause(self, exc: Exception) -> None:
+        if isinstance(exc, self.channel_errors):
+            time.sleep(_REFUSED)
 
 
 def _leave_logging_alone(**_: Any) -> None:

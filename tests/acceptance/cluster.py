@@ -109,7 +109,7 @@ class Cluster:
 
     def finish(self, job: str, seconds: float = 90.0) -> dict[str, Any]:
         """Wait as a user would, and give the final status."""
-        done = self.producer("status", job, "--watch", "--json", "--timeout", str(seconds))
+        done = self.producer("status", job, "--watch", "--json", "--timeout", str(seconds), timeout=seconds + 30)
         assert done.returncode in (0, 3, 4, 5), done.stderr + self.logs()
         return dict(json.loads(done.stdout))
 
@@ -117,7 +117,10 @@ class Cluster:
         return "\n".join(f"--- worker {n}\n{self.log(n)}" for n in range(len(self.workers)))
 
     def attempts(self, job: str) -> dict[int, int]:
-        return {chunk: len(tries.started) for chunk, tries in records.tries(self.storage, job).items()}
+        """Tries by chunk: of those that are done as their parts say, of the others as is on record."""
+        footers = records.footers(self.storage, job, {})
+        tries = records.tries(self.storage, job)
+        return {n: len(t.started) for n, t in tries.items()} | {n: footer.attempts for n, footer in footers.items()}
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def test_a_job_says_how_well_it_was_answered_while_it_runs_and_in_its_report(set
     manifest = job_of(storage, settings, CSV, read=ReadOptions(answers="gold"))
     assert manifest.answers_column == "gold"
     index = records.load_index(storage, manifest)
-    records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "x"))
+    records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "x"), 2)
     running = records.status(storage, queue, manifest.id)
     assert running.evaluation is not None
     assert (running.evaluation["rows"], running.evaluation["failed"]) == (2, 2)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from contract.broker import MemoryQueue, Queue, RedisQueue, WorkerInfo, public_address
-from contract.errors import RedisUnreachable, UsageError
+from contract.broker import MemoryQueue, Queue, RedisQueue, WorkerInfo
+from contract.errors import RedisUnreachable
 from producer.local import redis_server
 from tests.making import Clock, all_messages, pop
 
@@ -136,7 +136,7 @@ def test_a_lease_that_ran_out_is_anybodys(queue: Queue, clock: Clock):
 def test_a_lease_given_back_is_free_at_once(queue: Queue):
     queue.send(MODEL, JOB, [0])
     queue.lease(JOB, 0, "w1", 60)
-    queue.release(JOB, 0)
+    queue.release(JOB, 0, "w1")
     hints = queue.hints(MODEL, JOB)
     assert hints.leases == {}
     assert set(hints.sent) == {0}
@@ -157,10 +157,46 @@ def test_of_many_that_want_a_lease_one_has_it(queue: Queue):
 def test_of_a_finished_chunk_nothing_is_believed_any_more(queue: Queue):
     queue.send(MODEL, JOB, [0, 1])
     queue.lease(JOB, 0, "w1", 60)
-    queue.finish(JOB, 0)
+    queue.finish(JOB, 0, "w1")
     hints = queue.hints(MODEL, JOB)
     assert (set(hints.sent), hints.leases) == ({1}, {})
     assert queue.lease(JOB, 0, "w2", 60)
+
+
+@pytest.mark.parametrize("end", ["release", "finish"])
+def test_who_was_frozen_does_not_end_the_lease_of_who_took_over(queue: Queue, clock: Clock, end: str):
+    queue.send(MODEL, JOB, [0])
+    queue.lease(JOB, 0, "frozen", 0.01)
+    run_out(queue, clock, 0)
+    queue.lease(JOB, 0, "w2", 60)
+
+    getattr(queue, end)(JOB, 0, "frozen")
+
+    hints = queue.hints(MODEL, JOB)
+    assert hints.leases[0] > hints.now
+    assert not queue.lease(JOB, 0, "w3", 60)
+    assert queue.lease(JOB, 0, "w2", 60), "its owner renews it"
+    getattr(queue, end)(JOB, 0, "w2")
+    assert queue.hints(MODEL, JOB).leases == {}
+    assert queue.lease(JOB, 0, "w3", 60)
+
+
+def test_a_part_is_a_part_whoever_wrote_it(queue: Queue):
+    """The chunk's message is done with, though another still is at the chunk."""
+    queue.send(MODEL, JOB, [0, 1])
+    queue.lease(JOB, 0, "w2", 60)
+    queue.finish(JOB, 0, "frozen")
+    hints = queue.hints(MODEL, JOB)
+    assert (set(hints.sent), set(hints.leases)) == ({1}, {0})
+
+
+@pytest.mark.parametrize("end", ["release", "finish"])
+def test_a_lease_that_ran_out_and_that_nobody_took_is_ended_by_its_owner(queue: Queue, clock: Clock, end: str):
+    queue.lease(JOB, 0, "w1", 0.01)
+    run_out(queue, clock, 0)
+    getattr(queue, end)(JOB, 0, "w1")
+    getattr(queue, end)(JOB, 0, "w1")
+    assert queue.hints(MODEL, JOB).leases == {}
 
 
 # The window
@@ -172,7 +208,7 @@ def test_chunks_are_claimed_in_order_while_the_window_has_room(queue: Queue):
     hints = queue.hints(MODEL, JOB)
     assert set(hints.sent) == {0, 1}
     assert all(0 <= hints.now - when < 60 for when in hints.sent.values())
-    queue.finish(JOB, 1)
+    queue.finish(JOB, 1, "w1")
     assert [queue.claim(JOB, 5, 2) for _ in range(2)] == [2, None]
 
 
@@ -245,6 +281,15 @@ def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, requ
     assert queue.workers() == [worker("lively")]
 
 
+def test_what_a_worker_of_a_later_version_says_besides_is_passed_over(
+    redis_queue: RedisQueue, redis_client: redis.Redis
+):
+    redis_queue.announce(worker())
+    noted = json.loads(redis_client.hget("bulkqa:workers", "w1"))
+    redis_client.hset("bulkqa:workers", "w1", json.dumps(noted | {"later": {"of": "a later version"}}))
+    assert redis_queue.workers() == [worker()]
+
+
 def test_a_message_that_is_worked_on_is_touched_but_never_made(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_client.zadd("bulkqa:unacked_index", {"tag": 1.0})
     redis_queue.touch("tag")
@@ -262,8 +307,8 @@ def every_use(queue: RedisQueue) -> list:
         lambda: queue.send(MODEL, JOB, [0]),
         lambda: queue.hints(MODEL, JOB),
         lambda: queue.lease(JOB, 0, "w1", 60),
-        lambda: queue.release(JOB, 0),
-        lambda: queue.finish(JOB, 0),
+        lambda: queue.release(JOB, 0, "w1"),
+        lambda: queue.finish(JOB, 0, "w1"),
         lambda: queue.claim(JOB, 5, 2),
         lambda: queue.restart(JOB, 0),
         lambda: queue.forget(JOB),
@@ -313,29 +358,3 @@ def test_a_redis_that_refuses_writes_is_out_of_reach_too(redis_queue: RedisQueue
             redis_queue.lease(JOB, 0, "w1", 60)
     finally:
         redis_client.config_set("maxmemory", "0")
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
-        ("redis://user:secret@host:6379/2", "redis://host:6379/2"),
-        ("rediss://:secret@host/0?ssl_cert_reqs=none&password=secret", "rediss://host/0"),
-        ("redis://:s%40cret@[::1]:6379", "redis://[::1]:6379"),
-        ("redis://:sec/ret@host:6379/0", "redis://host:6379/0"),
-        ("redis://:sec#ret?@host:6379/0", "redis://host:6379/0"),
-        ("sentinel://:secret@a:1;sentinel://:secret@b:2", "sentinel://b:2"),
-        ("redis+socket:///tmp/me@home/redis.sock?virtual_host=0", "redis+socket:///tmp/me@home/redis.sock"),
-    ],
-)
-def test_an_address_is_shown_without_user_and_password(url: str, shown: str):
-    assert public_address(url) == shown
-
-
-@pytest.mark.parametrize(
-    "url", ["http://host/", "localhost:6379", "redis://:sec/ret@host:6379/0", "redis://host:99999999/0", ""]
-)
-def test_what_is_no_address_of_a_redis_is_wrong_usage(url: str):
-    with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
-        RedisQueue(url)
-    assert "sec/ret" not in str(caught.value)

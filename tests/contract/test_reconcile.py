@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,6 +21,7 @@ from contract.settings import Settings
 from contract.storage import LocalStorage, MemoryStorage, Storage
 from producer.reader import ReadOptions
 from producer.submit import Request, submit
+from producer.verify import verify_job
 from tests.making import Clock, Hand, all_messages, csv, finish, finish_parts, job_of, part_of, pop, predictions
 
 
@@ -383,6 +385,62 @@ def test_a_part_that_is_damaged_while_it_is_put_together_is_no_accident(settings
     assert [p["row"] for p in predictions(storage, manifest.id) if p["status"] == "error"] == [4]
 
 
+class Overtaken(MemoryStorage):
+    """Once a part was found damaged here, another has it scored again before anything is done about it here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other: list[Callable[[], None]] = []
+
+    def delete(self, key: str) -> None:
+        """The tally goes when damage is found, before the part does."""
+        if self.other and key.endswith("progress.json"):
+            self.other.pop()()
+        super().delete(key)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_of_two_that_find_a_part_damaged_the_second_leaves_the_good_one(
+    settings: Settings, away: RedisQueue, *, published: bool
+):
+    storage, queue = Overtaken(), MemoryQueue()
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    whole = storage.read(layout.part(manifest.id, 1))
+    storage.replace(layout.part(manifest.id, 1), whole[:-20])
+
+    def scored_again() -> None:
+        storage.replace(layout.part(manifest.id, 1), whole)
+        if published:
+            assert reconcile(manifest.id, storage, queue, settings, "other").published
+
+    storage.other.append(scored_again)
+    reconcile(manifest.id, storage, away, settings)
+
+    assert not storage.other
+    assert storage.read(layout.part(manifest.id, 1)) == whole
+    assert reconcile(manifest.id, storage, away, settings).finished
+    assert verify_job(storage, manifest.id).problems == ()
+
+
+def test_of_a_job_that_has_ended_no_part_is_removed(settings: Settings, queue: Queue):
+    """Not even a damaged one: `producer verify` tells, and its chunk would not be scored again."""
+    storage = Overtaken()
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    whole = storage.read(layout.part(manifest.id, 1))
+    storage.replace(layout.part(manifest.id, 1), whole[:-20])
+
+    def ended_and_damaged() -> None:
+        storage.replace(layout.part(manifest.id, 1), whole)
+        assert reconcile(manifest.id, storage, MemoryQueue(), settings, "other").published
+        storage.replace(layout.part(manifest.id, 1), whole[:-30])
+
+    storage.other.append(ended_and_damaged)
+    assert reconcile(manifest.id, storage, queue, settings).finished
+    assert storage.read(layout.part(manifest.id, 1)) == whole[:-30]
+
+
 # Publishing
 
 
@@ -536,7 +594,7 @@ def test_without_redis_an_unfinished_job_says_so_and_loses_nothing(
     with pytest.raises(RedisUnreachable, match=r"redis://127\.0\.0\.1:1/0"):
         reconcile(manifest.id, storage, away, settings)
     finish(manifest.id, storage, queue, settings)
-    assert records.report(storage, manifest.id).attempts == 2, "what was done is not done again"
+    assert 0 not in records.tries(storage, manifest.id), "what was done is not done again"
 
 
 # The error file
@@ -550,6 +608,8 @@ AWKWARD = [
     ("", "question is empty"),
     ("tail", 'ends with "'),
     ("ünï", "😀\u2028\u0085"),
+    ("=cmd|'/C calc'!A0", "@SUM(1)"),  # what a spreadsheet would reckon: SECURITY.md says why it stays
+    ("-2+3", "+1"),
 ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
-from contract import layout, records
+from contract import layout, part, records
 from contract.broker import MemoryQueue, RedisQueue
 from contract.errors import BulkqaError, UnknownJob
 from contract.job import ModelRef, RowError
@@ -14,6 +15,7 @@ from contract.reconcile import reconcile
 from contract.records import DamagedChunk
 from contract.settings import Settings
 from contract.storage import Storage
+from contract.tally import Tally
 from tests.making import Hand, csv, finish_parts, job_of, part_of
 
 
@@ -91,8 +93,8 @@ def test_a_damaged_chunk_is_as_many_rows_that_say_so(storage: Storage, settings:
 def test_rows_that_were_rejected_keep_their_own_error_when_a_chunk_is_given_up(storage: Storage, settings: Settings):
     manifest = job_of(storage, settings, csv(3, bad=(1,)))
     index = records.load_index(storage, manifest)
-    assert records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "m"))
-    assert not records.failed_part(storage, manifest, index, 0, RowError("job_cancelled", "m")), "it has its part"
+    assert records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "m"), 1)
+    assert not records.failed_part(storage, manifest, index, 0, RowError("job_cancelled", "m"), 0), "it has its part"
     assert records.footers(storage, manifest.id, {})[0].codes == {"empty_question": 1, "worker_crash": 2}
 
 
@@ -195,3 +197,59 @@ def test_a_job_with_all_its_parts_is_finalizing_until_it_is_published(storage: S
     manifest = job_of(storage, settings)
     finish_parts(storage, manifest)
     assert records.status(storage, None, manifest.id).status == "finalizing"
+
+
+# Programs of later versions
+
+
+def grown(storage: Storage, key: str, *path: str) -> None:
+    """Add a field to a JSON object in storage, or to one within it."""
+    whole = json.loads(storage.read(key))
+    within = whole
+    for name in path:
+        within = within[name]
+    within["later"] = {"of": "a later version"}
+    storage.replace(key, json.dumps(whole).encode())
+
+
+@pytest.mark.parametrize("path", [(), ("source",)])
+def test_what_a_later_version_added_to_a_manifest_is_passed_over(storage: Storage, settings: Settings, path: tuple):
+    manifest = job_of(storage, settings)
+    grown(storage, layout.manifest(manifest.id), *path)
+    assert records.load(storage, manifest.id) == manifest
+
+
+def test_a_job_with_an_option_that_is_not_known_is_not_scored_without_it(storage: Storage, settings: Settings):
+    manifest = job_of(storage, settings)
+    grown(storage, layout.manifest(manifest.id), "options")
+    with pytest.raises(BulkqaError, match="has options that this program does not know: later") as caught:
+        records.load(storage, manifest.id)
+    assert "Upgrade" in (caught.value.remedy or "")
+
+
+def test_what_a_later_version_added_to_a_pinned_model_is_passed_over(storage: Storage, settings: Settings):
+    job = job_of(storage, settings).id
+    pinned = records.pin_model(storage, job, ModelRef("tiny", "d1", "int8"))
+    grown(storage, layout.model(job))
+    assert records.model(storage, job) == pinned
+
+
+@pytest.mark.parametrize("path", [(), ("request_counts",), ("chunks",), ("model",), ("input",), ("options",)])
+def test_what_a_later_version_added_to_a_report_is_passed_over(storage: Storage, settings: Settings, path: tuple):
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    reconcile(manifest.id, storage, MemoryQueue(), settings)
+    report = records.report(storage, manifest.id)
+    assert report is not None
+    grown(storage, layout.report(manifest.id), *path)
+    found = records.report(storage, manifest.id)
+    assert found is not None
+    assert (found.request_counts, found.chunks, found.model) == (report.request_counts, report.chunks, report.model)
+
+
+def test_what_a_later_version_added_to_a_footer_or_a_tally_is_passed_over():
+    _, footer = part.encode([])
+    values = asdict(footer)
+    assert part.footer(part._last_line(values | {"later": 1})) == footer
+    tally = Tally().plus([footer])
+    assert Tally.from_json(tally.to_json() | {"later": 1}) == tally

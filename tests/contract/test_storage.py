@@ -16,6 +16,7 @@ import pytest
 
 from contract.errors import StorageUnreachable, UsageError
 from contract.storage import LocalStorage, MemoryStorage, Storage, open_storage
+from tests.acceptance.cluster import until
 
 KEY = "jobs/a/parts/000000.jsonl"
 
@@ -149,7 +150,47 @@ def test_sweeping_takes_no_object(storage: Storage):
     assert storage.read(KEY) == b"a"
 
 
+def test_a_folder_is_discarded_with_all_in_it_and_no_other_is(storage: Storage):
+    for key in ("jobs/a/x", "jobs/a/b/c/y", "jobs/ab/x", "jobs/a.x"):
+        storage.create(key, b"a")
+    assert storage.discard("jobs/a")
+    assert storage.list("jobs") == ["a.x", "ab"]
+    assert storage.list("jobs/a") == []
+    assert storage.discard("jobs/a"), "there is nothing left of it"
+    assert storage.create("jobs/a/x", b"again")
+
+
+def test_a_folder_in_which_something_is_young_is_left_as_it_is(storage: Storage):
+    for key in ("jobs/a/x", "jobs/a/b/y"):
+        storage.create(key, b"a")
+    assert not storage.discard("jobs/a", older_than=3600.0)
+    assert (storage.list("jobs/a"), storage.list("jobs/a/b")) == (["b", "x"], ["y"])
+    storage.replace("jobs/a/x", b"b")
+    until(lambda: storage.discard("jobs/a", older_than=0.01), "it to be that old")
+    assert storage.list("jobs") == []
+
+
 # The local disk
+
+
+def test_discarding_follows_no_link(local_storage: LocalStorage, tmp_path: Path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/x").write_bytes(b"a")
+    local_storage.create("jobs/a/x", b"a")
+    (local_storage.root / "jobs/a/folder").symlink_to(tmp_path / "outside")
+    (local_storage.root / "jobs/a/file").symlink_to(tmp_path / "outside/x")
+    (local_storage.root / "jobs/a/nowhere").symlink_to(tmp_path / "nowhere")
+    assert local_storage.discard("jobs/a")
+    assert local_storage.list("jobs") == []
+    assert (tmp_path / "outside/x").exists()
+
+
+def test_several_may_discard_at_once(local_storage: LocalStorage):
+    for number in range(200):
+        local_storage.create(f"jobs/a/{number % 7}/{number}", b"a", durable=False)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda _: local_storage.discard("jobs/a"), range(4)))
+    assert local_storage.list("jobs") == []
 
 
 def test_of_many_processes_exactly_one_writes(local_storage: LocalStorage):

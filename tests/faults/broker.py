@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from producer.local import redis_executable
 from tests.acceptance.cluster import Cluster, logs_shown, until
@@ -37,7 +39,8 @@ class Broker:
         until(self.answers, "Redis to answer", 20)
 
     def answers(self) -> bool:
-        with self.client() as client, contextlib.suppress(redis.ConnectionError):
+        once = Retry(NoBackoff(), 0)  # by default it is tried for four seconds, a refused password too
+        with redis.Redis(port=self.port, retry=once) as client, contextlib.suppress(redis.ConnectionError):
             try:
                 return bool(client.ping())
             except (redis.AuthenticationError, redis.ResponseError):

@@ -4,43 +4,67 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 
-from contract import layout
+from contract import layout, records
+from contract.broker import PREFIX, queue_name
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import check, child_of, end, kill, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 
-SIZES = (20, 150, 400)
+SIZES = (20, 300, 1500)
+#: What a traceback ends in: the first line after its indented ones.
+_RAISED = re.compile(r"^Traceback [^\n]*\n(?: [^\n]*\n)+([^\n]{1,120})", re.M)
+HOOKS = str(Path(__file__).with_name("hooks"))
 
 
 class Nemesis:
     def __init__(self, running: FaultyCluster, dice: random.Random) -> None:
         self.running, self.dice = running, dice
         self.jobs: list[tuple[str, int]] = []
-        self.alive = [running.worker(), running.worker()]
+        self.mark = running.folder / "disk-fails"
+        self.alive = [self._worker(), self._worker()]
+        self.faults = (
+            self.kill_child, self.kill_worker, self.stop_worker, self.freeze_worker, self.restart_redis,
+            self.restart_redis_empty, self.flush, self.duplicate, self.cut, self.freeze_redis, self.damage_part,
+            self.fail_disk, self.garbage,
+        )  # fmt: skip
+        self.bag: list[Callable[[], None]] = []
         self.done: Counter[str] = Counter()
 
     def strike(self) -> None:
-        faults = (
-            self.kill_child, self.kill_worker, self.stop_worker, self.freeze_worker, self.restart_redis,
-            self.restart_redis_empty, self.flush, self.duplicate, self.cut, self.freeze_redis, self.damage_part,
-        )  # fmt: skip
-        fault = self.dice.choice(faults)
+        """Every fault once, in any order, before one comes again."""
+        if not self.bag:
+            self.bag = self.dice.sample(self.faults, len(self.faults))
+        fault = self.bag.pop()
         fault()
         self.done[fault.__name__] += 1
 
-    def _one(self):  # type: ignore[no-untyped-def]
+    def look(self) -> None:
+        """What a client sees adds up at every moment."""
+        for job, rows in self.jobs:
+            counts = records.status(self.running.storage, None, job).request_counts
+            parts = counts.answered + counts.no_answer + counts.failed + counts.cancelled + counts.pending
+            assert counts.total == parts == rows, (job, counts)
+
+    def _worker(self) -> Popen[bytes]:
+        return self.running.worker(PYTHONPATH=HOOKS, FAULT="eio", FAULT_FILE=str(self.mark))
+
+    def _one(self) -> Popen[bytes]:
         return self.dice.choice(self.alive)
 
-    def _replace(self, worker) -> None:  # type: ignore[no-untyped-def]
+    def _replace(self, worker: Popen[bytes]) -> None:
         self.alive.remove(worker)
-        self.alive.append(self.running.worker())
+        self.alive.append(self._worker())
 
     def kill_child(self) -> None:
         child_of(self._one()).kill()
@@ -66,7 +90,8 @@ class Nemesis:
 
     def restart_redis_empty(self) -> None:
         self.running.broker.kill()
-        (self.running.broker.folder / "appendonly.aof").unlink(missing_ok=True)
+        (self.running.broker.folder / "appendonly.aof").unlink(missing_ok=True)  # of Redis 6
+        shutil.rmtree(self.running.broker.folder / "appendonlydir", ignore_errors=True)  # of later ones
         self.running.broker.start()
 
     def flush(self) -> None:
@@ -84,6 +109,17 @@ class Nemesis:
         self.running.broker.freeze()
         time.sleep(self.dice.uniform(0.5, 3))
         self.running.broker.thaw()
+
+    def fail_disk(self) -> None:
+        self.mark.touch()
+        time.sleep(self.dice.uniform(0.5, 3))
+        self.mark.unlink()
+
+    def garbage(self) -> None:
+        with self.running.broker.client() as client:
+            client.lpush(
+                PREFIX + queue_name(SHIPPED_MODEL), self.dice.choice(["", "{}", "not json", '{"body": "gA=="}'])
+            )
 
     def damage_part(self) -> None:
         parts = [
@@ -112,8 +148,9 @@ def main(seed: int, minutes: float) -> None:
                 file = write_rows(running.folder / f"in-{rows}.csv", rows)
                 nemesis.jobs.append((running.submit(str(file)), rows))
             while time.monotonic() < until:
-                time.sleep(dice.uniform(1, 6))
+                time.sleep(dice.uniform(0.2, 3))
                 nemesis.strike()
+                nemesis.look()
                 running.producer("repair")
                 if all(running.storage.exists(layout.report(job)) for job, _ in nemesis.jobs):
                     break
@@ -123,8 +160,13 @@ def main(seed: int, minutes: float) -> None:
                 check(running, job, rows)
                 tries.update(running.attempts(job).values())
                 finished += 1
-        print(f"{finished} jobs, every row once, in order, with its answer")
+        print(f"{finished} jobs, {len(running.workers)} workers, every row once, in order, with its answer")
         print("\n".join(f"  {count:4}  {fault}" for fault, count in sorted(nemesis.done.items())))
+        said = running.logs()
+        for word in ("started anew", "is scored again"):
+            print(f"  {said.count(word):4}  times in the workers' logs: {word}")
+        for error, count in Counter(_RAISED.findall(said)).most_common():
+            print(f"  {count:4}  tracebacks that end in {error}")
         print("attempts per chunk: " + ", ".join(f"{n}: {count} chunks" for n, count in sorted(tries.items())))
 
 

@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from contract import layout
+from contract import layout, records
 from contract.settings import SHIPPED_MODEL
-from tests.acceptance.cluster import check, child_of, kill, until, write_rows
+from tests.acceptance.cluster import check, child_of, end, kill, until, write_rows
 from tests.faults.broker import FaultyCluster
+from tests.faults.later import VERSION, later_version
 
 pytestmark = pytest.mark.timeout(170)
 
@@ -117,3 +119,36 @@ def test_a_job_of_another_format_version_is_left_alone_with_a_word(running: Faul
     assert repaired.returncode == 0, repaired.stderr
     assert "format version 2" in repaired.stderr
     assert running.producer("status", later).returncode == 1
+
+
+@pytest.mark.parametrize("way", ["upgrade", "downgrade"])
+def test_workers_are_replaced_by_those_of_another_version_in_the_middle_of_a_job(
+    running: FaultyCluster, way: str
+) -> None:
+    """One of each at work, then one version alone. What either wrote and sent the other understands."""
+    later = later_version(running.folder / "later")
+    running.worker()
+    running.worker(**later)
+    running.ready(2)
+    assert sorted(worker.version for worker in running.queue.workers()) == [version("bulkqa"), VERSION]
+    file = str(write_rows(running.folder / "in.csv", 400))
+    submitted = running.producer("submit", file, env=running.env | later)
+    assert submitted.returncode == 0, submitted.stderr
+    job = submitted.stdout.strip()
+    assert "later" in json.loads(running.storage.read(layout.manifest(job)))
+
+    until(lambda: len(workers_of(running, job)) == 2, "parts of both")
+    for worker in running.workers:
+        end(worker)
+    running.worker(**(later if way == "upgrade" else {}))
+
+    ends_well(running, job, 400)
+    assert len(workers_of(running, job)) == 3
+    assert "Traceback" not in running.logs()
+    for command in (("list", "--json"), ("status", job), ("results", job), ("verify", job)):
+        assert running.producer(*command).returncode == 0
+
+
+def workers_of(running: FaultyCluster, job: str) -> set[str]:
+    """The workers that wrote the parts that are there."""
+    return {footer.worker for footer in records.footers(running.storage, job, {}).values()}

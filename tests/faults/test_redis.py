@@ -43,6 +43,20 @@ def test_redis_is_killed_and_restarted(tmp_path: Path, aof: bool) -> None:
         ends_well(running, job)
 
 
+def test_an_acknowledgement_that_fails_leaves_nobody_deaf(tmp_path: Path) -> None:
+    """Redis is away just when a chunk is done. Celery forgets such an acknowledgement and takes no message any more."""
+    with faulty_cluster(tmp_path) as running:
+        running.worker()
+        job = submit(running)
+        running.await_parts(job, 1)
+        running.broker.kill()
+        told = ("Couldn't ack", "Connection to broker lost")  # the second where it was waiting for a message instead
+        until(lambda: any(word in running.log() for word in told), "the acknowledgement to fail")
+        running.broker.start()
+        ends_well(running, job)
+        assert "started anew" not in running.log()
+
+
 def test_redis_freezes_for_a_while(running: FaultyCluster) -> None:
     running.worker()
     job = submit(running)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from contract.errors import ModelError
 from contract.job import Answer, Options, Row, RowError, Span
 from worker import session as session_module
-from worker.batch import ROWS, pad, plan
+from worker.batch import HANDFUL, pad, plan
 from worker.decode import RowFailure, Window
 from worker.model import describe
 from worker.reader import Reader
@@ -81,6 +81,7 @@ def test_windows_together_give_the_logits_they_give_alone_in_their_order(fp32: P
     info = describe(fp32)
     session = Session(fp32, info, budget=200)
     session._session = counting = Counting(session._session)
+    session.batched = True  # as on a GPU
     asked = windows([40, 9, 100, 12, 9, 33, 100, 64, 12], info.vocab_size)
     together = session.run_many(asked)
     assert all(n * length <= 200 for n, length in counting.shapes)
@@ -116,6 +117,7 @@ def test_what_is_padded_is_masked(tmp_path: Path) -> None:
     info = replace(describe(SHIPPED), inputs=("input_ids", "attention_mask"), precision="fp32")
     session = Session(tmp_path, info, budget=64)
     session._session = counting = Counting(session._session)
+    session.batched = True  # as on a GPU
     asked = windows([20, 7, 31, 8, 7], 100)
     for window, (start, end) in zip(asked, session.run_many(asked), strict=True):
         assert start.tolist() == (window.input_ids + len(window.input_ids)).tolist() == (-end).tolist()
@@ -140,7 +142,7 @@ def test_rows_together_give_the_answers_they_give_alone(fp32: Path) -> None:
 class Together:
     """A reader that is for batches. Fails on "odd" alone, and wholly with "poison" beside others."""
 
-    batched = True
+    handful = HANDFUL
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -175,11 +177,28 @@ def scored(reader: Together, questions: list[str], threads: int = 1) -> list[dic
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_chunk_is_scored_by_many_rows_at_once_and_one_row_fails_alone(threads: int) -> None:
     reader = Together()
-    questions = ["q"] * 7 + ["odd"] + ["q"] * (2 * ROWS)
+    questions = ["q"] * 7 + ["odd"] + ["q"] * 200
     found = scored(reader, questions, threads)
-    assert [p["status"] for p in found] == ["answered"] * 7 + ["error"] + ["answered"] * 2 * ROWS
+    assert [p["status"] for p in found] == ["answered"] * 7 + ["error"] + ["answered"] * 200
     assert [p["answer"] for p in found if p["status"] == "answered"][-1] == f"context {len(questions) - 1}"
-    assert reader.sizes.count(ROWS) == 2
+    assert max(reader.sizes) > 5
+
+
+def test_no_more_text_is_taken_at_once_than_the_reader_asks_for_but_a_longer_row_goes_alone() -> None:
+    reader = Together()
+    reader.handful = 100
+    scored(reader, ["x" * 20] * 60 + ["x" * 500] + ["x" * 20] * 60)
+    assert set(reader.sizes) == {1, 2, 3}  # 30 characters a row with its context
+    assert reader.sizes[:5] == [3, 3, 3, 3, 3]
+    assert reader.sizes[-1] == 1, "ever fewer towards the end"
+
+
+def test_rows_that_may_end_the_process_go_one_by_one() -> None:
+    reader = Together()
+    rows = [Row(n, "q", f"context {n}") for n in range(50)]
+    with ThreadPoolExecutor(1) as pool:
+        score(rows, reader, Options(), pool, 1, Watch(alone=True))
+    assert set(reader.sizes) == {1}
 
 
 def test_a_batch_that_fails_is_scored_row_by_row() -> None:

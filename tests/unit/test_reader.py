@@ -29,7 +29,7 @@ from contract import chunk
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.job import Row
 from producer.reader import ReadOptions, open_source
-from producer.rows import ROW_OVERHEAD
+from producer.rows import ROW_OVERHEAD, weights
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 settings.register_profile("patient", deadline=None)  # other work on the machine is no failure of ours
@@ -346,12 +346,12 @@ def test_a_line_without_end_is_passed_over_in_bounded_memory():
 # Files of all sorts
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b" \n" * 300_000, b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", b"\n\n", b" \n" * 300_000, b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_is_refused(data):
     assert "empty" in refused(data, "empty_file").message
 
 
-@pytest.mark.parametrize("data", [HEADER, HEADER.strip(), HEADER + b"\r\n \n", gzip.compress(HEADER)])
+@pytest.mark.parametrize("data", [HEADER, HEADER.strip(), HEADER + b"\r\n \n", gzip.compress(HEADER, mtime=0)])
 def test_a_header_alone_is_refused(data):
     assert "a header and no rows" in refused(data, "empty_file").message
 
@@ -410,7 +410,8 @@ def test_a_header_with_an_unbalanced_quote_is_refused():
 @pytest.mark.parametrize(("start", "what"), [
     (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\x00", "xz"), (b"BZh91AY", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PARE", "encrypted"), (b"ARROW1\0\0", "Arrow"), (b"[{", "array"), (b"x" * 257 + b"ustar", "tar"),
-    (gzip.compress(b"PAR1"), "gzip"), (gzip.compress(gzip.compress(b"x")), "twice"), (b'{\n"a": [\n', "several lines"),
+    (gzip.compress(b"PAR1", mtime=0), "gzip"), (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "twice"),
+    (b'{\n"a": [\n', "several lines"),
 ])  # fmt: skip
 def test_foreign_formats_are_named(start, what):
     assert what in refused(start, "unsupported_format").message
@@ -436,6 +437,16 @@ def test_columns_of_ours_are_passed_over():
         assert source.columns == ("question", "context", "topic")
     assert read(data)[0].passthrough == {"topic": "t"}
     assert read(b'{"question": "q", "context": "c", "bulkqa_code": 1}\n')[0].passthrough == {}
+
+
+@pytest.mark.parametrize("key", [b"t\xf1g", b"\\ud800"])
+def test_a_key_that_is_not_utf8_is_an_error_of_its_row_and_no_column(key):
+    """A manifest that names the columns cannot hold it."""
+    good = b'{"question": "q", "context": "c", "tag": 1}\n'
+    data = good + good.replace(b"tag", key)
+    assert codes(read(data)) == [None, "bad_encoding"]
+    with open_source(io.BytesIO(data)) as source:
+        assert source.columns == ("question", "context", "tag")
 
 
 def test_what_a_source_says_of_itself(tmp_path):
@@ -706,6 +717,41 @@ def test_a_large_row_in_parquet_is_rejected_without_its_text():
 
     assert codes(found) == ["row_too_large", None]
     assert (found[0].id, found[0].context, found[0].passthrough) == ("1", None, {})
+
+
+@pytest.mark.parametrize("store_schema", [False, True])  # read as texts, or as a dictionary that nobody checks
+def test_values_that_their_dictionary_does_not_have_are_damage(store_schema):
+    columns = {"question": ["q"] * 3, "context": pa.array(["aa", "bb", "aa"]).dictionary_encode()}
+    data = parquet(columns, compression="none", store_schema=store_schema)
+    one_bit_each, eight_bits_and_three_times_77 = bytes([1, 3, 2]), bytes([8, 6, 77])
+    assert data.count(one_bit_each) == 1
+    refused(data.replace(one_bit_each, eight_bits_and_three_times_77), "unreadable")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([["x" * 3000], ["x"], None], pa.list_(pa.string())),
+        ([["x" * 3000], ["x"], []], pa.large_list(pa.large_string())),
+        ([["x" * 3000], ["x"], None], pa.list_view(pa.string())),
+        ([["x" * 2000, "y" * 1000], ["x", "y"], None], pa.list_(pa.string(), 2)),
+        ([[("k", b"x" * 3000)], [("k", b"x")], None], pa.map_(pa.string(), pa.binary())),
+        (
+            [{"a": {"b": ["x" * 3000]}}, {"a": None}, None],
+            pa.struct([("a", pa.struct([("b", pa.list_(pa.string()))]))]),
+        ),
+        (["x" * 3000, "x", None], pa.dictionary(pa.int32(), pa.string())),
+        (["x" * 3000, "x", None], pa.string_view()),
+        ([b"x" * 3000, b"x", None], pa.binary_view()),
+        ([[1] * 400, [1], None], pa.list_(pa.int8())),
+    ],
+)
+def test_what_is_large_is_told_in_every_type_before_it_is_converted(values, kind):
+    columns = {"question": ["q"] * 3, "context": ["c"] * 3, "id": ["a", "b", "c"], "more": pa.array(values, kind)}
+    found = read(parquet(columns), max_row_bytes=2500)
+    assert codes(found) == ["row_too_large", None, None]
+    assert [row.id for row in found] == ["a", "b", "c"]
+    assert weights(columns["more"].slice(1))[0] < 100 < weights(columns["more"])[0]
 
 
 def test_duplicate_ids_are_found_in_parquet():

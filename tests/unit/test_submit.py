@@ -12,7 +12,7 @@ import pytest
 
 from contract import layout, records
 from contract.broker import MemoryQueue
-from contract.errors import InputError, StorageUnreachable, UnknownJob, UsageError
+from contract.errors import BulkqaError, InputError, StorageUnreachable, UnknownJob, UsageError
 from contract.job import Options, Row
 from contract.settings import Settings
 from contract.storage import LocalStorage, Storage
@@ -31,8 +31,18 @@ def rows_of(storage: Storage, job: str) -> list[Row]:
     return [row for number in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, number)]
 
 
-def left(storage: Storage, job: str) -> list[str]:
-    return storage.list(layout.folder(job)) and storage.list(layout.chunks(job))
+def left(storage: Storage) -> list[str]:
+    """All objects under all jobs."""
+    jobs = [layout.folder(job) for job in storage.list(layout.JOBS)]
+    folders = [f"{job}/{name}" for job in jobs for name in storage.list(job)]
+    return [f"{folder}/{name}" for folder in folders for name in storage.list(folder)]
+
+
+def half_made(storage: Storage, settings: Settings, data: bytes, **request) -> str:
+    """What a submission leaves that was killed just before its manifest; its job."""
+    manifest = submitted(storage, settings, data, key="k", **request).manifest
+    storage.delete(layout.manifest(manifest.id))
+    return manifest.id
 
 
 # What a job holds
@@ -92,7 +102,7 @@ def test_nothing_is_left_of_an_input_that_turns_out_damaged(storage: Storage, se
         with pytest.raises(InputError, match="truncated"):
             submitted(storage, settings.model_copy(update={"chunk_rows": 500}), whole[:-1000], **request)
     assert records.jobs(storage) == []
-    assert [name for job in storage.list(layout.JOBS) for name in storage.list(layout.chunks(job))] == []
+    assert left(storage) == []
 
 
 def test_after_a_damaged_input_the_key_is_free_for_the_whole_one(storage: Storage, settings: Settings):
@@ -117,7 +127,7 @@ def test_nothing_is_left_where_the_storage_fills_up(storage: Storage, settings: 
     with pytest.raises(StorageUnreachable):
         submitted(storage, settings, csv(12))
     assert records.jobs(storage) == []
-    assert [name for job in storage.list(layout.JOBS) for name in storage.list(layout.chunks(job))] == []
+    assert left(storage) == []
 
 
 def test_nothing_is_written_for_a_file_that_cannot_be_read(storage: Storage, settings: Settings):
@@ -139,23 +149,66 @@ def test_the_same_request_with_the_same_key_finds_the_first_job(storage: Storage
     assert records.jobs(storage) == [one.manifest.id]
 
 
+TWO_WAYS = b"id|question|context|x,id,question,context,other\n"
+TWO_WAYS += b"".join(b"%d|q|c|x,%d,r,d,y\n" % (n, n) for n in range(8))
+
+
 @pytest.mark.parametrize(
-    ("data", "request_"),
+    ("data", "request_", "told"),
     [
-        (csv(9), {}),
-        (csv(8), {"options": Options(top_k=2)}),
-        (csv(8), {"read": ReadOptions(question="topic")}),
+        (TWO_WAYS + b"8|q|c|x,8,r,d,y\n", {}, "file sha256"),
+        (TWO_WAYS, {"options": Options(top_k=2)}, "--top-k 1, now 2"),
+        (TWO_WAYS, {"options": Options(no_answer_threshold=0.0)}, "--no-answer-threshold None, now 0.0"),
+        (TWO_WAYS, {"model": "large"}, "--model 'tiny', now 'large'"),
+        (TWO_WAYS, {"read": ReadOptions(question="context", context="question")}, "--question 'question', now"),
+        (TWO_WAYS, {"read": ReadOptions(id="")}, "--id 'id', now None"),
+        (TWO_WAYS, {"read": ReadOptions(answers="context")}, "--answers None, now 'context'"),
+        (TWO_WAYS, {"read": ReadOptions(delimiter=",", id="id")}, r"--delimiter '\|', now ','"),
+        (TWO_WAYS, {"read": ReadOptions(max_row_bytes=1000)}, "BULKQA_MAX_ROW_BYTES 1048576, now 1000"),
     ],
-    ids=["another file", "other options", "another column"],
+    ids=["file", "option", "threshold", "model", "columns", "no ids", "answers", "delimiter", "longest row"],
 )
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_another_request_with_the_same_key_is_refused(
-    storage: Storage, settings: Settings, data: bytes, request_: dict
+    storage: Storage, settings: Settings, data: bytes, request_: dict, told: str, when: str
 ):
+    """Whether the job with the key was there, or came while this one was being submitted."""
+
+    def first(_source: object = None) -> None:
+        if not storage.exists(layout.manifest(job_of_key("k"))):
+            submitted(storage, settings, TWO_WAYS, key="k")
+
+    if when == "before":
+        first()
+    with pytest.raises(UsageError, match=f"the key 'k' was used for job {job_of_key('k')}, .*{told}") as caught:
+        submit(io.BytesIO(data), storage, settings, Request(key="k", **request_), first)
+    assert "take a new key" in (caught.value.remedy or "")
+    manifest = records.load(storage, job_of_key("k"))
+    assert [row.question for row in rows_of(storage, manifest.id)] == ["q"] * 8
+    assert len(left(storage)) == manifest.chunks + 1, "of the one that was refused nothing is left"
+
+
+def test_what_does_not_decide_the_outcome_of_rows_may_differ(storage: Storage, settings: Settings, tmp_path: Path):
+    (tmp_path / "other").write_bytes(csv(8))
     first = submitted(storage, settings, csv(8), key="k").manifest
-    with pytest.raises(UsageError, match=f"the key 'k' was used for job {first.id}"):
-        submitted(storage, settings, data, key="k", **request_)
-    assert records.load(storage, first.id) == first
-    assert len(rows_of(storage, first.id)) == 8
+    request = Request(ReadOptions(id="id", format="csv"), model="tiny", key="k", metadata={"a": "b"})
+    assert submit(tmp_path / "other", storage, settings, request).manifest == first
+
+
+@pytest.mark.parametrize("rows", [3, 5])
+def test_one_that_is_overtaken_by_the_same_request_finds_its_job(storage: Storage, settings: Settings, rows: int):
+    """However that one cut its chunks."""
+    made = []
+
+    def overtaken(_source: object) -> None:
+        if not made:
+            made.append(submitted(storage, settings.model_copy(update={"chunk_rows": rows}), csv(8), key="k"))
+
+    late = submit(io.BytesIO(csv(8)), storage, settings, Request(key="k"), overtaken)
+    assert (made[0].new, late.new) == (True, False)
+    assert late.manifest == made[0].manifest
+    assert [row.row for row in rows_of(storage, late.manifest.id)] == list(range(8))
+    assert len(left(storage)) == late.manifest.chunks + 1
 
 
 def test_whatever_a_key_is_its_job_has_an_id(storage: Storage, settings: Settings):
@@ -164,26 +217,47 @@ def test_whatever_a_key_is_its_job_has_an_id(storage: Storage, settings: Setting
     assert set(records.jobs(storage)) == ids
 
 
-def test_a_submission_that_died_before_its_manifest_is_done_again(storage: Storage, settings: Settings):
-    job = submitted(storage, settings, csv(8), key="k").manifest.id
-    storage.delete(layout.manifest(job))
-    storage.delete(layout.index(job))
-    storage.delete(layout.chunk(job, 2))
+@pytest.mark.parametrize("damage", ["none", "a chunk is gone", "a chunk is short", "no index"])
+@pytest.mark.parametrize("rows", [8, 9], ids=["the same file", "another file"])
+def test_after_a_submission_that_died_the_key_is_free(storage: Storage, settings: Settings, damage: str, rows: int):
+    """Also where power was lost, and files have their names but not what was written to them."""
+    job = half_made(storage, settings, csv(8))
+    folder = f"{layout.folder(job)}/{storage.list(layout.folder(job))[0]}"
+    if damage == "a chunk is short":
+        storage.replace(f"{folder}/000001.parquet", b"PAR1")
+    elif damage != "none":
+        storage.delete(f"{folder}/{'index.json' if damage == 'no index' else '000002.parquet'}")
     assert records.jobs(storage) == []
 
-    again = submitted(storage, settings, csv(8), key="k")
+    again = submitted(storage, settings, csv(rows), key="k")
 
     assert again.new
     assert again.manifest.id == job
-    assert [row.row for row in rows_of(storage, job)] == list(range(8))
+    assert [row.row for row in rows_of(storage, job)] == list(range(rows))
 
 
-def test_what_died_before_its_manifest_is_not_mixed_with_other_content(storage: Storage, settings: Settings):
-    job = submitted(storage, settings, csv(8), key="k").manifest.id
-    storage.delete(layout.manifest(job))
-    with pytest.raises(UsageError, match="other content"):
-        submitted(storage, settings, csv(8, odd=(0,)), key="k")
-    assert submitted(storage, settings, csv(8), key="k").manifest.rows == 8
+def test_two_different_submissions_with_one_key_do_not_mix(storage: Storage, settings: Settings):
+    """Each writes a chunk in turn; the one that is done first has the key."""
+
+    def meanwhile(_source: object) -> None:
+        if not records.jobs(storage):
+            assert submitted(storage, settings, csv(5, odd=(0,)), key="k").new
+
+    with pytest.raises(UsageError, match="file sha256"):
+        submit(io.BytesIO(csv(8)), storage, settings, Request(key="k"), meanwhile)
+    assert [row.question for row in rows_of(storage, job_of_key("k"))][:2] == ["odd?", "what is 1?"]
+
+
+def test_a_submission_whose_chunks_were_swept_meanwhile_makes_no_job(storage: Storage, settings: Settings):
+    """As of a client that slept for a day."""
+
+    def swept(_source: object) -> None:
+        for job in storage.list(layout.JOBS):
+            storage.delete(layout.chunk(job, 0))
+
+    with pytest.raises(BulkqaError, match="removed while it was being submitted"):
+        submit(io.BytesIO(csv(8)), storage, settings, Request(), swept)
+    assert records.jobs(storage) == []
 
 
 def test_of_many_that_submit_with_one_key_at_once_one_makes_the_job(local_storage: LocalStorage, settings: Settings):
@@ -192,6 +266,7 @@ def test_of_many_that_submit_with_one_key_at_once_one_makes_the_job(local_storag
     assert [one.new for one in made].count(True) == 1
     assert {one.manifest.created_at for one in made} == {records.load(local_storage, job_of_key("k")).created_at}
     assert len(rows_of(local_storage, job_of_key("k"))) == 30
+    assert len(left(local_storage)) == 11, "the others took their chunks away"
 
 
 def test_a_submission_that_is_interrupted_takes_nothing_from_one_with_its_key(storage: Storage, settings: Settings):

@@ -26,7 +26,7 @@ SHARED = REPO.parent / "shared"
 
 pytestmark = [
     pytest.mark.build,
-    pytest.mark.skipif(not SHARED.exists(), reason="the checkpoint is not there: ../shared/model"),
+    pytest.mark.skipif(not (SHARED / "model").exists(), reason="the checkpoint is not there: ../shared/model"),
 ]
 
 

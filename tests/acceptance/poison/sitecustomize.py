@@ -3,6 +3,7 @@
 import importlib.abc
 import importlib.machinery
 import os
+import resource
 import sys
 import time
 
@@ -17,25 +18,31 @@ def _dies() -> None:
         time.sleep(3600)
     if how == "memory":
         raise MemoryError
+    if how == "exhaust":
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115, PTH123
+        resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20), resource.RLIM_INFINITY))
+        held = []
+        while True:
+            held.append(bytes(16 << 20))
 
 
 class _Poisoned(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):  # type: ignore[no-untyped-def]
-        if name != "worker.reader":
+        if name != "worker.encode":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         run = spec.loader.exec_module
 
         def exec_module(module):  # type: ignore[no-untyped-def]
             run(module)
-            answer = module.Reader.answer
+            encode = module.Encoder.encode
 
             def poisoned(self, question, context, options):  # type: ignore[no-untyped-def]
                 if "POISON" in question:
                     _dies()
-                return answer(self, question, context, options)
+                return encode(self, question, context, options)
 
-            module.Reader.answer = poisoned
+            module.Encoder.encode = poisoned
 
         spec.loader.exec_module = exec_module
         return spec

@@ -1,0 +1,106 @@
+"""The URL of a Redis: what it may hold, and that Celery and our own client make the same of it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from contract.broker import RedisQueue, make_app
+from contract.errors import UsageError
+from contract.redis_url import public_address, read_url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://user:secret@host:6379/2", "redis://host:6379/2"),
+        ("rediss://:secret@host/0?ssl_cert_reqs=none&password=secret", "rediss://host/0"),
+        ("redis://:s%40cret@[::1]:6379", "redis://[::1]:6379"),
+        ("redis://:sec/ret@host:6379/0", "redis://host:6379/0"),
+        ("redis://:sec#ret?@host:6379/0", "redis://host:6379/0"),
+        ("sentinel://:secret@a:1;sentinel://:secret@b:2", "sentinel://b:2"),
+        ("redis+socket:///tmp/me@home/redis.sock?virtual_host=0", "redis+socket:///tmp/me@home/redis.sock"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(url: str, shown: str):
+    assert public_address(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host/",
+        "localhost:6379",
+        "redis://:sec/ret@host:6379/0",
+        "redis://host:99999999/0",
+        "",
+        "redis://u:1#sec@host/0",
+        "redis://host/one",
+        "redis+socket:///tmp/s?virtual_host=one",
+    ],
+)
+def test_what_is_no_address_of_a_redis_is_wrong_usage(url: str):
+    for use in (RedisQueue, make_app):
+        with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
+            use(url)
+        assert "sec" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rediss://u:sec@host/0?ssl_ca_cert=ca.pem",
+        "rediss://u:sec@host/0?ssl_cert_reqs=maybe",
+        "rediss://u:sec@host/0?ssl_check_hostname=",
+        "rediss://u:sec@host/0?sec",
+        "rediss://u:1?sec=1@host/0",
+        "rediss://host/0?password=sec",
+        "redis://host/0?ssl_cert_reqs=required",
+        "redis://host/0?socket_timeout=5",
+        "rediss://u:sec@host/0?ssl_ca_certs=/nowhere/ca.pem",
+    ],
+)
+def test_an_option_that_is_not_known_is_refused_rather_than_passed_over(url: str):
+    for use in (RedisQueue, make_app):
+        with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
+            use(url)
+        assert "sec" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "verify", "hostname"),
+    [
+        ("", ssl.CERT_REQUIRED, True),
+        ("?ssl_ca_certs={ca}", ssl.CERT_REQUIRED, True),
+        ("?ssl_cert_reqs=required&ssl_ca_certs={ca}", ssl.CERT_REQUIRED, True),
+        ("?ssl_cert_reqs=CERT_REQUIRED", ssl.CERT_REQUIRED, True),
+        ("?ssl_cert_reqs=optional", ssl.CERT_REQUIRED, True),
+        ("?ssl_check_hostname=false", ssl.CERT_REQUIRED, False),
+        ("?ssl_cert_reqs=none", ssl.CERT_NONE, False),
+    ],
+)
+def test_celery_and_our_client_verify_the_same(tmp_path: Path, query: str, verify: ssl.VerifyMode, hostname: bool):
+    ca = tmp_path / "my ca.pem"
+    ca.touch()
+    url = "rediss://user:p%40ss@host:6380/2" + query.format(ca=str(ca).replace(" ", "%20"))
+    app, queue = make_app(url), RedisQueue(url)
+    with app.connection() as connection:
+        # kombu's channel would connect; this is what it hands to redis-py's connection.
+        celery = {"host": connection.hostname, "port": connection.port, "db": int(connection.virtual_host)} | {
+            "username": connection.userid, "password": connection.password} | connection.ssl  # fmt: skip
+    ours = queue._redis.connection_pool.connection_kwargs
+    assert celery == {name: ours[name] for name in celery}
+    made = queue._redis.connection_pool.connection_class(**ours)
+    assert (made.cert_reqs, made.check_hostname) == (verify, hostname)
+    assert made.ca_certs == (str(ca) if "ssl_ca_certs" in query else None)
+    assert (made.username, made.password) == ("user", "p@ss")
+    queue.close()
+    app.close()
+
+
+def test_a_url_without_tls_has_no_options_of_it():
+    assert read_url("redis://:secret@host:6379/1") == ("redis://:secret@host:6379/1",) * 2 + ({},)
+    assert read_url("redis+socket:///tmp/s?virtual_host=1").client == "unix:///tmp/s?db=1"

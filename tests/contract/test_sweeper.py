@@ -1,0 +1,104 @@
+"""What the sweeper removes: chunks that no manifest speaks of, once nothing came to them for long. Nothing else."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from contract import layout, records
+from contract.broker import MemoryQueue
+from contract.settings import Settings
+from contract.storage import LocalStorage, MemoryStorage, Storage
+from contract.sweeper import ABANDONED, remove_abandoned, sweep_jobs
+from tests.making import finish_parts, job_of, predictions
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    return MemoryStorage() if request.param == "memory" else request.getfixturevalue(f"{request.param}_storage")
+
+
+def half_made(storage: Storage, settings: Settings, key: str | None = None) -> str:
+    """A submission that was killed just before its manifest; its job."""
+    job = job_of(storage, settings, key=key).id
+    storage.delete(layout.manifest(job))
+    return job
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_chunks_of_a_submission_that_died_go_once_they_are_old(storage: Storage, settings: Settings, key: str | None):
+    job = half_made(storage, settings, key)
+    assert remove_abandoned(storage) == []
+    assert remove_abandoned(storage, older_than=0.0) == [layout.folder(job)]
+    assert storage.list(layout.JOBS) == []
+
+
+def test_a_job_is_never_removed(storage: Storage, settings: Settings):
+    jobs = {key: job_of(storage, settings, key=key).id for key in (None, "k")}
+    assert remove_abandoned(storage, older_than=0.0) == []
+    for job in jobs.values():
+        finish_parts(storage, records.load(storage, job))
+    sweep_jobs(storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
+    assert [len(predictions(storage, job)) for job in jobs.values()] == [8, 8]
+
+
+def test_chunks_of_others_with_the_key_of_a_job_go_too(storage: Storage, settings: Settings):
+    half_made(storage, settings, "k")
+    manifest = job_of(storage, settings, key="k")
+    others = [name for name in storage.list(layout.folder(manifest.id)) if layout.is_chunks(name)]
+    others.remove(manifest.chunks_folder)
+    assert remove_abandoned(storage, older_than=0.0) == [layout.chunks(manifest.id, name) for name in others]
+    index = records.load_index(storage, manifest)
+    assert len(records.load_rows(storage, manifest, index, 0)) == 3
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "jobs/backup/chunks/000000.parquet",
+        "jobs/etl-2024/part-0.parquet",
+        "jobs/20261122-174512-3f9ac2d1/notes.txt",
+        "jobs/20261122-174512-3f9ac2d1/parts/000000.jsonl",
+        "jobs/key-monday/chunks/000000.parquet",
+        "jobs/Not one of ours/chunks/000000.parquet",
+    ],
+)
+def test_what_is_not_a_submission_of_ours_is_left_alone(storage: Storage, key: str):
+    """Of a bucket that is shared, or a job whose manifest somebody removed."""
+    storage.create(key, b"x")
+    assert remove_abandoned(storage, older_than=0.0) == []
+    assert storage.exists(key)
+
+
+def test_a_job_of_another_version_keeps_what_it_has(storage: Storage, settings: Settings):
+    half_made(storage, settings, "k")
+    manifest = job_of(storage, settings, key="k")
+    storage.replace(layout.manifest(manifest.id), b'{"schema_version": 99}')
+    assert remove_abandoned(storage, older_than=0.0) == []
+
+
+def test_a_submission_that_is_slow_is_judged_by_its_newest_file(local_storage: LocalStorage, settings: Settings):
+    job = half_made(local_storage, settings)
+    root = local_storage.root / layout.folder(job)
+    paths = [*root.rglob("*"), root]
+    new = root / "chunks/.tmp-000003.parquet-x"
+    new.write_bytes(b"half")
+    for path in paths:
+        os.utime(path, (time.time() - ABANDONED - 60,) * 2)
+    assert remove_abandoned(local_storage) == []
+
+    os.utime(new, (time.time() - ABANDONED - 60,) * 2)
+    assert remove_abandoned(local_storage) == [layout.folder(job)]
+    assert list((local_storage.root / layout.JOBS).iterdir()) == []
+
+
+def test_the_sweeper_removes_it_in_its_round(local_storage: LocalStorage, settings: Settings):
+    job = half_made(local_storage, settings)
+    root = local_storage.root / layout.folder(job)
+    for path in [*root.rglob("*"), root]:
+        os.utime(path, (time.time() - ABANDONED - 60,) * 2)
+    sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
+    assert not root.exists()
