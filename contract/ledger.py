@@ -5,7 +5,7 @@
     finalizing ──► completed        published, no row failed
                ├─► completed_with_errors
                └─► failed           published, and not one row was answered, for the reason given
-    any of these ► cancelling       the marker is there; workers stop at their next row
+    any of these ► cancelling       the marker is there; workers stop at their next rows
     cancelling ──► cancelled        published, with the rows that were done
 
 Terminal states are those of `report.json`: once it is there, nothing changes any more.

@@ -51,7 +51,7 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     missing = sorted(set(range(manifest.chunks)) - records.done(storage, job))
     live = live_leases(hints) if hints else set()
     if missing and records.cancel_asked(storage, job):
-        # A worker that is alive sees the marker at its next row and writes its part itself.
+        # A worker that is alive sees the marker before its next rows and writes its part itself.
         error = RowError("job_cancelled", "the job was cancelled")
         tries = records.tries(storage, job)
         for number in [number for number in missing if number not in live]:

@@ -65,7 +65,7 @@ def start(
     ] = None,
     health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
 ) -> None:
-    """Score chunks from the queue of the model in --model-dir until stopped (SIGTERM: after the row under way)."""
+    """Score chunks from the queue of the model in --model-dir until stopped (SIGTERM: after the rows under way)."""
     given = settings.load(
         redis_url=redis,
         storage_url=storage,

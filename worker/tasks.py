@@ -129,7 +129,7 @@ class _Child:
             self._worker.close()
 
     def drain(self, **_: Any) -> None:
-        """In the parent, from its signal handler: let the child stop after its row. Just one byte of shared memory."""
+        """In the parent, from its signal handler: let the child stop after the rows under way. Just one byte."""
         self._shared[0] = 1
 
     def refusal(self) -> str | None:
@@ -155,7 +155,7 @@ class _Child:
         return self._shared[0] == 1
 
     def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
-        """A SIGTERM to the whole process group reaches the child too: it stops after its row, at once if idle."""
+        """A SIGTERM to the whole process group reaches the child too: it stops as soon as it may, at once if idle."""
         self._shared[0] = 1
         if self._worker is None or not self._worker.busy:
             sys.exit(0)
@@ -292,7 +292,7 @@ class Worker:
         return data
 
     def _stop(self, job: str) -> Callable[[], Stop]:
-        """Whether to stop before the next row; the cancel marker is looked for once a second."""
+        """Whether to stop before the next handful; the cancel marker is looked for once a second."""
         looked = 0.0
         cancelled = False
 

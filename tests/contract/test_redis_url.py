@@ -29,41 +29,32 @@ def test_an_address_is_shown_without_user_and_password(url: str, shown: str):
     assert public_address(url) == shown
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://host/",
-        "localhost:6379",
-        "redis://:sec/ret@host:6379/0",
-        "redis://host:99999999/0",
-        "",
-        "redis://u:1#sec@host/0",
-        "redis://host/one",
-        "redis+socket:///tmp/s?virtual_host=one",
-    ],
-)
-def test_what_is_no_address_of_a_redis_is_wrong_usage(url: str):
-    for use in (RedisQueue, make_app):
-        with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
-            use(url)
-        assert "sec" not in str(caught.value)
+NO_ADDRESSES = [
+    "http://host/",
+    "localhost:6379",
+    "redis://:sec/ret@host:6379/0",
+    "redis://host:99999999/0",
+    "",
+    "redis://u:1#sec@host/0",
+    "redis://host/one",
+    "redis+socket:///tmp/s?virtual_host=one",
+]
+#: They are refused rather than passed over.
+UNKNOWN_OPTIONS = [
+    "rediss://u:sec@host/0?ssl_ca_cert=ca.pem",
+    "rediss://u:sec@host/0?ssl_cert_reqs=maybe",
+    "rediss://u:sec@host/0?ssl_check_hostname=",
+    "rediss://u:sec@host/0?sec",
+    "rediss://u:1?sec=1@host/0",
+    "rediss://host/0?password=sec",
+    "redis://host/0?ssl_cert_reqs=required",
+    "redis://host/0?socket_timeout=5",
+    "rediss://u:sec@host/0?ssl_ca_certs=/nowhere/ca.pem",
+]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "rediss://u:sec@host/0?ssl_ca_cert=ca.pem",
-        "rediss://u:sec@host/0?ssl_cert_reqs=maybe",
-        "rediss://u:sec@host/0?ssl_check_hostname=",
-        "rediss://u:sec@host/0?sec",
-        "rediss://u:1?sec=1@host/0",
-        "rediss://host/0?password=sec",
-        "redis://host/0?ssl_cert_reqs=required",
-        "redis://host/0?socket_timeout=5",
-        "rediss://u:sec@host/0?ssl_ca_certs=/nowhere/ca.pem",
-    ],
-)
-def test_an_option_that_is_not_known_is_refused_rather_than_passed_over(url: str):
+@pytest.mark.parametrize("url", NO_ADDRESSES + UNKNOWN_OPTIONS)
+def test_what_is_no_address_of_a_redis_or_has_unknown_options_is_wrong_usage(url: str):
     for use in (RedisQueue, make_app):
         with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
             use(url)

@@ -17,8 +17,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from producer.local import redis_executable
-from tests.acceptance.cluster import Cluster, logs_shown, until
+from tests.acceptance.cluster import Cluster, check, logs_shown, until, write_rows
 from tests.s3 import free_port
+
+ROWS = 90
 
 
 class Broker:
@@ -181,3 +183,10 @@ class FaultyCluster(Cluster):
     def worker(self, *arguments: str, **options):  # type: ignore[no-untyped-def]
         given = {"BULKQA_REDIS_URL": self.proxy.url} | {k: v for k, v in options.items() if k != "threads"}
         return super().worker(*arguments, threads=options.get("threads", 1), **given)
+
+    def submit_rows(self, rows: int = ROWS) -> str:
+        return self.submit(str(write_rows(self.folder / "in.csv", rows)))
+
+    def ends_well(self, job: str, rows: int = ROWS) -> None:
+        assert self.finish(job, seconds=120)["status"] == "completed", self.logs()
+        check(self, job, rows)

@@ -10,22 +10,12 @@ from pathlib import Path
 import pytest
 
 from contract import layout
-from tests.acceptance.cluster import check, until, write_rows
+from tests.acceptance.cluster import until
 from tests.faults.broker import FaultyCluster, faulty_cluster
 
 pytestmark = pytest.mark.timeout(170)
 
 HOOKS = str(Path(__file__).with_name("hooks"))
-ROWS = 90
-
-
-def submit(running: FaultyCluster, rows: int = ROWS) -> str:
-    return running.submit(str(write_rows(running.folder / "in.csv", rows)))
-
-
-def ends_well(running: FaultyCluster, job: str, rows: int = ROWS) -> None:
-    assert running.finish(job, seconds=120)["status"] == "completed", running.logs()
-    check(running, job, rows)
 
 
 @pytest.fixture
@@ -45,7 +35,7 @@ def small(tmp_path: Path) -> Iterator[FaultyCluster]:
 
 def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
     small.worker()
-    job = submit(small)
+    job = small.submit_rows()
     small.await_parts(job, 1)
     filler = small.folder / "storage" / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
@@ -53,13 +43,13 @@ def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
             file.write(b"x" * 4096)
     until(lambda: "No space left on device" in small.log(), "the worker to say so")
     filler.unlink()
-    ends_well(small, job)
+    small.ends_well(job)
     assert small.workers[0].poll() is None
 
 
 def test_a_disk_that_is_read_only_for_a_while(small: FaultyCluster) -> None:
     small.worker()
-    job = submit(small)
+    job = small.submit_rows()
     small.await_parts(job, 1)
     folder = str(small.folder / "storage")
 
@@ -70,24 +60,24 @@ def test_a_disk_that_is_read_only_for_a_while(small: FaultyCluster) -> None:
     until(lambda: remounted("ro"), "a moment without a writer")
     until(lambda: "Read-only file system" in small.log(), "the worker to say so")
     until(lambda: remounted("rw"), "the way back")
-    ends_well(small, job)
+    small.ends_well(job)
 
 
 def test_a_disk_that_fails_for_a_while(running: FaultyCluster) -> None:
     mark = running.folder / "failing"
     running.worker(PYTHONPATH=HOOKS, FAULT="eio", FAULT_FILE=str(mark))
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 1)
     mark.touch()
     until(lambda: "Input/output error" in running.log(), "the worker to say so")
     mark.unlink()
-    ends_well(running, job)
+    running.ends_well(job)
 
 
 @pytest.mark.parametrize("how", ["truncated", "altered", "emptied", "removed"])
 def test_a_part_that_is_damaged_while_its_job_runs_is_scored_again(running: FaultyCluster, how: str) -> None:
     running.worker()
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 2)
     path = running.folder / "storage" / layout.part(job, 0)
     data = path.read_bytes()
@@ -95,15 +85,15 @@ def test_a_part_that_is_damaged_while_its_job_runs_is_scored_again(running: Faul
         path.unlink()
     else:
         path.write_bytes({"truncated": data[:-100], "altered": data.replace(b"1000", b"1999", 1), "emptied": b""}[how])
-    ends_well(running, job)
+    running.ends_well(job)
     assert running.log().count("chunk 0: 15 rows") == 2
 
 
 def test_what_dead_writers_left_is_gone_in_the_end(running: FaultyCluster) -> None:
-    job = submit(running)
+    job = running.submit_rows()
     folder = running.folder / "storage" / layout.parts(job)
     folder.mkdir(exist_ok=True)
     for number in range(3):
         (folder / f".tmp-00000{number}.jsonl-{number}").write_bytes(b"half")
     running.worker()
-    ends_well(running, job)
+    running.ends_well(job)

@@ -15,78 +15,68 @@ import pytest
 from contract import layout, records
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import check, child_of, end, kill, until, write_rows
-from tests.faults.broker import FaultyCluster
+from tests.faults.broker import ROWS, FaultyCluster
 from tests.faults.later import VERSION, later_version
 
 pytestmark = pytest.mark.timeout(170)
 
 HOOKS = str(Path(__file__).with_name("hooks"))
-ROWS = 60
-
-
-def submit(running: FaultyCluster, rows: int = ROWS) -> str:
-    return running.submit(str(write_rows(running.folder / "in.csv", rows)))
-
-
-def ends_well(running: FaultyCluster, job: str, rows: int = ROWS) -> None:
-    assert running.finish(job, seconds=120)["status"] == "completed", running.logs()
-    check(running, job, rows)
 
 
 @pytest.mark.parametrize("moment", ["ack", "assembly"])
 def test_a_worker_is_killed_at_the_worst_moment(running: FaultyCluster, moment: str) -> None:
-    job = submit(running)
+    job = running.submit_rows()
     mark = running.folder / "struck"
     worker = running.worker(PYTHONPATH=HOOKS, FAULT=moment, FAULT_FILE=str(mark))
     until(mark.exists, "the fault")
     worker.wait(20)
     running.worker()
-    ends_well(running, job)
+    running.ends_well(job)
 
 
 @pytest.mark.parametrize("kind", ["memory", "exit"])
 def test_what_a_task_raises_costs_no_row(running: FaultyCluster, kind: str) -> None:
-    job = submit(running)
+    job = running.submit_rows()
     mark = running.folder / "struck"
     running.worker(PYTHONPATH=HOOKS, FAULT=kind, FAULT_FILE=str(mark))
     until(mark.exists, "the fault")
-    ends_well(running, job)
+    running.ends_well(job)
     assert running.workers[0].poll() is None, running.logs()
 
 
 def test_a_model_that_loads_slowly_is_waited_for_after_a_child_died(running: FaultyCluster) -> None:
     worker = running.worker(PYTHONPATH=HOOKS, FAULT="slow")
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 1)
     child_of(worker).kill()
-    ends_well(running, job)
+    running.ends_well(job)
     assert running.log().count("warm in") == 2, "the new child must not be killed while it loads"
 
 
 def test_sigterm_and_then_sigkill(running: FaultyCluster) -> None:
     worker = running.worker()
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 1)
     worker.send_signal(signal.SIGTERM)
     time.sleep(0.05)
     kill(worker)
     running.worker()
-    ends_well(running, job)
+    running.ends_well(job)
 
 
 def test_no_worker_for_a_while(running: FaultyCluster) -> None:
-    job = submit(running)
+    job = running.submit_rows()
     with pytest.raises(AssertionError):
         running.finish(job, seconds=12)  # a client polls and repairs all the while
     assert running.attempts(job) == {}
     running.worker()
-    ends_well(running, job)
+    running.ends_well(job)
     assert max(running.attempts(job).values()) == 1
 
 
 def test_clients_that_poll_and_repair_at_once(running: FaultyCluster) -> None:
     running.worker()
-    job = submit(running)
+    job = running.submit_rows()
     command = [sys.executable, "-m", "producer", "status", job, "--watch", "--json"]
     watching = [
         subprocess.Popen(command, env=running.env, cwd=running.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -102,12 +92,12 @@ def test_clients_that_poll_and_repair_at_once(running: FaultyCluster) -> None:
 
 
 def test_a_job_of_another_format_version_is_left_alone_with_a_word(running: FaultyCluster) -> None:
-    job, later = submit(running), submit(running, 15)
+    job, later = running.submit_rows(), running.submit_rows(15)
     manifest = json.loads(running.storage.read(layout.manifest(later)))
     running.storage.replace(layout.manifest(later), json.dumps(manifest | {"schema_version": 2, "new": 1}).encode())
     running.queue.send(SHIPPED_MODEL, later, [0])
     running.worker()
-    ends_well(running, job)
+    running.ends_well(job)
     until(lambda: "format version 2" in running.log(), "the worker's word")
     assert "Traceback" not in running.log()
     assert not running.storage.exists(layout.parts(later))
@@ -142,7 +132,7 @@ def test_workers_are_replaced_by_those_of_another_version_in_the_middle_of_a_job
         end(worker)
     running.worker(**(later if way == "upgrade" else {}))
 
-    ends_well(running, job, 400)
+    running.ends_well(job, 400)
     assert len(workers_of(running, job)) == 3
     assert "Traceback" not in running.logs()
     for command in (("list", "--json"), ("status", job), ("results", job), ("verify", job)):

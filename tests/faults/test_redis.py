@@ -13,23 +13,16 @@ from kombu import Connection, Exchange, Producer
 from contract import layout
 from contract.broker import TASK, make_app, queue_name
 from contract.settings import SHIPPED_MODEL
-from tests.acceptance.cluster import check, until, write_rows
-from tests.faults.broker import FaultyCluster, faulty_cluster
+from tests.acceptance.cluster import until, write_rows
+from tests.faults.broker import ROWS, FaultyCluster, faulty_cluster
 
 pytestmark = pytest.mark.timeout(170)
 
-ROWS = 90
 QUEUE = queue_name(SHIPPED_MODEL)
 
 
-def submit(running: FaultyCluster, rows: int = ROWS) -> str:
-    return running.submit(str(write_rows(running.folder / "in.csv", rows)))
-
-
 def ends_well(running: FaultyCluster, job: str, rows: int = ROWS) -> None:
-    status = running.finish(job, seconds=120)
-    assert status["status"] == "completed", running.logs()
-    check(running, job, rows)
+    running.ends_well(job, rows)
     assert all(worker.poll() is None for worker in running.workers), "a worker must outlive its Redis" + running.logs()
 
 
@@ -37,7 +30,7 @@ def ends_well(running: FaultyCluster, job: str, rows: int = ROWS) -> None:
 def test_redis_is_killed_and_restarted(tmp_path: Path, aof: bool) -> None:
     with faulty_cluster(tmp_path, aof=aof) as running:
         running.worker()
-        job = submit(running)
+        job = running.submit_rows()
         running.await_parts(job, 1)
         running.broker.restart(pause=1.0)
         ends_well(running, job)
@@ -47,7 +40,7 @@ def test_an_acknowledgement_that_fails_leaves_nobody_deaf(tmp_path: Path) -> Non
     """Redis is away just when a chunk is done. Celery forgets such an acknowledgement and takes no message any more."""
     with faulty_cluster(tmp_path) as running:
         running.worker()
-        job = submit(running)
+        job = running.submit_rows()
         running.await_parts(job, 1)
         running.broker.kill()
         told = ("Couldn't ack", "Connection to broker lost")  # the second where it was waiting for a message instead
@@ -59,7 +52,7 @@ def test_an_acknowledgement_that_fails_leaves_nobody_deaf(tmp_path: Path) -> Non
 
 def test_redis_freezes_for_a_while(running: FaultyCluster) -> None:
     running.worker()
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 1)
     running.broker.freeze()
     time.sleep(6)
@@ -70,7 +63,7 @@ def test_redis_freezes_for_a_while(running: FaultyCluster) -> None:
 @pytest.mark.parametrize("how", ["full", "read-only"])
 def test_redis_refuses_writes_for_a_while(running: FaultyCluster, how: str) -> None:
     running.worker()
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 1)
     with running.broker.client() as client:
         if how == "full":
@@ -87,7 +80,7 @@ def test_redis_refuses_writes_for_a_while(running: FaultyCluster, how: str) -> N
 
 def test_clients_are_killed_in_a_loop(running: FaultyCluster) -> None:
     running.worker()
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 1)
     for _ in range(20):
         with running.broker.client() as client:
@@ -119,13 +112,13 @@ def test_redis_comes_after_the_worker(tmp_path: Path) -> None:
         running.worker()
         until(lambda: "warm" in running.log(), "the worker to be warm without Redis")
         running.broker.start()
-        ends_well(running, submit(running, 30), 30)
+        ends_well(running, running.submit_rows(30), 30)
 
 
 @pytest.mark.parametrize("fault", ["blackhole", "delay", "cut", "refuse", "half-open", "deaf"])
 def test_the_network_between(running: FaultyCluster, fault: str) -> None:
     running.worker()
-    job = submit(running)
+    job = running.submit_rows()
     running.await_parts(job, 1)
     proxy = running.proxy
     if fault == "delay":
@@ -150,7 +143,7 @@ def test_the_network_between(running: FaultyCluster, fault: str) -> None:
 
 def test_every_message_twice(running: FaultyCluster) -> None:
     done = threading.Event()
-    job = submit(running)
+    job = running.submit_rows()
     with running.broker.client() as client:
         for raw in client.lrange(f"bulkqa:{QUEUE}", 0, -1):
             client.lpush(f"bulkqa:{QUEUE}", raw)  # the same again, its delivery tag too
@@ -172,7 +165,7 @@ def test_every_message_twice(running: FaultyCluster) -> None:
 
 
 def test_whoever_can_write_to_the_queue_gains_nothing(running: FaultyCluster) -> None:
-    job, cancelled, deleted = submit(running), submit(running, 30), submit(running, 30)
+    job, cancelled, deleted = running.submit_rows(), running.submit_rows(30), running.submit_rows(30)
     running.producer("cancel", cancelled)
     for name in [*running.storage.list(f"jobs/{deleted}/chunks")]:
         running.storage.delete(f"jobs/{deleted}/chunks/{name}")
