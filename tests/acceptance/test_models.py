@@ -36,8 +36,9 @@ def digests(running: Cluster, job: str) -> set[str]:
     return {footer.model for footer in records.footers(running.storage, job, {}).values()}
 
 
-def submit(running: Cluster, *flags: str) -> str:
-    return running.submit(str(write_rows(running.folder / "in.csv", ROWS)), "--chunk-rows", "10", *flags)
+def submit(running: Cluster, *flags: str, rows: int = ROWS, padding: int = 2) -> str:
+    file = write_rows(running.folder / "in.csv", rows, padding)
+    return running.submit(str(file), "--chunk-rows", "10", *flags)
 
 
 def test_jobs_of_two_models_at_once_are_each_scored_by_their_own(running: Cluster) -> None:
@@ -84,10 +85,11 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     directory, _ = copy_of_the_model(running.folder / "other", SHIPPED_MODEL)
     pinned = model.describe(SHIPPED).digest
     first = running.worker()
-    job = submit(running)
+    job = submit(running, rows=200, padding=8)  # seconds of work: the worker is ended long before the job is
     running.await_parts(job, 1)
     end(first)
     done = running.parts(job)
+    assert done < 19
     running.worker("--model-dir", str(directory))
     until(lambda: "declines" in running.log(1), "the other worker to decline")
     status = json.loads(running.producer("status", job, "--json").stdout)
@@ -102,4 +104,4 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     running.worker()
     assert running.finish(job)["status"] == "completed"
     assert digests(running, job) == {pinned}
-    check(running, job, ROWS)
+    check(running, job, 200)

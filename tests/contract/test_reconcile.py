@@ -15,7 +15,7 @@ from contract import crumbs, layout, records
 from contract.broker import VISIBILITY_TIMEOUT, Hints, MemoryQueue, Queue, RedisQueue, WorkerInfo
 from contract.crumbs import Crumb, condemned, given_up
 from contract.errors import RedisUnreachable, UnknownJob
-from contract.job import Options
+from contract.job import Manifest, Options
 from contract.reconcile import reconcile, to_send
 from contract.settings import Settings
 from contract.storage import LocalStorage, MemoryStorage, Storage
@@ -399,15 +399,21 @@ class Overtaken(MemoryStorage):
         super().delete(key)
 
 
+def with_a_damaged_part(storage: Storage, settings: Settings) -> tuple[Manifest, bytes]:
+    """A job whose parts are all there, the second one cut short; with the bytes it had."""
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    whole = storage.read(layout.part(manifest.id, 1))
+    storage.replace(layout.part(manifest.id, 1), whole[:-20])
+    return manifest, whole
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_of_two_that_find_a_part_damaged_the_second_leaves_the_good_one(
     settings: Settings, away: RedisQueue, *, published: bool
 ):
     storage, queue = Overtaken(), MemoryQueue()
-    manifest = job_of(storage, settings)
-    finish_parts(storage, manifest)
-    whole = storage.read(layout.part(manifest.id, 1))
-    storage.replace(layout.part(manifest.id, 1), whole[:-20])
+    manifest, whole = with_a_damaged_part(storage, settings)
 
     def scored_again() -> None:
         storage.replace(layout.part(manifest.id, 1), whole)
@@ -426,10 +432,7 @@ def test_of_two_that_find_a_part_damaged_the_second_leaves_the_good_one(
 def test_of_a_job_that_has_ended_no_part_is_removed(settings: Settings, queue: Queue):
     """Not even a damaged one: `producer verify` tells, and its chunk would not be scored again."""
     storage = Overtaken()
-    manifest = job_of(storage, settings)
-    finish_parts(storage, manifest)
-    whole = storage.read(layout.part(manifest.id, 1))
-    storage.replace(layout.part(manifest.id, 1), whole[:-20])
+    manifest, whole = with_a_damaged_part(storage, settings)
 
     def ended_and_damaged() -> None:
         storage.replace(layout.part(manifest.id, 1), whole)
