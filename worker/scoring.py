@@ -136,12 +136,15 @@ def _prediction(row: Row, outcome: Answer | RowError, options: Options) -> Predi
 
 
 def _distinct(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows with the same question and context together: they are scored once. In order of first appearance, so that
-    questions on one context stay neighbours and it is tokenized once."""
+    """Rows with the same question and context together: they are scored once.
+
+    The longest contexts come first, so that all threads end at about the same time (Graham 1969), and in order of
+    first appearance within a length, so that questions on one context stay neighbours and it is tokenized once.
+    """
     groups: dict[tuple[str | None, str | None], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.question, row.context), []).append(row)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda group: len(group[0].context or ""), reverse=True)
 
 
 class _Work:

@@ -82,6 +82,15 @@ def test_equal_rows_are_scored_once_and_each_has_its_own_prediction(pool: Thread
     assert [p["answer"] for p in found] == ["context", "context", "context", "another context"]
 
 
+def test_the_longest_contexts_are_scored_first_and_questions_on_one_context_together(pool: ThreadPoolExecutor):
+    texts = {"aaa": "a" * 9, "bbb": "b" * 9, "short": "s", "long": "l" * 30}
+    given = [Row(n, f"q{n}", texts[name]) for n, name in enumerate(["aaa", "short", "aaa", "bbb", "long", "short"])]
+    begun: list[int] = []
+    found = score(given, Reader(), Options(), pool, 1, Watch(begin=begun.append))
+    assert begun == [4, 0, 2, 3, 1, 5]
+    assert [p["row"] for p in found] == list(range(6))
+
+
 def test_threads_score_at_the_same_time(pool: ThreadPoolExecutor):
     """Three rows that wait for each other: one thread alone would wait for ever."""
     given = [Row(n, "meets", f"context {n}") for n in range(THREADS)]
