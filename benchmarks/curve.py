@@ -23,7 +23,7 @@ def main() -> None:
     points: dict[str, list[tuple[int, float, float]]] = {name: [] for name in _NAMES}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         for rows in sizes:
-            found, source = measure(Path(name), "small", rows, ["int8"], 1, given.threads)
+            found, source = measure(Path(name), "small", rows, ["int8"], 1, 1, given.threads)
             for who, runs in found.items():
                 points[who].append((rows, speed(runs, rows), memory(runs)))
     lines = [

@@ -51,11 +51,11 @@ def memory(runs: list[Run]) -> float:
 
 def main() -> None:
     given = common.arguments(__doc__ or "", threads=len(os.sched_getaffinity(0)))
-    plans = [("small", 200, {"fp32": 4.5, "int8": 14.0}, 2, 2)]
+    plans = [("small", 200, {"fp32": 4.5, "int8": 14.0}, 1, 3)]
     if given.quick:
         plans = [("small", 50, {"int8": 14.0}, 1, 1)]
     else:
-        plans += [("base", 20, {"int8": 9.0}, 2, 3), ("large", 20, {"int8": 9.0}, 1, 3)]
+        plans += [("base", 20, {"int8": 9.0}, 1, 3), ("large", 20, {"int8": 9.0}, 1, 3)]
     lines: list[Line] = []
     for shape, rows, targets, rounds, runs in plans:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:

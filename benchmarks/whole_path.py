@@ -44,7 +44,7 @@ def whole(folder: Path, rows: list[tuple[str, str]], threads: int, number: int) 
 
 def main() -> None:
     threads = len(os.sched_getaffinity(0))
-    given = common.arguments(__doc__ or "", rows=1000, rounds=2, short_rounds=5)
+    given = common.arguments(__doc__ or "", rows=1000, rounds=2, short_rounds=4)
     count, rounds, short = (300, 1, 1) if given.quick else (given.rows, given.rounds, given.short_rounds)
     rows, source = common.squad_pairs(count, shuffled=False)
     rows = [(f"{question} ({n})", context) for n, (question, context) in enumerate(rows)]  # none twice
@@ -54,7 +54,7 @@ def main() -> None:
         file = folder / "rows.json"
         file.write_text(json.dumps(rows))
         fewer = folder / "fewer.json"
-        fewer.write_text(json.dumps(rows[: count // 5]))
+        fewer.write_text(json.dumps(rows[: count // 6]))
         for number in range(rounds):
             found["whole"].append(engine(file, threads, "bare") / whole(folder, rows, threads, number))
         for _ in range(short):
