@@ -1,15 +1,19 @@
 """The page `benchmarks/README.md` from the figures that the scripts appended to a file:
 
 python -m benchmarks.page FIGURES.jsonl
+
+A section of the page that these figures do not measure again stays, with the commit that it names.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 _PAGE = Path(__file__).with_name("README.md")
+_SECTION = re.compile(r"(?ms)^(?=## (.*?)$)(.*?\n)(?=\n## |\Z)")
 _HEAD = """# Benchmarks
 
 One script a claim; each prints a table with its conditions. Timing is noisy: `load` is the load average when the table
@@ -29,12 +33,12 @@ tables say which. All but the shipped reader have random weights, which neither 
 
 
 def main() -> None:
-    latest = {}
+    sections = dict(_SECTION.findall(_PAGE.read_text())) if _PAGE.exists() else {}
     for line in Path(sys.argv[1]).read_text().splitlines():
         entry = json.loads(line)
-        latest[entry["title"]] = entry
+        sections[entry["title"]] = _section(entry)
     page = _HEAD + ("![rows/s and memory against rows](curve.svg)\n\n" if _PAGE.with_name("curve.svg").exists() else "")
-    page += "\n".join(map(_section, latest.values()))
+    page += "\n".join(sections.values())
     _PAGE.write_text(page)
 
 
