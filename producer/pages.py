@@ -11,6 +11,7 @@ Covers no decoding (`producer.parquet`).
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,6 +42,7 @@ _SCHEMA = 1 << 16  # columns
 _SMALLER_PAGES = "Write it with smaller pages, such as write_batch_size=16 of pyarrow, or as CSV or JSON Lines."
 _SMALLER_ROWS = "Shorten what is in {!r}, or leave that column out."
 _LEVELS = 4  # bytes for where an entry of a list belongs
+_LENGTH = struct.Struct("<I").unpack_from  # of a text, before it
 
 
 class TooLargeError(ValueError):
@@ -276,9 +278,11 @@ class Pages:
             return size
         data = _unpacked(_read(self._file, stored, at), codec, size)
         longest = place = 0
-        while data and place + 4 <= len(data):
-            length = int.from_bytes(data[place : place + 4], "little")
-            longest = max(longest, length)
+        last = len(data or b"") - 4
+        while data and place <= last:
+            (length,) = _LENGTH(data, place)
+            if length > longest:
+                longest = length
             place += 4 + length
         return min(longest, size) if data else size
 

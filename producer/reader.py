@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from contract import chunk
 from contract.errors import BulkqaError, InputError, UsageError
+from producer.blocks import Block
 from producer.columns import OURS, Names, no_column
 from producer.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
 from producer.parquet import Columns, ParquetRecords, json_type
@@ -318,15 +319,17 @@ class _Places:
         self._others = [names.index(name) for name in names.others]
         self._fields = list(schema.field("passthrough").type) if self._others else []
 
-    def rows(self, batch: Batch) -> Rows:
-        columns = list(zip(*batch.records, strict=True))
-        faults = batch.faults
-        others = [strings(columns[place], faults) for place in self._others]
-        nothing = pa.nulls(len(batch.records), pa.string())
+    def rows(self, batch: Batch | Block) -> Rows:
+        if isinstance(batch, Block):
+            columns, faults = batch.columns, {}
+        else:
+            faults = batch.faults
+            columns = [strings(values, faults) for values in zip(*batch.records, strict=True)]
+        others = [columns[place] for place in self._others]
         return Rows(
-            id=nothing if self._id is None else strings(columns[self._id], faults),
-            question=strings(columns[self._question], faults),
-            context=strings(columns[self._context], faults),
+            id=pa.nulls(len(batch.lines), pa.string()) if self._id is None else columns[self._id],
+            question=columns[self._question],
+            context=columns[self._context],
             passthrough=pa.StructArray.from_arrays(others, fields=self._fields) if others else None,
             lines=batch.lines,
             faults=faults,

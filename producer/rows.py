@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import compute
 
 from contract.errors import BulkqaError
@@ -39,7 +40,7 @@ class Rows:
     question: Column
     context: Column
     passthrough: Column | None
-    lines: list[int] | None
+    lines: Sequence[int] | NDArray[np.int64] | None
     faults: dict[int, Fault] = field(default_factory=dict)
 
     def reject(self, indices: Iterable[int], fault: Fault) -> None:
