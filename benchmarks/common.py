@@ -74,15 +74,22 @@ def report(title: str, lines: list[Line], given: argparse.Namespace, **about: An
     where = conditions() | {name: str(value) for name, value in about.items()}
     print(f"\n## {title}\n")
     print(f"{'; '.join(f'{name} {value}' for name, value in where.items())}\n")
-    print("| what | measured | target | |\n|---|---|---|---|")
-    for line in lines:
-        verdict = {True: "met", False: "**not met**", None: ""}[line.met]
-        note = f"{verdict}; {line.note}" if verdict and line.note else verdict or line.note
-        print(f"| {line.what} | {line.figure:,.4g} {line.unit} | {line.target} | {note} |", flush=True)
+    print(table(lines), flush=True)
     if given.json:
         entry = {"title": title, "conditions": where, "lines": [asdict(line) for line in lines]}
         with given.json.open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def table(lines: list[Line]) -> str:
+    """The lines in Markdown."""
+    rows = ["| what | measured | target | |", "|---|---|---|---|"]
+    for line in lines:
+        verdict = {True: "met", False: "**not met**", None: ""}[line.met]
+        note = "; ".join(filter(None, [verdict, line.note]))
+        figure = f"{line.figure:,.0f}" if line.figure >= 1000 else f"{line.figure:.4g}"
+        rows.append(f"| {line.what} | {figure} {line.unit} | {line.target} | {note} |")
+    return "\n".join(rows)
 
 
 def conditions() -> dict[str, str]:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common import CHECKPOINT, SHIPPED
 
@@ -51,7 +52,8 @@ def plain_graph(source: Path, path: Path) -> None:
     import torch
     from transformers import AutoModelForQuestionAnswering
 
-    model = AutoModelForQuestionAnswering.from_pretrained(source, attn_implementation="eager").eval()
+    how: Any = {"dtype": torch.float32, "attn_implementation": "eager"}  # weights may be stored in float16
+    model = AutoModelForQuestionAnswering.from_pretrained(source, **how).eval()
     names, outputs = ["input_ids", "attention_mask", "token_type_ids"], ["start_logits", "end_logits"]
     axes = {name: {0: "batch", 1: "sequence"} for name in [*names, *outputs]}
     feed = {name: torch.ones(2, 16, dtype=torch.int64) for name in names}

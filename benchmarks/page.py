@@ -12,6 +12,8 @@ import re
 import sys
 from pathlib import Path
 
+from benchmarks.common import Line, table
+
 _PAGE = Path(__file__).with_name("README.md")
 _SECTION = re.compile(r"(?ms)^(?=## (.*?)$)(.*?\n)(?=\n## |\Z)")
 _HEAD = """# Benchmarks
@@ -44,12 +46,8 @@ def main() -> None:
 
 def _section(entry: dict) -> str:
     where = "; ".join(f"{name} {value}" for name, value in entry["conditions"].items())
-    lines = [f"## {entry['title']}", "", where, "", "| what | measured | target | |", "|---|---|---|---|"]
-    for line in entry["lines"]:
-        verdict = {True: "met", False: "**not met**", None: ""}[line["met"]]
-        notes = "; ".join(filter(None, [verdict, line["note"]]))
-        lines.append(f"| {line['what']} | {line['figure']:,.4g} {line['unit']} | {line['target']} | {notes} |")
-    return "\n".join(lines) + "\n"
+    lines = table([Line(**line) for line in entry["lines"]])
+    return f"## {entry['title']}\n\n{where}\n\n{lines}\n"
 
 
 if __name__ == "__main__":

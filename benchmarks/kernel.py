@@ -1,0 +1,107 @@
+"""The graph alone: tokens a second of one window on one core, against int8 as onnxruntime's own tools make it.
+
+Those fuse all that they can (attention, residual and LayerNorm, bias and Gelu) and then quantize. The graphs take turns
+in one process; time is the processor's, so that others on the core cost little.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from benchmarks import common
+from benchmarks.models import SHAPES
+from worker.model import describe
+
+LENGTHS = (64, 192, 384)
+#: What a window of 192 tokens is to reach with the reader that ships: so many a second, so many times fully fused.
+TOKENS, FUSED = 12_500, 1.5
+
+
+def fused(plain: Path, path: Path, shape: str) -> Path:
+    """The graph that onnxruntime's optimizer and quantizer make, with their best settings."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    logging.disable(logging.WARNING)  # "please consider pre-processing", which is for convolutions
+    hidden, _, heads = SHAPES[shape]
+    whole = path.with_suffix(".fp32.onnx")
+    made = optimize_model(str(plain), model_type="bert", num_heads=heads, hidden_size=hidden, opt_level=0)
+    made.save_model_to_file(str(whole))
+    extra = {"DefaultTensorType": onnx.TensorProto.FLOAT, "MatMulConstBOnly": True}
+    quantize_dynamic(str(whole), str(path), weight_type=QuantType.QInt8, per_channel=True, extra_options=extra)
+    return path
+
+
+def load(path: Path) -> ort.InferenceSession:
+    """A graph, or that of a model directory, with the settings of `worker.session` on one thread."""
+    disabled: tuple[str, ...] = ()
+    if path.is_dir():
+        info = describe(path)
+        path, disabled = path / info.graph, info.disabled_optimizers
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, ["CPUExecutionProvider"], disabled_optimizers=list(disabled))
+
+
+def feed(session: ort.InferenceSession, length: int) -> dict[str, Any]:
+    made = {
+        "input_ids": np.random.default_rng(length).integers(1000, 30_000, (1, length)),
+        "attention_mask": np.ones((1, length), np.int64),
+        "token_type_ids": (np.arange(length)[None] > 15).astype(np.int64),
+    }
+    return {given.name: made[given.name] for given in session.get_inputs()}
+
+
+def seconds(sessions: list[ort.InferenceSession], length: int, rounds: int) -> list[float]:
+    """Processor time of a run of each."""
+    feeds = [feed(session, length) for session in sessions]
+    found: list[list[float]] = [[] for _ in sessions]
+    for _ in range(rounds):
+        for session, given, times in zip(sessions, feeds, found, strict=True):
+            started = time.process_time()
+            session.run(None, given)
+            times.append(time.process_time() - started)
+    return [common.middle(times[1:]) for times in found]
+
+
+def measure(shape: str, rounds: int) -> list[common.Line]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        made = "" if shape == "small" else "int8"
+        common.python("-m", "benchmarks.models", shape, name, made, "plain")
+        ours = folder / f"{shape}-int8" if made else common.SHIPPED
+        plain = folder / f"{shape}.onnx"
+        sessions = [load(path) for path in (plain, fused(plain, folder / "fused.onnx", shape), ours)]
+    lines = []
+    for length in LENGTHS:
+        exported, fused_, ours_ = (length / taken for taken in seconds(sessions, length, rounds))
+        what = f"{shape}, {length} tokens"
+        note = f"fp32 as exported {exported:,.0f}, int8 fully fused {fused_:,.0f}"
+        if (shape, length) == ("small", 192):
+            lines.append(common.at_least(what, ours_, TOKENS, "tokens/s", note))
+            lines.append(common.at_least(f"{what}, against fully fused", ours_ / fused_, FUSED, "times"))
+        else:
+            lines.append(common.Line(what, ours_, "tokens/s", note=note))
+            lines.append(common.Line(f"{what}, against fully fused", ours_ / fused_, "times"))
+    return lines
+
+
+def main() -> None:
+    given = common.arguments(__doc__ or "", shapes="small")
+    rounds = 10 if given.quick else 40
+    lines = [line for shape in given.shapes.split(",") for line in measure(shape, rounds)]
+    common.report("The graph alone", lines, given, threads=1)
+
+
+if __name__ == "__main__":
+    main()
