@@ -26,6 +26,7 @@ class Block:
     columns: list[Any]  #: an Arrow string array for each field
     lines: NDArray[np.int64]  #: the line that each record starts on
     height: int  #: how many lines they take
+    size: int  #: and how many bytes, with a line end behind the last
 
 
 def parse(data: bytes, delimiter: str, width: int, limit: int, line: int) -> Block | None:
@@ -52,7 +53,7 @@ def parse(data: bytes, delimiter: str, width: int, limit: int, line: int) -> Blo
     if table is None or table.num_rows != len(ends):  # a blank line is no record
         return None
     lines = line + np.searchsorted(newlines, starts)
-    return Block([column.combine_chunks() for column in table.columns], lines, height)
+    return Block([column.combine_chunks() for column in table.columns], lines, height, size)
 
 
 def _ends(text: NDArray[np.uint8], newlines: NDArray[np.int64], delimiter: int) -> NDArray[np.int64] | None:

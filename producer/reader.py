@@ -32,7 +32,7 @@ from producer.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_obje
 from producer.parquet import Columns, ParquetRecords, json_type
 from producer.rows import Checker, Rows, bounded, strings
 from producer.stored import Stored, bad_encoding, gunzip, reason, refuse_foreign, unsupported
-from producer.text import Batch, CsvRecords, physical_lines, split_header
+from producer.text import Batch, CsvRecords, Lines, split_header
 
 FORMATS = ("csv", "parquet", "jsonl")
 
@@ -199,9 +199,10 @@ class _Opening:
 
     def _csv(self, blocks: Iterator[bytes]) -> _Found:
         options = self._options
-        lines = physical_lines(blocks, options.max_row_bytes)
+        lines = Lines(blocks, options.max_row_bytes)
         above = _to_first_line(lines)
-        reader = CsvRecords(chain(above, lines), options.delimiter, options.max_row_bytes)
+        lines.put_back(above)
+        reader = CsvRecords(lines, options.delimiter, options.max_row_bytes)
         names = self._header(reader, above[-1])
         schema = chunk.schema([pa.field(name, pa.string()) for name in names.others])
         checker = self._checker(schema, names)
@@ -239,7 +240,7 @@ class _Opening:
 
     def _jsonl(self, blocks: Iterator[bytes]) -> _Found:
         limit = self._options.max_row_bytes
-        lines = physical_lines(one_line_if_one_object(blocks, limit, self._label), limit)
+        lines = Lines(one_line_if_one_object(blocks, limit, self._label), limit)
         first = sample(lines)
         # Without one object among the first lines there is nothing to tell, and each row has its own error.
         found = keys_of(first) or [self._options.question, self._options.context]

@@ -97,13 +97,13 @@ class Ids:
     def close(self) -> None:
         self._db.close()
 
-    def repeated(self, ids: dict[int, str]) -> dict[int, int]:
-        """Take ids by row number. Returns the rows whose id an earlier row has, with that earlier row."""
+    def repeated(self, names: Sequence[str], rows: Sequence[int]) -> dict[int, int]:
+        """Take ids and their row numbers. Returns the rows whose id an earlier row has, with that earlier row."""
         try:
-            found = self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", zip(ids.values(), ids, strict=True))
-            if found.rowcount == len(ids):
+            found = self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", zip(names, rows, strict=True))
+            if found.rowcount == len(rows):
                 return {}
-            owners = {row: self._owner(name) for row, name in ids.items()}
+            owners = {row: self._owner(name) for row, name in zip(rows, names, strict=True)}
         except sqlite3.Error as error:
             raise BulkqaError(
                 f"the ids of the input cannot be kept track of in a temporary file: {error}",
@@ -159,14 +159,15 @@ class Checker:
 
     def _check_ids(self, ids: Ids, rows: Rows) -> None:
         """Rows rejected already do not count: theirs may be no ids at all, and a row mended below them is wanted."""
-        values = rows.id.to_pylist()
+        names = rows.id.to_pylist()
+        numbers: Sequence[int] = range(self.rows, self.rows + len(names))
         if rows.faults or rows.id.null_count:
-            named = {i: v for i, v in enumerate(values) if v is not None and i not in rows.faults}
-        else:
-            named = dict(enumerate(values))
-        for row, owner in ids.repeated({self.rows + i: v for i, v in named.items()}).items():
+            numbers = [n for n, name in zip(numbers, names, strict=True) if name and n - self.rows not in rows.faults]
+            names = [names[number - self.rows] for number in numbers]
+        for row, owner in ids.repeated(names, numbers).items():
             index = row - self.rows
-            rows.faults[index] = Fault("duplicate_id", f"row {owner} has the id {_short(values[index])} already")
+            fault = Fault("duplicate_id", f"row {owner} has the id {_short(rows.id[index].as_py())} already")
+            rows.faults[index] = fault
 
 
 def _short(text: str) -> str:

@@ -20,7 +20,7 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import NamedTuple
 
 from producer.blocks import Block, parse
@@ -28,8 +28,8 @@ from producer.blocks import Block, parse
 #: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
 BATCH_ROWS = 1024
 BATCH_BYTES = 4 << 20
-#: A block is of so many bytes or a few lines more: what is made of it stays in the cache.
-_BLOCK_BYTES, _BLOCK_LINES = 1 << 20, 32
+#: About so many bytes make a block: what is made of it stays in the cache.
+_BLOCK_BYTES = 1 << 20
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
 
@@ -59,33 +59,58 @@ class Batch:
         self.lines.append(line)
 
 
-def physical_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """The lines of a stream with their ends. Of a line over `limit` bytes at least limit + 1 are given, not all."""
-    return chain.from_iterable(_line_lists(blocks, limit))
+class Lines:
+    """The lines of a stream with their ends, one by one or in blocks. Of a line over `limit` bytes at least limit + 1
+    are given, not all."""
+
+    def __init__(self, blocks: Iterable[bytes], limit: int) -> None:
+        self._whole = _whole_lines(blocks, limit)
+        self._lines: Iterator[bytes] = iter(())
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        while (line := next(self._lines, None)) is None:
+            self._lines = iter(next(self._whole).splitlines(keepends=True))  # at the end, StopIteration
+        return line
+
+    def block(self, size: int) -> bytes:
+        """Whole lines in one piece, about so many bytes; none at the end."""
+        taken = [b"".join(self._lines)]
+        held = len(taken[0])
+        while held < size and (more := next(self._whole, b"")):
+            taken.append(more)
+            held += len(more)
+        return b"".join(taken)
+
+    def put_back(self, lines: Iterable[bytes]) -> None:
+        """Have lines come again, before all others."""
+        self._lines = chain(lines, self._lines)
 
 
-def _line_lists(blocks: Iterable[bytes], limit: int) -> Iterator[list[bytes]]:
+def _whole_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The same bytes cut at ends of lines."""
     rest = b""
     skipping = False  # the line under way was given already, cut: what is left of it is dropped
     for block in blocks:
         data = rest + block
-        if not data:
-            continue
-        lines = data.splitlines(keepends=True)  # of bytes: splits at \n, \r\n and \r only
         # A \r that ends the block may be half of a \r\n: it stays with the rest.
-        rest = b"" if data.endswith(b"\n") else lines.pop()
-        if skipping and lines:
-            del lines[0]
+        end = 1 + max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1))
+        whole, rest = data[:end], data[end:]
+        if skipping and whole:
+            whole = b"".join(whole.splitlines(keepends=True)[1:])
             skipping = False
         if skipping:
             rest = rest[-1:]
         elif len(rest) > limit:
-            lines.append(rest[: limit + 1])
+            whole += rest[: limit + 1] + b"\n"
             rest = rest[-1:]
             skipping = True
-        yield lines
+        if whole:
+            yield whole
     if rest and not skipping:
-        yield [rest]
+        yield rest
 
 
 def decoded(line: bytes) -> str:
@@ -114,7 +139,7 @@ class _StrayQuote(Exception):
 class CsvRecords:
     """The records of a CSV file, in batches."""
 
-    def __init__(self, lines: Iterator[bytes], delimiter: str, limit: int) -> None:
+    def __init__(self, lines: Lines, delimiter: str, limit: int) -> None:
         self._lines = lines
         self._delimiter = delimiter
         self._limit = limit
@@ -154,15 +179,13 @@ class CsvRecords:
         """The next records, if nothing is wrong with any; else none, and the lines are left to `_fill`."""
         if self._pushed or self._line < self._failed_on:
             return None
-        lines: list[bytes] = []
-        size = 0
-        while len(lines) < BATCH_ROWS and size < _BLOCK_BYTES and (some := list(islice(self._lines, _BLOCK_LINES))):
-            lines += some
-            size += sum(map(len, some))
-        block = parse(b"".join(lines), self._delimiter, width, self._limit, self._line)
-        taken = block.height if block else 0
-        self._pushed.extend(lines[taken:])
-        self._line += taken
+        data = self._lines.block(_BLOCK_BYTES)
+        block = parse(data, self._delimiter, width, self._limit, self._line)
+        if block is None:
+            self._pushed.extend(data.splitlines(keepends=True))
+        else:
+            self._line += block.height
+            self._lines.put_back(data[block.size :].splitlines(keepends=True))
         return block
 
     def _fill(self, batch: Batch, width: int) -> bool:
