@@ -74,7 +74,7 @@ def seconds(sessions: list[ort.InferenceSession], length: int, rounds: int) -> l
     return [common.middle(times[1:]) for times in found]
 
 
-def measure(shape: str, rounds: int) -> list[common.Line]:
+def measure(shape: str, lengths: tuple[int, ...], rounds: int) -> list[common.Line]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         made = "" if shape == "small" else "int8"
@@ -83,7 +83,7 @@ def measure(shape: str, rounds: int) -> list[common.Line]:
         plain = folder / f"{shape}.onnx"
         sessions = [load(path) for path in (plain, fused(plain, folder / "fused.onnx", shape), ours)]
     lines = []
-    for length in LENGTHS:
+    for length in lengths:
         exported, fused_, ours_ = (length / taken for taken in seconds(sessions, length, rounds))
         what = f"{shape}, {length} tokens"
         note = f"fp32 as exported {exported:,.0f}, int8 fully fused {fused_:,.0f}"
@@ -98,8 +98,8 @@ def measure(shape: str, rounds: int) -> list[common.Line]:
 
 def main() -> None:
     given = common.arguments(__doc__ or "", shapes="small")
-    rounds = 10 if given.quick else 40
-    lines = [line for shape in given.shapes.split(",") for line in measure(shape, rounds)]
+    lengths, rounds = ((192,), 10) if given.quick else (LENGTHS, 40)
+    lines = [line for shape in given.shapes.split(",") for line in measure(shape, lengths, rounds)]
     common.report("The graph alone", lines, given, threads=1)
 
 
