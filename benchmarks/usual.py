@@ -16,7 +16,6 @@ from pathlib import Path
 from benchmarks import common
 from benchmarks.common import Line, Run
 
-
 #: A shape, rows, what is to be reached by precision, rounds, and runs of ours in each.
 Plan = tuple[str, int, dict[str, float | None], int, int]
 
