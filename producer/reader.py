@@ -14,7 +14,7 @@ from __future__ import annotations
 import codecs
 import csv
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -22,7 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from contract import chunk
 from contract.errors import BulkqaError, InputError, UsageError
@@ -30,9 +32,9 @@ from producer.blocks import Block
 from producer.columns import OURS, Names, no_column
 from producer.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
 from producer.parquet import Columns, ParquetRecords, json_type
-from producer.rows import Checker, Rows, bounded, strings
+from producer.rows import Checker, Column, Rows, bounded, strings
 from producer.stored import Stored, bad_encoding, gunzip, reason, refuse_foreign, unsupported
-from producer.text import Batch, CsvRecords, Lines, split_header
+from producer.text import Batch, CsvRecords, Fault, Lines, split_header
 
 FORMATS = ("csv", "parquet", "jsonl")
 
@@ -322,17 +324,21 @@ class _Places:
 
     def rows(self, batch: Batch | Block) -> Rows:
         if isinstance(batch, Block):
-            columns, faults = batch.columns, {}
-        else:
-            faults = batch.faults
-            columns = [strings(values, faults) for values in zip(*batch.records, strict=True)]
-        others = [columns[place] for place in self._others]
+            return self._of(batch.columns.__getitem__, batch.lines, {})
+        columns = list(zip(*batch.records, strict=True))
+        return self._of(lambda place: strings(columns[place], batch.faults), batch.lines, batch.faults)
+
+    def _of(
+        self, column: Callable[[int], Column], lines: Sequence[int] | NDArray[np.int64], faults: dict[int, Fault]
+    ) -> Rows:
+        """Columns that are not asked for are not looked at."""
+        others = [column(place) for place in self._others]
         return Rows(
-            id=pa.nulls(len(batch.lines), pa.string()) if self._id is None else columns[self._id],
-            question=columns[self._question],
-            context=columns[self._context],
+            id=pa.nulls(len(lines), pa.string()) if self._id is None else column(self._id),
+            question=column(self._question),
+            context=column(self._context),
             passthrough=pa.StructArray.from_arrays(others, fields=self._fields) if others else None,
-            lines=batch.lines,
+            lines=lines,
             faults=faults,
         )
 

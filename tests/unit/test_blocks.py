@@ -96,3 +96,12 @@ def test_a_large_file_takes_the_shortcut(monkeypatch: pytest.MonkeyPatch) -> Non
     found = rows(data, 1000)
     assert [(row.row, row.line) for row in found] == [(n, 2 + 2 * n) for n in range(3000)]
     assert found[2999].context == 'a "long" one\n2999'
+
+
+@pytest.mark.parametrize("odd", [b"1|q|" + 5000 * b"x" + b"\n", b'1|q|"' + 5000 * b"x" + b"\n", b"1|q\n", b'1|q|"c\n'])
+def test_around_an_odd_row_in_a_large_file_all_rows_are_there(odd: bytes) -> None:
+    good = b"".join(b'%d|what?|"a ""long"" one\n%d"\n' % (n, n) for n in range(2, 30_000))
+    found = rows(HEADER + good + odd + good.replace(b"|what", b"b|what"), limit=1000)
+    assert len(found) == 2 * 29_998 + 1
+    assert [row.row for row in found if row.error] == [29_998]
+    assert found[-1].line == 2 + 4 * 29_998 + odd.count(b"\n") - 2

@@ -439,6 +439,11 @@ def test_columns_of_ours_are_passed_over():
     assert read(b'{"question": "q", "context": "c", "bulkqa_code": 1}\n')[0].passthrough == {}
 
 
+def test_what_a_column_of_ours_holds_rejects_no_row():
+    [row] = read(b"question|context|bulkqa_raw\nq|c|\xff\n")
+    assert (row.error, row.passthrough) == (None, {})
+
+
 @pytest.mark.parametrize("key", [b"t\xf1g", b"\\ud800"])
 def test_a_key_that_is_not_utf8_is_an_error_of_its_row_and_no_column(key):
     """A manifest that names the columns cannot hold it."""
