@@ -5,12 +5,14 @@ Heavy modules are imported inside the commands, so that `--help` is quick.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,6 +79,7 @@ def start(
     os.environ["BULKQA_PROVIDER"] = given.provider  # so that a row on trial is scored in the same place
     # Chunks are small: an allocator of Arrow's own, beside malloc and the runtime's arena, costs 5 MiB for nothing.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    _give_memory_back()
     logs.set_up(given.log_format, given.log_level)
     os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
     os.environ.pop("CELERY_RESULT_BACKEND", None)
@@ -235,6 +238,17 @@ def trial(model_dir: ModelDir = None) -> None:
     reader = Reader.open(given.model_dir, given.provider)
     answer = reader.answer(request["question"], request["context"], Options(**request["options"]))
     print(json.dumps(asdict(answer)))
+
+
+def _give_memory_back() -> None:
+    """Have malloc map arrays of 128 KiB and more, and unmap them when they are freed.
+
+    By itself glibc raises that bound to the largest array ever freed, and what lies between them stays: 100,000 rows
+    took 2 % more memory so. Where libc is another, nothing changes.
+    """
+    m_mmap_threshold = -3
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, 1 << 17)
 
 
 def _table(results: list[dict[str, Any]]) -> None:
