@@ -19,7 +19,8 @@ _SECTION = re.compile(r"(?ms)^(?=## (.*?)$)(.*?\n)(?=\n## |\Z)")
 _HEAD = """# Benchmarks
 
 One script a claim; each prints a table with its conditions. Timing is noisy: `load` is the load average when the table
-was made, and on cores that others use, figures of time are lower bounds.
+was made, and on cores that others use, figures of time are lower bounds. The cores of a virtual machine may be two
+threads of one core for a while: then two threads do 1.6 times as much as one and not twice ("Whole path" tells).
 
 | | |
 |---|---|
