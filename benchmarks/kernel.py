@@ -18,6 +18,7 @@ import onnxruntime as ort
 from benchmarks import common
 from benchmarks.models import SHAPES
 from worker.model import describe
+from worker.session import _session_options
 
 LENGTHS = (64, 192, 384)
 #: What a window of 192 tokens is to reach with the reader that ships: so many a second, so many times fully fused.
@@ -41,16 +42,14 @@ def fused(plain: Path, path: Path, shape: str) -> Path:
 
 
 def load(path: Path) -> ort.InferenceSession:
-    """A graph, or that of a model directory, with the settings of `worker.session` on one thread."""
+    """A graph, or that of a model directory, with the settings of a worker's session."""
     disabled: tuple[str, ...] = ()
     if path.is_dir():
         info = describe(path)
         path, disabled = path / info.graph, info.disabled_optimizers
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False
-    options.log_severity_level = 3
-    return ort.InferenceSession(str(path), options, ["CPUExecutionProvider"], disabled_optimizers=list(disabled))
+    return ort.InferenceSession(
+        str(path), _session_options(), ["CPUExecutionProvider"], disabled_optimizers=list(disabled)
+    )
 
 
 def feed(session: ort.InferenceSession, length: int) -> dict[str, Any]:
