@@ -115,7 +115,7 @@ def small_behind_large(bench: Bench, pause: float) -> float:
 
 def main() -> None:
     given = common.arguments(__doc__ or "", chunks=10_000)
-    chunks = 500 if given.quick else given.chunks
+    chunks = 200 if given.quick else given.chunks
     found = []
     for measure in (lambda bench: many_chunks(bench, chunks), lambda bench: small_behind_large(bench, 0.05)):
         with tempfile.TemporaryDirectory(prefix="bench-") as name, redis_server(Path(name)) as url:

@@ -57,9 +57,9 @@ def main() -> None:
     given = common.arguments(__doc__ or "", threads=len(os.sched_getaffinity(0)))
     plans: list[Plan] = [("small", 200, {"fp32": 4.5, "int8": 14.0}, 3, 1)]
     if given.quick:
-        plans = [("small", 50, {"int8": None}, 1, 1)]  # the target is for 200
+        plans = [("small", 25, {"int8": None}, 1, 1)]  # the target is for 200
     else:
-        plans += [("base", 100, {"int8": 9.0}, 1, 3), ("quarter of large", 100, {"int8": 9.0}, 1, 3)]
+        plans += [("base", 100, {"int8": 9.0}, 1, 2), ("quarter of large", 100, {"int8": 9.0}, 1, 2)]
     lines: list[Line] = []
     for shape, rows, targets, rounds, runs in plans:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:

@@ -25,7 +25,7 @@ def peak(folder: Path, rows: int) -> float:
 
 def main() -> None:
     given = common.arguments(__doc__ or "", rows=100_000)
-    rows = 5000 if given.quick else given.rows
+    rows = 2000 if given.quick else given.rows
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         common.python("-m", "benchmarks.models", "tiny", name, "fp32")
         few, many = peak(Path(name), 1000), peak(Path(name), rows)

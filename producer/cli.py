@@ -150,17 +150,18 @@ def run(
         with local.stack(given, workers, redis) as stack, closing(RedisQueue(stack.redis_url)) as queue:
             stack.wait_ready(queue)
             final = _follow(job, store, queue, given, each=stack.check)
+            stack.stop()  # waited for at the end of this block: the answers need not wait
+            if output:
+                _write_results(store, job, output, output_format)
+            published = records.report(store, job) or final
+            if as_json:
+                _print_json(published.to_json())
+            elif output != Path("-"):
+                view.answers(store, job, _PREVIEW)
+                view.summary(published, output)
     except KeyboardInterrupt:
         view.say(f"\nstopped; what is done is kept. Go on with: producer run --resume {job}")
         raise
-    if output:
-        _write_results(store, job, output, output_format)
-    published = records.report(store, job) or final
-    if as_json:
-        _print_json(published.to_json())
-    elif output != Path("-"):
-        view.answers(store, job, _PREVIEW)
-        view.summary(published, output)
     raise typer.Exit(_exit_code(published))
 
 
