@@ -2,7 +2,7 @@
 
 A killed process cannot say what killed it. So every try is recorded before it begins, and from the second on it notes
 which rows are under way. The next try takes those as suspects and scores each alone in a process of its own
-(`worker trial`): what kills that process is condemned to the error worker_crash, what survives has its answer.
+(`worker trial`): what kills that process is condemned to the error worker_crash, what survives has its outcome.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from pathlib import Path
 
 from contract import crumbs, layout, records
 from contract.crumbs import Crumb
+from contract.errors import ModelError
 from contract.job import Answer, Options, Row, RowError, Span
 from contract.storage import Storage
-from worker.scoring import Watch
+from worker.scoring import Drained, Watch
 
 log = logging.getLogger("bulkqa.worker")
+
+#: The first line of a trial: from here on it is the row that ends the process. Before, it may be anything.
+WARM = "warm"
 
 
 class Attempt:
@@ -77,26 +81,36 @@ class Attempt:
         return Watch(stop=watch.stop, begin=begin, end=end, alone=True)
 
     def try_suspects(
-        self, rows: list[Row], options: Options, model_dir: Path, timeout: float, tick: Callable[[], None]
+        self,
+        rows: list[Row],
+        options: Options,
+        model_dir: Path,
+        watch: Watch,
+        here: Callable[[Row], Answer | RowError],
     ) -> dict[int, Answer | RowError]:
-        """Outcomes by row number of the rows that are suspected or condemned."""
-        outcomes: dict[int, Answer | RowError] = {}
+        """Outcomes by row number of the rows that are suspected or condemned, and of those with the same text.
+
+        `here` scores a row in this process, for when no other can be had. Raises Drained if `watch` asks for a stop.
+        """
+        crash = RowError("worker_crash", "the process that scored this row died, also alone")
+        found: dict[tuple[str | None, str | None], Answer | RowError] = {}
+        guilty = {(row.question, row.context) for row in rows if row.row in self.condemned}
         for row in rows:
-            if row.row in self.suspects:
+            text = row.question, row.context
+            if text in guilty:
+                found[text] = crash
+            elif row.row in self.suspects and text not in found:
                 self._under_way = {row.row}
                 self._leave(trial=True)
-                verdict = try_row(row, options, model_dir, timeout, tick)
-                if isinstance(verdict, Answer):
-                    outcomes[row.row] = verdict
-                else:
+                verdict = try_row(row, options, model_dir, watch)
+                if isinstance(verdict, str):
                     log.error("job %s: row %d ends the process that scores it: %s", self._job, row.row, verdict)
                     self.condemned.add(row.row)
-            if row.row in self.condemned:
-                outcomes[row.row] = RowError("worker_crash", "the process that scored this row died, also alone")
+                found[text] = crash if isinstance(verdict, str) else verdict or here(row)
         self._under_way.clear()
         if self.condemned:
             self._leave(trial=False)
-        return outcomes
+        return {row.row: found[row.question, row.context] for row in rows if (row.question, row.context) in found}
 
     def _leave(self, *, trial: bool) -> None:
         crumb = Crumb(tuple(sorted(self._under_way)), trial, tuple(sorted(self.condemned)))
@@ -104,30 +118,34 @@ class Attempt:
             self._storage.replace(layout.crumb(self._job, self._chunk, self.number), crumb.to_bytes())
 
 
-def try_row(
-    row: Row, options: Options, model_dir: Path, timeout: float, tick: Callable[[], None] = lambda: None
-) -> Answer | str:
-    """Score one row in a process of its own: its answer, or how that process ended."""
+def try_row(row: Row, options: Options, model_dir: Path, watch: Watch) -> Answer | RowError | str | None:
+    """Score one row in a process of its own: its outcome, or how that process ended. None if it did not get so far.
+
+    That process ends itself when it hangs (`worker.cli.trial`), and is ended when `watch` asks for a stop: Drained.
+    """
     command = [sys.executable, "-m", "worker", "trial", "--model-dir", str(model_dir)]
     request = json.dumps({"question": row.question, "context": row.context, "options": asdict(options)})
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None  # noqa: S101 - for the type checker
-        deadline = time.monotonic() + timeout
-        output = ""
         pending: str | None = request
         while True:
+            if watch.stop():
+                process.kill()
+                raise Drained
             try:
                 output, _ = process.communicate(pending, timeout=1.0)
                 break
             except subprocess.TimeoutExpired:
                 pending = None
-                tick()
-                if time.monotonic() > deadline:
-                    process.kill()
-                    return f"no answer within {timeout:.0f} s"
+                watch.end(row.row)
+    warm, _, outcome = output.partition("\n")
+    if warm != WARM or process.returncode == ModelError.exit_code:
+        log.warning("row %d could not be tried in another process: exit status %d", row.row, process.returncode)
+        return None
     if process.returncode != 0:
         return f"exit status {process.returncode}"
-    values = json.loads(output)
+    values = json.loads(outcome)
+    if "code" in values:
+        return RowError(**values)
     return Answer(
         spans=tuple(Span(**span) for span in values["spans"]),
         null_score=values["null_score"],

@@ -6,6 +6,7 @@ Heavy modules are imported inside the commands, so that `--help` is quick.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -81,6 +82,7 @@ def start(
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     _give_memory_back()
     logs.set_up(given.log_format, given.log_level)
+    os.environ["BULKQA_REDIS_URL"] = given.redis_url  # for when the worker starts itself anew
     os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
     os.environ.pop("CELERY_RESULT_BACKEND", None)
     from contract.storage import open_storage
@@ -227,17 +229,28 @@ def evaluate(
 
 @app.command(hidden=True)
 def trial(model_dir: ModelDir = None) -> None:
-    """Score the one row on stdin and print its answer: run by a worker to find out whether a row kills."""
+    """Score the one row on stdin and print its outcome: run by a worker to find out whether a row kills."""
     from dataclasses import asdict
 
-    from contract.job import Options
+    from contract.job import Options, Row
+    from worker.attempt import WARM
     from worker.reader import Reader
+    from worker.scoring import alone
 
-    request = json.load(sys.stdin)
     given = settings.load(model_dir=model_dir)
+
+    def advanced() -> None:
+        # A hang ends the process, also when the worker that waits for it is gone.
+        faulthandler.dump_traceback_later(given.stall, exit=True, file=sys.__stderr__ or sys.stderr)
+
+    advanced()
+    request = json.load(sys.stdin)
     reader = Reader.open(given.model_dir, given.provider)
-    answer = reader.answer(request["question"], request["context"], Options(**request["options"]))
-    print(json.dumps(asdict(answer)))
+    reader.tell(advanced)
+    print(WARM, flush=True)
+    outcome = alone(Row(0, request["question"], request["context"]), reader, Options(**request["options"]))
+    faulthandler.cancel_dump_traceback_later()
+    print(json.dumps(asdict(outcome)))
 
 
 def _give_memory_back() -> None:

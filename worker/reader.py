@@ -70,15 +70,20 @@ class Reader:
     def provider(self) -> str:
         return self._session.provider
 
+    def tell(self, advanced: Callable[[], None]) -> None:
+        """Have `advanced` called after every run of the model, from the thread that ran it."""
+        self._session.advanced = advanced
+
     def answer(self, question: str, context: str, options: Options) -> Answer:
-        """Raises RowFailure for what is wrong with this row, and MemoryError, which is not the row's fault."""
-
-        def work() -> Answer:
-            encoded = self._encoder.encode(question, context, options)
-            logits = [self._session.run(window) for window in encoded.windows]
-            return self._decode(context, encoded, logits, options)
-
-        return _guarded(work)
+        """Raises RowFailure for what is wrong with this row. Not the row's fault are MemoryError, and ModelError: the
+        model answers nothing any more, as when a GPU was lost.
+        """
+        try:
+            return _guarded(partial(self._answer, question, context, options))
+        except RowFailure as failure:
+            if failure.error.code == "inference_error":
+                self._check_known()
+            raise
 
     def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]:
         """Answers to questions and contexts, encoded and decoded together; for a row that fails, its own error.
@@ -97,6 +102,11 @@ class Reader:
                 answers.append(_or_error(partial(self._decode, context, each, own, options)))
         return answers
 
+    def _answer(self, question: str, context: str, options: Options) -> Answer:
+        encoded = self._encoder.encode(question, context, options)
+        logits = [self._session.run(window) for window in encoded.windows]
+        return self._decode(context, encoded, logits, options)
+
     def _decode(
         self, context: str, encoded: Encoded, logits: Sequence[tuple[Logits, Logits]], options: Options
     ) -> Answer:
@@ -113,9 +123,13 @@ class Reader:
             self._session.run(Window(filler, 1, 0, 1))
         except Exception as error:
             raise ModelError(f"the model takes no {self.info.max_positions} tokens: {error}", _REMEDY) from error
+        self._check_known()
+
+    def _check_known(self) -> None:
+        """Ask what the model is known to answer. Raises ModelError."""
         for known in self.info.known_answers:
             try:
-                spans = self.answer(known.question, known.context, Options()).spans
+                spans = _guarded(partial(self._answer, known.question, known.context, Options())).spans
             except RowFailure as failure:
                 raise ModelError(f"the model cannot answer {known.question!r}: {failure}", _REMEDY) from failure
             got = spans[0].answer if spans else None

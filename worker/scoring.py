@@ -86,7 +86,11 @@ def score(
         future.result()
     stopped = watch.stop()
     for group in [group for group in groups if group[0].row in sheet.tight]:
-        _settle(group, _outcome(group[0], reader, options, last_try=True), sheet)  # alone, with all the memory there is
+        if stopped := watch.stop():
+            break
+        watch.begin(group[0].row)
+        _settle(group, alone(group[0], reader, options), sheet)
+        watch.end(group[0].row)
     if stopped == "drain" and any(row.error is None and row.row not in sheet.outcomes for row in rows):
         raise Drained
     cancelled = RowError("job_cancelled", "the job was cancelled before this row was scored")
@@ -110,17 +114,22 @@ def _outcomes(rows: list[Row], reader: Answering, options: Options) -> Sequence[
             return reader.answer_many([(row.question or "", row.context or "") for row in rows], options)
         except Exception as error:  # one of them or their number: each finds out alone
             log.warning("%d rows together failed, each is scored alone: %s", len(rows), error)
-    return [_outcome(row, reader, options, last_try=False) for row in rows]
+    return [_outcome(row, reader, options) for row in rows]
 
 
-def _outcome(row: Row, reader: Answering, options: Options, *, last_try: bool) -> Answer | RowError | None:
+def alone(row: Row, reader: Answering, options: Options) -> Answer | RowError:
+    """The answer to a row or its error, while no other is scored: it has all the memory there is."""
+    return _outcome(row, reader, options) or RowError("inference_error", "out of memory, also when scored alone")
+
+
+def _outcome(row: Row, reader: Answering, options: Options) -> Answer | RowError | None:
     """The answer to a row or its error; None if memory was short and may not be once the row is alone."""
     try:
         return reader.answer(row.question or "", row.context or "", options)
     except RowFailure as failure:
         return failure.error
     except MemoryError:
-        return RowError("inference_error", "out of memory, also when scored alone") if last_try else None
+        return None
 
 
 def _settle(group: Sequence[Row], outcome: Answer | RowError | None, sheet: _Sheet) -> None:

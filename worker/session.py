@@ -26,6 +26,8 @@ from worker.model import ModelInfo, Template
 
 OUTPUTS = ["start_logits", "end_logits"]
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+#: What the runtime, C++ and CUDA say when memory is short.
+_NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")
 _DTYPES = {"tensor(int64)": "int64", "tensor(int32)": "int32"}
 
 
@@ -60,6 +62,8 @@ class Session:
         self._dtypes = {name: _DTYPES[kind] for name, kind in declared.items()}
         self._template = info.template
         self._budget = budget
+        #: Called after every run, from the thread that ran it: a sign of life.
+        self.advanced: Callable[[], None] = lambda: None
         self.provider = str(self._session.get_providers()[0])
         #: Whether windows are better run together: not on a CPU, nor where neighbours would change answers.
         self.batched = self.provider != _CPU and info.precision != "int8"
@@ -91,9 +95,10 @@ class Session:
         try:
             starts, ends = self._session.run(OUTPUTS, feed)
         except Exception as error:
-            if "allocate memory" in str(error) or "bad_alloc" in str(error):
+            if any(sign in str(error) for sign in _NO_MEMORY):
                 raise MemoryError(str(error)) from error
             raise
+        self.advanced()
         starts, ends = np.asarray(starts, np.float32), np.asarray(ends, np.float32)
         sizes = [len(window.input_ids) for window in windows]
         behind = [max(sizes) - size for size in sizes]  # only padding is cut off: a wrong length stays one

@@ -21,7 +21,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 from celery.exceptions import Reject
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
 from kombu.asynchronous import get_event_loop
 from kombu.transport.redis import Channel, Transport
 
@@ -56,6 +56,10 @@ _PULSE = 5.0
 _CANCEL_LOOK = 1.0
 #: After a refusal of Redis, before it is asked again.
 _REFUSED = 2.0
+#: A storage that takes longer than this over one chunk is believed to hang: others may have the chunk.
+_STORAGE_PATIENCE = 900.0
+#: Jobs whose index a worker keeps.
+_KEPT_JOBS = 64
 #: An idle worker that leaves messages waiting for this long does not hear any more: its connection is dead and it does
 #: not know, as when something between it and Redis went away without a word. It is started anew.
 _DEAF = 25.0
@@ -67,7 +71,7 @@ def serve(settings: Settings) -> None:
     child = _Child(settings, info)
     app = make_app(settings.redis_url)
 
-    @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    @app.task(name=TASK, bind=True, Request=_Request)  # type: ignore[untyped-decorator]
     def score(task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
         child.score(job, chunk, (task.request.properties or {}).get("delivery_tag"))
 
@@ -178,8 +182,10 @@ class Worker:
         started = time.monotonic()
         self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
+        self._jobs: dict[str, tuple[Manifest, Index]] = {}
         self._model = ModelRef(self.reader.info.name, self.reader.info.digest, self.reader.info.precision)
         self._pulse = Pulse(self)
+        self.reader.tell(self._pulse.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
@@ -203,6 +209,10 @@ class Worker:
             task = self._checked(job, chunk)
             return self._do(*task, tag) if task else True
         except Drained:
+            return False
+        except ModelError as error:  # as when a GPU was lost: what follows would be answered no better
+            log.warning("worker %s: %s. It is started anew", self.name, error.message)
+            self.deaf()
             return False
         except StorageUnreachable as error:
             log.warning("worker %s waits: %s", self.name, error)
@@ -247,7 +257,7 @@ class Worker:
             with self._pulse.over(job, chunk, tag):
                 data = self._score(manifest, index, chunk, attempt)
                 mine = self.storage.create(layout.part(job, chunk), data)
-        except (Drained, StorageUnreachable):  # a full disk is no fault of the chunk's: it must not count as a death
+        except (Drained, StorageUnreachable, ModelError):  # no fault of the chunk's: it must not count as a death
             self._hint(lambda: self.queue.release(job, chunk, self.name))
             attempt.release()
             log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
@@ -271,10 +281,14 @@ class Worker:
         """The bytes of the chunk's part."""
         started = time.time()
         rows = records.rows_or_blanks(self.storage, manifest, index, chunk)
-        beat = self._pulse.beat
-        known = attempt.try_suspects(rows, manifest.options, self.settings.model_dir, self.settings.stall, beat)
-        watch = attempt.watched(Watch(stop=self._stop(manifest.id), end=lambda _row: beat()))
-        predictions = scoring.score(rows, self.reader, manifest.options, self._pool, self.threads, watch, known)
+        options = manifest.options
+        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: self._pulse.beat())
+        with self._pulse.watching():
+            known = attempt.try_suspects(
+                rows, options, self.settings.model_dir, watch, lambda row: scoring.alone(row, self.reader, options)
+            )
+            watch = attempt.watched(watch)
+            predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, known)
         judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
         data, footer = part.encode(
             judged,
@@ -349,17 +363,22 @@ class Worker:
         with suppress(RedisUnreachable):
             call()
 
-    @lru_cache(maxsize=64)  # noqa: B019 - one Worker lives as long as its process
     def _job(self, job: str) -> tuple[Manifest, Index]:
-        manifest = records.load(self.storage, job)
-        return manifest, records.load_index(self.storage, manifest)
+        manifest = records.load(self.storage, job)  # each time: it may have been removed, and made anew under its key
+        if job not in self._jobs or self._jobs[job][0] != manifest:
+            if len(self._jobs) >= _KEPT_JOBS:
+                self._jobs.clear()
+            self._jobs[job] = manifest, records.load_index(self.storage, manifest)
+        return self._jobs[job]
 
 
 class Pulse:
     """A thread of the child that says that it is alive, while it is: health file, lease, and presence.
 
-    While a chunk is scored this goes on only as long as rows advance. When none has for `stall` seconds the process is
-    ended by faulthandler's own thread, which needs no GIL, so that a hang inside native code does not hold a chunk.
+    While a chunk is scored this goes on only as long as windows advance. When none has for `stall` seconds the process
+    is ended by faulthandler's own thread, which needs no GIL, so that a hang inside native code does not hold a chunk.
+    Storage may take longer to read a chunk or to write its part: to end the process for that would be a death beside
+    rows that did nothing.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -367,6 +386,7 @@ class Pulse:
         self._settings = worker.settings
         self.active: tuple[str, int, str | None] | None = None
         self._advanced = self._armed = time.monotonic()
+        self._scoring = False
         self._heard = time.monotonic()
         self._hearing = False
         self._told = ""
@@ -376,9 +396,9 @@ class Pulse:
         self._thread.start()
 
     def beat(self) -> None:
-        """A row was finished."""
+        """A window was run, or a row finished."""
         self._advanced = time.monotonic()
-        if self._advanced - self._armed > 1.0:  # arming costs a thread: not at every row
+        if self._scoring and self._advanced - self._armed > 1.0:  # arming costs a thread: not at every window
             self._arm()
 
     @contextmanager
@@ -386,12 +406,23 @@ class Pulse:
         """While a chunk is worked on."""
         self._advanced = time.monotonic()
         self.active = (job, chunk, tag)
+        try:
+            yield
+        finally:
+            self.active = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While rows are scored: windows have to advance."""
+        self._scoring = True
+        self._advanced = time.monotonic()
         self._arm()
         try:
             yield
         finally:
+            self._scoring = False
             faulthandler.cancel_dump_traceback_later()
-            self.active = None
+            self._advanced = time.monotonic()
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
@@ -418,7 +449,8 @@ class Pulse:
             self._tick()
 
     def _tick(self) -> None:
-        if self.active and time.monotonic() - self._advanced > self._settings.lease:
+        patience = self._settings.lease if self._scoring else _STORAGE_PATIENCE
+        if self.active and time.monotonic() - self._advanced > patience:
             return
         with suppress(OSError):
             Path(self._settings.health_file).touch()
@@ -442,6 +474,12 @@ class Pulse:
             if error.message != self._told:  # Celery's own lines go on, without the remedy
                 log.warning("worker %s: %s. %s", worker.name, error.message, error.remedy)
                 self._told = error.message
+
+
+class _Request(Request):  # type: ignore[misc]
+    """A message may ask for limits of time, at which Celery kills the child: not here, whoever wrote it."""
+
+    time_limits = property(lambda self: (None, None), lambda self, given: None)
 
 
 class _Channel(Channel):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import redis
 
 from contract import layout, records
+from contract.broker import TASK, make_app, queue_name
 from tests.acceptance.cluster import Cluster, check, child_of, kill, until, write_rows
 
 pytestmark = pytest.mark.timeout(150)
@@ -150,6 +152,30 @@ def test_a_row_that_ends_its_process_is_found_and_passed_over(running: Cluster, 
     assert status["status"] == "completed_with_errors"
     check(running, job, 60, errors={11: code, 12: code})
     assert max(running.attempts(job).values()) <= 4, "two tries find the first such row of a chunk, one each more"
+
+
+def test_a_message_cannot_have_its_worker_killed(running: Cluster) -> None:
+    """Celery would honour a limit of time that a message asks for, and each kill would count against the chunk."""
+    job = submit(running, chunk_rows=ROWS)
+    app, queue = make_app(running.redis_url), queue_name("minilm-l6-qa")
+    with app.connection_for_write() as connection:
+        connection.default_channel.queue_purge(queue)
+    for _ in range(5):
+        app.send_task(TASK, (job, 0), queue=queue, time_limit=0.5, soft_time_limit=0.2)
+    running.worker()
+    assert running.finish(job)["status"] == "completed"
+    check(running, job, ROWS)
+    assert running.attempts(job) == {0: 1}
+
+
+def test_a_key_of_a_job_that_was_removed_can_be_used_again(running: Cluster) -> None:
+    running.worker()
+    for rows in (20, 30):
+        file = write_rows(running.folder / "in.csv", rows)
+        job = running.submit(str(file), "--key", "monday", "--chunk-rows", "5")
+        assert running.finish(job)["status"] == "completed"
+        check(running, job, rows)
+        shutil.rmtree(running.folder / "storage" / layout.JOBS / job)
 
 
 def test_a_job_submitted_while_no_worker_runs_waits_and_says_so(running: Cluster) -> None:

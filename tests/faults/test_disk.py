@@ -74,6 +74,15 @@ def test_a_disk_that_fails_for_a_while(running: FaultyCluster) -> None:
     running.ends_well(job)
 
 
+def test_a_storage_slower_than_a_row_may_be_kills_nothing(running: FaultyCluster) -> None:
+    mark = running.folder / "late"
+    running.worker(PYTHONPATH=HOOKS, FAULT="late", FAULT_FILE=str(mark), BULKQA_STALL="4")
+    job = running.submit_rows()
+    running.ends_well(job)
+    assert mark.exists()
+    assert set(running.attempts(job).values()) == {1}
+
+
 @pytest.mark.parametrize("how", ["truncated", "altered", "emptied", "removed"])
 def test_a_part_that_is_damaged_while_its_job_runs_is_scored_again(running: FaultyCluster, how: str) -> None:
     running.worker()

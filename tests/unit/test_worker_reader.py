@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ class PanicException(BaseException):
 def test_what_breaks_tokenizer_or_runtime_is_this_rows_error(
     reader: Reader, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader._session, "run", raising(error))
+    monkeypatch.setattr(reader._session, "run", once(raising(error), reader._session.run))
     with pytest.raises(RowFailure) as failure:
         reader.answer("Who?", TOWER, Options())
     assert failure.value.error.code == "inference_error"
@@ -134,6 +135,12 @@ def test_what_is_not_the_rows_fault_passes_through(
         reader.answer("Who?", TOWER, Options())
 
 
+def once(first: Callable[[Window], Any], then: Callable[[Window], Any]) -> Callable[[Window], Any]:
+    """A run of the model that is another the first time."""
+    runs = iter([first])
+    return lambda window: next(runs, then)(window)
+
+
 def raising(error: BaseException) -> Any:
     def run(_: Window) -> None:
         raise error
@@ -145,9 +152,31 @@ def test_logits_that_are_not_finite_are_this_rows_error(reader: Reader, monkeypa
     def run(window: Window) -> tuple[np.ndarray, np.ndarray]:
         return (np.full(window.input_ids.shape, np.nan, np.float32),) * 2
 
-    monkeypatch.setattr(reader._session, "run", run)
+    monkeypatch.setattr(reader._session, "run", once(run, reader._session.run))
     with pytest.raises(RowFailure, match="inference_error"):
         reader.answer("Who?", TOWER, Options())
+
+
+def test_a_model_that_answers_nothing_any_more_is_no_rows_fault(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a GPU was lost: its known answers fail as well."""
+    monkeypatch.setattr(reader._session, "run", raising(RuntimeError("CUDA failure 719")))
+    with pytest.raises(ModelError, match="CUDA failure 719"):
+        reader.answer("Who?", TOWER, Options())
+
+
+def test_every_run_of_the_model_is_a_sign_of_life(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a row of many windows each: it may take longer than a worker may be silent."""
+    told: list[None] = []
+    monkeypatch.setattr(reader._session, "advanced", reader._session.advanced)  # put back afterwards
+    reader.tell(lambda: told.append(None))
+    options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
+    windows = len(reader._encoder.encode("Who?", TOWER * 9, options).windows)
+    reader.answer("Who?", TOWER * 9, options)
+    assert len(told) == windows > 3
+    reader.answer_many([("Who?", TOWER), ("When?", TOWER)], Options())
+    assert len(told) == windows + 2
 
 
 def known(answer: str) -> list[dict[str, str]]:
