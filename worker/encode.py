@@ -9,8 +9,11 @@ control tokens as ordinary pieces, and then it is; no harm: positions, not ids, 
 
 from __future__ import annotations
 
+import ctypes
+import threading
 import unicodedata
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +29,8 @@ from worker.model import ModelInfo
 
 #: Contexts kept tokenized: threads work on neighbouring rows, which share a context more often than not.
 CACHED_CONTEXTS = 8
+#: Characters of a context from which on only one is tokenized at a time: it takes some 500 bytes for each meanwhile.
+LARGE = 1 << 16
 
 _SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the highest; 0x3001 stands for the rest
 _FIRST_MARK = 0x300
@@ -61,6 +66,7 @@ class Encoder:
         self._tokenizer.encode_special_tokens = True
         self._info = info
         self._context = lru_cache(CACHED_CONTEXTS)(self._tokenize_context)
+        self._large = threading.Lock()
 
     @property
     def highest_id(self) -> int:
@@ -100,12 +106,22 @@ class Encoder:
 
     def _tokenize_context(self, context: str) -> tuple[Ints, NDArray[np.int32]]:
         codes = _code_points(context, "context")
-        encoding = self._tokenizer.encode(context, add_special_tokens=False)
-        if not encoding.ids or not context.strip():
-            raise RowFailure("empty_context", "the context has no text that the model can read")
-        ids, offsets = _ids(encoding.ids), _text_offsets(np.array(encoding.offsets, np.int32), codes)
+        with self._large if len(context) > LARGE else nullcontext():
+            encoding = self._tokenizer.encode(context, add_special_tokens=False)
+            if not encoding.ids or not context.strip():
+                raise RowFailure("empty_context", "the context has no text that the model can read")
+            ids, offsets = _ids(encoding.ids), _text_offsets(np.array(encoding.offsets, np.int32), codes)
+            if len(context) > LARGE:
+                del encoding
+                _trim()
         ids.flags.writeable = offsets.flags.writeable = False  # threads share them
         return ids, offsets
+
+
+def _trim() -> None:
+    """Have malloc give back what is free: each thread's arena would keep its own hundreds of megabytes."""
+    with suppress(AttributeError, OSError):  # another libc than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _ids(ids: list[int] | tuple[int, ...]) -> Ints:

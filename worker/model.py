@@ -71,6 +71,14 @@ class ModelInfo:
     source: str = ""
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def pinned(self) -> str:
+        """What a job is pinned to: the digest, or one made of it and the no-answer threshold, which may be set by hand
+        and decides answers too."""
+        if self.no_answer_threshold is None or not self.null_trained:
+            return self.digest
+        return hashlib.sha256(f"{self.digest} {self.no_answer_threshold}".encode()).hexdigest()[:16]
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -80,7 +80,7 @@ def serve(settings: Settings) -> None:
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
     signals.worker_shutting_down.connect(child.drain, weak=False)
-    log.info("worker %s: model %s (%s, %s), storage %s", child.name, info.name, info.precision, info.digest,
+    log.info("worker %s: model %s (%s, %s), storage %s", child.name, info.name, info.precision, info.pinned,
              settings.storage_url)  # fmt: skip
     # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
@@ -88,7 +88,7 @@ def serve(settings: Settings) -> None:
         hostname=f"{child.name}@bulkqa",
         pool="prefork",  # the only pool whose child may die without the worker
         concurrency=1,  # one session a worker; threads share it
-        queues=[queue_name(info.name), queue_name(info.name, info.digest)],
+        queues=[queue_name(info.name), queue_name(info.name, info.pinned)],
         loglevel=settings.log_level,
         without_gossip=True,
         without_mingle=True,
@@ -183,7 +183,7 @@ class Worker:
         self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
         self._jobs: dict[str, tuple[Manifest, Index]] = {}
-        self._model = ModelRef(self.reader.info.name, self.reader.info.digest, self.reader.info.precision)
+        self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
         self._pulse = Pulse(self)
         self.reader.tell(self._pulse.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
@@ -455,10 +455,10 @@ class Pulse:
         with suppress(OSError):
             Path(self._settings.health_file).touch()
         info, worker = self._worker.reader.info, self._worker
-        presence = WorkerInfo(worker.name, info.name, info.digest, info.precision, worker.threads, version("bulkqa"))
+        presence = WorkerInfo(worker.name, info.name, info.pinned, info.precision, worker.threads, version("bulkqa"))
         try:
             worker.queue.announce(presence)
-            if self._hearing or not worker.queue.hints(info.name, "", info.digest).waiting:
+            if self._hearing or not worker.queue.hints(info.name, "", info.pinned).waiting:
                 self._heard = time.monotonic()
             elif time.monotonic() - self._heard > _DEAF:
                 log.error("worker %s: messages wait and none comes through: it is started anew", worker.name)

@@ -97,6 +97,15 @@ def test_the_jobs_threshold_goes_before_the_models(copied: Path) -> None:
     assert untrained.answer("Who?", TOWER, always).spans == ()
 
 
+def test_jobs_are_pinned_to_a_threshold_of_the_model_as_well(copied: Path) -> None:
+    """Two workers that differ in it alone would answer one job in two ways."""
+    shipped = describe(copied)
+    assert shipped.pinned == shipped.digest
+    one, other = (describe(change(copied, no_answer_threshold=by, null_trained=True)).pinned for by in (0.0, 1.0))
+    assert len({one, other, shipped.pinned}) == 3
+    assert describe(change(copied, null_trained=False)).pinned == shipped.digest, "it decides nothing then"
+
+
 @pytest.mark.parametrize(
     ("question", "context", "code"),
     [
