@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     window: int = Field(2, ge=1, description="messages on the queue per worker and job")
     max_attempts: int = Field(5, ge=1, description="tries of a chunk that may die before its rows are given up")
     lease: float = Field(45.0, gt=0, description="a chunk whose worker is silent for this long is sent again")
-    stall: float = Field(120.0, gt=0, description="a worker that finishes no row for this long ends itself")
+    stall: float = Field(
+        120.0, gt=0, description="a worker whose model is busy with one window for this long ends itself"
+    )
     sweep_interval: float = Field(10.0, gt=0, description="pause between two rounds of the sweeper")
     health_file: Path = Field(
         Path("/tmp/bulkqa-health"),  # noqa: S108 - a container's own; `producer run` gives a private one

@@ -356,3 +356,25 @@ def test_a_directory_of_other_things_than_columns_is_damage() -> None:
     numbers = b"\x49" + b"\x1c" + b"\x19\x15" + _zigzag(7) + b"\0" + b"\0"  # row groups, the first with columns: [7]
     with pytest.raises(thrift.DamagedError, match="without some of the columns"):
         pages.directory(pa.BufferReader(b"PAR1" + numbers + struct.pack("<I", len(numbers)) + b"PAR1"))
+
+
+#: Rows of a megabyte of punctuation, which is a token for each character, in four threads.
+_LONG_ROWS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from contract.job import Options
+from worker.encode import Encoder
+from worker.model import describe
+folder = Path(sys.argv[1])
+encoder = Encoder(folder / "tokenizer.json", describe(folder))
+contexts = [".,;:!?" * 174_000 + str(n) for n in range(4)]
+with ThreadPoolExecutor(4) as pool:
+    print(sum(pool.map(lambda context: len(encoder.encode("Who?", context, Options()).windows), contexts)))
+"""
+
+
+def test_long_contexts_do_not_take_their_memory_in_every_thread_at_once() -> None:
+    code, said, peak = run("-c", _LONG_ROWS, str(Path(__file__).parents[2] / "models" / "minilm-l6-qa"))
+    assert (code, int(said) > 4 * 4000) == (0, True), said
+    assert peak < 1200 * MIB
