@@ -11,19 +11,20 @@
 | passthrough | struct, or string, null | every other column of the input; absent if there is none |
 
 A passthrough struct has a field for each column, under its own name and type. JSON Lines have no columns, and the type
-of a key may change from line to line: there it is a string, the JSON text of an object. `rows` gives a dict either way.
+of a key may change from line to line: there it is a string, the JSON text of an object. `rows` gives a dict either way;
+a row whose text cannot be read, which a producer of today would have rejected, has that as its error.
 """
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contract import nesting
 from contract.errors import BulkqaError
 from contract.job import Row, RowError
 
@@ -69,14 +70,15 @@ def rows(table: pa.Table) -> Iterator[Row]:
     for values in table.to_pylist():
         code = values.pop("code")
         message = values.pop("message")
-        yield Row(
-            error=RowError(code, message or "") if code is not None else None,
-            passthrough=_passthrough(values.pop("passthrough", None)),
-            **values,
-        )
+        error = RowError(code, message or "") if code is not None else None
+        passthrough, unread = _passthrough(values.pop("passthrough", None))
+        yield Row(error=error or unread, passthrough=passthrough, **values)
 
 
-def _passthrough(stored: dict[str, Any] | str | None) -> dict[str, Any]:
-    if not stored:
-        return {}
-    return json.loads(stored) if isinstance(stored, str) else stored
+def _passthrough(stored: dict[str, Any] | str | None) -> tuple[dict[str, Any], RowError | None]:
+    if not stored or isinstance(stored, dict):
+        return stored or {}, None
+    try:
+        return nesting.loads(stored), None
+    except ValueError as error:
+        return {}, RowError("parse_error", f"the other columns of the row cannot be read: {error}")

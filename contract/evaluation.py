@@ -6,11 +6,10 @@ known from its footers. What a single answer is worth is `contract.squad`'s.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from contract import squad
+from contract import nesting, squad
 from contract.job import Row
 
 #: Equal slices of [0, 1] by which scores are compared with how often they are right.
@@ -23,10 +22,10 @@ def references(value: Any) -> tuple[str, ...] | None:
     A list of strings, empty where the context has no answer; in text its JSON, or one answer as it is. SQuAD's own
     {"text": [...]} and [{"text": ...}] are understood too.
     """
+    while isinstance(value, dict):
+        value = value.get("text")
     if isinstance(value, str):
         return _of_text(value)
-    if isinstance(value, dict):
-        return references(value.get("text"))
     if isinstance(value, list):
         items = [item.get("text") if isinstance(item, dict) else item for item in value]
         texts = tuple(item for item in items if isinstance(item, str))
@@ -39,8 +38,8 @@ def _of_text(text: str) -> tuple[str, ...] | None:
         return None
     if text.lstrip()[0] in "[{":
         try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
+            found = nesting.loads(text)
+        except ValueError:
             found = None
         if isinstance(found, list | dict) and (listed := references(found)) is not None:
             return listed

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from contract import nesting
 from producer.stored import BLOCK, unsupported
 from producer.text import BATCH_BYTES, BATCH_ROWS, Batch, Fault, decoded, raw_text, too_large
 
@@ -35,12 +36,12 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 def json_object(text: str) -> dict[str, Any]:
     """Raise NotJsonError if the text is no JSON object."""
     try:
-        value = _DECODE(text)
+        value = nesting.loads(text, _DECODE)
     except NotJsonError:
         raise
     except json.JSONDecodeError as error:
         raise NotJsonError(f"not JSON: {error.msg} at character {error.pos + 1}") from error
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, or nesting without end
+    except ValueError as error:  # a number of 5,000 digits, or nesting without end
         raise NotJsonError(f"not JSON that can be read: {error}") from error
     if not isinstance(value, dict):
         raise NotJsonError(f"not a JSON object: {json_type(value)}")
@@ -96,7 +97,7 @@ def _string(value: dict[str, Any], key: str) -> str | None:
 def _encoded(value: object) -> str:
     try:
         return _ENCODE(value)
-    except (ValueError, RecursionError) as error:  # 1e999 is read as infinity
+    except ValueError as error:  # 1e999 is read as infinity
         raise NotJsonError(f"a value that JSON cannot hold: {error}") from error
 
 

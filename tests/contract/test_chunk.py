@@ -56,6 +56,18 @@ def test_passthrough_may_be_json_or_absent():
     assert [row.passthrough for row in chunk.rows(bare)] == [{}]
 
 
+@pytest.mark.parametrize(
+    "bad", ['{"a": ' * 100_000, '{"a": ' * 65 + "1" + "}" * 65, '{"a": ', '{"a": ' + "1" * 5000 + "}"]
+)
+def test_a_row_whose_other_columns_cannot_be_read_does_not_take_its_chunk_down(bad: str):
+    """A producer that took what a worker does not: the row fails, and those beside it are as ever."""
+    head = {"question": "q", "context": "c"}
+    values = [head | {"row": n, "passthrough": text} for n, text in enumerate(('{"a": 1}', bad, '{"a": 2}'))]
+    found = list(chunk.rows(pa.Table.from_pylist(values, schema=chunk.json_schema())))
+    assert [row.passthrough for row in found] == [{"a": 1}, {}, {"a": 2}]
+    assert [row.error and row.error.code for row in found] == [None, "parse_error", None]
+
+
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"x" * 100, chunk.to_bytes(table([]))[:-1]])
 def test_what_is_no_parquet_is_told(data: bytes):
     with pytest.raises(BulkqaError, match="not readable as Parquet"):

@@ -43,10 +43,19 @@ from tests.making import finish_parts, job_of
         ([1, 2], None),
         ([None], None),
         ("[" * 100_000, ("[" * 100_000,)),
+        ('{"text": ' * 64 + "[]" + "}" * 64, ('{"text": ' * 64 + "[]" + "}" * 64,)),
+        ('{"text": ' * 900 + "1" + "}" * 900, ('{"text": ' * 900 + "1" + "}" * 900,)),
     ],
 )
 def test_references_are_understood_as_they_stand_in_files(value: Any, expected: tuple[str, ...] | None) -> None:
     assert references(value) == expected
+
+
+def test_references_are_looked_for_at_any_depth() -> None:
+    value: Any = ["x"]
+    for _ in range(5000):
+        value = {"text": value}
+    assert references(value) == ("x",)
 
 
 def row(number: int, answers: Any) -> Row:

@@ -578,6 +578,20 @@ def test_a_file_that_is_one_object_is_one_row(indent):
     assert [(r.question, r.line, r.passthrough) for r in found] == [("a\nb", 3, {"more": {"x": [1, 2]}})]
 
 
+@pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"a": ', "}")])
+def test_json_is_nested_64_deep_and_no_deeper(start, end):
+    """The same in every process, whatever its Python and its stack; brackets in texts are none."""
+
+    def line(depth: int) -> bytes:
+        value = start * (depth - 1) + ("1" if start != "[" else "") + end * (depth - 1)
+        return b'{"question": "a%b", "context": "c", "x": %b}\n' % (b"[{" * 99, value.encode())
+
+    found = read(line(64) + line(65) + line(64) + line(900) + line(100_000))
+
+    assert codes(found) == [None, "parse_error", None, "parse_error", "parse_error"]
+    assert {row.error.message for row in found if row.error} == {"not JSON that can be read: nested more than 64 deep"}
+
+
 def test_json_without_the_columns_is_refused():
     error = refused(b'{"version": "1.1", "data": []}\n', "missing_column")
     assert "'version', 'data'" in error.message
