@@ -9,6 +9,7 @@ storage. MemoryQueue is the twin for tests; one suite runs over both.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -165,6 +166,7 @@ class RedisQueue:
         self._redis = redis.Redis.from_url(
             url.client,
             decode_responses=True,
+            encoding_errors="replace",  # what others put there is passed over, not stumbled on
             socket_timeout=10,
             socket_connect_timeout=5,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
@@ -203,8 +205,8 @@ class RedisQueue:
             (seconds, micros), sent, leases, waiting, forwarded = pipe.execute()
         return Hints(
             now=seconds + micros / 1e6,
-            sent={int(chunk): when for chunk, when in sent},
-            leases={int(chunk): when for chunk, when in leases},
+            sent={int(chunk): when for chunk, when in sent if _CHUNK.fullmatch(chunk)},
+            leases={int(chunk): when for chunk, when in leases if _CHUNK.fullmatch(chunk)},
             waiting=waiting + forwarded,
         )
 
@@ -256,11 +258,16 @@ class RedisQueue:
             now = seconds + micros / 1e6
         found = []
         for name, value in sorted(entries.items()):
-            data = json.loads(value)
-            if now - data["seen"] <= WORKER_TTL:
-                found.append(WorkerInfo(**known(WorkerInfo, data)))
-            else:
+            try:
+                data = json.loads(value)
+                worker = WorkerInfo(**known(WorkerInfo, data))
+                silent = now - data["seen"] > WORKER_TTL
+            except (ValueError, KeyError, TypeError, AttributeError):  # none of ours wrote that
+                silent = True
+            if silent:
                 self.leave(str(name))
+            else:
+                found.append(worker)
         return found
 
     def touch(self, tag: str) -> None:
@@ -407,6 +414,8 @@ _KEEPALIVE = {
     if hasattr(socket, name)
 }
 
+#: How a chunk is spelled, or the assembling of its job. What else stands there is none of ours.
+_CHUNK = re.compile(r"-1|\d{1,9}")
 #: Hints of a job that nobody touched for this long are dropped by Redis.
 _KEEP = 7 * 24 * 3600
 _UNKNOWN = -2

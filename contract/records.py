@@ -12,7 +12,7 @@ from typing import Any
 
 from contract import chunk, evaluation, layout, ledger, part
 from contract.broker import Queue
-from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob, UsageError
 from contract.job import Manifest, ModelRef, Row, RowError, failed, known
 from contract.ledger import Progress, Seen
 from contract.part import Footer
@@ -191,6 +191,11 @@ def model(storage: Storage, job: str) -> ModelRef | None:
         return ModelRef(**known(ModelRef, json.loads(storage.read(layout.model(job)))))
     except FileNotFoundError:
         return None
+    except _WRONG as error:
+        raise BulkqaError(
+            f"what job {job} says of its model is damaged: {error}",
+            f"If all workers hold one model, remove {storage.locate(layout.model(job))}, then: producer repair {job}",
+        ) from error
 
 
 def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
@@ -258,8 +263,8 @@ def jobs(storage: Storage) -> list[str]:
         try:
             if storage.exists(layout.manifest(name)):
                 found.append(name)
-        except UnknownJob:
-            continue  # a folder that is none of ours
+        except UsageError:
+            continue  # a folder that is none of ours, or a link
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from contract import layout, records
 from contract.broker import Queue
-from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.job import has_key, is_made_here
 from contract.reconcile import reconcile
 from contract.settings import Settings
@@ -57,10 +57,13 @@ def remove_abandoned(
     removed = []
     for job in filter(is_made_here, storage.list(layout.JOBS)):
         beat()
-        for folder in _strays(storage, job):
-            if storage.discard(folder, older_than):
-                removed.append(folder)
-                log.info("sweeper: %s, of a submission that was not finished, is removed", folder)
+        try:
+            for folder in _strays(storage, job):
+                if storage.discard(folder, older_than):
+                    removed.append(folder)
+                    log.info("sweeper: %s, of a submission that was not finished, is removed", folder)
+        except UsageError:
+            continue  # a link, and none of ours
     return removed
 
 
@@ -89,4 +92,6 @@ def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings)
         log.warning("job %s waits: %s", job, error.message)
     except BulkqaError as error:
         log.error("job %s cannot be brought forward: %s", job, error)  # noqa: TRY400 - the message says it all
+    except Exception:  # whatever it is, the others go on
+        log.exception("job %s cannot be brought forward", job)
     return False

@@ -289,6 +289,24 @@ def test_what_a_worker_of_a_later_version_says_besides_is_passed_over(
     assert redis_queue.workers() == [worker()]
 
 
+def test_what_others_wrote_among_ours_is_passed_over(redis_queue: RedisQueue, redis_client: redis.Redis):
+    redis_queue.announce(worker())
+    strange = [b"garbage", b"\xff", b"[]", b"{}", b'{"seen": "now"}', json.dumps({"seen": 9e9}).encode()]
+    for number, value in enumerate(strange):
+        redis_client.hset("bulkqa:workers", f"x{number}", value)
+    redis_client.hset("bulkqa:workers", b"\xff", b"")
+    redis_queue.send(MODEL, JOB, [3])
+    redis_queue.lease(JOB, 4, "w1", 60)
+    for kind in ("sent", "lease"):
+        redis_client.zadd(f"bulkqa:{kind}:{JOB}", {"x": 1.0, b"\xff": 1.0, "": 1.0, "1.5": 1.0})
+
+    hints = redis_queue.hints(MODEL, JOB)
+
+    assert (set(hints.sent), set(hints.leases)) == ({3}, {4})
+    assert redis_queue.workers() == [worker()]
+    assert redis_client.hlen("bulkqa:workers") == 2, "what can be named is removed"
+
+
 def test_a_message_that_is_worked_on_is_touched_but_never_made(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_client.zadd("bulkqa:unacked_index", {"tag": 1.0})
     redis_queue.touch("tag")

@@ -34,6 +34,16 @@ def test_a_damaged_manifest_is_told_not_a_traceback(storage: Storage, data: byte
         records.load(storage, "a")
 
 
+@pytest.mark.parametrize("data", [b"", b'{"name": "ti', b"{}", b"[]"])
+def test_a_damaged_model_is_told_with_the_way_out(storage: Storage, settings: Settings, data: bytes):
+    manifest = job_of(storage, settings)
+    storage.create(layout.model(manifest.id), data)
+    for look in (records.status, lambda *of: reconcile(of[2], storage, MemoryQueue(), settings)):
+        with pytest.raises(BulkqaError, match=r"what job .* says of its model is damaged") as caught:
+            look(storage, None, manifest.id)
+        assert storage.locate(layout.model(manifest.id)) in (caught.value.remedy or "")
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[]", b'{"request_counts": 1}'])
 def test_a_damaged_report_is_told_with_the_way_out(storage: Storage, settings: Settings, data: bytes):
     manifest = job_of(storage, settings)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,22 @@ def test_a_job_is_never_removed(storage: Storage, settings: Settings):
         finish_parts(storage, records.load(storage, job))
     sweep_jobs(storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
     assert [len(predictions(storage, job)) for job in jobs.values()] == [8, 8]
+
+
+def test_one_bad_job_keeps_no_other_waiting(local_storage: LocalStorage, settings: Settings, tmp_path: Path):
+    """Damage that is foreseen, damage that is not, and a link, each under a name before that of a job that is well."""
+    jobs = sorted(job_of(local_storage, settings, key=key).id for key in "abc")
+    local_storage.create(layout.model(jobs[0]), b'{"name": "ti')
+    manifest = json.loads(local_storage.read(layout.manifest(jobs[1])))
+    local_storage.replace(layout.manifest(jobs[1]), json.dumps(manifest | {"chunks": "three"}).encode())
+    for name in ("a-link", "20261122-174512-3f9ac2d1"):
+        (local_storage.root / layout.JOBS / name).symlink_to(tmp_path)
+    finish_parts(local_storage, records.load(local_storage, jobs[2]))
+
+    sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
+
+    assert records.jobs(local_storage) == jobs
+    assert len(predictions(local_storage, jobs[2])) == 8
 
 
 def test_chunks_of_others_with_the_key_of_a_job_go_too(storage: Storage, settings: Settings):
