@@ -157,7 +157,8 @@ class LocalStorage:
             try:
                 os.link(staged, path)
             except FileExistsError:
-                return False
+                if not _is_same(staged, path):
+                    return False
             except FileNotFoundError:  # swept away: the job was published meanwhile, by who made this object first
                 if path.exists():
                     return False
@@ -315,6 +316,14 @@ def _tree(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         for path in (*(folder / name for name in (*files, *links)), folder):
             with suppress(FileNotFoundError):
                 yield path, path.lstat()
+
+
+def _is_same(staged: Path, path: Path) -> bool:
+    """Whether a link that is said to exist is our own: on NFS a call whose reply was lost is made again."""
+    try:
+        return os.path.samestat(staged.lstat(), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -238,6 +238,23 @@ def test_two_may_sweep_at_once(local_storage: LocalStorage, monkeypatch: pytest.
     local_storage.sweep("jobs/a", older_than=0.0)
 
 
+def test_a_link_that_was_made_though_its_reply_was_lost_is_ours(
+    local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+):
+    """What NFS does: the call is made again, and then the name is there."""
+    link = os.link
+
+    def link_twice(*paths: Path) -> None:
+        link(*paths)
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", link_twice)
+    assert local_storage.create(KEY, b"first")
+    assert not local_storage.create(KEY, b"second")
+    assert local_storage.read(KEY) == b"first"
+    assert [path.name for path in (local_storage.root / "jobs/a/parts").iterdir()] == ["000000.jsonl"]
+
+
 @pytest.mark.parametrize("key", ["../x", "jobs/../../x", "jobs/../x", "/etc/passwd", "..", "jobs/a/.."])
 def test_no_key_leads_out_of_the_root(local_storage: LocalStorage, key: str):
     (local_storage.root.parent / "x").write_bytes(b"secret")
