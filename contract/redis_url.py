@@ -28,7 +28,7 @@ def read_url(redis_url: str) -> RedisUrl:
     """Raises UsageError if that is no address of a Redis. Its words hold nothing of a password."""
     try:
         parts = urlsplit(redis_url)
-        local = parts.scheme in ("redis+socket", "redis+unix", "unix")
+        local = f"{parts.scheme}://" in _SOCKETS
         bare = urlunsplit(parts._replace(query=""))
         client = f"unix://{parts.path}?{parts.query.replace('virtual_host', 'db')}" if local else bare
         parse_url(client)  # type: ignore[no-untyped-call]
@@ -54,9 +54,8 @@ def read_url(redis_url: str) -> RedisUrl:
 
 def public_address(redis_url: str) -> str:
     """The URL without user and password: what may be shown, also of one that is spelled wrongly."""
-    scheme, colon, rest = redis_url.partition("://")
-    rest = rest if rest.startswith("/") else rest.rpartition("@")[2]
-    return f"{scheme}{colon}{rest.partition('?')[0]}"
+    pattern = _SOCKET_SECRET if redis_url.startswith(_SOCKETS) else _SECRET
+    return pattern.sub(r"\1", redis_url).partition("?")[0]
 
 
 def _tls(scheme: str, query: str) -> dict[str, Any]:
@@ -76,6 +75,12 @@ def _tls(scheme: str, query: str) -> dict[str, Any]:
             tls[name] = _CHOICES[name][value.lower().removeprefix("cert_")]
     return tls
 
+
+_SOCKETS = ("redis+socket://", "redis+unix://", "unix://")
+#: All up to the last @ but the scheme, also one that lacks a : or a / or has one too many.
+_SECRET = re.compile(r"^((?:[a-z+]+://|rediss?[:/])?/*).*@", re.IGNORECASE | re.DOTALL)
+#: There an @ may be in the path.
+_SOCKET_SECRET = re.compile(r"^([a-z+]+://)(?:.*:.*|[^/]*)@", re.DOTALL)
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _CHOICES: dict[str, dict[str, Any]] = {
