@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from contract.part import Footer
 from contract.records import DamagedChunk, Index
 from contract.storage import Storage
 from contract.tally import Tally
+from producer.follow import digest, document_lines
 
 #: Problems that are told one by one; more are only counted.
 _TOLD = 20
@@ -115,11 +116,11 @@ def _check_outputs(storage: Storage, job: str, index: Index, outputs: dict[str, 
     keys = {"predictions": layout.predictions(job), "errors": layout.errors(job)}
     for name, about in outputs.items():
         try:
-            digest, size = _hash(storage.blocks(keys[name]))
+            sha256, size = digest(storage.blocks(keys[name]))
         except FileNotFoundError:
             problems.add(f"{keys[name]} is missing")
             continue
-        if digest != about["sha256"] or size != about["bytes"]:
+        if sha256 != about["sha256"] or size != about["bytes"]:
             problems.add(f"{keys[name]} was altered since it was published")
     if not problems.told:
         _check_document(storage, job, index, problems)
@@ -131,25 +132,7 @@ def _check_document(storage: Storage, job: str, index: Index, problems: _Problem
     for lines in predictions(storage, index, job):
         rows.update(lines)
     published = hashlib.sha256()
-    for line in _lines(storage.blocks(layout.predictions(job))):
-        if line not in (b'{"predictions": [', b"]}"):
-            published.update(line.removesuffix(b",") + b"\n")
+    for line in document_lines(storage.blocks(layout.predictions(job))):
+        published.update(line)
     if rows.digest() != published.digest():
         problems.add("the predictions document does not hold what the parts hold")
-
-
-def _lines(blocks: Iterable[bytes]) -> Iterable[bytes]:
-    rest = b""
-    for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
-
-
-def _hash(blocks: Iterable[bytes]) -> tuple[str, int]:
-    sha, size = hashlib.sha256(), 0
-    for block in blocks:
-        sha.update(block)
-        size += len(block)
-    return sha.hexdigest(), size

@@ -16,8 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from contract import layout
+from contract.broker import MemoryQueue
+from contract.settings import Settings
+from contract.storage import LocalStorage
 from producer import Client
 from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows
+from tests.making import csv, finish, job_of
 
 GOOD = "id|question|context\na|Who keeps the light?|The light is kept by Ingrid Aas.\n"
 
@@ -216,6 +221,33 @@ def test_results_of_a_running_job_are_its_ordered_prefix(running: Cluster) -> No
     followed = running.producer("results", job, "--follow")
     assert [json.loads(line)["row"] for line in followed.stdout.splitlines()] == list(range(200))
     assert followed.returncode == 0
+
+
+def ended(folder: Path, data: bytes, settings: Settings) -> tuple[LocalStorage, str]:
+    """A job that has ended, in the storage that commands look in by default."""
+    storage = LocalStorage(folder / "bulkqa-data", create=True)
+    job = job_of(storage, settings, data).id
+    finish(job, storage, MemoryQueue(), settings)
+    return storage, job
+
+
+def test_results_of_a_job_that_was_damaged_are_whole_or_refused(tmp_path: Path, settings: Settings) -> None:
+    storage, job = ended(tmp_path, csv(9), settings)
+    before = command("producer", "results", job, cwd=tmp_path).stdout
+    part = layout.part(job, 1)
+    storage.replace(part, storage.read(part).replace(b"word", b"WORD", 1))
+    done = command("producer", "results", job, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, before)
+    followed = command("producer", "results", job, "--follow", cwd=tmp_path)
+    assert (followed.returncode, len(followed.stdout.splitlines())) == (0, 9)
+    assert len(json.loads(before)["predictions"]) == 9
+    storage.delete(layout.predictions(job))
+    for verb in (("results", job), ("results", job, "--follow"), ("results", job, "-o", "x.json"), ("diff", job, job)):
+        done = command("producer", *verb, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "part 1" in done.stderr
+        assert f"producer repair {job}" in done.stderr
+    assert not (tmp_path / "x.json").exists()
 
 
 def test_the_python_api_takes_and_gives_data_frames(running: Cluster) -> None:
