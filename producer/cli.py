@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
@@ -133,7 +134,7 @@ def run(
     from producer.submit import submit as write_job
 
     given = _settings(storage_url=storage, model_dir=model_dir, threads=threads, chunk_rows=chunk_rows, redis_url=redis)
-    _check_output(output, output_format)
+    _check_output(output, output_format, file)
     store = _storage(given, create=True)
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
@@ -199,7 +200,7 @@ def submit(
     from producer.submit import submit as write_job
 
     given = _settings(storage_url=storage, redis_url=redis, chunk_rows=chunk_rows, model=model)
-    _check_output(output, output_format)
+    _check_output(output, output_format, file)
     request = _request(locals(), given.model)
     store, queue = _storage(given, create=True), _queue(given)
     queue.ping()
@@ -535,8 +536,9 @@ def _finish(store: Storage, final: Progress, output: Path | None, kind: str | No
     raise typer.Exit(_exit_code(final))
 
 
-def _check_output(output: Path | None, kind: str | None) -> None:
-    """Complain about -o before the work, not after it."""
+def _check_output(output: Path | None, kind: str | None, file: str | None = None) -> None:
+    """Complain about -o before the work, not after it. `file` is the input, which nothing may be written over."""
+    from producer.follow import errors_beside
     from producer.output import format_of
 
     if output is None:
@@ -547,6 +549,12 @@ def _check_output(output: Path | None, kind: str | None) -> None:
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     if output != Path("-") and not os.access(folder, os.W_OK):
         raise UsageError(f"-o {output}: {folder} cannot be written to", "Name another place, or - for stdout.")
+    if file is None or output == Path("-"):
+        return
+    for written, what in ((output, "predictions"), (errors_beside(output), "error rows")):
+        with suppress(OSError):  # what is not there is not written over
+            if written.samefile("/dev/stdin" if file == "-" else file) and written.is_file():
+                raise UsageError(f"-o {output}: the {what} would be written over the input", "Name another output.")
 
 
 def _write_results(store: Storage, job: str, output: Path, kind: str | None) -> None:

@@ -143,4 +143,4 @@ def digest(blocks: Iterable[bytes]) -> tuple[str, int]:
 
 def errors_beside(out: Path) -> Path:
     """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv."""
-    return out.with_name(f"{out.name.split('.')[0]}.errors.csv")
+    return out.with_name(f"{out.stem}.errors.csv")

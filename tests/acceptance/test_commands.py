@@ -66,6 +66,26 @@ def test_run_reports_bad_rows_and_the_error_file_can_be_mended_and_submitted(tmp
     assert found["columns"] == ["id", "question", "context", "topic"]
 
 
+def test_the_input_is_never_written_over(tmp_path: Path) -> None:
+    """Nor by the error rows of a mended error file; and a link to it is the same file."""
+    mended = tmp_path / "bad.errors.csv"
+    mended.write_text(GOOD)
+    (tmp_path / "link.json").symlink_to(mended)
+    env = {"BULKQA_REDIS_URL": "redis://127.0.0.1:1/0"}
+    for name, what in (("bad.json", "error rows"), ("link.json", "predictions"), ("./bad.errors.csv", "predictions")):
+        for verb in ("run", "submit"):
+            done = command("producer", verb, mended.name, "-o", name, "--format", "json", cwd=tmp_path, env=env)
+            assert done.returncode == 2
+            assert f"the {what} would be written over the input" in done.stderr
+            assert "Name another output" in done.stderr
+    with mended.open() as stdin:
+        piped = command("producer", "submit", "-", "-o", "bad.json", cwd=tmp_path, env=env, stdin=stdin)
+    assert piped.returncode == 2
+    other = command("producer", "submit", mended.name, "-o", "bad.errors.json", cwd=tmp_path, env=env)
+    assert other.returncode == 6, "it goes on as far as Redis"
+    assert mended.read_text() == GOOD
+
+
 def test_ctrl_c_stops_what_was_started_and_keeps_the_job(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "many.csv", 3000, padding=8)
     process = subprocess.Popen(

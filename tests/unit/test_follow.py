@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from contract.job import Manifest
 from contract.reconcile import reconcile
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.follow import ready_lines
+from producer.follow import errors_beside, ready_lines
 from producer.verify import verify_job
 from tests.making import Hand, finish, finish_parts, job_of, part_of
 
@@ -96,3 +97,14 @@ def test_a_job_that_ends_while_it_is_followed_is_read_to_its_end(storage: Storag
         return False
 
     assert rows(list(ready_lines(manifest.id, storage, wait=wait))) == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("out", "errors"),
+    [
+        ("d/bad.json", "d/bad.errors.csv"), ("bad", "bad.errors.csv"), ("a.2024.json", "a.2024.errors.csv"),
+        ("a.2025.json", "a.2025.errors.csv"), ("bad.errors.json", "bad.errors.errors.csv"),
+    ],
+)  # fmt: skip
+def test_error_rows_go_beside_the_predictions_under_their_name(out: str, errors: str):
+    assert errors_beside(Path(out)) == Path(errors)
