@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
@@ -272,18 +272,23 @@ def results(
 ) -> None:
     """Write the predictions of a job, in row order. Of an unfinished one: those ready without a gap."""
     from producer import view
+    from producer.follow import follow as follow_job
     from producer.submit import find
 
     given = _settings(storage_url=storage, redis_url=redis)
+    output = output or Path("-")
+    if follow and output == Path("-"):
+        output_format = output_format or "jsonl"
     _check_output(output, output_format)
     store = _storage(given)
     job = find(store, job)
     progress = _status(store, None, job)
     if follow:
-        _follow_results(job, store, given, output)
+        steps = follow_job(job, store, _queue(given), given)
+        _write_results(store, job, output, output_format, wait=lambda: any(not step.finished for step in steps))
         progress = _status(store, None, job)
     else:
-        _write_results(store, job, output or Path("-"), output_format)
+        _write_results(store, job, output, output_format)
     if not progress.finished:
         done = progress.request_counts
         view.say(f"job {job} is {progress.status}: {done.total - done.pending} of {done.total} rows have their outcome")
@@ -557,36 +562,31 @@ def _check_output(output: Path | None, kind: str | None, file: str | None = None
                 raise UsageError(f"-o {output}: the {what} would be written over the input", "Name another output.")
 
 
-def _write_results(store: Storage, job: str, output: Path, kind: str | None) -> None:
+def _write_results(
+    store: Storage, job: str, output: Path, kind: str | None, wait: Callable[[], bool] | None = None
+) -> None:
+    """Write predictions and, beside a file, the error rows; `wait` as for `ready_lines`."""
     from contract import layout
     from producer.follow import errors_beside, ready_lines
     from producer.output import format_of, write_file, write_stream
 
-    lines = ready_lines(job, store)
+    kind = format_of(output, kind)
+    lines = ready_lines(job, store, wait=wait)
     if output == Path("-"):
-        write_stream(sys.stdout.buffer, lines, kind or "json")
+        write_stream(sys.stdout.buffer, _flushed(lines), kind)
         sys.stdout.flush()
-        return
-    write_file(output, lines, format_of(output, kind))
-    if store.exists(layout.errors(job)):
+    else:
+        write_file(output, lines, kind)
+    while wait and wait():
+        pass  # the last part is there, and what is published after it not yet
+    if output != Path("-") and store.exists(layout.errors(job)):
         write_file(errors_beside(output), store.blocks(layout.errors(job)), "jsonl")
 
 
-def _follow_results(job: str, store: Storage, given: Settings, output: Path | None) -> None:
-    from producer.follow import follow, ready_lines
-    from producer.output import write_file, write_stream
-
-    steps = follow(job, store, _queue(given), given)
-
-    def wait() -> bool:
-        return not next(steps).finished
-
-    lines = ready_lines(job, store, wait=wait)
-    if output and output != Path("-"):
-        write_file(output, lines, "jsonl")
-        return
+def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, each block of them shown to whoever reads stdout before the next is waited for."""
     for block in lines:
-        write_stream(sys.stdout.buffer, [block], "jsonl")
+        yield block
         sys.stdout.flush()
 
 

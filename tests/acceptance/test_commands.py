@@ -22,7 +22,7 @@ from contract.settings import Settings
 from contract.storage import LocalStorage
 from producer import Client
 from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows
-from tests.making import csv, finish, job_of
+from tests.making import csv, finish, finish_parts, job_of
 
 GOOD = "id|question|context\na|Who keeps the light?|The light is kept by Ingrid Aas.\n"
 
@@ -268,6 +268,35 @@ def test_results_of_a_job_that_was_damaged_are_whole_or_refused(tmp_path: Path, 
         assert "part 1" in done.stderr
         assert f"producer repair {job}" in done.stderr
     assert not (tmp_path / "x.json").exists()
+
+
+def test_following_writes_what_results_without_it_writes(tmp_path: Path, settings: Settings) -> None:
+    _, job = ended(tmp_path, csv(9, bad=(1,)), settings)
+    for name in ("a.json", "a.jsonl", "a.parquet"):
+        for folder, flags in (("once", ()), ("followed", ("--follow",))):
+            done = command("producer", "results", job, *flags, "-o", f"{folder}/{name}", cwd=tmp_path)
+            assert done.returncode == 3, done.stderr
+        once, followed = tmp_path / "once" / name, tmp_path / "followed" / name
+        assert followed.read_bytes() == once.read_bytes()
+    assert pq.read_table(followed).num_rows == 9
+    assert (tmp_path / "followed/a.errors.csv").read_text() == (tmp_path / "once/a.errors.csv").read_text()
+    document = command("producer", "results", job, "--follow", "--format", "json", cwd=tmp_path).stdout
+    assert document == (tmp_path / "once/a.json").read_text()
+    assert command("producer", "results", job, "--follow", cwd=tmp_path).stdout.splitlines()[0].startswith('{"row":0,')
+    for flags in ((), ("--follow",)):
+        refused = command("producer", "results", job, *flags, "--format", "xml", cwd=tmp_path)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "cannot be written as 'xml'" in refused.stderr
+
+
+def test_following_goes_on_to_the_end_of_the_job_and_its_error_rows(running: Cluster, settings: Settings) -> None:
+    """Here all parts are there, and nobody has put them together yet."""
+    manifest = job_of(running.storage, settings, csv(9, bad=(1,)))
+    finish_parts(running.storage, manifest)
+    done = running.producer("results", manifest.id, "--follow", "-o", "x.json")
+    assert done.returncode == 3, done.stderr
+    assert len(json.loads((running.folder / "x.json").read_text())["predictions"]) == 9
+    assert "empty_question" in (running.folder / "x.errors.csv").read_text()
 
 
 def test_the_python_api_takes_and_gives_data_frames(running: Cluster) -> None:
