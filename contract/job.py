@@ -6,6 +6,7 @@ All are frozen and go to and from JSON. Covers no storage key (`contract.layout`
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 import time
@@ -83,6 +84,12 @@ class Options:
         for name in ("max_seq_len", "doc_stride", "max_question_len", "max_answer_len", "top_k", "n_best"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.no_answer_threshold is not None and not math.isfinite(self.no_answer_threshold):
+            raise UsageError(  # JSON has no other
+                f"no_answer_threshold must be a finite number, not {self.no_answer_threshold}",
+                "Leave it out for what the model says, or give a large number: 1000 for always an answer, "
+                "-1000 for never one.",
+            )
         if self.top_k > self.n_best:
             raise UsageError(f"top_k ({self.top_k}) cannot exceed n_best ({self.n_best})")
         if self.max_question_len + self.doc_stride + 8 > self.max_seq_len:

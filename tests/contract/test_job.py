@@ -40,6 +40,13 @@ def test_a_length_or_count_is_at_least_one(name: str, value: int):
         Options(**{name: value})
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_threshold_is_a_number_that_json_has(value: float):
+    with pytest.raises(UsageError, match=f"no_answer_threshold must be a finite number, not {value}"):
+        Options(no_answer_threshold=value)
+    assert Options(no_answer_threshold=-1000.0).no_answer_threshold == -1000.0
+
+
 def test_no_more_answers_are_given_than_are_looked_at():
     with pytest.raises(UsageError, match=r"top_k \(21\) cannot exceed n_best \(20\)"):
         Options(top_k=21)
