@@ -26,7 +26,8 @@ Flags say why to doubt an answer, in this order:
 - `max_answer_len_hit`: some longer span has a higher raw score than the best that `max_answer_len` allows, which then
   is often a fragment of it. A larger `max_answer_len` helps, if such answers are wanted.
 
-Scores are rounded to 6 decimals: what lies beyond is noise of the machine, and would make re-runs differ.
+Scores are rounded to 6 decimals: what lies beyond is noise of the machine, and would make re-runs differ. Where those
+of the answers of a row would add up to more than 1 by that, they are rounded down.
 """
 
 from __future__ import annotations
@@ -123,10 +124,13 @@ def decode(
         return Answer((), _round(null), _round(probability), flags)
     chosen = _apart(candidates, scored, offsets, options)
     weighed = chosen + [candidate for candidate in candidates if candidate not in chosen]
-    probabilities = _softmax([*(candidate.score for candidate in weighed), null])
+    probabilities = _softmax([*(candidate.score for candidate in weighed), null])[: len(chosen)]
+    scores = [_round(p) for p in probabilities]
+    if _round(math.fsum(scores)) > 1:
+        scores = [math.floor(p * 1e6) / 1e6 for p in probabilities]
     spans = tuple(
-        Span(context[c.begin : c.end], c.begin, c.end, _round(p), _round(c.score))
-        for c, p in zip(chosen, probabilities, strict=False)
+        Span(context[c.begin : c.end], c.begin, c.end, score, _round(c.score))
+        for c, score in zip(chosen, scores, strict=True)
     )
     return Answer(spans, _round(null), spans[0].score, flags)
 

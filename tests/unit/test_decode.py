@@ -185,7 +185,7 @@ def test_what_holds_for_every_answer(case: Case) -> None:
     except RowFailure:
         return
     assert 0 <= answer.score <= 1
-    assert sum(span.score for span in answer.spans) <= 1 + 1e-6 * len(answer.spans)
+    assert math.fsum(span.score for span in answer.spans) <= 1 + 1e-12
     assert len(answer.spans) <= case.options.top_k
     for span in answer.spans:
         assert case.context[span.start : span.end] == span.answer != ""
@@ -361,6 +361,13 @@ def test_scores_add_up_to_one_at_most_where_alternatives_come_from_beyond_the_n_
     answer = one_window([0] * 12, [0] * 12, cls=-50.0, top_k=2, n_best=2, max_answer_len=12)
     assert [span.answer for span in answer.spans] == ["a", "b"]
     assert [span.score for span in answer.spans] == [pytest.approx(1 / 3, abs=1e-6)] * 2  # a, a b, and then b
+
+
+def test_rounding_makes_no_scores_that_add_up_to_more_than_one() -> None:
+    answer = one_window([0] * 6, [0] * 6, cls=-50.0, top_k=6, max_answer_len=1)
+    assert [span.score for span in answer.spans] == [0.166666] * 6
+    assert answer.score == 0.166666
+    assert one_window([0] * 3, [0] * 3, cls=-50.0, top_k=2, max_answer_len=1).score == 0.333333
 
 
 def test_spans_of_equal_offsets_are_one_candidate() -> None:
