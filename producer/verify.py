@@ -114,13 +114,16 @@ def _check_part(lines: list[bytes], rows: list[Row] | None, first: int, problems
 
 def _check_outputs(storage: Storage, job: str, index: Index, outputs: dict[str, Any], problems: _Problems) -> None:
     keys = {"predictions": layout.predictions(job), "errors": layout.errors(job)}
-    for name, about in outputs.items():
+    for name, about in ({"predictions": {}} | outputs).items():
+        if name not in keys:
+            problems.add(f"the report names an output that is not known here: {name!r}")
+            continue
         try:
             sha256, size = digest(storage.blocks(keys[name]))
         except FileNotFoundError:
             problems.add(f"{keys[name]} is missing")
             continue
-        if sha256 != about["sha256"] or size != about["bytes"]:
+        if sha256 != about.get("sha256") or size != about.get("bytes"):
             problems.add(f"{keys[name]} was altered since it was published")
     if not problems.told:
         _check_document(storage, job, index, problems)

@@ -135,6 +135,22 @@ def test_an_output_that_is_not_the_published_one_is_named(storage: Storage, job:
     told(storage, job, rf"^{name} (is missing|was altered)")
 
 
+def test_an_output_that_is_not_known_is_named(storage: Storage, job: Manifest):
+    about = {"uri": "x", "bytes": 1, "sha256": "x"}
+    key = layout.report(job.id)
+    report = json.loads(storage.read(key))
+    storage.replace(key, records.dump(report | {"outputs": report["outputs"] | {"plots": about}}))
+    assert told(storage, job, "the report names an output that is not known here: 'plots'").checked == 8
+
+
+def test_a_report_that_says_nothing_of_the_predictions_vouches_for_none(storage: Storage, job: Manifest):
+    key = layout.report(job.id)
+    storage.replace(key, records.dump(json.loads(storage.read(key)) | {"outputs": {}}))
+    told(storage, job, r"predictions\.json was altered")
+    storage.replace(key, records.dump(json.loads(storage.read(key)) | {"outputs": {"predictions": {}}}))
+    told(storage, job, r"predictions\.json was altered")
+
+
 def test_a_document_that_does_not_hold_what_the_parts_hold_is_named(storage: Storage, job: Manifest):
     """Its digest is that of the report, and a part was exchanged for another of the same counts."""
     forged(storage, job, 1, lambda rows: rows[0].update(score=0.75))
