@@ -1,9 +1,9 @@
 """The queue: messages that ask someone to try a chunk, and the hints that spare work. Nothing here is a record.
 
 Celery carries the messages `(job, chunk)`. Beside them Redis holds, for every job, which chunks are on the queue
-(`sent`), which are being scored and until when that may be believed (`lease`), and the next chunk that was never sent
-(`next`); and which workers are there. All of it may vanish at any moment: `contract.reconcile` makes it anew from
-storage. MemoryQueue is the twin for tests; one suite runs over both.
+(`sent`), which are being scored, since when and until when that may be believed (`since`, `lease`), and the next chunk
+that was never sent (`next`); and which workers are there. All of it may vanish at any moment: `contract.reconcile`
+makes it anew from storage. MemoryQueue is the twin for tests; one suite runs over both.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Hints:
 
     now: float
     sent: dict[int, float]  #: chunk -> when its message was put on the queue
-    leases: dict[int, float]  #: chunk -> until when a worker is believed to be at it
+    #: chunk -> until when a worker is believed to be at it; without those taken at a time that is yet to come, of which
+    #: nothing is known: the clock went back
+    leases: dict[int, float]
     waiting: int  #: messages on the queues of the job's model, all jobs together
 
 
@@ -200,28 +202,32 @@ class RedisQueue:
             pipe.time()
             pipe.zrange(self._key("sent", job), 0, -1, withscores=True)
             pipe.zrange(self._key("lease", job), 0, -1, withscores=True)
+            pipe.zrange(self._key("since", job), 0, -1, withscores=True)
             pipe.llen(PREFIX + queue_name(model))
             pipe.llen(PREFIX + queue_name(model, digest or "none"))
-            (seconds, micros), sent, leases, waiting, forwarded = pipe.execute()
+            (seconds, micros), sent, leases, since, waiting, forwarded = pipe.execute()
+        now = seconds + micros / 1e6
+        ahead = {chunk for chunk, when in since if when > now}
         return Hints(
-            now=seconds + micros / 1e6,
+            now=now,
             sent={int(chunk): when for chunk, when in sent if _CHUNK.fullmatch(chunk)},
-            leases={int(chunk): when for chunk, when in leases if _CHUNK.fullmatch(chunk)},
+            leases={int(chunk): when for chunk, when in leases if _CHUNK.fullmatch(chunk) and chunk not in ahead},
             waiting=waiting + forwarded,
         )
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
         with self._translated():
-            keys = [self._key("lease", job), self._key("owner", job)]
+            keys = [self._key(kind, job) for kind in ("lease", "owner", "since")]
             return bool(self._lease(keys=keys, args=[chunk, owner, seconds, _KEEP]))
 
     def release(self, job: str, chunk: int, owner: str) -> None:
         with self._translated():
-            self._end(keys=[self._key("lease", job), self._key("owner", job)], args=[chunk, owner])
+            keys = [self._key(kind, job) for kind in ("lease", "owner", "since")]
+            self._end(keys=keys, args=[chunk, owner])
 
     def finish(self, job: str, chunk: int, owner: str) -> None:
         with self._translated():
-            keys = [self._key(kind, job) for kind in ("lease", "owner", "sent")]
+            keys = [self._key(kind, job) for kind in ("lease", "owner", "since", "sent")]
             self._end(keys=keys, args=[chunk, owner])
 
     def claim(self, job: str, chunks: int, window: int) -> int | None:
@@ -238,7 +244,7 @@ class RedisQueue:
 
     def forget(self, job: str) -> None:
         with self._translated():
-            self._redis.delete(*(self._key(kind, job) for kind in ("sent", "lease", "owner", "next")))
+            self._redis.delete(*(self._key(kind, job) for kind in ("sent", "lease", "owner", "since", "next")))
 
     def announce(self, worker: WorkerInfo) -> None:
         with self._translated():
@@ -303,7 +309,7 @@ class MemoryQueue:
         self.messages: dict[str, deque[tuple[str, int]]] = {}
         self._clock = clock
         self._sent: dict[str, dict[int, float]] = {}
-        self._leases: dict[str, dict[int, tuple[float, str]]] = {}
+        self._leases: dict[str, dict[int, tuple[float, float, str]]] = {}  # since, until, owner
         self._next: dict[str, int] = {}
         self._workers: dict[str, tuple[float, WorkerInfo]] = {}
         self._lock = threading.RLock()
@@ -320,25 +326,27 @@ class MemoryQueue:
     def hints(self, model: str, job: str, digest: str = "") -> Hints:
         queues = {queue_name(model), queue_name(model, digest)}
         with self._lock:
+            now = self._clock()
             return Hints(
-                now=self._clock(),
+                now=now,
                 sent=dict(self._sent.get(job, {})),
-                leases={chunk: until for chunk, (until, _) in self._leases.get(job, {}).items()},
+                leases={n: until for n, (since, until, _) in self._leases.get(job, {}).items() if since <= now},
                 waiting=sum(len(self.messages.get(name, ())) for name in queues),
             )
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
         with self._lock:
-            until, holder = self._leases.get(job, {}).get(chunk, (0.0, owner))
-            if holder != owner and until > self._clock():
+            now = self._clock()
+            since, until, holder = self._leases.get(job, {}).get(chunk, (0.0, 0.0, owner))
+            if holder != owner and since <= now < until:
                 return False
-            self._leases.setdefault(job, {})[chunk] = (self._clock() + seconds, owner)
+            self._leases.setdefault(job, {})[chunk] = (now, now + seconds, owner)
             return True
 
     def release(self, job: str, chunk: int, owner: str) -> None:
         with self._lock:
             leases = self._leases.get(job, {})
-            if chunk in leases and leases[chunk][1] == owner:
+            if chunk in leases and leases[chunk][2] == owner:
                 del leases[chunk]
 
     def finish(self, job: str, chunk: int, owner: str) -> None:
@@ -443,19 +451,21 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 local until_ = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local owner = redis.call('HGET', KEYS[2], ARGV[1])
-if until_ and tonumber(until_) > now and owner and owner ~= ARGV[2] then return 0 end
+local since = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[1]) or 0)
+if until_ and since <= now and tonumber(until_) > now and owner and owner ~= ARGV[2] then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[4]) end
 return 1
 """
 
 _END = """
-if KEYS[3] then redis.call('ZREM', KEYS[3], ARGV[1]) end
+if KEYS[4] then redis.call('ZREM', KEYS[4], ARGV[1]) end
 local owner = redis.call('HGET', KEYS[2], ARGV[1])
 if owner and owner ~= ARGV[2] then return 0 end
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
 return 1
 """

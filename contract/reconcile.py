@@ -108,7 +108,8 @@ def _lost(number: int, hints: Hints) -> bool:
     if hints.leases.get(number, 0.0) > hints.sent[number]:
         return True  # taken after it was sent, and run out: whoever had it died or froze
     age = hints.now - hints.sent[number]
-    return age > VISIBILITY_TIMEOUT or (hints.waiting == 0 and age > _GRACE)
+    # Sent at a time that is yet to come: Redis' clock went back, and until it catches up nothing could be told.
+    return age < 0 or age > VISIBILITY_TIMEOUT or (hints.waiting == 0 and age > _GRACE)
 
 
 def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int], max_attempts: int) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from contract import layout, part, records
 from contract.broker import MemoryQueue, Queue, RedisQueue, WorkerInfo, queue_name
 from contract.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
@@ -86,6 +88,16 @@ def pop(queue: Queue, model: str) -> tuple[str, int] | None:
 
 def all_messages(queue: Queue, model: str) -> list[tuple[str, int]]:
     return list(iter(lambda: pop(queue, model), None))
+
+
+def clock_back(queue: Queue, job: str, clock: Clock, request: pytest.FixtureRequest) -> None:
+    """Have ten minutes pass backwards. Redis's clock cannot be moved; what was noted by it can."""
+    clock.now -= 600.0
+    if isinstance(queue, RedisQueue):
+        client = request.getfixturevalue("redis_client")
+        for kind in ("sent", "lease", "since"):
+            for name in client.zrange(f"bulkqa:{kind}:{job}", 0, -1):
+                client.zincrby(f"bulkqa:{kind}:{job}", 600.0, name)
 
 
 @dataclass

@@ -16,7 +16,7 @@ import redis
 from contract.broker import MemoryQueue, Queue, RedisQueue, WorkerInfo
 from contract.errors import RedisUnreachable
 from producer.local import redis_server
-from tests.making import Clock, all_messages, pop
+from tests.making import Clock, all_messages, clock_back, pop
 
 JOB, MODEL = "20261122-174512-3f9ac2d1", "tiny"
 
@@ -102,7 +102,7 @@ def test_hints_of_a_job_that_nobody_touches_vanish_in_the_end(redis_queue: Redis
     redis_queue.send(MODEL, JOB, [0])
     redis_queue.lease(JOB, 0, "w1", 60)
     of_job = redis_client.keys(f"*{JOB}*")
-    assert len(of_job) == 4
+    assert len(of_job) == 5
     assert all(redis_client.ttl(key) > 0 for key in of_job)
 
 
@@ -130,6 +130,34 @@ def test_a_lease_that_ran_out_is_anybodys(queue: Queue, clock: Clock):
     run_out(queue, clock, 0)
     assert queue.lease(JOB, 0, "w2", 60)
     assert not queue.lease(JOB, 0, "w1", 60)
+
+
+def test_a_lease_is_not_believed_after_the_clock_went_back(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
+    queue.send(MODEL, JOB, [0])
+    queue.lease(JOB, 0, "dead", 60)
+    queue.lease(JOB, 1, "alive", 60)
+    clock_back(queue, JOB, clock, request)
+    assert queue.hints(MODEL, JOB).leases == {}
+    assert queue.lease(JOB, 1, "alive", 60), "its owner renews it"
+    assert queue.lease(JOB, 0, "w2", 60)
+
+    hints = queue.hints(MODEL, JOB)
+
+    assert hints.sent[0] > hints.now
+    assert all(hints.now < until <= hints.now + 60 for until in hints.leases.values())
+    assert set(hints.leases) == {0, 1}
+    assert not any(queue.lease(JOB, chunk, "w3", 60) for chunk in (0, 1))
+    queue.release(JOB, 0, "w2")
+    queue.finish(JOB, 1, "alive")
+    assert queue.hints(MODEL, JOB).leases == {}
+
+
+def test_a_lease_of_an_earlier_version_is_believed(redis_queue: RedisQueue, redis_client: redis.Redis):
+    """It does not say since when."""
+    redis_queue.lease(JOB, 0, "w1", 60)
+    redis_client.delete(f"bulkqa:since:{JOB}")
+    assert set(redis_queue.hints(MODEL, JOB).leases) == {0}
+    assert not redis_queue.lease(JOB, 0, "w2", 60)
 
 
 def test_a_lease_given_back_is_free_at_once(queue: Queue):

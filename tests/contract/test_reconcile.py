@@ -22,7 +22,19 @@ from contract.storage import LocalStorage, MemoryStorage, Storage
 from producer.reader import ReadOptions
 from producer.submit import Request, submit
 from producer.verify import verify_job
-from tests.making import Clock, Hand, all_messages, csv, finish, finish_parts, job_of, part_of, pop, predictions
+from tests.making import (
+    Clock,
+    Hand,
+    all_messages,
+    clock_back,
+    csv,
+    finish,
+    finish_parts,
+    job_of,
+    part_of,
+    pop,
+    predictions,
+)
 
 
 @pytest.fixture
@@ -101,6 +113,21 @@ def test_after_the_end_reconcile_does_nothing(storage: Storage, queue: Queue, se
 
     assert (repair.finished, repair.sent, repair.published) == (True, (), False)
     assert storage.read(layout.report(manifest.id)) == report
+
+
+def test_work_goes_on_when_the_clock_of_redis_went_back(
+    storage: Storage, queue: Queue, clock: Clock, settings: Settings, request: pytest.FixtureRequest
+):
+    """One chunk's worker died, the message of another is lost: both are sent again at once, and once."""
+    manifest = job_of(storage, settings, rows=30)
+    reconcile(manifest.id, storage, queue, settings)
+    Hand(storage, queue, settings, name="dead").begin(*pop(queue, "tiny"))
+    all_messages(queue, "tiny")
+    clock_back(queue, manifest.id, clock, request)
+    assert reconcile(manifest.id, storage, queue, settings).sent == (0, 1)
+    assert reconcile(manifest.id, storage, queue, settings).sent == ()
+    assert len(Hand(storage, queue, settings).run()) == 10
+    assert records.status(storage, queue, manifest.id).status == "completed"
 
 
 def test_a_job_that_is_not_there_is_unknown(storage: Storage, queue: Queue, settings: Settings):
@@ -696,6 +723,8 @@ def hints(sent: dict | None = None, leases: dict | None = None, waiting: int = 0
         (hints({3: 50.0}, waiting=1), 2, [3, 4], 5),
         (hints({3: 50.0}, waiting=9), 1, [3], 4),
         (hints({0: 999.0, 1: 999.0}), 2, [3, 4], 5),
+        (hints({3: 1001.0}, waiting=1), 2, [3, 4], 5),
+        (hints({3: 1001.0}, {3: 1045.0}), 2, [4], 5),
     ],
 )
 def test_what_is_sent_depends_on_what_is_believed(what: Hints, window: int, sent: list, following: int | None):
