@@ -140,7 +140,7 @@ class ObjectStorage:
         with suppress(FileNotFoundError), self._translated(key):
             obstore.delete(self._store, _checked(key))
 
-    def sweep(self, folder: str, older_than: float = 3600.0) -> None:
+    def sweep(self, folder: str, older_than: float) -> None:
         with self._translated(folder):
             for batch in obstore.list(self._store, f"{_checked(folder)}/"):
                 for found in batch:

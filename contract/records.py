@@ -49,7 +49,6 @@ class Tries:
 
     started: frozenset[int] = frozenset()
     released: frozenset[int] = frozenset()  #: of those, the ones that ended in order
-    crumbs: frozenset[int] = frozenset()  #: of those, the ones that said which row they were at
 
     @property
     def dead(self) -> tuple[int, ...]:
@@ -182,7 +181,7 @@ def tries(storage: Storage, job: str) -> dict[int, Tries]:
         if parsed:
             number, attempt, kind = parsed
             found.setdefault(number, {"": set(), "released": set(), "row": set()})[kind].add(attempt)
-    return {n: Tries(frozenset(k[""]), frozenset(k["released"]), frozenset(k["row"])) for n, k in found.items()}
+    return {n: Tries(frozenset(k[""]), frozenset(k["released"])) for n, k in found.items()}
 
 
 def model(storage: Storage, job: str) -> ModelRef | None:

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from contract.errors import StorageUnreachable, UsageError
 
-#: Names of files under way. Never listed, never read; swept when older than an hour.
+#: Names of files under way. Never listed, never read; what is left of them is swept when the job is published.
 TEMPORARY = ".tmp-"
 _BLOCK = 1 << 20
 
@@ -70,8 +70,8 @@ class Storage(Protocol):
         """Remove an object, if it is there."""
         ...
 
-    def sweep(self, folder: str, older_than: float = 3600.0) -> None:
-        """Remove what writers that died left under way in a folder."""
+    def sweep(self, folder: str, older_than: float) -> None:
+        """Remove what writers left under way in a folder, if it is older than so many seconds."""
         ...
 
     def discard(self, folder: str, older_than: float = 0.0) -> bool:
@@ -179,7 +179,7 @@ class LocalStorage:
         with _translated(self.url):
             self._path(key).unlink(missing_ok=True)
 
-    def sweep(self, folder: str, older_than: float = 3600.0) -> None:
+    def sweep(self, folder: str, older_than: float) -> None:
         with _translated(self.url):
             for path in self._path(folder).rglob(f"{TEMPORARY}*"):
                 with suppress(FileNotFoundError):  # its writer, or another sweep, was quicker
@@ -274,7 +274,7 @@ class MemoryStorage:
     def delete(self, key: str) -> None:
         self._objects.pop(key, None)
 
-    def sweep(self, folder: str, older_than: float = 3600.0) -> None:
+    def sweep(self, folder: str, older_than: float) -> None:
         """Nothing is ever under way here."""
 
     def discard(self, folder: str, older_than: float = 0.0) -> bool:

@@ -161,7 +161,7 @@ def test_what_a_dead_writer_left_is_swept(storage: ObjectStorage):
     storage.replace("jobs/a/.tmp-predictions.json-1", b"half")
     storage.create(KEY, b"a")
     assert storage.list("jobs/a") == ["parts"]
-    storage.sweep("jobs/a")
+    storage.sweep("jobs/a", older_than=3600.0)
     assert storage.exists("jobs/a/.tmp-predictions.json-1")
     storage.sweep("jobs/a", older_than=0.0)
     assert not storage.exists("jobs/a/.tmp-predictions.json-1")

@@ -218,7 +218,7 @@ def test_what_dead_writers_left_is_never_seen_and_swept_when_old(local_storage: 
     os.utime(old, (time.time() - 4000, time.time() - 4000))
 
     assert local_storage.list("jobs/a/parts") == ["000000.jsonl"]
-    local_storage.sweep("jobs/a")
+    local_storage.sweep("jobs/a", older_than=3600.0)
 
     assert sorted(path.name for path in folder.iterdir()) == [young.name, "000000.jsonl"]
 
