@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup ## answer the sample file: starts Redis and a worker, shows the answers, stops them
 	@mkdir -p demo
-	@$(BIN)/producer run samples/questions.csv --storage demo/storage -o demo/answers.json --no-answer-threshold 0
+	@$(BIN)/producer run samples/questions.csv -o demo/answers.json --no-answer-threshold 0
 
 test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults

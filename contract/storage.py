@@ -85,7 +85,7 @@ class Storage(Protocol):
 
 
 def open_storage(url: str, *, create: bool = False) -> Storage:
-    """The storage at `url`: a path, `file:///path`, `memory://`, or `s3://`, `gs://`, `az://` and bucket/prefix.
+    """The storage at `url`: a path, `file:///path`, or `s3://`, `gs://`, `az://` and bucket/prefix.
 
     Raises StorageUnreachable or UsageError.
     """
@@ -93,8 +93,6 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path)) if parts.scheme else Path(url)
         return LocalStorage(path, create=create)
-    if parts.scheme == "memory":
-        return MemoryStorage()
     if parts.scheme in ("s3", "gs", "az"):
         from contract.objects import ObjectStorage  # an extra, and slow to import
 

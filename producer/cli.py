@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -90,6 +92,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush has somewhere to go
         sys.exit(0)
+    except OSError as error:  # stdout on a full disk, a name too long, and the like
+        print(f"producer: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.command()
@@ -134,7 +139,7 @@ def run(
     from producer.submit import submit as write_job
 
     given = _settings(storage_url=storage, model_dir=model_dir, threads=threads, chunk_rows=chunk_rows, redis_url=redis)
-    _check_output(output, output_format, file)
+    _check_output(output, output_format, file, as_json=as_json)
     store = _storage(given, create=True)
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
@@ -146,6 +151,9 @@ def run(
             manifest = write_job(str(file), store, given, request, progress).manifest
     job = manifest.id
     view.say(f"job {job}: {view.rows(manifest)} in {given.storage_url}")
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # as when the terminal is closed: stopped in order, as by Ctrl-C
+        if signal.getsignal(ending) == signal.SIG_DFL:
+            signal.signal(ending, signal.default_int_handler)
     try:
         view.say("starting Redis and a worker")
         with local.stack(given, workers, redis) as stack, closing(RedisQueue(stack.redis_url)) as queue:
@@ -161,7 +169,8 @@ def run(
                 view.answers(store, job, _PREVIEW)
                 view.summary(published, output)
     except KeyboardInterrupt:
-        view.say(f"\nstopped; what is done is kept. Go on with: producer run --resume {job}")
+        again = f"producer run --resume {job}{_flags(storage=storage, model=model_dir, output=output)}"
+        view.say(f"\nstopped; what is done is kept. Go on with: {again}")
         raise
     raise typer.Exit(_exit_code(published))
 
@@ -200,7 +209,7 @@ def submit(
     from producer.submit import submit as write_job
 
     given = _settings(storage_url=storage, redis_url=redis, chunk_rows=chunk_rows, model=model)
-    _check_output(output, output_format, file)
+    _check_output(output, output_format, file, as_json=as_json)
     request = _request(locals(), given.model)
     store, queue = _storage(given, create=True), _queue(given)
     queue.ping()
@@ -441,6 +450,11 @@ def _settings(**flags: Any) -> Settings:
     return settings.load(**flags)
 
 
+def _flags(**given: Any) -> str:
+    """Flags as they were given, for a command that goes on with the work."""
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+
+
 def _storage(given: Settings, *, create: bool = False) -> Storage:
     from contract.storage import open_storage
 
@@ -501,12 +515,14 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
     from producer import view
     from producer.follow import TimedOut
 
+    elsewhere = given.storage_url if given.storage_url != _settings().storage_url else None
+    again = f"producer status {job} --watch{_flags(storage=elsewhere)}"
     try:
         return _follow(job, store, queue, given, timeout)
     except TimedOut as late:
-        view.say(f"{late}; come back with: producer status {job} --watch")
+        view.say(f"{late}; come back with: {again}")
     except KeyboardInterrupt:
-        view.say(f"\njob {job} goes on; come back with: producer status {job} --watch")
+        view.say(f"\njob {job} goes on; come back with: {again}")
     raise typer.Exit(INTERRUPTED)
 
 
@@ -541,18 +557,20 @@ def _finish(store: Storage, final: Progress, output: Path | None, kind: str | No
     raise typer.Exit(_exit_code(final))
 
 
-def _check_output(output: Path | None, kind: str | None, file: str | None = None) -> None:
+def _check_output(output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False) -> None:
     """Complain about -o before the work, not after it. `file` is the input, which nothing may be written over."""
     from producer.follow import errors_beside
-    from producer.output import format_of
+    from producer.output import format_of, is_special
 
     if output is None:
         return
     format_of(output, kind or ("json" if output == Path("-") else None))
     if output.is_dir():
         raise UsageError(f"-o {output} is a directory", "Name a file in it, for example answers.json.")
+    if as_json and output == Path("-"):
+        raise UsageError("--json and -o - both write to stdout", "Name a file for the predictions.")
     folder = next(parent for parent in output.absolute().parents if parent.exists())
-    if output != Path("-") and not os.access(folder, os.W_OK):
+    if output != Path("-") and not is_special(output) and not os.access(folder, os.W_OK):
         raise UsageError(f"-o {output}: {folder} cannot be written to", "Name another place, or - for stdout.")
     if file is None or output == Path("-"):
         return
@@ -568,7 +586,7 @@ def _write_results(
     """Write predictions and, beside a file, the error rows; `wait` as for `ready_lines`."""
     from contract import layout
     from producer.follow import errors_beside, ready_lines
-    from producer.output import format_of, write_file, write_stream
+    from producer.output import format_of, is_special, write_file, write_stream
 
     kind = format_of(output, kind)
     lines = ready_lines(job, store, wait=wait)
@@ -579,7 +597,7 @@ def _write_results(
         write_file(output, lines, kind)
     while wait and wait():
         pass  # the last part is there, and what is published after it not yet
-    if output != Path("-") and store.exists(layout.errors(job)):
+    if output != Path("-") and not is_special(output) and store.exists(layout.errors(job)):
         write_file(errors_beside(output), store.blocks(layout.errors(job)), "jsonl")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,21 +52,38 @@ def format_of(path: Path, given: str | None) -> str:
 
 
 def write_file(path: Path, lines: Iterable[bytes], kind: str) -> None:
-    """Write predictions to a file that appears whole or not at all."""
+    """Write predictions to a file that appears whole or not at all. A link stays one, a pipe or a device what it is."""
+    if is_special(path):
+        with _refused(path), path.open("wb") as file:
+            write_stream(file, lines, kind)
+        return
+    path = path.resolve()
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("wb") as file:
-            write_stream(file, lines, kind)
-        staged.replace(path)
+        with _refused(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with staged.open("wb") as file:
+                write_stream(file, lines, kind)
+            staged.replace(path)
+    finally:
+        with suppress(OSError):  # the folder may be read-only, or gone
+            staged.unlink(missing_ok=True)
+
+
+def is_special(path: Path) -> bool:
+    """Whether that is a pipe or a device: nothing can be put in its place, nor beside it."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}",
             "The job keeps its predictions: producer results JOB -o ...",
         ) from error
-    finally:
-        with suppress(OSError):  # the folder may be read-only, or gone
-            staged.unlink(missing_ok=True)
 
 
 def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str) -> None:

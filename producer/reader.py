@@ -185,7 +185,7 @@ class _Opening:
         if parquet and self._options.format in (None, "parquet"):
             return self._parquet(blocks)
         if self._options.format == "parquet":
-            raise InputError("unreadable", f"{self._label}: not a Parquet file", "Leave out --format.")
+            raise InputError("unreadable", f"{self._label}: not a Parquet file", "Leave out --input-format.")
         return self._text(head, blocks)
 
     def _empty(self) -> InputError:

@@ -86,24 +86,26 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
     assert mended.read_text() == GOOD
 
 
-def test_ctrl_c_stops_what_was_started_and_keeps_the_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_what_was_started_and_keeps_the_job(tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C, and a terminal that is closed."""
     file = write_rows(tmp_path / "many.csv", 3000, padding=8)
     process = subprocess.Popen(
-        [sys.executable, "-m", "producer", "run", str(file)],
+        [sys.executable, "-m", "producer", "run", str(file), "--storage", "kept here"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(lambda: list(tmp_path.glob("bulkqa-data/jobs/*/attempts/*")), "the first attempt")
-    process.send_signal(signal.SIGINT)
+    until(lambda: list(tmp_path.glob("kept here/jobs/*/attempts/*")), "the first attempt")
+    process.send_signal(how)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert "--resume" in said, "it must say how to go on"
+    job = next(tmp_path.glob("kept here/jobs/*")).name
+    assert f"producer run --resume {job} --storage 'kept here'" in said, "it must say how to go on"
     assert not _ours(tmp_path)
-    job = next(tmp_path.glob("bulkqa-data/jobs/*")).name
-    status = json.loads(command("producer", "status", job, "--json", cwd=tmp_path).stdout)
+    status = json.loads(command("producer", "status", job, "--storage", "kept here", "--json", cwd=tmp_path).stdout)
     assert status["request_counts"]["total"] == 3000
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -117,6 +119,27 @@ def test_a_failed_rewrite_leaves_the_old_file(tmp_path: Path):
     with pytest.raises(ZeroDivisionError):
         write_file(out, (1 // 0 for _ in range(1)), "json")  # type: ignore[misc]
     assert out.read_bytes() == b"old"
+
+
+def test_a_link_stays_a_link_and_its_file_is_written(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.json"
+    link.symlink_to("there/real.json")
+    write_file(link, blocks(), "json")
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "real.json").read_bytes() == written("json")
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
+    """As a device is: /dev/null would become a file."""
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(pipe.read_bytes)
+        write_file(pipe, blocks(), "json")
+        assert reading.result(30) == written("json")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 @pytest.mark.parametrize(
