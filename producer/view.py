@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _err = Console(stderr=True, highlight=False)
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # what is not a terminal has no width
 _COLOURS = {"completed": "green", "completed_with_errors": "yellow", "failed": "red", "cancelled": "yellow"}
+#: Columns of a terminal from which on a list of jobs has all of its own.
+_WIDE = 110
 
 
 def say(text: str) -> None:
@@ -120,6 +122,7 @@ def _answer_row(prediction: dict[str, Any]) -> list[str]:
 def summary(progress: Progress, output: Path | None) -> None:
     """How a job ended, and where its outputs lie."""
     from producer.follow import errors_beside
+    from producer.output import is_special
 
     counts = progress.request_counts
     colour = _COLOURS.get(progress.status, "default")
@@ -129,7 +132,7 @@ def summary(progress: Progress, output: Path | None) -> None:
         f"\n[{colour}]{progress.status}[/{colour}]: {counts.answered:,} answered, "
         f"{counts.no_answer:,} without an answer, {counts.failed:,} failed{cancelled}{rate}"
     )
-    shown = output if output and output != Path("-") else None
+    shown = output if output and output != Path("-") and not is_special(output) else None
     _line("predictions", shown or progress.output_uri)
     if progress.evaluation:
         _line("quality", _quality(progress.evaluation))
@@ -188,8 +191,9 @@ def _quality(found: dict[str, Any]) -> str:
 
 def job_table(jobs: list[Progress]) -> None:
     table = Table(show_edge=False, pad_edge=False)
-    for name in ("job", "status", "rows", "done", "failed", "submitted", "model", "input"):
-        table.add_column(name, no_wrap=name in ("job", "status", "submitted"))
+    narrow = _out.width < _WIDE
+    for name in ("job", "status", "rows", "done", "failed", *([] if narrow else ["submitted", "model", "input"])):
+        table.add_column(name, no_wrap=name not in ("model", "input"))
     for progress in jobs:
         counts = progress.request_counts
         colour = _COLOURS.get(progress.status, "cyan")
@@ -199,9 +203,15 @@ def job_table(jobs: list[Progress]) -> None:
             f"{counts.total:,}",
             f"{progress.progress:.0%}",
             f"{counts.failed:,}",
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(progress.created_at)),
-            escape(progress.model.name),
-            escape(progress.input["name"]),
+            *(
+                []
+                if narrow
+                else [
+                    time.strftime("%Y-%m-%d %H:%M", time.localtime(progress.created_at)),
+                    escape(progress.model.name),
+                    escape(progress.input["name"]),
+                ]
+            ),
         )
     _out.print(table)
 

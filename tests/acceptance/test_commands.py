@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,12 +16,13 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
-from contract import layout
+from contract import layout, records
 from contract.broker import MemoryQueue
 from contract.settings import Settings
 from contract.storage import LocalStorage
-from producer import Client
+from producer import Client, view
 from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows
 from tests.making import csv, finish, finish_parts, job_of
 
@@ -348,3 +350,13 @@ def _ours(folder: Path) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def test_a_list_of_jobs_has_its_numbers_on_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = command("producer", "run", str(REPO / "samples/bad_rows.csv"), "--json", cwd=tmp_path)
+    job = json.loads(done.stdout)["id"]
+    shown = io.StringIO()
+    monkeypatch.setattr(view, "_out", Console(width=80, file=shown))
+    view.job_table([records.status(LocalStorage(tmp_path / "bulkqa-data"), None, job)])
+    (line,) = [line for line in shown.getvalue().splitlines() if job in line]
+    assert line.replace("│", "").split() == [job, "completed_with_errors", "11", "100%", "7"]
