@@ -98,6 +98,7 @@ def test_a_signal_stops_what_was_started_and_keeps_the_job(tmp_path: Path, how: 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(how, signal.SIG_DFL),  # tests may run where it is ignored, as under nohup
     )
     until(lambda: list(tmp_path.glob("kept here/jobs/*/attempts/*")), "the first attempt")
     process.send_signal(how)
