@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import common
-from contract import layout, part, records
-from contract.job import Answer, Manifest, Options, Row, Source, Span, answered
-from contract.records import Index
+from contract.format import layout, part
+from contract.format.job import Answer, Manifest, Options, Row, Source, Span, answered
+from contract.ledger import records
+from contract.ledger.records import Index
 from contract.storage import LocalStorage
 
 _ROWS = 512

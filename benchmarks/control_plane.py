@@ -18,13 +18,14 @@ from pathlib import Path
 import redis as client
 
 from benchmarks import common
-from contract import layout, records
-from contract.broker import RedisQueue
-from contract.reconcile import reconcile
+from contract.format import layout
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile
+from contract.queue.redis import RedisQueue
 from contract.settings import Settings, load
 from contract.storage import LocalStorage
+from producer.jobs.submit import Request, submit
 from producer.local import redis_server
-from producer.submit import Request, submit
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from contract.job import Options, Row
-from worker.reader import Reader
+from contract.format.job import Options, Row
+from worker.reader.reader import Reader
 from worker.scoring import Watch, score
 
 directory, rows, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

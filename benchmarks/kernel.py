@@ -17,8 +17,8 @@ import onnxruntime as ort
 
 from benchmarks import common
 from benchmarks.models import SHAPES
-from worker.model import describe
-from worker.session import _session_options
+from worker.reader.model import describe
+from worker.reader.session import _session_options
 
 LENGTHS = (64, 192, 384)
 #: What a window of 192 tokens is to reach with the reader that ships: so many a second, so many times fully fused.

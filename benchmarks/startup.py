@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks import common
-from contract.broker import RedisQueue
+from contract.queue.redis import RedisQueue
 from producer.local import redis_server
 
 

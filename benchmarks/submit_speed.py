@@ -22,8 +22,8 @@ import sys, time
 from contract.settings import load
 from contract.storage import LocalStorage
 from pathlib import Path
-from producer.submit import submit, Request
-import producer.reader
+from producer.jobs.submit import submit, Request
+import producer.input.source
 started = time.perf_counter(), time.process_time()
 submit(sys.argv[1], LocalStorage(Path(sys.argv[2]), create=True), load(), Request(model="m"))
 print(time.perf_counter() - started[0], time.process_time() - started[1])

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import common
-from contract import layout
+from contract.format import layout
 from contract.storage import LocalStorage
 
 

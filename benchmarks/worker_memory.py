@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import common
-from contract import layout, records
+from contract.format import layout
+from contract.ledger import records
 from contract.storage import LocalStorage
 
 

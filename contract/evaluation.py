@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from contract import nesting, squad
-from contract.job import Row
+from contract import squad
+from contract.format import nesting
+from contract.format.job import Row
 
 #: Equal slices of [0, 1] by which scores are compared with how often they are right.
 BINS = 10

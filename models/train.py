@@ -3,7 +3,8 @@
     python models/train.py BASE OUT --train a.json b.json --eval dev.json
 
 BASE is a Hugging Face id or folder of an encoder (the reader that ships began as all-MiniLM-L6-v2). Windows are made by
-`worker.encode`, so that training sees what inference sees; EM and F1 are measured by `worker.evaluate` every epoch.
+`worker.reader.encode`, so that training sees what inference sees; EM and F1 are measured by `worker.evaluate`
+every epoch.
 A question whose answer is outside its window, or that has none, points at CLS (Devlin et al. 2018, for SQuAD 2.0).
 Needs the extra [build]. Files to be measured on must not be among those trained on: their contexts are compared.
 """
@@ -25,12 +26,12 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, get_linear_schedule_with_warmup
 
 from contract.errors import BulkqaError, UsageError
-from contract.job import Answer, Options
+from contract.format.job import Answer, Options
 from worker.build import template_of
-from worker.decode import RowFailure, Scored, Window, decode
-from worker.encode import Encoder
 from worker.evaluate import evaluate, load_squad
-from worker.model import TOKENIZER, ModelInfo
+from worker.reader.decode import RowFailure, Scored, Window, decode
+from worker.reader.encode import Encoder
+from worker.reader.model import TOKENIZER, ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def train_epoch(
 
 
 def load(base: str) -> tuple[Any, Any, ModelInfo]:
-    """Model, tokenizer and what `worker.encode` has to know of them."""
+    """Model, tokenizer and what `worker.reader.encode` has to know of them."""
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     model = AutoModelForQuestionAnswering.from_pretrained(base, dtype=torch.float32, trust_remote_code=False)
     typed = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in tokenizer.model_input_names

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     import pandas as pd
 
-    from contract.broker import Queue
-    from contract.job import Options
-    from contract.ledger import Progress
+    from contract.format.job import Options
+    from contract.ledger.progress import Progress
+    from contract.queue.redis import Queue
     from contract.settings import Settings
     from contract.storage import Storage
-    from producer.reader import ReadOptions
+    from producer.input.source import ReadOptions
 
 
 class Client:
@@ -28,7 +28,7 @@ class Client:
 
     def __init__(self, storage: str | None = None, redis: str | None = None) -> None:
         from contract import settings
-        from contract.broker import RedisQueue
+        from contract.queue.redis import RedisQueue
         from contract.storage import open_storage
 
         self._settings: Settings = settings.load(storage_url=storage, redis_url=redis)
@@ -49,10 +49,10 @@ class Client:
 
         Raises InputError if the data as a whole cannot be read, RedisUnreachable before anything was written.
         """
-        from contract.job import Options
-        from contract.reconcile import reconcile
-        from producer.reader import ReadOptions
-        from producer.submit import Request, submit
+        from contract.format.job import Options
+        from contract.ledger.reconcile import reconcile
+        from producer.input.source import ReadOptions
+        from producer.jobs.submit import Request, submit
 
         request = Request(read or ReadOptions(), options or Options(), model or "", key, metadata or {})
         file = data if isinstance(data, str | Path) or hasattr(data, "read") else _parquet(data)
@@ -63,7 +63,7 @@ class Client:
 
     def job(self, job: str) -> Job:
         """A job that was submitted before. Raises UnknownJob."""
-        from producer.submit import find
+        from producer.jobs.submit import find
 
         return Job(find(self._storage, job), self._storage, self._queue, self._settings)
 
@@ -72,7 +72,7 @@ class Client:
         self._queue.close()
 
     def jobs(self) -> list[Job]:
-        from contract import records
+        from contract.ledger import records
 
         return [Job(job, self._storage, self._queue, self._settings) for job in records.jobs(self._storage)]
 
@@ -90,13 +90,13 @@ class Job:
         return f"Job({self.id!r})"
 
     def status(self) -> Progress:
-        from contract import records
+        from contract.ledger import records
 
         return records.status(self._storage, self._queue, self.id)
 
     def wait(self, timeout: float | None = None, progress: Callable[[Progress], None] | None = None) -> Progress:
         """Until the job has ended, whatever its end. Raises TimeoutError; the job then goes on."""
-        from producer.follow import TimedOut, follow
+        from producer.jobs.follow import TimedOut, follow
 
         try:
             for latest in follow(self.id, self._storage, self._queue, self._settings, timeout):
@@ -107,15 +107,15 @@ class Job:
         return latest
 
     def cancel(self) -> None:
-        from contract import records
-        from contract.reconcile import reconcile
+        from contract.ledger import records
+        from contract.ledger.reconcile import reconcile
 
         records.ask_cancel(self._storage, self.id)
         reconcile(self.id, self._storage, self._queue, self._settings)
 
     def predictions(self) -> list[dict[str, Any]]:
         """Predictions in row order: of an unfinished job, those that are there without a gap."""
-        from producer.follow import ready_lines
+        from producer.jobs.follow import ready_lines
 
         return [json.loads(line) for block in ready_lines(self.id, self._storage) for line in block.splitlines()]
 

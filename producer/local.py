@@ -20,8 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from contract.broker import RedisQueue
 from contract.errors import BulkqaError, ModelError, RedisUnreachable
+from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 
 _START_LIMIT = 120.0

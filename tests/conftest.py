@@ -11,8 +11,8 @@ import hypothesis
 import pytest
 import redis
 
-from contract.broker import MemoryQueue, Queue, RedisQueue
 from contract.errors import RedisUnreachable
+from contract.queue.redis import MemoryQueue, Queue, RedisQueue
 from contract.settings import Settings
 from contract.storage import LocalStorage, MemoryStorage, Storage, open_storage
 from producer.local import redis_executable, redis_server

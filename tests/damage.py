@@ -11,13 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contract import layout, records
 from contract.errors import InputError
+from contract.format import layout
+from contract.ledger import records
 from contract.settings import Settings
 from contract.storage import MemoryStorage
-from producer.check import check_file
-from producer.reader import ReadOptions
-from producer.submit import Request, submit
+from producer.input.source import ReadOptions
+from producer.jobs.check import check_file
+from producer.jobs.submit import Request, submit
 from tests.making import csv
 
 _PIECES = (

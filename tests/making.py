@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from contract import layout, part, records
-from contract.broker import MemoryQueue, Queue, RedisQueue, WorkerInfo, queue_name
-from contract.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
-from contract.reconcile import reconcile, window
+from contract.format import layout, part
+from contract.format.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile, window
+from contract.queue.redis import MemoryQueue, Queue, RedisQueue, WorkerInfo, queue_name
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.submit import Request, submit
+from producer.jobs.submit import Request, submit
 
 
 class Clock:

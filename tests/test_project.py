@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import contract
 import producer
 import worker
 from contract import errors
-from contract.job import ROW_ERRORS
+from contract.format.job import ROW_ERRORS
 
 REPO = Path(__file__).parents[1]
 README = (REPO / "README.md").read_text()
@@ -28,7 +29,8 @@ def python(code: str) -> str:
 
 def modules(package: object) -> list[str]:
     folder = Path(package.__file__).parent  # type: ignore[attr-defined]
-    return sorted(f"{folder.name}.{path.stem}" for path in folder.glob("*.py") if not path.stem.startswith("__"))
+    found = (path.relative_to(folder.parent).with_suffix("").parts for path in folder.rglob("*.py"))
+    return sorted(".".join(parts).removesuffix(".__init__") for parts in found if parts[-1] != "__main__")
 
 
 # Imports
@@ -59,8 +61,10 @@ def test_help_is_quick_because_it_loads_nothing_heavy():
 
 
 def test_every_module_says_what_it_is_for():
-    for name in [*modules(producer), *modules(worker), *modules(errors)]:
-        assert re.match(r'"""\S', (REPO / f"{name.replace('.', '/')}.py").read_text()), name
+    for name in [*modules(producer), *modules(worker), *modules(contract)]:
+        path = REPO / name.replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        assert re.match(r'"""\S', path.read_text()), name
 
 
 # Documentation

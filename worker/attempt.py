@@ -18,10 +18,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from contract import crumbs, layout, records
-from contract.crumbs import Crumb
 from contract.errors import ModelError
-from contract.job import Answer, Options, Row, RowError, Span
+from contract.format import layout
+from contract.format.job import Answer, Options, Row, RowError, Span
+from contract.ledger import quarantine as crumbs
+from contract.ledger import records
+from contract.ledger.quarantine import Crumb
 from contract.storage import Storage
 from worker.scoring import Drained, Watch
 

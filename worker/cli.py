@@ -103,9 +103,9 @@ def sweep(
     """Bring unfinished jobs forward: send lost messages again, publish what is complete. Run one beside the workers."""
     given = settings.load(redis_url=redis, storage_url=storage, sweep_interval=interval, health_file=health_file)
     logs.set_up(given.log_format, given.log_level)
-    from contract.broker import RedisQueue
+    from contract.ledger.sweeper import sweep_jobs
+    from contract.queue.redis import RedisQueue
     from contract.storage import open_storage
-    from contract.sweeper import sweep_jobs
 
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -136,7 +136,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Describe a model directory: name, digest, precision, limits, known answers, quality."""
-    from worker.model import describe
+    from worker.reader.model import describe
 
     path = directory or settings.load().model_dir
     described = describe(path).to_json()
@@ -199,10 +199,10 @@ def evaluate(
 ) -> None:
     """Measure EM, F1 and rows/s of a model on a SQuAD-format file; of two, also how many answers differ."""
     given = settings.load(model_dir=model_dir, threads=threads)
-    from contract.job import Options
+    from contract.format.job import Options
     from worker.evaluate import answers_and_quality, load_squad
-    from worker.reader import Reader
-    from worker.session import available_cpus
+    from worker.reader.reader import Reader
+    from worker.reader.session import available_cpus
 
     examples = load_squad(file)
     options = Options(no_answer_threshold=no_answer_threshold)
@@ -232,9 +232,9 @@ def trial(model_dir: ModelDir = None) -> None:
     """Score the one row on stdin and print its outcome: run by a worker to find out whether a row kills."""
     from dataclasses import asdict
 
-    from contract.job import Options, Row
+    from contract.format.job import Options, Row
     from worker.attempt import WARM
-    from worker.reader import Reader
+    from worker.reader.reader import Reader
     from worker.scoring import alone
 
     given = settings.load(model_dir=model_dir)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from contract.errors import InputError
-from contract.job import Answer, Options
+from contract.format.job import Answer, Options
 from contract.squad import answerable, exact_match, f1
-from worker.decode import RowFailure
+from worker.reader.decode import RowFailure
 
 
 @dataclass(frozen=True, slots=True)

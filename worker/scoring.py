@@ -17,8 +17,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from contract.job import Answer, Options, Row, RowError, answered, failed
-from worker.decode import RowFailure
+from contract.format.job import Answer, Options, Row, RowError, answered, failed
+from worker.reader.decode import RowFailure
 
 log = logging.getLogger("bulkqa.worker")
 

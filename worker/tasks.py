@@ -2,7 +2,7 @@
 
 Order in `Worker.work`: look whether the chunk still needs doing; take its lease; record the attempt; score; write the
 part; only then let the message be acknowledged. A death at any point leaves either the part, or an attempt that
-counts and a lease that runs out, upon which `contract.reconcile` has the chunk sent again.
+counts and a lease that runs out, upon which `contract.ledger.reconcile` has the chunk sent again.
 """
 
 from __future__ import annotations
@@ -34,20 +34,23 @@ from celery.worker.request import Request
 from kombu.asynchronous import get_event_loop
 from kombu.transport.redis import Channel, Transport
 
-from contract import evaluation, layout, part, records
-from contract.broker import TASK, RedisQueue, WorkerInfo, make_app, queue_name
+from contract import evaluation
 from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
-from contract.job import Manifest, ModelRef, check_job_id
-from contract.reconcile import reconcile, window
-from contract.records import Index
+from contract.format import layout, part
+from contract.format.job import Manifest, ModelRef, check_job_id
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile, window
+from contract.ledger.records import Index
+from contract.queue.redis import TASK, RedisQueue, WorkerInfo, make_app, queue_name
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
-from worker import model, scoring
+from worker import scoring
 from worker.attempt import Attempt
+from worker.reader import model
 from worker.scoring import Drained, Stop, Watch
 
 if TYPE_CHECKING:
-    from worker.reader import Reader
+    from worker.reader.reader import Reader
 
 log = logging.getLogger("bulkqa.worker")
 
@@ -169,8 +172,8 @@ class Worker:
     """A warm reader and its surroundings, in the child process."""
 
     def __init__(self, settings: Settings, name: str, draining: Callable[[], bool], deaf: Callable[[], None]) -> None:
-        from worker.reader import Reader
-        from worker.session import available_cpus
+        from worker.reader.reader import Reader
+        from worker.reader.session import available_cpus
 
         self.settings = settings
         self.name = name

@@ -9,7 +9,7 @@ import time
 
 class _Instant(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "worker.reader":
+        if name != "worker.reader.reader":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         run = spec.loader.exec_module

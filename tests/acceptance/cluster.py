@@ -16,11 +16,12 @@ from typing import Any
 
 import psutil
 
-from contract import layout, records
-from contract.broker import RedisQueue
+from contract.format import layout
+from contract.ledger import records
+from contract.queue.redis import RedisQueue
 from contract.storage import LocalStorage
+from producer.jobs.verify import verify_job
 from producer.local import redis_server
-from producer.verify import verify_job
 
 REPO = Path(__file__).resolve().parents[2]
 _PLACES = ("mill", "ferry", "bridge", "school", "forge", "museum", "harbour", "orchard", "archive", "chapel")

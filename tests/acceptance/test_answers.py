@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from contract import layout
+from contract.format import layout
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, Cluster
-from worker import model
 from worker.evaluate import load_squad
+from worker.reader import model
 
 pytestmark = pytest.mark.timeout(120)
 

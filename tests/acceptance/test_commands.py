@@ -18,11 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from contract import layout, records
-from contract.broker import MemoryQueue
+from contract.format import layout
+from contract.ledger import records
+from contract.queue.redis import MemoryQueue
 from contract.settings import Settings
 from contract.storage import LocalStorage
-from producer import Client, view
+from producer import Client
+from producer.cli import view
 from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows
 from tests.making import csv, finish, finish_parts, job_of
 

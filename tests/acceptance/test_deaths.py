@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from contract import layout, records
-from contract.broker import TASK, make_app, queue_name
+from contract.format import layout
+from contract.ledger import records
+from contract.queue.redis import TASK, make_app, queue_name
 from tests.acceptance.cluster import Cluster, check, child_of, kill, until, write_rows
 
 pytestmark = pytest.mark.timeout(150)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract import layout
+from contract.format import layout
 from tests.acceptance.cluster import REPO, Cluster, kill, sentences, write_rows
 
 pytestmark = pytest.mark.timeout(150)

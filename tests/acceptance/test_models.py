@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from contract import records
+from contract.ledger import records
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, Cluster, check, end, kill, until, write_rows
-from worker import model
-from worker.model import DESCRIPTION, TOKENIZER
+from worker.reader import model
+from worker.reader.model import DESCRIPTION, TOKENIZER
 
 pytestmark = pytest.mark.timeout(120)
 

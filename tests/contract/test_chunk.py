@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import chunk
 from contract.errors import BulkqaError
-from contract.job import Row, RowError
+from contract.format import chunk
+from contract.format.job import Row, RowError
 
 texts = st.none() | st.text(max_size=20)
 rows = st.lists(

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from contract import evaluation, layout, part, records
-from contract.broker import MemoryQueue
+from contract import evaluation
 from contract.errors import InputError
 from contract.evaluation import judge, references, summary
-from contract.job import Answer, Options, Row, RowError, Span, answered, failed
-from contract.ledger import Progress
-from contract.reconcile import reconcile
+from contract.format import layout, part
+from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
+from contract.ledger import records
+from contract.ledger.progress import Progress
+from contract.ledger.reconcile import reconcile
+from contract.queue.redis import MemoryQueue
 from contract.settings import Settings
 from contract.storage import MemoryStorage
-from producer.reader import ReadOptions
+from producer.input.source import ReadOptions
 from tests.making import finish_parts, job_of
 
 

@@ -16,11 +16,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from contract import layout, records
-from contract.broker import MemoryQueue, queue_name
-from contract.job import Manifest
-from contract.ledger import Progress
-from contract.reconcile import reconcile
+from contract.format import layout
+from contract.format.job import Manifest
+from contract.ledger import records
+from contract.ledger.progress import Progress
+from contract.ledger.reconcile import reconcile
+from contract.queue.redis import MemoryQueue, queue_name
 from contract.settings import Settings
 from contract.storage import MemoryStorage
 from tests.making import Clock, Hand, csv, job_of, outcome, pop, predictions

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import BulkqaError, UsageError
-from contract.job import ROW_ERRORS, Answer, Manifest, Options, Row, RowError, Source, Span, answered, failed
+from contract.format.job import ROW_ERRORS, Answer, Manifest, Options, Row, RowError, Source, Span, answered, failed
 
 SOURCE = Source("f.csv", "csv", 10, "s", ("id", "question", "context"), "|")
 ROW = Row(3, "who?", "Ada wrote it", id="x", line=5, passthrough={"topic": "t"})

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import layout
 from contract.errors import UnknownJob
-from contract.job import check_job_id, new_job_id
+from contract.format import layout
+from contract.format.job import check_job_id, new_job_id
 
 JOB = "20261122-174512-3f9ac2d1"
 KEYS = [

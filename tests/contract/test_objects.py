@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract import objects
 from contract.errors import StorageUnreachable, UsageError
-from contract.objects import ObjectStorage
-from contract.storage import open_storage
+from contract.storage import objects, open_storage
+from contract.storage.objects import ObjectStorage
 from tests import s3
 
 KEY = "jobs/a/parts/000000.jsonl"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import part
-from contract.job import Options, Row, RowError, answered, failed
-from contract.part import DamagedPart
+from contract.format import part
+from contract.format.job import Options, Row, RowError, answered, failed
+from contract.format.part import DamagedPart
 from tests.making import answer
 
 ABOUT = {"started_at": 100.25, "finished_at": 101.5, "worker": "hôst-1", "model": "d1", "peak_rss": 1 << 28}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contract import records
-from contract.broker import MemoryQueue, Queue, WorkerInfo, queue_name
-from contract.job import ModelRef
-from contract.reconcile import reconcile
+from contract.format.job import ModelRef
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile
+from contract.queue.redis import MemoryQueue, Queue, WorkerInfo, queue_name
 from contract.settings import Settings
 from contract.storage import MemoryStorage
 from tests.conftest import Clock

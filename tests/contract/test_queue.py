@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from contract.broker import MemoryQueue, Queue, RedisQueue, WorkerInfo
 from contract.errors import RedisUnreachable
+from contract.queue.redis import MemoryQueue, Queue, RedisQueue, WorkerInfo
 from producer.local import redis_server
 from tests.making import Clock, all_messages, clock_back, pop
 

@@ -11,17 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contract import crumbs, layout, records
-from contract.broker import VISIBILITY_TIMEOUT, Hints, MemoryQueue, Queue, RedisQueue, WorkerInfo
-from contract.crumbs import Crumb, condemned, given_up
 from contract.errors import RedisUnreachable, UnknownJob
-from contract.job import Manifest, Options
-from contract.reconcile import reconcile, to_send
+from contract.format import layout
+from contract.format.job import Manifest, Options
+from contract.ledger import quarantine as crumbs
+from contract.ledger import records
+from contract.ledger.quarantine import Crumb, condemned, given_up
+from contract.ledger.reconcile import reconcile, to_send
+from contract.queue.redis import VISIBILITY_TIMEOUT, Hints, MemoryQueue, Queue, RedisQueue, WorkerInfo
 from contract.settings import Settings
 from contract.storage import LocalStorage, MemoryStorage, Storage
-from producer.reader import ReadOptions
-from producer.submit import Request, submit
-from producer.verify import verify_job
+from producer.input.source import ReadOptions
+from producer.jobs.submit import Request, submit
+from producer.jobs.verify import verify_job
 from tests.making import (
     Clock,
     Hand,

@@ -7,15 +7,16 @@ from dataclasses import asdict
 
 import pytest
 
-from contract import layout, part, records
-from contract.broker import MemoryQueue, RedisQueue
 from contract.errors import BulkqaError, UnknownJob
-from contract.job import ModelRef, RowError
-from contract.reconcile import reconcile
-from contract.records import DamagedChunk
+from contract.format import layout, part
+from contract.format.job import ModelRef, RowError
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile
+from contract.ledger.records import DamagedChunk
+from contract.ledger.tally import Tally
+from contract.queue.redis import MemoryQueue, RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from contract.tally import Tally
 from tests.making import Hand, csv, finish_parts, job_of, part_of
 
 

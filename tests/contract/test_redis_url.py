@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from contract.broker import RedisQueue, make_app
 from contract.errors import UsageError
-from contract.redis_url import public_address, read_url
+from contract.queue.redis import RedisQueue, make_app
+from contract.queue.url import public_address, read_url
 
 
 @pytest.mark.parametrize(

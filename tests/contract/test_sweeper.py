@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from contract import layout, records
-from contract.broker import MemoryQueue
+from contract.format import layout
+from contract.ledger import records
+from contract.ledger.sweeper import ABANDONED, remove_abandoned, sweep_jobs
+from contract.queue.redis import MemoryQueue
 from contract.settings import Settings
 from contract.storage import LocalStorage, MemoryStorage, Storage
-from contract.sweeper import ABANDONED, remove_abandoned, sweep_jobs
 from tests.making import finish_parts, job_of, predictions
 
 

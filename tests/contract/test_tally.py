@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import evaluation, layout, part, records
-from contract.part import Footer
+from contract import evaluation
+from contract.format import layout, part
+from contract.format.part import Footer
+from contract.ledger import records
+from contract.ledger.tally import Tally
 from contract.storage import Storage
-from contract.tally import Tally
 
 number = st.integers(0, 50)
 time = st.floats(0.0, 1000.0)

@@ -13,11 +13,11 @@ VERSION = "99.0.0"
 PACKAGES = ("contract", "producer", "worker")
 #: What others read that this version wrote, by module. Not Options: a job with one more is for those who know it.
 GROWN = {
-    "contract/broker.py": ("WorkerInfo",),
-    "contract/job.py": ("Manifest", "Source", "ModelRef"),
-    "contract/ledger.py": ("Progress", "Chunks"),
-    "contract/part.py": ("Footer",),
-    "contract/tally.py": ("Tally",),
+    "contract/queue/redis.py": ("WorkerInfo",),
+    "contract/format/job.py": ("Manifest", "Source", "ModelRef"),
+    "contract/ledger/progress.py": ("Progress", "Chunks"),
+    "contract/format/part.py": ("Footer",),
+    "contract/ledger/tally.py": ("Tally",),
 }
 
 
@@ -30,8 +30,8 @@ def later_version(folder: Path) -> dict[str, str]:
         for name in classes:
             grown = '    later: str = dataclasses.field(default="of a later version", kw_only=True)\n'
             _change(folder / module, rf"^class {name}:\n", grown)
-    _change(folder / "contract/broker.py", r"args=\[job, chunk", ', "of a later version"')
-    _change(folder / "contract/broker.py", r"send_task\(TASK,", ' kwargs={"later": True},')
+    _change(folder / "contract/queue/redis.py", r"args=\[job, chunk", ', "of a later version"')
+    _change(folder / "contract/queue/redis.py", r"send_task\(TASK,", ' kwargs={"later": True},')
     _change(folder / "worker/tasks.py", r'threads, version\("bulkqa"\)', f' and "{VERSION}"')
     return {"PYTHONPATH": str(folder), "BULKQA_MODEL_DIR": str(REPO / "models" / SHIPPED_MODEL)}
 

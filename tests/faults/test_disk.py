@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contract import layout
+from contract.format import layout
 from tests.acceptance.cluster import until
 from tests.faults.broker import FaultyCluster, faulty_cluster
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from contract import layout, records
+from contract.format import layout
+from contract.ledger import records
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import check, child_of, end, kill, until, write_rows
 from tests.faults.broker import ROWS, FaultyCluster

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from kombu import Connection, Exchange, Producer
 
-from contract import layout
-from contract.broker import TASK, make_app, queue_name
+from contract.format import layout
+from contract.queue.redis import TASK, make_app, queue_name
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import until, write_rows
 from tests.faults.broker import ROWS, FaultyCluster, faulty_cluster

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import redis
 
-from contract.broker import PREFIX, RedisQueue, make_app
+from contract.queue.redis import PREFIX, RedisQueue, make_app
 from tests.acceptance.cluster import REPO, Cluster, child_of, end, kill, logs_shown, until, write_rows
 from tests.acceptance.cluster import check as check_job
 from tests.faults.broker import Broker, free_port

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from contract import layout
-from contract.crumbs import Crumb
-from contract.job import Answer, Options, Row, RowError
+from contract.format import layout
+from contract.format.job import Answer, Options, Row, RowError
+from contract.ledger.quarantine import Crumb
 from contract.storage import LocalStorage
 from worker.attempt import Attempt, try_row
 from worker.scoring import Drained, Watch

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import ModelError
-from contract.job import Answer, Options, Row, RowError, Span
-from worker import session as session_module
-from worker.batch import HANDFUL, pad, plan
-from worker.decode import RowFailure, Window
-from worker.model import describe
-from worker.reader import Reader
+from contract.format.job import Answer, Options, Row, RowError, Span
+from worker.reader import session as session_module
+from worker.reader.batch import HANDFUL, pad, plan
+from worker.reader.decode import RowFailure, Window
+from worker.reader.model import describe
+from worker.reader.reader import Reader
+from worker.reader.session import Session, providers_for
 from worker.scoring import Watch, score
-from worker.session import Session, providers_for
 
 SHIPPED = Path(__file__).parents[2] / "models" / "minilm-l6-qa"
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contract import chunk
-from producer import text
-from producer.blocks import parse
-from producer.reader import ReadOptions, open_source
+from contract.format import chunk
+from producer.input import csv as text
+from producer.input.blocks import parse
+from producer.input.source import ReadOptions, open_source
 
 HEADER = b"id|question|context\n"
 #: Mostly what decides where fields and records end.

@@ -20,9 +20,9 @@ import pytest
 
 from contract.errors import InputError
 from contract.settings import Settings
-from producer import pages, thrift
-from producer.check import check_file
-from producer.reader import ReadOptions
+from producer.input import pages, thrift
+from producer.input.source import ReadOptions
+from producer.jobs.check import check_file
 
 #: Of a process that has loaded what it needs, 140 MiB.
 PEAK = 600 << 20
@@ -133,7 +133,7 @@ _SUBMIT = """
 import sys
 from contract.settings import Settings
 from contract.storage import open_storage
-from producer.submit import Request, submit
+from producer.jobs.submit import Request, submit
 manifest = submit(sys.argv[1], open_storage(sys.argv[2], create=True), Settings(), Request()).manifest
 print(manifest.rows, manifest.rejected)
 """
@@ -363,9 +363,9 @@ _LONG_ROWS = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from contract.job import Options
-from worker.encode import Encoder
-from worker.model import describe
+from contract.format.job import Options
+from worker.reader.encode import Encoder
+from worker.reader.model import describe
 folder = Path(sys.argv[1])
 encoder = Encoder(folder / "tokenizer.json", describe(folder))
 contexts = [".,;:!?" * 174_000 + str(n) for n in range(4)]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from contract.errors import ModelError
-from contract.job import Options
-from worker.model import DESCRIPTION, ModelInfo, describe
+from contract.format.job import Options
+from worker.reader.model import DESCRIPTION, ModelInfo, describe
 
 torch = pytest.importorskip("torch", reason="needs the extra [build]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [build]")
@@ -21,7 +21,7 @@ tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [build]")
 
 from worker import build as builder  # noqa: E402 - after the check that it can be used
 from worker.build import build  # noqa: E402
-from worker.reader import Reader  # noqa: E402
+from worker.reader.reader import Reader  # noqa: E402
 
 pytestmark = pytest.mark.build
 
@@ -230,7 +230,7 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
 
 
 def _logits(model: Any) -> np.ndarray:
-    from worker.quantize import load
+    from worker.build.quantize import load
 
     feed = {"input_ids": np.arange(40)[None] % 97, "token_type_ids": (np.arange(40) > 9).astype(np.int64)[None]}
     return np.stack(load(model).run(builder.OUTPUTS, feed))
@@ -244,7 +244,7 @@ def _exported(source: Path, directory: Path) -> None:
 
 def _with_tall_neurons(directory: Path) -> Any:
     """The graph, one neuron of each feed-forward block made far larger than the others."""
-    from worker.rewrite import Graph
+    from worker.build.rewrite import Graph
 
     model = onnx.load(directory / builder.GRAPH)
     graph = Graph(model)
@@ -258,8 +258,8 @@ def _with_tall_neurons(directory: Path) -> Any:
 
 
 def test_evening_out_is_exact_before_anything_is_rounded(bert: Path, tmp_path: Path) -> None:
-    from worker import quantize
-    from worker.rewrite import Graph
+    from worker.build import quantize
+    from worker.build.rewrite import Graph
 
     _exported(bert, tmp_path / "made")
     model = _with_tall_neurons(tmp_path / "made")
@@ -273,7 +273,7 @@ def test_evening_out_is_exact_before_anything_is_rounded(bert: Path, tmp_path: P
 
 
 def test_in_int8_twins_and_head_stay_in_fp32(bert: Path, tmp_path: Path) -> None:
-    from worker import quantize
+    from worker.build import quantize
 
     _exported(bert, tmp_path / "made")
     model = _with_tall_neurons(tmp_path / "made")
@@ -290,7 +290,7 @@ def test_in_int8_twins_and_head_stay_in_fp32(bert: Path, tmp_path: Path) -> None
 def test_attention_that_differs_when_fused_is_left_as_exported(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heads: int
 ) -> None:
-    from worker import rewrite
+    from worker.build import rewrite
 
     fuse = rewrite.fuse_attention
     monkeypatch.setattr(rewrite, "fuse_attention", lambda model, _: fuse(model, heads))
@@ -304,8 +304,8 @@ def test_attention_that_differs_when_fused_is_left_as_exported(
 def test_the_approximate_gelu_is_close_to_the_exact_one() -> None:
     from onnx import TensorProto, helper
 
-    from worker.quantize import load
-    from worker.rewrite import approximate_gelu
+    from worker.build.quantize import load
+    from worker.build.rewrite import approximate_gelu
 
     values = np.linspace(-8, 8, 4001, dtype=np.float32)
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from contract.settings import Settings
-from producer.check import check_file
-from producer.reader import ReadOptions
+from producer.input.source import ReadOptions
+from producer.jobs.check import check_file
 from tests.damage import keeps_promises, made
 
 BATCHES = 12

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.job import Answer, Options
-from worker.decode import RowFailure, Scored, Window, decode
+from contract.format.job import Answer, Options
+from worker.reader.decode import RowFailure, Scored, Window, decode
 
 HEAD = 3  # CLS, one question token, SEP
 

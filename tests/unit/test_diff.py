@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from contract import layout, part, records
-from contract.job import Answer, Options, Row, RowError, Span, answered, failed
+from contract.format import layout, part
+from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
+from contract.ledger import records
 from contract.settings import Settings
 from contract.storage import MemoryStorage
-from producer.diff import Summary, differences
+from producer.jobs.diff import Summary, differences
 from tests.making import job_of
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from contract.errors import ModelError
-from contract.job import Options
-from worker.decode import RowFailure
-from worker.encode import CACHED_CONTEXTS, Encoded, Encoder
-from worker.model import ModelInfo, Template
+from contract.format.job import Options
+from worker.reader.decode import RowFailure
+from worker.reader.encode import CACHED_CONTEXTS, Encoded, Encoder
+from worker.reader.model import ModelInfo, Template
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = REPOSITORY / "models" / "minilm-l6-qa"

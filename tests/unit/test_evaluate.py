@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from contract.errors import InputError
-from contract.job import Answer, Options, Span
+from contract.format.job import Answer, Options, Span
 from contract.squad import exact_match, f1, normalize
-from worker.decode import RowFailure
 from worker.evaluate import Example, evaluate, load_squad, score
+from worker.reader.decode import RowFailure
 
 
 @pytest.mark.parametrize(

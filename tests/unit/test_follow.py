@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from contract import layout, records
-from contract.broker import MemoryQueue
 from contract.errors import BulkqaError
-from contract.job import Manifest
-from contract.reconcile import reconcile
+from contract.format import layout
+from contract.format.job import Manifest
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile
+from contract.queue.redis import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.follow import errors_beside, ready_lines
-from producer.verify import verify_job
+from producer.jobs.follow import errors_beside, ready_lines
+from producer.jobs.verify import verify_job
 from tests.making import Hand, finish, finish_parts, job_of, part_of
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from contract import layout, part, records
-from contract.assemble import predictions as lines_of
-from contract.broker import MemoryQueue
 from contract.errors import UsageError
-from contract.job import Answer, Options, Row, RowError, Span, answered, failed
-from contract.reconcile import reconcile
+from contract.format import layout, part
+from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
+from contract.ledger import records
+from contract.ledger.assemble import predictions as lines_of
+from contract.ledger.reconcile import reconcile
+from contract.queue.redis import MemoryQueue
 from contract.storage import Storage
-from producer.output import PARQUET_SCHEMA, flat, format_of, write_file, write_stream
-from producer.submit import job_of_key
+from producer.jobs.output import PARQUET_SCHEMA, flat, format_of, write_file, write_stream
+from producer.jobs.submit import job_of_key
 from tests.making import finish_parts, job_of, predictions
 
 SPANS = (Span("é😀", 0, 2, 0.9, 7.5), Span("x", 3, 4, 0.1, 1.0))

@@ -25,11 +25,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contract import chunk
 from contract.errors import BulkqaError, InputError, UsageError
-from contract.job import Row
-from producer.reader import ReadOptions, open_source
-from producer.rows import ROW_OVERHEAD, weights
+from contract.format import chunk
+from contract.format.job import Row
+from producer.input.rows import ROW_OVERHEAD, weights
+from producer.input.source import ReadOptions, open_source
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 settings.register_profile("patient", deadline=None)  # other work on the machine is no failure of ours

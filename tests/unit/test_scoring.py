@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contract.job import Answer, Options, Row, RowError, Span
-from worker.decode import RowFailure
+from contract.format.job import Answer, Options, Row, RowError, Span
+from worker.reader.decode import RowFailure
 from worker.scoring import Drained, Watch, score
 
 THREADS = 3

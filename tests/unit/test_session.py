@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from contract.errors import ModelError
-from worker.decode import Window
-from worker.model import ModelInfo, Template, describe
-from worker.session import Session, available_cpus
+from worker.reader.decode import Window
+from worker.reader.model import ModelInfo, Template, describe
+from worker.reader.session import Session, available_cpus
 
 SHIPPED = Path(__file__).parents[2] / "models" / "minilm-l6-qa"
 WINDOW = Window(np.array([2, 50, 51, 3, 60, 61, 3]), first=4, begin=0, end=2)

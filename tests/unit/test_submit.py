@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from contract import layout, records
-from contract.broker import MemoryQueue
 from contract.errors import BulkqaError, InputError, StorageUnreachable, UnknownJob, UsageError
-from contract.job import Options, Row
+from contract.format import layout
+from contract.format.job import Options, Row
+from contract.ledger import records
+from contract.queue.redis import MemoryQueue
 from contract.settings import Settings
 from contract.storage import LocalStorage, Storage
-from producer.reader import ReadOptions
-from producer.submit import Request, find, job_of_key, submit
+from producer.input.source import ReadOptions
+from producer.jobs.submit import Request, find, job_of_key, submit
 from tests.making import csv, finish, predictions
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from contract.job import Options
+from contract.format.job import Options
 from worker.evaluate import load_squad
 
 torch = pytest.importorskip("torch", reason="needs the extra [build]")
 pytest.importorskip("transformers", reason="needs the extra [build]")
 
 from worker.build import build  # noqa: E402
-from worker.encode import Encoder  # noqa: E402
-from worker.reader import Reader  # noqa: E402
+from worker.reader.encode import Encoder  # noqa: E402
+from worker.reader.reader import Reader  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED = REPO.parent / "shared"

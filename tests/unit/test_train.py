@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contract.errors import UsageError
-from contract.job import Options
+from contract.format.job import Options
 from worker.evaluate import load_squad
 
 torch = pytest.importorskip("torch", reason="needs the extra [build]")

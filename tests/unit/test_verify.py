@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from contract import layout, part, records
-from contract.broker import MemoryQueue
 from contract.errors import UnknownJob
-from contract.job import Manifest
+from contract.format import layout, part
+from contract.format.job import Manifest
+from contract.ledger import records
+from contract.queue.redis import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.verify import Verified, verify_job
+from producer.jobs.verify import Verified, verify_job
 from tests.making import csv, finish, job_of, part_of
 
 

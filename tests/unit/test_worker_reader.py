@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from contract.errors import ModelError
-from contract.job import Options
-from worker.decode import RowFailure, Window
-from worker.model import describe
-from worker.reader import Reader
+from contract.format.job import Options
+from worker.reader.decode import RowFailure, Window
+from worker.reader.model import describe
+from worker.reader.reader import Reader
 
 SHIPPED = Path(__file__).parents[2] / "models" / "minilm-l6-qa"
 TOWER = "The Eiffel Tower was built by Gustave Eiffel in Paris. It was finished in 1889."

@@ -28,7 +28,7 @@ def _dies() -> None:
 
 class _Poisoned(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):  # type: ignore[no-untyped-def]
-        if name != "worker.encode":
+        if name != "worker.reader.encode":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         run = spec.loader.exec_module

@@ -47,7 +47,7 @@ def change(module):  # type: ignore[no-untyped-def]
     if FAULT == "ack":  # the part is written and its message is not acknowledged
         before(module.Worker, "_advance", lambda: once() and kill_group())
     if FAULT == "assembly":
-        from contract import assemble
+        from contract.ledger import assemble
 
         before(assemble, "_report", lambda: once() and kill_group())  # outputs are there, the report is not
     if FAULT == "memory":

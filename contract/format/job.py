@@ -1,0 +1,251 @@
+"""The records of a job: what was asked (Manifest, Options), what goes in (Row) and what comes out (Prediction).
+
+All are frozen and go to and from JSON. Covers no storage key (`layout`) and no counting (`contract.ledger.progress`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from contract.errors import BulkqaError, UnknownJob, UsageError
+
+#: Format version of everything under `jobs/<job>/`. A reader refuses a version that it does not know.
+SCHEMA_VERSION = 1
+
+#: Where the chunks of a job are, unless its manifest names another folder.
+CHUNKS = "chunks"
+
+Status = Literal["answered", "no_answer", "error"]
+
+#: Every code that a row can fail with. The producer finds those before the line, workers those after.
+ROW_ERRORS = (
+    "empty_question", "empty_context", "missing_field", "extra_field", "bad_encoding", "parse_error", "row_too_large",
+    "duplicate_id",
+    "inference_error", "worker_crash", "chunk_damaged", "job_cancelled",
+)  # fmt: skip
+
+_MADE = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|key-[0-9a-f]{24}")
+_JOB_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+
+def new_job_id() -> str:
+    """An id that sorts by time of submission and cannot be guessed: `20261122-174512-3f9ac2d1`."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+def job_of_key(key: str) -> str:
+    """The same id for the same key, whatever is in it."""
+    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def has_key(job: str) -> bool:
+    return job.startswith("key-")
+
+
+def is_made_here(job: str) -> bool:
+    """Whether an id is of the shape that the two functions above make: nothing else is ever removed."""
+    return _MADE.fullmatch(job) is not None
+
+
+def check_job_id(job: str) -> str:
+    """Return `job` if it can name a folder of ours, else raise UnknownJob: no id may leave the storage root."""
+    if not isinstance(job, str) or not _JOB_ID.fullmatch(job):
+        raise UnknownJob(f"{job!r} is not a job id", "List the jobs with: producer list")
+    return job
+
+
+def known(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was read, the fields that a record has. A later version may have added to it: that is no damage."""
+    names = {f.name for f in fields(cls)}
+    return {name: value for name, value in data.items() if name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How answers are looked for. Lengths are in tokens of the model; names and defaults are the field's own."""
+
+    max_seq_len: int = 384
+    doc_stride: int = 128
+    max_question_len: int = 64
+    max_answer_len: int = 30
+    top_k: int = 1
+    n_best: int = 20
+    no_answer_threshold: float | None = None  #: None: what the model directory says, which may be "never"
+    omit_context: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_seq_len", "doc_stride", "max_question_len", "max_answer_len", "top_k", "n_best"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.no_answer_threshold is not None and not math.isfinite(self.no_answer_threshold):
+            raise UsageError(  # JSON has no other
+                f"no_answer_threshold must be a finite number, not {self.no_answer_threshold}",
+                "Leave it out for what the model says, or give a large number: 1000 for always an answer, "
+                "-1000 for never one.",
+            )
+        if self.top_k > self.n_best:
+            raise UsageError(f"top_k ({self.top_k}) cannot exceed n_best ({self.n_best})")
+        if self.max_question_len + self.doc_stride + 8 > self.max_seq_len:
+            raise UsageError(
+                f"a window of {self.max_seq_len} tokens has no room for a question of {self.max_question_len} and an "
+                f"overlap of {self.doc_stride}",
+                "Raise max_seq_len, or lower max_question_len or doc_stride.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One data row of the input. `row` counts from 0; `line` is its first line in a text file, counted from 1.
+
+    A row with an `error` was rejected by the producer: it is carried along, and gets that error as its outcome.
+    """
+
+    row: int
+    question: str | None
+    context: str | None
+    id: str | None = None
+    line: int | None = None
+    error: RowError | None = None
+    raw: str | None = None
+    passthrough: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One answer: `context[start:end] == answer`, offsets in Unicode code points."""
+
+    answer: str
+    start: int
+    end: int
+    score: float
+    raw_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the reader says of one question and context. `spans` is best first, empty when there is no answer."""
+
+    spans: tuple[Span, ...]
+    null_score: float
+    score: float  #: probability of what is answered: of spans[0], or of "no answer"
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which model scores a job. The digest is pinned by the first worker that takes a chunk of it."""
+
+    name: str
+    digest: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that was submitted."""
+
+    name: str
+    format: str
+    bytes: int
+    sha256: str
+    columns: tuple[str, ...]
+    delimiter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What was asked, immutable once written. `index_sha256` is the digest of the chunk index beside it."""
+
+    id: str
+    created_at: float
+    model: str
+    rows: int
+    rejected: int
+    chunks: int
+    index_sha256: str
+    source: Source
+    options: Options = Options()
+    question_column: str = "question"
+    context_column: str = "context"
+    id_column: str | None = None
+    answers_column: str | None = None
+    max_row_bytes: int = 1 << 20
+    key: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    chunks_folder: str = CHUNKS
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Manifest:
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise BulkqaError(
+                f"job {data.get('id')!r} is of format version {version}, this program understands {SCHEMA_VERSION}",
+                "Finish it with the version of bulkqa that made it, or upgrade this one.",
+            )
+        values = known(cls, data)
+        source = known(Source, values["source"])
+        source["columns"] = tuple(source["columns"])
+        values["source"] = Source(**source)
+        if strange := sorted(values["options"].keys() - known(Options, values["options"]).keys()):
+            raise BulkqaError(  # without it, answers would not be those that were asked for
+                f"job {data.get('id')!r} has options that this program does not know: {', '.join(strange)}",
+                "Upgrade this one.",
+            )
+        values["options"] = Options(**values["options"])
+        return cls(**values)
+
+
+def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
+    """The prediction of a row that was scored."""
+    best = answer.spans[0] if answer.spans else None
+    prediction = _head(row, "answered" if best else "no_answer", options)
+    prediction |= {
+        "answer": best.answer if best else "",
+        "start": best.start if best else None,
+        "end": best.end if best else None,
+        "score": answer.score,
+        "raw_score": best.raw_score if best else None,
+        "null_score": answer.null_score,
+        "flags": list(answer.flags),
+    }
+    if options.top_k > 1:
+        prediction["alternatives"] = [asdict(span) for span in answer.spans[1:]]
+    prediction["passthrough"] = row.passthrough
+    return prediction
+
+
+def failed(row: Row, error: RowError, options: Options) -> dict[str, Any]:
+    """The prediction of a row that could not be scored: no answer is invented for it."""
+    prediction = _head(row, "error", options)
+    prediction |= {"answer": None, "error": {"code": error.code, "message": error.message}}
+    if row.raw is not None:
+        prediction["raw"] = row.raw
+    prediction["passthrough"] = row.passthrough
+    return prediction
+
+
+def _head(row: Row, status: Status, options: Options) -> dict[str, Any]:
+    head: dict[str, Any] = {"row": row.row}
+    if row.line is not None:
+        head["line"] = row.line
+    head |= {"id": row.id, "status": status, "question": row.question}
+    if not options.omit_context:
+        head["context"] = row.context
+    return head

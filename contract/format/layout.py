@@ -1,0 +1,126 @@
+"""Where everything lies under the storage root: the only place that spells a storage key.
+
+    jobs/<job>/manifest.json        what was asked; immutable, written before the first message
+    jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
+    jobs/<job>/chunks/000000.parquet
+    jobs/<job>/chunks-3f9ac2d1/     the same of a job with a key: a folder a submission, the manifest names the one
+    jobs/<job>/attempts/000000.1    one record a try, written before the work, gone once the part is there
+    jobs/<job>/attempts/000000.1.released   that try ended in order and does not count against the chunk
+    jobs/<job>/attempts/000000.2.row        the row being scored, from the second try on
+    jobs/<job>/parts/000000.jsonl   the outcome of a chunk, written once; the last line is its footer
+    jobs/<job>/model.json           the model that scores this job, pinned by the first worker
+    jobs/<job>/progress.json        what the first parts add up to, so that status need not read them all; a hint
+    jobs/<job>/cancel               present: cancel asked for
+    jobs/<job>/predictions.json  errors.csv  report.json     published in this order, each once
+
+Every name is made from a checked job id, a checked folder of chunks and integers, so that no key can leave the job's
+own folder.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from contract.errors import BulkqaError
+from contract.format.job import CHUNKS, check_job_id
+
+JOBS = "jobs"
+_CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
+_NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
+_ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
+
+
+def folder(job: str) -> str:
+    return f"{JOBS}/{check_job_id(job)}"
+
+
+def manifest(job: str) -> str:
+    return f"{folder(job)}/manifest.json"
+
+
+def new_chunks() -> str:
+    """A name for the chunks of one submission, where others may be under way with the same job id."""
+    return f"{CHUNKS}-{secrets.token_hex(4)}"
+
+
+def is_chunks(name: str) -> bool:
+    return isinstance(name, str) and _CHUNKS.fullmatch(name) is not None
+
+
+def chunks(job: str, within: str = CHUNKS) -> str:
+    if not is_chunks(within):
+        raise BulkqaError(f"job {job} has its chunks in {within!r}: that is no folder of chunks", "Submit it again.")
+    return f"{folder(job)}/{within}"
+
+
+def index(job: str, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/index.json"
+
+
+def chunk(job: str, number: int, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/{number:06d}.parquet"
+
+
+def parts(job: str) -> str:
+    return f"{folder(job)}/parts"
+
+
+def part(job: str, number: int) -> str:
+    return f"{parts(job)}/{part_name(number)}"
+
+
+def part_name(number: int) -> str:
+    return f"{number:06d}.jsonl"
+
+
+def attempts(job: str) -> str:
+    return f"{folder(job)}/attempts"
+
+
+def attempt(job: str, number: int, attempt_: int) -> str:
+    return f"{attempts(job)}/{number:06d}.{attempt_}"
+
+
+def released(job: str, number: int, attempt_: int) -> str:
+    return f"{attempt(job, number, attempt_)}.released"
+
+
+def crumb(job: str, number: int, attempt_: int) -> str:
+    return f"{attempt(job, number, attempt_)}.row"
+
+
+def model(job: str) -> str:
+    return f"{folder(job)}/model.json"
+
+
+def progress(job: str) -> str:
+    return f"{folder(job)}/progress.json"
+
+
+def cancel(job: str) -> str:
+    return f"{folder(job)}/cancel"
+
+
+def predictions(job: str) -> str:
+    return f"{folder(job)}/predictions.json"
+
+
+def errors(job: str) -> str:
+    return f"{folder(job)}/errors.csv"
+
+
+def report(job: str) -> str:
+    return f"{folder(job)}/report.json"
+
+
+def number(name: str) -> int | None:
+    """The number of a chunk or part file, None if the name is neither."""
+    match = _NUMBERED.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def attempt_of(name: str) -> tuple[int, int, str] | None:
+    """(chunk, attempt, kind) of a name under attempts/, kind one of "", "released", "row"."""
+    match = _ATTEMPT.fullmatch(name)
+    return (int(match[1]), int(match[2]), (match[3] or "").lstrip(".")) if match else None

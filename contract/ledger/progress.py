@@ -1,0 +1,182 @@
+"""What storage says of a job, as numbers: its state, its counts, its rate. Pure: everything read is given.
+
+    queued ──────► running          a chunk was tried, or has its part
+    running ─────► finalizing       every chunk has its part; the outputs are being put together
+    finalizing ──► completed        published, no row failed
+               ├─► completed_with_errors
+               └─► failed           published, and not one row was answered, for the reason given
+    any of these ► cancelling       the marker is there; workers stop at their next rows
+    cancelling ──► cancelled        published, with the rows that were done
+
+Terminal states are those of `report.json`: once it is there, nothing changes any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from contract import evaluation
+from contract.format.job import Manifest, ModelRef, known
+from contract.format.part import Footer
+from contract.ledger.tally import Tally
+
+TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows by outcome. They always add up to `total`."""
+
+    total: int = 0
+    answered: int = 0
+    no_answer: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    pending: int = 0
+
+    @classmethod
+    def of(cls, total: int, tally: Tally) -> Counts:
+        outcomes = (tally.answered, tally.no_answer, tally.failed, tally.cancelled)
+        return cls(total, *outcomes, pending=total - sum(outcomes))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    total: int = 0
+    done: int = 0
+    running: int = 0
+    retrying: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What `producer status` tells; `producer status --json` prints these fields under these names."""
+
+    id: str
+    status: str
+    reason: str | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    request_counts: Counts
+    chunks: Chunks
+    progress: float
+    rows_per_second: float | None
+    eta_seconds: float | None
+    committed_rows: int
+    attempts: int
+    top_errors: tuple[tuple[str, int], ...]
+    model: ModelRef
+    options: dict[str, Any]
+    input: dict[str, Any]
+    output_uri: str | None = None
+    error_uri: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    workers: tuple[str, ...] = ()
+    outputs: dict[str, Any] = field(default_factory=dict)
+    batch_invariant: bool = True  #: no answer came of a run with others, which may change its last digits
+    evaluation: dict[str, Any] | None = None  #: quality, where the file has reference answers
+
+    @property
+    def finished(self) -> bool:
+        return self.status in TERMINAL
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Progress:
+        values = known(cls, data)
+        for name, record in (("request_counts", Counts), ("chunks", Chunks), ("model", ModelRef)):
+            values[name] = record(**known(record, values[name]))
+        values["top_errors"] = tuple((code, count) for code, count in values["top_errors"])
+        values["workers"] = tuple(values["workers"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a job that has no report yet."""
+
+    footers: Mapping[int, Footer]  #: of the parts that are there, but for those in `first`
+    attempts: int  #: tries of chunks that have no part
+    first: Tally = field(default_factory=Tally)  #: of the parts 0 to first.parts - 1
+    repeated: tuple[int, ...] = ()  #: of those chunks, the ones that were tried more than once
+    running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
+    cancelled: bool = False
+    model: ModelRef | None = None
+    workers: tuple[str, ...] | None = None  #: workers that hold the job's model; None when Redis does not answer
+    others: int = 0  #: workers of a model of that name with another digest than the job is pinned to
+
+    def done(self, chunk: int) -> bool:
+        return 0 <= chunk < self.first.parts or chunk in self.footers
+
+
+def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
+    """Where a job stands that is not published yet."""
+    tally = seen.first.plus(seen.footers[number] for number in sorted(seen.footers))
+    counts = Counts.of(manifest.rows, tally)
+    rate = tally.rows_per_second(now)
+    status = _state(manifest, seen, tally)
+    return Progress(
+        id=manifest.id,
+        status=status,
+        reason=_reason(status, seen, manifest),
+        created_at=manifest.created_at,
+        started_at=tally.started_at,
+        finished_at=None,
+        request_counts=counts,
+        chunks=Chunks(
+            total=manifest.chunks,
+            done=tally.parts,
+            running=sum(not seen.done(chunk) for chunk in seen.running),
+            retrying=len(seen.repeated),
+        ),
+        progress=round(tally.rows / manifest.rows, 6) if manifest.rows else 1.0,
+        rows_per_second=round(rate, 2) if rate else None,
+        eta_seconds=round(counts.pending / rate, 1) if rate and counts.pending else None,
+        committed_rows=tally.rows,
+        attempts=tally.attempts + seen.attempts,
+        top_errors=top_errors(tally),
+        model=seen.model or ModelRef(manifest.model, "", ""),
+        options=asdict(manifest.options),
+        input=asdict(manifest.source),
+        metadata=manifest.metadata,
+        workers=seen.workers or (),
+        batch_invariant=tally.batch_invariant,
+        evaluation=evaluation.summary([tally.evaluation]),
+    )
+
+
+def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, str | None]:
+    """(state, reason) of a job all of whose rows have their outcome."""
+    if cancel_asked and counts.cancelled:
+        return "cancelled", "cancelled_by_user"
+    if counts.failed == counts.total:
+        return "failed", "all_rows_failed"
+    return ("completed_with_errors", "some_rows_failed") if counts.failed else ("completed", None)
+
+
+def top_errors(tally: Tally) -> tuple[tuple[str, int], ...]:
+    return tuple(Counter(tally.codes).most_common(5))
+
+
+def _state(manifest: Manifest, seen: Seen, tally: Tally) -> str:
+    if seen.cancelled:
+        return "cancelling"
+    if tally.parts == manifest.chunks:
+        return "finalizing"
+    return "running" if tally.parts or seen.attempts or seen.running else "queued"
+
+
+def _reason(status: str, seen: Seen, manifest: Manifest) -> str | None:
+    if status in ("finalizing", "cancelling"):
+        return None
+    if seen.workers is None:
+        return "redis_unreachable"
+    if not seen.workers and seen.others and seen.model:
+        return f"no worker holds the pinned model {seen.model.name} ({seen.model.digest}), {seen.others} hold another"
+    return f"no worker serves the model {manifest.model}" if not seen.workers else None

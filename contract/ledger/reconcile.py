@@ -1,0 +1,192 @@
+"""Bring a job forward, whatever was lost: `reconcile(job)` compares storage with what Redis believes.
+
+It sends again what is missing and nobody is at, gives up chunks that keep killing workers, gives cancelled rows their
+outcome, and publishes what is complete. It may be called at any time, by anyone, as often as one likes, and by
+several at once: everything that it writes is write-once, and a message too many is only looked at and dropped.
+Callers are workers that finish a chunk, polling clients, `worker sweep` and `producer repair`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contract.errors import RedisUnreachable
+from contract.format import layout, part
+from contract.format.job import Manifest, RowError
+from contract.format.part import DamagedPart
+from contract.ledger import assemble, records
+from contract.ledger import quarantine as crumbs
+from contract.ledger.records import Index, Tries
+from contract.queue.redis import VISIBILITY_TIMEOUT, Hints, Queue
+from contract.settings import Settings
+from contract.storage import Storage
+
+log = logging.getLogger("bulkqa.reconcile")
+
+#: A message may be between the queue and its lease for this long before it counts as lost.
+_GRACE = 10.0
+#: The number under which the assembling of a job is leased.
+_ASSEMBLY = -1
+_ASSEMBLY_LEASE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What one call did."""
+
+    finished: bool
+    sent: tuple[int, ...] = ()
+    given_up: tuple[int, ...] = ()
+    published: bool = False
+
+
+def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owner: str = "client") -> Repair:
+    """Do for a job what is to be done now. Raises UnknownJob, StorageUnreachable, and RedisUnreachable only after
+    everything that storage alone allows was done."""
+    if storage.exists(layout.report(job)):
+        return Repair(finished=True)
+    manifest = records.load(storage, job)
+    index = records.load_index(storage, manifest)
+    hints, unreachable = _hints(storage, queue, manifest)
+    missing = sorted(set(range(manifest.chunks)) - records.done(storage, job))
+    live = live_leases(hints) if hints else set()
+    if missing and records.cancel_asked(storage, job):
+        # A worker that is alive sees the marker before its next rows and writes its part itself.
+        error = RowError("job_cancelled", "the job was cancelled")
+        tries = records.tries(storage, job)
+        for number in [number for number in missing if number not in live]:
+            attempts = len(tries[number].started) if number in tries else 0
+            records.failed_part(storage, manifest, index, number, error, attempts)
+        missing = [number for number in missing if number in live]
+        given_up: tuple[int, ...] = ()
+    else:
+        # Only a lease that ran out tells a death: where there is none Redis was emptied, or is away, and the last try
+        # may be under way.
+        silent = [n for n in missing if hints and n in hints.leases and n not in live]
+        given_up = _give_up(storage, manifest, index, silent, settings.max_attempts)
+        missing = [number for number in missing if number not in given_up]
+    if not missing:
+        published = _publish(storage, queue, manifest, index, owner)
+        return Repair(finished=published, given_up=given_up, published=published)
+    if hints is None:
+        raise unreachable or RedisUnreachable("Redis does not answer")
+    if records.cancel_asked(storage, job):
+        return Repair(finished=False)
+    sent, next_chunk = to_send(missing, hints, window(queue, manifest.model, settings))
+    if sent:
+        queue.send(manifest.model, job, sent)
+        queue.restart(job, manifest.chunks if next_chunk is None else next_chunk)
+        log.info("job %s: sent chunks %s", job, _ranges(sent))
+    return Repair(finished=False, sent=tuple(sent), given_up=given_up)
+
+
+def window(queue: Queue, model: str, settings: Settings) -> int:
+    """How many messages of one job may be on the queue: enough that no worker waits, few enough that the next job
+    does not either."""
+    return settings.window * max(1, sum(worker.model == model for worker in queue.workers()))
+
+
+def live_leases(hints: Hints) -> set[int]:
+    return {number for number, until in hints.leases.items() if until > hints.now}
+
+
+def to_send(missing: list[int], hints: Hints, window: int) -> tuple[list[int], int | None]:
+    """Which of the missing chunks to put on the queue now, and which is the next one after those. Pure.
+
+    Not those with a live lease, nor those whose message is believed to be on its way; of the rest as many as the
+    window has room for, lowest first, so that the ordered prefix of the results grows.
+    """
+    live = live_leases(hints)
+    on_its_way = {number for number in hints.sent if number not in live and not _lost(number, hints)}
+    idle = [number for number in missing if number not in live and number not in on_its_way]
+    room = max(0, window - len(missing) + len(idle))
+    return idle[:room], next(iter(idle[room:]), None)
+
+
+def _lost(number: int, hints: Hints) -> bool:
+    """Whether a chunk's message is gone, as far as can be told: messages cannot be looked up on the queue."""
+    if hints.leases.get(number, 0.0) > hints.sent[number]:
+        return True  # taken after it was sent, and run out: whoever had it died or froze
+    age = hints.now - hints.sent[number]
+    # Sent at a time that is yet to come: Redis' clock went back, and until it catches up nothing could be told.
+    return age < 0 or age > VISIBILITY_TIMEOUT or (hints.waiting == 0 and age > _GRACE)
+
+
+def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int], max_attempts: int) -> tuple[int, ...]:
+    tries: Mapping[int, Tries] = records.tries(storage, manifest.id) if idle else {}
+    hopeless = tuple(
+        number
+        for number in idle
+        if number in tries and _kills(storage, manifest.id, number, tries[number], max_attempts)
+    )
+    for number in hopeless:
+        died = len(tries[number].dead)
+        log.error("job %s: chunk %d ended %d workers; its rows are marked worker_crash", manifest.id, number, died)
+        error = RowError(
+            "worker_crash", f"{died} workers died on the chunk of this row, and no single row was found guilty"
+        )
+        records.failed_part(storage, manifest, index, number, error, len(tries[number].started))
+    return hopeless
+
+
+def _kills(storage: Storage, job: str, number: int, tries: Tries, max_attempts: int) -> bool:
+    """Whether a chunk is given up (`quarantine`). Few are ever near it, so that few crumbs are read here."""
+    if len(tries.dead) < max_attempts:
+        return False
+    return crumbs.given_up((crumbs.read(storage, job, number, one) for one in tries.dead), max_attempts)
+
+
+def _publish(storage: Storage, queue: Queue, manifest: Manifest, index: Index, owner: str) -> bool:
+    """Assemble a complete job, unless somebody is at it. True if it is published now."""
+
+    def hold() -> bool:
+        try:
+            return queue.lease(manifest.id, _ASSEMBLY, owner, _ASSEMBLY_LEASE)
+        except RedisUnreachable:
+            return True  # two may assemble then: both write the same bytes, and each object is written once
+
+    if not hold():
+        return False
+    try:
+        damaged = assemble.publish(storage, manifest, index, hold)
+    except (DamagedPart, FileNotFoundError) as error:
+        log.warning(
+            "job %s: a part was altered while the outputs were made (%s); they are made again", manifest.id, error
+        )
+        return False
+    for number, _ in damaged:
+        _remove_damaged(storage, manifest, index, number)
+    try:
+        queue.forget(manifest.id)
+    except RedisUnreachable:
+        pass  # hints expire by themselves
+    return not damaged or storage.exists(layout.report(manifest.id))
+
+
+def _remove_damaged(storage: Storage, manifest: Manifest, index: Index, number: int) -> None:
+    """Have a part scored again. While the others were read, another may have had that done, and even published: so it
+    is read once more, and removed at once or not at all."""
+    if storage.exists(layout.report(manifest.id)):
+        return
+    key = layout.part(manifest.id, number)
+    try:
+        part.body(storage.read(key), index.rows[number])
+    except FileNotFoundError:
+        log.error("job %s: part %d is missing; it is scored again", manifest.id, number)  # noqa: TRY400
+    except DamagedPart as reason:
+        storage.delete(key)
+        log.error("job %s: part %d is damaged (%s); it is scored again", manifest.id, number, reason)  # noqa: TRY400
+
+
+def _hints(storage: Storage, queue: Queue, manifest: Manifest) -> tuple[Hints | None, RedisUnreachable | None]:
+    pinned = records.model(storage, manifest.id)
+    try:
+        return queue.hints(manifest.model, manifest.id, pinned.digest if pinned else ""), None
+    except RedisUnreachable as error:
+        return None, error
+
+
+def _ranges(numbers: list[int]) -> str:
+    return f"{numbers[0]}..{numbers[-1]} ({len(numbers)})" if len(numbers) > 3 else ", ".join(map(str, numbers))

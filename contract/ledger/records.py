@@ -1,0 +1,289 @@
+"""Reading and writing a job's records in storage: the effects around `progress`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any
+
+from contract import evaluation
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob, UsageError
+from contract.format import chunk, layout, part
+from contract.format.job import Manifest, ModelRef, Row, RowError, failed, known
+from contract.format.part import Footer
+from contract.ledger import progress as ledger
+from contract.ledger.progress import Progress, Seen
+from contract.ledger.tally import Tally
+from contract.queue.redis import Queue
+from contract.storage import Storage
+
+#: So many parts beyond those in the tally that is kept are worth a new one.
+KEEP_EVERY = 128
+#: What reading a record raises that was altered.
+_WRONG = (ValueError, KeyError, TypeError, AttributeError)
+
+
+class DamagedChunk(Exception):
+    """A chunk file that is missing or is not the one that was submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Rows and sha256 of every chunk of a job, by number."""
+
+    rows: tuple[int, ...]
+    sha256: tuple[str, ...]
+
+    def first_rows(self) -> list[int]:
+        return list(accumulate(self.rows, initial=0))
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"rows": self.rows, "sha256": self.sha256}, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """The attempts at one chunk."""
+
+    started: frozenset[int] = frozenset()
+    released: frozenset[int] = frozenset()  #: of those, the ones that ended in order
+
+    @property
+    def dead(self) -> tuple[int, ...]:
+        """Attempts that did not end in order, in their order; the one under way, if any, is among them."""
+        return tuple(sorted(self.started - self.released))
+
+
+def dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def load(storage: Storage, job: str) -> Manifest:
+    """The manifest of a job. Raises UnknownJob."""
+    try:
+        return Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+    except FileNotFoundError:
+        raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list") from None
+    except _WRONG as error:
+        raise BulkqaError(f"the manifest of job {job} is damaged: {error}", "Submit the file again.") from error
+
+
+def load_index(storage: Storage, manifest: Manifest) -> Index:
+    """The index of a job's chunks. Raises BulkqaError if it was altered."""
+    try:
+        data = storage.read(layout.index(manifest.id, manifest.chunks_folder))
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
+        raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
+    values = json.loads(data)
+    return Index(tuple(values["rows"]), tuple(values["sha256"]))
+
+
+def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
+    """The rows of a chunk. Raises DamagedChunk unless it is the file that was submitted."""
+    try:
+        data = storage.read(layout.chunk(manifest.id, number, manifest.chunks_folder))
+    except FileNotFoundError:
+        raise DamagedChunk("the chunk file is missing") from None
+    if hashlib.sha256(data).hexdigest() != index.sha256[number]:
+        raise DamagedChunk("the chunk file was altered since it was submitted")
+    return list(chunk.rows(chunk.from_bytes(data)))
+
+
+def failed_part(
+    storage: Storage, manifest: Manifest, index: Index, number: int, error: RowError, attempts: int
+) -> bool:
+    """Give every row of a chunk the same error, except those that have their own. True if this made the part."""
+    now = time.time()
+    rows = rows_or_blanks(storage, manifest, index, number)
+    predictions = (failed(row, row.error or error, manifest.options) for row in rows)
+    judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
+    data, _ = part.encode(judged, started_at=now, finished_at=now, evaluation=sums, attempts=attempts)
+    return storage.create(layout.part(manifest.id, number), data)
+
+
+def rows_or_blanks(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
+    """The rows of a chunk; where its file is damaged, as many rows that say so."""
+    try:
+        return load_rows(storage, manifest, index, number)
+    except DamagedChunk as damage:
+        error = RowError("chunk_damaged", f"{damage}; submit these rows again")
+        first = index.first_rows()[number]
+        return [Row(first + i, None, None, error=error) for i in range(index.rows[number])]
+
+
+def done(storage: Storage, job: str) -> set[int]:
+    """Numbers of the chunks that have their part."""
+    return _numbers(storage.list(layout.parts(job)))
+
+
+def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, Footer]:
+    """The footers of all parts. `known` holds those read before and is added to: parts never change."""
+    return _footers(storage, job, done(storage, job), known)
+
+
+def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Footer]) -> dict[int, Footer]:
+    for number in known.keys() - present:
+        del known[number]
+    for number in present - known.keys():
+        try:
+            known[number] = part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES))
+        except (part.DamagedPart, FileNotFoundError):
+            continue  # not counted; assembling finds it and has it scored again
+    return known
+
+
+def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
+    """A tally of the first parts of a job, and the footers of all others; `known` as for `footers`.
+
+    The tally is kept in storage and made anew, by whoever comes by, as the parts become more. It is a hint: it may be
+    removed at any time, and nothing is published from it.
+    """
+    names = storage.list(layout.parts(job))
+    first = _kept(storage, job)
+    # In the sorted listing, part n - 1 is in place n - 1 only if none of those before it was taken away.
+    if first.parts and names[first.parts - 1 : first.parts] != [layout.part_name(first.parts - 1)]:
+        first = Tally()
+    _footers(storage, job, _numbers(names[first.parts :]), known)
+    number = first.parts
+    while number in known:
+        number += 1
+    if number - first.parts >= KEEP_EVERY:
+        first = first.plus(known.pop(following) for following in range(first.parts, number))
+        with suppress(StorageUnreachable, FileNotFoundError):  # it may be read-only; or the job was published
+            storage.replace(layout.progress(job), _sealed(first))
+    return first, known
+
+
+def _sealed(tally: Tally) -> bytes:
+    text = json.dumps(tally.to_json(), separators=(",", ":"))
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n".encode()
+
+
+def _kept(storage: Storage, job: str) -> Tally:
+    """The tally in storage, an empty one if there is none or it was altered."""
+    try:
+        data = storage.read(layout.progress(job))
+        tally = Tally.from_json(json.loads(data[64:]))
+        return tally if data == _sealed(tally) else Tally()
+    except (FileNotFoundError, *_WRONG):
+        return Tally()
+
+
+def tries(storage: Storage, job: str) -> dict[int, Tries]:
+    """The attempts at every chunk of a job that was tried and is not done; of those that are, some may be left."""
+    found: dict[int, dict[str, set[int]]] = {}
+    for name in storage.list(layout.attempts(job)):
+        parsed = layout.attempt_of(name)
+        if parsed:
+            number, attempt, kind = parsed
+            found.setdefault(number, {"": set(), "released": set(), "row": set()})[kind].add(attempt)
+    return {n: Tries(frozenset(k[""]), frozenset(k["released"])) for n, k in found.items()}
+
+
+def model(storage: Storage, job: str) -> ModelRef | None:
+    """The model that was pinned for a job, if one was."""
+    try:
+        return ModelRef(**known(ModelRef, json.loads(storage.read(layout.model(job)))))
+    except FileNotFoundError:
+        return None
+    except _WRONG as error:
+        raise BulkqaError(
+            f"what job {job} says of its model is damaged: {error}",
+            f"If all workers hold one model, remove {storage.locate(layout.model(job))}, then: producer repair {job}",
+        ) from error
+
+
+def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
+    """The model of a job: the one pinned before, else `mine`, which is pinned now."""
+    pinned = model(storage, job)
+    if pinned is None and not storage.create(layout.model(job), dump(asdict(mine))):
+        pinned = model(storage, job)
+    return pinned or mine
+
+
+def ask_cancel(storage: Storage, job: str) -> None:
+    storage.create(layout.cancel(job), dump({"asked_at": time.time()}))
+
+
+def cancel_asked(storage: Storage, job: str) -> bool:
+    return storage.exists(layout.cancel(job))
+
+
+def report(storage: Storage, job: str) -> Progress | None:
+    """What was published of a job, None before that."""
+    try:
+        return Progress.from_json(json.loads(storage.read(layout.report(job))))
+    except FileNotFoundError:
+        return None
+    except _WRONG as error:
+        raise BulkqaError(
+            f"the report of job {job} is damaged: {error}",
+            f"Remove {storage.locate(layout.report(job))}, then: producer repair {job}",
+        ) from error
+
+
+def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Footer] | None = None) -> Progress:
+    """Where a job stands. Works without Redis, which then is the `reason`. Raises UnknownJob."""
+    manifest = load(storage, job)
+    published = report(storage, job)
+    if published:
+        return published
+    pinned = model(storage, job)
+    running, workers, others = _lively(queue, manifest, pinned)
+    first, later = counted(storage, job, {} if known is None else known)
+    unfinished = {
+        number: len(tries.started)
+        for number, tries in tries(storage, job).items()
+        if number >= first.parts and number not in later
+    }
+    seen = Seen(
+        first=first,
+        footers=later,
+        attempts=sum(unfinished.values()),
+        repeated=tuple(number for number, count in unfinished.items() if count > 1),
+        running=running,
+        cancelled=cancel_asked(storage, job),
+        model=pinned,
+        workers=workers,
+        others=others,
+    )
+    # The report may have come while the rest was read: then it, and not a half-empty folder, is the truth.
+    return report(storage, job) or ledger.progress(manifest, seen, time.time())
+
+
+def jobs(storage: Storage) -> list[str]:
+    """Ids of all jobs that have a manifest, oldest first by name."""
+    found = []
+    for name in storage.list(layout.JOBS):
+        try:
+            if storage.exists(layout.manifest(name)):
+                found.append(name)
+        except UsageError:
+            continue  # a folder that is none of ours, or a link
+    return found
+
+
+def _lively(
+    queue: Queue | None, manifest: Manifest, pinned: ModelRef | None
+) -> tuple[tuple[int, ...], tuple[str, ...] | None, int]:
+    """Chunks under way, workers that may score the job, and how many hold another model of the same name."""
+    if queue is None:
+        return (), None, 0
+    try:
+        hints = queue.hints(manifest.model, manifest.id)
+        serving = [worker for worker in queue.workers() if worker.model == manifest.model]
+    except RedisUnreachable:
+        return (), None, 0
+    running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)
+    fit = tuple(worker.name for worker in serving if not pinned or worker.digest == pinned.digest)
+    return running, fit, len(serving) - len(fit)
+
+
+def _numbers(names: list[str]) -> set[int]:
+    return {number for number in map(layout.number, names) if number is not None}

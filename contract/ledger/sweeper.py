@@ -1,0 +1,98 @@
+"""The sweeper's loop: every unfinished job, round after round. What is done for a job is `reconcile`.
+
+Once an hour it removes the chunks of submissions that were killed, which no manifest speaks of.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
+from contract.format import layout
+from contract.format.job import has_key, is_made_here
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile
+from contract.queue.redis import Queue
+from contract.settings import Settings
+from contract.storage import Storage
+
+log = logging.getLogger("bulkqa.sweeper")
+
+#: A submission to which nothing was added for this long is dead: one that lives, however slow, adds a chunk at times.
+ABANDONED = 24 * 3600.0
+_LOOK = 3600.0
+
+
+def sweep_jobs(
+    storage: Storage, queue: Queue, settings: Settings, *, stopped: threading.Event, once: bool = False
+) -> None:
+    """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. A job that fails is logged and
+    does not keep the others waiting; so is a storage or Redis that is away."""
+    finished: set[str] = set()
+    looked = -_LOOK
+    log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
+    while not stopped.is_set():
+        try:
+            for job in records.jobs(storage):
+                settings.health_file.touch()
+                if job not in finished and _bring_forward(job, storage, queue, settings):
+                    finished.add(job)
+            if time.monotonic() - looked >= _LOOK:
+                looked = time.monotonic()
+                remove_abandoned(storage, beat=settings.health_file.touch)
+        except StorageUnreachable as error:
+            log.warning("sweeper waits: %s", error)
+        if once:
+            return
+        settings.health_file.touch()
+        stopped.wait(settings.sweep_interval)
+
+
+def remove_abandoned(
+    storage: Storage, older_than: float = ABANDONED, beat: Callable[[], None] = lambda: None
+) -> list[str]:
+    """Remove chunks that no manifest speaks of, if nothing came to them for so many seconds. Returns their folders."""
+    removed = []
+    for job in filter(is_made_here, storage.list(layout.JOBS)):
+        beat()
+        try:
+            for folder in _strays(storage, job):
+                if storage.discard(folder, older_than):
+                    removed.append(folder)
+                    log.info("sweeper: %s, of a submission that was not finished, is removed", folder)
+        except UsageError:
+            continue  # a link, and none of ours
+    return removed
+
+
+def _strays(storage: Storage, job: str) -> list[str]:
+    """The folders under a job's id that no manifest speaks of: all of it, or chunks of others with its key."""
+    submitted = storage.exists(layout.manifest(job))
+    if submitted and not has_key(job):
+        return []
+    names = storage.list(layout.folder(job))
+    if not submitted:  # with anything but chunks it was a job, and is for people to look at
+        return [layout.folder(job)] if all(map(layout.is_chunks, names)) else []
+    try:
+        own = records.load(storage, job).chunks_folder
+    except BulkqaError:  # also one of another version
+        return []
+    return [layout.chunks(job, name) for name in names if layout.is_chunks(name) and name != own]
+
+
+def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings) -> bool:
+    """True once the job has ended."""
+    try:
+        if storage.exists(layout.report(job)):
+            return True
+        return reconcile(job, storage, queue, settings, owner="sweeper").finished
+    except RedisUnreachable as error:
+        log.warning("job %s waits: %s", job, error.message)
+    except BulkqaError as error:
+        log.error("job %s cannot be brought forward: %s", job, error)  # noqa: TRY400 - the message says it all
+    except Exception:  # whatever it is, the others go on
+        log.exception("job %s cannot be brought forward", job)
+    return False

@@ -1,0 +1,94 @@
+"""What the footers of a job's parts add up to. Pure.
+
+A tally of the first parts and the footers of the others give what all footers give, to the last digit: sums are taken
+in the order of the parts. So a tally may be kept (`records`), and the rest be added when somebody looks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from contract import evaluation
+from contract.format.job import known
+from contract.format.part import Footer
+
+#: Parts finished within this many seconds before the latest give the rate.
+RATE_WINDOW = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Parts, and their rows by outcome."""
+
+    parts: int = 0
+    rows: int = 0
+    answered: int = 0
+    no_answer: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    codes: Mapping[str, int] = field(default_factory=dict)
+    started_at: float | None = None
+    #: For the rate, of parts that a model made: the latest finish; and by the second in which parts finished, for as
+    #: long as it may matter, their rows and when the earliest of them was started.
+    finished_at: float = 0.0
+    seconds: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    batch_invariant: bool = True
+    attempts: int = 0
+    evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`
+
+    def plus(self, footers: Iterable[Footer]) -> Tally:
+        """With more parts, given in their order."""
+        footers = list(footers)
+        if not footers:
+            return self
+        codes = Counter(self.codes)
+        for footer in footers:
+            codes.update(footer.codes)
+        starts = [footer.started_at for footer in footers if footer.started_at]
+        timed = [footer for footer in footers if footer.finished_at and footer.model]
+        finished_at = max([self.finished_at, *(footer.finished_at for footer in timed)])
+        return Tally(
+            parts=self.parts + len(footers),
+            rows=self.rows + sum(footer.rows for footer in footers),
+            answered=self.answered + sum(footer.answered for footer in footers),
+            no_answer=self.no_answer + sum(footer.no_answer for footer in footers),
+            failed=self.failed + sum(footer.failed for footer in footers),
+            cancelled=self.cancelled + sum(footer.cancelled for footer in footers),
+            codes=dict(codes),
+            started_at=min([*starts, *([self.started_at] if self.started_at else [])], default=None),
+            finished_at=finished_at,
+            seconds=_seconds(self.seconds, timed, finished_at),
+            batch_invariant=self.batch_invariant and all(footer.batch_invariant for footer in footers),
+            attempts=self.attempts + sum(footer.attempts for footer in footers),
+            evaluation=evaluation.total([self.evaluation, *(footer.evaluation for footer in footers)]),
+        )
+
+    def rows_per_second(self, now: float | None = None) -> float | None:
+        """Scored rows by time, over the latest parts; None before there is one. With `now`, a stall lowers it."""
+        if not self.seconds:
+            return None
+        # A part that has just come must not be diluted by the wait since, a stall of minutes must.
+        until = max(self.finished_at, (now or self.finished_at) - 30.0)
+        earliest = min(started for _, started in self.seconds.values())
+        return sum(rows for rows, _ in self.seconds.values()) / max(until - earliest, 1e-3)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Tally:
+        seconds = {int(second): (int(rows), float(start)) for second, (rows, start) in data["seconds"].items()}
+        return cls(**{**known(cls, data), "seconds": seconds})
+
+
+def _seconds(
+    known: Mapping[int, tuple[int, float]], timed: Iterable[Footer], latest: float
+) -> dict[int, tuple[int, float]]:
+    found = dict(known)
+    for footer in timed:
+        rows, start = found.get(int(footer.finished_at), (0, footer.started_at))
+        found[int(footer.finished_at)] = (rows + footer.rows, min(start, footer.started_at))
+    return {second: value for second, value in found.items() if second > latest - RATE_WINDOW}

@@ -1,0 +1,332 @@
+"""Storage: the truth about every job. Read, list, and write whole objects atomically, once.
+
+Two kinds here, local disk and memory (for tests), behind one interface and one suite of tests; a third, object storage,
+in `objects`. An object is whole or absent, never half-written, whatever dies; `create` tells whether this call
+was the one that made it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+import uuid
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from contract.errors import StorageUnreachable, UsageError
+
+#: Names of files under way. Never listed, never read; what is left of them is swept when the job is published.
+TEMPORARY = ".tmp-"
+_BLOCK = 1 << 20
+
+Data = bytes | Iterable[bytes]
+
+
+class Storage(Protocol):
+    """Keys are `/`-separated and spelled by `format.layout`. A missing key raises FileNotFoundError, a storage that
+    does not answer StorageUnreachable."""
+
+    url: str
+
+    def read(self, key: str) -> bytes: ...
+
+    def tail(self, key: str, size: int) -> bytes:
+        """The last `size` bytes, or all if there are fewer."""
+        ...
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        """The object piece by piece, in bounded memory."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def list(self, folder: str) -> list[str]:
+        """Names directly in a folder, sorted; empty if there is no such folder."""
+        ...
+
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        """Write an object unless it exists. True if this call wrote it. If `data` raises, nothing is written.
+
+        What is not `durable` survives the death of any process at once, that of the machine only after `settle`.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Return when all that this process created survives the death of the machine."""
+        ...
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write or overwrite a small object that is a hint, not a record."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object, if it is there."""
+        ...
+
+    def sweep(self, folder: str, older_than: float) -> None:
+        """Remove what writers left under way in a folder, if it is older than so many seconds."""
+        ...
+
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        """Remove a folder with all that is in it, unless something there is younger than so many seconds. False if
+        it was left."""
+        ...
+
+    def locate(self, key: str) -> str:
+        """The address of an object, for people: a path or a URL."""
+        ...
+
+
+def open_storage(url: str, *, create: bool = False) -> Storage:
+    """The storage at `url`: a path, `file:///path`, or `s3://`, `gs://`, `az://` and bucket/prefix.
+
+    Raises StorageUnreachable or UsageError.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        path = Path(unquote(parts.path)) if parts.scheme else Path(url)
+        return LocalStorage(path, create=create)
+    if parts.scheme in ("s3", "gs", "az"):
+        from contract.storage.objects import ObjectStorage  # an extra, and slow to import
+
+        return ObjectStorage(url)
+    raise UsageError(
+        f"storage {parts.scheme}:// is not supported",
+        "Use a path, file:///path or s3://bucket/prefix (BULKQA_STORAGE_URL).",
+    )
+
+
+class LocalStorage:
+    """A folder on a disk, or a volume that all containers mount. It must support hard links."""
+
+    def __init__(self, root: Path, *, create: bool = False) -> None:
+        self.root = Path(root).expanduser().absolute()
+        self.url = str(self.root)
+        with _translated(self.url):
+            if create:
+                self.root.mkdir(parents=True, exist_ok=True)
+            elif not self.root.is_dir():
+                raise StorageUnreachable(
+                    f"there is no storage folder {self.root}",
+                    "Create it, or name another with --storage or BULKQA_STORAGE_URL.",
+                )
+            self._real = os.path.realpath(self.root)
+
+    def read(self, key: str) -> bytes:
+        with _translated(self.url):
+            return self._path(key).read_bytes()
+
+    def tail(self, key: str, size: int) -> bytes:
+        with _translated(self.url), self._path(key).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+            return file.read()
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        with _translated(self.url), self._path(key).open("rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+
+    def exists(self, key: str) -> bool:
+        with _translated(self.url):
+            return self._path(key).exists()
+
+    def list(self, folder: str) -> list[str]:
+        with _translated(self.url):
+            try:
+                names = os.listdir(self._path(folder))  # noqa: PTH208 - names alone, and fast
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        names.sort()
+        last = first = bisect_left(names, TEMPORARY)  # those are side by side now: no look at each of ten thousand
+        while last < len(names) and names[last].startswith(TEMPORARY):
+            last += 1
+        del names[first:last]
+        return names
+
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
+            try:
+                os.link(staged, path)
+            except FileExistsError:
+                if not _is_same(staged, path):
+                    return False
+            except FileNotFoundError:  # swept away: the job was published meanwhile, by who made this object first
+                if path.exists():
+                    return False
+                raise
+            if durable:
+                _sync_folder(path.parent)
+        return True
+
+    def settle(self) -> None:
+        os.sync()
+
+    def replace(self, key: str, data: bytes) -> None:
+        # Not synced: a hint has to survive the death of a process, not that of the machine.
+        with _translated(self.url), self._staged(key, data, durable=False) as (staged, path):
+            staged.replace(path)
+
+    def delete(self, key: str) -> None:
+        with _translated(self.url):
+            self._path(key).unlink(missing_ok=True)
+
+    def sweep(self, folder: str, older_than: float) -> None:
+        with _translated(self.url):
+            for path in self._path(folder).rglob(f"{TEMPORARY}*"):
+                with suppress(FileNotFoundError):  # its writer, or another sweep, was quicker
+                    if time.time() - path.stat().st_mtime >= older_than:
+                        path.unlink()
+
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        with _translated(self.url):
+            found = list(_tree(self._path(folder)))
+            if older_than and any(time.time() - about.st_mtime < older_than for _, about in found):
+                return False
+            for path, about in found:  # what came since keeps its folder, and is told as an error
+                with suppress(FileNotFoundError):
+                    path.rmdir() if stat.S_ISDIR(about.st_mode) else path.unlink()
+        return True
+
+    def locate(self, key: str) -> str:
+        return str(self.root / key)
+
+    @contextmanager
+    def _staged(self, key: str, data: Data, *, durable: bool = True) -> Iterator[tuple[Path, Path]]:
+        """Write `data` to a temporary file in the folder of `key`, on disk before it gets its name."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.parent / f"{TEMPORARY}{path.name}-{uuid.uuid4().hex}"
+        try:
+            with staged.open("xb") as file:
+                for block in (data,) if isinstance(data, bytes) else data:
+                    file.write(block)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            yield staged, path
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        path = self.root / key
+        # A symlink inside the root must not lead out of it, whoever made it.
+        inside = (os.path.realpath(path.parent) + os.sep).startswith(self._real.rstrip(os.sep) + os.sep)
+        if not inside or ".." in path.parts or path.is_symlink():
+            raise UsageError(f"{key!r} leads out of the storage root")
+        return path
+
+
+class MemoryStorage:
+    """The same in a dictionary: the twin for tests. Shared between threads, not processes."""
+
+    url = "memory://"
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, "no such object", key) from None
+
+    def tail(self, key: str, size: int) -> bytes:
+        return self.read(key)[-size:]
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        data = self.read(key)
+        return (data[i : i + _BLOCK] for i in range(0, len(data), _BLOCK))
+
+    def exists(self, key: str) -> bool:
+        return key in self._objects
+
+    def list(self, folder: str) -> list[str]:
+        prefix = f"{folder}/"
+        with self._lock:
+            return sorted({key[len(prefix) :].split("/")[0] for key in self._objects if key.startswith(prefix)})
+
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        whole = data if isinstance(data, bytes) else b"".join(data)
+        with self._lock:
+            if key in self._objects:
+                return False
+            self._objects[key], self._written[key] = whole, time.time()
+        return True
+
+    def settle(self) -> None:
+        """Memory does not."""
+
+    def replace(self, key: str, data: bytes) -> None:
+        with self._lock:
+            self._objects[key], self._written[key] = data, time.time()
+
+    def delete(self, key: str) -> None:
+        self._objects.pop(key, None)
+
+    def sweep(self, folder: str, older_than: float) -> None:
+        """Nothing is ever under way here."""
+
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        with self._lock:
+            found = [key for key in self._objects if key.startswith(f"{folder}/")]
+            if older_than and any(time.time() - self._written[key] < older_than for key in found):
+                return False
+            for key in found:
+                del self._objects[key]
+        return True
+
+    def locate(self, key: str) -> str:
+        return f"memory://{key}"
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, StorageUnreachable):
+        raise
+    except OSError as error:
+        raise StorageUnreachable(f"storage {url}: {error.strerror or error}", _REMEDY.get(error.errno or 0)) from error
+
+
+_REMEDY = {
+    errno.ENOSPC: "The disk is full: make room, then continue the job with: producer repair JOB",
+    errno.EDQUOT: "The quota is used up: make room, then continue the job with: producer repair JOB",
+    errno.EACCES: "Give this user the right to read and write there, or name another folder with --storage.",
+    errno.EROFS: "It is mounted read-only: mount it writable, or name another folder with --storage.",
+}
+
+
+def _tree(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """A folder and all that is in it, contents first; what vanishes meanwhile is left out."""
+    for at, folders, files in os.walk(root, topdown=False):
+        folder = Path(at)
+        links = (name for name in folders if (folder / name).is_symlink())
+        for path in (*(folder / name for name in (*files, *links)), folder):
+            with suppress(FileNotFoundError):
+                yield path, path.lstat()
+
+
+def _is_same(staged: Path, path: Path) -> bool:
+    """Whether a link that is said to exist is our own: on NFS a call whose reply was lost is made again."""
+    try:
+        return os.path.samestat(staged.lstat(), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,250 @@
+"""Records into the tables of chunks: columns, the checks of what they hold, row numbers, and tables bounded by size.
+
+The checks run on whole columns, and what is wrong is held by row index: a batch without faults costs no Python per row.
+Covers no file format (`csv`, `parquet`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute
+
+from contract.errors import BulkqaError
+from producer.input.csv import Fault
+
+# What pyarrow says of its own types differs from version to version, and some have nothing to say.
+pc: Any = compute
+#: An Arrow array.
+Column = Any
+
+#: What a row takes besides its text: numbers, offsets, validity.
+ROW_OVERHEAD = 64
+
+_BAD_ENCODING = Fault(
+    "bad_encoding", "the row is not valid UTF-8; what is invalid was replaced by \N{REPLACEMENT CHARACTER}"
+)
+
+
+@dataclass(slots=True)
+class Rows:
+    """Consecutive rows, column by column, and by index what is wrong with some. The first fault of a row stands."""
+
+    id: Column
+    question: Column
+    context: Column
+    passthrough: Column | None
+    lines: Sequence[int] | NDArray[np.int64] | None
+    faults: dict[int, Fault] = field(default_factory=dict)
+
+    def reject(self, indices: Iterable[int], fault: Fault) -> None:
+        for index in indices:
+            self.faults.setdefault(int(index), fault)
+
+
+def strings(values: Sequence[str | None], faults: dict[int, Fault]) -> Column:
+    """A string column. Values that cannot be UTF-8 have their bad bytes replaced, and their rows rejected."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([_repaired(value, i, faults) for i, value in enumerate(values)], pa.string())
+
+
+def _repaired(value: str | None, index: int, faults: dict[int, Fault]) -> str | None:
+    if value is None:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        faults.setdefault(index, _BAD_ENCODING)
+        # The bytes as they were in the file, or those of a lone surrogate that JSON spelled out.
+        raw = b"".join(_bytes(c) for c in value)
+        return raw.decode("utf-8", "replace")
+    return value
+
+
+def _bytes(character: str) -> bytes:
+    return character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass")
+
+
+def bad_encoding(rows: Iterable[int], faults: dict[int, Fault]) -> None:
+    for index in rows:
+        faults.setdefault(index, _BAD_ENCODING)
+
+
+def where(mask: Column) -> Iterable[int]:
+    """The indices at which a boolean column is true."""
+    found: Iterable[int] = np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))  # noqa: FBT003
+    return found
+
+
+class Ids:
+    """Which row has an id, for a file of any size: a temporary database, on disk once it outgrows its cache."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32768"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID")
+        self._db.execute("BEGIN")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def repeated(self, names: Sequence[str], rows: Sequence[int]) -> dict[int, int]:
+        """Take ids and their row numbers. Returns the rows whose id an earlier row has, with that earlier row."""
+        try:
+            found = self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", zip(names, rows, strict=True))
+            if found.rowcount == len(rows):
+                return {}
+            owners = {row: self._owner(name) for row, name in zip(rows, names, strict=True)}
+        except sqlite3.Error as error:
+            raise BulkqaError(
+                f"the ids of the input cannot be kept track of in a temporary file: {error}",
+                "Make room for temporary files, or set TMPDIR to a folder with room, or go without ids: --id ''",
+            ) from error
+        return {row: owner for row, owner in owners.items() if owner != row}
+
+    def _owner(self, name: str) -> int:
+        return int(self._db.execute("SELECT row FROM ids WHERE id = ?", (name,)).fetchone()[0])
+
+
+class Checker:
+    """Makes tables in the schema of a job's chunks, numbers their rows and rejects those that cannot be scored."""
+
+    def __init__(self, schema: pa.Schema, question: str, context: str, *, with_ids: bool) -> None:
+        self.rows = 0
+        self._schema = schema
+        self._names = {"question": question, "context": context}
+        self._ids = Ids() if with_ids else None
+
+    def close(self) -> None:
+        if self._ids:
+            self._ids.close()
+
+    def table(self, rows: Rows) -> pa.Table:
+        for name, column in (("question", rows.question), ("context", rows.context)):
+            self._check_text(rows, name, column)
+        count = len(rows.question)
+        rows.id = pc.if_else(pc.equal(rows.id, ""), None, rows.id)
+        if self._ids:
+            self._check_ids(self._ids, rows)
+        columns = [
+            pa.array(np.arange(self.rows, self.rows + count)),
+            pa.nulls(count, pa.int64()) if rows.lines is None else pa.array(rows.lines, pa.int64()),
+            rows.id,
+            rows.question,
+            rows.context,
+            *_fault_columns(rows.faults, count),
+        ]
+        if rows.passthrough is not None:
+            columns.append(rows.passthrough)
+        self.rows += count
+        return pa.table(columns, schema=self._schema)
+
+    def _check_text(self, rows: Rows, name: str, column: Column) -> None:
+        column_name = self._names[name]
+        if column.null_count:
+            fault = Fault("missing_field", f"no value for the {name} (column {column_name!r})")
+            rows.reject(where(column.is_null()), fault)
+        blank = pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
+        if pc.any(blank).as_py():
+            rows.reject(where(blank), Fault(f"empty_{name}", f"the {name} (column {column_name!r}) is empty"))
+
+    def _check_ids(self, ids: Ids, rows: Rows) -> None:
+        """Rows rejected already do not count: theirs may be no ids at all, and a row mended below them is wanted."""
+        names = rows.id.to_pylist()
+        numbers: Sequence[int] = range(self.rows, self.rows + len(names))
+        if rows.faults or rows.id.null_count:
+            numbers = [n for n, name in zip(numbers, names, strict=True) if name and n - self.rows not in rows.faults]
+            names = [names[number - self.rows] for number in numbers]
+        for row, owner in ids.repeated(names, numbers).items():
+            index = row - self.rows
+            fault = Fault("duplicate_id", f"row {owner} has the id {_short(rows.id[index].as_py())} already")
+            rows.faults[index] = fault
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:80] + "...")
+
+
+def _fault_columns(faults: dict[int, Fault], count: int) -> list[Column]:
+    """The columns code, message and raw."""
+    if not faults:
+        return [pa.nulls(count, pa.string())] * 3
+    none = (None, None, None)
+    by_row: Any = zip(*(faults.get(i, none) for i in range(count)), strict=True)
+    return [pa.array(column, pa.string()) for column in by_row]
+
+
+def sizes(table: pa.Table) -> np.ndarray[Any, Any]:
+    """The bytes of each row in memory."""
+    total = np.full(table.num_rows, ROW_OVERHEAD, np.int64)
+    for column in table.combine_chunks().columns:
+        for chunk in column.chunks:
+            total += weights(chunk)
+    return total
+
+
+def weights(column: Column) -> Any:
+    """The bytes of each value of an array of any type, as if no two values were held in one place."""
+    kind, types = column.type, pa.types
+    if isinstance(column, pa.ExtensionArray):
+        return weights(column.storage)
+    if types.is_dictionary(kind):
+        known = np.append(weights(column.dictionary), 0)
+        return known[pc.fill_null(column.indices, len(known) - 1).to_numpy(zero_copy_only=False)]
+    if types.is_struct(kind):
+        return sum((weights(child) for child in column.flatten()), np.zeros(len(column), np.int64))
+    if types.is_map(kind):
+        pairs = pa.StructArray.from_arrays([column.keys, column.items], names=["key", "value"])
+        within = np.append(0, np.cumsum(weights(pairs)))  # of all pairs, of which a slice's offsets tell its own
+        return np.diff(within[column.offsets.to_numpy()]) + 4
+    if types.is_nested(kind):
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
+        within = np.append(0, np.cumsum(weights(column.flatten())))
+        return np.diff(within[ends], prepend=0) + 4
+    if types.is_fixed_size_binary(kind) or types.is_decimal(kind):
+        return np.full(len(column), kind.byte_width)
+    if types.is_null(kind) or types.is_primitive(kind):
+        return np.full(len(column), 0 if types.is_null(kind) else 8)
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        column = column.cast(pa.large_binary())
+    return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64) + 4
+
+
+def bounded(tables: Iterable[pa.Table], max_rows: int, max_bytes: int) -> Iterator[pa.Table]:
+    """The same rows cut into tables of at most `max_rows` and `max_bytes`, each as full as it can be.
+
+    A row of more than `max_bytes` is a table of its own. Where the cuts are does not depend on how the rows came.
+    """
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        ends = np.cumsum(sizes(table))
+        start = 0
+        while start < table.num_rows:
+            before = int(ends[start - 1]) if start else 0
+            fit = int(np.searchsorted(ends, before + max_bytes - size, side="right")) - start
+            take = min(max(fit, 0 if held else 1), max_rows - rows, table.num_rows - start)
+            if take:
+                held.append(table.slice(start, take))
+                rows += take
+                start += take
+                size += int(ends[start - 1]) - before
+            if start < table.num_rows or rows == max_rows:
+                yield _joined(held)
+                held, rows, size = [], 0, 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(held: list[pa.Table]) -> pa.Table:
+    """One piece of memory a column: the same bytes in a chunk file however the rows came."""
+    return pa.concat_tables(held).combine_chunks()

@@ -1,0 +1,82 @@
+"""`producer check`: the reading of `producer submit`, without a job."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contract.settings import Settings
+from producer.input.source import ReadOptions, Source, open_source
+
+#: Bad rows that are shown one by one.
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a file holds. Lengths are in characters."""
+
+    name: str
+    format: str
+    delimiter: str | None
+    columns: tuple[str, ...]
+    id_column: str | None
+    answers_column: str | None
+    rows: int
+    rejected: int
+    chunks: int
+    bytes: int
+    sha256: str
+    longest_question: int
+    longest_context: int
+    codes: dict[str, int]
+    first_errors: tuple[dict[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check_file(
+    file: str, read: ReadOptions, settings: Settings, progress: Callable[[Source], None] | None = None
+) -> Checked:
+    """Read a whole file as submit does. Raises InputError where submit would."""
+    codes = Counter[str]()
+    shown: list[dict[str, Any]] = []
+    rows = chunks = question = context = 0
+    with open_source(file, read) as source:
+        for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
+            rows += table.num_rows
+            chunks += 1
+            question = max(question, _longest(table["question"]))
+            context = max(context, _longest(table["context"]))
+            bad = table.filter(pc.is_valid(table["code"])).select(["row", "line", "code", "message"])
+            codes.update(bad["code"].to_pylist())
+            shown += bad.slice(0, max(0, _SHOWN - len(shown))).to_pylist()
+            if progress:
+                progress(source)
+        return Checked(
+            name=source.name,
+            format=source.format,
+            delimiter=source.delimiter,
+            columns=tuple(source.columns),
+            id_column=source.id_column,
+            answers_column=source.answers_column,
+            rows=rows,
+            rejected=sum(codes.values()),
+            chunks=chunks,
+            bytes=source.bytes_read,
+            sha256=source.sha256,
+            longest_question=question,
+            longest_context=context,
+            codes=dict(codes.most_common()),
+            first_errors=tuple(shown),
+        )
+
+
+def _longest(texts: pa.ChunkedArray) -> int:
+    return int(pc.max(pc.utf8_length(texts)).as_py() or 0)

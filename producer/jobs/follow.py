@@ -1,0 +1,147 @@
+"""Waiting for a job: look, bring it forward, look again. A client that stops waiting never ends a job."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from contract.errors import COMPLETED_WITH_ERRORS, BulkqaError, JobCancelled, JobFailed, RedisUnreachable
+from contract.format import layout, part
+from contract.format.part import Footer
+from contract.ledger import records
+from contract.ledger.progress import Progress
+from contract.ledger.reconcile import reconcile
+from contract.ledger.records import Index
+from contract.queue.redis import Queue
+from contract.settings import Settings
+from contract.storage import Storage
+
+_RECONCILE_EVERY = 2.0
+
+EXIT_CODES = {
+    "completed": 0,
+    "completed_with_errors": COMPLETED_WITH_ERRORS,
+    "failed": JobFailed.exit_code,
+    "cancelled": JobCancelled.exit_code,
+}
+
+
+class TimedOut(Exception):
+    """The wait was longer than its limit; the job goes on."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(f"job {progress.id} is still {progress.status}")
+        self.progress = progress
+
+
+def follow(
+    job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None = None
+) -> Iterator[Progress]:
+    """Progress again and again, until it is final. The pause grows from a tenth of a second to one.
+
+    Reconciles on the way, so that a job ends though no sweeper runs. Redis may come and go: `reason` says so.
+    Raises TimedOut.
+    """
+    known: dict[int, Footer] = {}
+    started = time.monotonic()
+    reconciled, pause = 0.0, 0.1
+    while True:
+        progress = records.status(storage, queue, job, known)
+        yield progress
+        if progress.finished:
+            return
+        if timeout is not None and time.monotonic() - started > timeout:
+            raise TimedOut(progress)
+        due = progress.status == "finalizing" or time.monotonic() - reconciled > _RECONCILE_EVERY
+        if due:
+            try:
+                reconcile(job, storage, queue, settings)
+            except RedisUnreachable:
+                pass  # the next look says so
+            reconciled = time.monotonic()
+        time.sleep(pause)
+        pause = min(1.0, pause * 1.2)
+
+
+def ready_lines(job: str, storage: Storage, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
+    """Predictions as JSON lines, a chunk at a time, in row order: all of a job that has ended, else as far as they are
+    there without a gap.
+
+    With `wait`, goes on for as long as it returns True where the next part is not there yet, or is damaged: it is
+    scored again then. Raises BulkqaError if a job has ended and not all of its predictions can be had.
+    """
+    index = records.load_index(storage, records.load(storage, job))
+    given = 0
+    if not storage.exists(layout.report(job)):
+        for rows in index.rows:
+            while (lines := _part(storage, job, given, rows)) is None and wait and wait():
+                pass
+            if lines is None:
+                break
+            yield lines
+            given += 1
+    if given < len(index.rows) and (report := records.report(storage, job)):  # which may have come meanwhile
+        yield from islice(_published(storage, job, index, report), given, None)
+
+
+def _part(storage: Storage, job: str, number: int, rows: int) -> bytes | None:
+    """The lines of a part, None if it is missing or damaged."""
+    try:
+        return part.body(storage.read(layout.part(job, number)), rows)[0]
+    except (part.DamagedPart, FileNotFoundError):
+        return None
+
+
+def _published(storage: Storage, job: str, index: Index, report: Progress) -> Iterator[bytes]:
+    """The predictions of a job that has ended, from its document; if that was altered or removed, from the parts.
+
+    The document is read twice, and checked before anything of it is believed.
+    """
+    key = layout.predictions(job)
+    try:
+        whole = digest(storage.blocks(key))[0] == report.outputs.get("predictions", {}).get("sha256")
+    except FileNotFoundError:
+        whole = False
+    document = document_lines(storage.blocks(key)) if whole else iter(())
+    for number, rows in enumerate(index.rows):
+        lines = b"".join(islice(document, rows)) if whole else _part(storage, job, number, rows)
+        if lines is None or lines.count(b"\n") != rows:
+            places = storage.locate(key), storage.locate(layout.report(job))
+            raise BulkqaError(
+                f"{places[0]} was altered or removed since job {job} ended, and so was part {number} of it",
+                f"Remove {' and '.join(places)}, then: producer repair {job}. What is lost is scored again.",
+            )
+        yield lines
+
+
+def document_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The predictions of a published document as JSON lines."""
+    for line in _lines(blocks):
+        if line not in (b'{"predictions": [', b"]}"):
+            yield line.removesuffix(b",") + b"\n"
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def digest(blocks: Iterable[bytes]) -> tuple[str, int]:
+    """The sha256 and the size of an object."""
+    sha, size = hashlib.sha256(), 0
+    for block in blocks:
+        sha.update(block)
+        size += len(block)
+    return sha.hexdigest(), size
+
+
+def errors_beside(out: Path) -> Path:
+    """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv."""
+    return out.with_name(f"{out.stem}.errors.csv")

@@ -1,0 +1,184 @@
+"""A checked file becomes a job: chunk files first, then the manifest, and only then messages.
+
+Until the manifest is there the job does not exist, and whoever fails before that takes the chunks away again. Of who
+is killed before that, `contract.ledger.sweeper` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow.compute as pc
+
+from contract.errors import BulkqaError, StorageUnreachable, UnknownJob, UsageError
+from contract.format import chunk, layout
+from contract.format.job import CHUNKS, Manifest, Options, job_of_key, new_job_id
+from contract.format.job import Source as SourceRecord
+from contract.ledger import records
+from contract.ledger.records import Index
+from contract.settings import Settings
+from contract.storage import Storage
+from producer.input.source import ReadOptions, Source, open_source
+
+File = str | Path | BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for, beside the file."""
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    options: Options = field(default_factory=Options)
+    model: str = ""
+    key: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    manifest: Manifest
+    new: bool  #: False if the key had its job already
+
+
+def submit(
+    file: File, storage: Storage, settings: Settings, request: Request, progress: Callable[[Source], None] | None = None
+) -> Submitted:
+    """Write a job's chunks and manifest. Sends nothing: that is `contract.ledger.reconcile`'s.
+
+    With a key, the job's id is made from it, so that submitting twice finds the first job, whoever is first.
+    Raises InputError for the file, UsageError if the key was used for something else.
+    """
+    job = job_of_key(request.key) if request.key else new_job_id()
+    # Of several submissions with one key each has a folder of its own: nothing is shared before there is a manifest.
+    within = layout.new_chunks() if request.key else CHUNKS
+    with open_source(file, request.read) as source:
+        if request.key and storage.exists(layout.manifest(job)):
+            for _ in source.tables(1 << 16, 1 << 26):
+                pass  # its digest is known at its end
+            return _found(storage, _manifest(job, within, source, settings, request))
+        try:
+            manifest = _write(job, within, source, storage, settings, request, progress)
+        except BaseException:
+            _take_away(storage, job, within)
+            raise
+    if not storage.create(layout.manifest(job), records.dump(manifest.to_json())):
+        _take_away(storage, job, within)
+        return _found(storage, manifest)  # another submission with the key was quicker
+    return Submitted(manifest, new=True)
+
+
+def _write(
+    job: str,
+    within: str,
+    source: Source,
+    storage: Storage,
+    settings: Settings,
+    request: Request,
+    progress: Callable[[Source], None] | None,
+) -> Manifest:
+    rows, digests, rejected = [], [], 0
+    for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
+        data = chunk.to_bytes(table)
+        storage.create(layout.chunk(job, number, within), data, durable=False)
+        rows.append(table.num_rows)
+        digests.append(hashlib.sha256(data).hexdigest())
+        rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
+        if progress:
+            progress(source)
+    index = Index(tuple(rows), tuple(digests)).to_bytes()
+    storage.create(layout.index(job, within), index, durable=False)
+    storage.settle()  # once for all chunks, before the manifest speaks of them
+    if len(storage.list(layout.chunks(job, within))) != len(rows) + 1:
+        raise BulkqaError(
+            f"chunks of job {job} were removed while it was being submitted",
+            "The sweeper does so when none was added for a day. Submit the file again.",
+        )
+    return replace(
+        _manifest(job, within, source, settings, request),
+        rows=sum(rows),
+        rejected=rejected,
+        chunks=len(rows),
+        index_sha256=hashlib.sha256(index).hexdigest(),
+    )
+
+
+def _manifest(job: str, within: str, source: Source, settings: Settings, request: Request) -> Manifest:
+    """What is asked for, but for what only chunks tell. The source was read to its end."""
+    return Manifest(
+        id=job,
+        created_at=time.time(),
+        model=request.model or settings.model,
+        rows=0,
+        rejected=0,
+        chunks=0,
+        index_sha256="",
+        source=SourceRecord(
+            name=source.name,
+            format=source.format,
+            bytes=source.bytes_read,
+            sha256=source.sha256,
+            columns=tuple(source.columns),
+            delimiter=source.delimiter,
+        ),
+        options=request.options,
+        question_column=request.read.question,
+        context_column=request.read.context,
+        id_column=source.id_column,
+        answers_column=source.answers_column,
+        max_row_bytes=request.read.max_row_bytes,
+        key=request.key,
+        metadata=request.metadata,
+        chunks_folder=within,
+    )
+
+
+def _take_away(storage: Storage, job: str, within: str) -> None:
+    with suppress(StorageUnreachable):  # the sweeper does it later
+        storage.discard(layout.chunks(job, within))
+
+
+def _found(storage: Storage, asked: Manifest) -> Submitted:
+    """The job that a key stands for, if the same is asked of it. Raises UsageError if it is not."""
+    manifest = records.load(storage, asked.id)
+    was, now = _deciding(manifest), _deciding(asked)
+    other = [f"{what} {was[what]}, now {now[what]}" for what in now if was[what] != now[what]]
+    if other:
+        raise UsageError(
+            f"the key {asked.key!r} was used for job {manifest.id}, of which something else was asked: "
+            + "; ".join(other),
+            "Ask for the same to find that job, or take a new key.",
+        )
+    return Submitted(manifest, new=False)
+
+
+def _deciding(manifest: Manifest) -> dict[str, object]:
+    """All that decides the outcome of rows, in words of the command. Not how they are cut, nor the file's name."""
+    return {
+        "file": f"sha256 {manifest.source.sha256[:16]}",
+        "--input-format": manifest.source.format,
+        "--delimiter": repr(manifest.source.delimiter),
+        "--question": repr(manifest.question_column),
+        "--context": repr(manifest.context_column),
+        "--id": repr(manifest.id_column),
+        "--answers": repr(manifest.answers_column),
+        "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
+        "--model": repr(manifest.model),
+    } | {f"--{name.replace('_', '-')}": value for name, value in asdict(manifest.options).items()}
+
+
+def find(storage: Storage, job: str) -> str:
+    """The full id of a job, given the whole of it or an unambiguous beginning. Raises UnknownJob."""
+    with suppress(UnknownJob):  # the beginning of an id need not be one: it may end in a dash
+        if storage.exists(layout.manifest(job)):
+            return job
+    matches = [known for known in records.jobs(storage) if known.startswith(job)]
+    if len(matches) == 1:
+        return matches[0]
+    what = f"{len(matches)} jobs begin with {job}" if matches else f"there is no job {job} in {storage.url}"
+    raise UnknownJob(what, "List the jobs with: producer list")

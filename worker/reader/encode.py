@@ -1,0 +1,179 @@
+"""A question and a context -> the windows that the model sees. On the `tokenizers` library, no transformers.
+
+Covers tokenizing, cutting into windows, and the offsets of context tokens. Does not cover types and masks of the
+model's other inputs (`session`) or what becomes of the logits (`decode`).
+
+Text is text: a context that spells "[SEP]" is not given the control token for it. (A Unigram vocabulary may list
+control tokens as ordinary pieces, and then it is; no harm: positions, not ids, say where CLS and the context are.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from contract.errors import ModelError
+from contract.format.job import Options
+from worker.reader.decode import QUESTION_TRUNCATED, Ints, RowFailure, Window
+from worker.reader.model import ModelInfo
+
+#: Contexts kept tokenized: threads work on neighbouring rows, which share a context more often than not.
+CACHED_CONTEXTS = 8
+#: Characters of a context from which on only one is tokenized at a time: it takes some 500 bytes for each meanwhile.
+LARGE = 1 << 16
+
+_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the highest; 0x3001 stands for the rest
+_FIRST_MARK = 0x300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """The windows of a row in order of the context, and where in the context their tokens lie.
+
+    An answer from token i to token j is `context[offsets[i, 0]:offsets[j, 1]]`, (N, 2) code points for all N tokens of
+    the context. It neither begins nor ends in whitespace. A token of whitespace only has offsets that cross: starting
+    there is starting at the next text, ending there is ending at the text before.
+    """
+
+    windows: tuple[Window, ...]
+    offsets: NDArray[np.int32]
+    flags: tuple[str, ...]
+
+
+class Encoder:
+    """The tokenizer of one model. Safe to call from several threads."""
+
+    def __init__(self, path: Path, info: ModelInfo) -> None:
+        """`path`: tokenizer.json. Raises ModelError when it cannot be read."""
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelError(
+                f"{path} cannot be read: {error}", "Make the model directory again: worker build"
+            ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+        self._info = info
+        self._context = lru_cache(CACHED_CONTEXTS)(self._tokenize_context)
+        self._large = threading.Lock()
+
+    @property
+    def highest_id(self) -> int:
+        """Highest token id that the tokenizer can give."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    def encode(self, question: str, context: str, options: Options) -> Encoded:
+        """Cut a row into windows of at most `max_seq_len` tokens, or as many as the model takes.
+
+        Only the question is truncated, to `max_question_len`. The context goes whole into overlapping windows:
+        `doc_stride` is the number of tokens that neighbours share, as in SQuAD preparation with transformers
+        (`stride` with `return_overflowing_tokens`), not the step from one window to the next.
+
+        Raises RowFailure: bad_encoding, empty_question, empty_context.
+        """
+        asked = self._tokenize_question(question)
+        ids, offsets = self._context(context)
+        length = min(options.max_seq_len, self._info.max_positions) - self._info.template.size
+        limit = min(options.max_question_len, max(length // 2, length - options.doc_stride - 1))  # less: few positions
+        windows = self._windows(asked[:limit], ids, length - len(asked[:limit]), options.doc_stride)
+        flags = (QUESTION_TRUNCATED,) if len(asked) > limit else ()
+        return Encoded(tuple(windows), offsets, flags)
+
+    def _windows(self, question: Ints, context: Ints, room: int, stride: int) -> Iterator[Window]:
+        template = self._info.template
+        head = np.concatenate([_ids(template.prefix), question, _ids(template.middle)])
+        tail = _ids(template.suffix)
+        for begin, end in _slices(len(context), room, stride):
+            yield Window(np.concatenate([head, context[begin:end], tail]), len(head), begin, end)
+
+    def _tokenize_question(self, question: str) -> Ints:
+        _code_points(question, "question")
+        ids = self._tokenizer.encode(question, add_special_tokens=False).ids
+        if not ids or not question.strip():
+            raise RowFailure("empty_question", "the question has no text that the model can read")
+        return _ids(ids)
+
+    def _tokenize_context(self, context: str) -> tuple[Ints, NDArray[np.int32]]:
+        codes = _code_points(context, "context")
+        with self._large if len(context) > LARGE else nullcontext():
+            encoding = self._tokenizer.encode(context, add_special_tokens=False)
+            if not encoding.ids or not context.strip():
+                raise RowFailure("empty_context", "the context has no text that the model can read")
+            ids, offsets = _ids(encoding.ids), _text_offsets(np.array(encoding.offsets, np.int32), codes)
+            if len(context) > LARGE:
+                del encoding
+                _trim()
+        ids.flags.writeable = offsets.flags.writeable = False  # threads share them
+        return ids, offsets
+
+
+def _trim() -> None:
+    """Have malloc give back what is free: each thread's arena would keep its own hundreds of megabytes."""
+    with suppress(AttributeError, OSError):  # another libc than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _ids(ids: list[int] | tuple[int, ...]) -> Ints:
+    return np.array(ids, np.int64)
+
+
+def _slices(tokens: int, room: int, stride: int) -> Iterator[tuple[int, int]]:
+    """[begin, end) of each window over so many context tokens, neighbours sharing `stride` of them.
+
+    A model of few positions may not have the room that Options made sure of: half a window is then shared at most.
+    """
+    step = room - stride if stride < room else max(1, room // 2)
+    begin = 0
+    while begin + room < tokens:
+        yield begin, begin + room
+        begin += step
+    yield begin, tokens
+
+
+def _code_points(text: str, name: str) -> NDArray[np.uint32]:
+    """The code points of `text`, (len(text),). Raises RowFailure for a lone surrogate, which is no character."""
+    try:
+        return np.frombuffer(text.encode("utf-32-le"), "<u4")
+    except UnicodeEncodeError as error:
+        raise RowFailure("bad_encoding", f"the {name} has half a surrogate pair at character {error.start}") from error
+
+
+def _text_offsets(offsets: NDArray[np.int32], codes: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Offsets (N, 2) as tokenizers give them -> where answers begin and end at each token, (N, 2).
+
+    SentencePiece and byte-level BPE count the space before a word to the word (tokenizers#663): the start moves on to
+    the next text, the end back to the text before. Normalizers that strip accents leave combining marks out of their
+    letter's token: the end moves on past those, or an answer would lose its last accent.
+    """
+    space = _SPACE[np.minimum(codes, len(_SPACE) - 1)]
+    places = np.arange(len(codes) + 1, dtype=np.int32)
+    text_before = np.maximum.accumulate(np.where(np.concatenate([[True], ~space]), places, 0))
+    starts = _next(~space)[offsets[:, 0]]
+    ends = _next(~_marks(codes))[text_before[offsets[:, 1]]]
+    return np.stack([starts, ends], axis=1).astype(np.int32)
+
+
+def _next(stop: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """For each place 0..n the first one from there on where `stop` holds, or n; (n + 1,)."""
+    places = np.arange(len(stop) + 1, dtype=np.int32)
+    places[:-1][~stop] = len(stop)
+    return np.minimum.accumulate(places[::-1])[::-1]
+
+
+def _marks(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which code points are combining marks (Unicode category M), (n,)."""
+    marks = np.zeros(len(codes), np.bool_)
+    for place in np.flatnonzero(codes >= _FIRST_MARK).tolist():
+        marks[place] = unicodedata.category(chr(codes[place]))[0] == "M"
+    return marks
