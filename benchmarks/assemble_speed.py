@@ -14,7 +14,7 @@ from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, Source, Span, answered
 from contract.ledger import records
 from contract.ledger.records import Index
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 
 _ROWS = 512
 _ASSEMBLE = """

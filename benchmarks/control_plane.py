@@ -23,7 +23,7 @@ from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings, load
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 from producer.jobs.submit import Request, submit
 from producer.local import redis_server
 

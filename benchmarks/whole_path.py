@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import common
 from contract.format import layout
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 
 
 def engine(file: Path, threads: int, *how: str) -> float:

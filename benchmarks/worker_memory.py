@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import common
 from contract.format import layout
 from contract.ledger import records
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 
 
 def peak(folder: Path, rows: int) -> float:

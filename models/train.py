@@ -27,7 +27,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, get_linea
 
 from contract.errors import BulkqaError, UsageError
 from contract.format.job import Answer, Options
-from worker.build import template_of
+from worker.build.checkpoint import template_of
 from worker.evaluate import evaluate, load_squad
 from worker.reader.decode import RowFailure, Scored, Window, decode
 from worker.reader.encode import Encoder

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from contract.format.job import Options
     from contract.ledger.progress import Progress
-    from contract.queue.redis import Queue
+    from contract.queue import Queue
     from contract.settings import Settings
     from contract.storage import Storage
     from producer.input.source import ReadOptions

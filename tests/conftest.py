@@ -12,9 +12,13 @@ import pytest
 import redis
 
 from contract.errors import RedisUnreachable
-from contract.queue.redis import MemoryQueue, Queue, RedisQueue
+from contract.queue import Queue
+from contract.queue.memory import MemoryQueue
+from contract.queue.redis import RedisQueue
 from contract.settings import Settings
-from contract.storage import LocalStorage, MemoryStorage, Storage, open_storage
+from contract.storage import Storage, open_storage
+from contract.storage.local import LocalStorage
+from contract.storage.memory import MemoryStorage
 from producer.local import redis_executable, redis_server
 from tests import s3
 from tests.making import Clock

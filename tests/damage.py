@@ -15,7 +15,7 @@ from contract.errors import InputError
 from contract.format import layout
 from contract.ledger import records
 from contract.settings import Settings
-from contract.storage import MemoryStorage
+from contract.storage.memory import MemoryStorage
 from producer.input.source import ReadOptions
 from producer.jobs.check import check_file
 from producer.jobs.submit import Request, submit

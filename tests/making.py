@@ -15,7 +15,9 @@ from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
-from contract.queue.redis import MemoryQueue, Queue, RedisQueue, WorkerInfo, queue_name
+from contract.queue import Queue, WorkerInfo, queue_name
+from contract.queue.memory import MemoryQueue
+from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs.submit import Request, submit

@@ -7,7 +7,6 @@ counts and a lease that runs out, upon which `contract.ledger.reconcile` has the
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import mmap
 import os
@@ -15,24 +14,17 @@ import resource
 import signal
 import socket
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
-from queue import Empty
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 from celery.exceptions import Reject
-from celery.worker.consumer import Consumer
-from celery.worker.request import Request
-from kombu.asynchronous import get_event_loop
-from kombu.transport.redis import Channel, Transport
 
 from contract import evaluation
 from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
@@ -41,31 +33,25 @@ from contract.format.job import Manifest, ModelRef, check_job_id
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
 from contract.ledger.records import Index
-from contract.queue.redis import TASK, RedisQueue, WorkerInfo, make_app, queue_name
+from contract.queue import TASK, WorkerInfo, queue_name
+from contract.queue.app import make_app
+from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
-from worker import scoring
+from worker import scoring, transport
 from worker.attempt import Attempt
+from worker.heartbeat import HEARTBEAT, Heartbeat
 from worker.reader import model
 from worker.scoring import Drained, Stop, Watch
+from worker.transport import PatientConsumer, UnlimitedRequest
 
 if TYPE_CHECKING:
     from worker.reader.reader import Reader
 
 log = logging.getLogger("bulkqa.worker")
-
-#: How often the child renews its lease, touches its health file and looks for a cancel marker.
-_PULSE = 5.0
 _CANCEL_LOOK = 1.0
-#: After a refusal of Redis, before it is asked again.
-_REFUSED = 2.0
-#: A storage that takes longer than this over one chunk is believed to hang: others may have the chunk.
-_STORAGE_PATIENCE = 900.0
 #: Jobs whose index a worker keeps.
 _KEPT_JOBS = 64
-#: An idle worker that leaves messages waiting for this long does not hear any more: its connection is dead and it does
-#: not know, as when something between it and Redis went away without a word. It is started anew.
-_DEAF = 25.0
 
 
 def serve(settings: Settings) -> None:
@@ -74,11 +60,11 @@ def serve(settings: Settings) -> None:
     child = _Child(settings, info)
     app = make_app(settings.redis_url)
 
-    @app.task(name=TASK, bind=True, Request=_Request)  # type: ignore[untyped-decorator]
+    @app.task(name=TASK, bind=True, Request=UnlimitedRequest)  # type: ignore[untyped-decorator]
     def score(task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
         child.score(job, chunk, (task.request.properties or {}).get("delivery_tag"))
 
-    Transport.Channel = _Channel
+    transport.install()
     signals.setup_logging.connect(_leave_logging_alone, weak=False)
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
@@ -96,13 +82,13 @@ def serve(settings: Settings) -> None:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,  # events every two seconds, to which nobody listens
-        consumer_cls=_Consumer,
+        consumer_cls=PatientConsumer,
         quiet=True,
     )
     worker.start()
     if refusal := child.refusal():
         raise ModelError(refusal)
-    if child.deaf():
+    if child.restarts():
         os.execv(sys.executable, [sys.executable, "-m", "worker", *sys.argv[1:]])  # noqa: S606 - itself
 
 
@@ -116,13 +102,13 @@ class _Child:
         self.settings = settings
         self.info = info
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
-        self._shared = mmap.mmap(-1, 4096)  # byte 0: draining; from 1: why the child refuses to work; last: deaf
+        self._shared = mmap.mmap(-1, 4096)  # byte 0: draining; from 1: why the child refuses to work; last: restart
         self._worker: Worker | None = None
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
         try:
-            self._worker = Worker(self.settings, self.name, self._draining, self._on_deaf)
+            self._worker = Worker(self.settings, self.name, self._draining, self._on_restart)
             signal.signal(signal.SIGTERM, self._on_term)
         except Exception as error:  # whatever it is, a child without a model must not take work
             if not isinstance(error, BulkqaError):
@@ -142,11 +128,11 @@ class _Child:
     def refusal(self) -> str | None:
         return self._shared[1:-1].rstrip(b"\0").decode(errors="replace") or None
 
-    def deaf(self) -> bool:
+    def restarts(self) -> bool:
         return self._shared[-1] == 1
 
-    def _on_deaf(self) -> None:
-        """In the child: have the parent start anew. Its own signal handler ends its loop."""
+    def _on_restart(self) -> None:
+        """In the child: have the parent restart. Its own signal handler ends its loop."""
         self._shared[-1] = 1
         os.kill(os.getppid(), signal.SIGTERM)
 
@@ -171,14 +157,16 @@ class _Child:
 class Worker:
     """A warm reader and its surroundings, in the child process."""
 
-    def __init__(self, settings: Settings, name: str, draining: Callable[[], bool], deaf: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, name: str, draining: Callable[[], bool], restart: Callable[[], None]
+    ) -> None:
         from worker.reader.reader import Reader
         from worker.reader.session import available_cpus
 
         self.settings = settings
         self.name = name
         self._draining = draining
-        self.deaf = deaf
+        self._restart = restart
         self.storage: Storage = open_storage(settings.storage_url)
         self.queue = RedisQueue(settings.redis_url)
         self.threads = settings.threads or available_cpus()
@@ -187,22 +175,24 @@ class Worker:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
         self._jobs: dict[str, tuple[Manifest, Index]] = {}
         self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
-        self._pulse = Pulse(self)
-        self.reader.tell(self._pulse.beat)
+        info = self.reader.info
+        me = WorkerInfo(name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"))
+        self._heartbeat = Heartbeat(self.queue, settings, me, restart)
+        self.reader.tell(self._heartbeat.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
     @property
     def busy(self) -> bool:
-        return self._pulse.active is not None
+        return self._heartbeat.active is not None
 
     def close(self) -> None:
-        self._pulse.close()
+        self._heartbeat.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def work(self, job: object, chunk: object, tag: str | None) -> bool:
         """Do what a message asks for. False if the message has to go back on the queue."""
-        with self._pulse.hearing():
+        with self._heartbeat.hearing():
             return self._work(job, chunk, tag)
 
     def _work(self, job: object, chunk: object, tag: str | None) -> bool:
@@ -214,12 +204,12 @@ class Worker:
         except Drained:
             return False
         except ModelError as error:  # as when a GPU was lost: what follows would be answered no better
-            log.warning("worker %s: %s. It is started anew", self.name, error.message)
-            self.deaf()
+            log.warning("worker %s: %s. It restarts", self.name, error.message)
+            self._restart()
             return False
         except StorageUnreachable as error:
             log.warning("worker %s waits: %s", self.name, error)
-            time.sleep(_PULSE)
+            time.sleep(HEARTBEAT)
             return False
         except Exception:
             # The message is spent; the attempt is counted, and reconcile sends the chunk again or gives it up.
@@ -257,7 +247,7 @@ class Worker:
             return True
         attempt = Attempt(self.storage, job, chunk, self.name)
         try:
-            with self._pulse.over(job, chunk, tag):
+            with self._heartbeat.over(job, chunk, tag):
                 data = self._score(manifest, index, chunk, attempt)
                 mine = self.storage.create(layout.part(job, chunk), data)
         except (Drained, StorageUnreachable, ModelError):  # no fault of the chunk's: it must not count as a death
@@ -285,8 +275,8 @@ class Worker:
         started = time.time()
         rows = records.rows_or_blanks(self.storage, manifest, index, chunk)
         options = manifest.options
-        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: self._pulse.beat())
-        with self._pulse.watching():
+        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: self._heartbeat.beat())
+        with self._heartbeat.watching():
             known = attempt.try_suspects(
                 rows, options, self.settings.model_dir, watch, lambda row: scoring.alone(row, self.reader, options)
             )
@@ -373,174 +363,6 @@ class Worker:
                 self._jobs.clear()
             self._jobs[job] = manifest, records.load_index(self.storage, manifest)
         return self._jobs[job]
-
-
-class Pulse:
-    """A thread of the child that says that it is alive, while it is: health file, lease, and presence.
-
-    While a chunk is scored this goes on only as long as windows advance. When none has for `stall` seconds the process
-    is ended by faulthandler's own thread, which needs no GIL, so that a hang inside native code does not hold a chunk.
-    Storage may take longer to read a chunk or to write its part: to end the process for that would be a death beside
-    rows that did nothing.
-    """
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._settings = worker.settings
-        self.active: tuple[str, int, str | None] | None = None
-        self._advanced = self._armed = time.monotonic()
-        self._scoring = False
-        self._heard = time.monotonic()
-        self._hearing = False
-        self._told = ""
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
-        self._tick()
-        self._thread.start()
-
-    def beat(self) -> None:
-        """A window was run, or a row finished."""
-        self._advanced = time.monotonic()
-        if self._scoring and self._advanced - self._armed > 1.0:  # arming costs a thread: not at every window
-            self._arm()
-
-    @contextmanager
-    def over(self, job: str, chunk: int, tag: str | None) -> Iterator[None]:
-        """While a chunk is worked on."""
-        self._advanced = time.monotonic()
-        self.active = (job, chunk, tag)
-        try:
-            yield
-        finally:
-            self.active = None
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """While rows are scored: windows have to advance."""
-        self._scoring = True
-        self._advanced = time.monotonic()
-        self._arm()
-        try:
-            yield
-        finally:
-            self._scoring = False
-            faulthandler.cancel_dump_traceback_later()
-            self._advanced = time.monotonic()
-
-    @contextmanager
-    def hearing(self) -> Iterator[None]:
-        """While a message is dealt with, assembling included: what else waits on the queue waits rightly."""
-        self._hearing = True
-        try:
-            yield
-        finally:
-            self._hearing = False
-            self._heard = time.monotonic()
-
-    def close(self) -> None:
-        self._done.set()
-        self._thread.join(timeout=2.0)
-        with suppress(RedisUnreachable):
-            self._worker.queue.leave(self._worker.name)
-
-    def _arm(self) -> None:
-        self._armed = time.monotonic()
-        faulthandler.dump_traceback_later(self._settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
-
-    def _run(self) -> None:
-        while not self._done.wait(_PULSE):
-            self._tick()
-
-    def _tick(self) -> None:
-        patience = self._settings.lease if self._scoring else _STORAGE_PATIENCE
-        if self.active and time.monotonic() - self._advanced > patience:
-            return
-        with suppress(OSError):
-            Path(self._settings.health_file).touch()
-        info, worker = self._worker.reader.info, self._worker
-        presence = WorkerInfo(worker.name, info.name, info.pinned, info.precision, worker.threads, version("bulkqa"))
-        try:
-            worker.queue.announce(presence)
-            if self._hearing or not worker.queue.hints(info.name, "", info.pinned).waiting:
-                self._heard = time.monotonic()
-            elif time.monotonic() - self._heard > _DEAF:
-                log.error("worker %s: messages wait and none comes through: it is started anew", worker.name)
-                self._heard = time.monotonic()
-                worker.deaf()
-            if active := self.active:
-                job, chunk, tag = active
-                worker.queue.lease(job, chunk, worker.name, self._settings.lease)
-                if tag:
-                    worker.queue.touch(tag)
-            self._told = ""
-        except RedisUnreachable as error:
-            if error.message != self._told:  # Celery's own lines go on, without the remedy
-                log.warning("worker %s: %s. %s", worker.name, error.message, error.remedy)
-                self._told = error.message
-
-
-class _Request(Request):  # type: ignore[misc]
-    """A message may ask for limits of time, at which Celery kills the child: not here, whoever wrote it."""
-
-    time_limits = property(lambda self: (None, None), lambda self, given: None)
-
-
-class _Channel(Channel):
-    """Celery's way to Redis, without two of its ways to fall silent.
-
-    What is on the queue and is no message at all would end the worker: it is thrown away with a word. And an
-    acknowledgement that fails is logged by Celery and forgotten: its message counts as under way for ever, and the
-    worker, which takes one at a time, never asks for another. So the connection is made anew.
-    """
-
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            log.warning("dropped from the queue what is no message of ours: %r", error)
-            raise Empty from error
-
-    def basic_ack(self, *given: Any, **more: Any) -> None:
-        with _reconnecting():
-            super().basic_ack(*given, **more)  # type: ignore[no-untyped-call]
-
-    def basic_reject(self, *given: Any, **more: Any) -> None:
-        with _reconnecting():
-            super().basic_reject(*given, **more)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _reconnecting() -> Iterator[None]:
-    """Have Celery's loop connect anew if this fails. Raised here it would be swallowed (`ack_log_error`, and the pool,
-    which calls back from its own loop): so it is raised from the loop itself."""
-    try:
-        yield
-    except Exception as error:
-        if loop := get_event_loop():
-            loop.call_soon(  # type: ignore[no-untyped-call]
-                _raise, ConnectionError(f"a message was not acknowledged: {error}")
-            )
-        raise
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-class _Consumer(Consumer):  # type: ignore[misc]
-    """A Redis that answers and refuses, as where its user lacks a right, would be asked anew several times a second."""
-
-    def on_connection_error_before_connected(self, exc: Exception) -> None:
-        super().on_connection_error_before_connected(exc)
-        self._pause(exc)
-
-    def on_connection_error_after_connected(self, exc: Exception) -> None:
-        super().on_connection_error_after_connected(exc)
-        self._pause(exc)
-
-    def _pause(self, exc: Exception) -> None:
-        if isinstance(exc, self.channel_errors):
-            time.sleep(_REFUSED)
 
 
 def _leave_logging_alone(**_: Any) -> None:

@@ -19,7 +19,7 @@ from contract.format.part import DamagedPart
 from contract.ledger import assemble, records
 from contract.ledger import quarantine as crumbs
 from contract.ledger.records import Index, Tries
-from contract.queue.redis import VISIBILITY_TIMEOUT, Hints, Queue
+from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.settings import Settings
 from contract.storage import Storage
 

@@ -18,7 +18,7 @@ from contract.format.part import Footer
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Progress, Seen
 from contract.ledger.tally import Tally
-from contract.queue.redis import Queue
+from contract.queue import Queue
 from contract.storage import Storage
 
 #: So many parts beyond those in the tally that is kept are worth a new one.

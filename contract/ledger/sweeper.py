@@ -15,7 +15,7 @@ from contract.format import layout
 from contract.format.job import has_key, is_made_here
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
-from contract.queue.redis import Queue
+from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 

@@ -1,1 +1,98 @@
-"""The queue: messages that ask someone to try a chunk, and the hints that spare work. Nothing here is a record."""
+"""The queue: messages that ask someone to try a chunk, and the hints that spare work. Nothing here is a record.
+
+Celery carries the messages `(job, chunk)`. Beside them Redis holds, for every job, which chunks are on the queue
+(`sent`), which are being scored, since when and until when that may be believed (`since`, `lease`), and the next chunk
+that was never sent (`next`); and which workers are there. All of it may vanish at any moment:
+`contract.ledger.reconcile` makes it anew from storage.
+
+This file is the interface and the names. `redis` is the queue itself, `app` the Celery application that both sides
+share, `url` what may be in the address of a Redis, and `memory` the twin for tests: one suite runs over both. What must
+not come in: storage, and what a message means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+PREFIX = "bulkqa:"
+TASK = "bulkqa.score.v1"
+#: Redelivery of an unacknowledged message. The same in every process: the shortest in use wins.
+VISIBILITY_TIMEOUT = 900
+#: A worker that was not heard of for this long is not counted.
+WORKER_TTL = 45.0
+
+
+def queue_name(model: str, digest: str = "") -> str:
+    """Workers serve the queue of the model that they hold; the version keeps old programs from new messages.
+
+    They serve that of its digest too, to which messages are forwarded by workers whose model is of another digest than
+    the one a job is pinned to. All other messages go to the first, so that its length is what waits for workers.
+    """
+    return f"v1.{model}:{digest}" if digest else f"v1.{model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What Redis believes of a job: times are its own clock's, so that hosts need not agree on theirs."""
+
+    now: float
+    sent: dict[int, float]  #: chunk -> when its message was put on the queue
+    #: chunk -> until when a worker is believed to be at it; without those taken at a time that is yet to come, of which
+    #: nothing is known: the clock went back
+    leases: dict[int, float]
+    waiting: int  #: messages on the queues of the job's model, all jobs together
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    name: str
+    model: str
+    digest: str
+    precision: str
+    threads: int
+    version: str
+
+
+class Queue(Protocol):
+    """The port through which everything but the Celery edge sees the broker. Raises RedisUnreachable."""
+
+    def ping(self) -> None: ...
+
+    def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
+        """Put messages on the queue of the model, or of its digest, and note them as sent."""
+        ...
+
+    def hints(self, model: str, job: str, digest: str = "") -> Hints:
+        """`digest`: the one that the job is pinned to, if it is."""
+        ...
+
+    def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
+        """Take or renew the lease of a chunk. False if another owner has it."""
+        ...
+
+    def release(self, job: str, chunk: int, owner: str) -> None:
+        """Give a lease back unfinished; the chunk's message is on the queue again. One of another owner stays: he took
+        over from who was frozen, and thaws."""
+        ...
+
+    def finish(self, job: str, chunk: int, owner: str) -> None:
+        """A chunk has its part: forget its message, and its lease unless another owner has it."""
+        ...
+
+    def claim(self, job: str, chunks: int, window: int) -> int | None:
+        """The next chunk that was never sent, noted as sent, if the window has room for it; None if it has not;
+        `chunks` itself once all were sent. Raises LookupError where nothing is known of the job."""
+        ...
+
+    def restart(self, job: str, next_chunk: int) -> None:
+        """Set which chunk `claim` gives next."""
+        ...
+
+    def forget(self, job: str) -> None: ...
+
+    def announce(self, worker: WorkerInfo) -> None: ...
+
+    def leave(self, name: str) -> None: ...
+
+    def workers(self) -> list[WorkerInfo]: ...

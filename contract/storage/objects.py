@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from contract.errors import StorageUnreachable, UsageError
-from contract.storage import TEMPORARY, Data
+from contract.storage.protocol import TEMPORARY, Data
 
 try:
     import obstore

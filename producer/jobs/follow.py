@@ -15,7 +15,7 @@ from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import Index
-from contract.queue.redis import Queue
+from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 

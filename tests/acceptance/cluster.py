@@ -19,7 +19,7 @@ import psutil
 from contract.format import layout
 from contract.ledger import records
 from contract.queue.redis import RedisQueue
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 from producer.jobs.verify import verify_job
 from producer.local import redis_server
 

@@ -20,9 +20,9 @@ from rich.console import Console
 
 from contract.format import layout
 from contract.ledger import records
-from contract.queue.redis import MemoryQueue
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 from producer import Client
 from producer.cli import view
 from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contract.queue.redis import PREFIX, queue_name
+from contract.queue import PREFIX, queue_name
 from contract.settings import SHIPPED_MODEL, Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,8 @@ import redis
 
 from contract.format import layout
 from contract.ledger import records
-from contract.queue.redis import TASK, make_app, queue_name
+from contract.queue import TASK, queue_name
+from contract.queue.app import make_app
 from tests.acceptance.cluster import Cluster, check, child_of, kill, until, write_rows
 
 pytestmark = pytest.mark.timeout(150)

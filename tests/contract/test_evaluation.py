@@ -16,9 +16,9 @@ from contract.format.job import Answer, Options, Row, RowError, Span, answered, 
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
-from contract.queue.redis import MemoryQueue
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage import MemoryStorage
+from contract.storage.memory import MemoryStorage
 from producer.input.source import ReadOptions
 from tests.making import finish_parts, job_of
 

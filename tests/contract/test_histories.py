@@ -21,9 +21,10 @@ from contract.format.job import Manifest
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
-from contract.queue.redis import MemoryQueue, queue_name
+from contract.queue import queue_name
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage import MemoryStorage
+from contract.storage.memory import MemoryStorage
 from tests.making import Clock, Hand, csv, job_of, outcome, pop, predictions
 
 anyone = st.integers(0, 99)  #: which of the jobs, chunks, messages or workers that there are

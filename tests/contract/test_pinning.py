@@ -5,9 +5,10 @@ from __future__ import annotations
 from contract.format.job import ModelRef
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
-from contract.queue.redis import MemoryQueue, Queue, WorkerInfo, queue_name
+from contract.queue import Queue, WorkerInfo, queue_name
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage import MemoryStorage
+from contract.storage.memory import MemoryStorage
 from tests.conftest import Clock
 from tests.making import job_of, pop
 

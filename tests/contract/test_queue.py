@@ -14,7 +14,9 @@ import pytest
 import redis
 
 from contract.errors import RedisUnreachable
-from contract.queue.redis import MemoryQueue, Queue, RedisQueue, WorkerInfo
+from contract.queue import Queue, WorkerInfo
+from contract.queue.memory import MemoryQueue
+from contract.queue.redis import RedisQueue
 from producer.local import redis_server
 from tests.making import Clock, all_messages, clock_back, pop
 

@@ -18,9 +18,13 @@ from contract.ledger import quarantine as crumbs
 from contract.ledger import records
 from contract.ledger.quarantine import Crumb, condemned, given_up
 from contract.ledger.reconcile import reconcile, to_send
-from contract.queue.redis import VISIBILITY_TIMEOUT, Hints, MemoryQueue, Queue, RedisQueue, WorkerInfo
+from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue, WorkerInfo
+from contract.queue.memory import MemoryQueue
+from contract.queue.redis import RedisQueue
 from contract.settings import Settings
-from contract.storage import LocalStorage, MemoryStorage, Storage
+from contract.storage import Storage
+from contract.storage.local import LocalStorage
+from contract.storage.memory import MemoryStorage
 from producer.input.source import ReadOptions
 from producer.jobs.submit import Request, submit
 from producer.jobs.verify import verify_job

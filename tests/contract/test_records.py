@@ -14,7 +14,8 @@ from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk
 from contract.ledger.tally import Tally
-from contract.queue.redis import MemoryQueue, RedisQueue
+from contract.queue.memory import MemoryQueue
+from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from tests.making import Hand, csv, finish_parts, job_of, part_of

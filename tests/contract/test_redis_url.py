@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from contract.errors import UsageError
-from contract.queue.redis import RedisQueue, make_app
+from contract.queue.app import make_app
+from contract.queue.redis import RedisQueue
 from contract.queue.url import public_address, read_url
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from contract.errors import StorageUnreachable, UsageError
-from contract.storage import LocalStorage, MemoryStorage, Storage, open_storage
+from contract.storage import Storage, open_storage
+from contract.storage.local import LocalStorage
+from contract.storage.memory import MemoryStorage
 from tests.acceptance.cluster import until
 
 KEY = "jobs/a/parts/000000.jsonl"

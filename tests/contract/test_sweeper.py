@@ -13,9 +13,11 @@ import pytest
 from contract.format import layout
 from contract.ledger import records
 from contract.ledger.sweeper import ABANDONED, remove_abandoned, sweep_jobs
-from contract.queue.redis import MemoryQueue
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage import LocalStorage, MemoryStorage, Storage
+from contract.storage import Storage
+from contract.storage.local import LocalStorage
+from contract.storage.memory import MemoryStorage
 from tests.making import finish_parts, job_of, predictions
 
 

@@ -17,7 +17,7 @@ from subprocess import Popen
 
 from contract.format import layout
 from contract.ledger import records
-from contract.queue.redis import PREFIX, queue_name
+from contract.queue import PREFIX, queue_name
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import check, child_of, end, kill, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster

@@ -11,7 +11,8 @@ import pytest
 from kombu import Connection, Exchange, Producer
 
 from contract.format import layout
-from contract.queue.redis import TASK, make_app, queue_name
+from contract.queue import TASK, queue_name
+from contract.queue.app import make_app
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import until, write_rows
 from tests.faults.broker import ROWS, FaultyCluster, faulty_cluster

@@ -16,7 +16,9 @@ import psutil
 import pytest
 import redis
 
-from contract.queue.redis import PREFIX, RedisQueue, make_app
+from contract.queue import PREFIX
+from contract.queue.app import make_app
+from contract.queue.redis import RedisQueue
 from tests.acceptance.cluster import REPO, Cluster, child_of, end, kill, logs_shown, until, write_rows
 from tests.acceptance.cluster import check as check_job
 from tests.faults.broker import Broker, free_port

@@ -10,7 +10,7 @@ import pytest
 from contract.format import layout
 from contract.format.job import Answer, Options, Row, RowError
 from contract.ledger.quarantine import Crumb
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 from worker.attempt import Attempt, try_row
 from worker.scoring import Drained, Watch
 

@@ -20,12 +20,16 @@ onnx = pytest.importorskip("onnx", reason="needs the extra [build]")
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [build]")
 
 from worker import build as builder  # noqa: E402 - after the check that it can be used
-from worker.build import build  # noqa: E402
+from worker.build import (  # noqa: E402
+    build,
+    checkpoint,
+    export,
+)
 from worker.reader.reader import Reader  # noqa: E402
 
 pytestmark = pytest.mark.build
 
-CORPUS = [text for known in builder.KNOWN for text in (known.question, known.context)]
+CORPUS = [text for known in checkpoint.KNOWN for text in (known.question, known.context)]
 CONTEXT = "Zürich lies in Switzerland. " + "The city was founded by the Romans, who called it Turicum. " * 4
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -166,7 +170,7 @@ OTHER_ATTENTION = {"MPNet", "DebertaV2", "BigBird"}
 
 
 def _operators(directory: Path) -> set[str]:
-    return {node.op_type for node in onnx.load(directory / builder.GRAPH).graph.node}
+    return {node.op_type for node in onnx.load(directory / export.GRAPH).graph.node}
 
 
 def _checkpoint(directory: Path, family: str) -> Any:
@@ -233,20 +237,20 @@ def _logits(model: Any) -> np.ndarray:
     from worker.build.quantize import load
 
     feed = {"input_ids": np.arange(40)[None] % 97, "token_type_ids": (np.arange(40) > 9).astype(np.int64)[None]}
-    return np.stack(load(model).run(builder.OUTPUTS, feed))
+    return np.stack(load(model).run(export.OUTPUTS, feed))
 
 
 def _exported(source: Path, directory: Path) -> None:
     """The graph that becomes int8."""
-    checkpoint = builder._load(str(source), builder.INT8_INPUTS)
-    builder._export(checkpoint, builder._describe(checkpoint, "made", null_trained=None), directory)
+    loaded = checkpoint.load(str(source), checkpoint.INT8_INPUTS)
+    export.export_graph(loaded, builder._describe(loaded, "made", null_trained=None), directory)
 
 
 def _with_tall_neurons(directory: Path) -> Any:
     """The graph, one neuron of each feed-forward block made far larger than the others."""
     from worker.build.rewrite import Graph
 
-    model = onnx.load(directory / builder.GRAPH)
+    model = onnx.load(directory / export.GRAPH)
     graph = Graph(model)
     for node in list(model.graph.node):
         if node.op_type == "Gelu":
@@ -318,10 +322,10 @@ def test_the_approximate_gelu_is_close_to_the_exact_one() -> None:
 
 
 def test_the_template_is_what_the_tokenizer_puts_around_a_pair() -> None:
-    roberta = builder.template_of(_byte_bpe().backend_tokenizer)
+    roberta = checkpoint.template_of(_byte_bpe().backend_tokenizer)
     assert (roberta.prefix, roberta.middle, roberta.suffix) == ((0,), (2, 2), (2,))
     assert (roberta.question_type, roberta.context_type) == (0, 0)
-    bert = builder.template_of(_wordpiece().backend_tokenizer)
+    bert = checkpoint.template_of(_wordpiece().backend_tokenizer)
     assert (bert.prefix, bert.middle, bert.suffix) == ((2,), (3,), (3,))
     assert (bert.question_type, bert.context_type) == (0, 1)
 
@@ -333,7 +337,7 @@ def test_a_tokenizer_that_ends_with_cls_is_refused() -> None:
         single="$A [CLS]", pair="$A [SEP] $B [SEP] [CLS]", special_tokens=ids
     )
     with pytest.raises(ModelError, match="does not encode pairs"):
-        builder.template_of(tokenizer)
+        checkpoint.template_of(tokenizer)
 
 
 def test_an_untrained_model_knows_no_answer_and_says_so(bert: Path, tmp_path: Path) -> None:
@@ -362,7 +366,7 @@ def test_null_training_is_taken_from_the_name_unless_told(bert: Path, tmp_path: 
 
 
 def test_a_large_graph_keeps_its_weights_beside_it(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builder, "EXTERNAL_ABOVE", 1000)
+    monkeypatch.setattr(export, "EXTERNAL_ABOVE", 1000)
     build(str(bert), tmp_path / "made")
     assert (tmp_path / "made" / "model.onnx.data").stat().st_size > 1000
     Reader.open(tmp_path / "made")
@@ -416,7 +420,7 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_a_graph_that_differs_from_torch_is_never_published(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builder, "TOLERANCE", -1.0)
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(ModelError, match="off by"):
         build(str(bert), tmp_path / "made")
     assert list(tmp_path.iterdir()) == []
@@ -441,4 +445,4 @@ def test_the_model_that_ships_fits_its_description() -> None:
     shipped = Path(__file__).parents[2] / "models" / "minilm-l6-qa"
     if not (shipped / DESCRIPTION).is_file():
         pytest.skip("models/ is not part of this checkout")
-    assert len(Reader.open(shipped).info.known_answers) == len(builder.KNOWN)
+    assert len(Reader.open(shipped).info.known_answers) == len(checkpoint.KNOWN)

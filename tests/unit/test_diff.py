@@ -8,7 +8,7 @@ from contract.format import layout, part
 from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
 from contract.ledger import records
 from contract.settings import Settings
-from contract.storage import MemoryStorage
+from contract.storage.memory import MemoryStorage
 from producer.jobs.diff import Summary, differences
 from tests.making import job_of
 

@@ -12,7 +12,7 @@ from contract.format import layout
 from contract.format.job import Manifest
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
-from contract.queue.redis import MemoryQueue
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs.follow import errors_beside, ready_lines

@@ -18,7 +18,7 @@ from contract.format.job import Answer, Options, Row, RowError, Span, answered, 
 from contract.ledger import records
 from contract.ledger.assemble import predictions as lines_of
 from contract.ledger.reconcile import reconcile
-from contract.queue.redis import MemoryQueue
+from contract.queue.memory import MemoryQueue
 from contract.storage import Storage
 from producer.jobs.output import PARQUET_SCHEMA, flat, format_of, write_file, write_stream
 from producer.jobs.submit import job_of_key

@@ -14,9 +14,10 @@ from contract.errors import BulkqaError, InputError, StorageUnreachable, Unknown
 from contract.format import layout
 from contract.format.job import Options, Row
 from contract.ledger import records
-from contract.queue.redis import MemoryQueue
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage import LocalStorage, Storage
+from contract.storage import Storage
+from contract.storage.local import LocalStorage
 from producer.input.source import ReadOptions
 from producer.jobs.submit import Request, find, job_of_key, submit
 from tests.making import csv, finish, predictions

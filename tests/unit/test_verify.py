@@ -12,7 +12,7 @@ from contract.errors import UnknownJob
 from contract.format import layout, part
 from contract.format.job import Manifest
 from contract.ledger import records
-from contract.queue.redis import MemoryQueue
+from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs.verify import Verified, verify_job

@@ -1,0 +1,62 @@
+"""The Celery application: its settings, each that departs from a default with its reason beside it."""
+
+from __future__ import annotations
+
+import socket
+
+from celery import Celery
+
+from contract.queue import PREFIX, VISIBILITY_TIMEOUT, queue_name
+from contract.queue.url import read_url
+
+#: When a silent connection is asked whether it lives, in seconds, as far as the system has these options.
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+
+
+def make_app(redis_url: str, *, patient: bool = True) -> Celery:
+    """The application for one Redis. `patient`: wait for Redis as long as it takes. Raises UsageError."""
+    url = read_url(redis_url)
+    app = Celery("bulkqa", broker=url.kombu, set_as_current=False)
+    app.conf.update(
+        broker_url=url.kombu,  # explicit: CELERY_BROKER_URL in the environment would win over the constructor's
+        broker_use_ssl=url.tls or False,  # explicit: kombu verifies nothing where rediss:// has no query
+        result_backend=None,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,  # else the message of a killed child is acknowledged, its chunk lost
+        task_acks_on_failure_or_timeout=True,  # rejection loops without bound; outcomes are recorded in storage
+        worker_prefetch_multiplier=1,  # more would hoard chunks that an idle worker could score
+        worker_proc_alive_timeout=120,  # 4 s by default: a new child that loads a model would be killed for ever
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # the work is worth more than the connection
+        worker_soft_shutdown_timeout=20,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,  # nobody may order our workers about through Redis
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # wait for Redis as long as it takes
+        broker_channel_error_retry=True,  # a READONLY or OOM reply would otherwise end the worker
+        task_create_missing_queues=True,
+        task_default_queue=queue_name("none"),
+        broker_transport_options={
+            "global_keyprefix": PREFIX,
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 30,  # the default waits for ever on a half-open link
+            "socket_connect_timeout": 10,
+            "socket_keepalive": True,
+            # A worker waits for messages without a timeout: only this tells it, within a minute, that a connection is
+            # dead of which it was not told. The system's default is two hours.
+            "socket_keepalive_options": KEEPALIVE,
+            "health_check_interval": 15,
+            "max_retries": None if patient else 1,
+        },
+    )
+    return app

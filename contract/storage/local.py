@@ -1,0 +1,180 @@
+"""Storage in a folder: a disk, or a volume that all containers mount. Objects are files, made by hard links."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+import uuid
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from contract.errors import StorageUnreachable, UsageError
+from contract.storage.protocol import BLOCK, TEMPORARY, Data
+
+
+class LocalStorage:
+    """A folder on a disk, or a volume that all containers mount. It must support hard links."""
+
+    def __init__(self, root: Path, *, create: bool = False) -> None:
+        self.root = Path(root).expanduser().absolute()
+        self.url = str(self.root)
+        with _translated(self.url):
+            if create:
+                self.root.mkdir(parents=True, exist_ok=True)
+            elif not self.root.is_dir():
+                raise StorageUnreachable(
+                    f"there is no storage folder {self.root}",
+                    "Create it, or name another with --storage or BULKQA_STORAGE_URL.",
+                )
+            self._real = os.path.realpath(self.root)
+
+    def read(self, key: str) -> bytes:
+        with _translated(self.url):
+            return self._path(key).read_bytes()
+
+    def tail(self, key: str, size: int) -> bytes:
+        with _translated(self.url), self._path(key).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+            return file.read()
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        with _translated(self.url), self._path(key).open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+
+    def exists(self, key: str) -> bool:
+        with _translated(self.url):
+            return self._path(key).exists()
+
+    def list(self, folder: str) -> list[str]:
+        with _translated(self.url):
+            try:
+                names = os.listdir(self._path(folder))  # noqa: PTH208 - names alone, and fast
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        names.sort()
+        last = first = bisect_left(names, TEMPORARY)  # those are side by side now: no look at each of ten thousand
+        while last < len(names) and names[last].startswith(TEMPORARY):
+            last += 1
+        del names[first:last]
+        return names
+
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
+            try:
+                os.link(staged, path)
+            except FileExistsError:
+                if not _is_same(staged, path):
+                    return False
+            except FileNotFoundError:  # swept away: the job was published meanwhile, by who made this object first
+                if path.exists():
+                    return False
+                raise
+            if durable:
+                _sync_folder(path.parent)
+        return True
+
+    def settle(self) -> None:
+        os.sync()
+
+    def replace(self, key: str, data: bytes) -> None:
+        # Not synced: a hint has to survive the death of a process, not that of the machine.
+        with _translated(self.url), self._staged(key, data, durable=False) as (staged, path):
+            staged.replace(path)
+
+    def delete(self, key: str) -> None:
+        with _translated(self.url):
+            self._path(key).unlink(missing_ok=True)
+
+    def sweep(self, folder: str, older_than: float) -> None:
+        with _translated(self.url):
+            for path in self._path(folder).rglob(f"{TEMPORARY}*"):
+                with suppress(FileNotFoundError):  # its writer, or another sweep, was quicker
+                    if time.time() - path.stat().st_mtime >= older_than:
+                        path.unlink()
+
+    def discard(self, folder: str, older_than: float = 0.0) -> bool:
+        with _translated(self.url):
+            found = list(_tree(self._path(folder)))
+            if older_than and any(time.time() - about.st_mtime < older_than for _, about in found):
+                return False
+            for path, about in found:  # what came since keeps its folder, and is told as an error
+                with suppress(FileNotFoundError):
+                    path.rmdir() if stat.S_ISDIR(about.st_mode) else path.unlink()
+        return True
+
+    def locate(self, key: str) -> str:
+        return str(self.root / key)
+
+    @contextmanager
+    def _staged(self, key: str, data: Data, *, durable: bool = True) -> Iterator[tuple[Path, Path]]:
+        """Write `data` to a temporary file in the folder of `key`, on disk before it gets its name."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.parent / f"{TEMPORARY}{path.name}-{uuid.uuid4().hex}"
+        try:
+            with staged.open("xb") as file:
+                for block in (data,) if isinstance(data, bytes) else data:
+                    file.write(block)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            yield staged, path
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        path = self.root / key
+        # A symlink inside the root must not lead out of it, whoever made it.
+        inside = (os.path.realpath(path.parent) + os.sep).startswith(self._real.rstrip(os.sep) + os.sep)
+        if not inside or ".." in path.parts or path.is_symlink():
+            raise UsageError(f"{key!r} leads out of the storage root")
+        return path
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, StorageUnreachable):
+        raise
+    except OSError as error:
+        raise StorageUnreachable(f"storage {url}: {error.strerror or error}", _REMEDY.get(error.errno or 0)) from error
+
+
+_REMEDY = {
+    errno.ENOSPC: "The disk is full: make room, then continue the job with: producer repair JOB",
+    errno.EDQUOT: "The quota is used up: make room, then continue the job with: producer repair JOB",
+    errno.EACCES: "Give this user the right to read and write there, or name another folder with --storage.",
+    errno.EROFS: "It is mounted read-only: mount it writable, or name another folder with --storage.",
+}
+
+
+def _tree(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """A folder and all that is in it, contents first; what vanishes meanwhile is left out."""
+    for at, folders, files in os.walk(root, topdown=False):
+        folder = Path(at)
+        links = (name for name in folders if (folder / name).is_symlink())
+        for path in (*(folder / name for name in (*files, *links)), folder):
+            with suppress(FileNotFoundError):
+                yield path, path.lstat()
+
+
+def _is_same(staged: Path, path: Path) -> bool:
+    """Whether a link that is said to exist is our own: on NFS a call whose reply was lost is made again."""
+    try:
+        return os.path.samestat(staged.lstat(), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

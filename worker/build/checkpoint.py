@@ -1,0 +1,172 @@
+"""A checkpoint, loaded and looked at: its torch model, its tokenizer, and what a description says of both.
+
+The only place that loads with transformers, the extra [build]: imported inside, so that a machine without it gets an
+error that says so. No code of a checkpoint is run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from contract.errors import ModelError
+from worker.reader.model import TOKENIZER, KnownAnswer, Template
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INT8_INPUTS = ("input_ids", "token_type_ids")  #: int8 windows run alone, unpadded: a mask would be all ones
+
+#: Asked of every new model; those that it answers are its known answers. The texts also show int8 where outliers are.
+KNOWN = (
+    KnownAnswer(
+        "Who wrote the novel Frankenstein?",
+        "Frankenstein; or, The Modern Prometheus was written by Mary Shelley. It was published in London in 1818.",
+        "Mary Shelley",
+    ),
+    KnownAnswer(
+        "Where was Marie Curie born?",
+        "Marie Curie, born in Warsaw on 7 November 1867, was a physicist and chemist. She won two Nobel Prizes: in "
+        "physics (1903) and in chemistry (1911).",
+        "Warsaw",
+    ),
+    KnownAnswer(
+        "How many people will the factory employ?",
+        'On Monday the company announced a new factory in Ohio. "We will hire 500 people," its director said, adding '
+        "that work would begin in May; the first trucks are to leave it a year later.",
+        "500",
+    ),
+    KnownAnswer(
+        "What is the capital of Australia?",
+        "Australia is the largest country in Oceania. The capital of Australia is Canberra, and its most populous city "
+        "is Sydney. Other large cities are Melbourne, Brisbane, Perth and Adelaide.",
+        "Canberra",
+    ),
+    KnownAnswer(
+        "When was the bridge opened?",
+        "The bridge, which is 1,280 metres (4,200 ft) long, was opened in 1937. It took four years to build and cost "
+        "more than $35 million. Isn't it still the most photographed bridge in the world?",
+        "1937",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    source: str
+    model: Any  #: a torch module, in eval mode, fp32
+    tokenizer: Any  #: tokenizers.Tokenizer, without truncation and padding
+    inputs: tuple[str, ...]
+    longest: int  #: tokens that the tokenizer's configuration allows
+
+
+def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
+    """Raises ModelError for whatever is not a trained extractive reader with a fast tokenizer."""
+    try:
+        import onnx  # noqa: F401
+        import torch
+        from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+        from transformers.utils import logging as chatter
+    except ImportError as error:
+        raise ModelError(
+            f"making a model directory needs {error.name or error}", "pip install 'bulkqa[build]'"
+        ) from error
+    chatter.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with quiet():
+            model, loading = AutoModelForQuestionAnswering.from_pretrained(
+                source,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # libraries raise OSError, ValueError, KeyError, ImportError and their own
+        _refuse(source, error)
+    if loading["missing_keys"]:
+        missing = ", ".join(sorted(loading["missing_keys"])[:4])
+        raise ModelError(
+            f"{source} has no weights for {missing}: it is not trained for question answering",
+            "Take a checkpoint that was fine-tuned on a data set such as SQuAD.",
+        )
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(f"{source} has no fast tokenizer ({TOKENIZER})", "Convert its tokenizer, or take another.")
+    backend.no_truncation()
+    backend.no_padding()
+    if hasattr(model.base_model, "set_attention_type"):  # BigBird's sparse attention pays from 1,024 tokens on only
+        model.base_model.set_attention_type("original_full")
+    takes = inspect.signature(model.forward).parameters
+    typed = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in tokenizer.model_input_names
+    inputs = tuple(given for given in wanted if given in takes and (typed or given != "token_type_ids"))
+    return Checkpoint(source, model.eval(), backend, inputs, tokenizer.model_max_length)
+
+
+def _refuse(source: str, error: Exception) -> NoReturn:
+    reason = str(error).strip().split("\n")[0]
+    if isinstance(error, OSError) and not Path(source).exists():
+        raise ModelError(
+            f"{source} is no folder here, and the Hugging Face hub does not give it: {reason}",
+            "Check the name and the network, or download the checkpoint and name its folder.",
+        ) from error
+    raise ModelError(
+        f"{source} cannot be loaded for question answering: {reason}",
+        "Expected: config.json, weights and tokenizer of a reader such as BERT, RoBERTa, ELECTRA or DeBERTa.",
+    ) from error
+
+
+def max_positions(checkpoint: Checkpoint) -> int:
+    """Tokens in the longest window. RoBERTa and its kin count positions from `padding_idx` + 1: 514 hold 512."""
+    limit: int = min(checkpoint.longest, checkpoint.model.config.max_position_embeddings)
+    for path, module in checkpoint.model.named_modules():
+        if path.endswith("position_embeddings") and getattr(module, "num_embeddings", 0):
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+            limit = min(limit, module.num_embeddings - offset)
+    return limit
+
+
+def template_of(tokenizer: Any) -> Template:
+    """The special tokens around question and context, seen in one encoded pair and confirmed by the others."""
+    found = {_template_of(tokenizer, known.question, known.context) for known in KNOWN}
+    if len(found) != 1:
+        raise ModelError("the tokenizer puts different tokens around different questions", "Take another checkpoint.")
+    return found.pop()
+
+
+def _template_of(tokenizer: Any, question: str, context: str) -> Template:
+    pair = tokenizer.encode(question, context)
+    where = np.array([2 if part is None else part for part in pair.sequence_ids])
+    first, second = np.flatnonzero(where == 0), np.flatnonzero(where == 1)
+    begin, middle, start, end = first[0], first[-1] + 1, second[0], second[-1] + 1
+    alone = [tokenizer.encode(text, add_special_tokens=False).ids for text in (question, context)]
+    head, tail = set(pair.type_ids[:start]), set(pair.type_ids[start:])
+    if [pair.ids[begin:middle], pair.ids[start:end]] != alone or begin == 0 or len(head) != 1 or len(tail) != 1:
+        raise ModelError(
+            "the tokenizer does not encode pairs as: CLS, question, separators, context, separator",
+            "Models with CLS at the end, as XLNet, are not supported.",
+        )
+    ids = pair.ids
+    return Template(tuple(ids[:begin]), tuple(ids[middle:start]), tuple(ids[end:]), int(head.pop()), int(tail.pop()))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of tracing: `_compare` finds what they warn of. Loggers are put back as they were."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "transformers")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

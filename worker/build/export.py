@@ -1,0 +1,148 @@
+"""A checkpoint into the graph of a model directory: exported, compared with torch, fused, and made int8."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contract.errors import ModelError
+from worker.build.checkpoint import INT8_INPUTS, KNOWN, Checkpoint, quiet
+from worker.reader.model import DESCRIPTION, TOKENIZER, KnownAnswer, ModelInfo, digest
+
+if TYPE_CHECKING:
+    import onnx
+
+Say = Callable[[str], None]
+
+GRAPH = "model.onnx"
+OUTPUTS = ["start_logits", "end_logits"]
+LENGTHS = (16, 33, 128, 384)  #: of the windows on which graph and torch are compared; the longest possible as well
+TOLERANCE = 2e-4  #: largest difference of a logit, times the largest logit if that exceeds 1
+EXTERNAL_ABOVE = 2**31 - 2**20  #: protobuf's limit, less what the graph itself may take
+
+
+def export_graph(checkpoint: Checkpoint, info: ModelInfo, directory: Path) -> ModelInfo:
+    """Write the fp32 model directory, and compare it with torch. Raises ModelError."""
+    import onnx
+    import torch
+
+    directory.mkdir()
+    example = {given: torch.ones(2, 16, dtype=torch.int64) for given in checkpoint.inputs}
+    with tempfile.TemporaryDirectory(dir=directory.parent) as raw:  # above 2 GB torch scatters weights around the file
+        path = Path(raw) / GRAPH
+        try:
+            with quiet(), torch.no_grad():
+                torch.onnx.export(
+                    checkpoint.model,
+                    (),
+                    str(path),
+                    kwargs=example,
+                    input_names=list(example),
+                    output_names=OUTPUTS,
+                    opset_version=20,  # the first with Gelu as one node
+                    dynamo=False,  # its graphs of attention are slower, and some do not load
+                    dynamic_axes={given: {0: "batch", 1: "sequence"} for given in [*example, *OUTPUTS]},
+                )
+        except Exception as error:
+            reason = str(error).strip().split("\n")[0]
+            raise ModelError(f"{info.architecture} cannot be exported to ONNX: {reason}") from error
+        model = onnx.load(path)
+    given = {declared.name for declared in model.graph.input}
+    info = replace(info, inputs=tuple(name for name in checkpoint.inputs if name in given))
+    info = _save(checkpoint, info, model, directory)
+    _compare(checkpoint, info, directory / GRAPH)
+    return info
+
+
+def fuse(checkpoint: Checkpoint, info: ModelInfo, directory: Path, progress: Say) -> ModelInfo:
+    """Put attention into one node each where that is found and agrees with torch; else leave the graph and say so."""
+    import onnx
+
+    from worker.build.rewrite import fuse_attention
+
+    model = onnx.load(directory / GRAPH)
+    found = fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0))
+    if not found:
+        progress(f"attention of {info.architecture} is of another form: left as exported, which is slower")
+        return info
+    try:
+        fused = _save(checkpoint, info, model, directory.with_name("fused"))
+        _compare(checkpoint, fused, directory.with_name("fused") / GRAPH)
+    except ModelError as error:
+        progress(f"attention is left as exported, which is slower: {error}")
+        return info
+    shutil.rmtree(directory)
+    directory.with_name("fused").rename(directory)
+    return fused
+
+
+def _save(checkpoint: Checkpoint, info: ModelInfo, model: onnx.ModelProto, directory: Path) -> ModelInfo:
+    """Write graph, tokenizer and description. The description comes last: it carries the digest of the others."""
+    import onnx
+
+    directory.mkdir(exist_ok=True)
+    large = sum(len(constant.raw_data) for constant in model.graph.initializer) > EXTERNAL_ABOVE
+    onnx.save(model, directory / GRAPH, save_as_external_data=large, location=f"{GRAPH}.data")
+    checkpoint.tokenizer.save(str(directory / TOKENIZER))
+    info = replace(info, digest=digest(directory, GRAPH))
+    write(info, directory)
+    return info
+
+
+def write(info: ModelInfo, directory: Path) -> None:
+    (directory / DESCRIPTION).write_text(json.dumps(info.to_json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _compare(checkpoint: Checkpoint, info: ModelInfo, path: Path) -> None:
+    """Raises ModelError where graph and torch disagree on random windows: (1, S), and (2, S) with padding."""
+    import torch
+
+    from worker.build.quantize import load as load_graph
+
+    try:
+        session = load_graph(path)
+    except Exception as error:
+        raise ModelError(f"the graph of {info.architecture} cannot be loaded: {error}") from error
+    random = np.random.default_rng(0)
+    lengths = sorted({min(length, info.max_positions) for length in (*LENGTHS, info.max_positions)})
+    for rows, length in [*((1, length) for length in lengths), (2, lengths[1 % len(lengths)])]:
+        feed = {name: np.ones((rows, length), np.int64) for name in info.inputs}
+        feed["input_ids"] = random.integers(info.vocab_size // 2, info.vocab_size, (rows, length))
+        seen = length // rows if "attention_mask" in feed else length
+        if seen < length:
+            feed["attention_mask"][-1, seen:] = 0
+        if "token_type_ids" in feed:
+            feed["token_type_ids"][:, : length // 3] = 0
+        try:
+            with torch.no_grad():
+                made = checkpoint.model(**{name: torch.from_numpy(values) for name, values in feed.items()})
+            expected = np.stack([made.start_logits.numpy(), made.end_logits.numpy()])[:, :, :seen]
+            got = np.stack(session.run(OUTPUTS, feed))[:, :, :seen]
+        except Exception as error:
+            raise ModelError(f"{info.architecture} does not run on {rows} x {length} tokens: {error}") from error
+        difference = float(np.abs(got - expected).max())
+        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # not <=: NaN differs
+            raise ModelError(f"the graph is off by {difference:.2g} from torch on {rows} x {length} tokens")
+
+
+def to_int8(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -> ModelInfo:
+    import onnx
+
+    from worker.build.quantize import DISABLED_OPTIMIZERS, quantize
+
+    model = quantize(onnx.load(plain / GRAPH), (_feed(checkpoint, info, known) for known in KNOWN))
+    info = replace(info, precision="int8", disabled_optimizers=DISABLED_OPTIMIZERS)
+    return _save(checkpoint, info, model, final)
+
+
+def _feed(checkpoint: Checkpoint, info: ModelInfo, known: KnownAnswer) -> dict[str, Any]:
+    pair = checkpoint.tokenizer.encode(known.question, known.context)
+    columns = dict(zip(INT8_INPUTS, (pair.ids, pair.type_ids), strict=True))
+    return {name: np.array([columns[name][: info.max_positions]], np.int64) for name in info.inputs}

@@ -1,0 +1,136 @@
+"""The heartbeat of a worker: that it is well, that its chunk is under way, and when its process must end or restart.
+
+Says so to the health file, to Redis (presence, lease, the transport's own clock) and to the kernel's watch on hangs.
+Knows nothing of rows and storage.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from contract.errors import RedisUnreachable
+from contract.queue import WorkerInfo
+from contract.queue.redis import RedisQueue
+from contract.settings import Settings
+
+log = logging.getLogger("bulkqa.worker")
+
+#: How often the child renews its lease, touches its health file and looks for a cancel marker.
+HEARTBEAT = 5.0
+#: A storage that takes longer than this over one chunk is believed to hang: others may have the chunk.
+_STORAGE_PATIENCE = 900.0
+#: An idle worker that leaves messages waiting for this long is a stalled consumer: its connection is dead and it does
+#: not know, as when something between it and Redis went away without a word. It restarts.
+_STALLED = 25.0
+
+
+class Heartbeat:
+    """A thread of the child that says that it is alive, while it is: health file, lease, and presence.
+
+    While a chunk is scored this goes on only as long as windows advance. When none has for `stall` seconds the process
+    is ended by faulthandler's own thread, which needs no GIL, so that a hang inside native code does not hold a chunk.
+    Storage may take longer to read a chunk or to write its part: to end the process for that would be a death beside
+    rows that did nothing.
+    """
+
+    def __init__(self, queue: RedisQueue, settings: Settings, me: WorkerInfo, restart: Callable[[], None]) -> None:
+        """`restart` is called when the consumer has stalled: messages wait, and none comes through."""
+        self._queue = queue
+        self._settings = settings
+        self._me = me
+        self._restart = restart
+        self.active: tuple[str, int, str | None] | None = None
+        self._advanced = self._armed = time.monotonic()
+        self._scoring = False
+        self._heard = time.monotonic()
+        self._hearing = False
+        self._told = ""
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._tick()
+        self._thread.start()
+
+    def beat(self) -> None:
+        """A window was run, or a row finished."""
+        self._advanced = time.monotonic()
+        if self._scoring and self._advanced - self._armed > 1.0:  # arming costs a thread: not at every window
+            self._arm()
+
+    @contextmanager
+    def over(self, job: str, chunk: int, tag: str | None) -> Iterator[None]:
+        """While a chunk is worked on."""
+        self._advanced = time.monotonic()
+        self.active = (job, chunk, tag)
+        try:
+            yield
+        finally:
+            self.active = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While rows are scored: windows have to advance."""
+        self._scoring = True
+        self._advanced = time.monotonic()
+        self._arm()
+        try:
+            yield
+        finally:
+            self._scoring = False
+            faulthandler.cancel_dump_traceback_later()
+            self._advanced = time.monotonic()
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """While a message is dealt with, assembling included: what else waits on the queue waits rightly."""
+        self._hearing = True
+        try:
+            yield
+        finally:
+            self._hearing = False
+            self._heard = time.monotonic()
+
+    def close(self) -> None:
+        self._done.set()
+        self._thread.join(timeout=2.0)
+        with suppress(RedisUnreachable):
+            self._queue.leave(self._me.name)
+
+    def _arm(self) -> None:
+        self._armed = time.monotonic()
+        faulthandler.dump_traceback_later(self._settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
+
+    def _run(self) -> None:
+        while not self._done.wait(HEARTBEAT):
+            self._tick()
+
+    def _tick(self) -> None:
+        patience = self._settings.lease if self._scoring else _STORAGE_PATIENCE
+        if self.active and time.monotonic() - self._advanced > patience:
+            return
+        with suppress(OSError):
+            Path(self._settings.health_file).touch()
+        try:
+            self._queue.announce(self._me)
+            if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:
+                self._heard = time.monotonic()
+            elif time.monotonic() - self._heard > _STALLED:
+                log.error("worker %s: messages wait and none comes through: it restarts", self._me.name)
+                self._heard = time.monotonic()
+                self._restart()
+            if active := self.active:
+                job, chunk, tag = active
+                self._queue.lease(job, chunk, self._me.name, self._settings.lease)
+                if tag:
+                    self._queue.touch(tag)
+            self._told = ""
+        except RedisUnreachable as error:
+            if error.message != self._told:  # Celery's own lines go on, without the remedy
+                log.warning("worker %s: %s. %s", self._me.name, error.message, error.remedy)
+                self._told = error.message
