@@ -50,20 +50,17 @@ class Client:
         Raises InputError if the data as a whole cannot be read, RedisUnreachable before anything was written.
         """
         from contract.format.job import Options
-        from contract.ledger.reconcile import reconcile
         from producer.input.source import ReadOptions
-        from producer.jobs.submit import Request, submit
+        from producer.jobs.submit import Request, submit_and_send
 
         request = Request(read or ReadOptions(), options or Options(), model or "", key, metadata or {})
         file = data if isinstance(data, str | Path) or hasattr(data, "read") else _parquet(data)
-        self._queue.ping()
-        job = submit(file, self._storage, self._settings, request).manifest.id
-        reconcile(job, self._storage, self._queue, self._settings)
-        return self.job(job)
+        submitted = submit_and_send(file, self._storage, self._queue, self._settings, request)
+        return self.job(submitted.manifest.id)
 
     def job(self, job: str) -> Job:
         """A job that was submitted before. Raises UnknownJob."""
-        from producer.jobs.submit import find
+        from producer.jobs.find import find
 
         return Job(find(self._storage, job), self._storage, self._queue, self._settings)
 
@@ -107,11 +104,9 @@ class Job:
         return latest
 
     def cancel(self) -> None:
-        from contract.ledger import records
-        from contract.ledger.reconcile import reconcile
+        from contract.ledger.reconcile import cancel
 
-        records.ask_cancel(self._storage, self.id)
-        reconcile(self.id, self._storage, self._queue, self._settings)
+        cancel(self.id, self._storage, self._queue, self._settings)
 
     def predictions(self) -> list[dict[str, Any]]:
         """Predictions in row order: of an unfinished job, those that are there without a gap."""

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,21 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 #: A worker whose health file is older than this is not well.
 _HEALTHY = 60.0
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"bulkqa {version_of('bulkqa')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_all(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Score chunks of question answering jobs, and make the models that do it."""
 
 
 def main() -> None:

@@ -176,7 +176,9 @@ class Worker:
         self._jobs: dict[str, tuple[Manifest, Index]] = {}
         self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
         info = self.reader.info
-        me = WorkerInfo(name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"))
+        me = WorkerInfo(
+            name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"), info.max_positions
+        )
         self._heartbeat = Heartbeat(self.queue, settings, me, restart)
         self.reader.tell(self._heartbeat.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,

@@ -9,6 +9,8 @@ Callers are workers that finish a chunk, polling clients, `worker sweep` and `pr
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +32,8 @@ _GRACE = 10.0
 #: The number under which the assembling of a job is leased.
 _ASSEMBLY = -1
 _ASSEMBLY_LEASE = 60.0
+#: This process as an owner of leases: two clients must not take each other for themselves.
+_THIS = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,11 @@ class Repair:
     published: bool = False
 
 
-def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owner: str = "client") -> Repair:
-    """Do for a job what is to be done now. Raises UnknownJob, StorageUnreachable, and RedisUnreachable only after
-    everything that storage alone allows was done."""
+def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owner: str = _THIS) -> Repair:
+    """Do for a job what is to be done now. `owner`: who assembles a complete one, unless somebody else does.
+
+    Raises UnknownJob, StorageUnreachable, and RedisUnreachable only after all that storage alone allows was done.
+    """
     if storage.exists(layout.report(job)):
         return Repair(finished=True)
     manifest = records.load(storage, job)
@@ -80,6 +86,16 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
         queue.restart(job, manifest.chunks if next_chunk is None else next_chunk)
         log.info("job %s: sent chunks %s", job, _ranges(sent))
     return Repair(finished=False, sent=tuple(sent), given_up=given_up)
+
+
+def cancel(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
+    """Ask for a job's end: rows that are done stay, the others get job_cancelled. One that has ended stays as it is.
+
+    Raises UnknownJob, StorageUnreachable, and RedisUnreachable once the cancel is noted.
+    """
+    if records.report(storage, job) is None:
+        records.ask_cancel(storage, job)
+        reconcile(job, storage, queue, settings)
 
 
 def window(queue: Queue, model: str, settings: Settings) -> int:

@@ -52,6 +52,7 @@ class WorkerInfo:
     precision: str
     threads: int
     version: str
+    max_positions: int = 0  #: tokens in the longest window that its model takes; 0: it does not say
 
 
 class Queue(Protocol):

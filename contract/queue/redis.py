@@ -25,9 +25,9 @@ class RedisQueue:
     """The queue on Redis, seen from a producer, a sweeper or a worker."""
 
     def __init__(self, redis_url: str) -> None:
+        url = read_url(redis_url)
         self.address = public_address(redis_url)
         self._app = make_app(redis_url, patient=False)
-        url = read_url(redis_url)
         local = url.client.startswith("unix:")
         self._redis = redis.Redis.from_url(
             url.client,

@@ -25,20 +25,22 @@ class RedisUrl(NamedTuple):
 
 
 def read_url(redis_url: str) -> RedisUrl:
-    """Raises UsageError if that is no address of a Redis. Its words hold nothing of a password."""
+    """Raises UsageError if that is no address of a Redis. Its words hold nothing of a password: what cannot be read is
+    not shown, since a secret may be anywhere in it."""
     try:
         parts = urlsplit(redis_url)
         local = f"{parts.scheme}://" in _SOCKETS
         bare = urlunsplit(parts._replace(query=""))
         client = f"unix://{parts.path}?{parts.query.replace('virtual_host', 'db')}" if local else bare
         parse_url(client)  # type: ignore[no-untyped-call]
-        if not local and (parts.fragment or not re.fullmatch(r"/?\d*", parts.path)):
-            raise ValueError(redis_url)
+        fits = ":" not in parts.path.rpartition("@")[0] if local else re.fullmatch(r"/?\d*", parts.path)
+        if not fits or not (local or (parts.hostname and not parts.fragment)):
+            raise ValueError
     except ValueError:
         raise UsageError(
-            f"BULKQA_REDIS_URL: {public_address(redis_url)!r} is not an address of Redis",
+            "BULKQA_REDIS_URL is not an address of Redis",
             "redis://host:6379/0, rediss://... or redis+socket:///path. In a password, / # ? and @ are written "
-            "%2F %23 %3F and %40.",
+            "%2F %23 %3F and %40. (It is not shown here: it may hold one.)",
         ) from None
     if local:
         return RedisUrl(redis_url, client, {})
@@ -53,9 +55,10 @@ def read_url(redis_url: str) -> RedisUrl:
 
 
 def public_address(redis_url: str) -> str:
-    """The URL without user and password: what may be shown, also of one that is spelled wrongly."""
-    pattern = _SOCKET_SECRET if redis_url.startswith(_SOCKETS) else _SECRET
-    return pattern.sub(r"\1", redis_url).partition("?")[0]
+    """Scheme, host, port and database, or the path of a socket, of a URL that `read_url` takes: nothing else."""
+    parts = urlsplit(redis_url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
 def _tls(scheme: str, query: str) -> dict[str, Any]:
@@ -77,11 +80,6 @@ def _tls(scheme: str, query: str) -> dict[str, Any]:
 
 
 _SOCKETS = ("redis+socket://", "redis+unix://", "unix://")
-#: All up to the last @ but the scheme, also one that lacks a : or a / or has one too many.
-_SECRET = re.compile(r"^((?:[a-z+]+://|rediss?[:/])?/*).*@", re.IGNORECASE | re.DOTALL)
-#: There an @ may be in the path.
-_SOCKET_SECRET = re.compile(r"^([a-z+]+://)(?:.*:.*|[^/]*)@", re.DOTALL)
-
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _CHOICES: dict[str, dict[str, Any]] = {
     # To a client "optional" is the same as "required".

@@ -17,8 +17,11 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from contract.format.job import Manifest
+    from contract.format.job import Manifest, Options
     from contract.ledger.progress import Progress
+    from contract.ledger.reconcile import Repair
+    from contract.queue import Queue
+    from contract.settings import Settings
     from contract.storage import Storage
     from producer.input.source import Source
     from producer.jobs.check import Checked
@@ -33,7 +36,31 @@ _WIDE = 110
 
 
 def say(text: str) -> None:
+    """A message, on stderr."""
     print(text, file=sys.stderr)
+
+
+def out(*text: str, end: str = "\n") -> None:
+    """Data, on stdout, at once."""
+    print(*text, sep="", end=end, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One document on stdout."""
+    out(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def exit_code(progress: Progress) -> int:
+    """The exit status of a command that waited for a job."""
+    from producer.jobs.follow import EXIT_CODES
+
+    return EXIT_CODES.get(progress.status, 0)
+
+
+def warn_of_windows(options: Options, longest: int) -> None:
+    """Say where windows will be shorter than asked for. `longest`: tokens that the model takes; 0: not known."""
+    if longest and options.max_seq_len > longest:
+        say(f"the model takes {longest} tokens at most: windows have that many, not {options.max_seq_len}")
 
 
 def rows(manifest: Manifest) -> str:
@@ -87,6 +114,24 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
+def follow(
+    job: str,
+    storage: Storage,
+    queue: Queue,
+    settings: Settings,
+    timeout: float | None = None,
+    each: Callable[[], None] = lambda: None,
+) -> Progress:
+    """Follow a job to its end under a bar; `each` is called at every look. Raises TimedOut."""
+    from producer.jobs.follow import follow as follow_job
+
+    with scoring(job) as show:
+        for progress in follow_job(job, storage, queue, settings, timeout):
+            show(progress)
+            each()
+    return progress
+
+
 def answers(storage: Storage, job: str, limit: int) -> None:
     """The first predictions of a job as a table."""
     from producer.jobs.follow import ready_lines
@@ -121,8 +166,7 @@ def _answer_row(prediction: dict[str, Any]) -> list[str]:
 
 def summary(progress: Progress, output: Path | None) -> None:
     """How a job ended, and where its outputs lie."""
-    from producer.jobs.follow import errors_beside
-    from producer.jobs.output import is_special
+    from producer.jobs.output import errors_beside, is_special
 
     counts = progress.request_counts
     colour = _COLOURS.get(progress.status, "default")
@@ -214,6 +258,15 @@ def job_table(jobs: list[Progress]) -> None:
             ),
         )
     _out.print(table)
+
+
+def repairs(done: dict[str, Repair]) -> None:
+    """What was done for each job, a line each."""
+    for job, one in done.items():
+        did = "published" if one.published else "has ended" if one.finished else f"{len(one.sent)} chunks sent again"
+        out(f"{job}: {did}{f', {len(one.given_up)} given up' if one.given_up else ''}")
+    if not done:
+        out("no unfinished job")
 
 
 def check_table(found: Checked) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
 from contract.errors import COMPLETED_WITH_ERRORS, BulkqaError, JobCancelled, JobFailed, RedisUnreachable
 from contract.format import layout, part
@@ -140,8 +139,3 @@ def digest(blocks: Iterable[bytes]) -> tuple[str, int]:
         sha.update(block)
         size += len(block)
     return sha.hexdigest(), size
-
-
-def errors_beside(out: Path) -> Path:
-    """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv."""
-    return out.with_name(f"{out.stem}.errors.csv")

@@ -1,10 +1,11 @@
-"""Predictions to a file or a stream, in the format that its name asks for: JSON, JSON Lines or Parquet."""
+"""Predictions to where they are asked for, in the format that its name says: JSON, JSON Lines or Parquet."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import UsageError
+from contract.format import layout
+from contract.storage import Storage
+from producer.jobs.follow import ready_lines
 
 FORMATS = ("json", "jsonl", "parquet")
 
@@ -49,6 +53,61 @@ def format_of(path: Path, given: str | None) -> str:
             f"predictions cannot be written as {name!r}", "End the name in .json, .jsonl or .parquet, or give --format."
         )
     return name
+
+
+def errors_beside(out: Path) -> Path:
+    """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv."""
+    return out.with_name(f"{out.stem}.errors.csv")
+
+
+def check_output(output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False) -> None:
+    """Complain about where predictions are to go before the work, not after it. Raises UsageError.
+
+    `file` is the input, which nothing may be written over; `as_json`: stdout is taken by another document.
+    """
+    if output is None:
+        return
+    format_of(output, kind or ("json" if output == Path("-") else None))
+    if output.is_dir():
+        raise UsageError(f"-o {output} is a directory", "Name a file in it, for example answers.json.")
+    if as_json and output == Path("-"):
+        raise UsageError("--json and -o - both write to stdout", "Name a file for the predictions.")
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if output != Path("-") and not is_special(output) and not os.access(folder, os.W_OK):
+        raise UsageError(f"-o {output}: {folder} cannot be written to", "Name another place, or - for stdout.")
+    if file is None or output == Path("-"):
+        return
+    for written, what in ((output, "predictions"), (errors_beside(output), "error rows")):
+        with suppress(OSError):  # what is not there is not written over
+            if written.samefile("/dev/stdin" if file == "-" else file) and written.is_file():
+                raise UsageError(f"-o {output}: the {what} would be written over the input", "Name another output.")
+
+
+def write_results(
+    storage: Storage, job: str, output: Path, kind: str | None, wait: Callable[[], bool] | None = None
+) -> None:
+    """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows.
+
+    `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
+    """
+    kind = format_of(output, kind)
+    lines = ready_lines(job, storage, wait=wait)
+    if output == Path("-"):
+        write_stream(sys.stdout.buffer, _flushed(lines), kind)
+        sys.stdout.flush()
+    else:
+        write_file(output, lines, kind)
+    while wait and wait():
+        pass  # the last part is there, and what is published after it not yet
+    if output != Path("-") and not is_special(output) and storage.exists(layout.errors(job)):
+        write_file(errors_beside(output), storage.blocks(layout.errors(job)), "jsonl")
+
+
+def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, each block of them shown to whoever reads stdout before the next is waited for."""
+    for block in lines:
+        yield block
+        sys.stdout.flush()
 
 
 def write_file(path: Path, lines: Iterable[bytes], kind: str) -> None:

@@ -16,12 +16,14 @@ from typing import BinaryIO
 
 import pyarrow.compute as pc
 
-from contract.errors import BulkqaError, StorageUnreachable, UnknownJob, UsageError
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, layout
 from contract.format.job import CHUNKS, Manifest, Options, job_of_key, new_job_id
 from contract.format.job import Source as SourceRecord
 from contract.ledger import records
+from contract.ledger.reconcile import reconcile
 from contract.ledger.records import Index
+from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.source import ReadOptions, Source, open_source
@@ -39,6 +41,10 @@ class Request:
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.key is not None and not self.key.strip():
+            raise UsageError("an empty key stands for no job", "Give a key of your own, or none.")
+
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
@@ -46,10 +52,33 @@ class Submitted:
     new: bool  #: False if the key had its job already
 
 
+def submit_and_send(
+    file: File,
+    storage: Storage,
+    queue: Queue,
+    settings: Settings,
+    request: Request,
+    progress: Callable[[Source], None] | None = None,
+) -> Submitted:
+    """`submit`, and its first messages on the queue. Raises RedisUnreachable: before anything was written, or with a
+    word that the job is stored."""
+    queue.ping()
+    submitted = submit(file, storage, settings, request, progress)
+    job = submitted.manifest.id
+    try:
+        reconcile(job, storage, queue, settings)
+    except RedisUnreachable as error:
+        raise RedisUnreachable(
+            f"job {job} is stored but not on the queue: {error.message}",
+            f"{error.remedy} A sweeper sends it then, or: producer repair {job}",
+        ) from error
+    return submitted
+
+
 def submit(
     file: File, storage: Storage, settings: Settings, request: Request, progress: Callable[[Source], None] | None = None
 ) -> Submitted:
-    """Write a job's chunks and manifest. Sends nothing: that is `contract.ledger.reconcile`'s.
+    """Write a job's chunks and manifest. Sends nothing: that is `submit_and_send`'s.
 
     With a key, the job's id is made from it, so that submitting twice finds the first job, whoever is first.
     Raises InputError for the file, UsageError if the key was used for something else.
@@ -170,15 +199,3 @@ def _deciding(manifest: Manifest) -> dict[str, object]:
         "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
         "--model": repr(manifest.model),
     } | {f"--{name.replace('_', '-')}": value for name, value in asdict(manifest.options).items()}
-
-
-def find(storage: Storage, job: str) -> str:
-    """The full id of a job, given the whole of it or an unambiguous beginning. Raises UnknownJob."""
-    with suppress(UnknownJob):  # the beginning of an id need not be one: it may end in a dash
-        if storage.exists(layout.manifest(job)):
-            return job
-    matches = [known for known in records.jobs(storage) if known.startswith(job)]
-    if len(matches) == 1:
-        return matches[0]
-    what = f"{len(matches)} jobs begin with {job}" if matches else f"there is no job {job} in {storage.url}"
-    raise UnknownJob(what, "List the jobs with: producer list")

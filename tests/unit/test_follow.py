@@ -15,7 +15,8 @@ from contract.ledger.reconcile import reconcile
 from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.follow import errors_beside, ready_lines
+from producer.jobs.follow import ready_lines
+from producer.jobs.output import errors_beside
 from producer.jobs.verify import verify_job
 from tests.making import Hand, finish, finish_parts, job_of, part_of
 

@@ -19,7 +19,8 @@ from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
 from producer.input.source import ReadOptions
-from producer.jobs.submit import Request, find, job_of_key, submit
+from producer.jobs.find import find
+from producer.jobs.submit import Request, job_of_key, submit
 from tests.making import csv, finish, predictions
 
 

@@ -1,0 +1,305 @@
+"""The commands on jobs: submit, status, list, results, cancel, repair, check, verify, diff.
+
+Each parses its flags, calls one function of `producer.jobs` or `contract.ledger`, and has `view` show what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import typer
+
+from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
+from producer.cli.options import (
+    Answering,
+    ChunkRows,
+    File,
+    Job,
+    Json,
+    Key,
+    Output,
+    Place,
+    Reading,
+    Timeout,
+    as_flags,
+    with_flags,
+)
+
+if TYPE_CHECKING:
+    from contract.ledger.progress import Progress
+    from contract.queue.redis import RedisQueue
+    from contract.settings import Settings
+    from contract.storage import Storage
+
+T = TypeVar("T")
+
+Model = Annotated[str | None, typer.Option("--model", help="model that the job asks for, by name [BULKQA_MODEL]")]
+
+
+@with_flags
+def submit(
+    file: File,
+    out: Output,
+    reading: Reading,
+    answering: Answering,
+    place: Place,
+    wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
+    model: Model = None,
+    key: Key = None,
+    chunk_rows: ChunkRows = None,
+    timeout: Timeout = None,
+    as_json: Json = False,
+) -> None:
+    """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
+    from contract.ledger import records
+    from contract.queue.redis import RedisQueue
+    from producer.cli import view
+    from producer.jobs.output import check_output
+    from producer.jobs.submit import Request, submit_and_send
+
+    given = place.settings(chunk_rows=chunk_rows, model=model)
+    check_output(out.output, out.output_format, file, as_json=as_json)
+    request = Request(read=reading.options(given), options=answering.options(), model=given.model, key=key)
+    store, queue = place.open_storage(create=True), RedisQueue(given.redis_url)
+    queue.ping()
+    view.warn_of_windows(request.options, _longest_window(queue, given.model))
+    with view.reading(file) as progress:
+        submitted = submit_and_send(file, store, queue, given, request, progress)
+    job = submitted.manifest.id
+    view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.rows(submitted.manifest)}")
+    if not (wait or out.output):
+        view.print_json(records.status(store, queue, job).to_json()) if as_json else view.out(job)
+        return
+    if out.output == Path("-"):
+        view.say(f"job {job}")  # stdout is for the predictions alone
+    elif not as_json:
+        view.out(job)
+    final = _wait(job, store, queue, given, timeout)
+    _deliver(store, final, out, as_json=as_json)
+
+
+def _longest_window(queue: RedisQueue, model: str) -> int:
+    """Tokens in the longest window that the workers of a model take; 0: nobody says."""
+    return min((w.max_positions for w in queue.workers() if w.model == model and w.max_positions), default=0)
+
+
+@with_flags
+def status(
+    job: Job,
+    place: Place,
+    watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
+    timeout: Timeout = None,
+    as_json: Json = False,
+) -> None:
+    """Tell where a job stands: counts, rate, time left, errors. With --watch the exit code is the job's."""
+    from contract.ledger import records
+    from producer.cli import view
+    from producer.jobs.find import find
+
+    given, store, queue = place.open()
+    job = find(store, job)
+    found = _wait(job, store, queue, given, timeout) if watch else records.status(store, queue, job)
+    view.print_json(found.to_json()) if as_json else view.status_table(found)
+    if watch:
+        raise typer.Exit(view.exit_code(found))
+
+
+@with_flags
+def list_jobs(place: Place, as_json: Json = False) -> None:
+    """List all jobs with their state, oldest first."""
+    from contract.ledger import records
+    from producer.cli import view
+
+    store = place.open_storage()
+    found = list(_of_each(records.jobs(store), lambda job: records.status(store, None, job)).values())
+    found.sort(key=lambda progress: progress.created_at)
+    view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
+
+
+@with_flags
+def results(
+    job: Job,
+    out: Output,
+    place: Place,
+    follow: Annotated[bool, typer.Option("--follow", help="print predictions as they come, until the end")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
+) -> None:
+    """Write the predictions of a job, in row order. Of an unfinished one: those ready without a gap."""
+    from contract.ledger import records
+    from producer.cli import view
+    from producer.jobs.find import find
+    from producer.jobs.follow import follow as follow_job
+    from producer.jobs.output import check_output, write_results
+
+    if as_json and out.output_format not in (None, "json"):
+        raise UsageError(f"--json and --format {out.output_format} ask for two formats", "Give one of them.")
+    given, store, queue = place.open()
+    output = out.output or Path("-")
+    kind = "json" if as_json else out.output_format
+    if follow and output == Path("-"):
+        kind = kind or "jsonl"
+    check_output(output, kind)
+    job = find(store, job)
+    progress = records.status(store, None, job)
+    if follow:
+        steps = follow_job(job, store, queue, given)
+        write_results(store, job, output, kind, wait=lambda: any(not step.finished for step in steps))
+        progress = records.status(store, None, job)
+    else:
+        write_results(store, job, output, kind)
+    if progress.finished:
+        raise typer.Exit(view.exit_code(progress))
+    done = progress.request_counts
+    view.say(f"job {job} is {progress.status}: {done.total - done.pending} of {done.total} rows have their outcome")
+
+
+@with_flags
+def cancel(job: Job, place: Place, as_json: Json = False) -> None:
+    """Cancel a job: rows that are done stay, the others get the error job_cancelled. Works while Redis is away."""
+    from contract.errors import RedisUnreachable
+    from contract.ledger import records
+    from contract.ledger.reconcile import cancel as cancel_job
+    from producer.cli import view
+    from producer.jobs.find import find
+
+    given, store, queue = place.open()
+    job = find(store, job)
+    try:
+        cancel_job(job, store, queue, given)
+    except RedisUnreachable as error:
+        view.say(f"the cancel is noted; {error}")
+    found = records.status(store, queue, job)
+    view.print_json(found.to_json()) if as_json else view.out(f"job {job} is {found.status}")
+
+
+@with_flags
+def repair(
+    place: Place,
+    job: Annotated[str | None, typer.Argument(help="job id; default: all unfinished jobs")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring jobs forward whatever was lost: send missing chunks again, publish what is complete."""
+    from dataclasses import asdict
+
+    from contract.format import layout
+    from contract.ledger import records
+    from contract.ledger.reconcile import reconcile
+    from producer.cli import view
+    from producer.jobs.find import find
+
+    given, store, queue = place.open()
+    if job:
+        name = find(store, job)
+        done = {name: reconcile(name, store, queue, given)}
+    else:
+        unfinished = [name for name in records.jobs(store) if not store.exists(layout.report(name))]
+        done = _of_each(unfinished, lambda name: reconcile(name, store, queue, given))
+    if as_json:
+        view.print_json({name: asdict(one) for name, one in done.items()})
+    else:
+        view.repairs(done)
+
+
+@with_flags
+def check(file: File, reading: Reading, as_json: Json = False) -> None:
+    """Read FILE as submit would, make no job, and tell what was found: columns, rows, errors, sizes."""
+    from producer.cli import view
+    from producer.jobs.check import check_file
+
+    given = Place().settings()
+    with view.reading(file) as progress:
+        found = check_file(file, reading.options(given), given, progress)
+    view.print_json(found.to_json()) if as_json else view.check_table(found)
+    raise typer.Exit(COMPLETED_WITH_ERRORS if found.rejected else 0)
+
+
+@with_flags
+def verify(job: Job, place: Place, as_json: Json = False) -> None:
+    """Recount, rehash and re-check a job: every row once and in order, context[start:end] == answer, outputs whole."""
+    from producer.cli import view
+    from producer.jobs.find import find
+    from producer.jobs.verify import verify_job
+
+    store = place.open_storage()
+    job = find(store, job)
+    with view.counting("verifying") as progress:
+        found = verify_job(store, job, progress)
+    view.print_json(found.to_json()) if as_json else view.verify_table(found)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+@with_flags
+def diff(
+    first: Job,
+    second: Job,
+    place: Place,
+    by: Annotated[Literal["row", "id"], typer.Option(help="what joins the rows of the two jobs")] = "row",
+    as_json: Json = False,
+) -> None:
+    """List the rows that two jobs answer differently, and count them. Of an unfinished job: the rows that are ready."""
+    from producer.cli import view
+    from producer.jobs.diff import Summary, differences
+    from producer.jobs.find import find
+
+    store = place.open_storage()
+    first, second = find(store, first), find(store, second)
+    summary = Summary()
+    changes = differences(store, first, second, summary, by_id=by == "id")
+    if as_json:
+        view.out(f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, "changes": [', end="")
+        for number, change in enumerate(changes):
+            view.out(",\n" if number else "\n", json.dumps(change, ensure_ascii=False), end="")
+        view.out(f'], "summary": {json.dumps(summary.to_json())}}}')
+        return
+    for change in changes:
+        view.change(change)
+    view.diff_summary(summary)
+
+
+def _of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
+    """What `do` says of each job. One that is damaged, or of another version, is told and keeps no other waiting."""
+    from contract.errors import Unreachable
+    from producer.cli import view
+
+    done = {}
+    for job in jobs:
+        try:
+            done[job] = do(job)
+        except Unreachable:
+            raise
+        except BulkqaError as error:
+            view.say(f"job {job}: {error}")
+    return done
+
+
+def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout: float | None) -> Progress:
+    """Follow a job to its end with a progress bar. Ctrl-C and a timeout leave it running."""
+    from producer.cli import view
+    from producer.jobs.follow import TimedOut
+
+    elsewhere = given.storage_url if given.storage_url != Place().settings().storage_url else None
+    again = f"producer status {job} --watch{as_flags(storage=elsewhere)}"
+    try:
+        return view.follow(job, store, queue, given, timeout)
+    except TimedOut as late:
+        view.say(f"{late}; come back with: {again}")
+    except KeyboardInterrupt:
+        view.say(f"\njob {job} goes on; come back with: {again}")
+    raise typer.Exit(INTERRUPTED)
+
+
+def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> None:
+    """Write the predictions of a job that has ended where they were asked for, and end with its exit status."""
+    from producer.cli import view
+    from producer.jobs.output import write_results
+
+    if out.output:
+        write_results(store, final.id, out.output, out.output_format)
+    if as_json:
+        view.print_json(final.to_json())
+    elif out.output != Path("-"):
+        view.summary(final, out.output)
+    raise typer.Exit(view.exit_code(final))

@@ -1,0 +1,171 @@
+"""Every flag of the `producer` command, declared once. Those that go together are a group: a frozen dataclass.
+
+A command takes a group as one parameter; `with_flags` spells its fields out for typer, which knows single flags only.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from contract.format.job import Options
+    from contract.queue.redis import RedisQueue
+    from contract.settings import Settings
+    from contract.storage import Storage
+    from producer.input.source import ReadOptions
+
+FILE = "CSV, Parquet or JSON Lines file, also gzipped; - is stdin"
+File = Annotated[str, typer.Argument(help=FILE)]
+Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
+Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job goes on")]
+Key = Annotated[str | None, typer.Option("--key", help="submitting twice with one key finds the first job")]
+ChunkRows = Annotated[int | None, typer.Option(help="rows in a chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where jobs and their messages are."""
+
+    redis: Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)] = (
+        None
+    )
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", help="folder or URL shared with workers [BULKQA_STORAGE_URL]", show_default=False),
+    ] = None
+
+    def settings(self, **flags: Any) -> Settings:
+        """All settings, those of this place and the other flags given on top. Raises UsageError."""
+        from contract import settings
+
+        return settings.load(redis_url=self.redis, storage_url=self.storage, **flags)
+
+    def open_storage(self, *, create: bool = False) -> Storage:
+        """Raises StorageUnreachable, UsageError."""
+        from contract.storage import open_storage
+
+        return open_storage(self.settings().storage_url, create=create)
+
+    def open(self) -> tuple[Settings, Storage, RedisQueue]:
+        """What most commands work with. Redis is not asked for anything yet."""
+        from contract.queue.redis import RedisQueue
+
+        given = self.settings()
+        return given, self.open_storage(), RedisQueue(given.redis_url)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read."""
+
+    question: Annotated[str, typer.Option("--question", help="column of the questions")] = "question"
+    context: Annotated[str, typer.Option("--context", help="column of the contexts")] = "context"
+    id_column: Annotated[
+        str | None, typer.Option("--id", help="column of the ids; '' for none [default: id, if there is one]")
+    ] = None
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            "--answers", help="column of the right answers, for EM and F1; '' for none [default: answers, if there]"
+        ),
+    ] = None
+    delimiter: Annotated[str, typer.Option("-d", "--delimiter", help="of a CSV file; \\t for a tab")] = "|"
+    input_format: Annotated[
+        str | None, typer.Option("--input-format", help="csv, parquet or jsonl [default: by content]")
+    ] = None
+
+    def options(self, settings: Settings) -> ReadOptions:
+        """The same for `producer.input`."""
+        from producer.input.source import ReadOptions
+
+        return ReadOptions(
+            question=self.question,
+            context=self.context,
+            id=self.id_column,
+            answers=self.answers,
+            delimiter=self.delimiter,
+            max_row_bytes=settings.max_row_bytes,
+            format=self.input_format,
+        )
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How answers are to be looked for."""
+
+    max_seq_len: Annotated[int, typer.Option(help="tokens in a window")] = 384
+    doc_stride: Annotated[int, typer.Option(help="tokens that neighbouring windows share")] = 128
+    max_question_len: Annotated[int, typer.Option(help="tokens of a question; a longer one is cut and flagged")] = 64
+    max_answer_len: Annotated[int, typer.Option(help="tokens of an answer, at most")] = 30
+    top_k: Annotated[int, typer.Option(help="answers a row, best first")] = 1
+    no_answer_threshold: Annotated[
+        float | None,
+        typer.Option("--no-answer-threshold", help="no answer if null beats the best span by more than this"),
+    ] = None
+    omit_context: Annotated[bool, typer.Option("--omit-context", help="leave contexts out of the predictions")] = False
+
+    def options(self) -> Options:
+        """The same as a job's record. Raises UsageError."""
+        from contract.format.job import Options
+
+        return Options(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where predictions go."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="write predictions there: .json, .jsonl or .parquet; - is stdout"),
+    ] = None
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="json, jsonl or parquet; default: as -o is named")
+    ] = None
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the flags of its groups spelled out in its signature, for typer to read."""
+    signature = inspect.signature(command, eval_str=True)
+    annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    groups: dict[str, Any] = {name: kind for name, kind in annotations.items() if is_dataclass(kind)}
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **made)
+
+    flags: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        flags += _spelled(groups[name]) if name in groups else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+    called.__signature__ = signature.replace(parameters=flags)  # type: ignore[attr-defined]
+    called.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    return called
+
+
+def _spelled(group: Any) -> list[inspect.Parameter]:
+    """The fields of a group as parameters."""
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(group)
+    ]
+
+
+def as_flags(**given: Any) -> str:
+    """Flags as they were given, for a command that goes on with the work."""
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)

@@ -1,0 +1,130 @@
+"""`producer run`: a file answered on this machine, from the reading to the answers on the screen."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contract.errors import ModelError, UsageError
+from producer.cli.options import (
+    FILE,
+    Answering,
+    ChunkRows,
+    Json,
+    Key,
+    Output,
+    Place,
+    Reading,
+    as_flags,
+    with_flags,
+)
+
+if TYPE_CHECKING:
+    from contract.ledger.progress import Progress
+    from contract.settings import Settings
+    from contract.storage import Storage
+
+#: Answers that are shown.
+_PREVIEW = 12
+
+
+@with_flags
+def run(
+    out: Output,
+    reading: Reading,
+    answering: Answering,
+    place: Place,
+    file: Annotated[str | None, typer.Argument(help=FILE)] = None,
+    model_dir: Annotated[
+        Path | None, typer.Option("--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes to start")] = 1,
+    threads: Annotated[int | None, typer.Option(help="threads a worker; 0: all CPUs", show_default=False)] = None,
+    chunk_rows: ChunkRows = None,
+    key: Key = None,
+    resume: Annotated[str | None, typer.Option("--resume", help="go on with this job instead of a FILE")] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer FILE on this machine: starts Redis and a worker, stops them after, prints the answers."""
+    from contract.ledger import records
+    from producer.cli import view
+    from producer.jobs.find import find
+    from producer.jobs.output import check_output
+
+    given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
+    check_output(out.output, out.output_format, file, as_json=as_json)
+    store = place.open_storage(create=True)
+    if (file is None) == (resume is None):
+        raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
+    job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, key)
+    view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
+    _heed_endings()
+    try:
+        final = _answered(job, store, given, workers, place.redis, out, as_json=as_json)
+    except KeyboardInterrupt:
+        flags = as_flags(storage=place.storage, model=model_dir, output=out.output)
+        view.say(f"\nstopped; what is done is kept. Go on with: producer run --resume {job}{flags}")
+        raise
+    raise typer.Exit(view.exit_code(final))
+
+
+def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, key: str | None) -> str:
+    """The id of the job that was made of a file, or found by its key."""
+    from producer.cli import view
+    from producer.jobs.submit import Request, submit
+
+    options = answering.options()
+    name, longest = _described(given.model_dir)
+    view.warn_of_windows(options, longest)
+    request = Request(read=reading.options(given), options=options, model=name, key=key)
+    with view.reading(file) as progress:
+        return submit(file, store, given, request, progress).manifest.id
+
+
+def _described(directory: Path) -> tuple[str, int]:
+    """Name and longest window in a model directory's description; everything else in it is the worker's."""
+    try:
+        about = json.loads((directory / "reader.json").read_text("utf-8"))
+        return str(about["name"]), int(about["max_positions"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{directory} is not a model directory: {error}", "Make one: worker build SOURCE DEST"
+        ) from error
+
+
+def _heed_endings() -> None:
+    """When the terminal closes, or this process is told to end, what it started is stopped in order, as by Ctrl-C."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) == signal.SIG_DFL:
+            signal.signal(ending, signal.default_int_handler)
+
+
+def _answered(
+    job: str, store: Storage, given: Settings, workers: int, redis: str | None, out: Output, *, as_json: bool
+) -> Progress:
+    """Score a stored job with a Redis and workers of our own, and show what came of it."""
+    from contract.ledger import records
+    from contract.queue.redis import RedisQueue
+    from producer import local
+    from producer.cli import view
+    from producer.jobs.output import write_results
+
+    view.say("starting Redis and a worker")
+    with local.stack(given, workers, redis) as stack, closing(RedisQueue(stack.redis_url)) as queue:
+        stack.wait_ready(queue)
+        final = view.follow(job, store, queue, given, each=stack.check)
+        stack.stop()  # waited for at the end of this block: the answers need not wait
+        if out.output:
+            write_results(store, job, out.output, out.output_format)
+        published = records.report(store, job) or final
+        if as_json:
+            view.print_json(published.to_json())
+        elif out.output != Path("-"):
+            view.answers(store, job, _PREVIEW)
+            view.summary(published, out.output)
+    return published
