@@ -87,7 +87,7 @@ def test_the_readme_has_a_row_for_every_command_and_for_no_other(program: str):
 )
 def test_documents_speak_of_commands_that_there_are(document: str):
     known = {(program, command) for program in ("producer", "worker") for command in listed(program)} | {
-        ("worker", "trial")  # not for people, and not listed
+        ("worker", "quarantine")  # not for people, and not listed
     }
     text = (REPO / document).read_text()
     spoken = set(re.findall(r"(?:`|^|/bin/|\$ )(producer|worker) ([a-z]+)\b", text, re.M))

@@ -93,12 +93,12 @@ def start(
         provider=provider,
         health_file=health_file,
     )
-    os.environ["BULKQA_PROVIDER"] = given.provider  # so that a row on trial is scored in the same place
+    os.environ["BULKQA_PROVIDER"] = given.provider  # so that a row in quarantine is scored in the same place
     # Chunks are small: an allocator of Arrow's own, beside malloc and the runtime's arena, costs 5 MiB for nothing.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     _give_memory_back()
     logs.set_up(given.log_format, given.log_level)
-    os.environ["BULKQA_REDIS_URL"] = given.redis_url  # for when the worker starts itself anew
+    os.environ["BULKQA_REDIS_URL"] = given.redis_url  # for when the worker restarts
     os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
     os.environ.pop("CELERY_RESULT_BACKEND", None)
     from contract.storage import open_storage
@@ -244,7 +244,7 @@ def evaluate(
 
 
 @app.command(hidden=True)
-def trial(model_dir: ModelDir = None) -> None:
+def quarantine(model_dir: ModelDir = None) -> None:
     """Score the one row on stdin and print its outcome: run by a worker to find out whether a row kills."""
     from dataclasses import asdict
 

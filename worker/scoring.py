@@ -1,7 +1,7 @@
-"""One chunk: rows in, predictions in the same order out. Threads over one reader, a handful of rows at a time.
+"""One chunk: rows in, predictions in the same order out. Threads over one reader, a micro-batch of rows at a time.
 
-Why a handful: a run of the model drives Python and the tokenizer out of the processor's caches, and what comes after it
-takes twice its time. So a thread encodes some rows, runs the model on each, and decodes them; measured on one core, a
+Why a micro-batch: a run of the model drives Python and the tokenizer out of the processor's caches, and what comes
+after it takes twice its time. So a thread encodes some rows, runs the model on each, and decodes them; measured on one core, a
 row of 18 ms costs 0.6 ms beside the model so, and 1.2 ms when each is encoded, run and decoded by itself.
 
 Knows no storage, no queue and no Celery: whether to stop, and whom to tell that a row is done, is given.
@@ -35,7 +35,7 @@ class AnsweringMany(Answering, Protocol):
     """A reader that is faster with rows together, and says with how many characters of text at a time."""
 
     @property
-    def handful(self) -> int: ...
+    def micro_batch(self) -> int: ...
 
     def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]: ...
 
@@ -48,7 +48,7 @@ class Drained(Exception):
 class Watch:
     """What scoring tells and asks while it goes on; all may be called from any of its threads."""
 
-    stop: Callable[[], Stop] = lambda: None  #: asked before each handful
+    stop: Callable[[], Stop] = lambda: None  #: asked before each micro-batch
     begin: Callable[[int], None] = lambda row: None  #: a row is about to be scored
     end: Callable[[int], None] = lambda row: None  #: its outcome is known
     alone: bool = False  #: one row at a time, so that a death names few
@@ -77,7 +77,7 @@ def score(
     """
     sheet = _Sheet(outcomes=dict(known or {}))
     groups = _distinct([row for row in rows if row.error is None and row.row not in sheet.outcomes])
-    work = _Work(groups, 0 if watch.alone else getattr(reader, "handful", 0), threads)
+    work = _Work(groups, 0 if watch.alone else getattr(reader, "micro_batch", 0), threads)
     futures = [pool.submit(_drain, work, reader, options, watch, sheet) for _ in range(threads)]
     wait(futures, return_when=FIRST_EXCEPTION)
     work.end()  # after an exception the other threads stop too, and are waited for: the next chunk has the pool alone
@@ -159,18 +159,18 @@ def _distinct(rows: Sequence[Row]) -> list[list[Row]]:
 class _Work:
     """What is left to score, for threads to take from."""
 
-    def __init__(self, groups: list[list[Row]], handful: int, threads: int) -> None:
+    def __init__(self, groups: list[list[Row]], micro_batch: int, threads: int) -> None:
         self._groups = deque(groups)
         self._left = sum(_size(group) for group in groups)
-        self._handful = handful
+        self._micro_batch = micro_batch
         self._threads = threads
         self._lock = threading.Lock()
 
     def take(self) -> list[list[Row]]:
-        """The next few; none at the end. Ever fewer towards the end, to an eighth of a handful, so that all threads
+        """The next few; none at the end. Ever fewer towards the end, to an eighth of a micro-batch, so that all threads
         end at about the same time (guided self-scheduling: Polychronopoulos and Kuck 1987)."""
         with self._lock:
-            room = min(self._handful, max(self._left // (4 * self._threads), self._handful // 8))
+            room = min(self._micro_batch, max(self._left // (4 * self._threads), self._micro_batch // 8))
             taken: list[list[Row]] = []
             while self._groups and (not taken or _size(self._groups[0]) <= room):
                 taken.append(self._groups.popleft())

@@ -279,7 +279,7 @@ class Worker:
         options = manifest.options
         watch = Watch(stop=self._stop(manifest.id), end=lambda _row: self._heartbeat.beat())
         with self._heartbeat.watching():
-            known = attempt.try_suspects(
+            known = attempt.quarantine(
                 rows, options, self.settings.model_dir, watch, lambda row: scoring.alone(row, self.reader, options)
             )
             watch = attempt.watched(watch)
@@ -301,7 +301,7 @@ class Worker:
         return data
 
     def _stop(self, job: str) -> Callable[[], Stop]:
-        """Whether to stop before the next handful; the cancel marker is looked for once a second."""
+        """Whether to stop before the next micro-batch; the cancel marker is looked for once a second."""
         looked = 0.0
         cancelled = False
 
@@ -326,7 +326,7 @@ class Worker:
             self.queue.finish(manifest.id, chunk, self.name)
             following = self._claim(manifest)
         except LookupError:
-            following = manifest.chunks  # Redis was emptied: make its hints anew
+            following = manifest.chunks  # Redis was emptied: make its hints again
         except RedisUnreachable as error:
             log.warning("worker %s: %s", self.name, error.message)
             return
@@ -359,7 +359,7 @@ class Worker:
             call()
 
     def _job(self, job: str) -> tuple[Manifest, Index]:
-        manifest = records.load(self.storage, job)  # each time: it may have been removed, and made anew under its key
+        manifest = records.load(self.storage, job)  # each time: it may have been removed, and made again under its key
         if job not in self._jobs or self._jobs[job][0] != manifest:
             if len(self._jobs) >= _KEPT_JOBS:
                 self._jobs.clear()

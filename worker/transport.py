@@ -36,7 +36,7 @@ class SteadyChannel(Channel):
 
     What is on the queue and is no message at all would end the worker: it is thrown away with a word. And an
     acknowledgement that fails is logged by Celery and forgotten: its message counts as under way for ever, and the
-    worker, which takes one at a time, never asks for another. So the connection is made anew.
+    worker, which takes one at a time, never asks for another. So it connects again.
     """
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -57,7 +57,7 @@ class SteadyChannel(Channel):
 
 @contextmanager
 def _reconnecting() -> Iterator[None]:
-    """Have Celery's loop connect anew if this fails. Raised here it would be swallowed (`ack_log_error`, and the pool,
+    """Have Celery's loop connect again if this fails. Raised here it would be swallowed (`ack_log_error`, and the pool,
     which calls back from its own loop): so it is raised from the loop itself."""
     try:
         yield
@@ -74,7 +74,7 @@ def _raise(error: Exception) -> None:
 
 
 class PatientConsumer(Consumer):  # type: ignore[misc]
-    """A Redis that answers and refuses, as where its user lacks a right, would be asked anew several times a second."""
+    """A Redis that answers and refuses, as where its user lacks a right, would be asked again several times a second."""
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         super().on_connection_error_before_connected(exc)

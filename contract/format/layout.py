@@ -4,9 +4,9 @@
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
     jobs/<job>/chunks-3f9ac2d1/     the same of a job with a key: a folder a submission, the manifest names the one
-    jobs/<job>/attempts/000000.1    one record a try, written before the work, gone once the part is there
-    jobs/<job>/attempts/000000.1.released   that try ended in order and does not count against the chunk
-    jobs/<job>/attempts/000000.2.row        the row being scored, from the second try on
+    jobs/<job>/attempts/000000.1    one record an attempt, written before the work, gone once the part is there
+    jobs/<job>/attempts/000000.1.released   that attempt ended in order and does not count against the chunk
+    jobs/<job>/attempts/000000.2.row        the rows in flight, from the second attempt on
     jobs/<job>/parts/000000.jsonl   the outcome of a chunk, written once; the last line is its footer
     jobs/<job>/model.json           the model that scores this job, pinned by the first worker
     jobs/<job>/progress.json        what the first parts add up to, so that status need not read them all; a hint
@@ -86,7 +86,7 @@ def released(job: str, number: int, attempt_: int) -> str:
     return f"{attempt(job, number, attempt_)}.released"
 
 
-def crumb(job: str, number: int, attempt_: int) -> str:
+def in_flight(job: str, number: int, attempt_: int) -> str:
     return f"{attempt(job, number, attempt_)}.row"
 
 

@@ -32,7 +32,7 @@ class Footer:
     worker: str = ""
     model: str = ""  #: digest of the model; empty where no model was needed
     batch_invariant: bool = True
-    attempts: int = 1  #: tries that the chunk took
+    attempts: int = 1  #: that the chunk took
     peak_rss: int = 0  #: of the worker, in bytes
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, where the file has reference answers
 

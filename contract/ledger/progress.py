@@ -1,6 +1,6 @@
 """What storage says of a job, as numbers: its state, its counts, its rate. Pure: everything read is given.
 
-    queued ──────► running          a chunk was tried, or has its part
+    queued ──────► running          a chunk was attempted, or has its part
     running ─────► finalizing       every chunk has its part; the outputs are being put together
     finalizing ──► completed        published, no row failed
                ├─► completed_with_errors
@@ -102,9 +102,9 @@ class Seen:
     """What was read of a job that has no report yet."""
 
     footers: Mapping[int, Footer]  #: of the parts that are there, but for those in `first`
-    attempts: int  #: tries of chunks that have no part
+    attempts: int  #: at chunks that have no part
     first: Tally = field(default_factory=Tally)  #: of the parts 0 to first.parts - 1
-    repeated: tuple[int, ...] = ()  #: of those chunks, the ones that were tried more than once
+    repeated: tuple[int, ...] = ()  #: of those chunks, the ones that were attempted more than once
     running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
     cancelled: bool = False
     model: ModelRef | None = None

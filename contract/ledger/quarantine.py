@@ -1,53 +1,57 @@
-"""What tries of a chunk leave behind of the rows under way, and what follows from it: which rows are condemned, and
-whether the chunk has killed enough workers. How rows are put on trial is `worker.attempt`'s."""
+"""Rows in flight when an attempt died, and what follows: which rows are poison, and whether a chunk is given up.
+
+A killed process cannot say what killed it. So attempts leave a record of the rows in flight; the next attempt takes
+those as suspects into quarantine (`worker.attempt`): each is scored alone in a process of its own. Pure but for `read`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from contract.format import layout
 from contract.storage import Storage
 
-#: A worker may be killed by anything while a row is on trial. Twice by chance is unlikely.
-_TRIALS = 2
+#: A worker may be killed by anything while a row is in quarantine. Twice by chance is unlikely.
+_DEATHS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Crumb:
-    """What an attempt leaves behind: rows under way, whether they were on trial, and rows condemned so far."""
+class InFlight:
+    """What an attempt leaves behind: rows in flight, whether they were in quarantine, and the poison rows so far."""
 
     rows: tuple[int, ...] = ()
-    trial: bool = False
-    condemned: tuple[int, ...] = ()
+    quarantine: bool = False
+    poison: tuple[int, ...] = ()
 
     def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        """JSON under the names of the storage format."""
+        return json.dumps({"rows": self.rows, "trial": self.quarantine, "condemned": self.poison}).encode()
 
 
-def read(storage: Storage, job: str, chunk: int, attempt: int) -> Crumb:
-    """The crumb of an attempt; an empty one if it left none, or none that can be read."""
+def read(storage: Storage, job: str, chunk: int, attempt: int) -> InFlight:
+    """What an attempt left; an empty record if it left none, or none that can be read."""
     try:
-        values = json.loads(storage.read(layout.crumb(job, chunk, attempt)))
-        return Crumb(tuple(values["rows"]), values["trial"], tuple(values["condemned"]))
+        values = json.loads(storage.read(layout.in_flight(job, chunk, attempt)))
+        return InFlight(tuple(values["rows"]), values["trial"], tuple(values["condemned"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return Crumb()
+        return InFlight()
 
 
-def condemned(crumbs: Collection[Crumb]) -> set[int]:
-    """The rows that ended the process that scored them alone, or twice the worker that had them on trial."""
-    trials = Counter(row for crumb in crumbs if crumb.trial for row in crumb.rows)
-    return {row for crumb in crumbs for row in crumb.condemned} | {row for row, n in trials.items() if n >= _TRIALS}
+def poison(left: Collection[InFlight]) -> set[int]:
+    """The rows that ended the process that scored them alone, or twice the worker that had them in quarantine."""
+    deaths = Counter(row for one in left if one.quarantine for row in one.rows)
+    return {row for one in left for row in one.poison} | {row for row, n in deaths.items() if n >= _DEATHS}
 
 
-def given_up(crumbs: Iterable[Crumb], max_attempts: int) -> bool:
-    """Whether a chunk has killed enough workers, given the crumb of each dead attempt.
+def given_up(left: Iterable[InFlight], max_attempts: int) -> bool:
+    """Whether a chunk has killed enough workers, given what each dead attempt left.
 
-    A death beside a row that was condemned since is explained by it, and the next try passes over that row. All others
-    count: also those that name a row and condemn none, however many rows there are.
+    A death beside a poison row found since is explained by it, and the next attempt passes over that row. All others
+    count: also those that name a row and find none guilty, however many rows there are.
     """
-    crumbs = list(crumbs)
-    guilty = condemned(crumbs)
-    return sum(guilty.isdisjoint(crumb.rows) for crumb in crumbs) >= max_attempts
+    left = list(left)
+    guilty = poison(left)
+    return sum(guilty.isdisjoint(one.rows) for one in left) >= max_attempts

@@ -18,9 +18,8 @@ from contract.errors import RedisUnreachable
 from contract.format import layout, part
 from contract.format.job import Manifest, RowError
 from contract.format.part import DamagedPart
-from contract.ledger import assemble, records
-from contract.ledger import quarantine as crumbs
-from contract.ledger.records import Index, Tries
+from contract.ledger import assemble, quarantine, records
+from contract.ledger.records import Attempts, Index
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -61,15 +60,15 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     if missing and records.cancel_asked(storage, job):
         # A worker that is alive sees the marker before its next rows and writes its part itself.
         error = RowError("job_cancelled", "the job was cancelled")
-        tries = records.tries(storage, job)
+        attempted = records.attempts(storage, job)
         for number in [number for number in missing if number not in live]:
-            attempts = len(tries[number].started) if number in tries else 0
+            attempts = len(attempted[number].started) if number in attempted else 0
             records.failed_part(storage, manifest, index, number, error, attempts)
         missing = [number for number in missing if number in live]
         given_up: tuple[int, ...] = ()
     else:
-        # Only a lease that ran out tells a death: where there is none Redis was emptied, or is away, and the last try
-        # may be under way.
+        # Only a lease that ran out tells a death: where there is none Redis was emptied, or is away, and the last
+        # attempt may be under way.
         silent = [n for n in missing if hints and n in hints.leases and n not in live]
         given_up = _give_up(storage, manifest, index, silent, settings.max_attempts)
         missing = [number for number in missing if number not in given_up]
@@ -131,27 +130,27 @@ def _lost(number: int, hints: Hints) -> bool:
 
 
 def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int], max_attempts: int) -> tuple[int, ...]:
-    tries: Mapping[int, Tries] = records.tries(storage, manifest.id) if idle else {}
+    attempted: Mapping[int, Attempts] = records.attempts(storage, manifest.id) if idle else {}
     hopeless = tuple(
         number
         for number in idle
-        if number in tries and _kills(storage, manifest.id, number, tries[number], max_attempts)
+        if number in attempted and _kills(storage, manifest.id, number, attempted[number], max_attempts)
     )
     for number in hopeless:
-        died = len(tries[number].dead)
+        died = len(attempted[number].dead)
         log.error("job %s: chunk %d ended %d workers; its rows are marked worker_crash", manifest.id, number, died)
         error = RowError(
             "worker_crash", f"{died} workers died on the chunk of this row, and no single row was found guilty"
         )
-        records.failed_part(storage, manifest, index, number, error, len(tries[number].started))
+        records.failed_part(storage, manifest, index, number, error, len(attempted[number].started))
     return hopeless
 
 
-def _kills(storage: Storage, job: str, number: int, tries: Tries, max_attempts: int) -> bool:
-    """Whether a chunk is given up (`quarantine`). Few are ever near it, so that few crumbs are read here."""
-    if len(tries.dead) < max_attempts:
+def _kills(storage: Storage, job: str, number: int, made: Attempts, max_attempts: int) -> bool:
+    """Whether a chunk is given up (`quarantine`). Few are ever near it, so that little is read here."""
+    if len(made.dead) < max_attempts:
         return False
-    return crumbs.given_up((crumbs.read(storage, job, number, one) for one in tries.dead), max_attempts)
+    return quarantine.given_up((quarantine.read(storage, job, number, one) for one in made.dead), max_attempts)
 
 
 def _publish(storage: Storage, queue: Queue, manifest: Manifest, index: Index, owner: str) -> bool:

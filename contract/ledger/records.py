@@ -46,7 +46,7 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Tries:
+class Attempts:
     """The attempts at one chunk."""
 
     started: frozenset[int] = frozenset()
@@ -141,12 +141,12 @@ def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Foo
 def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
     """A tally of the first parts of a job, and the footers of all others; `known` as for `footers`.
 
-    The tally is kept in storage and made anew, by whoever comes by, as the parts become more. It is a hint: it may be
+    The tally is kept in storage and made again, by whoever comes by, as the parts become more. It is a hint: it may be
     removed at any time, and nothing is published from it.
     """
     names = storage.list(layout.parts(job))
     first = _kept(storage, job)
-    # In the sorted listing, part n - 1 is in place n - 1 only if none of those before it was taken away.
+    # In the sorted listing, part n - 1 is in place n - 1 only if none of those before it is missing.
     if first.parts and names[first.parts - 1 : first.parts] != [layout.part_name(first.parts - 1)]:
         first = Tally()
     _footers(storage, job, _numbers(names[first.parts :]), known)
@@ -175,15 +175,15 @@ def _kept(storage: Storage, job: str) -> Tally:
         return Tally()
 
 
-def tries(storage: Storage, job: str) -> dict[int, Tries]:
-    """The attempts at every chunk of a job that was tried and is not done; of those that are, some may be left."""
+def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
+    """The attempts at every chunk of a job that has no part yet; of those that have, some may be left."""
     found: dict[int, dict[str, set[int]]] = {}
     for name in storage.list(layout.attempts(job)):
         parsed = layout.attempt_of(name)
         if parsed:
             number, attempt, kind = parsed
             found.setdefault(number, {"": set(), "released": set(), "row": set()})[kind].add(attempt)
-    return {n: Tries(frozenset(k[""]), frozenset(k["released"])) for n, k in found.items()}
+    return {n: Attempts(frozenset(k[""]), frozenset(k["released"])) for n, k in found.items()}
 
 
 def model(storage: Storage, job: str) -> ModelRef | None:
@@ -238,8 +238,8 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
     running, workers, others = _lively(queue, manifest, pinned)
     first, later = counted(storage, job, {} if known is None else known)
     unfinished = {
-        number: len(tries.started)
-        for number, tries in tries(storage, job).items()
+        number: len(made.started)
+        for number, made in attempts(storage, job).items()
         if number >= first.parts and number not in later
     }
     seen = Seen(

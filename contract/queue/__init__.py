@@ -3,7 +3,7 @@
 Celery carries the messages `(job, chunk)`. Beside them Redis holds, for every job, which chunks are on the queue
 (`sent`), which are being scored, since when and until when that may be believed (`since`, `lease`), and the next chunk
 that was never sent (`next`); and which workers are there. All of it may vanish at any moment:
-`contract.ledger.reconcile` makes it anew from storage.
+`contract.ledger.reconcile` makes it again from storage.
 
 This file is the interface and the names. `redis` is the queue itself, `app` the Celery application that both sides
 share, `url` what may be in the address of a Redis, and `memory` the twin for tests: one suite runs over both. What must

@@ -38,8 +38,8 @@ _PIECE = 8 << 20
 _COPIED = 5 << 30
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 _WRITER = "bulkqa-writer"
-#: Tries of a conditional write whose answer was lost, and the first pause between them.
-_TRIES, _PAUSE = 5, 0.2
+#: Attempts at a conditional write whose answer was lost, and the first pause between them.
+_ATTEMPTS, _PAUSE = 5, 0.2
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of the machine, and AWS_REGION",
@@ -63,7 +63,7 @@ class ObjectStorage:
         # Whoever names an endpoint without TLS means it: a MinIO in the next container, a test.
         plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
         options: dict[str, Any] = {"timeout": "60s", "connect_timeout": "10s", "allow_http": plain}
-        # A service that two buckets share says so by 503 for a while: reads are tried again by obstore, puts by create.
+        # A service that two buckets share says so by 503 for a while: reads are retried by obstore, puts by create.
         backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2}
         config = {"copy_if_not_exists": "multipart"} if parts.scheme == "s3" else {}
 
@@ -204,9 +204,9 @@ class ObjectStorage:
 
     def _created(self, key: str, write: Callable[[], None], mine: Callable[[], bool]) -> bool:
         """Run a conditional write until it is known whether it, or another, made the object."""
-        lost = False  # the answer to a try: it may have made the object
+        lost = False  # the answer to an attempt: it may have made the object
         with self._translated(key):
-            for number in range(1, _TRIES + 1):
+            for number in range(1, _ATTEMPTS + 1):
                 try:
                     write()
                     return True
@@ -216,10 +216,10 @@ class ObjectStorage:
                     conflict: exceptions.BaseError = error  # 409: with a write that came to nothing, or was deleted
                 except exceptions.GenericError as error:
                     lost, conflict = True, error
-                if number == _TRIES:
+                if number == _ATTEMPTS:
                     raise conflict
                 time.sleep(_PAUSE * 2 ** (number - 1))
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def _hash(self, key: str) -> bytes:
         digest = hashlib.sha256()

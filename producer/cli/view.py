@@ -204,7 +204,7 @@ def status_table(progress: Progress) -> None:
     )
     table.add_row(
         "chunks",
-        f"{chunks.done:,} of {chunks.total:,} done, {chunks.running:,} running, {chunks.retrying:,} tried again",
+        f"{chunks.done:,} of {chunks.total:,} done, {chunks.running:,} running, {chunks.retrying:,} retrying",
     )
     if progress.rows_per_second:
         left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""

@@ -1,6 +1,6 @@
 """A checked file becomes a job: chunk files first, then the manifest, and only then messages.
 
-Until the manifest is there the job does not exist, and whoever fails before that takes the chunks away again. Of who
+Until the manifest is there the job does not exist, and whoever fails before that deletes the chunks. Of who
 is killed before that, `contract.ledger.sweeper` does.
 """
 
@@ -94,10 +94,10 @@ def submit(
         try:
             manifest = _write(job, within, source, storage, settings, request, progress)
         except BaseException:
-            _take_away(storage, job, within)
+            _delete_chunks(storage, job, within)
             raise
     if not storage.create(layout.manifest(job), records.dump(manifest.to_json())):
-        _take_away(storage, job, within)
+        _delete_chunks(storage, job, within)
         return _found(storage, manifest)  # another submission with the key was quicker
     return Submitted(manifest, new=True)
 
@@ -167,7 +167,7 @@ def _manifest(job: str, within: str, source: Source, settings: Settings, request
     )
 
 
-def _take_away(storage: Storage, job: str, within: str) -> None:
+def _delete_chunks(storage: Storage, job: str, within: str) -> None:
     with suppress(StorageUnreachable):  # the sweeper does it later
         storage.discard(layout.chunks(job, within))
 

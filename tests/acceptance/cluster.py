@@ -120,7 +120,7 @@ class Cluster:
     def attempts(self, job: str) -> dict[int, int]:
         """Tries by chunk: of those that are done as their parts say, of the others as is on record."""
         footers = records.footers(self.storage, job, {})
-        tries = records.tries(self.storage, job)
+        tries = records.attempts(self.storage, job)
         return {n: len(t.started) for n, t in tries.items()} | {n: footer.attempts for n, footer in footers.items()}
 
 

@@ -76,11 +76,11 @@ def test_a_stopped_worker_gives_its_chunk_back_at_once(running: Cluster) -> None
     worker = running.worker()
     file = write_rows(running.folder / "in.csv", 200, padding=8)
     job = running.submit(str(file), "--chunk-rows", "100")  # seconds of work each: the signal comes amid the first
-    until(lambda: records.tries(running.storage, job), "a chunk to be under way")
+    until(lambda: records.attempts(running.storage, job), "a chunk to be under way")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
     assert running.parts(job) == 0
-    tries = records.tries(running.storage, job)
+    tries = records.attempts(running.storage, job)
     assert tries, "a chunk was given back"
     assert not any(t.dead for t in tries.values()), "a try that ended in order must not count as a death"
     hints = running.queue.hints("minilm-l6-qa", job)

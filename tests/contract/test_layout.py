@@ -19,7 +19,7 @@ KEYS = [
     layout.folder, layout.manifest, layout.chunks, layout.index, layout.parts, layout.attempts, layout.model,
     layout.cancel, layout.predictions, layout.errors, layout.report,
     lambda job: layout.chunk(job, 0), lambda job: layout.part(job, 0), lambda job: layout.attempt(job, 0, 1),
-    lambda job: layout.released(job, 0, 1), lambda job: layout.crumb(job, 0, 1),
+    lambda job: layout.released(job, 0, 1), lambda job: layout.in_flight(job, 0, 1),
 ]  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_the_number_of_a_chunk_or_part_is_read_back_from_its_name(number: int):
 
 @given(st.integers(0, 10**8), st.integers(1, 999))
 def test_an_attempt_is_read_back_from_its_name(number: int, attempt: int):
-    for key, kind in ((layout.attempt, ""), (layout.released, "released"), (layout.crumb, "row")):
+    for key, kind in ((layout.attempt, ""), (layout.released, "released"), (layout.in_flight, "row")):
         assert layout.attempt_of(posixpath.basename(key(JOB, number, attempt))) == (number, attempt, kind)
 
 

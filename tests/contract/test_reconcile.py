@@ -14,9 +14,8 @@ import pytest
 from contract.errors import RedisUnreachable, UnknownJob
 from contract.format import layout
 from contract.format.job import Manifest, Options
-from contract.ledger import quarantine as crumbs
-from contract.ledger import records
-from contract.ledger.quarantine import Crumb, condemned, given_up
+from contract.ledger import quarantine, records
+from contract.ledger.quarantine import InFlight, given_up, poison
 from contract.ledger.reconcile import reconcile, to_send
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue, WorkerInfo
 from contract.queue.memory import MemoryQueue
@@ -324,29 +323,29 @@ def test_a_chunk_on_its_last_try_is_not_given_up_because_redis_was_wiped_or_is_a
     assert {p["status"] for p in predictions(storage, manifest.id)} == {"answered"}
 
 
-def test_a_death_is_explained_by_a_row_that_was_condemned_and_by_no_other():
-    nothing, named = Crumb(), Crumb((1,))
+def test_a_death_is_explained_by_a_poison_row_and_by_no_other():
+    nothing, named = InFlight(), InFlight((1,))
     assert not given_up([nothing] * 2, 3)
     assert given_up([nothing] * 3, 3)
     assert given_up([nothing, named, named], 3), "it names a row, which did not prove guilty"
-    assert given_up([nothing, *(Crumb((row,)) for row in range(9))], 3), "however many rows it names"
-    assert not given_up([nothing, named, Crumb((), condemned=(1,))], 3)
+    assert given_up([nothing, *(InFlight((row,)) for row in range(9))], 3), "however many rows it names"
+    assert not given_up([nothing, named, InFlight((), poison=(1,))], 3)
     ten = [
         nothing,
-        *(Crumb((row,), condemned=tuple(range(row))) for row in range(10)),
-        Crumb((), False, tuple(range(10))),
+        *(InFlight((row,), poison=tuple(range(row))) for row in range(10)),
+        InFlight((), False, tuple(range(10))),
     ]
     assert not given_up(ten, 3), "ten poison rows of one chunk are eleven deaths"
-    assert given_up([*ten, Crumb((11,)), nothing], 4)
-    assert given_up([Crumb((1, 2), condemned=(1,)), *[Crumb((2,), condemned=(1,))] * 3], 3), (
+    assert given_up([*ten, InFlight((11,)), nothing], 4)
+    assert given_up([InFlight((1, 2), poison=(1,)), *[InFlight((2,), poison=(1,))] * 3], 3), (
         "the second row is innocent"
     )
 
 
-def test_a_worker_that_is_killed_during_a_trial_condemns_the_row_the_second_time_only():
-    assert condemned([Crumb((7,)), Crumb((7,), trial=True)]) == set()
-    assert condemned([Crumb((7,)), Crumb((7,), trial=True), Crumb((7,), trial=True)]) == {7}
-    assert condemned([Crumb((8,), trial=True, condemned=(3,))]) == {3}
+def test_a_worker_that_is_killed_during_quarantine_makes_the_row_poison_the_second_time_only():
+    assert poison([InFlight((7,)), InFlight((7,), quarantine=True)]) == set()
+    assert poison([InFlight((7,)), InFlight((7,), quarantine=True), InFlight((7,), quarantine=True)]) == {7}
+    assert poison([InFlight((8,), quarantine=True, poison=(3,))]) == {3}
 
 
 def test_a_chunk_whose_tries_name_rows_that_are_innocent_is_given_up_after_as_many_deaths(
@@ -355,14 +354,14 @@ def test_a_chunk_whose_tries_name_rows_that_are_innocent_is_given_up_after_as_ma
     manifest = job_of(storage, settings, rows=3)
     for number in range(1, 4):
         deaths(manifest, storage, memory_queue, clock, settings, 1)
-        storage.replace(layout.crumb(manifest.id, 0, number), Crumb((number - 1,)).to_bytes())
+        storage.replace(layout.in_flight(manifest.id, 0, number), InFlight((number - 1,)).to_bytes())
     assert reconcile(manifest.id, storage, memory_queue, settings).given_up == (0,)
 
 
-def test_a_crumb_that_cannot_be_read_explains_nothing(storage: Storage):
+def test_a_record_of_rows_in_flight_that_cannot_be_read_explains_nothing(storage: Storage):
     for damaged in (b"", b"[]", b"{", b'{"rows": 1, "trial": false, "condemned": []}'):
-        storage.replace(layout.crumb("a", 0, 1), damaged)
-        assert crumbs.read(storage, "a", 0, 1) == Crumb()
+        storage.replace(layout.in_flight("a", 0, 1), damaged)
+        assert quarantine.read(storage, "a", 0, 1) == InFlight()
 
 
 # Damage
@@ -630,7 +629,7 @@ def test_without_redis_an_unfinished_job_says_so_and_loses_nothing(
     with pytest.raises(RedisUnreachable, match=r"redis://127\.0\.0\.1:1/0"):
         reconcile(manifest.id, storage, away, settings)
     finish(manifest.id, storage, queue, settings)
-    assert 0 not in records.tries(storage, manifest.id), "what was done is not done again"
+    assert 0 not in records.attempts(storage, manifest.id), "what was done is not done again"
 
 
 # The error file

@@ -134,15 +134,15 @@ def test_attempts_are_told_by_how_they_ended(storage: Storage):
     ):
         storage.create(key, b"{}")
     storage.create(layout.released("a", 7, 2), b"")
-    storage.create(layout.crumb("a", 7, 3), b"{}")
+    storage.create(layout.in_flight("a", 7, 3), b"{}")
     storage.create(f"{layout.attempts('a')}/stranger", b"")
 
-    tries = records.tries(storage, "a")
+    tries = records.attempts(storage, "a")
 
     assert set(tries) == {7, 9}
     assert tries[7].dead == (1, 3)
     assert tries[7].released == {2}
-    assert records.tries(storage, "none") == {}
+    assert records.attempts(storage, "none") == {}
 
 
 def test_the_first_model_is_the_one_of_the_job(storage: Storage):

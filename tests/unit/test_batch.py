@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from contract.errors import ModelError
 from contract.format.job import Answer, Options, Row, RowError, Span
 from worker.reader import session as session_module
-from worker.reader.batch import HANDFUL, pad, plan
+from worker.reader.batch import MICRO_BATCH, pad, plan
 from worker.reader.decode import RowFailure, Window
 from worker.reader.model import describe
 from worker.reader.reader import Reader
@@ -142,7 +142,7 @@ def test_rows_together_give_the_answers_they_give_alone(fp32: Path) -> None:
 class Together:
     """A reader that is for batches. Fails on "odd" alone, and wholly with "poison" beside others."""
 
-    handful = HANDFUL
+    micro_batch = MICRO_BATCH
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -186,7 +186,7 @@ def test_a_chunk_is_scored_by_many_rows_at_once_and_one_row_fails_alone(threads:
 
 def test_no_more_text_is_taken_at_once_than_the_reader_asks_for_but_a_longer_row_goes_alone() -> None:
     reader = Together()
-    reader.handful = 100
+    reader.micro_batch = 100
     scored(reader, ["x" * 20] * 60 + ["x" * 500] + ["x" * 20] * 60)
     assert set(reader.sizes) == {1, 2, 3}  # 30 characters a row with its context
     assert reader.sizes[:5] == [3, 3, 3, 3, 3]

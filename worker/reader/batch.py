@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 #: Padded tokens in a run: at 384 tokens 42 windows, well under a gigabyte of activations in models up to large.
 TOKEN_BUDGET = 16_384
 #: Characters of the rows that are encoded, run and decoded together: some 64 of an encyclopedia.
-HANDFUL = 50_000
+MICRO_BATCH = 50_000
 
 
 def plan(lengths: Sequence[int], budget: int = TOKEN_BUDGET, *, padding: bool = True) -> list[list[int]]:

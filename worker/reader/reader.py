@@ -25,7 +25,7 @@ from worker.reader.session import Session, providers_for
 Result = TypeVar("Result")
 
 #: About ten rows of an encyclopedia, 2,000 tokens: six seconds of a BERT-large on one core, which a stop waits for.
-HANDFUL = 8_000
+MICRO_BATCH = 8_000
 
 _REMEDY = "Make the model directory again: worker build SOURCE DEST"
 
@@ -62,9 +62,9 @@ class Reader:
         return self._session.batched
 
     @property
-    def handful(self) -> int:
+    def micro_batch(self) -> int:
         """Characters of text that `answer_many` is best given at a time."""
-        return batch.HANDFUL if self.batched else HANDFUL
+        return batch.MICRO_BATCH if self.batched else MICRO_BATCH
 
     @property
     def provider(self) -> str:
