@@ -36,6 +36,8 @@ class BulkqaError(Exception):
 
 
 class UsageError(BulkqaError):
+    """The command, or the API, was used wrongly."""
+
     exit_code = 2
 
 
@@ -52,28 +54,36 @@ class InputError(UsageError):
 
 
 class UnknownJob(UsageError):
-    pass
+    """There is no such job, or what was given is no job id."""
 
 
 class ModelError(BulkqaError):
+    """A model directory cannot be used, or makes wrong answers."""
+
     exit_code = 2
 
 
 class JobFailed(BulkqaError):
+    """A job ended without one usable row."""
+
     exit_code = 4
 
 
 class JobCancelled(BulkqaError):
+    """A job was cancelled."""
+
     exit_code = 5
 
 
 class Unreachable(BulkqaError):
+    """What jobs stand on does not answer. Nothing is lost by it."""
+
     exit_code = 6
 
 
 class RedisUnreachable(Unreachable):
-    pass
+    """Redis does not answer, or refuses."""
 
 
 class StorageUnreachable(Unreachable):
-    pass
+    """The storage does not answer, is full, or refuses."""

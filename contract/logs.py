@@ -14,6 +14,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and whatever was given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
         entry = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
             "level": record.levelname,
@@ -27,6 +28,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(log_format: str, level: str) -> None:
+    """Log to stderr: `log_format` is text or json, `level` a name of logging's."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)

@@ -69,6 +69,7 @@ class Client:
         self._queue.close()
 
     def jobs(self) -> list[Job]:
+        """All jobs, oldest first."""
         from contract.ledger import records
 
         return [Job(job, self._storage, self._queue, self._settings) for job in records.jobs(self._storage)]
@@ -87,6 +88,7 @@ class Job:
         return f"Job({self.id!r})"
 
     def status(self) -> Progress:
+        """Where the job stands now. Raises StorageUnreachable; without Redis that is the `reason`."""
         from contract.ledger import records
 
         return records.status(self._storage, self._queue, self.id)
@@ -104,6 +106,7 @@ class Job:
         return latest
 
     def cancel(self) -> None:
+        """Ask for the job's end: rows that are done stay. Raises RedisUnreachable once the cancel is noted."""
         from contract.ledger.reconcile import cancel
 
         cancel(self.id, self._storage, self._queue, self._settings)

@@ -33,7 +33,9 @@ class Example:
 class Answering(Protocol):
     """What is evaluated: `worker.reader.Reader`, or a stand-in."""
 
-    def answer(self, question: str, context: str, options: Options) -> Answer: ...
+    def answer(self, question: str, context: str, options: Options) -> Answer:
+        """As `Reader.answer`."""
+        ...
 
 
 def load_squad(path: Path) -> list[Example]:

@@ -97,6 +97,7 @@ class Heartbeat:
             self._heard = time.monotonic()
 
     def close(self) -> None:
+        """Stop, and leave."""
         self._done.set()
         self._thread.join(timeout=2.0)
         with suppress(RedisUnreachable):

@@ -27,7 +27,13 @@ Stop = Literal["cancel", "drain"] | None
 
 
 class Answering(Protocol):
-    def answer(self, question: str, context: str, options: Options) -> Answer: ...
+    """What answers rows: a reader, or a stand-in."""
+
+    def answer(self, question: str, context: str, options: Options) -> Answer:
+        """As `Reader.answer`."""
+        ...
+
+    ...
 
 
 @runtime_checkable
@@ -35,9 +41,13 @@ class AnsweringMany(Answering, Protocol):
     """A reader that is faster with rows together, and says with how many characters of text at a time."""
 
     @property
-    def micro_batch(self) -> int: ...
+    def micro_batch(self) -> int:
+        """Characters of text."""
+        ...
 
-    def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]: ...
+    def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]:
+        """As `Reader.answer_many`."""
+        ...
 
 
 class Drained(Exception):

@@ -186,9 +186,11 @@ class Worker:
 
     @property
     def busy(self) -> bool:
+        """Whether a chunk is being worked on."""
         return self._heartbeat.active is not None
 
     def close(self) -> None:
+        """Stop the heartbeat, and leave."""
         self._heartbeat.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -47,10 +47,12 @@ class SteadyChannel(Channel):
             raise Empty from error
 
     def basic_ack(self, *given: Any, **more: Any) -> None:
+        """Acknowledge a message, or connect again."""
         with _reconnecting():
             super().basic_ack(*given, **more)  # type: ignore[no-untyped-call]
 
     def basic_reject(self, *given: Any, **more: Any) -> None:
+        """Put a message back, or connect again."""
         with _reconnecting():
             super().basic_reject(*given, **more)  # type: ignore[no-untyped-call]
 
@@ -77,10 +79,12 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
     """A Redis that answers and refuses, as where its user lacks a right, would be asked again several times a second."""
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Wait a little before the next attempt."""
         super().on_connection_error_before_connected(exc)
         self._pause(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Wait a little before connecting again."""
         super().on_connection_error_after_connected(exc)
         self._pause(exc)
 

@@ -46,6 +46,7 @@ def job_of_key(key: str) -> str:
 
 
 def has_key(job: str) -> bool:
+    """Whether a job's id was made from a key."""
     return job.startswith("key-")
 
 
@@ -102,6 +103,8 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class RowError:
+    """Why a row has no answer: one of ROW_ERRORS, and a sentence for people."""
+
     code: str
     message: str
 
@@ -189,10 +192,12 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Manifest:
+        """The manifest that `to_json` gave. Raises BulkqaError for another version's; KeyError and TypeError for none."""
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise BulkqaError(

@@ -15,6 +15,8 @@ LIMIT = 64
 
 
 class TooDeepError(ValueError):
+    """JSON that is nested more than LIMIT deep."""
+
     def __init__(self) -> None:
         super().__init__(f"nested more than {LIMIT} deep")
 

@@ -20,6 +20,8 @@ FOOTER_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Footer:
+    """The last line of a part: its rows by outcome, its digest, and how it came about. Times are seconds since 1970."""
+
     rows: int
     answered: int
     no_answer: int

@@ -39,12 +39,15 @@ class Counts:
 
     @classmethod
     def of(cls, total: int, tally: Tally) -> Counts:
+        """The counts of a job of `total` rows, of whose parts `tally` is the sum."""
         outcomes = (tally.answered, tally.no_answer, tally.failed, tally.cancelled)
         return cls(total, *outcomes, pending=total - sum(outcomes))
 
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
+    """Chunks of a job by state; those running and retrying are not done."""
+
     total: int = 0
     done: int = 0
     running: int = 0
@@ -82,13 +85,17 @@ class Progress:
 
     @property
     def finished(self) -> bool:
+        """Whether the job has ended, and nothing of it changes any more."""
         return self.status in TERMINAL
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
+        """What `to_json` gave. Fields that are not known are passed over. Raises KeyError and TypeError for what is
+        none."""
         values = known(cls, data)
         for name, record in (("request_counts", Counts), ("chunks", Chunks), ("model", ModelRef)):
             values[name] = record(**known(record, values[name]))
@@ -112,6 +119,7 @@ class Seen:
     others: int = 0  #: workers of a model of that name with another digest than the job is pinned to
 
     def done(self, chunk: int) -> bool:
+        """Whether a chunk has its part."""
         return 0 <= chunk < self.first.parts or chunk in self.footers
 
 
@@ -161,6 +169,7 @@ def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, str | None]:
 
 
 def top_errors(tally: Tally) -> tuple[tuple[str, int], ...]:
+    """The five most frequent codes of row errors, with their counts."""
     return tuple(Counter(tally.codes).most_common(5))
 
 

@@ -104,6 +104,7 @@ def window(queue: Queue, model: str, settings: Settings) -> int:
 
 
 def live_leases(hints: Hints) -> set[int]:
+    """The chunks, and the assembling, whose lease has not run out."""
     return {number for number, until in hints.leases.items() if until > hints.now}
 
 

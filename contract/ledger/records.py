@@ -39,9 +39,11 @@ class Index:
     sha256: tuple[str, ...]
 
     def first_rows(self) -> list[int]:
+        """The number of the first row of each chunk, and of the row behind the last."""
         return list(accumulate(self.rows, initial=0))
 
     def to_bytes(self) -> bytes:
+        """The index as its file holds it."""
         return json.dumps({"rows": self.rows, "sha256": self.sha256}, separators=(",", ":")).encode()
 
 
@@ -59,6 +61,7 @@ class Attempts:
 
 
 def dump(value: dict[str, Any]) -> bytes:
+    """A record as its file holds it."""
     return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
@@ -208,10 +211,12 @@ def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
 
 
 def ask_cancel(storage: Storage, job: str) -> None:
+    """Put the marker there by which workers stop a job."""
     storage.create(layout.cancel(job), dump({"asked_at": time.time()}))
 
 
 def cancel_asked(storage: Storage, job: str) -> bool:
+    """Whether the marker is there."""
     return storage.exists(layout.cancel(job))
 
 

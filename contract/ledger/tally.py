@@ -76,10 +76,12 @@ class Tally:
         return sum(rows for rows, _ in self.seconds.values()) / max(until - earliest, 1e-3)
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tally:
+        """What `to_json` gave. Raises KeyError, TypeError, ValueError for what is none."""
         seconds = {int(second): (int(rows), float(start)) for second, (rows, start) in data["seconds"].items()}
         return cls(**{**known(cls, data), "seconds": seconds})
 

@@ -46,6 +46,8 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
+    """What a worker says of itself when it announces itself."""
+
     name: str
     model: str
     digest: str
@@ -58,7 +60,9 @@ class WorkerInfo:
 class Queue(Protocol):
     """The port through which everything but the Celery edge sees the broker. Raises RedisUnreachable."""
 
-    def ping(self) -> None: ...
+    def ping(self) -> None:
+        """Raise RedisUnreachable unless the queue can be used."""
+        ...
 
     def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
         """Put messages on the queue of the model, or of its digest, and note them as sent."""
@@ -90,10 +94,18 @@ class Queue(Protocol):
         """Set which chunk `claim` gives next."""
         ...
 
-    def forget(self, job: str) -> None: ...
+    def forget(self, job: str) -> None:
+        """Drop all hints of a job."""
+        ...
 
-    def announce(self, worker: WorkerInfo) -> None: ...
+    def announce(self, worker: WorkerInfo) -> None:
+        """Say that a worker is there. It counts as gone WORKER_TTL seconds after it last said so."""
+        ...
 
-    def leave(self, name: str) -> None: ...
+    def leave(self, name: str) -> None:
+        """Say that a worker is gone."""
+        ...
 
-    def workers(self) -> list[WorkerInfo]: ...
+    def workers(self) -> list[WorkerInfo]:
+        """The workers that are there, by name."""
+        ...

@@ -19,6 +19,8 @@ from contract.errors import UsageError
 
 
 class RedisUrl(NamedTuple):
+    """One Redis, as each of the two libraries wants it told."""
+
     kombu: str
     client: str  #: the same as redis-py spells it
     tls: dict[str, Any]  #: options for both; empty without TLS

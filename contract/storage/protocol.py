@@ -23,7 +23,9 @@ class Storage(Protocol):
 
     url: str
 
-    def read(self, key: str) -> bytes: ...
+    def read(self, key: str) -> bytes:
+        """The whole object."""
+        ...
 
     def tail(self, key: str, size: int) -> bytes:
         """The last `size` bytes, or all if there are fewer."""
@@ -33,7 +35,9 @@ class Storage(Protocol):
         """The object piece by piece, in bounded memory."""
         ...
 
-    def exists(self, key: str) -> bool: ...
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under a key."""
+        ...
 
     def list(self, folder: str) -> list[str]:
         """Names directly in a folder, sorted; empty if there is no such folder."""

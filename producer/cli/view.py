@@ -64,6 +64,7 @@ def warn_of_windows(options: Options, longest: int) -> None:
 
 
 def rows(manifest: Manifest) -> str:
+    """How many rows and chunks a job has, in words."""
     bad = f", {manifest.rejected:,} of them with errors" if manifest.rejected else ""
     return f"{manifest.rows:,} rows{bad}, {manifest.chunks:,} chunk{'s' if manifest.chunks != 1 else ''}"
 
@@ -79,6 +80,7 @@ def reading(file: str) -> Iterator[Callable[[Source], None]]:
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar over things that are counted: the callable takes (done, total)."""
     with Bars(
         TextColumn(what), BarColumn(), MofNCompleteColumn(), console=_err, transient=True, disable=not _err.is_terminal
     ) as bars:
@@ -190,6 +192,7 @@ def _line(name: str, value: Any) -> None:
 
 
 def status_table(progress: Progress) -> None:
+    """Where a job stands."""
     counts, chunks = progress.request_counts, progress.chunks
     colour = _COLOURS.get(progress.status, "cyan")
     table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
@@ -234,6 +237,7 @@ def _quality(found: dict[str, Any]) -> str:
 
 
 def job_table(jobs: list[Progress]) -> None:
+    """Jobs, a line each."""
     table = Table(show_edge=False, pad_edge=False)
     narrow = _out.width < _WIDE
     for name in ("job", "status", "rows", "done", "failed", *([] if narrow else ["submitted", "model", "input"])):
@@ -270,6 +274,7 @@ def repairs(done: dict[str, Repair]) -> None:
 
 
 def check_table(found: Checked) -> None:
+    """What a file holds, and its first bad rows."""
     table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
     dialect = f", delimiter {found.delimiter!r}" if found.delimiter else ""
     table.add_row("file", escape(f"{found.name}: {found.format}{dialect}, {found.bytes:,} bytes"))
@@ -287,6 +292,7 @@ def check_table(found: Checked) -> None:
 
 
 def verify_table(found: Verified) -> None:
+    """What was found wrong with a job."""
     for problem in found.problems:
         _out.print(f"[red]wrong[/red]: {escape(problem)}", soft_wrap=True)
     state = "" if found.finished else " (the job is not finished)"
@@ -312,6 +318,7 @@ def change(found: dict[str, Any]) -> None:
 
 
 def diff_summary(found: Summary) -> None:
+    """How many rows two jobs answer differently."""
     _out.print(
         f"{found.same:,} the same, {found.changed:,} changed, {found.only_first_answered:,} answered in the first "
         f"only, {found.only_second_answered:,} in the second only",
@@ -327,6 +334,7 @@ def diff_summary(found: Summary) -> None:
 
 
 def duration(seconds: float) -> str:
+    """Seconds, for people."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

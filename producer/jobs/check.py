@@ -38,6 +38,7 @@ class Checked:
     first_errors: tuple[dict[str, Any], ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return asdict(self)
 
 

@@ -31,6 +31,7 @@ class Summary:
     missing: int = 0  #: found in one job only, or not scored yet
 
     def to_json(self) -> dict[str, Any]:
+        """The counts as JSON holds them."""
         return asdict(self)
 
 

@@ -146,6 +146,7 @@ def _refused(path: Path) -> Iterator[None]:
 
 
 def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str) -> None:
+    """Write predictions, given as JSON lines, in one of FORMATS."""
     if kind == "parquet":
         with pq.ParquetWriter(file, PARQUET_SCHEMA, compression="zstd") as writer:
             for block in lines:

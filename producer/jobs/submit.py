@@ -48,6 +48,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
+    """The job of a file."""
+
     manifest: Manifest
     new: bool  #: False if the key had its job already
 

@@ -25,6 +25,8 @@ _TOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class Verified:
+    """What was counted, and what is wrong."""
+
     job: str
     rows: int
     checked: int  #: rows whose outcome was found and checked
@@ -33,6 +35,7 @@ class Verified:
     finished: bool
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return asdict(self)
 
 

@@ -59,6 +59,8 @@ KNOWN = (
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """What was loaded of a checkpoint."""
+
     source: str
     model: Any  #: a torch module, in eval mode, fp32
     tokenizer: Any  #: tokenizers.Tokenizer, without truncation and padding

@@ -97,6 +97,7 @@ def _save(checkpoint: Checkpoint, info: ModelInfo, model: onnx.ModelProto, direc
 
 
 def write(info: ModelInfo, directory: Path) -> None:
+    """Write the description of a model directory."""
     (directory / DESCRIPTION).write_text(json.dumps(info.to_json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
@@ -133,6 +134,7 @@ def _compare(checkpoint: Checkpoint, info: ModelInfo, path: Path) -> None:
 
 
 def to_int8(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -> ModelInfo:
+    """Make the int8 model directory `final` of the fp32 one `plain`."""
     import onnx
 
     from worker.build.quantize import DISABLED_OPTIMIZERS, quantize

@@ -37,6 +37,7 @@ class Graph:
         self._replace_nodes(kept)
 
     def reindex(self) -> None:
+        """Find again which node makes and which nodes use each value."""
         self.made_by = {name: node for node in self.proto.node for name in node.output}
         self.users: dict[str, list[onnx.NodeProto]] = {}
         for node in self.proto.node:
@@ -44,9 +45,11 @@ class Graph:
                 self.users.setdefault(name, []).append(node)
 
     def values(self, name: str) -> NDArray[Any]:
+        """A copy of a constant."""
         return np.array(numpy_helper.to_array(self.constants[name]))
 
     def store(self, name: str, values: NDArray[Any]) -> str:
+        """Set a constant, a new one if there is none of that name. Returns the name."""
         if name not in self.constants:
             self.constants[name] = self.proto.initializer.add()
         self.constants[name].CopyFrom(numpy_helper.from_array(np.array(values, order="C"), name))
@@ -65,6 +68,7 @@ class Graph:
         return None
 
     def only_user(self, name: str, kind: str) -> onnx.NodeProto | None:
+        """The one node that uses `name`, if it is of the kind asked for."""
         users = self.users.get(name, [])
         return users[0] if len(users) == 1 and users[0].op_type == kind else None
 

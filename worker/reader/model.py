@@ -38,6 +38,7 @@ class Template:
 
     @property
     def size(self) -> int:
+        """Tokens of a window that are neither question nor context."""
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
 
@@ -80,6 +81,7 @@ class ModelInfo:
         return hashlib.sha256(f"{self.digest} {self.no_answer_threshold}".encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
         return asdict(self)
 
 

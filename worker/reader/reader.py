@@ -68,6 +68,7 @@ class Reader:
 
     @property
     def provider(self) -> str:
+        """The execution provider that the model runs on, by onnxruntime's name."""
         return self._session.provider
 
     def tell(self, advanced: Callable[[], None]) -> None:
