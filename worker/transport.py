@@ -76,7 +76,7 @@ def _raise(error: Exception) -> None:
 
 
 class PatientConsumer(Consumer):  # type: ignore[misc]
-    """A Redis that answers and refuses, as where its user lacks a right, would be asked again several times a second."""
+    """Asks a Redis that answers and refuses, as where its user lacks a right, every two seconds and no more often."""
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Wait a little before the next attempt."""

@@ -197,7 +197,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Manifest:
-        """The manifest that `to_json` gave. Raises BulkqaError for another version's; KeyError and TypeError for none."""
+        """What `to_json` gave. Raises BulkqaError for one of another version, KeyError and TypeError for none."""
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise BulkqaError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -363,3 +364,40 @@ def test_a_list_of_jobs_has_its_numbers_on_a_narrow_terminal(tmp_path: Path, mon
     view.job_table([records.status(LocalStorage(tmp_path / "bulkqa-data"), None, job)])
     (line,) = [line for line in shown.getvalue().splitlines() if job in line]
     assert line.replace("│", "").split() == [job, "completed_with_errors", "11", "100%", "7"]
+
+
+@pytest.mark.parametrize("program", ["producer", "worker"])
+def test_the_version_is_told(tmp_path: Path, program: str) -> None:
+    done = command(program, "--version", cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.fullmatch(r"bulkqa \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_an_empty_key_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text(GOOD)
+    for verb in ("run", "submit"):
+        done = command("producer", verb, "good.csv", "--key", "", "--storage", "here", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "an empty key stands for no job" in done.stderr
+    assert not list(tmp_path.glob("here/jobs/*"))
+
+
+def test_results_as_json_are_the_document(tmp_path: Path, settings: Settings) -> None:
+    storage = LocalStorage(tmp_path, create=True)
+    job = job_of(storage, settings)
+    finish(job.id, storage, MemoryQueue(), settings)
+    given = ("--storage", str(tmp_path))
+    document = command("producer", "results", job.id, "--json", *given, cwd=tmp_path)
+    assert document.returncode == 0
+    assert len(json.loads(document.stdout)["predictions"]) == 8
+    assert document.stdout == command("producer", "results", job.id, *given, cwd=tmp_path).stdout
+    refused = command("producer", "results", job.id, "--json", "--format", "jsonl", *given, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "two formats" in refused.stderr
+
+
+def test_windows_longer_than_the_model_takes_are_told(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text(GOOD)
+    done = command("producer", "run", "good.csv", "--max-seq-len", "1000", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "the model takes 512 tokens at most: windows have that many, not 1000" in done.stderr

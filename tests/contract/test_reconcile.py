@@ -749,3 +749,14 @@ def wait_for_lease(queue: Queue, job: str, chunk: int, clock: Clock) -> None:
 
 def wipe(queue: Queue, request: pytest.FixtureRequest) -> None:
     queue.wipe() if isinstance(queue, MemoryQueue) else request.getfixturevalue("redis_client").flushall()
+
+
+def test_one_client_assembles_while_others_wait(memory_queue: MemoryQueue, storage: Storage, settings: Settings):
+    """Each process is an owner of its own; a test says who it is."""
+    manifest = job_of(storage, settings)
+    finish_parts(storage, manifest)
+    assert memory_queue.lease(manifest.id, -1, "another client", 60.0)
+    assert not reconcile(manifest.id, storage, memory_queue, settings).finished
+    assert not storage.exists(layout.report(manifest.id))
+    memory_queue.release(manifest.id, -1, "another client")
+    assert reconcile(manifest.id, storage, memory_queue, settings).published
