@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from contract.errors import RedisUnreachable
@@ -51,6 +52,8 @@ class Heartbeat:
         self._scoring = False
         self._heard = time.monotonic()
         self._hearing = False
+        #: What a storage that cannot be used says; a job says so then.
+        self.trouble = ""
         self._told = ""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -118,7 +121,7 @@ class Heartbeat:
         with suppress(OSError):
             Path(self._settings.health_file).touch()
         try:
-            self._queue.announce(self._me)
+            self._queue.announce(replace(self._me, trouble=self.trouble))
             if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:
                 self._heard = time.monotonic()
             elif time.monotonic() - self._heard > _STALLED:

@@ -204,7 +204,9 @@ class Worker:
             if self._draining():
                 return False
             task = self._checked(job, chunk)
-            return self._do(*task, tag) if task else True
+            done = self._do(*task, tag) if task else True
+            self._heartbeat.trouble = ""
+            return done
         except Drained:
             return False
         except ModelError as error:  # as when a GPU was lost: what follows would be answered no better
@@ -213,6 +215,7 @@ class Worker:
             return False
         except StorageUnreachable as error:
             log.warning("worker %s waits: %s", self.name, error)
+            self._heartbeat.trouble = error.message
             time.sleep(HEARTBEAT)
             return False
         except Exception:

@@ -194,7 +194,7 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         started_at=tally.started_at,
         finished_at=time.time(),
         request_counts=counts,
-        chunks=Chunks(total=manifest.chunks, done=len(footers)),
+        chunks=Chunks(total=manifest.chunks, done=len(footers), retried=tally.retried),
         progress=1.0,
         rows_per_second=round(rate, 2) if rate else None,
         eta_seconds=None,

@@ -16,6 +16,7 @@ from contract.format import chunk, layout, part
 from contract.format.job import Manifest, ModelRef, Row, RowError, failed, known
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
+from contract.ledger import quarantine
 from contract.ledger.progress import Progress, Seen
 from contract.ledger.tally import Tally
 from contract.queue import Queue
@@ -240,26 +241,33 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
     if published:
         return published
     pinned = model(storage, job)
-    running, workers, others = _lively(queue, manifest, pinned)
     first, later = counted(storage, job, {} if known is None else known)
     unfinished = {
-        number: len(made.started)
-        for number, made in attempts(storage, job).items()
-        if number >= first.parts and number not in later
+        number: made for number, made in attempts(storage, job).items() if number >= first.parts and number not in later
     }
     seen = Seen(
         first=first,
         footers=later,
-        attempts=sum(unfinished.values()),
-        repeated=tuple(number for number, count in unfinished.items() if count > 1),
-        running=running,
+        attempts=sum(len(made.started) for made in unfinished.values()),
+        repeated=tuple(number for number, made in unfinished.items() if len(made.started) > 1),
+        retry=_retry(storage, job, unfinished),
         cancelled=cancel_asked(storage, job),
         model=pinned,
-        workers=workers,
-        others=others,
+        **_around(queue, manifest, pinned),
     )
     # The report may have come while the rest was read: then it, and not a half-empty folder, is the truth.
     return report(storage, job) or ledger.progress(manifest, seen, time.time())
+
+
+def _retry(storage: Storage, job: str, unfinished: dict[int, Attempts]) -> tuple[int, int, tuple[int, ...]] | None:
+    """The chunk that has ended most workers: its number, the attempt under way, the rows suspected or found guilty."""
+    deaths = {number: made.dead for number, made in unfinished.items() if len(made.dead) > 1}
+    if not deaths:
+        return None
+    number = max(deaths, key=lambda each: len(deaths[each]))
+    left = [quarantine.read(storage, job, number, attempt) for attempt in deaths[number]]
+    rows = {row for one in left for row in (*one.rows, *one.poison)}
+    return number, max(unfinished[number].started), tuple(sorted(rows))
 
 
 def jobs(storage: Storage) -> list[str]:
@@ -274,20 +282,24 @@ def jobs(storage: Storage) -> list[str]:
     return found
 
 
-def _lively(
-    queue: Queue | None, manifest: Manifest, pinned: ModelRef | None
-) -> tuple[tuple[int, ...], tuple[str, ...] | None, int]:
-    """Chunks under way, workers that may score the job, and how many hold another model of the same name."""
+def _around(queue: Queue | None, manifest: Manifest, pinned: ModelRef | None) -> dict[str, Any]:
+    """What Redis tells of a job, as the fields of `Seen`: of chunks under way, workers, and what waits before it."""
     if queue is None:
-        return (), None, 0
+        return {}
     try:
-        hints = queue.hints(manifest.model, manifest.id)
+        hints = queue.hints(manifest.model, manifest.id, pinned.digest if pinned else "")
         serving = [worker for worker in queue.workers() if worker.model == manifest.model]
     except RedisUnreachable:
-        return (), None, 0
+        return {}
     running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)
-    fit = tuple(worker.name for worker in serving if not pinned or worker.digest == pinned.digest)
-    return running, fit, len(serving) - len(fit)
+    fit = [worker for worker in serving if not pinned or worker.digest == pinned.digest]
+    return {
+        "running": running,
+        "workers": tuple(worker.name for worker in fit),
+        "others": len(serving) - len(fit),
+        "trouble": next(((worker.name, worker.trouble) for worker in fit if worker.trouble), None),
+        "ahead": max(0, hints.waiting - len(hints.sent.keys() - running)),
+    }
 
 
 def _numbers(names: list[str]) -> set[int]:

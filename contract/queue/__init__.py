@@ -55,6 +55,7 @@ class WorkerInfo:
     threads: int
     version: str
     max_positions: int = 0  #: tokens in the longest window that its model takes; 0: it does not say
+    trouble: str = ""  #: why it cannot use the storage, where it cannot
 
 
 class Queue(Protocol):

@@ -71,7 +71,10 @@ def submit(
     job = submitted.manifest.id
     view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.rows(submitted.manifest)}")
     if not (wait or out.output):
-        view.print_json(records.status(store, queue, job).to_json()) if as_json else view.out(job)
+        found = records.status(store, queue, job)
+        if found.reason and not found.finished:
+            view.say(view.in_words(found.reason))
+        view.print_json(found.to_json()) if as_json else view.out(job)
         return
     if out.output == Path("-"):
         view.say(f"job {job}")  # stdout is for the predictions alone
@@ -113,8 +116,9 @@ def list_jobs(place: Place, as_json: Json = False) -> None:
     from contract.ledger import records
     from producer.cli import view
 
-    store = place.open_storage()
-    found = list(_of_each(records.jobs(store), lambda job: records.status(store, None, job)).values())
+    _, store, queue = place.open()
+    asked = _if_it_answers(queue)
+    found = list(_of_each(records.jobs(store), lambda job: records.status(store, asked, job)).values())
     found.sort(key=lambda progress: progress.created_at)
     view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
 
@@ -257,6 +261,17 @@ def diff(
     for change in changes:
         view.change(change)
     view.diff_summary(summary)
+
+
+def _if_it_answers(queue: RedisQueue) -> RedisQueue | None:
+    """Asked once: a Redis that is away is not waited for at every job of a list."""
+    from contract.errors import RedisUnreachable
+
+    try:
+        queue.ping()
+    except RedisUnreachable:
+        return None
+    return queue
 
 
 def _of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:

@@ -19,6 +19,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
     from contract.ledger.progress import Progress
+    from contract.ledger.reasons import Reason
     from contract.ledger.reconcile import Repair
     from contract.queue import Queue
     from contract.settings import Settings
@@ -43,6 +44,11 @@ def say(text: str) -> None:
 def out(*text: str, end: str = "\n") -> None:
     """Data, on stdout, at once."""
     print(*text, sep="", end=end, flush=True)
+
+
+def in_words(reason: Reason) -> str:
+    """Why a job waits, for a person who watches."""
+    return f"waiting: {reason.message}\n  {reason.remedy}" if reason.remedy else f"waiting: {reason.message}"
 
 
 def print_json(value: Any) -> None:
@@ -108,10 +114,10 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
                 state=progress.status,
                 rate=rate + left,
             )
-            waiting = progress.reason if not progress.finished else None
-            if waiting != said and waiting:
-                bars.console.print(f"waiting: {escape(waiting)}")
-            said = waiting
+            reason = progress.reason if not progress.finished else None
+            if reason and reason.message != said:
+                bars.console.print(escape(in_words(reason)))
+            said = reason.message if reason else None
 
         yield show
 
@@ -199,7 +205,9 @@ def status_table(progress: Progress) -> None:
     table.add_row("job", progress.id)
     table.add_row("status", f"[{colour}]{progress.status}[/{colour}]")
     if progress.reason:
-        table.add_row("reason", escape(progress.reason))
+        table.add_row("reason", escape(progress.reason.message))
+        if progress.reason.remedy and not progress.finished:
+            table.add_row("remedy", escape(progress.reason.remedy))
     table.add_row(
         "rows",
         f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} no answer, {counts.failed:,} failed, "
@@ -207,7 +215,8 @@ def status_table(progress: Progress) -> None:
     )
     table.add_row(
         "chunks",
-        f"{chunks.done:,} of {chunks.total:,} done, {chunks.running:,} running, {chunks.retrying:,} retrying",
+        f"{chunks.done:,} of {chunks.total:,} done, {chunks.running:,} running, {chunks.retrying:,} retrying"
+        + (f", {chunks.retried:,} retried in all" if chunks.retried else ""),
     )
     if progress.rows_per_second:
         left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
@@ -240,8 +249,15 @@ def job_table(jobs: list[Progress]) -> None:
     """Jobs, a line each."""
     table = Table(show_edge=False, pad_edge=False)
     narrow = _out.width < _WIDE
-    for name in ("job", "status", "rows", "done", "failed", *([] if narrow else ["submitted", "model", "input"])):
-        table.add_column(name, no_wrap=name not in ("model", "input"))
+    for name in (
+        "job",
+        "status",
+        "rows",
+        "done",
+        "failed",
+        *([] if narrow else ["submitted", "model", "input", "waits for"]),
+    ):
+        table.add_column(name, no_wrap=name not in ("model", "input", "waits for"))
     for progress in jobs:
         counts = progress.request_counts
         colour = _COLOURS.get(progress.status, "cyan")
@@ -258,6 +274,7 @@ def job_table(jobs: list[Progress]) -> None:
                     time.strftime("%Y-%m-%d %H:%M", time.localtime(progress.created_at)),
                     escape(progress.model.name),
                     escape(progress.input["name"]),
+                    progress.reason.code if progress.reason and not progress.finished else "",
                 ]
             ),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,9 +11,11 @@ from contract.errors import BulkqaError, UnknownJob
 from contract.format import layout, part
 from contract.format.job import ModelRef, RowError
 from contract.ledger import records
+from contract.ledger.quarantine import InFlight
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk
 from contract.ledger.tally import Tally
+from contract.queue import WorkerInfo
 from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -192,7 +194,7 @@ def test_status_follows_a_job_from_its_first_chunk_to_its_last(
     assert (status().request_counts.failed, status().request_counts.no_answer) == (2, 1)
     assert status().workers == ("hand",)
     hand.run()
-    assert (status().status, status().reason) == ("completed_with_errors", "some_rows_failed")
+    assert (status().status, status().reason.code) == ("completed_with_errors", "some_rows_failed")
     assert status() == status()
 
 
@@ -202,7 +204,7 @@ def test_status_works_without_redis_and_says_so(storage: Storage, settings: Sett
     queue = RedisQueue("redis://127.0.0.1:1/0")
     found = records.status(storage, queue, manifest.id)
     queue.close()
-    assert (found.status, found.reason, found.committed_rows) == ("running", "redis_unreachable", 3)
+    assert (found.status, found.reason.code, found.committed_rows) == ("running", "redis_unreachable", 3)
 
 
 def test_a_job_with_all_its_parts_is_finalizing_until_it_is_published(storage: Storage, settings: Settings):
@@ -265,3 +267,22 @@ def test_what_a_later_version_added_to_a_footer_or_a_tally_is_passed_over():
     assert part.footer(part._last_line(values | {"later": 1})) == footer
     tally = Tally().plus([footer])
     assert Tally.from_json(tally.to_json() | {"later": 1}) == tally
+
+
+def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    worker = WorkerInfo("w1", "tiny", "d1", "int8", 1, "1")
+    memory_queue.announce(replace(worker, trouble="disk full"))
+    assert records.status(storage, memory_queue, manifest.id).reason.code == "storage_refuses"
+    memory_queue.announce(worker)
+    assert records.status(storage, memory_queue, manifest.id).reason is None
+    for attempt in (1, 2, 3):
+        storage.create(layout.attempt(manifest.id, 0, attempt), b"{}")
+    storage.replace(layout.in_flight(manifest.id, 0, 2), InFlight((4, 5)).to_bytes())
+    told = records.status(storage, memory_queue, manifest.id).reason
+    assert told.code == "retrying"
+    assert told.message == "chunk 0 is on attempt 3, since workers ended on it; suspected: row 4, 5"
+    memory_queue.send("tiny", "another-job", [0, 1, 2])
+    assert records.status(storage, memory_queue, job_of(storage, settings, rows=2).id).reason.code == "behind_others"
