@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from contract.errors import RedisUnreachable
+from contract.health import HealthFile
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -41,12 +41,15 @@ class Heartbeat:
     rows that did nothing.
     """
 
-    def __init__(self, queue: RedisQueue, settings: Settings, me: WorkerInfo, restart: Callable[[], None]) -> None:
+    def __init__(
+        self, queue: RedisQueue, settings: Settings, me: WorkerInfo, health: HealthFile, restart: Callable[[], None]
+    ) -> None:
         """`restart` is called when the consumer has stalled: messages wait, and none comes through."""
         self._queue = queue
         self._settings = settings
         self._me = me
         self._restart = restart
+        self._health = health
         self.active: tuple[str, int, str | None] | None = None
         self._advanced = self._armed = time.monotonic()
         self._scoring = False
@@ -103,6 +106,7 @@ class Heartbeat:
         """Stop, and leave."""
         self._done.set()
         self._thread.join(timeout=2.0)
+        self._health.end()
         with suppress(RedisUnreachable):
             self._queue.leave(self._me.name)
 
@@ -118,8 +122,7 @@ class Heartbeat:
         patience = self._settings.lease if self._scoring else _STORAGE_PATIENCE
         if self.active and time.monotonic() - self._advanced > patience:
             return
-        with suppress(OSError):
-            Path(self._settings.health_file).touch()
+        self._health.beat()
         try:
             self._queue.announce(replace(self._me, trouble=self.trouble))
             if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:

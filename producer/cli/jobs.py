@@ -150,7 +150,10 @@ def results(
     progress = records.status(store, None, job)
     if follow:
         steps = follow_job(job, store, queue, given)
-        write_results(store, job, output, kind, wait=lambda: any(not step.finished for step in steps))
+        try:
+            write_results(store, job, output, kind, wait=lambda: any(not step.finished for step in steps))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"job {job} goes on; come back with: producer results {job} --follow") from None
         progress = records.status(store, None, job)
     else:
         write_results(store, job, output, kind)
@@ -301,9 +304,9 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
         return view.follow(job, store, queue, given, timeout)
     except TimedOut as late:
         view.say(f"{late}; come back with: {again}")
+        raise typer.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:
-        view.say(f"\njob {job} goes on; come back with: {again}")
-    raise typer.Exit(INTERRUPTED)
+        raise KeyboardInterrupt(f"job {job} goes on; come back with: {again}") from None
 
 
 def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> None:
@@ -316,5 +319,5 @@ def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> 
     if as_json:
         view.print_json(final.to_json())
     elif out.output != Path("-"):
-        view.summary(final, out.output)
+        view.summary(final, out.output, on_stderr=True)  # stdout has the job's id, and nothing else
     raise typer.Exit(view.exit_code(final))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,7 +82,10 @@ def reading(file: str) -> Iterator[Callable[[Source], None]]:
     columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Bars(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bars:
         task = bars.add_task(escape(Path(file).name), total=None)
-        yield lambda source: bars.update(task, completed=source.bytes_read, total=source.size)
+        try:
+            yield lambda source: bars.update(task, completed=source.bytes_read, total=source.size)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("no job was made") from None
 
 
 @contextmanager
@@ -172,29 +176,32 @@ def _answer_row(prediction: dict[str, Any]) -> list[str]:
     ]
 
 
-def summary(progress: Progress, output: Path | None) -> None:
-    """How a job ended, and where its outputs lie."""
+def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False) -> None:
+    """How a job ended, and where its outputs lie: files of this machine, or the command that gets them."""
     from producer.jobs.output import errors_beside, is_special
 
+    console = _err if on_stderr else _out
     counts = progress.request_counts
     colour = _COLOURS.get(progress.status, "default")
     rate = f", {progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
     cancelled = f", {counts.cancelled:,} cancelled" if counts.cancelled else ""
-    _out.print(
+    console.print(
         f"\n[{colour}]{progress.status}[/{colour}]: {counts.answered:,} answered, "
         f"{counts.no_answer:,} without an answer, {counts.failed:,} failed{cancelled}{rate}"
     )
     shown = output if output and output != Path("-") and not is_special(output) else None
-    _line("predictions", shown or progress.output_uri)
+    places = {"predictions": shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
     if progress.evaluation:
-        _line("quality", _quality(progress.evaluation))
+        places["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
-        _line("error rows", errors_beside(shown) if shown else progress.error_uri)
-    _line("job", progress.id)
+        places["error rows"] = errors_beside(shown) if shown else progress.error_uri
+    for name, value in (*places.items(), ("job", progress.id)):
+        console.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
 
 
-def _line(name: str, value: Any) -> None:
-    _out.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
+def _readable(uri: str | None) -> str | None:
+    """A path that this user can open here: in a volume of containers it may be nobody's."""
+    return uri if uri and os.access(uri, os.R_OK) else None
 
 
 def status_table(progress: Progress) -> None:
