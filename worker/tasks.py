@@ -306,6 +306,8 @@ class Worker:
             model=self._model.digest,
             batch_invariant=not self.reader.batched,
             attempts=attempt.number,
+            job=manifest.id,
+            chunk=chunk,
             peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,

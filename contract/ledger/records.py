@@ -107,7 +107,15 @@ def failed_part(
     rows = rows_or_blanks(storage, manifest, index, number)
     predictions = (failed(row, row.error or error, manifest.options) for row in rows)
     judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
-    data, _ = part.encode(judged, started_at=now, finished_at=now, evaluation=sums, attempts=attempts)
+    data, _ = part.encode(
+        judged,
+        started_at=now,
+        finished_at=now,
+        evaluation=sums,
+        attempts=attempts,
+        job=manifest.id,
+        chunk=number,
+    )
     return storage.create(layout.part(manifest.id, number), data)
 
 
@@ -119,6 +127,14 @@ def rows_or_blanks(storage: Storage, manifest: Manifest, index: Index, number: i
         error = RowError("chunk_damaged", f"{damage}; submit these rows again")
         first = index.first_rows()[number]
         return [Row(first + i, None, None, error=error) for i in range(index.rows[number])]
+
+
+def read_part(storage: Storage, job: str, number: int, rows: int) -> tuple[bytes, Footer]:
+    """The predictions of a chunk of `rows` rows, as JSON lines, and the footer of its part.
+
+    Raises FileNotFoundError, and DamagedPart unless it is whole, unaltered and the part of this place.
+    """
+    return part.body(storage.read(layout.part(job, number)), rows, (job, number))
 
 
 def done(storage: Storage, job: str) -> set[int]:
@@ -136,7 +152,7 @@ def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Foo
         del known[number]
     for number in present - known.keys():
         try:
-            known[number] = part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES))
+            known[number] = part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
         except (part.DamagedPart, FileNotFoundError):
             continue  # not counted; assembling finds it and has it scored again
     return known

@@ -319,6 +319,8 @@ def verify_table(found: Verified) -> None:
     """What was found wrong with a job."""
     for problem in found.problems:
         _out.print(f"[red]wrong[/red]: {escape(problem)}", soft_wrap=True)
+    for note in found.notes:
+        _out.print(f"[yellow]note[/yellow]: {escape(note)}; its rows are in the published document", soft_wrap=True)
     state = "" if found.finished else " (the job is not finished)"
     word = f"{len(found.problems)} problems" if found.problems else "[green]all well[/green]"
     _out.print(
