@@ -25,7 +25,7 @@ from contract.storage import Storage
 #: So many parts beyond those in the tally that is kept are worth a new one.
 KEEP_EVERY = 128
 #: What reading a record raises that was altered.
-_WRONG = (ValueError, KeyError, TypeError, AttributeError)
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class DamagedChunk(Exception):
@@ -67,17 +67,28 @@ def dump(value: dict[str, Any]) -> bytes:
 
 
 def load(storage: Storage, job: str) -> Manifest:
-    """The manifest of a job. Raises UnknownJob."""
+    """The manifest of a job, checked as a whole. Raises UnknownJob, and BulkqaError for one that is damaged."""
     try:
-        return Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+        manifest = Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+        manifest.check()
     except FileNotFoundError:
         raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list") from None
-    except _WRONG as error:
-        raise BulkqaError(f"the manifest of job {job} is damaged: {error}", "Submit the file again.") from error
+    except (UsageError, *_WRONG) as error:
+        if isinstance(error, UnknownJob) and error.message.startswith(repr(job)):
+            raise
+        raise _damaged(job, error) from error
+    if manifest.id != job:
+        raise _damaged(job, ValueError(f"it is that of job {manifest.id}"))
+    return manifest
+
+
+def _damaged(job: str, error: Exception) -> BulkqaError:
+    said = error.message if isinstance(error, BulkqaError) else str(error)
+    return BulkqaError(f"the manifest of job {job} is damaged: {said[:300]}", "Submit the file again.")
 
 
 def load_index(storage: Storage, manifest: Manifest) -> Index:
-    """The index of a job's chunks. Raises BulkqaError if it was altered."""
+    """The index of a job's chunks. Raises BulkqaError if it was altered, or does not go with the manifest."""
     try:
         data = storage.read(layout.index(manifest.id, manifest.chunks_folder))
     except FileNotFoundError:
@@ -85,7 +96,10 @@ def load_index(storage: Storage, manifest: Manifest) -> Index:
     if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
         raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
     values = json.loads(data)
-    return Index(tuple(values["rows"]), tuple(values["sha256"]))
+    index = Index(tuple(values["rows"]), tuple(values["sha256"]))
+    if (len(index.rows), len(index.sha256), sum(index.rows)) != (manifest.chunks, manifest.chunks, manifest.rows):
+        raise _damaged(manifest.id, ValueError("its chunks and rows are not those of the chunk index"))
+    return index
 
 
 def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +17,14 @@ from contract.ledger import records
 from contract.ledger.quarantine import InFlight
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk
+from contract.ledger.sweeper import sweep_jobs
 from contract.ledger.tally import Tally
 from contract.queue import WorkerInfo
 from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
+from contract.storage.local import LocalStorage
 from tests.making import Hand, csv, finish_parts, job_of, part_of
 
 
@@ -286,3 +291,53 @@ def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
     assert told.message == "chunk 0 is on attempt 3, since workers ended on it; suspected: row 4, 5"
     memory_queue.send("tiny", "another-job", [0, 1, 2])
     assert records.status(storage, memory_queue, job_of(storage, settings, rows=2).id).reason.code == "behind_others"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chunks": 10**9},
+        {"chunks": 0},
+        {"rows": "8"},
+        {"rows": -1},
+        {"rows": 7},
+        {"rejected": 99},
+        {"model": None},
+        {"id": "../x"},
+        {"id": "another"},
+        {"source": {"name": "x"}},
+        {"options": {"top_k": True}},
+        {"options": {"top_k": 50}},
+        {"metadata": {"a": 1}},
+        {"created_at": -1.0},
+        {"chunks_folder": "../../etc"},
+    ],
+    ids=str,
+)
+def test_a_manifest_is_checked_as_a_whole_and_the_job_is_named(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings, change: dict
+):
+    job = job_of(storage, settings).id
+    values = json.loads(storage.read(layout.manifest(job)))
+    storage.replace(layout.manifest(job), records.dump(values | change))
+    with pytest.raises(BulkqaError, match=job):
+        reconcile(job, storage, memory_queue, settings)
+
+
+def test_a_manifest_that_is_nested_without_end_is_damaged(storage: Storage):
+    storage.create(layout.manifest("a"), b'{"id":' * 100_000)
+    with pytest.raises(BulkqaError, match="the manifest of job a is damaged"):
+        records.status(storage, None, "a")
+
+
+def test_a_pipe_in_the_place_of_a_record_is_named_and_keeps_nobody_waiting(tmp_path: Path, settings: Settings):
+    storage = LocalStorage(tmp_path, create=True)
+    good, bad = job_of(storage, settings).id, job_of(storage, settings).id
+    path = tmp_path / layout.manifest(bad)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BulkqaError, match="is no regular file"):
+        records.status(storage, None, bad)
+    stopped = threading.Event()
+    sweep_jobs(storage, MemoryQueue(), settings, stopped=stopped, once=True)
+    assert records.status(storage, None, good).request_counts.total == 8
