@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")
     window: int = Field(2, ge=1, description="messages on the queue per worker and job")
     max_attempts: int = Field(5, ge=1, description="tries of a chunk that may die before its rows are given up")
-    lease: float = Field(45.0, gt=0, description="a chunk whose worker is silent for this long is sent again")
+    lease: float = Field(45.0, gt=0, le=900, description="a chunk whose worker is silent for this long is sent again")
     stall: float = Field(
         120.0, gt=0, description="a worker whose model is busy with one window for this long ends itself"
     )

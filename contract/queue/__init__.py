@@ -21,6 +21,8 @@ TASK = "bulkqa.score.v1"
 VISIBILITY_TIMEOUT = 900
 #: A worker that was not heard of for this long is not counted.
 WORKER_TTL = 45.0
+#: A lease is believed for this long at most, in seconds: whoever holds one renews it every few seconds.
+LONGEST_LEASE = 900.0
 
 
 def queue_name(model: str, digest: str = "") -> str:
@@ -39,7 +41,7 @@ class Hints:
     now: float
     sent: dict[int, float]  #: chunk -> when its message was put on the queue
     #: chunk -> until when a worker is believed to be at it; without those taken at a time that is yet to come, of which
-    #: nothing is known: the clock went back
+    #: nothing is known (the clock went back), and those longer than LONGEST_LEASE, which are none of ours
     leases: dict[int, float]
     waiting: int  #: messages on the queues of the job's model, all jobs together
 

@@ -47,6 +47,7 @@ def make_app(redis_url: str, *, patient: bool = True) -> Celery:
         broker_transport_options={
             "global_keyprefix": PREFIX,
             "visibility_timeout": VISIBILITY_TIMEOUT,
+            "priority_steps": [0],  # one list a queue
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_timeout": 30,  # the default waits for ever on a half-open link

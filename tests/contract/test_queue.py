@@ -154,11 +154,19 @@ def test_a_lease_is_not_believed_after_the_clock_went_back(queue: Queue, clock: 
     assert queue.hints(MODEL, JOB).leases == {}
 
 
-def test_a_lease_of_an_earlier_version_is_believed(redis_queue: RedisQueue, redis_client: redis.Redis):
-    """It does not say since when."""
-    redis_queue.lease(JOB, 0, "w1", 60)
-    redis_client.delete(f"bulkqa:since:{JOB}")
-    assert set(redis_queue.hints(MODEL, JOB).leases) == {0}
+@pytest.mark.parametrize("since", [None, 0.0, 1e300, "now"])
+def test_a_lease_that_lasts_longer_than_any_is_not_believed(
+    redis_queue: RedisQueue, redis_client: redis.Redis, since: float | str | None
+):
+    """Until the year 2283, by somebody, by nobody; and one that does not say since when."""
+    now = redis_client.time()[0]
+    for chunk, until in ((0, 9876543210.0), (1, float("inf")), (-1, 9876543210.0)):
+        redis_client.zadd(f"bulkqa:lease:{JOB}", {str(chunk): until})
+        redis_client.hset(f"bulkqa:owner:{JOB}", str(chunk), "nobody")
+        if since is not None:
+            redis_client.zadd(f"bulkqa:since:{JOB}", {str(chunk): now if since == "now" else since})
+    assert redis_queue.hints(MODEL, JOB).leases == {}
+    assert all(redis_queue.lease(JOB, chunk, "w1", 60) for chunk in (0, 1, -1))
     assert not redis_queue.lease(JOB, 0, "w2", 60)
 
 
