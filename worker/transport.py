@@ -94,6 +94,8 @@ class SteadyQoS(QoS):
                     self._restore_noted(tag, value)
                 if not lost and len(overdue) < 2 * _BATCH:
                     return
+        except redis.exceptions.NoPermissionError:
+            raise  # the worker says so, and waits until it may
         except redis.ResponseError as error:
             log.warning("unacknowledged messages are not looked at: %s", error)
 

@@ -33,16 +33,21 @@ class Gate:
 
     def try_one(self, forgery: Forgery) -> float:
         """Seconds until the job ended. Raises AssertionError if it did not, or if a worker was restarted."""
-        with self.file.open("rb") as file:
-            job = submit(file, self.running.storage, self.settings, Request(model=SHIPPED_MODEL)).manifest.id
-        with redis.Redis(port=self.running.broker.port) as client:
-            forgery.apply(Target(client, PREFIX, SHIPPED_MODEL, self.digest, job))
+        job = self.forge(forgery)
         started = time.monotonic()
         until(lambda: self._ended(job), f"a job to end after: {forgery.name}", PATIENCE)
         seconds = time.monotonic() - started
         check(self.running, job, 3)
         assert self._processes() == self.processes, f"a worker was restarted by: {forgery.name}"
         return seconds
+
+    def forge(self, forgery: Forgery) -> str:
+        """The job for which it was done, of which nothing was sent yet."""
+        with self.file.open("rb") as file:
+            job = submit(file, self.running.storage, self.settings, Request(model=SHIPPED_MODEL)).manifest.id
+        with redis.Redis(port=self.running.broker.port) as client:
+            forgery.apply(Target(client, PREFIX, SHIPPED_MODEL, self.digest, job))
+        return job
 
     def _ended(self, job: str) -> bool:
         reconcile(job, self.running.storage, self.running.queue, self.settings)
