@@ -27,6 +27,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("BULKQA_REDIS_URL", "CELERY_BROKER_URL", "REDIS_URL"),
         description="Redis: redis://, rediss:// (TLS: see SECURITY.md), redis+socket:///path",
     )
+    namespace: str = Field(
+        "",
+        pattern="^[a-z0-9-]{0,32}$",
+        description="all keys in Redis begin with bulkqa: and this; default: the id of the storage",
+    )
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
     model_dir: Path = Field(

@@ -34,9 +34,9 @@ from contract.format.job import Manifest, ModelRef, check_job_id
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
 from contract.ledger.records import Index
+from contract.namespace import namespace_of, open_queue, storage_id
 from contract.queue import TASK, WorkerInfo, queue_name
 from contract.queue.app import make_app
-from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
 from worker import scoring, transport
@@ -58,11 +58,13 @@ _TIME = struct.Struct("d")
 _HEARD = 4080
 
 
-def serve(settings: Settings) -> None:
-    """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used."""
+def serve(settings: Settings, storage: Storage) -> None:
+    """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used, and BulkqaError
+    if the worker ends without having been told to."""
     info = model.describe(settings.model_dir)
     child = _Child(settings, info)
-    app = make_app(settings.redis_url)
+    namespace = namespace_of(settings, storage)
+    app = make_app(settings.redis_url, namespace)
 
     @app.task(name=TASK, bind=True, Request=UnlimitedRequest)  # type: ignore[untyped-decorator]
     def score(task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
@@ -73,8 +75,8 @@ def serve(settings: Settings) -> None:
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
     signals.worker_shutting_down.connect(child.drain, weak=False)
-    log.info("worker %s: model %s (%s, %s), storage %s", child.name, info.name, info.precision, info.pinned,
-             settings.storage_url)  # fmt: skip
+    log.info("worker %s: model %s (%s, %s), storage %s, namespace %s", child.name, info.name, info.precision,
+             info.pinned, settings.storage_url, namespace)  # fmt: skip
     # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     worker = app.Worker(
@@ -188,7 +190,7 @@ class Worker:
         self._draining = draining
         self._restart = restart
         self.storage: Storage = open_storage(settings.storage_url)
-        self.queue = RedisQueue(settings.redis_url)
+        self.queue = open_queue(settings, self.storage)
         self.threads = settings.threads or available_cpus()
         started = time.monotonic()
         self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
@@ -196,7 +198,9 @@ class Worker:
         self._jobs: dict[str, tuple[Manifest, Index]] = {}
         self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
         info = self.reader.info
-        me = WorkerInfo(name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"))
+        me = WorkerInfo(
+            name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"), storage_id(self.storage)
+        )
         self._heartbeat = Heartbeat(self.queue, settings, me, restart, heard)
         self.reader.tell(self._heartbeat.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+#: Of all keys in Redis. A namespace follows, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
 TASK = "bulkqa.score.v1"
 #: Redelivery of an unacknowledged message. The same in every process: the shortest in use wins.
@@ -23,6 +24,11 @@ VISIBILITY_TIMEOUT = 900
 WORKER_TTL = 45.0
 #: A lease is believed for this long at most, in seconds: whoever holds one renews it every few seconds.
 LONGEST_LEASE = 900.0
+
+
+def prefix(namespace: str) -> str:
+    """What all keys of a namespace begin with."""
+    return f"{PREFIX}{namespace}:"
 
 
 def queue_name(model: str, digest: str = "") -> str:
@@ -54,6 +60,7 @@ class WorkerInfo:
     precision: str
     threads: int
     version: str
+    storage: str = ""  #: the id of the storage that it works on
 
 
 class Queue(Protocol):

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from contract.errors import RedisUnreachable
 from contract.format.job import known
-from contract.queue import LONGEST_LEASE, PREFIX, TASK, WORKER_TTL, Hints, WorkerInfo, queue_name
+from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Hints, WorkerInfo, prefix, queue_name
 from contract.queue.app import KEEPALIVE, make_app
 from contract.queue.bounded import BOUNDED, TooLarge
 from contract.queue.heal import Dropped, Healer, is_wrong_type
@@ -33,10 +33,11 @@ class RedisQueue:
     What others left under its keys, of another type or longer than ours, is removed and made anew: all are hints.
     """
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, namespace: str) -> None:
+        """Raises UsageError if that is no address of a Redis."""
         self.address = public_address(redis_url)
-        self._prefix = PREFIX
-        self._app = make_app(redis_url, patient=False)
+        self._prefix = prefix(namespace)
+        self._app = make_app(redis_url, namespace, patient=False)
         url = read_url(redis_url)
         local = url.client.startswith("unix:")
         self._redis = redis.Redis.from_url(
@@ -237,7 +238,7 @@ def _worker(name: str, value: str, now: float) -> WorkerInfo | None:
         lively = -_AHEAD <= now - data["seen"] <= WORKER_TTL
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    texts = (worker.name, worker.model, worker.digest, worker.precision, worker.version)
+    texts = (worker.name, worker.model, worker.digest, worker.precision, worker.version, worker.storage)
     right = all(isinstance(text, str) and len(text) < 300 and text.isprintable() for text in texts)
     return worker if lively and right and worker.name == name and type(worker.threads) is int else None
 

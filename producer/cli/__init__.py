@@ -133,7 +133,7 @@ def run(
     from contextlib import closing
 
     from contract.ledger import records
-    from contract.queue.redis import RedisQueue
+    from contract.namespace import open_queue
     from producer import local
     from producer.cli import view
     from producer.jobs.submit import find
@@ -157,7 +157,7 @@ def run(
             signal.signal(ending, signal.default_int_handler)
     try:
         view.say("starting Redis and a worker")
-        with local.stack(given, workers, redis) as stack, closing(RedisQueue(stack.redis_url)) as queue:
+        with local.stack(given, workers, redis) as stack, closing(open_queue(given, store, stack.redis_url)) as queue:
             stack.wait_ready(queue)
             final = _follow(job, store, queue, given, each=stack.check)
             stack.stop()  # waited for at the end of this block: the answers need not wait
@@ -464,9 +464,9 @@ def _storage(given: Settings, *, create: bool = False) -> Storage:
 
 
 def _queue(given: Settings) -> RedisQueue:
-    from contract.queue.redis import RedisQueue
+    from contract.namespace import open_queue
 
-    return RedisQueue(given.redis_url)
+    return open_queue(given, _storage(given))
 
 
 def _read_options(flags: dict[str, Any], given: Settings) -> ReadOptions:

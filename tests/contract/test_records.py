@@ -199,7 +199,7 @@ def test_status_follows_a_job_from_its_first_chunk_to_its_last(
 def test_status_works_without_redis_and_says_so(storage: Storage, settings: Settings):
     manifest = job_of(storage, settings)
     storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
-    queue = RedisQueue("redis://127.0.0.1:1/0")
+    queue = RedisQueue("redis://127.0.0.1:1/0", "test")
     found = records.status(storage, queue, manifest.id)
     queue.close()
     assert (found.status, found.reason, found.committed_rows) == ("running", "redis_unreachable", 3)

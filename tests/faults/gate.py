@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 import redis
 
 from contract.format import layout
 from contract.ledger.reconcile import reconcile
-from contract.queue import PREFIX
 from contract.settings import SHIPPED_MODEL, Settings
 from producer.jobs.submit import Request, submit
 from tests.acceptance.cluster import check, child_of, until, write_rows
-from tests.faults.broker import FaultyCluster
-from tests.faults.forgery import Forgery, Target
+from tests.faults.broker import FaultyCluster, faulty_cluster
+from tests.faults.forgery import Forgery, Target, forgeries
 
 #: A job of three rows ends within so many seconds, whatever was forged.
 PATIENCE = 30.0
@@ -46,7 +47,7 @@ class Gate:
         with self.file.open("rb") as file:
             job = submit(file, self.running.storage, self.settings, Request(model=SHIPPED_MODEL)).manifest.id
         with redis.Redis(port=self.running.broker.port) as client:
-            forgery.apply(Target(client, PREFIX, SHIPPED_MODEL, self.digest, job))
+            forgery.apply(Target(client, self.running.prefix, SHIPPED_MODEL, self.digest, job))
         return job
 
     def _ended(self, job: str) -> bool:
@@ -58,3 +59,12 @@ class Gate:
         worker = self.running.workers[0]
         assert worker.poll() is None, self.running.logs()
         return worker.pid, child_of(worker).pid
+
+
+def try_all(seed: int) -> None:
+    """Every kind, one after another, and which took longest."""
+    with tempfile.TemporaryDirectory(prefix="bulkqa-gate-") as name, faulty_cluster(Path(name)) as running:
+        gate = Gate(running)
+        took = sorted(((gate.try_one(kind), kind.name) for kind in forgeries(seed)), reverse=True)
+    print(f"{len(took)} forgeries: after each a job of three rows ended, and no worker was restarted; the slowest:")
+    print("\n".join(f"  {seconds:6.2f} s  {name}" for seconds, name in took[:5]))
