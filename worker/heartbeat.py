@@ -42,14 +42,22 @@ class Heartbeat:
     """
 
     def __init__(
-        self, queue: RedisQueue, settings: Settings, me: WorkerInfo, health: HealthFile, restart: Callable[[], None]
+        self,
+        queue: RedisQueue,
+        settings: Settings,
+        me: WorkerInfo,
+        health: HealthFile,
+        restart: Callable[[], None],
+        heard: Callable[[], float],
     ) -> None:
-        """`restart` is called when the consumer has stalled: messages wait, and none comes through."""
+        """`restart` is called when the consumer has stalled: messages wait, and none comes through. `heard` says when
+        Redis last told what is on the queue, by time.monotonic: what is dropped there this process does not see."""
         self._queue = queue
         self._settings = settings
         self._me = me
         self._restart = restart
         self._health = health
+        self._last = heard
         self.active: tuple[str, int, str | None] | None = None
         self._advanced = self._armed = time.monotonic()
         self._scoring = False
@@ -127,7 +135,7 @@ class Heartbeat:
             self._queue.announce(replace(self._me, trouble=self.trouble))
             if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:
                 self._heard = time.monotonic()
-            elif time.monotonic() - self._heard > _STALLED:
+            elif time.monotonic() - max(self._heard, self._last()) > _STALLED:
                 log.error("worker %s: messages wait and none comes through: it restarts", self._me.name)
                 self._heard = time.monotonic()
                 self._restart()

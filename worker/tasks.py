@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 import time
 import warnings
@@ -34,9 +35,9 @@ from contract.health import HealthFile
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
 from contract.ledger.records import Index
+from contract.namespace import namespace_of, open_queue, storage_id
 from contract.queue import TASK, WorkerInfo, queue_name
 from contract.queue.app import make_app
-from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
 from worker import scoring, transport
@@ -53,25 +54,30 @@ log = logging.getLogger("bulkqa.worker")
 _CANCEL_LOOK = 1.0
 #: Jobs whose index a worker keeps.
 _KEPT_JOBS = 64
+#: A time, and where it stands in what parent and child share.
+_TIME = struct.Struct("d")
+_HEARD = 4080
 
 
-def serve(settings: Settings) -> None:
-    """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used."""
+def serve(settings: Settings, storage: Storage) -> None:
+    """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used, and BulkqaError
+    if the worker ends without having been told to."""
     info = model.describe(settings.model_dir)
     child = _Child(settings, info)
-    app = make_app(settings.redis_url)
+    namespace = namespace_of(settings, storage)
+    app = make_app(settings.redis_url, namespace)
 
     @app.task(name=TASK, bind=True, Request=UnlimitedRequest)  # type: ignore[untyped-decorator]
     def score(task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
         child.score(job, chunk, (task.request.properties or {}).get("delivery_tag"))
 
-    transport.install()
+    transport.install(child.heard)
     signals.setup_logging.connect(_leave_logging_alone, weak=False)
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
     signals.worker_shutting_down.connect(child.drain, weak=False)
-    log.info("worker %s: model %s (%s, %s), storage %s", child.name, info.name, info.precision, info.pinned,
-             settings.storage_url)  # fmt: skip
+    log.info("worker %s: model %s (%s, %s), storage %s, namespace %s", child.name, info.name, info.precision,
+             info.pinned, settings.storage_url, namespace)  # fmt: skip
     # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     worker = app.Worker(
@@ -91,6 +97,8 @@ def serve(settings: Settings) -> None:
         raise ModelError(refusal)
     if child.restarts():
         os.execv(sys.executable, [sys.executable, "-m", "worker", *sys.argv[1:]])  # noqa: S606 - itself
+    if not child.draining():  # nobody told it to stop: who looks after it must see that it failed
+        raise BulkqaError(f"worker {child.name} ended without being told to", "Its log says why.")
 
 
 class _Child:
@@ -103,19 +111,22 @@ class _Child:
         self.settings = settings
         self.info = info
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
-        self._shared = mmap.mmap(-1, 4096)  # byte 0: draining; from 1: why the child refuses to work; last: restart
+        # Byte 0: draining; from 1: why the child refuses to work; then when the queue was heard of; last: restart.
+        self._shared = mmap.mmap(-1, 4096)
         self._health = HealthFile(settings.health_file, "worker")
         self._worker: Worker | None = None
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
         try:
-            self._worker = Worker(self.settings, self.name, self._health, self._draining, self._on_restart)
+            self._worker = Worker(
+                self.settings, self.name, self._health, self.draining, self._on_restart, self._last_heard
+            )
             signal.signal(signal.SIGTERM, self._on_term)
         except Exception as error:  # whatever it is, a child without a model must not take work
             if not isinstance(error, BulkqaError):
                 log.exception("worker %s cannot start", self.name)
-            text = str(error).encode()[:4000]
+            text = str(error).encode()[: _HEARD - 1]
             self._shared[1 : 1 + len(text)] = text
             os.kill(os.getppid(), signal.SIGTERM)
 
@@ -127,8 +138,16 @@ class _Child:
         """In the parent, from its signal handler: let the child stop after the rows under way. Just one byte."""
         self._shared[0] = 1
 
+    def heard(self) -> None:
+        """In the parent: Redis said what is on the queue, be it no message."""
+        _TIME.pack_into(self._shared, _HEARD, time.monotonic())
+
+    def _last_heard(self) -> float:
+        """In the child: when that was, by the clock that both share."""
+        return float(_TIME.unpack_from(self._shared, _HEARD)[0])
+
     def refusal(self) -> str | None:
-        return self._shared[1:-1].rstrip(b"\0").decode(errors="replace") or None
+        return self._shared[1:_HEARD].rstrip(b"\0").decode(errors="replace") or None
 
     def restarts(self) -> bool:
         return self._shared[-1] == 1
@@ -146,7 +165,7 @@ class _Child:
         if not self._worker.work(job, chunk, tag):
             raise Reject("given back", requeue=True)
 
-    def _draining(self) -> bool:
+    def draining(self) -> bool:
         return self._shared[0] == 1
 
     def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
@@ -166,6 +185,7 @@ class Worker:
         health: HealthFile,
         draining: Callable[[], bool],
         restart: Callable[[], None],
+        heard: Callable[[], float],
     ) -> None:
         from worker.reader.reader import Reader
         from worker.reader.session import available_cpus
@@ -175,7 +195,7 @@ class Worker:
         self._draining = draining
         self._restart = restart
         self.storage: Storage = open_storage(settings.storage_url)
-        self.queue = RedisQueue(settings.redis_url)
+        self.queue = open_queue(settings, self.storage)
         self.threads = settings.threads or available_cpus()
         started = time.monotonic()
         self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
@@ -184,9 +204,16 @@ class Worker:
         self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
         info = self.reader.info
         me = WorkerInfo(
-            name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"), info.max_positions
+            name,
+            info.name,
+            info.pinned,
+            info.precision,
+            self.threads,
+            version("bulkqa"),
+            max_positions=info.max_positions,
+            storage=storage_id(self.storage),
         )
-        self._heartbeat = Heartbeat(self.queue, settings, me, health, restart)
+        self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, heard)
         self.reader.tell(self._heartbeat.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip

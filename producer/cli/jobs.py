@@ -55,7 +55,7 @@ def submit(
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
     from contract.ledger import records
-    from contract.queue.redis import RedisQueue
+    from contract.namespace import open_queue
     from producer.cli import view
     from producer.jobs.output import check_output
     from producer.jobs.submit import Request, submit_and_send
@@ -63,7 +63,8 @@ def submit(
     given = place.settings(chunk_rows=chunk_rows, model=model)
     check_output(out.output, out.output_format, file, as_json=as_json)
     request = Request(read=reading.options(given), options=answering.options(), model=given.model, key=key)
-    store, queue = place.open_storage(create=True), RedisQueue(given.redis_url)
+    store = place.open_storage(create=True)
+    queue = open_queue(given, store)
     queue.ping()
     view.warn_of_windows(request.options, _longest_window(queue, given.model))
     with view.reading(file) as progress:
