@@ -344,6 +344,7 @@ def test_a_pipe_in_the_place_of_a_record_is_named_and_keeps_nobody_waiting(tmp_p
     assert records.status(storage, None, good).request_counts.total == 8
 
 
+@pytest.mark.usefixtures("redis_client")  # which empties it
 def test_workers_that_look_at_another_storage_are_told(
     storage: Storage, memory_queue: MemoryQueue, settings: Settings, redis_url: str
 ):
