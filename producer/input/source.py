@@ -32,6 +32,8 @@ from producer.input.blocks import Block
 from producer.input.columns import OURS, Names, no_column
 from producer.input.csv import Batch, CsvRecords, Fault, Lines, split_header
 from producer.input.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
+from producer.input.memory import DEFAULT as READ_MEMORY
+from producer.input.memory import Bound
 from producer.input.parquet import Columns, ParquetRecords, json_type
 from producer.input.rows import Checker, Column, Rows, bounded, strings
 from producer.input.stored import Stored, bad_encoding, gunzip, reason, refuse_foreign, unsupported
@@ -117,13 +119,16 @@ class Source:
         self._sha256 = self._stored.finish()
 
 
-def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None) -> Source:
-    """Open a file, or standard input for "-", and read as much of it as tells whether it can be read."""
+def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Source:
+    """Open a file, or standard input for "-", and read as much of it as tells whether it can be read.
+
+    Decoding takes at most `memory` bytes. Raises InputError where the file cannot be read as a whole.
+    """
     options = _checked(options or ReadOptions())
     resources = ExitStack()
     try:
         stored = Stored(file, resources)
-        found = _Opening(stored, options, resources).found()
+        found = _Opening(stored, options, resources, memory).found()
         first = next(found.tables, None)
         if first is None:
             what = "the file is empty" if found.format == "jsonl" else "a header and no rows"
@@ -165,11 +170,12 @@ class _Found:
 class _Opening:
     """Finds out what an input is, and how its rows are read."""
 
-    def __init__(self, stored: Stored, options: ReadOptions, resources: ExitStack) -> None:
+    def __init__(self, stored: Stored, options: ReadOptions, resources: ExitStack, memory: int) -> None:
         self._stored = stored
         self._label = stored.label
         self._options = options
         self._resources = resources
+        self._memory = memory
 
     def found(self) -> _Found:
         zipped = self._stored.peek(2) == b"\x1f\x8b"
@@ -269,7 +275,7 @@ class _Opening:
             file = self._resources.enter_context(pa.OSFile(str(path), "rb"))
         except (OSError, pa.ArrowException) as error:
             raise InputError("unreadable", f"{self._label}: {reason(error)}", "Check the permissions.") from error
-        records = ParquetRecords(file, self._label)
+        records = ParquetRecords(file, self._label, Bound(self._memory))
         self._resources.callback(records.close)
         return records
 
