@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.format import chunk
 from producer.input.blocks import Block
-from producer.input.columns import OURS, Names, no_column
+from producer.input.columns import OURS, Names, no_column, refuse_wide
 from producer.input.csv import Batch, CsvRecords, Fault, Lines, split_header
 from producer.input.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
 from producer.input.memory import DEFAULT as READ_MEMORY
@@ -241,6 +241,7 @@ class _Opening:
         if not found:
             raise self._empty()
         self._refuse_delimiter(found, line)
+        refuse_wide(self._label, len(found))
         return Names(self._label, found, self._options)
 
     def _refuse_delimiter(self, found: list[str], line: bytes) -> None:
@@ -270,6 +271,7 @@ class _Opening:
 
     def _parquet(self, blocks: Iterator[bytes]) -> _Found:
         records = self._parquet_records(self._stored.path or self._spooled(blocks))
+        refuse_wide(self._label, len(records.schema.names))
         names = Names(self._label, records.schema.names, self._options)
         records.check_types(names.question, names.context, names.id)
         others = [(name, json_type(records.schema.field(name).type)) for name in names.others]
