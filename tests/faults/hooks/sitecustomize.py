@@ -62,7 +62,7 @@ def change(module):  # type: ignore[no-untyped-def]
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):  # type: ignore[no-untyped-def]
-        if name != "worker.tasks":
+        if name != "worker.worker":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         run = spec.loader.exec_module
