@@ -5,15 +5,18 @@ Nothing but a recorded outcome leaves the body of a task.
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import logging
 import mmap
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -33,9 +36,8 @@ from worker.transport import PatientConsumer, UnlimitedRequest
 from worker.worker import Worker
 
 log = logging.getLogger("bulkqa.worker")
-#: A time, and where it stands in what parent and child share.
-_TIME = struct.Struct("d")
-_HEARD = 4080
+#: Processes that may end while they load the model, before no further one is begun.
+_LOADS = 3
 
 
 def serve(settings: Settings, storage: Storage) -> None:
@@ -80,6 +82,18 @@ def serve(settings: Settings, storage: Storage) -> None:
         raise BulkqaError(f"worker {child.name} ended without being told to", "Its log says why.")
 
 
+class _Shared(ctypes.Structure):
+    """What parent and child tell each other, in memory that both see. Each is written by one side, in one step."""
+
+    _fields_ = (
+        ("draining", ctypes.c_bool),  # the child stops after the rows in flight
+        ("restart", ctypes.c_bool),  # the parent starts again once its loop has ended
+        ("loads", ctypes.c_int),  # processes that began to load the model since one was ready
+        ("heard", ctypes.c_double),  # when Redis last said what is on the queue, by time.monotonic
+        ("refusal", ctypes.c_char * 4000),  # why the child refuses to work
+    )
+
+
 class _Child:
     """What the parent hands to its child process, and what the child makes of it.
 
@@ -90,50 +104,66 @@ class _Child:
         self.settings = settings
         self.info = info
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
-        # Byte 0: draining; from 1: why the child refuses to work; then when the queue was heard of; last: restart.
-        self._shared = mmap.mmap(-1, 4096)
+        self._shared = _Shared.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Shared)))
         self._health = HealthFile(settings.health_file, "worker")
         self._worker: Worker | None = None
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
         try:
-            self._worker = Worker(
-                self.settings, self.name, self._health, self.draining, self._on_restart, self._last_heard
-            )
+            with self._loading():
+                self._worker = Worker(
+                    self.settings, self.name, self._health, self.draining, self._on_restart, self._last_heard
+                )
             signal.signal(signal.SIGTERM, self._on_term)
         except Exception as error:  # whatever it is, a child without a model must not take work
             if not isinstance(error, BulkqaError):
                 log.exception("worker %s cannot start", self.name)
-            text = str(error).encode()[: _HEARD - 1]
-            self._shared[1 : 1 + len(text)] = text
+            self._shared.refusal = str(error).encode()[:3999]
             os.kill(os.getppid(), signal.SIGTERM)
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """A model, or its tokenizer, may end the process that loads it, or hang: then this process ends, and Celery
+        begins another. Raises ModelError when enough have ended so."""
+        self._shared.loads += 1
+        if self._shared.loads > _LOADS:
+            raise ModelError(
+                f"{_LOADS} processes ended while they loaded {self.settings.model_dir}",
+                "Make the model directory again: worker build. Or give the worker more memory.",
+            )
+        faulthandler.dump_traceback_later(self.settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        self._shared.loads = 0
 
     def stop(self, **_: Any) -> None:
         if self._worker is not None:
             self._worker.close()
 
     def drain(self, **_: Any) -> None:
-        """In the parent, from its signal handler: let the child stop after the rows under way. Just one byte."""
-        self._shared[0] = 1
+        """In the parent, from its signal handler: let the child stop after the rows under way. Just one step."""
+        self._shared.draining = True
 
     def heard(self) -> None:
         """In the parent: Redis said what is on the queue, be it no message."""
-        _TIME.pack_into(self._shared, _HEARD, time.monotonic())
+        self._shared.heard = time.monotonic()
 
     def _last_heard(self) -> float:
         """In the child: when that was, by the clock that both share."""
-        return float(_TIME.unpack_from(self._shared, _HEARD)[0])
+        return float(self._shared.heard)
 
     def refusal(self) -> str | None:
-        return self._shared[1:_HEARD].rstrip(b"\0").decode(errors="replace") or None
+        return bytes(self._shared.refusal).decode(errors="replace") or None
 
     def restarts(self) -> bool:
-        return self._shared[-1] == 1
+        return bool(self._shared.restart)
 
     def _on_restart(self) -> None:
         """In the child: have the parent restart. Its own signal handler ends its loop."""
-        self._shared[-1] = 1
+        self._shared.restart = True
         os.kill(os.getppid(), signal.SIGTERM)
 
     def score(self, job: object, chunk: object, tag: str | None) -> None:
@@ -145,11 +175,11 @@ class _Child:
             raise Reject("given back", requeue=True)
 
     def draining(self) -> bool:
-        return self._shared[0] == 1
+        return bool(self._shared.draining)
 
     def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
         """A SIGTERM to the whole process group reaches the child too: it stops as soon as it may, at once if idle."""
-        self._shared[0] = 1
+        self._shared.draining = True
         if self._worker is None or not self._worker.busy:
             sys.exit(0)
 

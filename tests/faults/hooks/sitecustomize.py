@@ -56,6 +56,8 @@ def change(module):  # type: ignore[no-untyped-def]
         before(module.Worker, "_score", raised(SystemExit))
     if FAULT == "late":
         before(module.part, "encode", lambda: once() and time.sleep(8))  # as a storage that takes its time
+    if FAULT == "abort":
+        before(module.Worker, "__init__", os.abort)
     if FAULT == "slow":
         before(module.Worker, "__init__", lambda: time.sleep(6))
 
