@@ -81,7 +81,7 @@ class Attempt:
                 self._in_flight.discard(row)
             watch.end(row)
 
-        return Watch(stop=watch.stop, begin=begin, end=end, alone=True)
+        return Watch(stop=watch.stop, begin=begin, end=end, done=watch.done, alone=True)
 
     def quarantine(
         self,

@@ -177,9 +177,10 @@ class Worker:
         self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
         info = self.reader.info
         me = WorkerInfo(
-            name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"), info.max_positions
-        )
-        self._heartbeat = Heartbeat(self.queue, settings, me, restart)
+            name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"), info.max_positions,
+            host=socket.gethostname(),
+        )  # fmt: skip
+        self._heartbeat = Heartbeat(self.queue, settings, me, restart, draining)
         self.reader.tell(self._heartbeat.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
@@ -279,7 +280,8 @@ class Worker:
         started = time.time()
         rows = records.rows_or_blanks(self.storage, manifest, index, chunk)
         options = manifest.options
-        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: self._heartbeat.beat())
+        heartbeat = self._heartbeat
+        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: heartbeat.beat(), done=heartbeat.rows)
         with self._heartbeat.watching():
             known = attempt.quarantine(
                 rows, options, self.settings.model_dir, watch, lambda row: scoring.alone(row, self.reader, options)

@@ -24,6 +24,7 @@ from contract.format.part import Footer
 from contract.ledger.tally import Tally
 
 TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
+STATES = ("queued", "running", "finalizing", "cancelling", *TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)

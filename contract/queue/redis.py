@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -130,8 +130,9 @@ class RedisQueue:
         for name, value in sorted(entries.items()):
             try:
                 data = json.loads(value)
-                worker = WorkerInfo(**known(WorkerInfo, data))
-                silent = now - data["seen"] > WORKER_TTL
+                age = now - data["seen"]
+                worker = replace(WorkerInfo(**known(WorkerInfo, data)), age_seconds=max(0.0, age))
+                silent = age > WORKER_TTL
             except (ValueError, KeyError, TypeError, AttributeError):  # none of ours wrote that
                 silent = True
             if silent:

@@ -19,7 +19,8 @@ from producer.cli.options import (
     File,
     Job,
     Json,
-    Key,
+    Listing,
+    Naming,
     Output,
     Place,
     Reading,
@@ -45,10 +46,10 @@ def submit(
     out: Output,
     reading: Reading,
     answering: Answering,
+    naming: Naming,
     place: Place,
     wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
     model: Model = None,
-    key: Key = None,
     chunk_rows: ChunkRows = None,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -62,7 +63,7 @@ def submit(
 
     given = place.settings(chunk_rows=chunk_rows, model=model)
     check_output(out.output, out.output_format, file, as_json=as_json)
-    request = Request(read=reading.options(given), options=answering.options(), model=given.model, key=key)
+    request = Request(reading.options(given), answering.options(), given.model, naming.key, naming.pairs())
     store, queue = place.open_storage(create=True), RedisQueue(given.redis_url)
     queue.ping()
     view.warn_of_windows(request.options, _longest_window(queue, given.model))
@@ -108,14 +109,14 @@ def status(
 
 
 @with_flags
-def list_jobs(place: Place, as_json: Json = False) -> None:
-    """List all jobs with their state, oldest first."""
+def list_jobs(place: Place, listing: Listing, as_json: Json = False) -> None:
+    """List jobs with their state, oldest first: all, or those that are asked for."""
     from contract.ledger import records
     from producer.cli import view
+    from producer.jobs.select import select
 
-    store = place.open_storage()
-    found = list(_of_each(records.jobs(store), lambda job: records.status(store, None, job)).values())
-    found.sort(key=lambda progress: progress.created_at)
+    wanted, store = listing.wanted(), place.open_storage()
+    found = select(_of_each(records.jobs(store), lambda job: records.status(store, None, job)).values(), wanted)
     view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
 
 

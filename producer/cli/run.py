@@ -16,7 +16,7 @@ from producer.cli.options import (
     Answering,
     ChunkRows,
     Json,
-    Key,
+    Naming,
     Output,
     Place,
     Reading,
@@ -38,6 +38,7 @@ def run(
     out: Output,
     reading: Reading,
     answering: Answering,
+    naming: Naming,
     place: Place,
     file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     model_dir: Annotated[
@@ -46,7 +47,6 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="worker processes to start")] = 1,
     threads: Annotated[int | None, typer.Option(help="threads a worker; 0: all CPUs", show_default=False)] = None,
     chunk_rows: ChunkRows = None,
-    key: Key = None,
     resume: Annotated[str | None, typer.Option("--resume", help="go on with this job instead of a FILE")] = None,
     as_json: Json = False,
 ) -> None:
@@ -61,7 +61,7 @@ def run(
     store = place.open_storage(create=True)
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
-    job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, key)
+    job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
     view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
     _heed_endings()
     try:
@@ -73,7 +73,7 @@ def run(
     raise typer.Exit(view.exit_code(final))
 
 
-def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, key: str | None) -> str:
+def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, naming: Naming) -> str:
     """The id of the job that was made of a file, or found by its key."""
     from producer.cli import view
     from producer.jobs.submit import Request, submit
@@ -81,7 +81,7 @@ def _stored(file: str, store: Storage, given: Settings, reading: Reading, answer
     options = answering.options()
     name, longest = _described(given.model_dir)
     view.warn_of_windows(options, longest)
-    request = Request(read=reading.options(given), options=options, model=name, key=key)
+    request = Request(reading.options(given), options, name, naming.key, naming.pairs())
     with view.reading(file) as progress:
         return submit(file, store, given, request, progress).manifest.id
 

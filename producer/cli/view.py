@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+
+from producer.jobs.times import local
 
 if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
@@ -45,9 +46,17 @@ def out(*text: str, end: str = "\n") -> None:
     print(*text, sep="", end=end, flush=True)
 
 
+def show(table: Table) -> None:
+    """A table on stdout."""
+    _out.print(table)
+
+
 def print_json(value: Any) -> None:
-    """One document on stdout."""
-    out(json.dumps(value, ensure_ascii=False, indent=1))
+    """One document on stdout. Beside each time in seconds since 1970, `created_at`, is the same as ISO 8601,
+    `created`."""
+    from producer.jobs.times import dated
+
+    out(json.dumps(dated(value), ensure_ascii=False, indent=1))
 
 
 def exit_code(progress: Progress) -> int:
@@ -212,12 +221,18 @@ def status_table(progress: Progress) -> None:
     if progress.rows_per_second:
         left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
         table.add_row("rate", f"{progress.rows_per_second:,.1f} rows/s{left}")
+    for name, at in (("submitted", progress.created_at), ("started", progress.started_at),
+                     ("finished", progress.finished_at)):  # fmt: skip
+        if at:
+            table.add_row(name, local(at))
     for code, count in progress.top_errors:
         table.add_row("errors", f"{count:,} {code}")
     table.add_row(
         "model", " ".join(filter(None, (progress.model.name, progress.model.precision, progress.model.digest)))
     )
     table.add_row("input", escape(f"{progress.input['name']} ({progress.input['bytes']:,} bytes)"))
+    for key, value in progress.metadata.items():
+        table.add_row("metadata", escape(f"{key}={value}"))
     if progress.evaluation:
         table.add_row("quality", _quality(progress.evaluation))
         for each in progress.evaluation["bins"]:
@@ -255,7 +270,7 @@ def job_table(jobs: list[Progress]) -> None:
                 []
                 if narrow
                 else [
-                    time.strftime("%Y-%m-%d %H:%M", time.localtime(progress.created_at)),
+                    local(progress.created_at),
                     escape(progress.model.name),
                     escape(progress.input["name"]),
                 ]

@@ -13,7 +13,7 @@ VERSION = "99.0.0"
 PACKAGES = ("contract", "producer", "worker")
 #: What others read that this version wrote, by module. Not Options: a job with one more is for those who know it.
 GROWN = {
-    "contract/queue/redis.py": ("WorkerInfo",),
+    "contract/queue/__init__.py": ("WorkerInfo",),
     "contract/format/job.py": ("Manifest", "Source", "ModelRef"),
     "contract/ledger/progress.py": ("Progress", "Chunks"),
     "contract/format/part.py": ("Footer",),

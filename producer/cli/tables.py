@@ -1,0 +1,66 @@
+"""What people see of workers, of a job's log and of the space that jobs take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from producer.cli import view
+from producer.jobs.times import iso
+
+if TYPE_CHECKING:
+    from contract.queue import WorkerInfo
+
+#: Columns of a terminal from which on all of a worker fits.
+_WIDE = 140
+
+
+def worker_json(worker: WorkerInfo) -> dict[str, Any]:
+    """A worker as JSON: what it said, when it did, and since when it holds its chunk."""
+    said = time.time() - worker.age_seconds
+    held = None if worker.held_seconds is None else iso(said - worker.held_seconds)
+    return asdict(worker) | {"age_seconds": round(worker.age_seconds, 1), "heartbeat": iso(said), "held_since": held}
+
+
+def workers(found: list[WorkerInfo]) -> None:
+    """Workers, a line each; on a narrow terminal several."""
+    if not found:
+        view.say("no worker is there; start one with: worker start")
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("worker", "host", "model", "threads", "chunk held", "for", "rows/s", "memory", "heartbeat", "state"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        held = None if one.held_seconds is None else one.held_seconds + one.age_seconds
+        table.add_row(
+            plain(one.name),
+            plain(one.host),
+            plain(f"{one.model} {one.precision} {one.digest}"),
+            str(one.threads),
+            plain(f"{one.job} {one.chunk}") if one.job else "",
+            view.duration(held) if held is not None else "",
+            f"{one.rows_per_second:,.1f}" if one.rows_per_second else "",
+            size(one.rss) if one.rss else "",
+            f"{view.duration(one.age_seconds)} ago",
+            "[yellow]draining[/yellow]" if one.draining else "busy" if one.job else "idle",
+        )
+    view.show(table)
+
+
+def size(count: int) -> str:
+    """Bytes, for people."""
+    number, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024 or unit == "TiB":
+            break
+        number /= 1024
+    return f"{number:,.0f} {unit}" if unit == "B" or number >= 100 else f"{number:,.1f} {unit}"
+
+
+def plain(text: str) -> str:
+    """A text that others wrote, so that a terminal shows it and does nothing else."""
+    return escape("".join(c if c.isprintable() else "�" for c in text))
