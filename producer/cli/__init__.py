@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from contract.errors import INTERRUPTED, BulkqaError
-from producer.cli import asking, jobs
+from producer.cli import asking, jobs, keeping
 from producer.cli.run import run
 
 app = typer.Typer(
@@ -35,6 +35,9 @@ _COMMANDS = {
     "verify": jobs.verify,
     "diff": jobs.diff,
     "workers": asking.workers,
+    "du": keeping.du,
+    "delete": keeping.delete,
+    "gc": keeping.gc,
 }
 for _name, _command in _COMMANDS.items():
     # The first line of its docstring, given as it is: what typer takes by itself is cut to fit the line.

@@ -116,7 +116,7 @@ def list_jobs(place: Place, listing: Listing, as_json: Json = False) -> None:
     from producer.jobs.select import select
 
     wanted, store = listing.wanted(), place.open_storage()
-    found = select(_of_each(records.jobs(store), lambda job: records.status(store, None, job)).values(), wanted)
+    found = select(of_each(records.jobs(store), lambda job: records.status(store, None, job)).values(), wanted)
     view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
 
 
@@ -197,7 +197,7 @@ def repair(
         done = {name: reconcile(name, store, queue, given)}
     else:
         unfinished = [name for name in records.jobs(store) if not store.exists(layout.report(name))]
-        done = _of_each(unfinished, lambda name: reconcile(name, store, queue, given))
+        done = of_each(unfinished, lambda name: reconcile(name, store, queue, given))
     if as_json:
         view.print_json({name: asdict(one) for name, one in done.items()})
     else:
@@ -260,7 +260,7 @@ def diff(
     view.diff_summary(summary)
 
 
-def _of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
+def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
     """What `do` says of each job. One that is damaged, or of another version, is told and keeps no other waiting."""
     from contract.errors import Unreachable
     from producer.cli import view

@@ -10,10 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from producer.cli import view
-from producer.jobs.times import iso
+from producer.jobs.times import iso, local
+from producer.jobs.usage import KINDS
 
 if TYPE_CHECKING:
     from contract.queue import WorkerInfo
+    from producer.jobs.remove import Old
+    from producer.jobs.usage import Usage
 
 #: Columns of a terminal from which on all of a worker fits.
 _WIDE = 140
@@ -49,6 +52,30 @@ def workers(found: list[WorkerInfo]) -> None:
             "[yellow]draining[/yellow]" if one.draining else "busy" if one.job else "idle",
         )
     view.show(table)
+
+
+def usage(found: list[Usage]) -> None:
+    """The space that jobs take, a line each, and all together."""
+    table = Table(show_edge=False, pad_edge=False, show_footer=len(found) > 1)
+    table.add_column("job", footer="all", no_wrap=True)
+    for name in (*KINDS, "total"):
+        table.add_column(name, justify="right", footer=size(sum(getattr(one, name) for one in found)))
+    table.add_column("")
+    for one in found:
+        sizes = [size(getattr(one, name)) for name in (*KINDS, "total")]
+        table.add_row(plain(one.job), *sizes, "" if one.submitted else "[dim]no job[/dim]")
+    view.show(table)
+
+
+def old(found: list[Old]) -> None:
+    """Jobs that may go, and how much they take."""
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("job", "status", "since", "size"):
+        table.add_column(name, no_wrap=True)
+    for one in found:
+        table.add_row(one.job, one.status, local(one.since_at), size(one.bytes))
+    view.show(table)
+    view.out(f"{len(found):,} jobs, {size(sum(one.bytes for one in found))}")
 
 
 def size(count: int) -> str:
