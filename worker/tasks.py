@@ -255,13 +255,13 @@ class Worker:
             with self._heartbeat.over(job, chunk, tag):
                 data = self._score(manifest, index, chunk, attempt)
                 mine = self.storage.create(layout.part(job, chunk), data)
-        except (Drained, StorageUnreachable, ModelError):  # no fault of the chunk's: it must not count as a death
+        except (Drained, StorageUnreachable, ModelError) as reason:  # no fault of the chunk's: not to count as a death
             self._hint(lambda: self.queue.release(job, chunk, self.name))
-            attempt.release()
+            attempt.release(_why(reason))
             log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
             raise
         with suppress(StorageUnreachable):
-            attempt.forget()
+            attempt.forget(mine=mine)
         if not mine:
             log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
         self._advance(manifest, chunk)
@@ -369,6 +369,11 @@ class Worker:
                 self._jobs.clear()
             self._jobs[job] = manifest, records.load_index(self.storage, manifest)
         return self._jobs[job]
+
+
+def _why(reason: Exception) -> str:
+    """Why a chunk was given back, for the log of its job."""
+    return "the worker was told to stop" if isinstance(reason, Drained) else str(reason).partition("\n")[0]
 
 
 def _leave_logging_alone(**_: Any) -> None:

@@ -35,6 +35,7 @@ _COMMANDS = {
     "verify": jobs.verify,
     "diff": jobs.diff,
     "workers": asking.workers,
+    "logs": asking.logs,
     "du": keeping.du,
     "delete": keeping.delete,
     "gc": keeping.gc,

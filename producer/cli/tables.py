@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from producer.jobs.usage import KINDS
 
 if TYPE_CHECKING:
     from contract.queue import WorkerInfo
+    from producer.jobs.logs import Event
     from producer.jobs.remove import Old
     from producer.jobs.usage import Usage
 
@@ -54,6 +56,64 @@ def workers(found: list[WorkerInfo]) -> None:
     view.show(table)
 
 
+def event(one: Event) -> str:
+    """What happened, in a line."""
+    return f"{local(one.at)}  {_plainly(_SENTENCES[one.event](one.about))}"
+
+
+def _attempt(about: dict[str, Any]) -> str:
+    ends = {
+        "done": "done",
+        "died": "died",
+        "given_back": "given back",
+        "late": "done, after another had been",
+        "under_way": "under way",
+        "unknown": "not known to have ended",
+    }
+    said = f"chunk {about['chunk']}, attempt {about['attempt']}: {ends[about['end']]}"
+    if about["end"] == "done":
+        said += f", {about['rows']:,} rows" + (f", {about['failed']:,} failed" if about["failed"] else "")
+    if about.get("why"):
+        said += f" ({about['why']})"
+    if about.get("rows_in_flight"):
+        where = "in quarantine" if about["quarantine"] else "in flight"
+        said += f", {where} were rows {_numbers(about['rows_in_flight'])}"
+    began = f", begun {local(about['started_at'])}" if about["started_at"] else ""
+    return f"{said}{began}, by {about['worker'] or 'nobody known'}"
+
+
+def _summed(about: dict[str, Any]) -> str:
+    failed = f", {about['failed']:,} failed" if about["failed"] else ""
+    return f"{about['chunks']:,} chunks, {about['rows']:,} rows{failed}, begun {local(about['started_at'])}"
+
+
+def _numbers(rows: list[int]) -> str:
+    """The first of many numbers."""
+    more = f" and {len(rows) - 8:,} more" if len(rows) > 8 else ""
+    return ", ".join(map(str, rows[:8])) + more
+
+
+def _counts(rows: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in rows.items() if count and name != "total")
+
+
+_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "submitted": lambda e: f"submitted {e['input']}: {e['rows']:,} rows in {e['chunks']:,} chunks, {e['model']}",
+    "attempt": _attempt,
+    "attempts_done": lambda e: f"done at the first attempt: {_summed(e)}, by {e['worker']}",
+    "quarantine": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: quarantine for rows {_numbers(e['rows'])}",
+    "poison_rows": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: poison rows {_numbers(e['rows'])}",
+    "given_up": lambda e: f"chunk {e['chunk']}: given up after {e['attempts']} attempts",
+    "cancel_asked": lambda _: "cancel asked for",
+    "chunks_cancelled": lambda e: f"cancelled: {_summed(e)}",
+    "published": lambda e: f"published, {e['status']}: {_counts(e['rows'])}",
+}
+
+
+def _plainly(text: str) -> str:
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
 def usage(found: list[Usage]) -> None:
     """The space that jobs take, a line each, and all together."""
     table = Table(show_edge=False, pad_edge=False, show_footer=len(found) > 1)
@@ -90,4 +150,4 @@ def size(count: int) -> str:
 
 def plain(text: str) -> str:
     """A text that others wrote, so that a terminal shows it and does nothing else."""
-    return escape("".join(c if c.isprintable() else "�" for c in text))
+    return escape(_plainly(text))
