@@ -54,7 +54,10 @@ def delete(
     """
     if not is_made_here(job):
         raise UnknownJob(f"{job} is not an id that bulkqa made: it is left alone", "Remove its folder yourself.")
-    if not force and storage.exists(layout.manifest(job)) and not storage.exists(layout.report(job)):
+    submitted = storage.exists(layout.manifest(job))
+    if not submitted and not _left(storage, job):
+        raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list")
+    if submitted and not force and not storage.exists(layout.report(job)):
         if not cancel:
             raise UsageError(
                 f"job {job} has not ended: it is {records.status(storage, None, job).status}",
