@@ -24,6 +24,7 @@ from producer.cli.options import (
     Output,
     Place,
     Reading,
+    Saying,
     Timeout,
     as_flags,
     with_flags,
@@ -47,6 +48,7 @@ def submit(
     reading: Reading,
     answering: Answering,
     naming: Naming,
+    saying: Saying,
     place: Place,
     wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
     model: Model = None,
@@ -61,11 +63,13 @@ def submit(
     from producer.jobs.output import check_output
     from producer.jobs.submit import Request, submit_and_send
 
+    saying.heed()
     given = place.settings(chunk_rows=chunk_rows, model=model)
     check_output(out.output, out.output_format, file, as_json=as_json)
     request = Request(reading.options(given), answering.options(), given.model, naming.key, naming.pairs())
     store, queue = place.open_storage(create=True), RedisQueue(given.redis_url)
     queue.ping()
+    view.detail(f"storage {store.url}, {queue.address}, model {given.model}")
     view.warn_of_windows(request.options, _longest_window(queue, given.model))
     with view.reading(file) as progress:
         submitted = submit_and_send(file, store, queue, given, request, progress)
@@ -90,6 +94,7 @@ def _longest_window(queue: RedisQueue, model: str) -> int:
 @with_flags
 def status(
     job: Job,
+    saying: Saying,
     place: Place,
     watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
     timeout: Timeout = None,
@@ -100,6 +105,7 @@ def status(
     from producer.cli import view
     from producer.jobs.find import find
 
+    saying.heed()
     given, store, queue = place.open()
     job = find(store, job)
     found = _wait(job, store, queue, given, timeout) if watch else records.status(store, queue, job)
@@ -286,7 +292,7 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
     try:
         return view.follow(job, store, queue, given, timeout)
     except TimedOut as late:
-        view.say(f"{late}; come back with: {again}")
+        view.warn(f"{late}; come back with: {again}")
     except KeyboardInterrupt:
         view.say(f"\njob {job} goes on; come back with: {again}")
     raise typer.Exit(INTERRUPTED)

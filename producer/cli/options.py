@@ -28,7 +28,6 @@ File = Annotated[str, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job goes on")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="data and errors only")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="say more on the way")]
 ChunkRows = Annotated[int | None, typer.Option(help="rows in a chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
 
@@ -150,6 +149,23 @@ class Output:
     output_format: Annotated[
         str | None, typer.Option("--format", help="json, jsonl or parquet; default: as -o is named")
     ] = None
+
+
+@dataclass(frozen=True)
+class Saying:
+    """How much is said beside the data."""
+
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="data and errors only")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="say more on the way")] = False
+
+    def heed(self) -> None:
+        """For the rest of the command. Raises UsageError."""
+        from contract.errors import UsageError
+        from producer.cli import view
+
+        if self.quiet and self.verbose:
+            raise UsageError("-q and -v ask for less and for more", "Give one of them.")
+        view.loudness.set(quiet=self.quiet, verbose=self.verbose)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from producer.cli.options import (
     Output,
     Place,
     Reading,
+    Saying,
     as_flags,
     with_flags,
 )
@@ -39,6 +40,7 @@ def run(
     reading: Reading,
     answering: Answering,
     naming: Naming,
+    saying: Saying,
     place: Place,
     file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     model_dir: Annotated[
@@ -56,6 +58,7 @@ def run(
     from producer.jobs.find import find
     from producer.jobs.output import check_output
 
+    saying.heed()
     given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
     check_output(out.output, out.output_format, file, as_json=as_json)
     store = place.open_storage(create=True)
@@ -117,6 +120,8 @@ def _answered(
     view.say("starting Redis and a worker")
     with local.stack(given, workers, redis) as stack, closing(RedisQueue(stack.redis_url)) as queue:
         stack.wait_ready(queue)
+        for worker in queue.workers():
+            view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
         final = view.follow(job, store, queue, given, each=stack.check)
         stack.stop()  # waited for at the end of this block: the answers need not wait
         if out.output:
@@ -125,6 +130,6 @@ def _answered(
         if as_json:
             view.print_json(published.to_json())
         elif out.output != Path("-"):
-            view.answers(store, job, _PREVIEW)
+            view.answers(store, job, _PREVIEW, beside=out.output)
             view.summary(published, out.output)
     return published

@@ -46,6 +46,13 @@ def local(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
+def duration(seconds: float) -> str:
+    """Seconds, for people."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def dated(value: Any) -> Any:
     """A JSON value with, behind each number `<name>_at`, the same time as ISO 8601 under `<name>`."""
     if isinstance(value, list | tuple):
