@@ -20,7 +20,9 @@ SHIPPED_MODEL = "minilm-l6-qa"
 class Settings(BaseSettings):
     """Times are in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="BULKQA_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BULKQA_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+    )
 
     redis_url: str = Field(
         "redis://localhost:6379/0",
@@ -46,9 +48,8 @@ class Settings(BaseSettings):
         120.0, gt=0, description="a worker whose model is busy with one window for this long ends itself"
     )
     sweep_interval: float = Field(10.0, gt=0, description="pause between two rounds of the sweeper")
-    health_file: Path = Field(
-        Path("/tmp/bulkqa-health"),  # noqa: S108 - a container's own; `producer run` gives a private one
-        description="touched by a worker while it is well; read by `worker health`",
+    health_file: Path | None = Field(
+        None, description="touched by a worker or sweeper while it is well; default: one a process, see `worker health`"
     )
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")

@@ -63,11 +63,12 @@ def outcome(row: Row, options: Options) -> dict[str, Any]:
     return failed(row, found, options) if isinstance(found, RowError) else answered(row, found, options)
 
 
-def part_of(storage: Storage, manifest: Manifest, number: int, **about: Any) -> bytes:
+def part_of(storage: Storage, manifest: Manifest, number: int, **given: Any) -> bytes:
     """The part that a worker would write."""
     index = records.load_index(storage, manifest)
     rows = records.rows_or_blanks(storage, manifest, index, number)
-    about = {"started_at": 100.0, "finished_at": 101.0, "worker": "hand", "model": "d1"} | about
+    about = {"started_at": 100.0, "finished_at": 101.0, "worker": "hand", "model": "d1"}
+    about |= {"job": manifest.id, "chunk": number} | given
     return part.encode((outcome(row, manifest.options) for row in rows), **about)[0]
 
 

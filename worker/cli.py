@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version as version_of
@@ -48,9 +47,6 @@ ModelDir = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
-#: A worker whose health file is older than this is not well.
-_HEALTHY = 60.0
-
 
 def _say_version(asked: bool) -> None:
     if asked:
@@ -69,6 +65,8 @@ def _of_all(
 
 def main() -> None:
     """Run the command; every error of ours ends in a message and its exit code."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # so that modules could be imported (`__main__`)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app()
     except BulkqaError as error:
@@ -142,16 +140,20 @@ def sweep(
 @_command
 def health(
     health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+    as_json: Json = False,
 ) -> None:
-    """Exit 0 if the worker (or sweeper) of this container is well: its health file was touched within 60 seconds."""
-    path = settings.load(health_file=health_file).health_file
-    try:
-        age = time.time() - path.stat().st_mtime
-    except OSError:
-        print(f"not well: {path} is not there")
-        raise typer.Exit(1) from None
-    print(f"{'well' if age < _HEALTHY else 'not well'}: last sign of life {age:.0f} s ago")
-    raise typer.Exit(0 if age < _HEALTHY else 1)
+    """Exit 0 if the workers and sweepers of this container are well: each touched its file within 60 seconds."""
+    from contract.health import look
+
+    signs = look(settings.load(health_file=health_file).health_file)
+    if as_json:
+        print(json.dumps([{"name": sign.name, "well": sign.well, "seconds": round(sign.age, 1)} for sign in signs]))
+    elif not signs:
+        print("not well: no worker and no sweeper has said here that it lives")
+    for sign in () if as_json else signs:
+        word = "well" if sign.well else "dead" if sign.dead else "not well"
+        print(f"{sign.name}: {word}, last sign of life {sign.age:.0f} s ago")
+    raise typer.Exit(0 if signs and all(sign.well for sign in signs) else 1)
 
 
 @_command

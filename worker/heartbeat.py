@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from contract.errors import RedisUnreachable
+from contract.health import HealthFile
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -49,6 +49,7 @@ class Heartbeat:
         queue: RedisQueue,
         settings: Settings,
         me: WorkerInfo,
+        health: HealthFile,
         restart: Callable[[], None],
         draining: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -60,12 +61,15 @@ class Heartbeat:
         self._restart = restart
         self._draining = draining
         self._pace = Pace()
+        self._health = health
         self.active: tuple[str, int, str | None] | None = None
         self._held = 0.0
         self._advanced = self._armed = time.monotonic()
         self._scoring = False
         self._heard = time.monotonic()
         self._hearing = False
+        #: What a storage that cannot be used says; a job says so then.
+        self.trouble = ""
         self._told = ""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -119,6 +123,7 @@ class Heartbeat:
         """Stop, and leave."""
         self._done.set()
         self._thread.join(timeout=2.0)
+        self._health.end()
         with suppress(RedisUnreachable):
             self._queue.leave(self._me.name)
 
@@ -144,14 +149,14 @@ class Heartbeat:
             rows_per_second=self._pace.rate(),
             rss=memory(),
             draining=self._draining(),
+            trouble=self.trouble,
         )
 
     def _tick(self) -> None:
         patience = self._settings.lease if self._scoring else _STORAGE_PATIENCE
         if self.active and time.monotonic() - self._advanced > patience:
             return
-        with suppress(OSError):
-            Path(self._settings.health_file).touch()
+        self._health.beat()
         try:
             self._queue.announce(self._said())
             if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:

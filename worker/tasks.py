@@ -30,6 +30,7 @@ from contract import evaluation
 from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
 from contract.format import layout, part
 from contract.format.job import Manifest, ModelRef, check_job_id
+from contract.health import HealthFile
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
 from contract.ledger.records import Index
@@ -103,12 +104,13 @@ class _Child:
         self.info = info
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
         self._shared = mmap.mmap(-1, 4096)  # byte 0: draining; from 1: why the child refuses to work; last: restart
+        self._health = HealthFile(settings.health_file, "worker")
         self._worker: Worker | None = None
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
         try:
-            self._worker = Worker(self.settings, self.name, self._draining, self._on_restart)
+            self._worker = Worker(self.settings, self.name, self._health, self._draining, self._on_restart)
             signal.signal(signal.SIGTERM, self._on_term)
         except Exception as error:  # whatever it is, a child without a model must not take work
             if not isinstance(error, BulkqaError):
@@ -158,7 +160,12 @@ class Worker:
     """A warm reader and its surroundings, in the child process."""
 
     def __init__(
-        self, settings: Settings, name: str, draining: Callable[[], bool], restart: Callable[[], None]
+        self,
+        settings: Settings,
+        name: str,
+        health: HealthFile,
+        draining: Callable[[], bool],
+        restart: Callable[[], None],
     ) -> None:
         from worker.reader.reader import Reader
         from worker.reader.session import available_cpus
@@ -180,7 +187,7 @@ class Worker:
             name, info.name, info.pinned, info.precision, self.threads, version("bulkqa"), info.max_positions,
             host=socket.gethostname(),
         )  # fmt: skip
-        self._heartbeat = Heartbeat(self.queue, settings, me, restart, draining)
+        self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, draining)
         self.reader.tell(self._heartbeat.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
@@ -205,7 +212,9 @@ class Worker:
             if self._draining():
                 return False
             task = self._checked(job, chunk)
-            return self._do(*task, tag) if task else True
+            done = self._do(*task, tag) if task else True
+            self._heartbeat.trouble = ""
+            return done
         except Drained:
             return False
         except ModelError as error:  # as when a GPU was lost: what follows would be answered no better
@@ -214,6 +223,7 @@ class Worker:
             return False
         except StorageUnreachable as error:
             log.warning("worker %s waits: %s", self.name, error)
+            self._heartbeat.trouble = error.message
             time.sleep(HEARTBEAT)
             return False
         except Exception:
@@ -298,6 +308,8 @@ class Worker:
             model=self._model.digest,
             batch_invariant=not self.reader.batched,
             attempts=attempt.number,
+            job=manifest.id,
+            chunk=chunk,
             peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,

@@ -6,13 +6,17 @@ All are frozen and go to and from JSON. Covers no storage key (`layout`) and no 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from contract.errors import BulkqaError, UnknownJob, UsageError
 
@@ -197,24 +201,44 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Manifest:
-        """What `to_json` gave. Raises BulkqaError for one of another version, KeyError and TypeError for none."""
+        """What `to_json` gave, every field checked. Fields that are not known are passed over.
+
+        Raises BulkqaError for one of another version, ValueError for what is none.
+        """
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise BulkqaError(
                 f"job {data.get('id')!r} is of format version {version}, this program understands {SCHEMA_VERSION}",
                 "Finish it with the version of bulkqa that made it, or upgrade this one.",
             )
-        values = known(cls, data)
-        source = known(Source, values["source"])
-        source["columns"] = tuple(source["columns"])
-        values["source"] = Source(**source)
-        if strange := sorted(values["options"].keys() - known(Options, values["options"]).keys()):
+        options = data.get("options")
+        if isinstance(options, dict) and (strange := sorted(options.keys() - known(Options, options).keys())):
             raise BulkqaError(  # without it, answers would not be those that were asked for
                 f"job {data.get('id')!r} has options that this program does not know: {', '.join(strange)}",
                 "Upgrade this one.",
             )
-        values["options"] = Options(**values["options"])
-        return cls(**values)
+        try:
+            # Strict, from JSON: a number in quotes is no number, and a list may be a tuple.
+            return _adapter().validate_json(json.dumps(data), strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def check(self) -> None:
+        """Raises ValueError for numbers that no file has, and UnknownJob for an id that is none."""
+        check_job_id(self.id)
+        if not (0 <= self.rejected <= self.rows and 0 < self.chunks <= self.rows and self.max_row_bytes > 0):
+            raise ValueError(
+                f"{self.rows} rows, {self.rejected} of them rejected, in {self.chunks} chunks, each row of at most "
+                f"{self.max_row_bytes} bytes"
+            )
+        if not (math.isfinite(self.created_at) and self.created_at >= 0):
+            raise ValueError(f"created_at: {self.created_at}")
+
+
+@lru_cache(1)
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
 
 
 def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:

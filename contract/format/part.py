@@ -18,6 +18,10 @@ from contract.format.job import known
 FOOTER_BYTES = 4096
 
 
+#: A job, and the number of a chunk of it.
+Place = tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Footer:
     """The last line of a part: its rows by outcome, its digest, and how it came about. Times are seconds since 1970."""
@@ -37,6 +41,8 @@ class Footer:
     attempts: int = 1  #: that the chunk took
     peak_rss: int = 0  #: of the worker, in bytes
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, where the file has reference answers
+    job: str = ""  #: whose part it is; parts of earlier versions do not say
+    chunk: int = -1
 
 
 class DamagedPart(Exception):
@@ -75,22 +81,26 @@ def _last_line(values: dict[str, Any]) -> bytes:
     return f'{{"footer":{text},"sha256":"{hashlib.sha256(text.encode()).hexdigest()}"}}\n'.encode()
 
 
-def footer(tail: bytes) -> Footer:
-    """The footer in the last FOOTER_BYTES of a part. Raises DamagedPart."""
+def footer(tail: bytes, place: Place | None = None) -> Footer:
+    """The footer in the last FOOTER_BYTES of a part. `place`: the job and chunk that it has to be of. Raises
+    DamagedPart."""
     try:
         line = tail[tail.rindex(b"\n", 0, len(tail) - 1) + 1 :] if b"\n" in tail[:-1] else tail
         values = json.loads(line)["footer"]
         if line != _last_line(values):
             raise DamagedPart("its footer was altered")
-        return Footer(**known(Footer, values))
+        found = Footer(**known(Footer, values))
+        if place and found.job and (found.job, found.chunk) != place:
+            raise DamagedPart(f"it is part {found.chunk} of job {found.job}, under another name")
+        return found
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedPart("it has no footer") from error
 
 
-def body(data: bytes, rows: int) -> tuple[bytes, Footer]:
-    """The predictions of a part, as JSON lines, and its footer. Raises DamagedPart unless it is whole, unaltered and
-    of `rows` rows."""
-    found = footer(data[-FOOTER_BYTES:])
+def body(data: bytes, rows: int, place: Place | None = None) -> tuple[bytes, Footer]:
+    """The predictions of a part, as JSON lines, and its footer. Raises DamagedPart unless it is whole, unaltered, of
+    `rows` rows, and the part of its `place`."""
+    found = footer(data[-FOOTER_BYTES:], place)
     lines = data[: data.rfind(b"\n", 0, len(data) - 1) + 1]
     if found.sha256 != hashlib.sha256(lines).hexdigest():
         raise DamagedPart("its sha256 is not the one in its footer")

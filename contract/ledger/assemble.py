@@ -82,7 +82,7 @@ def check_parts(storage: Storage, manifest: Manifest, index: Index) -> tuple[lis
     footers, damaged = [], []
     for number, rows in enumerate(index.rows):
         try:
-            footers.append(part.body(storage.read(layout.part(manifest.id, number)), rows)[1])
+            footers.append(records.read_part(storage, manifest.id, number, rows)[1])
         except FileNotFoundError:
             damaged.append((number, "it is missing"))
         except part.DamagedPart as reason:
@@ -99,7 +99,7 @@ def predictions(storage: Storage, index: Index, job: str) -> Iterator[bytes]:
 
 def _parts(storage: Storage, index: Index, job: str) -> Iterator[tuple[bytes, Footer]]:
     for number, rows in enumerate(index.rows):
-        yield part.body(storage.read(layout.part(job, number)), rows)
+        yield records.read_part(storage, job, number, rows)
 
 
 def _document(
@@ -128,7 +128,7 @@ def _error_file(storage: Storage, manifest: Manifest, index: Index, footers: lis
     yield _csv([[*columns, *ERROR_COLUMNS]], delimiter)
     for number, footer in enumerate(footers):
         if footer.failed or footer.cancelled:
-            lines = part.body(storage.read(layout.part(manifest.id, number)), footer.rows)[0].splitlines()
+            lines = records.read_part(storage, manifest.id, number, footer.rows)[0].splitlines()
             found = [json.loads(line) for line in lines]
             if manifest.options.omit_context:  # it is wanted here all the same
                 for prediction, row in zip(
@@ -194,7 +194,7 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         started_at=tally.started_at,
         finished_at=time.time(),
         request_counts=counts,
-        chunks=Chunks(total=manifest.chunks, done=len(footers)),
+        chunks=Chunks(total=manifest.chunks, done=len(footers), retried=tally.retried),
         progress=1.0,
         rows_per_second=round(rate, 2) if rate else None,
         eta_seconds=None,

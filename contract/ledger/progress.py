@@ -21,6 +21,8 @@ from typing import Any
 from contract import evaluation
 from contract.format.job import Manifest, ModelRef, known
 from contract.format.part import Footer
+from contract.ledger import reasons
+from contract.ledger.reasons import Reason
 from contract.ledger.tally import Tally
 
 TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
@@ -53,6 +55,7 @@ class Chunks:
     done: int = 0
     running: int = 0
     retrying: int = 0
+    retried: int = 0  #: that took more than one attempt so far, done or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Progress:
 
     id: str
     status: str
-    reason: str | None
+    reason: Reason | None
     created_at: float
     started_at: float | None
     finished_at: float | None
@@ -100,6 +103,7 @@ class Progress:
         values = known(cls, data)
         for name, record in (("request_counts", Counts), ("chunks", Chunks), ("model", ModelRef)):
             values[name] = record(**known(record, values[name]))
+        values["reason"] = Reason.from_json(values["reason"]) if values["reason"] else None
         values["top_errors"] = tuple((code, count) for code, count in values["top_errors"])
         values["workers"] = tuple(values["workers"])
         return cls(**values)
@@ -118,6 +122,10 @@ class Seen:
     model: ModelRef | None = None
     workers: tuple[str, ...] | None = None  #: workers that hold the job's model; None when Redis does not answer
     others: int = 0  #: workers of a model of that name with another digest than the job is pinned to
+    elsewhere: int = 0  #: workers of its model that look at another storage
+    trouble: tuple[str, str] | None = None  #: a worker that cannot use the storage, and what it says
+    ahead: int = 0  #: messages of other jobs that wait on its queues
+    retry: tuple[int, int, tuple[int, ...]] | None = None  #: of a repeated chunk: its number, attempt, suspected rows
 
     def done(self, chunk: int) -> bool:
         """Whether a chunk has its part."""
@@ -143,6 +151,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
             done=tally.parts,
             running=sum(not seen.done(chunk) for chunk in seen.running),
             retrying=len(seen.repeated),
+            retried=tally.retried + len(seen.repeated),
         ),
         progress=round(tally.rows / manifest.rows, 6) if manifest.rows else 1.0,
         rows_per_second=round(rate, 2) if rate else None,
@@ -160,13 +169,13 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
     )
 
 
-def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, str | None]:
+def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, Reason | None]:
     """(state, reason) of a job all of whose rows have their outcome."""
     if cancel_asked and counts.cancelled:
-        return "cancelled", "cancelled_by_user"
+        return "cancelled", reasons.CANCELLED
     if counts.failed == counts.total:
-        return "failed", "all_rows_failed"
-    return ("completed_with_errors", "some_rows_failed") if counts.failed else ("completed", None)
+        return "failed", reasons.ALL_FAILED
+    return ("completed_with_errors", reasons.SOME_FAILED) if counts.failed else ("completed", None)
 
 
 def top_errors(tally: Tally) -> tuple[tuple[str, int], ...]:
@@ -182,11 +191,23 @@ def _state(manifest: Manifest, seen: Seen, tally: Tally) -> str:
     return "running" if tally.parts or seen.attempts or seen.running else "queued"
 
 
-def _reason(status: str, seen: Seen, manifest: Manifest) -> str | None:
+def _reason(status: str, seen: Seen, manifest: Manifest) -> Reason | None:
+    """The first thing that has to change for the job to go on. Slow progress has a reason too."""
     if status in ("finalizing", "cancelling"):
         return None
     if seen.workers is None:
-        return "redis_unreachable"
-    if not seen.workers and seen.others and seen.model:
-        return f"no worker holds the pinned model {seen.model.name} ({seen.model.digest}), {seen.others} hold another"
-    return f"no worker serves the model {manifest.model}" if not seen.workers else None
+        return reasons.REDIS_AWAY
+    if seen.trouble:
+        return reasons.storage_refuses(*seen.trouble)
+    if not seen.workers:
+        return _nobody(seen, manifest.model)
+    if seen.retry:
+        return reasons.retrying(*seen.retry)
+    return reasons.behind_others(seen.ahead) if seen.ahead and not seen.running else None
+
+
+def _nobody(seen: Seen, model: str) -> Reason:
+    """Why there is no worker for a job."""
+    if seen.others and seen.model:
+        return reasons.other_model(seen.model.name, seen.model.digest, seen.others)
+    return reasons.other_storage(model, seen.elsewhere) if seen.elsewhere else reasons.no_worker(model)

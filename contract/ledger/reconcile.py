@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.errors import RedisUnreachable
-from contract.format import layout, part
+from contract.format import layout
 from contract.format.job import Manifest, RowError
 from contract.format.part import DamagedPart
 from contract.ledger import assemble, quarantine, records
@@ -188,7 +188,7 @@ def _remove_damaged(storage: Storage, manifest: Manifest, index: Index, number: 
         return
     key = layout.part(manifest.id, number)
     try:
-        part.body(storage.read(key), index.rows[number])
+        records.read_part(storage, manifest.id, number, index.rows[number])
     except FileNotFoundError:
         log.error("job %s: part %d is missing; it is scored again", manifest.id, number)  # noqa: TRY400
     except DamagedPart as reason:

@@ -16,6 +16,7 @@ from contract.format import chunk, layout, part
 from contract.format.job import Manifest, ModelRef, Row, RowError, failed, known
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
+from contract.ledger import quarantine
 from contract.ledger.progress import Progress, Seen
 from contract.ledger.tally import Tally
 from contract.queue import Queue
@@ -24,7 +25,7 @@ from contract.storage import Storage
 #: So many parts beyond those in the tally that is kept are worth a new one.
 KEEP_EVERY = 128
 #: What reading a record raises that was altered.
-_WRONG = (ValueError, KeyError, TypeError, AttributeError)
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class DamagedChunk(Exception):
@@ -66,17 +67,28 @@ def dump(value: dict[str, Any]) -> bytes:
 
 
 def load(storage: Storage, job: str) -> Manifest:
-    """The manifest of a job. Raises UnknownJob."""
+    """The manifest of a job, checked as a whole. Raises UnknownJob, and BulkqaError for one that is damaged."""
     try:
-        return Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+        manifest = Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+        manifest.check()
     except FileNotFoundError:
         raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list") from None
-    except _WRONG as error:
-        raise BulkqaError(f"the manifest of job {job} is damaged: {error}", "Submit the file again.") from error
+    except (UsageError, *_WRONG) as error:
+        if isinstance(error, UnknownJob) and error.message.startswith(repr(job)):
+            raise
+        raise _damaged(job, error) from error
+    if manifest.id != job:
+        raise _damaged(job, ValueError(f"it is that of job {manifest.id}"))
+    return manifest
+
+
+def _damaged(job: str, error: Exception) -> BulkqaError:
+    said = error.message if isinstance(error, BulkqaError) else str(error)
+    return BulkqaError(f"the manifest of job {job} is damaged: {said[:300]}", "Submit the file again.")
 
 
 def load_index(storage: Storage, manifest: Manifest) -> Index:
-    """The index of a job's chunks. Raises BulkqaError if it was altered."""
+    """The index of a job's chunks. Raises BulkqaError if it was altered, or does not go with the manifest."""
     try:
         data = storage.read(layout.index(manifest.id, manifest.chunks_folder))
     except FileNotFoundError:
@@ -84,7 +96,10 @@ def load_index(storage: Storage, manifest: Manifest) -> Index:
     if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
         raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
     values = json.loads(data)
-    return Index(tuple(values["rows"]), tuple(values["sha256"]))
+    index = Index(tuple(values["rows"]), tuple(values["sha256"]))
+    if (len(index.rows), len(index.sha256), sum(index.rows)) != (manifest.chunks, manifest.chunks, manifest.rows):
+        raise _damaged(manifest.id, ValueError("its chunks and rows are not those of the chunk index"))
+    return index
 
 
 def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
@@ -106,7 +121,15 @@ def failed_part(
     rows = rows_or_blanks(storage, manifest, index, number)
     predictions = (failed(row, row.error or error, manifest.options) for row in rows)
     judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
-    data, _ = part.encode(judged, started_at=now, finished_at=now, evaluation=sums, attempts=attempts)
+    data, _ = part.encode(
+        judged,
+        started_at=now,
+        finished_at=now,
+        evaluation=sums,
+        attempts=attempts,
+        job=manifest.id,
+        chunk=number,
+    )
     return storage.create(layout.part(manifest.id, number), data)
 
 
@@ -118,6 +141,14 @@ def rows_or_blanks(storage: Storage, manifest: Manifest, index: Index, number: i
         error = RowError("chunk_damaged", f"{damage}; submit these rows again")
         first = index.first_rows()[number]
         return [Row(first + i, None, None, error=error) for i in range(index.rows[number])]
+
+
+def read_part(storage: Storage, job: str, number: int, rows: int) -> tuple[bytes, Footer]:
+    """The predictions of a chunk of `rows` rows, as JSON lines, and the footer of its part.
+
+    Raises FileNotFoundError, and DamagedPart unless it is whole, unaltered and the part of this place.
+    """
+    return part.body(storage.read(layout.part(job, number)), rows, (job, number))
 
 
 def done(storage: Storage, job: str) -> set[int]:
@@ -135,7 +166,7 @@ def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Foo
         del known[number]
     for number in present - known.keys():
         try:
-            known[number] = part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES))
+            known[number] = part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
         except (part.DamagedPart, FileNotFoundError):
             continue  # not counted; assembling finds it and has it scored again
     return known
@@ -240,26 +271,33 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
     if published:
         return published
     pinned = model(storage, job)
-    running, workers, others = _lively(queue, manifest, pinned)
     first, later = counted(storage, job, {} if known is None else known)
     unfinished = {
-        number: len(made.started)
-        for number, made in attempts(storage, job).items()
-        if number >= first.parts and number not in later
+        number: made for number, made in attempts(storage, job).items() if number >= first.parts and number not in later
     }
     seen = Seen(
         first=first,
         footers=later,
-        attempts=sum(unfinished.values()),
-        repeated=tuple(number for number, count in unfinished.items() if count > 1),
-        running=running,
+        attempts=sum(len(made.started) for made in unfinished.values()),
+        repeated=tuple(number for number, made in unfinished.items() if len(made.started) > 1),
+        retry=_retry(storage, job, unfinished),
         cancelled=cancel_asked(storage, job),
         model=pinned,
-        workers=workers,
-        others=others,
+        **_around(queue, manifest, pinned),
     )
     # The report may have come while the rest was read: then it, and not a half-empty folder, is the truth.
     return report(storage, job) or ledger.progress(manifest, seen, time.time())
+
+
+def _retry(storage: Storage, job: str, unfinished: dict[int, Attempts]) -> tuple[int, int, tuple[int, ...]] | None:
+    """The chunk that has ended most workers: its number, the attempt under way, the rows suspected or found guilty."""
+    deaths = {number: made.dead for number, made in unfinished.items() if len(made.dead) > 1}
+    if not deaths:
+        return None
+    number = max(deaths, key=lambda each: len(deaths[each]))
+    left = [quarantine.read(storage, job, number, attempt) for attempt in deaths[number]]
+    rows = {row for one in left for row in (*one.rows, *one.poison)}
+    return number, max(unfinished[number].started), tuple(sorted(rows))
 
 
 def jobs(storage: Storage) -> list[str]:
@@ -274,20 +312,24 @@ def jobs(storage: Storage) -> list[str]:
     return found
 
 
-def _lively(
-    queue: Queue | None, manifest: Manifest, pinned: ModelRef | None
-) -> tuple[tuple[int, ...], tuple[str, ...] | None, int]:
-    """Chunks under way, workers that may score the job, and how many hold another model of the same name."""
+def _around(queue: Queue | None, manifest: Manifest, pinned: ModelRef | None) -> dict[str, Any]:
+    """What Redis tells of a job, as the fields of `Seen`: of chunks under way, workers, and what waits before it."""
     if queue is None:
-        return (), None, 0
+        return {}
     try:
-        hints = queue.hints(manifest.model, manifest.id)
+        hints = queue.hints(manifest.model, manifest.id, pinned.digest if pinned else "")
         serving = [worker for worker in queue.workers() if worker.model == manifest.model]
     except RedisUnreachable:
-        return (), None, 0
+        return {}
     running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)
-    fit = tuple(worker.name for worker in serving if not pinned or worker.digest == pinned.digest)
-    return running, fit, len(serving) - len(fit)
+    fit = [worker for worker in serving if not pinned or worker.digest == pinned.digest]
+    return {
+        "running": running,
+        "workers": tuple(worker.name for worker in fit),
+        "others": len(serving) - len(fit),
+        "trouble": next(((worker.name, worker.trouble) for worker in fit if worker.trouble), None),
+        "ahead": max(0, hints.waiting - len(hints.sent.keys() - running)),
+    }
 
 
 def _numbers(names: list[str]) -> set[int]:

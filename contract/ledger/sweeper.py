@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import layout
 from contract.format.job import has_key, is_made_here
+from contract.health import HealthFile
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.queue import Queue
@@ -33,21 +34,22 @@ def sweep_jobs(
     does not keep the others waiting; so is a storage or Redis that is away."""
     finished: set[str] = set()
     looked = -_LOOK
+    health = HealthFile(settings.health_file, "sweeper")
     log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
         try:
             for job in records.jobs(storage):
-                settings.health_file.touch()
+                health.beat()
                 if job not in finished and _bring_forward(job, storage, queue, settings):
                     finished.add(job)
             if time.monotonic() - looked >= _LOOK:
                 looked = time.monotonic()
-                remove_abandoned(storage, beat=settings.health_file.touch)
+                remove_abandoned(storage, beat=health.beat)
         except StorageUnreachable as error:
             log.warning("sweeper waits: %s", error)
         if once:
             return
-        settings.health_file.touch()
+        health.beat()
         stopped.wait(settings.sweep_interval)
 
 

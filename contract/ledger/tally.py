@@ -37,6 +37,7 @@ class Tally:
     seconds: Mapping[int, tuple[int, float]] = field(default_factory=dict)
     batch_invariant: bool = True
     attempts: int = 0
+    retried: int = 0  #: parts whose chunk took more than one attempt
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`
 
     def plus(self, footers: Iterable[Footer]) -> Tally:
@@ -63,6 +64,7 @@ class Tally:
             seconds=_seconds(self.seconds, timed, finished_at),
             batch_invariant=self.batch_invariant and all(footer.batch_invariant for footer in footers),
             attempts=self.attempts + sum(footer.attempts for footer in footers),
+            retried=self.retried + sum(footer.attempts > 1 for footer in footers),
             evaluation=evaluation.total([self.evaluation, *(footer.evaluation for footer in footers)]),
         )
 

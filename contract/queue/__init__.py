@@ -57,6 +57,7 @@ class WorkerInfo:
     threads: int
     version: str
     max_positions: int = 0  #: tokens in the longest window that its model takes; 0: it does not say
+    trouble: str = ""  #: why it cannot use the storage, where it cannot
     host: str = ""
     job: str | None = None  #: whose chunk it holds, None while it holds none
     chunk: int | None = None

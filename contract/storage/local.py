@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from contract.errors import StorageUnreachable, UsageError
 from contract.storage.protocol import BLOCK, TEMPORARY, Data
@@ -33,16 +34,16 @@ class LocalStorage:
             self._real = os.path.realpath(self.root)
 
     def read(self, key: str) -> bytes:
-        with _translated(self.url):
-            return self._path(key).read_bytes()
+        with _translated(self.url), self._open(key) as file:
+            return file.read()
 
     def tail(self, key: str, size: int) -> bytes:
-        with _translated(self.url), self._path(key).open("rb") as file:
+        with _translated(self.url), self._open(key) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - size))
             return file.read()
 
     def blocks(self, key: str) -> Iterator[bytes]:
-        with _translated(self.url), self._path(key).open("rb") as file:
+        with _translated(self.url), self._open(key) as file:
             while block := file.read(BLOCK):
                 yield block
 
@@ -140,6 +141,14 @@ class LocalStorage:
             yield staged, path
         finally:
             staged.unlink(missing_ok=True)
+
+    def _open(self, key: str) -> BinaryIO:
+        """A regular file alone: whoever opened a pipe that lies there would wait for ever. A link is not followed."""
+        file = open(os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        raise UsageError(f"{key!r} is no regular file")
 
     def _path(self, key: str) -> Path:
         path = self.root / key

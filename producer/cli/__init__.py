@@ -7,6 +7,7 @@ inside the commands, so that `--help` is quick. What must not come in: decisions
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -65,6 +66,8 @@ def _of_all(
 def main() -> None:
     """Run the command; every error of ours ends in a message and its exit code, never in a traceback."""
     os.environ.setdefault("TERM", "dumb")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # so that modules could be imported (`__main__`)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app()
     except BulkqaError as error:
@@ -72,9 +75,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush has somewhere to go
-        sys.exit(0)
     except OSError as error:  # stdout on a full disk, a name too long, and the like
         print(f"producer: {error}", file=sys.stderr)
         sys.exit(1)

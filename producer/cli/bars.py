@@ -16,6 +16,7 @@ from producer.jobs.times import duration
 
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
+    from contract.ledger.reasons import Reason
     from contract.queue import Queue
     from contract.settings import Settings
     from contract.storage import Storage
@@ -35,7 +36,10 @@ def reading(file: str) -> Iterator[Callable[[Source], None]]:
             of = f" of {source.size:,}" if source.size else ""
             ticker.tick(lambda: f"reading {Path(file).name}: {source.bytes_read:,}{of} bytes")
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("no job was made") from None
 
 
 @contextmanager
@@ -71,10 +75,10 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
             if loudness.verbose and (now := chunks(progress)) != told:
                 bars.console.print(f"chunks: {now}")
                 told = now
-            waiting = progress.reason if not progress.finished else None
-            if waiting != said and waiting and not loudness.quiet:
-                bars.console.print(f"waiting: {escape(waiting)}")
-            said = waiting
+            reason = progress.reason if not progress.finished else None
+            if reason and reason.message != said and not loudness.quiet:
+                bars.console.print(escape(in_words(reason)))
+            said = reason.message if reason else None
 
         yield show
 
@@ -100,7 +104,13 @@ def follow(
 def chunks(progress: Progress) -> str:
     """The chunks of a job by state."""
     all_ = progress.chunks
-    return f"{all_.done:,} of {all_.total:,} done, {all_.running:,} running, {all_.retrying:,} retrying"
+    retried = f", {all_.retried:,} retried in all" if all_.retried else ""
+    return f"{all_.done:,} of {all_.total:,} done, {all_.running:,} running, {all_.retrying:,} retrying{retried}"
+
+
+def in_words(reason: Reason) -> str:
+    """Why a job waits, for a person who watches."""
+    return f"waiting: {reason.message}\n  {reason.remedy}" if reason.remedy else f"waiting: {reason.message}"
 
 
 def _rate(progress: Progress) -> str:

@@ -76,7 +76,10 @@ def submit(
     job = submitted.manifest.id
     view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.rows(submitted.manifest)}")
     if not (wait or out.output):
-        view.print_json(records.status(store, queue, job).to_json()) if as_json else view.out(job)
+        found = records.status(store, queue, job)
+        if found.reason and not found.finished:
+            view.say(view.in_words(found.reason))
+        view.print_json(found.to_json()) if as_json else view.out(job)
         return
     if out.output == Path("-"):
         view.say(f"job {job}")  # stdout is for the predictions alone
@@ -121,8 +124,10 @@ def list_jobs(place: Place, listing: Listing, as_json: Json = False) -> None:
     from producer.cli import view
     from producer.jobs.select import select
 
-    wanted, store = listing.wanted(), place.open_storage()
-    found = select(of_each(records.jobs(store), lambda job: records.status(store, None, job)).values(), wanted)
+    wanted = listing.wanted()
+    _, store, queue = place.open()
+    asked = _if_it_answers(queue)
+    found = select(of_each(records.jobs(store), lambda job: records.status(store, asked, job)).values(), wanted)
     view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
 
 
@@ -153,7 +158,10 @@ def results(
     progress = records.status(store, None, job)
     if follow:
         steps = follow_job(job, store, queue, given)
-        write_results(store, job, output, kind, wait=lambda: any(not step.finished for step in steps))
+        try:
+            write_results(store, job, output, kind, wait=lambda: any(not step.finished for step in steps))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"job {job} goes on; come back with: producer results {job} --follow") from None
         progress = records.status(store, None, job)
     else:
         write_results(store, job, output, kind)
@@ -266,6 +274,17 @@ def diff(
     view.diff_summary(summary)
 
 
+def _if_it_answers(queue: RedisQueue) -> RedisQueue | None:
+    """Asked once: a Redis that is away is not waited for at every job of a list."""
+    from contract.errors import RedisUnreachable
+
+    try:
+        queue.ping()
+    except RedisUnreachable:
+        return None
+    return queue
+
+
 def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
     """What `do` says of each job. One that is damaged, or of another version, is told and keeps no other waiting."""
     from contract.errors import Unreachable
@@ -293,9 +312,9 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
         return view.follow(job, store, queue, given, timeout)
     except TimedOut as late:
         view.warn(f"{late}; come back with: {again}")
+        raise typer.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:
-        view.say(f"\njob {job} goes on; come back with: {again}")
-    raise typer.Exit(INTERRUPTED)
+        raise KeyboardInterrupt(f"job {job} goes on; come back with: {again}") from None
 
 
 def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> None:
@@ -308,5 +327,5 @@ def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> 
     if as_json:
         view.print_json(final.to_json())
     elif out.output != Path("-"):
-        view.summary(final, out.output)
+        view.summary(final, out.output, on_stderr=True)  # stdout has the job's id, and nothing else
     raise typer.Exit(view.exit_code(final))

@@ -6,7 +6,9 @@ A command takes a group as one parameter; `with_flags` spells its fields out for
 from __future__ import annotations
 
 import inspect
+import os
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from contract.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from contract.format.job import Options
@@ -229,7 +233,14 @@ def with_flags(command: Callable[..., None]) -> Callable[..., None]:
             name: group(**{field.name: given.pop(field.name) for field in fields(group)})
             for name, group in groups.items()
         }
-        command(**given, **made)
+        try:
+            command(**given, **made)
+        except KeyboardInterrupt as interrupt:  # whoever raises it anew says what became of the work
+            print(f"\ninterrupted{f': {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:  # whoever reads stdout has enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit's flush has to go somewhere
+            raise typer.Exit from None
 
     flags: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():

@@ -71,8 +71,7 @@ def run(
         final = _answered(job, store, given, workers, place.redis, out, as_json=as_json)
     except KeyboardInterrupt:
         flags = as_flags(storage=place.storage, model=model_dir, output=out.output)
-        view.say(f"\nstopped; what is done is kept. Go on with: producer run --resume {job}{flags}")
-        raise
+        raise KeyboardInterrupt(f"what is done is kept. Go on with: producer run --resume {job}{flags}") from None
     raise typer.Exit(view.exit_code(final))
 
 

@@ -4,6 +4,7 @@ here."""
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ from rich.table import Table
 from producer.cli.bars import chunks
 from producer.cli.bars import counting as counting
 from producer.cli.bars import follow as follow
+from producer.cli.bars import in_words as in_words
 from producer.cli.bars import reading as reading
 from producer.cli.voice import detail as detail
+from producer.cli.voice import errors
 from producer.cli.voice import loudness as loudness
 from producer.cli.voice import say as say
 from producer.cli.voice import warn as warn
@@ -109,31 +112,34 @@ def _answer_row(prediction: dict[str, Any]) -> list[str]:
     ]
 
 
-def summary(progress: Progress, output: Path | None) -> None:
-    """How a job ended, and where its outputs lie."""
+def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False) -> None:
+    """How a job ended, and where its outputs lie: files of this machine, or the command that gets them."""
     if loudness.quiet:
         return
     from producer.jobs.output import errors_beside, is_special
 
+    console = errors if on_stderr else _out
     counts = progress.request_counts
     colour = _COLOURS.get(progress.status, "default")
     rate = f", {progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
     cancelled = f", {counts.cancelled:,} cancelled" if counts.cancelled else ""
-    _out.print(
+    console.print(
         f"\n[{colour}]{progress.status}[/{colour}]: {counts.answered:,} answered, "
         f"{counts.no_answer:,} without an answer, {counts.failed:,} failed{cancelled}{rate}"
     )
     shown = output if output and output != Path("-") and not is_special(output) else None
-    _line("predictions", shown or progress.output_uri)
+    places = {"predictions": shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
     if progress.evaluation:
-        _line("quality", _quality(progress.evaluation))
+        places["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
-        _line("error rows", errors_beside(shown) if shown else progress.error_uri)
-    _line("job", progress.id)
+        places["error rows"] = errors_beside(shown) if shown else progress.error_uri
+    for name, value in (*places.items(), ("job", progress.id)):
+        console.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
 
 
-def _line(name: str, value: Any) -> None:
-    _out.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
+def _readable(uri: str | None) -> str | None:
+    """A path that this user can open here: in a volume of containers it may be nobody's."""
+    return uri if uri and os.access(uri, os.R_OK) else None
 
 
 def status_table(progress: Progress) -> None:
@@ -144,7 +150,9 @@ def status_table(progress: Progress) -> None:
     table.add_row("job", progress.id)
     table.add_row("status", f"[{colour}]{progress.status}[/{colour}]")
     if progress.reason:
-        table.add_row("reason", escape(progress.reason))
+        table.add_row("reason", escape(progress.reason.message))
+        if progress.reason.remedy and not progress.finished:
+            table.add_row("remedy", escape(progress.reason.remedy))
     table.add_row(
         "rows",
         f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} no answer, {counts.failed:,} failed, "
@@ -188,8 +196,15 @@ def job_table(jobs: list[Progress]) -> None:
     """Jobs, a line each."""
     table = Table(show_edge=False, pad_edge=False)
     narrow = _out.width < _WIDE
-    for name in ("job", "status", "rows", "done", "failed", *([] if narrow else ["submitted", "model", "input"])):
-        table.add_column(name, no_wrap=name not in ("model", "input"))
+    for name in (
+        "job",
+        "status",
+        "rows",
+        "done",
+        "failed",
+        *([] if narrow else ["submitted", "model", "input", "waits for"]),
+    ):
+        table.add_column(name, no_wrap=name not in ("model", "input", "waits for"))
     for progress in jobs:
         counts = progress.request_counts
         colour = _COLOURS.get(progress.status, "cyan")
@@ -206,6 +221,7 @@ def job_table(jobs: list[Progress]) -> None:
                     local(progress.created_at),
                     escape(progress.model.name),
                     escape(progress.input["name"]),
+                    progress.reason.code if progress.reason and not progress.finished else "",
                 ]
             ),
         )
@@ -243,6 +259,8 @@ def verify_table(found: Verified) -> None:
     """What was found wrong with a job."""
     for problem in found.problems:
         _out.print(f"[red]wrong[/red]: {escape(problem)}", soft_wrap=True)
+    for note in found.notes:
+        _out.print(f"[yellow]note[/yellow]: {escape(note)}; its rows are in the published document", soft_wrap=True)
     state = "" if found.finished else " (the job is not finished)"
     word = f"{len(found.problems)} problems" if found.problems else "[green]all well[/green]"
     _out.print(

@@ -89,7 +89,7 @@ def ready_lines(job: str, storage: Storage, *, wait: Callable[[], bool] | None =
 def _part(storage: Storage, job: str, number: int, rows: int) -> bytes | None:
     """The lines of a part, None if it is missing or damaged."""
     try:
-        return part.body(storage.read(layout.part(job, number)), rows)[0]
+        return records.read_part(storage, job, number, rows)[0]
     except (part.DamagedPart, FileNotFoundError):
         return None
 

@@ -74,7 +74,11 @@ def _submitted(manifest: Manifest) -> Event:
 
 
 def _published(report: Progress) -> Event:
-    about = {"status": report.status, "reason": report.reason, "attempts": report.attempts}
+    about = {
+        "status": report.status,
+        "reason": report.reason.code if report.reason else None,
+        "attempts": report.attempts,
+    }
     return Event(report.finished_at or 0.0, "published", {**about, "rows": asdict(report.request_counts)})
 
 
@@ -164,7 +168,7 @@ def _summed(event: str, done: list[Footer], **about: Any) -> Event:
 def _footers(storage: Storage, job: str, numbers: list[int]) -> Iterator[tuple[int, Footer]]:
     def read(number: int) -> Footer | None:
         try:
-            return part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES))
+            return part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
         except (DamagedPart, FileNotFoundError):
             return None  # it is scored again
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -117,11 +118,11 @@ def write_file(path: Path, lines: Iterable[bytes], kind: str) -> None:
             write_stream(file, lines, kind)
         return
     path = path.resolve()
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # process ids of containers may be equal
     try:
         with _refused(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with staged.open("wb") as file:
+            with staged.open("xb") as file:
                 write_stream(file, lines, kind)
             staged.replace(path)
     finally:

@@ -1,21 +1,22 @@
-"""`producer verify`: count, hash and check a job again, from its chunks to its outputs. Trusts only the manifest."""
+"""`producer verify`: count, hash and check a job again, from its chunks to its outputs.
+
+Trusts only the manifest, and of a job that has ended its report.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from contract.format import layout, part
 from contract.format.job import Row
-from contract.format.part import Footer
 from contract.ledger import records
-from contract.ledger.assemble import predictions
 from contract.ledger.progress import Counts
 from contract.ledger.records import DamagedChunk, Index
-from contract.ledger.tally import Tally
 from contract.storage import Storage
 from producer.jobs.follow import digest, document_lines
 
@@ -33,6 +34,7 @@ class Verified:
     answers: int  #: of those, answers found at their place in the context
     problems: tuple[str, ...]
     finished: bool
+    notes: tuple[str, ...] = ()  #: what is damaged, and cost no row
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON holds them."""
@@ -40,37 +42,56 @@ class Verified:
 
 
 def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Check every row and output of a job. Raises UnknownJob; what is wrong inside the job is a problem, no error."""
+    """Check every row and output of a job. Raises UnknownJob; what is wrong inside the job is a problem, no error.
+
+    A job that has ended stands by its document, whose digest is in the report: rows of a part that was damaged since
+    are checked there, and that is a note.
+    """
     manifest = records.load(storage, job)
     index = records.load_index(storage, manifest)
     first_rows = index.first_rows()
     report = records.report(storage, job)
-    problems = _Problems()
-    footers: list[Footer] = []
+    problems, notes = _Problems(), _Problems()
+    document = _document(storage, job, report.outputs, problems) if report else None
+    outcomes: Counter[str] = Counter()
     checked = answers = 0
+    differs = False
     for number, rows in enumerate(index.rows):
         if progress:
             progress(number, manifest.chunks)
-        try:
-            lines, footer = part.body(storage.read(layout.part(job, number)), rows)
-        except FileNotFoundError:
-            if report:
-                problems.add(f"part {number} is missing")
+        published = b"".join(islice(document, rows)) if document else None
+        lines = _lines(storage, job, number, rows, published, notes if document else problems, ended=bool(report))
+        if lines is None:
             continue
-        except part.DamagedPart as damage:
-            problems.add(f"part {number}: {damage}")
-            continue
-        footers.append(footer)
+        differs |= published is not None and lines != published
         checked += rows
         given = _rows(storage, manifest, index, number, problems)
-        answers += _check_part(lines.splitlines(), given, first_rows[number], problems)
-    if sum(index.rows) != manifest.rows:
-        problems.add(f"the index has {sum(index.rows)} rows, the manifest {manifest.rows}")
-    if report:
-        if Counts.of(manifest.rows, Tally().plus(footers)) != report.request_counts:
-            problems.add("the counts of the report are not those of the parts")
-        _check_outputs(storage, job, index, report.outputs, problems)
-    return Verified(job, manifest.rows, checked, answers, tuple(problems.told), report is not None)
+        answers += _check_part(lines.splitlines(), given, first_rows[number], problems, outcomes)
+    if report and not problems.told:
+        if document and (differs or next(document, None) is not None):
+            problems.add("the predictions document does not hold what the parts hold")
+        if _counts(manifest.rows, outcomes) != report.request_counts:
+            problems.add("the counts of the report are not those of the rows")
+    return Verified(job, manifest.rows, checked, answers, tuple(problems.told), report is not None, tuple(notes.told))
+
+
+def _lines(
+    storage: Storage, job: str, number: int, rows: int, published: bytes | None, damaged: _Problems, *, ended: bool
+) -> bytes | None:
+    """The predictions of a chunk: its part's, else what was published of it. None: there are none."""
+    try:
+        return records.read_part(storage, job, number, rows)[0]
+    except FileNotFoundError:
+        if ended:
+            damaged.add(f"part {number} is missing")
+    except part.DamagedPart as damage:
+        damaged.add(f"part {number}: {damage}")
+    return published
+
+
+def _counts(total: int, outcomes: Counter[str]) -> Counts:
+    answered, no_answer = outcomes["answered"], outcomes["no_answer"]
+    return Counts(total, answered, no_answer, outcomes["error"], outcomes["job_cancelled"], total - outcomes.total())
 
 
 class _Problems:
@@ -92,11 +113,18 @@ def _rows(storage: Storage, manifest: Any, index: Index, number: int, problems: 
         return None
 
 
-def _check_part(lines: list[bytes], rows: list[Row] | None, first: int, problems: _Problems) -> int:
-    """Check the predictions of a part against its chunk's rows; returns how many answers stand in their context."""
+def _check_part(
+    lines: list[bytes], rows: list[Row] | None, first: int, problems: _Problems, outcomes: Counter[str]
+) -> int:
+    """Check the predictions of a part against its chunk's rows; returns how many answers stand in their context.
+
+    `outcomes` is counted up: statuses, but cancelled rows by their code.
+    """
     answers = 0
     for offset, line in enumerate(lines):
         prediction = json.loads(line)
+        cancelled = (prediction.get("error") or {}).get("code") == "job_cancelled"
+        outcomes["job_cancelled" if cancelled else prediction["status"]] += 1
         number = first + offset
         if prediction["row"] != number:
             problems.add(f"row {prediction['row']} stands where row {number} should")
@@ -116,7 +144,14 @@ def _check_part(lines: list[bytes], rows: list[Row] | None, first: int, problems
     return answers
 
 
-def _check_outputs(storage: Storage, job: str, index: Index, outputs: dict[str, Any], problems: _Problems) -> None:
+def _document(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> Iterator[bytes] | None:
+    """The lines of the published document, None unless it is the one that the report speaks of."""
+    _check_outputs(storage, job, outputs, problems)
+    key = layout.predictions(job)
+    return None if any(key in problem for problem in problems.told) else document_lines(storage.blocks(key))
+
+
+def _check_outputs(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> None:
     keys = {"predictions": layout.predictions(job), "errors": layout.errors(job)}
     for name, about in ({"predictions": {}} | outputs).items():
         if name not in keys:
@@ -129,17 +164,3 @@ def _check_outputs(storage: Storage, job: str, index: Index, outputs: dict[str, 
             continue
         if sha256 != about.get("sha256") or size != about.get("bytes"):
             problems.add(f"{keys[name]} was altered since it was published")
-    if not problems.told:
-        _check_document(storage, job, index, problems)
-
-
-def _check_document(storage: Storage, job: str, index: Index, problems: _Problems) -> None:
-    """The published document must hold the parts' lines, and nothing else."""
-    rows = hashlib.sha256()
-    for lines in predictions(storage, index, job):
-        rows.update(lines)
-    published = hashlib.sha256()
-    for line in document_lines(storage.blocks(layout.predictions(job))):
-        published.update(line)
-    if rows.digest() != published.digest():
-        problems.add("the predictions document does not hold what the parts hold")

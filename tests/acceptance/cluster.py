@@ -79,7 +79,8 @@ class Cluster:
         number = len(self.workers)
         log = self._resources.enter_context((self.folder / f"worker-{number}.log").open("wb"))
         command = [sys.executable, "-m", "worker", "start", "--threads", str(threads)]
-        command += ["--health-file", str(self.folder / f"health-{number}"), *arguments]
+        command += [*arguments] if env.pop("no_health_file", "") else [
+            "--health-file", str(self.folder / f"health-{number}"), *arguments]  # fmt: skip
         process = subprocess.Popen(
             command, env=self.env | env, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
         )

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -331,6 +332,71 @@ def test_health_tells_whether_the_worker_lives(running: Cluster) -> None:
     # Its next sign of life makes it well again.
     until(lambda: command("worker", "health", "--health-file", file, cwd=running.folder).returncode == 0, "health")
     assert command("worker", "health", "--health-file", "nowhere", cwd=running.folder).returncode == 1
+
+
+def test_health_names_each_process_and_a_dead_one_is_not_well(running: Cluster) -> None:
+    env = {"TMPDIR": str(running.folder), "BULKQA_HEALTH_FILE": ""}
+    workers = [
+        running.worker(TMPDIR=str(running.folder), BULKQA_HEALTH_FILE="", no_health_file="yes") for _ in range(2)
+    ]
+    running.ready(2)
+    well = command("worker", "health", cwd=running.folder, env=env)
+    assert well.returncode == 0
+    assert all(f"worker-{worker.pid}: well" in well.stdout for worker in workers)
+    os.killpg(workers[0].pid, signal.SIGKILL)
+    workers[0].wait()
+    dead = command("worker", "health", cwd=running.folder, env=env)
+    assert dead.returncode == 1
+    assert f"worker-{workers[0].pid}: dead" in dead.stdout
+    assert f"worker-{workers[1].pid}: well" in dead.stdout
+
+
+def test_a_reader_of_stdout_that_has_enough_is_no_error(tmp_path: Path, settings: Settings) -> None:
+    """`producer results JOB --format jsonl | head -n 1`."""
+    storage = LocalStorage(tmp_path, create=True)
+    job = job_of(storage, settings, csv(4000))
+    finish(job.id, storage, MemoryQueue(), settings)
+    for verb in (("results", job.id, "--format", "jsonl"), ("list",), ("status", job.id)):
+        line = f"{shlex.join([sys.executable, '-m', 'producer', *verb, '--storage', str(tmp_path)])} | head -c 1"
+        done = subprocess.run(
+            ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, ""), verb
+
+
+def test_an_interrupt_before_there_is_a_job_says_so(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer", "run", str(pipe)], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    with pipe.open("w") as file:  # opened by both: it reads, and waits for more
+        file.write(GOOD)
+        file.flush()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted: no job was made" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("bulkqa-data/jobs/*/manifest.json"))
+
+
+def test_waiting_prints_the_id_on_stdout_and_all_else_on_stderr(running: Cluster) -> None:
+    running.worker()
+    done = running.producer("submit", str(write_rows(running.folder / "in.csv", 5)), "--wait")
+    assert done.returncode == 0
+    assert running.storage.exists(layout.report(done.stdout.strip()))
+    assert "completed: 5 answered" in done.stderr
+
+
+def test_nobody_who_serves_the_model_is_told_at_submit(running: Cluster) -> None:
+    done = running.producer("submit", str(write_rows(running.folder / "in.csv", 5)), "--model", "absent")
+    assert done.returncode == 0
+    assert "no worker serves the model absent" in done.stderr
+    assert "worker start --model" in done.stderr
+    listed = json.loads(running.producer("list", "--json").stdout)
+    assert [job["reason"]["code"] for job in listed] == ["no_worker"]
 
 
 def test_messages_of_strangers_are_dropped(running: Cluster) -> None:

@@ -46,7 +46,10 @@ def test_jobs_of_two_models_at_once_are_each_scored_by_their_own(running: Cluste
     first, second = submit(running), submit(running, "--model", "second-qa")
     unserved = submit(running, "--model", "third-qa")
     status = json.loads(running.producer("status", second, "--json").stdout)
-    assert (status["model"]["name"], status["reason"]) == ("second-qa", "no worker serves the model second-qa")
+    assert (status["model"]["name"], status["reason"]["message"]) == (
+        "second-qa",
+        "no worker serves the model second-qa",
+    )
     running.worker()
     running.worker("--model-dir", str(directory))
     for job, name, held in ((first, SHIPPED_MODEL, model.describe(SHIPPED).digest), (second, "second-qa", digest)):
@@ -93,7 +96,7 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     running.worker("--model-dir", str(directory))
     until(lambda: "declines" in running.log(1), "the other worker to decline")
     status = json.loads(running.producer("status", job, "--json").stdout)
-    assert status["reason"] == f"no worker holds the pinned model {SHIPPED_MODEL} ({pinned}), 1 hold another"
+    assert status["reason"]["message"] == f"no worker holds the pinned model {SHIPPED_MODEL} ({pinned}), 1 hold another"
     assert running.parts(job) == done
     small = write_rows(running.folder / "small.csv", 20)
     running.finish(running.submit(str(small)))  # others are served meanwhile

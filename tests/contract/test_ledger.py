@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -93,8 +94,10 @@ def test_a_job_asked_to_cancel_is_cancelling_until_it_is_published(done: int):
 def test_why_nothing_moves_is_told():
     nobody = ledger.progress(MANIFEST, seen(workers=()), now=120.0)
     away = ledger.progress(MANIFEST, seen(workers=None), now=120.0)
-    assert nobody.reason == "no worker serves the model tiny"
-    assert away.reason == "redis_unreachable"
+    assert nobody.reason.code == "no_worker"
+    assert nobody.reason.message == "no worker serves the model tiny"
+    assert "worker start" in nobody.reason.remedy
+    assert away.reason.code == "redis_unreachable"
 
 
 def test_chunks_are_done_running_or_tried_again():
@@ -130,7 +133,8 @@ def test_the_commonest_errors_are_told():
     ids=str,
 )
 def test_a_job_ends_as_its_rows_did(counts: Counts, asked: bool, verdict: tuple):
-    assert ledger.verdict(counts, cancel_asked=asked) == verdict
+    status, reason = ledger.verdict(counts, cancel_asked=asked)
+    assert (status, reason and reason.code) == verdict
 
 
 # Rate
@@ -149,3 +153,34 @@ def test_what_was_counted_before_is_done_like_the_rest():
     first = Tally().plus([footers.pop(0), footers.pop(1)])
     assert ledger.progress(manifest, seen(footers, 5, first=first, running=(1, 3)), now=111.0) == whole
     assert (whole.chunks.done, whole.chunks.running, whole.attempts) == (4, 0, 9)
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "says"),
+    [
+        ({"trouble": ("w1", "No space left on device")}, "storage_refuses", "w1 cannot use the storage: No space left"),
+        ({"workers": (), "elsewhere": 2}, "other_storage", "2 workers serve the model tiny, and look at another"),
+        (
+            {"retry": (3, 4, (70, 71))},
+            "retrying",
+            "chunk 3 is on attempt 4, since workers ended on it; suspected: row",
+        ),
+        ({"ahead": 7}, "behind_others", "7 chunks of other jobs wait before it"),
+    ],
+)
+def test_a_job_that_does_not_go_on_says_why_and_what_to_do(what: dict, code: str, says: str):
+    found = ledger.progress(MANIFEST, seen(**what), now=120.0)
+    assert found.reason.code == code
+    assert says in found.reason.message
+    assert found.reason.remedy
+    assert Progress.from_json(json.loads(json.dumps(found.to_json()))).reason == found.reason
+
+
+def test_a_report_of_an_earlier_version_has_a_reason_that_is_its_code():
+    old = ledger.progress(MANIFEST, seen(), now=1.0).to_json() | {"reason": "some_rows_failed"}
+    assert Progress.from_json(old).reason.code == "some_rows_failed"
+
+
+def test_retries_are_counted_to_the_end():
+    footers = {0: footer(), 1: replace(footer(), attempts=3)}
+    assert ledger.progress(MANIFEST, seen(footers, 2, repeated=(2,)), now=120.0).chunks.retried == 2

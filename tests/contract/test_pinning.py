@@ -57,7 +57,7 @@ def test_the_reason_names_the_model_and_the_digest_that_nobody_holds(
 
     def told() -> tuple[str | None, tuple[str, ...]]:
         progress = records.status(storage, memory_queue, job)
-        return progress.reason, progress.workers
+        return progress.reason and progress.reason.message, progress.workers
 
     memory_queue.announce(worker("w1", "d1", model="large"))
     assert told() == ("no worker serves the model tiny", ())

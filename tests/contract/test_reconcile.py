@@ -528,7 +528,7 @@ def test_the_report_tells_what_was_done(storage: Storage, queue: Queue, settings
     manifest = job_of(storage, settings, csv(8, bad=(0,)), metadata={"team": "x"})
     finish(manifest.id, storage, queue, settings)
     report = records.report(storage, manifest.id)
-    assert (report.status, report.reason, report.progress) == ("completed_with_errors", "some_rows_failed", 1.0)
+    assert (report.status, report.reason.code, report.progress) == ("completed_with_errors", "some_rows_failed", 1.0)
     assert (report.attempts, report.workers, report.metadata) == (3, ("hand",), {"team": "x"})
     assert (report.created_at, report.chunks.done, report.committed_rows) == (manifest.created_at, 3, 8)
     assert report.outputs["predictions"]["bytes"] == len(storage.read(layout.predictions(manifest.id)))
@@ -547,7 +547,7 @@ def test_a_job_all_of_whose_rows_failed_is_failed(storage: Storage, queue: Queue
     manifest = job_of(storage, settings, data)
     finish(manifest.id, storage, queue, settings)
     report = records.report(storage, manifest.id)
-    assert (report.status, report.reason) == ("failed", "all_rows_failed")
+    assert (report.status, report.reason.code) == ("failed", "all_rows_failed")
     predictions(storage, manifest.id)
 
 
@@ -569,7 +569,7 @@ def test_a_cancelled_job_keeps_what_is_done_and_gives_the_rest_its_outcome(
 
     report = records.report(storage, manifest.id)
     rejected = 1
-    assert (report.status, report.reason) == ("cancelled", "cancelled_by_user")
+    assert (report.status, report.reason.code) == ("cancelled", "cancelled_by_user")
     assert (report.request_counts.answered, report.request_counts.failed) == (3 * done, rejected)
     assert report.request_counts.cancelled == 12 - 3 * done - rejected
     predictions(storage, manifest.id)

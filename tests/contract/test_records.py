@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import os
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +14,17 @@ from contract.errors import BulkqaError, UnknownJob
 from contract.format import layout, part
 from contract.format.job import ModelRef, RowError
 from contract.ledger import records
+from contract.ledger.quarantine import InFlight
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk
+from contract.ledger.sweeper import sweep_jobs
 from contract.ledger.tally import Tally
+from contract.queue import WorkerInfo
 from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
+from contract.storage.local import LocalStorage
 from tests.making import Hand, csv, finish_parts, job_of, part_of
 
 
@@ -192,7 +199,7 @@ def test_status_follows_a_job_from_its_first_chunk_to_its_last(
     assert (status().request_counts.failed, status().request_counts.no_answer) == (2, 1)
     assert status().workers == ("hand",)
     hand.run()
-    assert (status().status, status().reason) == ("completed_with_errors", "some_rows_failed")
+    assert (status().status, status().reason.code) == ("completed_with_errors", "some_rows_failed")
     assert status() == status()
 
 
@@ -202,7 +209,7 @@ def test_status_works_without_redis_and_says_so(storage: Storage, settings: Sett
     queue = RedisQueue("redis://127.0.0.1:1/0")
     found = records.status(storage, queue, manifest.id)
     queue.close()
-    assert (found.status, found.reason, found.committed_rows) == ("running", "redis_unreachable", 3)
+    assert (found.status, found.reason.code, found.committed_rows) == ("running", "redis_unreachable", 3)
 
 
 def test_a_job_with_all_its_parts_is_finalizing_until_it_is_published(storage: Storage, settings: Settings):
@@ -265,3 +272,72 @@ def test_what_a_later_version_added_to_a_footer_or_a_tally_is_passed_over():
     assert part.footer(part._last_line(values | {"later": 1})) == footer
     tally = Tally().plus([footer])
     assert Tally.from_json(tally.to_json() | {"later": 1}) == tally
+
+
+def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    worker = WorkerInfo("w1", "tiny", "d1", "int8", 1, "1")
+    memory_queue.announce(replace(worker, trouble="disk full"))
+    assert records.status(storage, memory_queue, manifest.id).reason.code == "storage_refuses"
+    memory_queue.announce(worker)
+    assert records.status(storage, memory_queue, manifest.id).reason is None
+    for attempt in (1, 2, 3):
+        storage.create(layout.attempt(manifest.id, 0, attempt), b"{}")
+    storage.replace(layout.in_flight(manifest.id, 0, 2), InFlight((4, 5)).to_bytes())
+    told = records.status(storage, memory_queue, manifest.id).reason
+    assert told.code == "retrying"
+    assert told.message == "chunk 0 is on attempt 3, since workers ended on it; suspected: row 4, 5"
+    memory_queue.send("tiny", "another-job", [0, 1, 2])
+    assert records.status(storage, memory_queue, job_of(storage, settings, rows=2).id).reason.code == "behind_others"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chunks": 10**9},
+        {"chunks": 0},
+        {"rows": "8"},
+        {"rows": -1},
+        {"rows": 7},
+        {"rejected": 99},
+        {"model": None},
+        {"id": "../x"},
+        {"id": "another"},
+        {"source": {"name": "x"}},
+        {"options": {"top_k": True}},
+        {"options": {"top_k": 50}},
+        {"metadata": {"a": 1}},
+        {"created_at": -1.0},
+        {"chunks_folder": "../../etc"},
+    ],
+    ids=str,
+)
+def test_a_manifest_is_checked_as_a_whole_and_the_job_is_named(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings, change: dict
+):
+    job = job_of(storage, settings).id
+    values = json.loads(storage.read(layout.manifest(job)))
+    storage.replace(layout.manifest(job), records.dump(values | change))
+    with pytest.raises(BulkqaError, match=job):
+        reconcile(job, storage, memory_queue, settings)
+
+
+def test_a_manifest_that_is_nested_without_end_is_damaged(storage: Storage):
+    storage.create(layout.manifest("a"), b'{"id":' * 100_000)
+    with pytest.raises(BulkqaError, match="the manifest of job a is damaged"):
+        records.status(storage, None, "a")
+
+
+def test_a_pipe_in_the_place_of_a_record_is_named_and_keeps_nobody_waiting(tmp_path: Path, settings: Settings):
+    storage = LocalStorage(tmp_path, create=True)
+    good, bad = job_of(storage, settings).id, job_of(storage, settings).id
+    path = tmp_path / layout.manifest(bad)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BulkqaError, match="is no regular file"):
+        records.status(storage, None, bad)
+    stopped = threading.Event()
+    sweep_jobs(storage, MemoryQueue(), settings, stopped=stopped, once=True)
+    assert records.status(storage, None, good).request_counts.total == 8

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract.format import layout
+from contract.ledger import records
 from tests.acceptance.cluster import until
 from tests.faults.broker import FaultyCluster, faulty_cluster
 
@@ -42,9 +43,15 @@ def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
         while True:
             file.write(b"x" * 4096)
     until(lambda: "No space left on device" in small.log(), "the worker to say so")
+    until(lambda: _reason(small, job) == "storage_refuses", "the job to say so")
     filler.unlink()
     small.ends_well(job)
     assert small.workers[0].poll() is None
+
+
+def _reason(running: FaultyCluster, job: str) -> str | None:
+    found = records.status(running.storage, running.queue, job).reason
+    return found and found.code
 
 
 def test_a_disk_that_is_read_only_for_a_while(small: FaultyCluster) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from contract.errors import ModelError
 from contract.format.job import Options
-from worker.reader.model import DESCRIPTION, ModelInfo, describe
+from worker.reader.model import DESCRIPTION, ModelInfo, describe, digest
 
 torch = pytest.importorskip("torch", reason="needs the extra [build]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [build]")
@@ -370,6 +370,29 @@ def test_a_large_graph_keeps_its_weights_beside_it(bert: Path, tmp_path: Path, m
     build(str(bert), tmp_path / "made")
     assert (tmp_path / "made" / "model.onnx.data").stat().st_size > 1000
     Reader.open(tmp_path / "made")
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "../outside.bin"])
+def test_every_file_that_a_graph_names_is_in_the_digest(bert: Path, tmp_path: Path, name: str) -> None:
+    build(str(bert), tmp_path / "plain", "fp32")
+    directory = tmp_path / "moved"
+    directory.mkdir()
+    for file in ("tokenizer.json", "reader.json"):
+        (directory / file).write_bytes((tmp_path / "plain" / file).read_bytes())
+    graph = onnx.load(tmp_path / "plain" / "model.onnx")
+    onnx.save(graph, directory / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    data = (directory / "model.onnx").read_bytes()
+    length = {text: bytes([len(text)]) + text.encode() for text in ("weights.bin", name)}
+    renamed = data.replace(b"\x12" + length["weights.bin"], b"\x12" + length[name])
+    if name == "weights.bin":
+        before = digest(directory, "model.onnx")
+        weights = directory / "weights.bin"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+        assert digest(directory, "model.onnx") != before
+    else:
+        (directory / "model.onnx").write_bytes(renamed)
+        with pytest.raises(ModelError, match="no file beside it"):
+            digest(directory, "model.onnx")
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(bert: Path, tmp_path: Path) -> None:

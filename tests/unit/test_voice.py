@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from contract.ledger.progress import Chunks, Counts
+from contract.ledger.reasons import Reason
 from producer.cli import bars, voice
 from tests.making import Clock
 from tests.unit.test_select import ONE
@@ -51,7 +52,7 @@ def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
             rate, eta = (4.0, 15.0) if 0 < done < 100 else (None, None)
             chunks = Chunks(total=10, done=done // 10)
             show(replace(ONE, status="running", request_counts=counts, rows_per_second=rate, eta_seconds=eta,
-                         chunks=chunks, reason="a reason"))  # fmt: skip
+                         chunks=chunks, reason=Reason("x", "a reason")))  # fmt: skip
             clock.now += 10
     return capsys.readouterr().err.splitlines()
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,11 +116,31 @@ def describe(directory: Path) -> ModelInfo:
 
 
 def digest(directory: Path, graph: str) -> str:
-    """sha256 over the graph, its external data if any, and the tokenizer: first 16 hex digits."""
+    """sha256 over the graph, the files that it keeps weights in, and the tokenizer: first 16 hex digits.
+
+    Raises ModelError for a graph that names a file outside its directory, or one that is not there.
+    """
+    directory = Path(directory)
     sha = hashlib.sha256()
-    for name in (graph, f"{graph}.data", TOKENIZER):
-        path = Path(directory) / name
-        if path.exists():
-            with path.open("rb") as file:
-                sha.update(hashlib.file_digest(file, "sha256").digest())
+    for path in (directory / graph, *_weights(directory, graph), directory / TOKENIZER):
+        with path.open("rb") as file:
+            sha.update(hashlib.file_digest(file, "sha256").digest())
     return sha.hexdigest()[:16]
+
+
+#: An entry of ONNX's external_data as protobuf writes it: key "location", and a value of less than 128 bytes.
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
+
+
+def _weights(directory: Path, graph: str) -> list[Path]:
+    """The files of weights that a graph names, by name. Read off its bytes: a worker has no library for more."""
+    if not (directory / graph).stat().st_size:  # which cannot be mapped
+        return []
+    with (directory / graph).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        names = {data[found.end() : found.end() + found[1][0]] for found in _LOCATION.finditer(data)}
+    paths = []
+    for name in sorted(name.decode("utf-8", "replace") for name in names):
+        if Path(name).name != name or not (directory / name).is_file():
+            raise ModelError(f"{directory / graph} keeps weights in {name!r}, which is no file beside it")
+        paths.append(directory / name)
+    return paths

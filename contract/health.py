@@ -1,0 +1,96 @@
+"""Signs of life of a long-running process: a file of its own that it touches while it is well.
+
+By default one a process, in a folder of this user under the system's temporary one, so that several on a machine do not
+speak for each other. A file that cannot be touched costs nothing but a word in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger("bulkqa.health")
+
+#: A process whose file is older than this, in seconds, is not well.
+HEALTHY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What was found of one process."""
+
+    name: str
+    age: float  #: seconds since it touched its file
+    dead: bool  #: there is no process of that number any more
+
+    @property
+    def well(self) -> bool:
+        """Whether it lives and said so of late."""
+        return not self.dead and self.age < HEALTHY
+
+
+class HealthFile:
+    """The file of one process. `given`: its path, or None for one named after the role and the process."""
+
+    def __init__(self, given: Path | None, role: str) -> None:
+        self.path = given or _folder() / f"{role}-{os.getpid()}"
+        self._told = False
+        if given is None:
+            _remove_dead()
+
+    def beat(self) -> None:
+        """Touch the file. A link in its place is not followed."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            try:
+                os.utime(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if not self._told:
+                log.warning("health file %s cannot be touched: %s", self.path, error.strerror or error)
+            self._told = True
+
+    def end(self) -> None:
+        """The process ends in order."""
+        with suppress(OSError):
+            self.path.unlink()
+
+
+def look(given: Path | None = None) -> list[Sign]:
+    """The signs of the process whose file is given, else of all processes of this user."""
+    found = []
+    for path in [given] if given else sorted(_folder().glob("*-*")):
+        with suppress(OSError):
+            age = max(0.0, time.time() - path.lstat().st_mtime)
+            found.append(Sign(path.name, age, given is None and _is_dead(path)))
+    return found
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"bulkqa-health-{os.getuid()}"
+
+
+def _is_dead(path: Path) -> bool:
+    """Whether the process that the file is named after is gone."""
+    try:
+        os.kill(int(path.name.rpartition("-")[2]), 0)
+    except (ValueError, ProcessLookupError):
+        return True
+    except PermissionError:  # another user's: the number was given out again
+        return True
+    return False
+
+
+def _remove_dead() -> None:
+    """Whoever starts here removes what killed processes left: nobody waits for them any more."""
+    for path in _folder().glob("*-*"):
+        if _is_dead(path):
+            with suppress(OSError):
+                path.unlink()

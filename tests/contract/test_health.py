@@ -1,0 +1,70 @@
+"""Signs of life: one process never speaks for another, and a file that cannot be touched costs nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract import health
+from contract.health import HealthFile, look
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.tempfile, "gettempdir", lambda: str(tmp_path))
+
+
+def gone() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_two_processes_have_a_file_each_and_a_dead_one_is_told(tmp_path: Path):
+    worker = HealthFile(None, "worker")
+    worker.beat()
+    other = worker.path.with_name(f"sweeper-{gone()}")
+    other.touch()
+    assert {sign.name: (sign.well, sign.dead) for sign in look()} == {
+        worker.path.name: (True, False),
+        other.name: (False, True),
+    }
+    os.utime(worker.path, (1, 1))
+    assert not look()[1].well
+
+
+def test_who_starts_removes_what_the_dead_left_and_who_ends_what_it_has(tmp_path: Path):
+    first = HealthFile(None, "worker")
+    first.beat()
+    dead = first.path.with_name(f"worker-{gone()}")
+    dead.touch()
+    HealthFile(None, "sweeper").beat()
+    assert [sign.name for sign in look()] == [f"sweeper-{os.getpid()}", f"worker-{os.getpid()}"]
+    first.end()
+    assert [sign.name for sign in look()] == [f"sweeper-{os.getpid()}"]
+
+
+def test_a_link_is_not_followed_and_a_file_that_cannot_be_touched_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.touch()
+    os.utime(target, (1, 1))
+    link.symlink_to(target)
+    through = HealthFile(link, "worker")
+    through.beat()
+    through.beat()
+    assert target.stat().st_mtime == 1
+    assert len(caplog.records) == 1
+    assert "cannot be touched" in caplog.text
+
+
+def test_a_folder_that_is_missing_is_made(tmp_path: Path):
+    HealthFile(tmp_path / "a" / "b", "sweeper").beat()
+    assert look(tmp_path / "a" / "b")[0].well
+    assert look(tmp_path / "nowhere") == []
