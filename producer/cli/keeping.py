@@ -87,7 +87,7 @@ def gc(
     if as_json:
         view.print_json({"jobs": [asdict(one) for one in found], "deleted": list(gone), "bytes": sum(gone.values())})
     elif removing:
-        view.say(f"deleted {len(gone):,} jobs, {tables.size(sum(gone.values()))}")
+        view.say(f"deleted {tables.many(len(gone), 'job')}, {tables.size(sum(gone.values()))}")
 
 
 def _agreed(*, as_json: bool) -> bool:

@@ -72,25 +72,30 @@ def _attempt(about: dict[str, Any]) -> str:
     }
     said = f"chunk {about['chunk']}, attempt {about['attempt']}: {ends[about['end']]}"
     if about["end"] == "done":
-        said += f", {about['rows']:,} rows" + (f", {about['failed']:,} failed" if about["failed"] else "")
+        said += f", {many(about['rows'], 'row')}" + (f", {about['failed']:,} failed" if about["failed"] else "")
     if about.get("why"):
         said += f" ({about['why']})"
     if about.get("rows_in_flight"):
         where = "in quarantine" if about["quarantine"] else "in flight"
-        said += f", {where} were rows {_numbers(about['rows_in_flight'])}"
+        said += f", {where}: {_rows(about['rows_in_flight'])}"
     began = f", begun {local(about['started_at'])}" if about["started_at"] else ""
     return f"{said}{began}, by {about['worker'] or 'nobody known'}"
 
 
 def _summed(about: dict[str, Any]) -> str:
     failed = f", {about['failed']:,} failed" if about["failed"] else ""
-    return f"{about['chunks']:,} chunks, {about['rows']:,} rows{failed}, begun {local(about['started_at'])}"
+    return f"{many(about['chunks'], 'chunk')}, {many(about['rows'], 'row')}{failed}, begun {local(about['started_at'])}"
 
 
-def _numbers(rows: list[int]) -> str:
-    """The first of many numbers."""
-    more = f" and {len(rows) - 8:,} more" if len(rows) > 8 else ""
-    return ", ".join(map(str, rows[:8])) + more
+def _rows(numbers: list[int]) -> str:
+    """Rows by number, the first of many."""
+    more = f" and {len(numbers) - 8:,} more" if len(numbers) > 8 else ""
+    return f"{'row' if len(numbers) == 1 else 'rows'} {', '.join(map(str, numbers[:8]))}{more}"
+
+
+def many(count: int, what: str) -> str:
+    """So many of something."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _counts(rows: dict[str, int]) -> str:
@@ -98,12 +103,14 @@ def _counts(rows: dict[str, int]) -> str:
 
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "submitted": lambda e: f"submitted {e['input']}: {e['rows']:,} rows in {e['chunks']:,} chunks, {e['model']}",
+    "submitted": lambda e: (
+        f"submitted {e['input']}: {many(e['rows'], 'row')} in {many(e['chunks'], 'chunk')}, model {e['model']}"
+    ),
     "attempt": _attempt,
     "attempts_done": lambda e: f"done at the first attempt: {_summed(e)}, by {e['worker']}",
-    "quarantine": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: quarantine for rows {_numbers(e['rows'])}",
-    "poison_rows": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: poison rows {_numbers(e['rows'])}",
-    "given_up": lambda e: f"chunk {e['chunk']}: given up after {e['attempts']} attempts",
+    "quarantine": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: quarantine for {_rows(e['rows'])}",
+    "poison_rows": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: poison, {_rows(e['rows'])}",
+    "given_up": lambda e: f"chunk {e['chunk']}: given up after {many(e['attempts'], 'attempt')}",
     "cancel_asked": lambda _: "cancel asked for",
     "chunks_cancelled": lambda e: f"cancelled: {_summed(e)}",
     "published": lambda e: f"published, {e['status']}: {_counts(e['rows'])}",
@@ -116,6 +123,9 @@ def _plainly(text: str) -> str:
 
 def usage(found: list[Usage]) -> None:
     """The space that jobs take, a line each, and all together."""
+    if not found:
+        view.say("there is no job")
+        return
     table = Table(show_edge=False, pad_edge=False, show_footer=len(found) > 1)
     table.add_column("job", footer="all", no_wrap=True)
     for name in (*KINDS, "total"):
@@ -129,13 +139,16 @@ def usage(found: list[Usage]) -> None:
 
 def old(found: list[Old]) -> None:
     """Jobs that may go, and how much they take."""
+    if not found:
+        view.say("no job ended before then")
+        return
     table = Table(show_edge=False, pad_edge=False)
     for name in ("job", "status", "since", "size"):
         table.add_column(name, no_wrap=True)
     for one in found:
         table.add_row(one.job, one.status, local(one.since_at), size(one.bytes))
     view.show(table)
-    view.out(f"{len(found):,} jobs, {size(sum(one.bytes for one in found))}")
+    view.out(f"{many(len(found), 'job')}, {size(sum(one.bytes for one in found))}")
 
 
 def size(count: int) -> str:

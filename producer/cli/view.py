@@ -39,6 +39,8 @@ _out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # w
 _COLOURS = {"completed": "green", "completed_with_errors": "yellow", "failed": "red", "cancelled": "yellow"}
 #: Columns of a terminal from which on a list of jobs has all of its own.
 _WIDE = 110
+#: Columns of what is no terminal.
+_ENDLESS = 400
 
 
 def out(*text: str, end: str = "\n") -> None:
@@ -48,7 +50,8 @@ def out(*text: str, end: str = "\n") -> None:
 
 def show(table: Table) -> None:
     """A table on stdout; what is no terminal gets each row in one line, however long."""
-    _out.print(table, width=None if _out.is_terminal else 400)
+    console = _out if _out.is_terminal else Console(file=_out.file, highlight=False, width=_ENDLESS)
+    console.print(table)
 
 
 def print_json(value: Any) -> None:
@@ -225,7 +228,7 @@ def job_table(jobs: list[Progress]) -> None:
                 ]
             ),
         )
-    _out.print(table)
+    show(table)
 
 
 def repairs(done: dict[str, Repair]) -> None:

@@ -129,7 +129,7 @@ def test_the_log_tells_which_rows_were_poison(running: Cluster) -> None:
     assert [event["rows"] for event in log if event["event"] == "poison_rows"] == [[5]]
     assert any(5 in event["rows"] for event in log if event["event"] == "quarantine")
     assert (0, "died") in ends(log)
-    assert "poison rows 5" in running.producer("logs", job).stdout
+    assert "poison, row 5" in running.producer("logs", job).stdout
 
 
 def test_the_log_sums_up_what_went_well_unless_all_is_asked_for(running: Cluster) -> None:
