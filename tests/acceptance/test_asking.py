@@ -25,6 +25,8 @@ from producer.jobs.times import iso
 from tests.acceptance.cluster import REPO, Cluster, child_of, kill, until, write_rows
 from tests.making import finish, job_of
 
+pytestmark = pytest.mark.timeout(240)
+
 
 def asked(running: Cluster, *arguments: str) -> Any:
     """What a command tells as JSON."""
