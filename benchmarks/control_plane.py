@@ -21,7 +21,7 @@ from benchmarks import common
 from contract.format import layout
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
-from contract.queue.redis import RedisQueue
+from contract.namespace import open_queue
 from contract.settings import Settings, load
 from contract.storage.local import LocalStorage
 from producer.jobs.submit import Request, submit
@@ -50,7 +50,7 @@ class Bench:
         self.folder = folder
         self.storage = LocalStorage(folder / "storage", create=True)
         self.settings = load(redis_url=url, storage_url=str(folder / "storage"), chunk_rows=1)
-        self.queue = RedisQueue(url)
+        self.queue = open_queue(self.settings, self.storage)
 
     def submit(self, rows: int, chunk_rows: int = 1) -> str:
         file = common.write_csv(

@@ -9,13 +9,16 @@ import time
 from pathlib import Path
 
 from benchmarks import common
+from contract.namespace import storage_id
 from contract.queue.redis import RedisQueue
+from contract.storage.local import LocalStorage
 from producer.local import redis_server
 
 
 def worker_warm(folder: Path, url: str) -> float:
     """Seconds until it has announced itself."""
-    queue = RedisQueue(url)
+    storage = LocalStorage(folder / "storage", create=True)
+    queue = RedisQueue(url, storage_id(storage))
     command = [sys.executable, "-m", "worker", "start", "--redis", url, "--storage", str(folder / "storage")]
     command += ["--health-file", str(folder / "health")]
     started = time.perf_counter()

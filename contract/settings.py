@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("BULKQA_REDIS_URL", "CELERY_BROKER_URL", "REDIS_URL"),
         description="Redis: redis://, rediss:// (TLS: see SECURITY.md), redis+socket:///path",
     )
+    namespace: str = Field(
+        "",
+        pattern="^[a-z0-9-]{0,32}$",
+        description="all keys in Redis begin with bulkqa: and this; default: the id of the storage",
+    )
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
     model_dir: Path = Field(
@@ -41,9 +46,12 @@ class Settings(BaseSettings):
     chunk_rows: int = Field(512, ge=1, description="rows in a chunk, at most")
     chunk_bytes: int = Field(4 << 20, ge=1024, description="bytes of text in a chunk, at most")
     max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")
+    read_memory: int = Field(
+        384 << 20, ge=64 << 20, description="memory that reading an input may take, where the kernel bounds it (Linux)"
+    )
     window: int = Field(2, ge=1, description="messages on the queue per worker and job")
     max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before its rows are given up")
-    lease: float = Field(45.0, gt=0, description="a chunk whose worker is silent for this long is sent again")
+    lease: float = Field(45.0, gt=0, le=900, description="a chunk whose worker is silent for this long is sent again")
     stall: float = Field(
         120.0, gt=0, description="a worker whose model is busy with one window for this long ends itself"
     )

@@ -28,12 +28,12 @@ class Client:
 
     def __init__(self, storage: str | None = None, redis: str | None = None) -> None:
         from contract import settings
-        from contract.queue.redis import RedisQueue
+        from contract.namespace import open_queue
         from contract.storage import open_storage
 
         self._settings: Settings = settings.load(storage_url=storage, redis_url=redis)
         self._storage: Storage = open_storage(self._settings.storage_url, create=True)
-        self._queue = RedisQueue(self._settings.redis_url)
+        self._queue = open_queue(self._settings, self._storage)
 
     def submit(
         self,

@@ -21,7 +21,7 @@ from contract.storage.local import LocalStorage
 from contract.storage.memory import MemoryStorage
 from producer.local import redis_executable, redis_server
 from tests import s3
-from tests.making import Clock
+from tests.making import NAMESPACE, Clock
 
 #: Why a test may be skipped where BULKQA_TEST_ALL is set, as in CI: what no installation can change.
 _UNAVOIDABLE = ("../shared", "root may read", "cannot mount", "not a git checkout")
@@ -78,7 +78,7 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def redis_queue(redis_url: str, redis_client: redis.Redis) -> Iterator[RedisQueue]:
-    queue = RedisQueue(redis_url)
+    queue = RedisQueue(redis_url, NAMESPACE)
     yield queue
     queue.close()
 

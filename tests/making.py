@@ -15,12 +15,16 @@ from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
-from contract.queue import Queue, WorkerInfo, queue_name
+from contract.queue import Queue, WorkerInfo, prefix, queue_name
 from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs.submit import Request, submit
+
+#: Of the queue on Redis that tests within one process use, and what its keys begin with.
+NAMESPACE = "test"
+PREFIX = prefix(NAMESPACE)
 
 
 class Clock:
@@ -83,7 +87,7 @@ def pop(queue: Queue, model: str) -> tuple[str, int] | None:
         waiting = queue.messages.get(queue_name(model))
         return waiting.popleft() if waiting else None
     assert isinstance(queue, RedisQueue)
-    raw = queue._redis.rpop(f"bulkqa:{queue_name(model)}")
+    raw = queue._redis.rpop(PREFIX + queue_name(model))
     if raw is None:
         return None
     job, chunk = json.loads(base64.b64decode(json.loads(raw)["body"]))[0]
@@ -100,8 +104,8 @@ def clock_back(queue: Queue, job: str, clock: Clock, request: pytest.FixtureRequ
     if isinstance(queue, RedisQueue):
         client = request.getfixturevalue("redis_client")
         for kind in ("sent", "lease", "since"):
-            for name in client.zrange(f"bulkqa:{kind}:{job}", 0, -1):
-                client.zincrby(f"bulkqa:{kind}:{job}", 600.0, name)
+            for name in client.zrange(f"{PREFIX}{kind}:{job}", 0, -1):
+                client.zincrby(f"{PREFIX}{kind}:{job}", 600.0, name)
 
 
 @dataclass

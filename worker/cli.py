@@ -110,8 +110,7 @@ def start(
     from contract.storage import open_storage
     from worker.tasks import serve
 
-    open_storage(given.storage_url, create=True)
-    serve(given)
+    serve(given, open_storage(given.storage_url, create=True))
 
 
 @_command
@@ -126,15 +125,14 @@ def sweep(
     given = settings.load(redis_url=redis, storage_url=storage, sweep_interval=interval, health_file=health_file)
     logs.set_up(given.log_format, given.log_level)
     from contract.ledger.sweeper import sweep_jobs
-    from contract.queue.redis import RedisQueue
+    from contract.namespace import open_queue
     from contract.storage import open_storage
 
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    sweep_jobs(
-        open_storage(given.storage_url, create=True), RedisQueue(given.redis_url), given, stopped=stopped, once=once
-    )
+    storage_ = open_storage(given.storage_url, create=True)
+    sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once)
 
 
 @_command

@@ -51,10 +51,12 @@ class Heartbeat:
         me: WorkerInfo,
         health: HealthFile,
         restart: Callable[[], None],
+        heard: Callable[[], float],
         draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`restart` is called when the consumer has stalled: messages wait, and none comes through. `draining`: whether
-        the worker was told to stop."""
+        """`restart` is called when the consumer has stalled: messages wait, and none comes through. `heard` says when
+        Redis last told what is on the queue, by time.monotonic: what is dropped there this process does not see.
+        `draining`: whether the worker was told to stop."""
         self._queue = queue
         self._settings = settings
         self._me = me
@@ -62,6 +64,7 @@ class Heartbeat:
         self._draining = draining
         self._pace = Pace()
         self._health = health
+        self._last = heard
         self.active: tuple[str, int, str | None] | None = None
         self._held = 0.0
         self._advanced = self._armed = time.monotonic()
@@ -149,7 +152,7 @@ class Heartbeat:
             rows_per_second=self._pace.rate(),
             rss=memory(),
             draining=self._draining(),
-            trouble=self.trouble,
+            trouble="".join(c if c.isprintable() else " " for c in self.trouble[:250]),
         )
 
     def _tick(self) -> None:
@@ -161,7 +164,7 @@ class Heartbeat:
             self._queue.announce(self._said())
             if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:
                 self._heard = time.monotonic()
-            elif time.monotonic() - self._heard > _STALLED:
+            elif time.monotonic() - max(self._heard, self._last()) > _STALLED:
                 log.error("worker %s: messages wait and none comes through: it restarts", self._me.name)
                 self._heard = time.monotonic()
                 self._restart()

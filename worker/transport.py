@@ -1,28 +1,43 @@
-"""Celery's way to Redis, without its ways to fall silent and to do what a message asks and we do not need."""
+"""Celery's way to Redis: one gate for all that comes off the queue, and none of its ways to fall silent.
+
+Whoever can write to Redis can put anything on the queue, and among what is noted as not acknowledged. Celery would do
+what it asks for, or stumble on it and never take another message. So nothing of it reaches Celery: it is read by
+`contract.queue.message`, no further than one of ours is long, dropped with a word if it is none, and else made anew.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty
 from typing import Any
 
+import redis
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from kombu.asynchronous import get_event_loop
-from kombu.transport.redis import Channel, Transport
+from kombu.transport.redis import Channel, QoS, Transport
+
+from contract.queue import message
+from contract.queue.bounded import BOUNDED, TooLarge
+from contract.queue.heal import Dropped, Healer, is_wrong_type
+from contract.queue.message import NotOurs
 
 log = logging.getLogger("bulkqa.worker")
 
-#: After a refusal of Redis, before it is asked again.
+#: After a refusal of Redis, before it is asked again, in seconds.
 _REFUSED = 2.0
+#: Unacknowledged messages looked at in one go, and how often in a row.
+_BATCH, _BATCHES = 500, 20
 
 
-def install() -> None:
-    """Have this process's connections to Redis go through `SteadyChannel`."""
+def install(heard: Callable[[], None] = lambda: None) -> None:
+    """Have this process's connections to Redis go through `SteadyChannel`, which calls `heard` whenever Redis answered
+    what is on the queue."""
     Transport.Channel = SteadyChannel
+    SteadyChannel.heard = staticmethod(heard)
 
 
 class UnlimitedRequest(Request):  # type: ignore[misc]
@@ -31,30 +46,143 @@ class UnlimitedRequest(Request):  # type: ignore[misc]
     time_limits = property(lambda self: (None, None), lambda self, given: None)
 
 
-class SteadyChannel(Channel):
-    """Celery's way to Redis, without two of its ways to fall silent.
+_dropped = Dropped(log)
 
-    What is on the queue and is no message at all would end the worker: it is thrown away with a word. And an
-    acknowledgement that fails is logged by Celery and forgotten: its message counts as under way for ever, and the
+
+class SteadyQoS(QoS):
+    """What was taken and is not acknowledged, as kombu keeps it, but of each only what a message of ours is for.
+
+    An acknowledgement that fails is logged by Celery and forgotten: its message counts as under way for ever, and the
     worker, which takes one at a time, never asks for another. So it connects again.
     """
 
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            log.warning("dropped from the queue what is no message of ours: %r", error)
-            raise Empty from error
+    def append(self, message_: Any, delivery_tag: str) -> None:
+        """Note a message as taken."""
+        job, chunk = message_.payload[0]
+        value = message.noted(message_.delivery_info["routing_key"], job, chunk)
+        self._run(_TAKE, [], delivery_tag, value)
+        super(QoS, self).append(message_, delivery_tag)  # type: ignore[no-untyped-call]
 
-    def basic_ack(self, *given: Any, **more: Any) -> None:
+    def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message, or connect again."""
         with _reconnecting():
-            super().basic_ack(*given, **more)  # type: ignore[no-untyped-call]
+            self._run(_ACK, [], delivery_tag)
+        super(QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
 
-    def basic_reject(self, *given: Any, **more: Any) -> None:
-        """Put a message back, or connect again."""
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's
+        """Put a message back, or drop it, or connect again."""
         with _reconnecting():
-            super().basic_reject(*given, **more)  # type: ignore[no-untyped-call]
+            if requeue:
+                self.restore_by_tag(delivery_tag, leftmost=True)
+            else:
+                self._run(_ACK, [], delivery_tag)
+        super(QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Put a message of this worker's back, unless another has done so because this one was silent."""
+        mine = self._delivered.get(tag)
+        if mine is None:
+            return
+        job, chunk = mine.payload[0]
+        self._restore(tag, mine.delivery_info["routing_key"], job, chunk, "LPUSH" if leftmost else "RPUSH")
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:
+        """Put back what workers left behind that died: called every few seconds, and when a worker starts."""
+        try:
+            for _ in range(_BATCHES):
+                lost, overdue = self._run(_OVERDUE, [], self.visibility_timeout, _BATCH, message.LIMIT)
+                if lost:
+                    _dropped.say("an entry of `unacked` that is too long", lost)
+                for tag, value in zip(overdue[::2], overdue[1::2], strict=True):
+                    self._restore_noted(tag, value)
+                if not lost and len(overdue) < 2 * _BATCH:
+                    return
+        except redis.exceptions.NoPermissionError:
+            raise  # the worker says so, and waits until it may
+        except redis.ResponseError as error:
+            log.warning("unacknowledged messages are not looked at: %s", error)
+
+    def _restore_noted(self, tag: bytes, value: bytes) -> None:
+        try:
+            queue, job, chunk = message.read_noted(value)
+        except NotOurs as error:
+            _dropped.say(f"an entry of `unacked`: {error}")
+            self._run(_ACK, [], tag)
+        else:
+            self._restore(tag, queue, job, chunk, "RPUSH")
+
+    def _restore(self, tag: str | bytes, queue: str, job: str, chunk: int, side: str) -> None:
+        self._run(_RESTORE, [queue], tag, message.dumped(message.made(queue, job, chunk)), side)
+
+    def _run(self, script: str, queues: list[str], *args: Any) -> Any:
+        return self.channel.run(script, [self.unacked_index_key, self.unacked_key, *queues], *args)
+
+
+class SteadyChannel(Channel):
+    """Celery's way to Redis, with the gate."""
+
+    QoS = SteadyQoS
+    heard: Callable[[], None] = staticmethod(lambda: None)
+
+    def _connparams(self, *given: Any, **more: Any) -> dict[str, Any]:
+        return {**super()._connparams(*given, **more), **BOUNDED}  # type: ignore[no-untyped-call]
+
+    def _queue_bind(self, *_: Any) -> None:
+        """Messages go to their queue by name: a table of exchanges would be one more thing to alter."""
+
+    def _size(self, queue: str) -> int:
+        """Asked for when a queue is declared, and used by nobody."""
+        return 0
+
+    def _brpop_read(self, **options: Any) -> bool:
+        queue, job, chunk = self._pop(**options)
+        self._queue_cycle.rotate(queue)
+        self.connection._deliver(message.made(queue, job, chunk), queue)
+        return True
+
+    def _pop(self, **options: Any) -> tuple[str, str, int]:
+        """What the queue gave, if that is a message of ours. Raises Empty if it is none, or if there is nothing."""
+        reply: Any = None
+        try:
+            reply = self.client.parse_response(self.client.connection, "BRPOP", **options)
+        except TooLarge as error:
+            _dropped.say(f"a message: {error}")  # its reading ended the connection, and it is off the queue
+            self.client.connection.disconnect()
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            _dropped.say("a queue that is no list")
+            self._healer().heal(lists=[self.global_keyprefix + queue for queue in self.active_queues])
+        finally:
+            self._in_poll = None  # type: ignore[assignment]
+        self.heard()
+        if not reply:
+            raise Empty
+        try:
+            return reply[0].decode(), *message.read(reply[1])
+        except NotOurs as error:
+            _dropped.say(f"a message: {error}")
+            raise Empty from error
+
+    def run(self, script: str, names: list[str], *args: Any) -> Any:
+        """Run a script over keys of ours; where one is of another type, it is removed first."""
+        keys = [self.global_keyprefix + name for name in names]
+        client = redis.Redis(connection_pool=self.pool)
+        call = client.register_script(script)
+        try:
+            return call(keys=keys, args=args)
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            _dropped.say("a key of another type")
+            self._healer().heal(zsets=keys[:1], hashes=keys[1:2], lists=keys[2:])
+            return call(keys=keys, args=args)
+
+    def _healer(self) -> Healer:
+        return Healer(redis.Redis(connection_pool=self.pool))
 
 
 @contextmanager
@@ -91,3 +219,42 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
     def _pause(self, exc: Exception) -> None:
         if isinstance(exc, self.channel_errors):
             time.sleep(_REFUSED)
+
+
+# Keys of all: unacked_index, unacked, and the queue where one is needed.
+
+_TAKE = """
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6, ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+"""
+
+_ACK = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+"""
+
+_OVERDUE = """
+local found, lost = {}, 0
+local before = redis.call('TIME')[1] - ARGV[1]
+for _, tag in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', before, 'BYSCORE', 'LIMIT', 0, ARGV[2])) do
+    local value = redis.call('HGET', KEYS[2], tag)
+    if value and #tag <= 64 and #value <= tonumber(ARGV[3]) then
+        table.insert(found, tag)
+        table.insert(found, value)
+    else
+        redis.call('ZREM', KEYS[1], tag)
+        redis.call('HDEL', KEYS[2], tag)
+        if value then lost = lost + 1 end
+    end
+end
+return {lost, found}
+"""
+
+_RESTORE = """
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+redis.call(ARGV[3], KEYS[3], ARGV[2])
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return 1
+"""

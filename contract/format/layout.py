@@ -1,5 +1,6 @@
 """Where everything lies under the storage root: the only place that spells a storage key.
 
+    storage.json                    the id of this storage, written once by whoever came first
     jobs/<job>/manifest.json        what was asked; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
@@ -27,6 +28,7 @@ from contract.errors import BulkqaError
 from contract.format.job import CHUNKS, check_job_id
 
 JOBS = "jobs"
+STORAGE = "storage.json"
 _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _EVENT = re.compile(r"(\d{6,})-\d+\.json")

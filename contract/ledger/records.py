@@ -19,6 +19,7 @@ from contract.ledger import progress as ledger
 from contract.ledger import quarantine
 from contract.ledger.progress import Progress, Seen
 from contract.ledger.tally import Tally
+from contract.namespace import known_id
 from contract.queue import Queue
 from contract.storage import Storage
 
@@ -283,7 +284,7 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
         retry=_retry(storage, job, unfinished),
         cancelled=cancel_asked(storage, job),
         model=pinned,
-        **_around(queue, manifest, pinned),
+        **_around(storage, queue, manifest, pinned),
     )
     # The report may have come while the rest was read: then it, and not a half-empty folder, is the truth.
     return report(storage, job) or ledger.progress(manifest, seen, time.time())
@@ -312,13 +313,16 @@ def jobs(storage: Storage) -> list[str]:
     return found
 
 
-def _around(queue: Queue | None, manifest: Manifest, pinned: ModelRef | None) -> dict[str, Any]:
+def _around(storage: Storage, queue: Queue | None, manifest: Manifest, pinned: ModelRef | None) -> dict[str, Any]:
     """What Redis tells of a job, as the fields of `Seen`: of chunks under way, workers, and what waits before it."""
     if queue is None:
         return {}
     try:
         hints = queue.hints(manifest.model, manifest.id, pinned.digest if pinned else "")
-        serving = [worker for worker in queue.workers() if worker.model == manifest.model]
+        found = [worker for worker in queue.workers() if worker.model == manifest.model]
+        here = known_id(storage)
+        serving = [worker for worker in found if worker.storage in ("", here)]
+        elsewhere = 0 if serving else len(found) + queue.elsewhere(manifest.model)
     except RedisUnreachable:
         return {}
     running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)
@@ -327,6 +331,7 @@ def _around(queue: Queue | None, manifest: Manifest, pinned: ModelRef | None) ->
         "running": running,
         "workers": tuple(worker.name for worker in fit),
         "others": len(serving) - len(fit),
+        "elsewhere": elsewhere,
         "trouble": next(((worker.name, worker.trouble) for worker in fit if worker.trouble), None),
         "ahead": max(0, hints.waiting - len(hints.sent.keys() - running)),
     }

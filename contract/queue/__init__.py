@@ -17,12 +17,20 @@ from dataclasses import dataclass, field, fields
 from types import NoneType
 from typing import Any, Protocol
 
+#: Of all keys in Redis. A namespace follows, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
 TASK = "bulkqa.score.v1"
 #: Redelivery of an unacknowledged message. The same in every process: the shortest in use wins.
 VISIBILITY_TIMEOUT = 900
 #: A worker that was not heard of for this long is not counted.
 WORKER_TTL = 45.0
+#: A lease is believed for this long at most, in seconds: whoever holds one renews it every few seconds.
+LONGEST_LEASE = 900.0
+
+
+def prefix(namespace: str) -> str:
+    """What all keys of a namespace begin with."""
+    return f"{PREFIX}{namespace}:"
 
 
 def queue_name(model: str, digest: str = "") -> str:
@@ -41,7 +49,7 @@ class Hints:
     now: float
     sent: dict[int, float]  #: chunk -> when its message was put on the queue
     #: chunk -> until when a worker is believed to be at it; without those taken at a time that is yet to come, of which
-    #: nothing is known: the clock went back
+    #: nothing is known (the clock went back), and those longer than LONGEST_LEASE, which are none of ours
     leases: dict[int, float]
     waiting: int  #: messages on the queues of the job's model, all jobs together
 
@@ -58,6 +66,7 @@ class WorkerInfo:
     version: str
     max_positions: int = 0  #: tokens in the longest window that its model takes; 0: it does not say
     trouble: str = ""  #: why it cannot use the storage, where it cannot
+    storage: str = ""  #: the id of the storage that it works on
     host: str = ""
     job: str | None = None  #: whose chunk it holds, None while it holds none
     chunk: int | None = None
@@ -141,4 +150,8 @@ class Queue(Protocol):
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that are there, by name, as they last said; `age_seconds` is how long ago that was."""
+        ...
+
+    def elsewhere(self, model: str) -> int:
+        """How many workers on this Redis serve a model and look at another storage, as far as that is found out."""
         ...

@@ -6,7 +6,7 @@ import socket
 
 from celery import Celery
 
-from contract.queue import PREFIX, VISIBILITY_TIMEOUT, queue_name
+from contract.queue import VISIBILITY_TIMEOUT, prefix, queue_name
 from contract.queue.url import read_url
 
 #: When a silent connection is asked whether it lives, in seconds, as far as the system has these options.
@@ -17,8 +17,8 @@ KEEPALIVE = {
 }
 
 
-def make_app(redis_url: str, *, patient: bool = True) -> Celery:
-    """The application for one Redis. `patient`: wait for Redis as long as it takes. Raises UsageError."""
+def make_app(redis_url: str, namespace: str, *, patient: bool = True) -> Celery:
+    """The application for a namespace of a Redis. `patient`: wait for Redis as long as it takes. Raises UsageError."""
     url = read_url(redis_url)
     app = Celery("bulkqa", broker=url.kombu, set_as_current=False)
     app.conf.update(
@@ -45,8 +45,9 @@ def make_app(redis_url: str, *, patient: bool = True) -> Celery:
         task_create_missing_queues=True,
         task_default_queue=queue_name("none"),
         broker_transport_options={
-            "global_keyprefix": PREFIX,
+            "global_keyprefix": prefix(namespace),
             "visibility_timeout": VISIBILITY_TIMEOUT,
+            "priority_steps": [0],  # one list a queue
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_timeout": 30,  # the default waits for ever on a half-open link

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from contract.queue import WORKER_TTL, Hints, WorkerInfo, queue_name
+from contract.queue import LONGEST_LEASE, WORKER_TTL, Hints, WorkerInfo, queue_name
 
 
 class MemoryQueue:
@@ -39,7 +39,11 @@ class MemoryQueue:
             return Hints(
                 now=now,
                 sent=dict(self._sent.get(job, {})),
-                leases={n: until for n, (since, until, _) in self._leases.get(job, {}).items() if since <= now},
+                leases={
+                    n: until
+                    for n, (since, until, _) in self._leases.get(job, {}).items()
+                    if since <= now and until - since <= LONGEST_LEASE
+                },
                 waiting=sum(len(self.messages.get(name, ())) for name in queues),
             )
 
@@ -47,7 +51,7 @@ class MemoryQueue:
         with self._lock:
             now = self._clock()
             since, until, holder = self._leases.get(job, {}).get(chunk, (0.0, 0.0, owner))
-            if holder != owner and since <= now < until:
+            if holder != owner and since <= now < until <= since + LONGEST_LEASE:
                 return False
             self._leases.setdefault(job, {})[chunk] = (now, now + seconds, owner)
             return True
@@ -98,6 +102,9 @@ class MemoryQueue:
             for _, (seen, worker) in sorted(self._workers.items())
             if now - seen <= WORKER_TTL
         ]
+
+    def elsewhere(self, model: str) -> int:
+        return 0
 
     def wipe(self) -> None:
         """What FLUSHALL does."""

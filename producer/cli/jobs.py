@@ -58,7 +58,7 @@ def submit(
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
     from contract.ledger import records
-    from contract.queue.redis import RedisQueue
+    from contract.namespace import open_queue
     from producer.cli import view
     from producer.jobs.output import check_output
     from producer.jobs.submit import Request, submit_and_send
@@ -67,7 +67,8 @@ def submit(
     given = place.settings(chunk_rows=chunk_rows, model=model)
     check_output(out.output, out.output_format, file, as_json=as_json)
     request = Request(reading.options(given), answering.options(), given.model, naming.key, naming.pairs())
-    store, queue = place.open_storage(create=True), RedisQueue(given.redis_url)
+    store = place.open_storage(create=True)
+    queue = open_queue(given, store)
     queue.ping()
     view.detail(f"storage {store.url}, {queue.address}, model {given.model}")
     view.warn_of_windows(request.options, _longest_window(queue, given.model))

@@ -62,10 +62,10 @@ class Place:
 
     def open(self) -> tuple[Settings, Storage, RedisQueue]:
         """What most commands work with. Redis is not asked for anything yet."""
-        from contract.queue.redis import RedisQueue
+        from contract.namespace import open_queue
 
-        given = self.settings()
-        return given, self.open_storage(), RedisQueue(given.redis_url)
+        given, storage = self.settings(), self.open_storage()
+        return given, storage, open_queue(given, storage)
 
 
 @dataclass(frozen=True)

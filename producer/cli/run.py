@@ -111,13 +111,13 @@ def _answered(
 ) -> Progress:
     """Score a stored job with a Redis and workers of our own, and show what came of it."""
     from contract.ledger import records
-    from contract.queue.redis import RedisQueue
+    from contract.namespace import open_queue
     from producer import local
     from producer.cli import view
     from producer.jobs.output import write_results
 
     view.say("starting Redis and a worker")
-    with local.stack(given, workers, redis) as stack, closing(RedisQueue(stack.redis_url)) as queue:
+    with local.stack(given, workers, redis) as stack, closing(open_queue(given, store, stack.redis_url)) as queue:
         stack.wait_ready(queue)
         for worker in queue.workers():
             view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")

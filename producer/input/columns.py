@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from typing import Protocol
@@ -11,6 +12,9 @@ from contract.errors import InputError
 #: Columns of ours, in files of rejected rows. They are passed over, so that such a file can be submitted again.
 OURS = "bulkqa_"
 
+#: Tables of embeddings have a few thousand columns. Beyond this, each row costs more than the answer to it, and it is
+#: more likely that rows and columns were taken for each other.
+COLUMNS_LIMIT = 10_000
 _SHOWN = 50
 _PLURAL = {"id": "ids", "answers": "answers"}
 
@@ -34,6 +38,7 @@ class Names:
     def __init__(self, label: str, found: Iterable[str], wanted: Wanted) -> None:
         self._label = label
         self.found = list(found)
+        self._places = {name: place for place, name in reversed(list(enumerate(self.found)))}
         self.question = wanted.question
         self.context = wanted.context
         self._check(self.question, self.context)
@@ -41,7 +46,7 @@ class Names:
         self.answers = self._one("answers", wanted.answers)
 
     def index(self, name: str) -> int:
-        return self.found.index(name)
+        return self._places[name]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,10 +58,10 @@ class Names:
         return [name for name in self.columns if name not in own]
 
     def _check(self, *wanted: str) -> None:
-        missing = [name for name in dict.fromkeys(wanted) if name not in self.found]
+        missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
         if missing:
             raise self._missing(missing, f"Name them: {self._flags()}")
-        twice = [name for name in dict.fromkeys(self.found) if self.found.count(name) > 1]
+        twice = [name for name, count in Counter(self.found).items() if count > 1]
         if twice:
             message = f"{self._label}: several columns of one name: {listed(twice)}"
             raise InputError("duplicate_column", message, "Rename or remove all but one.")
@@ -74,10 +79,17 @@ class Names:
     def _one(self, usual: str, wanted: str | None) -> str | None:
         """A column that there may be: the one that is wanted, else the one of the usual name; "" for none."""
         if wanted is None:
-            return usual if usual in self.found else None
-        if wanted and wanted not in self.found:
+            return usual if usual in self._places else None
+        if wanted and wanted not in self._places:
             raise self._missing([wanted], f"Name it: --{usual} NAME, or go without {_PLURAL[usual]}: --{usual} ''")
         return wanted or None
+
+
+def refuse_wide(label: str, count: int) -> None:
+    """Raise InputError for a table of more columns than are read."""
+    if count > COLUMNS_LIMIT:
+        message = f"{label}: {count:,} columns, and {COLUMNS_LIMIT:,} is the most"
+        raise InputError("unsupported_format", message, "Leave out columns, or put several into one as JSON.")
 
 
 def no_column(names: list[str]) -> str:

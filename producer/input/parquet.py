@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from contract.errors import InputError
 from producer.input.csv import Fault
-from producer.input.pages import EncryptedError, Pages, TooLargeError, directory
+from producer.input.memory import Bound
 from producer.input.rows import ROW_OVERHEAD, Column, Rows, bad_encoding, pc, sizes, weights, where
 from producer.input.stored import encrypted
 
@@ -29,23 +29,42 @@ _BATCH_BYTES = 4 << 20
 _EXPANDED, _RATIO = 4 << 30, 10_000
 #: A longer id is what makes its row too large.
 _ID_BYTES = 1000
+#: Most bytes of a text and entries of a list in the directory of a file: that of 10,000 columns has texts of 3 MiB.
+_DIRECTORY_TEXT, _DIRECTORY_ENTRIES = 8 << 20, 1 << 17
+_DIRECTORY_TOO_LARGE = ("Exceeded size limit", "bad_alloc", "too deeply nested")
+#: Rows decoded at once; where memory does not suffice, the next number of them.
+_AT_ONCE = (1024, 64, 4, 1)
+_RUN_ROWS = 16_384
 # IndexError: a value that refers to an entry of its dictionary that is not there.
 _ERRORS = (pa.ArrowException, OSError, ValueError, EOFError, MemoryError, IndexError)
 
 
-class ParquetRecords:
-    """The records of a Parquet file."""
+class _TooLargeError(ValueError):
+    """What cannot be decoded in bounded memory. The text says why, the remedy what to do."""
 
-    def __init__(self, file: Any, label: str) -> None:
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class ParquetRecords:
+    """The records of a Parquet file. Decoding it takes no more memory than `bound` lets it."""
+
+    def __init__(self, file: Any, label: str, bound: Bound) -> None:
         self._label = label
         self._source = file
+        self._bound = bound
         try:
-            self._groups = directory(file)
-            # Buffered and not read ahead: a column chunk of a gigabyte is read through a megabyte.
-            self._file = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
-            self.schema: pa.Schema = self._file.schema_arrow
-        except TooLargeError as error:
-            raise self._too_large(error, "") from error
+            with bound:
+                # Buffered and not read ahead: a column chunk of a gigabyte is read through a megabyte.
+                self._file = pq.ParquetFile(
+                    file,
+                    buffer_size=1 << 20,
+                    pre_buffer=False,
+                    thrift_string_size_limit=_DIRECTORY_TEXT,
+                    thrift_container_size_limit=_DIRECTORY_ENTRIES,
+                )
+                self.schema: pa.Schema = self._file.schema_arrow
         except _ERRORS as error:
             raise self._unreadable(error) from error
         self.rows: int = self._file.metadata.num_rows
@@ -69,35 +88,96 @@ class ParquetRecords:
         return InputError("unsupported_format", message, f"Convert the column, or name another: {flags}")
 
     def batches(self, columns: Columns, limit: int) -> Iterator[Rows]:
+        """All rows. Raises InputError where they cannot be decoded, or not in bounded memory."""
         done = 0
         try:
-            for groups, rows in Pages(self._source, self._file.metadata, self._groups, limit).batches():
-                for batch in self._file.iter_batches(batch_size=rows, row_groups=groups, use_threads=False):
+            for groups in self._runs():
+                for batch in self._decoded(groups):
                     yield from columns.rows(batch, limit)
                     done += batch.num_rows
                     self._refuse_bomb(columns.size)
-        except TooLargeError as error:
-            raise self._too_large(error, f" after row {done:,}") from error
         except _ERRORS as error:
             raise self._unreadable(error, f" after row {done:,}") from error
 
+    def _runs(self) -> Iterator[list[int]]:
+        """Row groups that are read together: tiny ones are many."""
+        numbers: list[int] = []
+        rows = 0
+        for number in range(self._file.metadata.num_row_groups):
+            numbers.append(number)
+            rows += max(0, self._file.metadata.row_group(number).num_rows)
+            if rows >= _RUN_ROWS or len(numbers) >= _RUN_ROWS:
+                yield numbers
+                numbers, rows = [], 0
+        if numbers:
+            yield numbers
+
+    def _decoded(self, groups: list[int]) -> Iterator[pa.RecordBatch]:
+        """The rows of some row groups, so many at a time as there is memory for: a text that is held once may be that
+        of every row."""
+        done = 0
+        for rows in _AT_ONCE:
+            try:
+                for batch in self._in_batches(groups, rows, done):
+                    done += batch.num_rows
+                    yield batch
+                return
+            except MemoryError as error:
+                if rows == _AT_ONCE[-1]:
+                    raise self._too_large(groups, done) from error
+            pa.default_memory_pool().release_unused()
+
+    def _in_batches(
+        self, groups: list[int], rows: int, skip: int, columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of `rows` rows, without the first `skip` rows."""
+        batches = self._file.iter_batches(batch_size=rows, row_groups=groups, columns=columns, use_threads=False)
+        while True:
+            with self._bound:
+                batch = next(batches, None)
+            if batch is None:
+                return
+            passed = min(skip, batch.num_rows)
+            skip -= passed
+            if passed < batch.num_rows:
+                yield batch.slice(passed)
+
+    def _too_large(self, groups: list[int], done: int) -> _TooLargeError:
+        column = next((name for name in self.schema.names if self._is_too_large(name, groups, done)), None)
+        whose = f"the column {column!r} takes" if column is not None else "its columns together take"
+        more = 2 * self._bound.budget
+        return _TooLargeError(
+            f"a row of it does not fit into {self._bound.budget >> 20:,} MiB of memory: {whose} more",
+            "Write it with smaller pages (pyarrow: write_batch_size=16) or without that column, or as CSV or JSON "
+            f"Lines. Or allow more, in bytes: BULKQA_READ_MEMORY={more}",
+        )
+
+    def _is_too_large(self, column: str, groups: list[int], done: int) -> bool:
+        try:
+            next(self._in_batches(groups, _AT_ONCE[-1], done, [column]), None)
+        except MemoryError:
+            return True
+        except _ERRORS:
+            pass  # whatever else is wrong with it
+        return False
+
     def _refuse_bomb(self, size: int) -> None:
         if size > _EXPANDED and size > _RATIO * self._source.size():
-            raise TooLargeError(
+            raise _TooLargeError(
                 f"{self._source.size():,} bytes stand for over {size:,}, and {_RATIO:,} times its size is the most",
                 "If it is meant so, write it as CSV or JSON Lines.",
             )
 
-    def _too_large(self, error: TooLargeError, where: str) -> InputError:
-        return InputError("unreadable", f"{self._label}: Parquet too large to be decoded{where}: {error}", error.remedy)
-
     def _unreadable(self, error: Exception, where: str = "") -> InputError:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, EncryptedError) or "encrypt" in said.lower() or "decrypt" in said.lower():
+        if isinstance(error, _TooLargeError):
+            message = f"{self._label}: Parquet too large to be decoded{where}: {error}"
+            return InputError("unreadable", message, error.remedy)
+        if "encrypt" in said.lower() or "decrypt" in said.lower():
             return encrypted(self._label)
-        if isinstance(error, MemoryError):
-            message = f"{self._label}: not enough memory to decode it{where}: {said}"
-            return InputError("unreadable", message, "Write it with smaller pages, or as CSV or JSON Lines.")
+        if isinstance(error, MemoryError) or any(words in said for words in _DIRECTORY_TOO_LARGE):
+            message = f"{self._label}: Parquet too large to be decoded{where}: the directory at its end is: {said}"
+            return InputError("unreadable", message, "Write it with fewer row groups and columns, and less metadata.")
         return InputError(
             "unreadable",
             f"{self._label}: damaged or truncated Parquet{where}: {said}",

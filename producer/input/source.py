@@ -1,12 +1,12 @@
 """A file of questions and contexts into tables in the schema of a job's chunks: every row, checked, in order.
 
-Tells the format by content (CSV or JSON Lines, either of them gzipped, or Parquet), and refuses with a remedy what
+Tells the format by content (CSV or JSON Lines, either of them compressed, or Parquet), and refuses with a remedy what
 cannot be read as a whole. A row that cannot be scored is a row of a table all the same, with a code, a message and what
 could be read of it. Memory is bounded by the row and the table, not by the file.
 
-`stored` gives bytes, `csv`, `jsonl` and `parquet` make records of them (Parquet
-once `pages` has told what that takes), `columns` says which field is what, and `rows` checks
-and cuts. Writing chunks is not covered.
+`stored` gives bytes, `unpack` what compressed ones stand for, `csv`, `jsonl` and `parquet` make records of them
+(Parquet in bounded `memory`), `columns` says which field is what, and `rows` checks and cuts. Writing chunks is not
+covered.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from numpy.typing import NDArray
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.format import chunk
 from producer.input.blocks import Block
-from producer.input.columns import OURS, Names, no_column
+from producer.input.columns import OURS, Names, no_column, refuse_wide
 from producer.input.csv import Batch, CsvRecords, Fault, Lines, split_header
 from producer.input.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
+from producer.input.memory import DEFAULT as READ_MEMORY
+from producer.input.memory import Bound
 from producer.input.parquet import Columns, ParquetRecords, json_type
 from producer.input.rows import Checker, Column, Rows, bounded, strings
-from producer.input.stored import Stored, bad_encoding, gunzip, reason, refuse_foreign, unsupported
+from producer.input.stored import Stored, bad_encoding, reason, refuse_foreign, unsupported
+from producer.input.unpack import compression, unpacked, unzipped
 
 FORMATS = ("csv", "parquet", "jsonl")
 
@@ -117,13 +120,16 @@ class Source:
         self._sha256 = self._stored.finish()
 
 
-def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None) -> Source:
-    """Open a file, or standard input for "-", and read as much of it as tells whether it can be read."""
+def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Source:
+    """Open a file, or standard input for "-", and read as much of it as tells whether it can be read.
+
+    Decoding takes at most `memory` bytes. Raises InputError where the file cannot be read as a whole.
+    """
     options = _checked(options or ReadOptions())
     resources = ExitStack()
     try:
         stored = Stored(file, resources)
-        found = _Opening(stored, options, resources).found()
+        found = _Opening(stored, options, resources, memory).found()
         first = next(found.tables, None)
         if first is None:
             what = "the file is empty" if found.format == "jsonl" else "a header and no rows"
@@ -165,28 +171,37 @@ class _Found:
 class _Opening:
     """Finds out what an input is, and how its rows are read."""
 
-    def __init__(self, stored: Stored, options: ReadOptions, resources: ExitStack) -> None:
+    def __init__(self, stored: Stored, options: ReadOptions, resources: ExitStack, memory: int) -> None:
         self._stored = stored
         self._label = stored.label
         self._options = options
         self._resources = resources
+        self._bound = Bound(memory)
 
     def found(self) -> _Found:
-        zipped = self._stored.peek(2) == b"\x1f\x8b"
-        blocks = gunzip(self._stored) if zipped else self._stored.blocks()
+        packed = compression(self._stored.peek(8), self._stored.name)
+        blocks = self._unpacked(packed) if packed else self._stored.blocks()
         head = _head(blocks)
         if not head:
             raise self._empty()
+        if packed and (again := compression(head, "")):
+            raise unsupported(self._label, f"{again} within {packed}", "Unpack it once.")
         refuse_foreign(head, self._label)
         parquet = head.startswith(b"PAR1")
-        if parquet and zipped:
-            raise unsupported(self._label, "Parquet within gzip", "Decompress it: gunzip FILE")
+        if parquet and packed:
+            raise unsupported(self._label, f"Parquet within {packed}", "Unpack it. Parquet compresses by itself.")
         blocks = chain([head], blocks)
         if parquet and self._options.format in (None, "parquet"):
             return self._parquet(blocks)
         if self._options.format == "parquet":
             raise InputError("unreadable", f"{self._label}: not a Parquet file", "Leave out --input-format.")
         return self._text(head, blocks)
+
+    def _unpacked(self, kind: str) -> Iterator[bytes]:
+        if kind != "zip":
+            return unpacked(self._stored, kind)
+        path = self._stored.path or self._spooled(self._stored.blocks())  # its directory is at the end
+        return unzipped(path, self._label, self._bound)
 
     def _empty(self) -> InputError:
         return InputError("empty_file", f"{self._label}: the file is empty", _WRONG_FILE)
@@ -226,6 +241,7 @@ class _Opening:
         if not found:
             raise self._empty()
         self._refuse_delimiter(found, line)
+        refuse_wide(self._label, len(found))
         return Names(self._label, found, self._options)
 
     def _refuse_delimiter(self, found: list[str], line: bytes) -> None:
@@ -255,6 +271,7 @@ class _Opening:
 
     def _parquet(self, blocks: Iterator[bytes]) -> _Found:
         records = self._parquet_records(self._stored.path or self._spooled(blocks))
+        refuse_wide(self._label, len(records.schema.names))
         names = Names(self._label, records.schema.names, self._options)
         records.check_types(names.question, names.context, names.id)
         others = [(name, json_type(records.schema.field(name).type)) for name in names.others]
@@ -269,12 +286,12 @@ class _Opening:
             file = self._resources.enter_context(pa.OSFile(str(path), "rb"))
         except (OSError, pa.ArrowException) as error:
             raise InputError("unreadable", f"{self._label}: {reason(error)}", "Check the permissions.") from error
-        records = ParquetRecords(file, self._label)
+        records = ParquetRecords(file, self._label, self._bound)
         self._resources.callback(records.close)
         return records
 
     def _spooled(self, blocks: Iterator[bytes]) -> Path:
-        """Parquet has its directory at the end: from a pipe it is copied to a temporary file."""
+        """Parquet and zip have their directory at the end: from a pipe they are copied to a temporary file."""
         try:
             copy = self._resources.enter_context(tempfile.NamedTemporaryFile(prefix="bulkqa-"))  # noqa: SIM115
             copy.writelines(blocks)

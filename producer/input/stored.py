@@ -1,4 +1,4 @@
-"""The bytes of an input as they are stored: counted and digested as they are read, unpacked if they are gzipped.
+"""The bytes of an input as they are stored: counted and digested as they are read.
 
 Knows from the first bytes what is no input of ours, and says what to do about it. Covers nothing that needs rows.
 """
@@ -6,12 +6,10 @@ Knows from the first bytes what is no input of ours, and says what to do about i
 from __future__ import annotations
 
 import codecs
-import gzip
 import hashlib
 import os
 import stat
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,29 +20,33 @@ from contract.errors import InputError
 #: What is read at once.
 BLOCK = 1 << 18
 
-#: gzip makes at most 1,032 bytes of one, and of text, however often it says the same, some hundred.
-_UNPACKED, _RATIO = 256 << 20, 800
-
 _UNICODE_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+_PICKLE = ("a Python pickle", "Write the frame as Parquet: frame.to_parquet('NEW.parquet')")
 _UNSUPPORTED = {
-    b"PK\x03\x04": ("a zip archive or an Excel workbook", "Unpack it, or save the sheet as CSV."),
-    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "Save the sheet as CSV."),
-    b"\xfd7zXZ\x00": ("compressed with xz", "Decompress it: xz -dc FILE | producer submit -"),
-    b"BZh": ("compressed with bzip2", "Decompress it: bzip2 -dc FILE | producer submit -"),
-    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Decompress it: zstd -dc FILE | producer submit -"),
-    b"\x04\x22\x4d\x18": ("compressed with lz4", "Decompress it: lz4 -dc FILE | producer submit -"),
-    b"\x1f\x8b": ("compressed with gzip twice", "Decompress it once: gzip -dc FILE | producer submit -"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "Save the sheet as CSV (UTF-8)."),
+    b"PK": ("a zip archive without a file", "Unpack it and name a file."),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "Unpack it."),
     b"ARROW1\x00\x00": ("an Arrow (Feather) file", "Write it as Parquet."),
     b"Obj\x01": ("an Avro file", "Write it as Parquet."),
     b"\x89HDF": ("an HDF5 file", "Write it as Parquet."),
     b"SQLite format 3\x00": ("an SQLite database", "Export the table as CSV."),
+    b"ORC": ("an ORC file", "Write it as Parquet."),
+    b"\x93NUMPY": ("a NumPy array", "Write a table with two columns as CSV or Parquet."),
+    b"\x80\x03": _PICKLE,
+    b"\x80\x04": _PICKLE,
+    b"\x80\x05": _PICKLE,
     b"%PDF-": ("a PDF document", "bulkqa reads CSV, JSON Lines and Parquet."),
+}
+_MARKUP = {
+    b"<!doctype html": "a web page (HTML)",
+    b"<html": "a web page (HTML)",
+    b"<table": "a web page (HTML)",
+    b"<?xml": "an XML document",
 }
 
 
@@ -70,7 +72,9 @@ class Stored:
         self._ahead = b""
 
     def peek(self, count: int) -> bytes:
-        self._ahead += self.read(count - len(self._ahead)) if len(self._ahead) < count else b""
+        """The next `count` bytes, fewer at the end only. They come again."""
+        while len(self._ahead) < count and (more := self._read(count - len(self._ahead))):
+            self._ahead += more
         return self._ahead
 
     def read(self, count: int = BLOCK) -> bytes:
@@ -78,6 +82,9 @@ class Stored:
         if self._ahead:
             data, self._ahead = self._ahead[:count], self._ahead[count:]
             return data
+        return self._read(count)
+
+    def _read(self, count: int) -> bytes:
         try:
             data = self._file.read(count) or b""
         except (OSError, ValueError) as error:
@@ -118,29 +125,6 @@ def _size(file: BinaryIO) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def gunzip(stored: Stored) -> Iterator[bytes]:
-    """The unpacked bytes, a block at a time: however much they are, no more than that is held."""
-    label = stored.label
-    size = 0
-    try:
-        # GzipFile asks for read() only; Stored has no more.
-        with gzip.GzipFile(fileobj=stored) as file:  # type: ignore[call-overload]
-            while block := file.read(BLOCK):
-                size += len(block)
-                if size > _UNPACKED and size > _RATIO * stored.bytes_read:
-                    raise InputError(
-                        "unreadable",
-                        f"{label}: a gzip bomb: {stored.bytes_read:,} bytes of it unpack to more than {size:,}, and "
-                        f"{_RATIO} times its size is the most",
-                        "If it is meant so, unpack it first: gzip -dc FILE | producer submit -",
-                    )
-                yield block
-    except EOFError as error:
-        raise InputError("unreadable", f"{label}: the gzip file is truncated", "Copy it again.") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError("unreadable", f"{label}: damaged gzip file: {error}", "Copy it again.") from error
-
-
 def refuse_foreign(head: bytes, label: str) -> None:
     """Raise InputError if the first 512 bytes are those of a format that is known and not read here."""
     for mark, encoding in _UNICODE_MARKS.items():
@@ -151,8 +135,12 @@ def refuse_foreign(head: bytes, label: str) -> None:
     if head[257:262] == b"ustar":
         raise unsupported(label, "a tar archive", "Unpack it.")
     for magic, (what, remedy) in _UNSUPPORTED.items():
-        if head.startswith(magic) and (magic != b"BZh" or head[4:7] == b"1AY"):
+        if head.startswith(magic):
             raise unsupported(label, what, remedy)
+    markup = head.removeprefix(codecs.BOM_UTF8).lstrip()[:14].lower()
+    for tag, what in _MARKUP.items():
+        if markup.startswith(tag):
+            raise unsupported(label, what, "Download or save the data itself, as CSV or JSON Lines.")
 
 
 def unsupported(label: str, what: str, remedy: str) -> InputError:

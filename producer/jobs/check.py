@@ -49,7 +49,7 @@ def check_file(
     codes = Counter[str]()
     shown: list[dict[str, Any]] = []
     rows = chunks = question = context = 0
-    with open_source(file, read) as source:
+    with open_source(file, read, settings.read_memory) as source:
         for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
             rows += table.num_rows
             chunks += 1

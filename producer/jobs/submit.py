@@ -88,7 +88,7 @@ def submit(
     job = job_of_key(request.key) if request.key else new_job_id()
     # Of several submissions with one key each has a folder of its own: nothing is shared before there is a manifest.
     within = layout.new_chunks() if request.key else CHUNKS
-    with open_source(file, request.read) as source:
+    with open_source(file, request.read, settings.read_memory) as source:
         if request.key and storage.exists(layout.manifest(job)):
             for _ in source.tables(1 << 16, 1 << 26):
                 pass  # its digest is known at its end

@@ -18,6 +18,8 @@ import psutil
 
 from contract.format import layout
 from contract.ledger import records
+from contract.namespace import storage_id
+from contract.queue import prefix
 from contract.queue.redis import RedisQueue
 from contract.storage.local import LocalStorage
 from producer.jobs.verify import verify_job
@@ -70,21 +72,23 @@ class Cluster:
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "160",
         }
-        self._resources = resources
+        self.resources = resources
         self.workers: list[subprocess.Popen[bytes]] = []
         self.storage = LocalStorage(folder / "storage", create=True)
-        self.queue = RedisQueue(redis_url)
+        self.namespace = storage_id(self.storage)
+        self.prefix = prefix(self.namespace)
+        self.queue = RedisQueue(redis_url, self.namespace)
 
     def worker(self, *arguments: str, threads: int = 1, **env: str) -> subprocess.Popen[bytes]:
         number = len(self.workers)
-        log = self._resources.enter_context((self.folder / f"worker-{number}.log").open("wb"))
+        log = self.resources.enter_context((self.folder / f"worker-{number}.log").open("wb"))
         command = [sys.executable, "-m", "worker", "start", "--threads", str(threads)]
         command += [*arguments] if env.pop("no_health_file", "") else [
             "--health-file", str(self.folder / f"health-{number}"), *arguments]  # fmt: skip
         process = subprocess.Popen(
             command, env=self.env | env, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
         )
-        self._resources.callback(end, process)
+        self.resources.callback(end, process)
         self.workers.append(process)
         return process
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contract.queue import PREFIX, queue_name
+from contract.queue import prefix, queue_name
 from contract.settings import SHIPPED_MODEL, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,7 +185,8 @@ def test_defaults_of_compose_are_those_of_the_settings() -> None:
 def test_keda_looks_at_the_queue_that_workers_serve() -> None:
     (scaled,) = kubernetes("ScaledObject")
     (trigger,) = scaled["spec"]["triggers"]
-    assert trigger["metadata"]["listName"] == PREFIX + queue_name(SHIPPED_MODEL)
+    namespace = next(c["data"]["BULKQA_NAMESPACE"] for c in kubernetes("ConfigMap") if "data" in c)
+    assert trigger["metadata"]["listName"] == prefix(namespace) + queue_name(SHIPPED_MODEL)
     # A worker holds one message of its window and the list shows the others: fewer than two would never scale up.
     config = next(c for c in kubernetes("ConfigMap") if "BULKQA_WINDOW" in c["data"])
     assert int(config["data"]["BULKQA_WINDOW"]) - 1 >= 2 * int(trigger["metadata"]["listLength"])

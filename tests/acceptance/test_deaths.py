@@ -159,7 +159,7 @@ def test_a_row_that_ends_its_process_is_found_and_passed_over(running: Cluster, 
 def test_a_message_cannot_have_its_worker_killed(running: Cluster) -> None:
     """Celery would honour a limit of time that a message asks for, and each kill would count against the chunk."""
     job = submit(running, chunk_rows=ROWS)
-    app, queue = make_app(running.redis_url), queue_name("minilm-l6-qa")
+    app, queue = make_app(running.redis_url, running.namespace), queue_name("minilm-l6-qa")
     with app.connection_for_write() as connection:
         connection.default_channel.queue_purge(queue)
     for _ in range(5):

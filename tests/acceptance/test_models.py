@@ -108,3 +108,10 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     assert running.finish(job)["status"] == "completed"
     assert digests(running, job) == {pinned}
     check(running, job, 200)
+
+
+def test_a_model_that_ends_whoever_loads_it_ends_the_worker_with_a_word(running: Cluster) -> None:
+    hooks = str(REPO / "tests" / "faults" / "hooks")
+    worker = running.worker(PYTHONPATH=hooks, FAULT="abort", FAULT_FILE=str(running.folder / "mark"))
+    assert worker.wait(timeout=60) == 2
+    assert "3 processes ended while they loaded" in running.log()

@@ -19,7 +19,7 @@ from contract.queue import Queue, WorkerInfo
 from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from producer.local import redis_server
-from tests.making import Clock, all_messages, clock_back, pop
+from tests.making import NAMESPACE, PREFIX, Clock, all_messages, clock_back, pop
 
 JOB, MODEL = "20261122-174512-3f9ac2d1", "tiny"
 
@@ -80,8 +80,8 @@ def test_jobs_do_not_see_each_others_hints(queue: Queue):
 def test_on_the_wire_a_message_is_json_that_names_the_task(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.send(MODEL, JOB, [3])
 
-    assert [key for key in redis_client.keys("*tiny*") if redis_client.type(key) == "list"] == ["bulkqa:v1.tiny"]
-    message = json.loads(redis_client.lindex("bulkqa:v1.tiny", 0))
+    assert [key for key in redis_client.keys("*tiny*") if redis_client.type(key) == "list"] == [f"{PREFIX}v1.tiny"]
+    message = json.loads(redis_client.lindex(f"{PREFIX}v1.tiny", 0))
     assert message["headers"]["task"] == "bulkqa.score.v1"
     assert message["content-type"] == "application/json"
     assert message["properties"]["body_encoding"] == "base64"
@@ -95,7 +95,7 @@ def test_every_key_in_redis_has_our_prefix(redis_queue: RedisQueue, redis_client
     redis_queue.restart(JOB, 1)
     redis_queue.claim(JOB, 5, 9)
     redis_queue.announce(worker())
-    foreign = [key for key in redis_client.keys("*") if not key.startswith("bulkqa:")]
+    foreign = [key for key in redis_client.keys("*") if not key.startswith(PREFIX)]
     assert foreign == []
 
 
@@ -155,11 +155,19 @@ def test_a_lease_is_not_believed_after_the_clock_went_back(queue: Queue, clock: 
     assert queue.hints(MODEL, JOB).leases == {}
 
 
-def test_a_lease_of_an_earlier_version_is_believed(redis_queue: RedisQueue, redis_client: redis.Redis):
-    """It does not say since when."""
-    redis_queue.lease(JOB, 0, "w1", 60)
-    redis_client.delete(f"bulkqa:since:{JOB}")
-    assert set(redis_queue.hints(MODEL, JOB).leases) == {0}
+@pytest.mark.parametrize("since", [None, 0.0, 1e300, "now"])
+def test_a_lease_that_lasts_longer_than_any_is_not_believed(
+    redis_queue: RedisQueue, redis_client: redis.Redis, since: float | str | None
+):
+    """Until the year 2283, by somebody, by nobody; and one that does not say since when."""
+    now = redis_client.time()[0]
+    for chunk, until in ((0, 9876543210.0), (1, float("inf")), (-1, 9876543210.0)):
+        redis_client.zadd(f"{PREFIX}lease:{JOB}", {str(chunk): until})
+        redis_client.hset(f"{PREFIX}owner:{JOB}", str(chunk), "nobody")
+        if since is not None:
+            redis_client.zadd(f"{PREFIX}since:{JOB}", {str(chunk): now if since == "now" else since})
+    assert redis_queue.hints(MODEL, JOB).leases == {}
+    assert all(redis_queue.lease(JOB, chunk, "w1", 60) for chunk in (0, 1, -1))
     assert not redis_queue.lease(JOB, 0, "w2", 60)
 
 
@@ -305,8 +313,8 @@ def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, requ
     clock.now += 100.0
     if isinstance(queue, RedisQueue):  # its clock cannot be moved; what was noted can
         client = request.getfixturevalue("redis_client")
-        noted = json.loads(client.hget("bulkqa:workers", "silent"))
-        client.hset("bulkqa:workers", "silent", json.dumps(noted | {"seen": noted["seen"] - 100.0}))
+        noted = json.loads(client.hget(f"{PREFIX}workers", "silent"))
+        client.hset(f"{PREFIX}workers", "silent", json.dumps(noted | {"seen": noted["seen"] - 100.0}))
     queue.announce(worker("lively"))
     assert queue.workers() == [worker("lively")]
 
@@ -315,8 +323,8 @@ def test_what_a_worker_of_a_later_version_says_besides_is_passed_over(
     redis_queue: RedisQueue, redis_client: redis.Redis
 ):
     redis_queue.announce(worker())
-    noted = json.loads(redis_client.hget("bulkqa:workers", "w1"))
-    redis_client.hset("bulkqa:workers", "w1", json.dumps(noted | {"later": {"of": "a later version"}}))
+    noted = json.loads(redis_client.hget(f"{PREFIX}workers", "w1"))
+    redis_client.hset(f"{PREFIX}workers", "w1", json.dumps(noted | {"later": {"of": "a later version"}}))
     assert redis_queue.workers() == [worker()]
 
 
@@ -324,26 +332,26 @@ def test_what_others_wrote_among_ours_is_passed_over(redis_queue: RedisQueue, re
     redis_queue.announce(worker())
     strange = [b"garbage", b"\xff", b"[]", b"{}", b'{"seen": "now"}', json.dumps({"seen": 9e9}).encode()]
     for number, value in enumerate(strange):
-        redis_client.hset("bulkqa:workers", f"x{number}", value)
-    redis_client.hset("bulkqa:workers", b"\xff", b"")
+        redis_client.hset(f"{PREFIX}workers", f"x{number}", value)
+    redis_client.hset(f"{PREFIX}workers", b"\xff", b"")
     redis_queue.send(MODEL, JOB, [3])
     redis_queue.lease(JOB, 4, "w1", 60)
     for kind in ("sent", "lease"):
-        redis_client.zadd(f"bulkqa:{kind}:{JOB}", {"x": 1.0, b"\xff": 1.0, "": 1.0, "1.5": 1.0})
+        redis_client.zadd(f"{PREFIX}{kind}:{JOB}", {"x": 1.0, b"\xff": 1.0, "": 1.0, "1.5": 1.0})
 
     hints = redis_queue.hints(MODEL, JOB)
 
     assert (set(hints.sent), set(hints.leases)) == ({3}, {4})
     assert redis_queue.workers() == [worker()]
-    assert redis_client.hlen("bulkqa:workers") == 2, "what can be named is removed"
+    assert redis_client.hlen(f"{PREFIX}workers") == 2, "what can be named is removed"
 
 
 def test_a_message_that_is_worked_on_is_touched_but_never_made(redis_queue: RedisQueue, redis_client: redis.Redis):
-    redis_client.zadd("bulkqa:unacked_index", {"tag": 1.0})
+    redis_client.zadd(f"{PREFIX}unacked_index", {"tag": 1.0})
     redis_queue.touch("tag")
     redis_queue.touch("gone")
-    assert redis_client.zrange("bulkqa:unacked_index", 0, -1) == ["tag"]
-    assert redis_client.zscore("bulkqa:unacked_index", "tag") > 1.0
+    assert redis_client.zrange(f"{PREFIX}unacked_index", 0, -1) == ["tag"]
+    assert redis_client.zscore(f"{PREFIX}unacked_index", "tag") > 1.0
 
 
 # Redis out of reach
@@ -368,7 +376,7 @@ def every_use(queue: RedisQueue) -> list:
 
 def test_whatever_is_asked_of_a_redis_that_is_away_says_so_and_names_it_without_secrets():
     # Port 1 of this machine refuses connections: it is reserved, and nothing listens there.
-    queue = RedisQueue("redis://someone:secret@127.0.0.1:1/0")
+    queue = RedisQueue("redis://someone:secret@127.0.0.1:1/0", NAMESPACE)
     try:
         for use in every_use(queue):
             with pytest.raises(RedisUnreachable) as caught:
@@ -386,7 +394,7 @@ def test_whatever_is_asked_of_a_redis_that_is_away_says_so_and_names_it_without_
 def test_a_redis_that_was_stopped_and_came_back_is_used_again():
     with tempfile.TemporaryDirectory(prefix="bqa-", dir="/tmp") as folder:
         with redis_server(Path(folder)) as url:
-            queue = RedisQueue(url)
+            queue = RedisQueue(url, NAMESPACE)
             queue.send(MODEL, JOB, [0])
         with pytest.raises(RedisUnreachable):
             queue.send(MODEL, JOB, [1])
@@ -424,6 +432,6 @@ def test_a_worker_that_none_of_ours_announced_is_passed_over(
 ):
     redis_queue.announce(worker())
     redis_queue.announce(worker("w2"))
-    entry = json.loads(redis_client.hget("bulkqa:workers", "w2") or "")
-    redis_client.hset("bulkqa:workers", "w2", json.dumps(entry | forged))
+    entry = json.loads(redis_client.hget(f"{PREFIX}workers", "w2") or "")
+    redis_client.hset(f"{PREFIX}workers", "w2", json.dumps(entry | forged))
     assert redis_queue.workers() == [worker()]

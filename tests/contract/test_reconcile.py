@@ -45,7 +45,7 @@ from tests.making import (
 @pytest.fixture
 def away():
     """A queue on a Redis that does not answer: port 1 of this machine refuses connections."""
-    queue = RedisQueue("redis://127.0.0.1:1/0")
+    queue = RedisQueue("redis://127.0.0.1:1/0", "test")
     yield queue
     queue.close()
 

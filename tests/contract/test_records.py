@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -206,7 +207,7 @@ def test_status_follows_a_job_from_its_first_chunk_to_its_last(
 def test_status_works_without_redis_and_says_so(storage: Storage, settings: Settings):
     manifest = job_of(storage, settings)
     storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
-    queue = RedisQueue("redis://127.0.0.1:1/0")
+    queue = RedisQueue("redis://127.0.0.1:1/0", "test")
     found = records.status(storage, queue, manifest.id)
     queue.close()
     assert (found.status, found.reason.code, found.committed_rows) == ("running", "redis_unreachable", 3)
@@ -341,3 +342,19 @@ def test_a_pipe_in_the_place_of_a_record_is_named_and_keeps_nobody_waiting(tmp_p
     stopped = threading.Event()
     sweep_jobs(storage, MemoryQueue(), settings, stopped=stopped, once=True)
     assert records.status(storage, None, good).request_counts.total == 8
+
+
+@pytest.mark.usefixtures("redis_client")  # which empties it
+def test_workers_that_look_at_another_storage_are_told(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings, redis_url: str
+):
+    job = job_of(storage, settings).id
+    worker = WorkerInfo("w1", "tiny", "d1", "int8", 1, "1", storage="123456789abc")
+    memory_queue.announce(worker)
+    told = records.status(storage, memory_queue, job).reason
+    assert (told.code, told.message) == ("other_storage", "1 workers serve the model tiny, and look at another storage")
+    with closing(RedisQueue(redis_url, "theirs")) as theirs, closing(RedisQueue(redis_url, "ours")) as ours:
+        theirs.announce(worker)
+        assert records.status(storage, ours, job).reason.code == "other_storage"
+        ours.announce(replace(worker, storage=""))
+        assert records.status(storage, ours, job).reason is None

@@ -90,7 +90,7 @@ UNKNOWN_OPTIONS = [
 def test_what_is_no_address_of_a_redis_or_has_unknown_options_is_wrong_usage(url: str):
     for use in (RedisQueue, make_app):
         with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
-            use(url)
+            use(url, "test")
         assert "sec" not in str(caught.value)
 
 
@@ -110,7 +110,7 @@ def test_celery_and_our_client_verify_the_same(tmp_path: Path, query: str, verif
     ca = tmp_path / "my ca.pem"
     ca.touch()
     url = "rediss://user:p%40ss@host:6380/2" + query.format(ca=str(ca).replace(" ", "%20"))
-    app, queue = make_app(url), RedisQueue(url)
+    app, queue = make_app(url, "test"), RedisQueue(url, "test")
     with app.connection() as connection:
         # kombu's channel would connect; this is what it hands to redis-py's connection.
         celery = {"host": connection.hostname, "port": connection.port, "db": int(connection.virtual_host)} | {

@@ -1,4 +1,5 @@
-"""`make chaos`: a seeded nemesis over several jobs of different size, and the checker. SEED= and MINUTES= replay."""
+"""`make chaos`: all that can be forged in Redis, then a seeded nemesis over several jobs of different size, and the
+checker. SEED= and MINUTES= replay."""
 
 from __future__ import annotations
 
@@ -12,15 +13,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
+import redis
+
 from contract.format import layout
 from contract.ledger import records
-from contract.queue import PREFIX, queue_name
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import check, child_of, end, kill, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
+from tests.faults.forgery import Target, forgeries
+from tests.faults.gate import try_all
 
 SIZES = (20, 300, 1500)
 #: What a traceback ends in: the first line after its indented ones.
@@ -117,10 +122,11 @@ class Nemesis:
         self.mark.unlink()
 
     def garbage(self) -> None:
-        with self.running.broker.client() as client:
-            client.lpush(
-                PREFIX + queue_name(SHIPPED_MODEL), self.dice.choice(["", "{}", "not json", '{"body": "gA=="}'])
-            )
+        kinds = forgeries(self.dice.randrange(10**6))[:3]
+        job, _ = self.dice.choice(self.jobs)
+        with redis.Redis(port=self.running.broker.port) as client, suppress(redis.ResponseError):
+            for kind in kinds:
+                kind.apply(Target(client, self.running.prefix, SHIPPED_MODEL, "", job))
 
     def damage_part(self) -> None:
         parts = [
@@ -173,5 +179,6 @@ def main(seed: int, minutes: float) -> None:
 
 if __name__ == "__main__":
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    try_all(seed)
     main(seed, float(os.environ.get("MINUTES") or 3))
     sys.exit(0)

@@ -32,7 +32,7 @@ def later_version(folder: Path) -> dict[str, str]:
             _change(folder / module, rf"^class {name}:\n", grown)
     _change(folder / "contract/queue/redis.py", r"args=\[job, chunk", ', "of a later version"')
     _change(folder / "contract/queue/redis.py", r"send_task\(TASK,", ' kwargs={"later": True},')
-    _change(folder / "worker/tasks.py", r'threads, version\("bulkqa"\)', f' and "{VERSION}"')
+    _change(folder / "worker/worker.py", r'version\("bulkqa"\)', f' and "{VERSION}"')
     return {"PYTHONPATH": str(folder), "BULKQA_MODEL_DIR": str(REPO / "models" / SHIPPED_MODEL)}
 
 

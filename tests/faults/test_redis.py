@@ -146,8 +146,8 @@ def test_every_message_twice(running: FaultyCluster) -> None:
     done = threading.Event()
     job = running.submit_rows()
     with running.broker.client() as client:
-        for raw in client.lrange(f"bulkqa:{QUEUE}", 0, -1):
-            client.lpush(f"bulkqa:{QUEUE}", raw)  # the same again, its delivery tag too
+        for raw in client.lrange(running.prefix + QUEUE, 0, -1):
+            client.lpush(running.prefix + QUEUE, raw)  # the same again, its delivery tag too
     running.worker()
     running.worker()
 
@@ -172,7 +172,7 @@ def test_whoever_can_write_to_the_queue_gains_nothing(running: FaultyCluster) ->
         running.storage.delete(f"jobs/{deleted}/chunks/{name}")
     running.storage.delete(layout.manifest(deleted))
     before = sorted(str(path) for path in running.folder.parent.iterdir())
-    app = make_app(running.broker.url)
+    app = make_app(running.broker.url, running.namespace)
     for arguments in (
         [],
         [job],
@@ -197,17 +197,17 @@ def test_whoever_can_write_to_the_queue_gains_nothing(running: FaultyCluster) ->
     app.send_task(TASK, kwargs={"job": job, "chunk": 0, "eval": "x"}, queue=QUEUE)
     app.send_task("os.system", args=["touch /tmp/owned"], queue=QUEUE)
     app.close()
-    options = {"global_keyprefix": "bulkqa:"}
+    options = {"global_keyprefix": running.prefix}
     with Connection(running.broker.url, transport_options=options) as connection:
         producer = Producer(connection.channel(), Exchange(""), serializer="pickle")
         producer.publish({"task": TASK, "id": "1", "args": [job, 0]}, routing_key=QUEUE)
     with running.broker.client() as client:
         for garbage in ("garbage", "{}", "[]", "null", json.dumps({"body": "x", "properties": {}, "headers": {}})):
-            client.lpush(f"bulkqa:{QUEUE}", garbage)
+            client.lpush(running.prefix + QUEUE, garbage)
     running.worker()
     ends_well(running, job)
     assert sorted(str(path) for path in running.folder.parent.iterdir()) == before
     assert not Path("/tmp/owned").exists()
     with running.broker.client() as client:
-        until(lambda: client.llen(f"bulkqa:{QUEUE}") == 0, "the queue to be empty", 30)
+        until(lambda: client.llen(running.prefix + QUEUE) == 0, "the queue to be empty", 30)
     assert running.workers[0].poll() is None

@@ -16,7 +16,6 @@ import psutil
 import pytest
 import redis
 
-from contract.queue import PREFIX
 from contract.queue.app import make_app
 from contract.queue.redis import RedisQueue
 from tests.acceptance.cluster import REPO, Cluster, child_of, end, kill, logs_shown, until, write_rows
@@ -104,7 +103,7 @@ def test_jobs_with_the_least_rights_and_no_password_in_sight(running: Secured) -
     killed = running.worker()
     parts = running.parts(long)
     running.await_parts(long, parts + 1)
-    index = f"{PREFIX}unacked_index"
+    index = f"{running.prefix}unacked_index"
     held = until(lambda: running.admin.zrange(index, 0, -1), "a message to be under way")
     kill(killed)
     running.admin.zadd(index, dict.fromkeys(held, 1), xx=True)  # as if delivered long ago
@@ -212,7 +211,11 @@ def test_the_kernel_watches_over_every_connection_of_a_worker(running: Secured) 
 
 def test_options_reach_the_sockets_of_celery_and_of_our_client(running: Secured) -> None:
     url = running.url()
-    with closing(make_app(url)) as app, closing(RedisQueue(url)) as queue, app.connection() as connection:
+    with (
+        closing(make_app(url, "test")) as app,
+        closing(RedisQueue(url, "test")) as queue,
+        app.connection() as connection,
+    ):
         celery = connection.default_channel.client.connection_pool.get_connection()
         ours = queue._redis.connection_pool.get_connection()
         for one, timeout in ((celery, 30), (ours, 10)):

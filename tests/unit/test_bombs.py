@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
+import resource
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +23,7 @@ import pytest
 
 from contract.errors import InputError
 from contract.settings import Settings
-from producer.input import pages, thrift
+from producer.input import memory
 from producer.input.source import ReadOptions
 from producer.jobs.check import check_file
 
@@ -40,15 +43,16 @@ print(os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, said.decode())
 """
 
 
-def run(*arguments: str) -> tuple[int, str, int]:
+def run(*arguments: str, **environment: str) -> tuple[int, str, int]:
     """The exit code of a Python, what it says, and the most memory it held. What runs away is stopped."""
     command = [sys.executable, "-c", _MEASURED, sys.executable, *arguments]
-    code, peak, said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(" ", 2)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
+    code, peak, said = done.stdout.split(" ", 2)
     return int(code), said, int(peak)
 
 
-def check(path: Path) -> tuple[int, str, int]:
-    return run("-m", "producer", "check", str(path), "--json")
+def check(path: Path, **environment: str) -> tuple[int, str, int]:
+    return run("-m", "producer", "check", str(path), "--json", **environment)
 
 
 def write(path: Path, context: object, rows: int = 1, **options: object) -> None:
@@ -226,33 +230,98 @@ def test_the_same_number_may_take_more_bytes() -> None:
     assert _zigzag(100, 5) == b"\xc8\x81\x80\x80\x00"
 
 
+def columns_that_are_too_large_together(path: Path) -> None:
+    more = {f"c{n}": pa.array(["x" * (12 * MIB)]) for n in range(40)}
+    write(path, pa.array(["c"]), more=more, use_dictionary=False)
+
+
+#: What a row of these takes may be allowed, and it then is an error of that row.
+ROWS_TOO_LARGE = [
+    (one_text_of_128_mib, "'context'"),
+    (the_same_in_gzip, "'context'"),
+    (one_entry_of_128_mib, "'context'"),
+    (the_same_with_a_lie, "'context'"),
+    (a_list_of_ten_million, "'list'"),
+    (a_list_among_empty_ones, "'list'"),
+]
+
+
 @pytest.mark.parametrize(
     ("made", "about", "where"),
     [
-        (one_text_of_128_mib, "pages take up to 256 MiB", "'context'"),
-        (the_same_in_gzip, "pages take up to 240 MiB", "'context'"),
-        (one_entry_of_128_mib, "pages take up to 256 MiB", "'context'"),
-        (the_same_with_a_lie, "pages take up to 256 MiB", "'context'"),
-        (a_list_of_ten_million, "a single row takes", "'list.list.element'"),
-        (a_list_among_empty_ones, "a single row takes", "'list.list.element'"),
-        (texts_in_a_list, "a single row takes", "'list.list.element'"),
-        (a_directory_of_eighteen_mib, "the directory at its end has", "16,777,216"),
-        (a_schema_nested_without_end, "more than 65,536 columns", "damaged"),
-        (four_gib_of_rows_that_are_one, "10,000 times", "after row"),
+        *((made, "does not fit into 128 MiB of memory", column) for made, column in ROWS_TOO_LARGE),
+        (columns_that_are_too_large_together, "does not fit into 128 MiB", "its columns together"),
+        (texts_in_a_list, "10,000 times", "after row"),
+        (a_directory_of_eighteen_mib, "the directory at its end", "size limit"),
+        (a_schema_nested_without_end, "the directory at its end", "size limit"),
+        (four_gib_of_rows_that_are_one, "does not fit into 128 MiB", "'context'"),
     ],
 )
 def test_what_cannot_be_decoded_is_refused_with_a_remedy(
     made: Callable[[Path], None], about: str, where: str, tmp_path: Path
 ) -> None:
     made(path := tmp_path / "in.parquet")
-    code, said, peak = check(path)
+    code, said, peak = check(path, BULKQA_READ_MEMORY=str(128 * MIB))
     assert code == 2
     assert about in said
     assert where in said
     assert str(path) in said
     assert "Traceback" not in said
     assert len(said.strip().splitlines()) == 2  # what, and what to do
+    assert "does not fit" not in said or f"BULKQA_READ_MEMORY={256 * MIB}" in said
+    assert peak < PEAK - 256 * MIB
+
+
+@pytest.mark.parametrize("pool", ["system", "mimalloc", "jemalloc"])
+@pytest.mark.parametrize("made", [one_entry_of_128_mib, a_list_of_ten_million, four_gib_of_rows_that_are_one])
+def test_with_every_allocator_memory_is_bounded_and_no_process_dies(
+    made: Callable[[Path], None], pool: str, tmp_path: Path
+) -> None:
+    made(path := tmp_path / "in.parquet")
+    code, said, peak = check(path, ARROW_DEFAULT_MEMORY_POOL=pool)
+    if code == 3:
+        assert json.loads(said)["codes"] == {"row_too_large": 1}
+    else:
+        assert (code, "too large to be decoded" in said, len(said.strip().splitlines())) == (2, True, 2)
     assert peak < PEAK
+
+
+def test_the_remedy_of_what_is_too_large_works(tmp_path: Path) -> None:
+    one_text_of_128_mib(path := tmp_path / "in.parquet")
+    _, said, _ = check(path, BULKQA_READ_MEMORY=str(192 * MIB))
+    name, more = re.findall(r"(BULKQA_READ_MEMORY)=(\d+)", said)[0]
+    assert check(path, **{name: more})[0] == 3
+
+
+def test_the_limit_is_as_it_was_after_reading_and_where_there_is_none_files_are_read(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_list_of_a_million(path := tmp_path / "in.parquet")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    for _ in range(2):
+        assert check_file(str(path), ReadOptions(), settings).rejected == 1
+        assert resource.getrlimit(resource.RLIMIT_DATA) == before
+        monkeypatch.setattr(memory, "_STATM", tmp_path / "none")
+    with memory.Bound(1):
+        assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_a_limit_that_is_lower_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1 << 30, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: said.append(limits))
+    with memory.Bound(1 << 40):
+        assert said == []
+    assert said == [(1 << 30, resource.RLIM_INFINITY)]
+
+
+def test_several_threads_read_at_once_and_leave_no_limit(tmp_path: Path, settings: Settings) -> None:
+    one_large_dictionary_entry(path := tmp_path / "in.parquet")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: check_file(str(path), ReadOptions(), settings).rows, range(4)))
+    assert found == [2048] * 4
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 @pytest.mark.parametrize("head", [b"question|context\nwho?|", b'{"question": "q", "context": "c"}\n{"question": "'])
@@ -288,26 +357,8 @@ def test_large_pages_are_read_where_the_file_is_large_too(tmp_path: Path, settin
     assert check_file(str(path), ReadOptions(), settings).rows == 512
 
 
-@pytest.mark.parametrize("version", ["1.0", "2.0"])
-@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
-def test_the_longest_list_is_told_from_the_pages(
-    version: str, compression: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pages, "_SMALL", 0)
-    dice = np.random.default_rng(1)
-    for most in (1, 3, 9, 40, 3000):
-        lists = [None if size % 5 == 0 else list(range(size)) for size in dice.integers(0, most, 200).tolist()]
-        sink = io.BytesIO()
-        options = {"data_page_size": int(dice.choice([64, 1000])), "row_group_size": int(dice.choice([50, 1000]))}
-        pq.write_table(pa.table({"l": lists}), sink, compression=compression, data_page_version=version, **options)
-        file = pa.BufferReader(sink.getvalue())
-        found = pages.Pages(file, pq.ParquetFile(file).metadata, groups := pages.directory(file), MIB)
-        leaf = found._leaf(0, list(range(len(groups))))
-        assert leaf.per_row == max(1, *(len(entry or []) for entry in lists))
-
-
 def test_a_directory_without_columns_does_not_end_the_process(tmp_path: Path, settings: Settings) -> None:
-    """Asked for a column that is not there, the decoder ends the process: pages are told from our own reading."""
+    """Asked for a column that is not there, some of pyarrow's own calls end the process: none of them is made."""
     path = tmp_path / "in.parquet"
     write(path, pa.array(["c"]))
     data = path.read_bytes()
@@ -317,45 +368,6 @@ def test_a_directory_without_columns_does_not_end_the_process(tmp_path: Path, se
             path.write_bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
             with suppress(InputError):
                 check_file(str(path), ReadOptions(), settings)
-
-
-def test_many_columns_may_point_to_one_page(tmp_path: Path) -> None:
-    """A page that is stored once counts once, and takes its memory forty times."""
-    path = tmp_path / "in.parquet"
-    texts = [np.random.default_rng(0).bytes(8 * MIB).hex()]
-    pq.write_table(pa.table({f"c{n}": texts if n == 0 else ["c"] for n in range(40)}), path, use_dictionary=False)
-    file = pa.OSFile(str(path))
-    (group,) = pages.directory(file)
-    group = group._replace(chunks=[group.chunks[0]] * 40)
-    with pytest.raises(pages.TooLargeError, match="pages take up to 1,280 MiB"):
-        list(pages.Pages(file, pq.ParquetFile(file).metadata, [group], MIB).batches())
-
-
-def test_a_page_beyond_the_end_is_damage_and_no_room_is_made_for_it(tmp_path: Path) -> None:
-    write(path := tmp_path / "in.parquet", pa.array(["c"]))
-    file = pa.OSFile(str(path))
-    (group,) = pages.directory(file)
-    for at in (path.stat().st_size + 1, (1 << 63) - 1):
-        moved = group._replace(chunks=[chunk._replace(at=at) for chunk in group.chunks])
-        with pytest.raises(pages.DamagedError, match="no page header"):
-            list(pages.Pages(file, pq.ParquetFile(file).metadata, [moved], MIB).batches())
-
-
-def test_a_field_that_comes_twice_is_what_the_decoder_takes_it_for() -> None:
-    """Of another kind it is passed over, of the same the last one counts, and structs are merged."""
-    size, other, twice = b"\x25" + _zigzag(5), b"\x06" + _zigzag(2) + _zigzag(7), b"\x05" + _zigzag(2) + _zigzag(9)
-    assert thrift.Compact(size + other + b"\0").struct() == {(2, thrift.I32): 5, (2, thrift.I64): 7}
-    assert thrift.Compact(size + twice + b"\0").struct() == {(2, thrift.I32): 9}
-    inner = b"\x1c" + b"\x15" + _zigzag(5) + b"\0" + b"\x0c" + _zigzag(1) + b"\x25" + _zigzag(7) + b"\0"
-    assert thrift.Compact(inner + b"\0").struct() == {(1, thrift.STRUCT): {(1, thrift.I32): 5, (2, thrift.I32): 7}}
-    with pytest.raises(thrift.DamagedError, match="too large"):
-        thrift.Compact(b"\x25" + _varint(1 << 32) + b"\0").struct()
-
-
-def test_a_directory_of_other_things_than_columns_is_damage() -> None:
-    numbers = b"\x49" + b"\x1c" + b"\x19\x15" + _zigzag(7) + b"\0" + b"\0"  # row groups, the first with columns: [7]
-    with pytest.raises(thrift.DamagedError, match="without some of the columns"):
-        pages.directory(pa.BufferReader(b"PAR1" + numbers + struct.pack("<I", len(numbers)) + b"PAR1"))
 
 
 #: Rows of a megabyte of punctuation, which is a token for each character, in four threads.

@@ -56,13 +56,15 @@ def change(module):  # type: ignore[no-untyped-def]
         before(module.Worker, "_score", raised(SystemExit))
     if FAULT == "late":
         before(module.part, "encode", lambda: once() and time.sleep(8))  # as a storage that takes its time
+    if FAULT == "abort":
+        before(module.Worker, "__init__", os.abort)
     if FAULT == "slow":
         before(module.Worker, "__init__", lambda: time.sleep(6))
 
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):  # type: ignore[no-untyped-def]
-        if name != "worker.tasks":
+        if name != "worker.worker":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         run = spec.loader.exec_module

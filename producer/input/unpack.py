@@ -1,0 +1,167 @@
+"""Compressed input, unpacked a block at a time: however much it stands for, no more than that is held.
+
+Told by its first bytes, brotli, which has none of its own, by its name. gzip is read by the standard library, which is
+quicker than Arrow's and takes the zeros that tapes and block devices put behind it; bzip2 too, of which Arrow's fails
+on an empty member, and xz, which Arrow has not; zstd, lz4 and brotli by Arrow.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from contract.errors import InputError
+from producer.input.memory import Bound
+from producer.input.stored import BLOCK, Stored, reason, unsupported
+
+_MAGIC = {
+    "gzip": b"\x1f\x8b",
+    "xz": b"\xfd7zXZ\x00",
+    "bzip2": b"BZh",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "lz4": b"\x04\x22\x4d\x18",
+    "zip": b"PK\x03\x04",
+}
+_A = {kind: f"an {kind}" if kind in ("xz", "lz4") else f"a {kind}" for kind in (*_MAGIC, "brotli")}
+_TOOLS = {"gzip": "gzip -dc", "zip": "unzip -p"}
+#: Beyond so many bytes, what is this many times larger than its file is no text: gzip makes at most 1,032 bytes of one,
+#: of text some hundred; the others look further back for what was said before.
+_UNPACKED, _RATIO = 256 << 20, {"gzip": 800, "zip": 800}
+_RATIO_OF_OTHERS = 4000
+#: What xz may need: its strongest level takes 65 MiB, and a file may ask for 4 GiB.
+_XZ_MEMORY = 192 << 20
+_DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException, MemoryError)
+
+
+def compression(head: bytes, name: str) -> str | None:
+    """How a file is compressed that begins so: gzip, bzip2, xz, zstd, lz4, brotli or zip; None if it is not."""
+    for kind, magic in _MAGIC.items():
+        if head.startswith(magic) and (kind != "bzip2" or head[4:7] in (b"1AY", b"\x17rE")):
+            return kind
+    return "brotli" if name.endswith(".br") else None
+
+
+def unpacked(stored: Stored, kind: str) -> Iterator[bytes]:
+    """The bytes that a compressed file stands for, members one after the other. Raises InputError for damage and bombs,
+    as they are come by."""
+    return _guarded(_READERS[kind](stored), kind, stored.label, lambda: stored.bytes_read)
+
+
+def unzipped(path: Path, label: str, bound: Bound) -> Iterator[bytes]:
+    """The bytes of the one file in a zip archive. Raises InputError where it is not one, or none that can be read."""
+    try:
+        with bound:
+            archive = zipfile.ZipFile(path)
+        member = _only_member(archive, label)
+        file = archive.open(member)
+    except RuntimeError as error:
+        raise unsupported(label, "a zip archive with a password", "Unpack it: unzip FILE") from error
+    except _DAMAGE as error:
+        raise _damaged(label, "zip", error) from error
+    return _guarded(iter(lambda: file.read(BLOCK), b""), "zip", label, lambda: member.compress_size)
+
+
+def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
+    names = {entry.filename for entry in archive.infolist()}
+    if "[Content_Types].xml" in names:
+        what = "an Excel workbook" if any(name.startswith("xl/") for name in names) else "an Office document"
+        raise unsupported(label, what, "Save the sheet as CSV (UTF-8).")
+    files = [e for e in archive.infolist() if not e.is_dir() and not e.filename.startswith(("__MACOSX/", "."))]
+    if len(files) != 1:
+        raise unsupported(label, f"a zip archive of {len(files)} files", "Unpack it and name one: unzip FILE")
+    if files[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others are unpacked without a bound
+        raise unsupported(label, "a zip archive that is packed in a rare way", "Unpack it: unzip FILE")
+    return files[0]
+
+
+def _arrow(kind: str) -> Callable[[Stored], Iterator[bytes]]:
+    def read(stored: Stored) -> Iterator[bytes]:
+        with pa.CompressedInputStream(pa.PythonFile(_Open(stored), mode="r"), kind) as file:
+            yield from iter(lambda: file.read(BLOCK), b"")
+
+    return read
+
+
+class _Open:
+    """What Arrow asks of a file beside its bytes. It is closed by whoever opened it."""
+
+    closed = False
+
+    def __init__(self, stored: Stored) -> None:
+        self.read = stored.read
+
+    def close(self) -> None:
+        pass
+
+
+def _gzip(stored: Stored) -> Iterator[bytes]:
+    # GzipFile asks for read() only; Stored has no more.
+    with gzip.GzipFile(fileobj=stored) as file:  # type: ignore[call-overload]
+        yield from iter(lambda: file.read(BLOCK), b"")
+
+
+def _streams(new: Callable[[], Any]) -> Callable[[Stored], Iterator[bytes]]:
+    """Stream by stream, each with a decompressor of its own. The standard library's files take a damaged second stream
+    for the end, and have no bound on memory."""
+
+    def read(stored: Stored) -> Iterator[bytes]:
+        data = stored.read()
+        while data:
+            stream = new()
+            while not stream.eof:
+                if block := stream.decompress(data, BLOCK):
+                    yield block
+                data = stored.read() if stream.needs_input else b""
+                if not data and stream.needs_input and not stream.eof:
+                    raise EOFError
+            data = (stream.unused_data + data).lstrip(b"\0")
+            while not data and (more := stored.read()):
+                data = more.lstrip(b"\0")
+
+    return read
+
+
+_READERS = {
+    "gzip": _gzip,
+    "bzip2": _streams(bz2.BZ2Decompressor),
+    "xz": _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)),
+    "zstd": _arrow("zstd"),
+    "lz4": _arrow("lz4"),
+    "brotli": _arrow("brotli"),
+}
+
+
+def _guarded(blocks: Iterator[bytes], kind: str, label: str, stored: Callable[[], int]) -> Iterator[bytes]:
+    size = 0
+    ratio = _RATIO.get(kind, _RATIO_OF_OTHERS)
+    try:
+        for block in blocks:
+            size += len(block)
+            if size > _UNPACKED and size > ratio * stored():
+                raise InputError(
+                    "unreadable",
+                    f"{label}: {_A[kind]} bomb: {stored():,} bytes of it unpack to over {size:,}, and {ratio} times "
+                    "its size is the most",
+                    f"If it is meant so, unpack it first: {_TOOLS.get(kind, f'{kind} -dc')} FILE | producer submit -",
+                )
+            yield block
+    except _DAMAGE as error:
+        raise _damaged(label, kind, error) from error
+
+
+def _damaged(label: str, kind: str, error: BaseException) -> InputError:
+    if isinstance(error, EOFError) or "Truncated" in str(error):
+        return InputError("unreadable", f"{label}: the {kind} file is truncated", "Copy it again.")
+    if "Memory usage limit" in str(error):
+        what = f"{label}: unpacking it takes more than {_XZ_MEMORY >> 20} MiB of memory"
+        return InputError("unreadable", what, f"Unpack it first: {kind} -dc FILE | producer submit -")
+    said = reason(error) if isinstance(error, Exception) else str(error)
+    return InputError("unreadable", f"{label}: damaged {kind} file: {said}", "Copy it again.")

@@ -1,0 +1,178 @@
+"""Compressed input: the same rows as without, whatever it is packed with; damage and bombs are refused."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import random
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from contract.errors import InputError
+from contract.format import chunk
+from contract.settings import Settings
+from producer.input import unpack
+from producer.input.source import ReadOptions, open_source
+from producer.jobs.check import check_file
+
+LINES = b"".join(b"%d|who is %s?|the context of %d\n" % (n, os.urandom(20).hex().encode(), n) for n in range(20_000))
+DATA = b"id|question|context\n" + LINES
+KINDS = ["gzip", "bzip2", "xz", "zstd", "lz4", "brotli"]
+
+
+def pack(kind: str, data: bytes) -> bytes:
+    if kind in ("gzip", "bzip2", "xz"):
+        return {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}[kind](data)
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, kind) as out:
+        out.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def named(folder: Path, kind: str, data: bytes) -> Path:
+    path = folder / ("in.csv.br" if kind == "brotli" else "in")
+    path.write_bytes(data)
+    return path
+
+
+def rows(file: Path | io.BytesIO) -> list[tuple[str | None, str | None, int | None]]:
+    with open_source(file) as source:
+        found = [row for table in source.tables(1000, 1 << 20) for row in chunk.rows(table)]
+        if isinstance(file, Path):
+            assert source.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+            assert source.bytes_read == file.stat().st_size
+    return [(row.question, row.context, row.line) for row in found]
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[tuple[str | None, str | None, int | None]]:
+    return rows(io.BytesIO(DATA))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_compressed_files_are_read_with_all_their_members(kind: str, expected: list, tmp_path: Path) -> None:
+    for data in (pack(kind, DATA), pack(kind, DATA[:70_000]) + pack(kind, b"") + pack(kind, DATA[70_000:])):
+        assert rows(named(tmp_path, kind, data)) == expected
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz"])
+def test_zeros_behind_the_end_are_padding(kind: str, expected: list, tmp_path: Path) -> None:
+    assert rows(named(tmp_path, kind, pack(kind, DATA) + bytes(512))) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_compressed_file_that_ends_early_is_truncated(kind: str, tmp_path: Path) -> None:
+    whole = pack(kind, DATA)
+    for data in (whole[:-1], whole[:-3000], whole[:9], whole + whole[:3000]):
+        with pytest.raises(InputError, match=f"the {kind} file is truncated") as caught:
+            rows(named(tmp_path, kind, data))
+        assert caught.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", [lambda d: d + b"tail of it", lambda d: d[:5000] + bytes(50) + d[5050:]])
+def test_damage_is_never_taken_for_the_end(kind: str, damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    if kind in ("zstd", "lz4", "brotli") and len(damage(DATA)) == len(DATA):
+        pytest.skip("this format has no checksum unless one asks for it")
+    with pytest.raises(InputError, match=f"damaged {kind} file|{kind} file is truncated"):
+        rows(named(tmp_path, kind, damage(pack(kind, DATA))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_the_damage_there_are_rows_or_an_input_error(kind: str, tmp_path: Path) -> None:
+    dice = random.Random(kind)
+    whole = pack(kind, DATA[:3000])
+    for _ in range(200):
+        data = bytearray(whole)
+        for _ in range(dice.choice([1, 3])):
+            data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        with suppress(InputError):
+            assert rows(named(tmp_path, kind, bytes(data)))
+
+
+def test_what_is_read_from_a_stream_is_told_by_its_first_bytes(expected: list) -> None:
+    class Drip(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(size or 1, 100) if self.tell() > 20 else 1)
+
+    for kind in KINDS[:-1]:
+        assert rows(Drip(pack(kind, DATA))) == expected
+
+
+def test_a_failing_disk_is_told_as_what_it_is() -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 20_000:
+                raise OSError(5, "Input/output error")
+            return super().read(10_000)
+
+    for kind in KINDS[:-1]:
+        with pytest.raises(InputError, match="input/output error") as caught:
+            rows(Broken(pack(kind, DATA)))
+        assert caught.value.remedy == "Check the disk or the pipe."
+
+
+@pytest.mark.parametrize("kind", ["bzip2", "xz", "zstd", "brotli", "lz4"])
+def test_a_bomb_costs_no_memory_and_ends(kind: str, tmp_path: Path, settings: Settings) -> None:
+    path = named(tmp_path, kind, pack(kind, b"question|context\nwho?|") + pack(kind, b"x" * (64 << 20)) * 6)
+    tracemalloc.start()
+    try:
+        if kind != "lz4":
+            with pytest.raises(InputError, match=f"an? {kind} bomb: .* 4000 times") as caught:
+                check_file(str(path), ReadOptions(), settings)
+            assert f"{kind} -dc FILE" in (caught.value.remedy or "")
+        else:  # it makes at most 255 of one
+            assert check_file(str(path), ReadOptions(), settings).codes == {"row_too_large": 1}
+        assert tracemalloc.get_traced_memory()[1] < 24 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_xz_may_not_ask_for_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack, "_XZ_MEMORY", 1 << 20)
+    with pytest.raises(InputError, match="takes more than 1 MiB") as caught:
+        rows(named(tmp_path, "xz", pack("xz", DATA)))
+    assert "xz -dc" in (caught.value.remedy or "")
+
+
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return sink.getvalue()
+
+
+def test_a_zip_archive_of_one_file_is_that_file(expected: list, tmp_path: Path) -> None:
+    data = zipped({"folder/": b"", "folder/in.csv": DATA, "__MACOSX/folder/._in.csv": b"x"})
+    assert rows(named(tmp_path, "zip", data)) == expected
+    assert rows(io.BytesIO(data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (zipped({"a.csv": DATA, "b.csv": DATA}), "a zip archive of 2 files"),
+        (zipped({"[Content_Types].xml": b"", "xl/workbook.xml": b""}), "an Excel workbook"),
+        (zipped({"[Content_Types].xml": b"", "word/document.xml": b""}), "an Office document"),
+        (zipped({"a.csv": DATA}, zipfile.ZIP_BZIP2), "in a rare way"),
+        (zipped({"a.csv": DATA})[:-10], "damaged zip file"),
+        (zipped({"a.csv.gz": gzip.compress(DATA)}), "gzip within zip"),
+    ],
+    ids=["two", "excel", "word", "bzip2", "cut", "gzip"],
+)
+def test_another_zip_archive_is_refused_for_what_it_is(data: bytes, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        rows(named(tmp_path, "zip", data))
+    assert says in caught.value.message
+    assert caught.value.remedy

@@ -1,0 +1,284 @@
+"""A worker's child process at work: one message becomes one part.
+
+Order in `Worker.work`: look whether the chunk still needs doing; take its lease; record the attempt; score; write the
+part; only then let the message be acknowledged. A death at any point leaves either the part, or an attempt that
+counts and a lease that runs out, upon which `contract.ledger.reconcile` has the chunk sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from contract import evaluation
+from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
+from contract.format import layout, part
+from contract.format.job import Manifest, ModelRef, check_job_id
+from contract.health import HealthFile
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile, window
+from contract.ledger.records import Index
+from contract.namespace import open_queue, storage_id
+from contract.queue import WorkerInfo
+from contract.settings import Settings
+from contract.storage import Storage, open_storage
+from worker import scoring
+from worker.attempt import Attempt
+from worker.heartbeat import HEARTBEAT, Heartbeat
+from worker.scoring import Drained, Stop, Watch
+
+if TYPE_CHECKING:
+    from worker.reader.reader import Reader
+
+log = logging.getLogger("bulkqa.worker")
+
+_CANCEL_LOOK = 1.0
+#: Jobs whose index a worker keeps.
+_KEPT_JOBS = 64
+
+
+class Worker:
+    """A warm reader and its surroundings, in the child process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        health: HealthFile,
+        draining: Callable[[], bool],
+        restart: Callable[[], None],
+        heard: Callable[[], float],
+    ) -> None:
+        from worker.reader.reader import Reader
+        from worker.reader.session import available_cpus
+
+        self.settings = settings
+        self.name = name
+        self._draining = draining
+        self._restart = restart
+        self.storage: Storage = open_storage(settings.storage_url)
+        self.queue = open_queue(settings, self.storage)
+        self.threads = settings.threads or available_cpus()
+        started = time.monotonic()
+        self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
+        self._jobs: dict[str, tuple[Manifest, Index]] = {}
+        self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
+        info = self.reader.info
+        me = WorkerInfo(
+            name,
+            info.name,
+            info.pinned,
+            info.precision,
+            self.threads,
+            version("bulkqa"),
+            max_positions=info.max_positions,
+            host=socket.gethostname(),
+            storage=storage_id(self.storage),
+        )
+        self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, heard, draining)
+        self.reader.tell(self._heartbeat.beat)
+        log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
+                 self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
+
+    @property
+    def busy(self) -> bool:
+        """Whether a chunk is being worked on."""
+        return self._heartbeat.active is not None
+
+    def close(self) -> None:
+        """Stop the heartbeat, and leave."""
+        self._heartbeat.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def work(self, job: object, chunk: object, tag: str | None) -> bool:
+        """Do what a message asks for. False if the message has to go back on the queue."""
+        with self._heartbeat.hearing():
+            return self._work(job, chunk, tag)
+
+    def _work(self, job: object, chunk: object, tag: str | None) -> bool:
+        try:
+            if self._draining():
+                return False
+            task = self._checked(job, chunk)
+            done = self._do(*task, tag) if task else True
+            self._heartbeat.trouble = ""
+            return done
+        except Drained:
+            return False
+        except ModelError as error:  # as when a GPU was lost: what follows would be answered no better
+            log.warning("worker %s: %s. It restarts", self.name, error.message)
+            self._restart()
+            return False
+        except StorageUnreachable as error:
+            log.warning("worker %s waits: %s", self.name, error)
+            self._heartbeat.trouble = error.message
+            time.sleep(HEARTBEAT)
+            return False
+        except Exception:
+            # The message is spent; the attempt is counted, and reconcile sends the chunk again or gives it up.
+            log.exception("worker %s: job %s chunk %s was not finished", self.name, job, chunk)
+            return True
+
+    def _checked(self, job: object, chunk: object) -> tuple[Manifest, Index, int] | None:
+        """What the message speaks of, or None if there is nothing to do: a message proves nothing."""
+        try:
+            manifest, index = self._job(check_job_id(job))  # type: ignore[arg-type]
+        except StorageUnreachable:
+            raise
+        except BulkqaError as error:  # no such job, damaged, or of another version: who understands it sends it again
+            log.warning("worker %s dropped a message: %s", self.name, error.message)
+            return None
+        if type(chunk) is not int or not 0 <= chunk < manifest.chunks:
+            log.warning("worker %s dropped a message: job %s has no chunk %r", self.name, manifest.id, chunk)
+            return None
+        if manifest.model != self._model.name:
+            log.warning("worker %s dropped a message: job %s is for model %s", self.name, manifest.id, manifest.model)
+            return None
+        return manifest, index, chunk
+
+    def _do(self, manifest: Manifest, index: Index, chunk: int, tag: str | None) -> bool:
+        job = manifest.id
+        if self.storage.exists(layout.part(job, chunk)) or self.storage.exists(layout.report(job)):
+            self._advance(manifest, chunk)
+            return True
+        if not self._leased(job, chunk):
+            log.info("worker %s: job %s chunk %d is being scored elsewhere", self.name, job, chunk)
+            return True
+        pinned = records.pin_model(self.storage, job, self._model)
+        if pinned.digest != self._model.digest:
+            self._decline(manifest, chunk, pinned)
+            return True
+        attempt = Attempt(self.storage, job, chunk, self.name)
+        try:
+            with self._heartbeat.over(job, chunk, tag):
+                data = self._score(manifest, index, chunk, attempt)
+                mine = self.storage.create(layout.part(job, chunk), data)
+        except (Drained, StorageUnreachable, ModelError) as reason:  # no fault of the chunk's: not to count as a death
+            self._hint(lambda: self.queue.release(job, chunk, self.name))
+            attempt.release(_why(reason))
+            log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
+            raise
+        with suppress(StorageUnreachable):
+            attempt.forget(mine=mine)
+        if not mine:
+            log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
+        self._advance(manifest, chunk)
+        return True
+
+    def _decline(self, manifest: Manifest, chunk: int, pinned: ModelRef) -> None:
+        """Hand a chunk on to the workers of the model that its job is pinned to. Once: none but those see it then."""
+        log.warning("worker %s declines job %s chunk %d: it is pinned to %s (%s), this is %s; the message waits for a "
+                    "worker that holds it", self.name, manifest.id, chunk, pinned.name, pinned.digest,
+                    self._model.digest)  # fmt: skip
+        self._hint(lambda: self.queue.release(manifest.id, chunk, self.name))
+        self._hint(lambda: self.queue.send(manifest.model, manifest.id, [chunk], pinned.digest))
+
+    def _score(self, manifest: Manifest, index: Index, chunk: int, attempt: Attempt) -> bytes:
+        """The bytes of the chunk's part."""
+        started = time.time()
+        rows = records.rows_or_blanks(self.storage, manifest, index, chunk)
+        options = manifest.options
+        heartbeat = self._heartbeat
+        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: heartbeat.beat(), done=heartbeat.rows)
+        with self._heartbeat.watching():
+            known = attempt.quarantine(
+                rows, options, self.settings.model_dir, watch, lambda row: scoring.alone(row, self.reader, options)
+            )
+            watch = attempt.watched(watch)
+            predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, known)
+        judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
+        data, footer = part.encode(
+            judged,
+            evaluation=sums,
+            started_at=started,
+            finished_at=time.time(),
+            worker=self.name,
+            model=self._model.digest,
+            batch_invariant=not self.reader.batched,
+            attempts=attempt.number,
+            job=manifest.id,
+            chunk=chunk,
+            peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+        log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
+                 footer.finished_at - started, footer.failed)  # fmt: skip
+        return data
+
+    def _stop(self, job: str) -> Callable[[], Stop]:
+        """Whether to stop before the next micro-batch; the cancel marker is looked for once a second."""
+        looked = 0.0
+        cancelled = False
+
+        def stop() -> Stop:
+            nonlocal looked, cancelled
+            if self._draining():
+                return "drain"
+            if not cancelled and time.monotonic() - looked > _CANCEL_LOOK:
+                looked = time.monotonic()
+                with suppress(StorageUnreachable):
+                    cancelled = records.cancel_asked(self.storage, job)
+            return "cancel" if cancelled else None
+
+        return stop
+
+    def _advance(self, manifest: Manifest, chunk: int) -> None:
+        """After a part is there: keep the queue filled, and finish the job if this was its last chunk."""
+        if chunk % records.KEEP_EVERY == records.KEEP_EVERY - 1:
+            with suppress(StorageUnreachable):
+                records.counted(self.storage, manifest.id, {})
+        try:
+            self.queue.finish(manifest.id, chunk, self.name)
+            following = self._claim(manifest)
+        except LookupError:
+            following = manifest.chunks  # Redis was emptied: make its hints again
+        except RedisUnreachable as error:
+            log.warning("worker %s: %s", self.name, error.message)
+            return
+        if following == manifest.chunks:
+            try:
+                reconcile(manifest.id, self.storage, self.queue, self.settings, owner=self.name)
+            except (RedisUnreachable, StorageUnreachable) as error:
+                log.warning("worker %s: %s", self.name, error.message)
+
+    def _claim(self, manifest: Manifest) -> int | None:
+        """Send chunks while the window has room. Returns what `Queue.claim` said last."""
+        room = window(self.queue, manifest.model, self.settings)
+        while (number := self.queue.claim(manifest.id, manifest.chunks, room)) not in (None, manifest.chunks):
+            assert number is not None  # noqa: S101 - for the type checker
+            if self.storage.exists(layout.part(manifest.id, number)):
+                self.queue.finish(manifest.id, number, self.name)
+            else:
+                self.queue.send(manifest.model, manifest.id, [number])
+        return number
+
+    def _leased(self, job: str, chunk: int) -> bool:
+        try:
+            return self.queue.lease(job, chunk, self.name, self.settings.lease)
+        except RedisUnreachable:
+            return True  # two may score the chunk then; its part is written once
+
+    @staticmethod
+    def _hint(call: Callable[[], None]) -> None:
+        with suppress(RedisUnreachable):
+            call()
+
+    def _job(self, job: str) -> tuple[Manifest, Index]:
+        manifest = records.load(self.storage, job)  # each time: it may have been removed, and made again under its key
+        if job not in self._jobs or self._jobs[job][0] != manifest:
+            if len(self._jobs) >= _KEPT_JOBS:
+                self._jobs.clear()
+            self._jobs[job] = manifest, records.load_index(self.storage, manifest)
+        return self._jobs[job]
+
+
+def _why(reason: Exception) -> str:
+    """Why a chunk was given back, for the log of its job."""
+    return "the worker was told to stop" if isinstance(reason, Drained) else str(reason).partition("\n")[0]
