@@ -22,7 +22,7 @@ import redis
 from contract.format import layout
 from contract.ledger import records
 from contract.settings import SHIPPED_MODEL
-from tests.acceptance.cluster import check, child_of, end, kill, write_rows
+from tests.acceptance.cluster import REPO, check, child_of, end, kill, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 from tests.faults.forgery import Target, forgeries
 from tests.faults.gate import try_all
@@ -30,7 +30,8 @@ from tests.faults.gate import try_all
 SIZES = (20, 300, 1500)
 #: What a traceback ends in: the first line after its indented ones.
 _RAISED = re.compile(r"^Traceback [^\n]*\n(?: [^\n]*\n)+([^\n]{1,120})", re.M)
-HOOKS = str(Path(__file__).with_name("hooks"))
+#: The hooks, and these programs: not those that are installed.
+HOOKS = os.pathsep.join([str(Path(__file__).with_name("hooks")), str(REPO)])
 
 
 class Nemesis:
