@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from contract.errors import StorageUnreachable, UsageError
+from contract.errors import BulkqaError, StorageUnreachable, UsageError
 from contract.storage.protocol import BLOCK, TEMPORARY, Data
 
 
@@ -148,7 +148,9 @@ class LocalStorage:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-        raise UsageError(f"{key!r} is no regular file")
+        raise BulkqaError(
+            f"{self.locate(key)} is no regular file", "Remove it: nothing of ours puts such a thing there."
+        )
 
     def _path(self, key: str) -> Path:
         path = self.root / key

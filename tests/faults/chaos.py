@@ -171,7 +171,7 @@ def main(seed: int, minutes: float) -> None:
         print(f"{finished} jobs, {len(running.workers)} workers, every row once, in order, with its answer")
         print("\n".join(f"  {count:4}  {fault}" for fault, count in sorted(nemesis.done.items())))
         said = running.logs()
-        for word in ("started anew", "is scored again"):
+        for word in ("it restarts", "is scored again"):
             print(f"  {said.count(word):4}  times in the workers' logs: {word}")
         for error, count in Counter(_RAISED.findall(said)).most_common():
             print(f"  {count:4}  tracebacks that end in {error}")
