@@ -101,12 +101,10 @@ def _encoded(value: object) -> str:
         raise NotJsonError(f"a value that JSON cannot hold: {error}") from error
 
 
-def json_batches(lines: Iterator[bytes], keys: JsonKeys, limit: int) -> Iterator[Batch]:
-    """The records of JSON Lines: id, question, context, passthrough. Blank lines are none."""
+def json_batches(lines: Iterator[tuple[int, bytes]], keys: JsonKeys, limit: int) -> Iterator[Batch]:
+    """The records of numbered JSON Lines: id, question, context, passthrough."""
     batch, size = Batch(), 0
-    for number, line in enumerate(lines, start=1):
-        if line.isspace():
-            continue
+    for number, line in lines:
         _add_object(batch, number, line, keys, limit)
         size += len(line)
         if len(batch.records) >= BATCH_ROWS or size >= BATCH_BYTES:
@@ -155,13 +153,13 @@ def _take(blocks: Iterator[bytes], limit: int) -> list[bytes]:
     return held
 
 
-def sample(lines: Iterator[bytes]) -> list[bytes]:
+def sample(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     """The first lines, as many as show what keys there are."""
-    taken: list[bytes] = []
+    taken: list[tuple[int, bytes]] = []
     size = 0
-    for line in lines:
-        taken.append(line)
-        size += len(line)
+    for numbered in lines:
+        taken.append(numbered)
+        size += len(numbered[1])
         if len(taken) >= _SAMPLE_LINES or size >= _SAMPLE_BYTES:
             break
     return taken
@@ -175,10 +173,10 @@ def _is_object(text: bytes) -> bool:
     return True
 
 
-def keys_of(lines: list[bytes]) -> list[str]:
+def keys_of(lines: list[tuple[int, bytes]]) -> list[str]:
     """The keys of the objects in these lines, in the order in which they come up, as far as they are UTF-8."""
     keys: dict[str, None] = {}
-    for line in lines:
+    for _, line in lines:
         try:
             keys |= dict.fromkeys(json_object(decoded(line)))
         except NotJsonError:

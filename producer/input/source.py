@@ -30,8 +30,9 @@ from contract.errors import BulkqaError, InputError, UsageError
 from contract.format import chunk
 from producer.input.blocks import Block
 from producer.input.columns import OURS, Names, no_column, refuse_wide
-from producer.input.csv import Batch, CsvRecords, Fault, Lines, split_header
+from producer.input.csv import Batch, CsvRecords, Fault, split_header
 from producer.input.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
+from producer.input.lines import Lines
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.memory import Bound
 from producer.input.parquet import Columns, ParquetRecords, json_type
@@ -217,10 +218,11 @@ class _Opening:
     def _csv(self, blocks: Iterator[bytes]) -> _Found:
         options = self._options
         lines = Lines(blocks, options.max_row_bytes)
-        above = _to_first_line(lines)
-        lines.put_back(above)
-        reader = CsvRecords(lines, options.delimiter, options.max_row_bytes)
-        names = self._header(reader, above[-1])
+        above = lines.pass_blank()
+        first = next(lines, b"")
+        lines.put_back([first])
+        reader = CsvRecords(lines, options.delimiter, options.max_row_bytes, line=1 + above)
+        names = self._header(reader, first)
         schema = chunk.schema([pa.field(name, pa.string()) for name in names.others])
         checker = self._checker(schema, names)
         places = _Places(names, schema)
@@ -259,14 +261,15 @@ class _Opening:
     def _jsonl(self, blocks: Iterator[bytes]) -> _Found:
         limit = self._options.max_row_bytes
         lines = Lines(one_line_if_one_object(blocks, limit, self._label), limit)
-        first = sample(lines)
+        numbered = lines.numbered()
+        first = sample(numbered)
         # Without one object among the first lines there is nothing to tell, and each row has its own error.
         found = keys_of(first) or [self._options.question, self._options.context]
         names = Names(self._label, found, self._options)
         schema = chunk.json_schema()
         checker = self._checker(schema, names)
         keys = JsonKeys(names.question, names.context, names.id, OURS)
-        tables = (checker.table(_json_rows(batch)) for batch in json_batches(chain(first, lines), keys, limit))
+        tables = (checker.table(_json_rows(batch)) for batch in json_batches(chain(first, numbered), keys, limit))
         return _Found("jsonl", names, schema, tables)
 
     def _parquet(self, blocks: Iterator[bytes]) -> _Found:
@@ -317,16 +320,6 @@ def _head(blocks: Iterator[bytes]) -> bytes:
 
 def _without_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
     return chain([next(blocks, b"").removeprefix(codecs.BOM_UTF8)], blocks)
-
-
-def _to_first_line(lines: Iterator[bytes]) -> list[bytes]:
-    """The lines up to the first that is not blank; of those before it, the line ends only."""
-    above: list[bytes] = []
-    for line in lines:
-        if line.strip():
-            return [*above, line]
-        above.append(b"\n")
-    return [*above, b""]
 
 
 class _Places:
