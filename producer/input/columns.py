@@ -8,9 +8,10 @@ from itertools import islice
 from typing import Protocol
 
 from contract.errors import InputError
+from contract.format import errorfile
 
-#: Columns of ours, in files of rejected rows. They are passed over, so that such a file can be submitted again.
-OURS = "bulkqa_"
+#: Columns of ours, in error files. They are no data, so that such a file can be submitted again.
+OURS = errorfile.PREFIX
 
 #: Tables of embeddings have a few thousand columns. Beyond this, each row costs more than the answer to it, and it is
 #: more likely that rows and columns were taken for each other.
@@ -47,6 +48,10 @@ class Names:
 
     def index(self, name: str) -> int:
         return self._places[name]
+
+    def place(self, name: str) -> int | None:
+        """Where a column is, None if it is not there."""
+        return self._places.get(name)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ BATCH_BYTES = 4 << 20
 _BLOCK_BYTES = 1 << 20
 _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
 _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
+_BLANK_LINES = 100  # after which the next ones are passed over in one
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
@@ -206,8 +207,15 @@ class CsvRecords:
     def _feed(self) -> Iterator[str]:
         """The lines for csv.reader, which asks for no line before it needs it: `_pending` is always one record's."""
         pending, limit = self._pending, self._limit
-        size = 0
+        size = blank = 0
         for line in chain(self._again(), self._lines):
+            if not pending and self._blank_is_none and line.isspace():
+                self._line += 1
+                blank += 1
+                if blank > _BLANK_LINES and not self._pushed:
+                    self._line += self._lines.pass_blank()
+                continue
+            blank = 0
             size = size + len(line) if pending else len(line)
             pending.append(line)
             if size > limit:

@@ -15,7 +15,7 @@ _NEWLINE, _RETURN = b"\n", b"\r"
 #: What is quoted, or an end of a line.
 _ENDS = re.compile(rb'"[^"]*(?:"|\Z)|\r+\n|\r|\n')
 _LINES_OF_RETURNS = re.compile(rb"[^\r]*(?:\r\n?|\Z)")
-_BLANK = re.compile(rb"(?:[ \t\r]*\n)+")
+_BLANK = re.compile(rb"[ \t\r\n]*")
 _BLOCK = 1 << 18
 
 
@@ -85,9 +85,10 @@ class Lines:
         while data := self.block(_BLOCK):
             at = 0
             while at < len(data):
-                if blank := _BLANK.match(data, at):
-                    number += data.count(self.end, at, blank.end())
-                    at = blank.end()
+                blank = data.rfind(self.end, at, _BLANK.match(data, at).end()) + 1  # type: ignore[union-attr]
+                if blank:
+                    number += data.count(self.end, at, blank)
+                    at = blank
                     continue
                 end = data.find(self.end, at) + 1 or len(data)
                 line = data[at:end]

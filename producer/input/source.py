@@ -38,6 +38,7 @@ from producer.input.memory import Bound
 from producer.input.parquet import Columns, ParquetRecords, json_type
 from producer.input.rows import Checker, Column, Rows, bounded, strings
 from producer.input.stored import Stored, bad_encoding, reason, refuse_foreign, unsupported
+from producer.input.unmended import Unmended
 from producer.input.unpack import compression, unpacked, unzipped
 
 FORMATS = ("csv", "parquet", "jsonl")
@@ -331,6 +332,7 @@ class _Places:
         self._id = names.index(names.id) if names.id is not None else None
         self._others = [names.index(name) for name in names.others]
         self._fields = list(schema.field("passthrough").type) if self._others else []
+        self._unmended = Unmended.of(names)
 
     def rows(self, batch: Batch | Block) -> Rows:
         if isinstance(batch, Block):
@@ -343,6 +345,8 @@ class _Places:
     ) -> Rows:
         """Columns that are not asked for are not looked at."""
         others = [column(place) for place in self._others]
+        if self._unmended:
+            self._unmended.reject(column, len(lines), faults)
         return Rows(
             id=pa.nulls(len(lines), pa.string()) if self._id is None else column(self._id),
             question=column(self._question),
