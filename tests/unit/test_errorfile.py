@@ -48,7 +48,7 @@ def cells(data: bytes) -> list[dict[str, str]]:
 @given(st.lists(st.sampled_from(BAD), min_size=1, max_size=8))
 @settings(max_examples=60)
 def test_errors_of_errors_are_the_same_errors(lines: list[bytes]) -> None:
-    given, storage = Settings(chunk_rows=3), MemoryStorage()
+    given, storage = Settings(chunk_rows=3, model="tiny"), MemoryStorage()
     first, rows = errors_of(storage, given, b"id|question|context|note\nsame|q|c|n\n" + b"\n".join(lines) + b"\n")
     second, again = errors_of(storage, given, first)
     assert [row.error for row in again] == [row.error for row in rows if row.error]
