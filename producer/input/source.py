@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +30,19 @@ from contract.errors import BulkqaError, InputError, UsageError
 from contract.format import chunk
 from producer.input.blocks import Block
 from producer.input.columns import OURS, Names, no_column, refuse_wide
-from producer.input.csv import Batch, CsvRecords, Fault, split_header
-from producer.input.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
+from producer.input.csv import Batch, CsvRecords, Fault, decoded, split_header
+from producer.input.documents import rows_of
+from producer.input.jsonl import (
+    JsonKeys,
+    NotJsonError,
+    document_batches,
+    is_lines,
+    is_utf8,
+    json_batches,
+    keys_of,
+    parsed,
+    sample,
+)
 from producer.input.lines import Lines
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.memory import Bound
@@ -41,10 +52,11 @@ from producer.input.stored import Stored, bad_encoding, reason, refuse_foreign, 
 from producer.input.unmended import Unmended
 from producer.input.unpack import compression, unpacked, unzipped
 
-FORMATS = ("csv", "parquet", "jsonl")
+FORMATS = ("csv", "parquet", "jsonl", "json")
 
 _SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab as it is written where a shell makes it hard
 _DELIMITERS = {",": "','", ";": "';'", "\t": "'\\t'", "|": "'|'"}
+_AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
 _WRONG_FILE = "Is it the right file?"
 
 
@@ -58,7 +70,7 @@ class ReadOptions:
     answers: str | None = None  #: reference answers: None: the column "answers" if there is one; "": none
     delimiter: str = "|"
     max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
-    format: str | None = None  #: csv, parquet or jsonl; None: told by content
+    format: str | None = None  #: csv, parquet, jsonl or json (a document); None: told by content
 
 
 class Source:
@@ -211,10 +223,64 @@ class _Opening:
     def _text(self, head: bytes, blocks: Iterator[bytes]) -> _Found:
         kind = self._options.format
         start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
-        if kind != "csv" and start == b"[":
-            raise unsupported(self._label, "a JSON array", "Write one object a line: jq -c '.[]' FILE > NEW")
         blocks = _without_bom(blocks)
-        return self._jsonl(blocks) if kind == "jsonl" or (kind is None and start == b"{") else self._csv(blocks)
+        if kind == "jsonl":
+            return self._jsonl(blocks)
+        if kind == "json" or (kind is None and start in (b"{", b"[")):
+            return self._json(blocks)
+        return self._csv(blocks)
+
+    def _json(self, blocks: Iterator[bytes]) -> _Found:
+        """JSON Lines, or a document: told by the first two lines."""
+        held = bytearray()
+        while (
+            len(held) <= self._options.max_row_bytes and held.strip().count(b"\n") < 2 and (more := next(blocks, b""))
+        ):
+            held += more
+        blocks = chain([bytes(held)], blocks)
+        if self._options.format is None and is_lines(bytes(held), self._options.question):
+            return self._jsonl(blocks)
+        data = self._whole(blocks)
+        try:
+            with self._bound:
+                value = parsed(decoded(data))
+        except NotJsonError as error:
+            if self._options.format is None and held.lstrip().split(b"\n")[0].strip() not in (b"{", b"[", b"[{"):
+                return self._jsonl(iter([data]))
+            what = "a JSON array" if data.lstrip().startswith(b"[") else "JSON over several lines"
+            raise unsupported(self._label, f"{what} that is damaged or cut off ({error})", _AS_LINES) from error
+        except MemoryError as error:
+            raise self._too_much(len(data)) from error
+        rows = rows_of(value)
+        if rows is None and isinstance(value, dict):
+            return self._jsonl(iter([_on_one_line(data)]))  # one object is one row
+        if rows is None:
+            raise unsupported(self._label, "JSON without an object in it that could be a row", _AS_LINES)
+        return self._document(rows)
+
+    def _whole(self, blocks: Iterator[bytes]) -> bytes:
+        """All bytes, of which objects ten times as large are made."""
+        data = bytearray()
+        for block in blocks:
+            data += block
+            if len(data) > self._bound.budget // 4:
+                raise self._too_much(len(data))
+        return bytes(data)
+
+    def _too_much(self, size: int) -> InputError:
+        what = f"{self._label}: a JSON document of {size >> 20} MiB or more, which is read as a whole and does not fit "
+        more = f"Or allow more memory, in bytes: BULKQA_READ_MEMORY={4 * self._bound.budget}"
+        what += f"into {self._bound.budget >> 20} MiB"
+        return InputError("unreadable", what, f"{_AS_LINES} {more}")
+
+    def _document(self, rows: list[dict[str, Any]]) -> _Found:
+        found = dict.fromkeys(key for row in rows[:1000] for key in row)
+        names = Names(self._label, [key for key in found if is_utf8(key)], self._options)
+        schema = chunk.json_schema()
+        checker = self._checker(schema, names)
+        keys = JsonKeys(names.question, names.context, names.id, OURS)
+        batches = document_batches(rows, keys, self._options.max_row_bytes)
+        return _Found("json", names, schema, (checker.table(_json_rows(batch)) for batch in batches))
 
     def _csv(self, blocks: Iterator[bytes]) -> _Found:
         options = self._options
@@ -261,7 +327,7 @@ class _Opening:
 
     def _jsonl(self, blocks: Iterator[bytes]) -> _Found:
         limit = self._options.max_row_bytes
-        lines = Lines(one_line_if_one_object(blocks, limit, self._label), limit)
+        lines = Lines(blocks, limit)
         numbered = lines.numbered()
         first = sample(numbered)
         # Without one object among the first lines there is nothing to tell, and each row has its own error.
@@ -309,6 +375,12 @@ class _Opening:
         checker = Checker(schema, names.question, names.context, with_ids=names.id is not None)
         self._resources.callback(checker.close)
         return checker
+
+
+def _on_one_line(data: bytes) -> bytes:
+    """An object over several lines: line ends are allowed between its parts, never within a string."""
+    before = data[: len(data) - len(data.lstrip())]
+    return before + data.strip().replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
 
 
 def _head(blocks: Iterator[bytes]) -> bytes:
@@ -359,4 +431,4 @@ class _Places:
 
 def _json_rows(batch: Batch) -> Rows:
     id_, question, context, passthrough = (strings(c, batch.faults) for c in zip(*batch.records, strict=True))
-    return Rows(id_, question, context, passthrough, batch.lines, batch.faults)
+    return Rows(id_, question, context, passthrough, batch.lines or None, batch.faults)
