@@ -142,6 +142,18 @@ class CsvRecords:
             raise csv.Error("it does not end") from error
         return []
 
+    def peek(self) -> list[str]:
+        """The fields of the next record, which comes again; none where they cannot be told."""
+        self._as_text = self._line
+        try:
+            fields = next(self._reader(), [])
+        except (csv.Error, _TooLarge, _SpacedQuote):
+            fields = []
+        self._as_text = 0
+        self._pushed.extendleft(reversed(self._pending))
+        self._pending.clear()
+        return fields
+
     def batches(self, width: int) -> Iterator[Batch | Block]:
         done = False
         while not done:

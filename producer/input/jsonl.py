@@ -201,7 +201,11 @@ def is_lines(head: bytes, question: str) -> bool:
     if not lines or not is_object(lines[0]):
         return False
     first = json_object(decoded(lines[0]))
-    return question in first or len(lines) > 1 or documents.rows_of(first) is None
+    return (
+        (question in first and not isinstance(first[question], list | dict))
+        or len(lines) > 1
+        or documents.rows_of(first) is None
+    )
 
 
 def sample(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

@@ -27,11 +27,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contract.errors import BulkqaError, InputError, UsageError
+from contract.evaluation import unreadable
 from contract.format import chunk
 from producer.input.blocks import Block
-from producer.input.columns import OURS, Names, no_column, refuse_wide
-from producer.input.csv import Batch, CsvRecords, Fault, decoded, split_header
+from producer.input.columns import OURS, Names, refuse_wide
+from producer.input.csv import Batch, CsvRecords, Fault, decoded
 from producer.input.documents import rows_of
+from producer.input.header import named_delimiter, wrong_header
 from producer.input.jsonl import (
     JsonKeys,
     NotJsonError,
@@ -47,16 +49,16 @@ from producer.input.lines import Lines
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.memory import Bound
 from producer.input.parquet import Columns, ParquetRecords, json_type
-from producer.input.rows import Checker, Column, Rows, bounded, strings
-from producer.input.stored import Stored, bad_encoding, reason, refuse_foreign, unsupported
+from producer.input.rows import Checker, Column, Rows, bounded, pc, strings, where
+from producer.input.stored import Stored, bad_encoding, reason, recoded, refuse_foreign, unsupported
 from producer.input.unmended import Unmended
 from producer.input.unpack import compression, unpacked, unzipped
 
 FORMATS = ("csv", "parquet", "jsonl", "json")
 
 _SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab as it is written where a shell makes it hard
-_DELIMITERS = {",": "','", ";": "';'", "\t": "'\\t'", "|": "'|'"}
 _AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
+_BEGINNINGS = (b"{", b"[", b"[{")  # of no line that is an object, and of documents
 _WRONG_FILE = "Is it the right file?"
 
 
@@ -70,6 +72,8 @@ class ReadOptions:
     answers: str | None = None  #: reference answers: None: the column "answers" if there is one; "": none
     delimiter: str = "|"
     max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
+    header: bool = True  #: of a CSV file; without one, columns are called 1, 2, 3 ...
+    encoding: str | None = None  #: of a text file, by a name that Python knows; None: UTF-8
     format: str | None = None  #: csv, parquet, jsonl or json (a document); None: told by content
 
 
@@ -86,6 +90,8 @@ class Source:
         self.columns = found.names.columns
         self.id_column = found.names.id
         self.answers_column = found.names.answers
+        self.question_column = found.names.question
+        self.context_column = found.names.context
         self.delimiter = found.delimiter
         self.schema = found.schema
         self._stored = stored
@@ -148,6 +154,7 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None,
         if first is None:
             what = "the file is empty" if found.format == "jsonl" else "a header and no rows"
             raise InputError("empty_file", f"{stored.label}: {what}", _WRONG_FILE)
+        _refuse_answers(stored.label, first, found.names.answers)
         found.tables = chain([first], found.tables)
         return Source(stored, resources, found)
     except BaseException:
@@ -193,6 +200,8 @@ class _Opening:
         self._bound = Bound(memory)
 
     def found(self) -> _Found:
+        if self._options.format != "parquet":
+            _known_encoding(self._options.encoding)
         packed = compression(self._stored.peek(8), self._stored.name)
         blocks = self._unpacked(packed) if packed else self._stored.blocks()
         head = _head(blocks)
@@ -200,6 +209,8 @@ class _Opening:
             raise self._empty()
         if packed and (again := compression(head, "")):
             raise unsupported(self._label, f"{again} within {packed}", "Unpack it once.")
+        if self._options.encoding:
+            return self._text(head, recoded(chain([head], blocks), self._options.encoding, self._label))
         refuse_foreign(head, self._label)
         parquet = head.startswith(b"PAR1")
         if parquet and packed:
@@ -222,6 +233,9 @@ class _Opening:
 
     def _text(self, head: bytes, blocks: Iterator[bytes]) -> _Found:
         kind = self._options.format
+        if self._options.encoding:
+            head = next(blocks, b"")
+            blocks = chain([head], blocks)
         start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
         blocks = _without_bom(blocks)
         if kind == "jsonl":
@@ -245,7 +259,7 @@ class _Opening:
             with self._bound:
                 value = parsed(decoded(data))
         except NotJsonError as error:
-            if self._options.format is None and held.lstrip().split(b"\n")[0].strip() not in (b"{", b"[", b"[{"):
+            if self._options.format is None and held.split(maxsplit=1)[0] not in _BEGINNINGS:
                 return self._jsonl(iter([data]))
             what = "a JSON array" if data.lstrip().startswith(b"[") else "JSON over several lines"
             raise unsupported(self._label, f"{what} that is damaged or cut off ({error})", _AS_LINES) from error
@@ -285,45 +299,50 @@ class _Opening:
     def _csv(self, blocks: Iterator[bytes]) -> _Found:
         options = self._options
         lines = Lines(blocks, options.max_row_bytes)
-        above = lines.pass_blank()
+        number = 1 + lines.pass_blank()
         first = next(lines, b"")
-        lines.put_back([first])
-        reader = CsvRecords(lines, options.delimiter, options.max_row_bytes, line=1 + above)
-        names = self._header(reader, first)
+        delimiter = named_delimiter(first)
+        if delimiter is None:
+            lines.put_back([first])
+        else:  # Excel's line above the header
+            number += 1 + lines.pass_blank()
+            first = next(lines, b"")
+            lines.put_back([first])
+        delimiter = delimiter or options.delimiter
+        reader = CsvRecords(lines, delimiter, options.max_row_bytes, number)
+        names = self._header(reader, first, delimiter)
         schema = chunk.schema([pa.field(name, pa.string()) for name in names.others])
         checker = self._checker(schema, names)
         places = _Places(names, schema)
-        tables = (checker.table(places.rows(batch)) for batch in reader.batches(len(names.found)))
-        return _Found("csv", names, schema, tables, delimiter=options.delimiter)
+        tables = (checker.table(places.rows(batch)) for batch in reader.batches(names.width))
+        return _Found("csv", names, schema, tables, delimiter=delimiter)
 
-    def _header(self, reader: CsvRecords, line: bytes) -> Names:
-        if b"\0" in line:
-            raise bad_encoding(self._label, "the header holds NUL bytes: it is perhaps UTF-16", "UTF-16LE")
+    def _header(self, reader: CsvRecords, line: bytes, delimiter: str) -> Names:
         try:
-            found = reader.header()
+            found = reader.header() if self._options.header else reader.peek()
             "".join(found).encode()
         except UnicodeEncodeError as error:
-            raise bad_encoding(self._label, "the header is in another encoding", "ISO-8859-1") from error
+            raise bad_encoding(self._label, "the header is in another encoding", "WINDOWS-1252") from error
         except csv.Error as error:
             message = f"{self._label}: the header has an unbalanced quote, or is no header"
             raise InputError("unreadable", message, 'Inside a quoted name write a quote twice: ""') from error
         if not found:
             raise self._empty()
-        self._refuse_delimiter(found, line)
         refuse_wide(self._label, len(found))
-        return Names(self._label, found, self._options)
+        if not self._options.header:
+            return self._numbered(len(found))
+        named = found if found[-1] else found[:-1]
+        trailing = len(following := reader.peek()) == len(named) + 1 and not following[-1]
+        if wrong := wrong_header(self._label, line, self._options, delimiter):
+            raise wrong
+        return Names(self._label, named if trailing else found, self._options, trailing=trailing)
 
-    def _refuse_delimiter(self, found: list[str], line: bytes) -> None:
-        """Say so if the columns are there with another delimiter."""
-        missing = [name for name in (self._options.question, self._options.context) if name not in found]
-        for delimiter, spelled in _DELIMITERS.items():
-            if missing and {self._options.question, self._options.context} <= {*split_header(line, delimiter)}:
-                raise InputError(
-                    "missing_column",
-                    f"{self._label}: {no_column(missing)} with the delimiter {self._options.delimiter!r}. "
-                    f"Columns found with {spelled}: {', '.join(map(repr, split_header(line, delimiter)))}",
-                    f"Read it with: --delimiter {spelled}",
-                )
+    def _numbered(self, width: int) -> Names:
+        """Without a header, columns are called by their numbers; of two, the first holds the questions."""
+        options = self._options
+        if width == 2 and (options.question, options.context) == ("question", "context"):
+            options = replace(options, question="1", context="2")
+        return Names(self._label, map(str, range(1, width + 1)), options)
 
     def _jsonl(self, blocks: Iterator[bytes]) -> _Found:
         limit = self._options.max_row_bytes
@@ -377,6 +396,30 @@ class _Opening:
         return checker
 
 
+def _refuse_answers(label: str, first: pa.Table, column: str | None) -> None:
+    """Say so where reference answers are lists that cannot be read, rather than count every answer as wrong."""
+    kind = first.schema.field("passthrough").type if "passthrough" in first.schema.names else None
+    if column is None or kind is None or not pa.types.is_struct(kind) or kind.get_field_index(column) < 0:
+        return
+    for row, cell in enumerate(pc.struct_field(first["passthrough"].combine_chunks(), [column]).to_pylist()):
+        if unreadable(cell):
+            shown = cell if len(cell) < 100 else cell[:100] + "..."
+            raise InputError(
+                "unsupported_format",
+                f"{label}: the column {column!r} holds answers that cannot be read, first in row {row}: {shown}",
+                'Write them as JSON, such as ["one", "another"], or go without: --answers \'\'',
+            )
+
+
+def _known_encoding(name: str | None) -> None:
+    try:
+        if name and not codecs.lookup(name)._is_text_encoding:
+            raise LookupError
+    except (LookupError, ValueError) as error:
+        known = "For example: WINDOWS-1252, ISO-8859-1, UTF-16, GB18030, SHIFT_JIS"
+        raise InputError("bad_encoding", f"unknown encoding {name!r}", known) from error
+
+
 def _on_one_line(data: bytes) -> bytes:
     """An object over several lines: line ends are allowed between its parts, never within a string."""
     before = data[: len(data) - len(data.lstrip())]
@@ -405,6 +448,7 @@ class _Places:
         self._others = [names.index(name) for name in names.others]
         self._fields = list(schema.field("passthrough").type) if self._others else []
         self._unmended = Unmended.of(names)
+        self._trailing = len(names.found) if names.trailing else None
 
     def rows(self, batch: Batch | Block) -> Rows:
         if isinstance(batch, Block):
@@ -417,6 +461,8 @@ class _Places:
     ) -> Rows:
         """Columns that are not asked for are not looked at."""
         others = [column(place) for place in self._others]
+        if self._trailing is not None:
+            _reject_trailing(column(self._trailing), faults)
         if self._unmended:
             self._unmended.reject(column, len(lines), faults)
         return Rows(
@@ -427,6 +473,12 @@ class _Places:
             lines=lines,
             faults=faults,
         )
+
+
+def _reject_trailing(column: Column, faults: dict[int, Fault]) -> None:
+    """In a file whose lines all end with a delimiter, nothing may follow it."""
+    for row in where(pc.not_equal(column, "")):
+        faults.setdefault(int(row), Fault("extra_field", "a field behind the delimiter that all lines end with"))
 
 
 def _json_rows(batch: Batch) -> Rows:
