@@ -35,7 +35,8 @@ def references(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, list):
         items = [item.get("text") if isinstance(item, dict) else item for item in value]
         texts = tuple(item for item in items if isinstance(item, str))
-        return texts if len(texts) == len([item for item in items if item is not None]) else None
+        known = [item for item in items if item is not None]
+        return texts if len(texts) == len(known) and (texts or not items) else None
     return (str(value),) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -53,6 +54,8 @@ def unreadable(value: Any) -> bool:
     """Whether a cell is the text of a list or a dict that cannot be read, such as one that was printed in part."""
     if not isinstance(value, str) or not _STRUCTURE.match(text := value.strip()) or text[-1] not in "]})":
         return False
+    if text.count("[") + text.count("{") > nesting.LIMIT:
+        return False  # no list of answers
     found = _parsed(text)
     return found is None or references(found) is None
 
@@ -68,6 +71,8 @@ def _parsed(text: str) -> Any:
     """A list or dict of texts: JSON, or as Python, NumPy and pandas print it. None if it is neither."""
     try:
         found = nesting.loads(text)
+    except nesting.TooDeepError:
+        return None
     except ValueError:
         found = _literal(text)
     return found if isinstance(found, list | dict) else None

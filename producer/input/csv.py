@@ -150,7 +150,10 @@ class CsvRecords:
         except (csv.Error, _TooLarge, _SpacedQuote):
             fields = []
         self._as_text = 0
-        self._pushed.extendleft(reversed(self._pending))
+        if self._pushed:
+            self._pushed.extendleft(reversed(self._pending))
+        else:
+            self._lines.put_back(tuple(self._pending))
         self._pending.clear()
         return fields
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import codecs
 import csv
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -22,17 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.evaluation import unreadable
 from contract.format import chunk
-from producer.input.blocks import Block
 from producer.input.columns import OURS, Names, refuse_wide
-from producer.input.csv import Batch, CsvRecords, Fault, decoded
+from producer.input.csv import Batch, CsvRecords, decoded
 from producer.input.documents import rows_of
+from producer.input.fields import Places
 from producer.input.header import named_delimiter, wrong_header
 from producer.input.jsonl import (
     JsonKeys,
@@ -48,33 +46,16 @@ from producer.input.jsonl import (
 from producer.input.lines import Lines
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.memory import Bound
+from producer.input.options import FORMATS, ReadOptions, checked
 from producer.input.parquet import Columns, ParquetRecords, json_type
-from producer.input.rows import Checker, Column, Rows, bounded, pc, strings, where
+from producer.input.rows import Checker, Rows, bounded, pc, strings
 from producer.input.stored import Stored, bad_encoding, reason, recoded, refuse_foreign, unsupported
-from producer.input.unmended import Unmended
 from producer.input.unpack import compression, unpacked, unzipped
 
-FORMATS = ("csv", "parquet", "jsonl", "json")
-
-_SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab as it is written where a shell makes it hard
 _AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
-_BEGINNINGS = (b"{", b"[", b"[{")  # of no line that is an object, and of documents
 _WRONG_FILE = "Is it the right file?"
 
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How a file is to be read."""
-
-    question: str = "question"
-    context: str = "context"
-    id: str | None = None  #: None: the column "id" if there is one; "": no id column
-    answers: str | None = None  #: reference answers: None: the column "answers" if there is one; "": none
-    delimiter: str = "|"
-    max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
-    header: bool = True  #: of a CSV file; without one, columns are called 1, 2, 3 ...
-    encoding: str | None = None  #: of a text file, by a name that Python knows; None: UTF-8
-    format: str | None = None  #: csv, parquet, jsonl or json (a document); None: told by content
+__all__ = ["FORMATS", "ReadOptions", "Source", "open_source"]
 
 
 class Source:
@@ -145,7 +126,7 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None,
 
     Decoding takes at most `memory` bytes. Raises InputError where the file cannot be read as a whole.
     """
-    options = _checked(options or ReadOptions())
+    options = checked(options or ReadOptions())
     resources = ExitStack()
     try:
         stored = Stored(file, resources)
@@ -160,21 +141,6 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None,
     except BaseException:
         resources.close()
         raise
-
-
-def _checked(options: ReadOptions) -> ReadOptions:
-    delimiter = _SPELLED.get(options.delimiter, options.delimiter)
-    if len(delimiter) != 1 or delimiter in '"\r\n\0':
-        raise InputError(
-            "bad_delimiter",
-            f"the delimiter is {options.delimiter!r}: it must be one character, and no quote or line end",
-            "For example: --delimiter ',' or, for a tab, --delimiter '\\t'",
-        )
-    if options.format not in (None, *FORMATS):
-        raise InputError("unsupported_format", f"unknown format {options.format!r}", f"One of: {', '.join(FORMATS)}")
-    if options.max_row_bytes < 1:
-        raise UsageError(f"the largest row must be at least one byte, not {options.max_row_bytes}")
-    return replace(options, delimiter=delimiter)
 
 
 @dataclass(slots=True)
@@ -200,8 +166,6 @@ class _Opening:
         self._bound = Bound(memory)
 
     def found(self) -> _Found:
-        if self._options.format != "parquet":
-            _known_encoding(self._options.encoding)
         packed = compression(self._stored.peek(8), self._stored.name)
         blocks = self._unpacked(packed) if packed else self._stored.blocks()
         head = _head(blocks)
@@ -246,20 +210,20 @@ class _Opening:
 
     def _json(self, blocks: Iterator[bytes]) -> _Found:
         """JSON Lines, or a document: told by the first two lines."""
-        held = bytearray()
+        held = b""
         while (
             len(held) <= self._options.max_row_bytes and held.strip().count(b"\n") < 2 and (more := next(blocks, b""))
         ):
             held += more
-        blocks = chain([bytes(held)], blocks)
-        if self._options.format is None and is_lines(bytes(held), self._options.question):
+        blocks = chain([held], blocks)
+        if self._options.format is None and is_lines(held, self._options.question):
             return self._jsonl(blocks)
         data = self._whole(blocks)
         try:
             with self._bound:
                 value = parsed(decoded(data))
         except NotJsonError as error:
-            if self._options.format is None and held.split(maxsplit=1)[0] not in _BEGINNINGS:
+            if self._options.format is None and data.lstrip()[:1] == b"{" and held.split(maxsplit=1)[0] != b"{":
                 return self._jsonl(iter([data]))
             what = "a JSON array" if data.lstrip().startswith(b"[") else "JSON over several lines"
             raise unsupported(self._label, f"{what} that is damaged or cut off ({error})", _AS_LINES) from error
@@ -313,7 +277,7 @@ class _Opening:
         names = self._header(reader, first, delimiter)
         schema = chunk.schema([pa.field(name, pa.string()) for name in names.others])
         checker = self._checker(schema, names)
-        places = _Places(names, schema)
+        places = Places(names, schema)
         tables = (checker.table(places.rows(batch)) for batch in reader.batches(names.width))
         return _Found("csv", names, schema, tables, delimiter=delimiter)
 
@@ -411,15 +375,6 @@ def _refuse_answers(label: str, first: pa.Table, column: str | None) -> None:
             )
 
 
-def _known_encoding(name: str | None) -> None:
-    try:
-        if name and not codecs.lookup(name)._is_text_encoding:
-            raise LookupError
-    except (LookupError, ValueError) as error:
-        known = "For example: WINDOWS-1252, ISO-8859-1, UTF-16, GB18030, SHIFT_JIS"
-        raise InputError("bad_encoding", f"unknown encoding {name!r}", known) from error
-
-
 def _on_one_line(data: bytes) -> bytes:
     """An object over several lines: line ends are allowed between its parts, never within a string."""
     before = data[: len(data) - len(data.lstrip())]
@@ -436,49 +391,6 @@ def _head(blocks: Iterator[bytes]) -> bytes:
 
 def _without_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
     return chain([next(blocks, b"").removeprefix(codecs.BOM_UTF8)], blocks)
-
-
-class _Places:
-    """Where in a CSV record each column of a chunk is."""
-
-    def __init__(self, names: Names, schema: pa.Schema) -> None:
-        self._question = names.index(names.question)
-        self._context = names.index(names.context)
-        self._id = names.index(names.id) if names.id is not None else None
-        self._others = [names.index(name) for name in names.others]
-        self._fields = list(schema.field("passthrough").type) if self._others else []
-        self._unmended = Unmended.of(names)
-        self._trailing = len(names.found) if names.trailing else None
-
-    def rows(self, batch: Batch | Block) -> Rows:
-        if isinstance(batch, Block):
-            return self._of(batch.columns.__getitem__, batch.lines, {})
-        columns = list(zip(*batch.records, strict=True))
-        return self._of(lambda place: strings(columns[place], batch.faults), batch.lines, batch.faults)
-
-    def _of(
-        self, column: Callable[[int], Column], lines: Sequence[int] | NDArray[np.int64], faults: dict[int, Fault]
-    ) -> Rows:
-        """Columns that are not asked for are not looked at."""
-        others = [column(place) for place in self._others]
-        if self._trailing is not None:
-            _reject_trailing(column(self._trailing), faults)
-        if self._unmended:
-            self._unmended.reject(column, len(lines), faults)
-        return Rows(
-            id=pa.nulls(len(lines), pa.string()) if self._id is None else column(self._id),
-            question=column(self._question),
-            context=column(self._context),
-            passthrough=pa.StructArray.from_arrays(others, fields=self._fields) if others else None,
-            lines=lines,
-            faults=faults,
-        )
-
-
-def _reject_trailing(column: Column, faults: dict[int, Fault]) -> None:
-    """In a file whose lines all end with a delimiter, nothing may follow it."""
-    for row in where(pc.not_equal(column, "")):
-        faults.setdefault(int(row), Fault("extra_field", "a field behind the delimiter that all lines end with"))
 
 
 def _json_rows(batch: Batch) -> Rows:

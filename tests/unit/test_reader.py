@@ -369,7 +369,7 @@ def test_a_missing_column_is_named_with_those_found_and_the_flags():
 
     assert "'question'" in error.message
     assert "'Question', 'text', 'id'" in error.message
-    assert "--question Question --context NAME" in error.remedy
+    assert "--question Question --context text" in error.remedy
     assert "--id" in refused(HEADER + b"1|q|c|t\n", "missing_column", id="key").remedy
 
 
@@ -546,9 +546,6 @@ def test_json_lines_are_read():
     (b'{"question": 1, "context": "c"}', "parse_error", "'question' is a number"),
     (b'{"question": "q", "context": ["c"]}', "parse_error", "'context' is an array"),
     (b'{"question": "q", "context": "c", "id": {}}', "parse_error", "'id' is an object"),
-    (b'{"question": "q", "context": "c", "n": NaN}', "parse_error", "NaN"),
-    (b'{"question": "q", "context": "c", "n": -Infinity}', "parse_error", "-Infinity"),
-    (b'{"question": "q", "context": "c", "n": 1e999}', "parse_error", "JSON"),
     (b'{"n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "parse_error", "JSON"),
     (b'{"n": ' + b"1" * 5000 + b"}", "parse_error", "JSON"),
     (b'{"question": "q"}', "missing_field", "'context'"),

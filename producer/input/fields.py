@@ -1,15 +1,23 @@
-"""Rows of an error file that nobody mended: they stay the errors that they were (`contract.format.errorfile`)."""
+"""Records of a CSV file into rows: where in a record each column is.
+
+Of an error file, rows that nobody mended stay the errors that they were (`contract.format.errorfile`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from contract.format import errorfile
+from producer.input.blocks import Block
 from producer.input.columns import Names
-from producer.input.csv import Fault
-from producer.input.rows import Column
+from producer.input.csv import Batch, Fault
+from producer.input.rows import Column, Rows, pc, strings, where
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
@@ -61,3 +69,46 @@ class Unmended:
         if code in ("parse_error", "row_too_large"):
             return not any(cell[place].strip() for place in self.asked)
         return False
+
+
+class Places:
+    """Where in a CSV record each column of a chunk is."""
+
+    def __init__(self, names: Names, schema: pa.Schema) -> None:
+        self._question = names.index(names.question)
+        self._context = names.index(names.context)
+        self._id = names.index(names.id) if names.id is not None else None
+        self._others = [names.index(name) for name in names.others]
+        self._fields = list(schema.field("passthrough").type) if self._others else []
+        self._unmended = Unmended.of(names)
+        self._trailing = len(names.found) if names.trailing else None
+
+    def rows(self, batch: Batch | Block) -> Rows:
+        if isinstance(batch, Block):
+            return self._of(batch.columns.__getitem__, batch.lines, {})
+        columns = list(zip(*batch.records, strict=True))
+        return self._of(lambda place: strings(columns[place], batch.faults), batch.lines, batch.faults)
+
+    def _of(
+        self, column: Callable[[int], Column], lines: Sequence[int] | NDArray[np.int64], faults: dict[int, Fault]
+    ) -> Rows:
+        """Columns that are not asked for are not looked at."""
+        others = [column(place) for place in self._others]
+        if self._trailing is not None:
+            _reject_trailing(column(self._trailing), faults)
+        if self._unmended:
+            self._unmended.reject(column, len(lines), faults)
+        return Rows(
+            id=pa.nulls(len(lines), pa.string()) if self._id is None else column(self._id),
+            question=column(self._question),
+            context=column(self._context),
+            passthrough=pa.StructArray.from_arrays(others, fields=self._fields) if others else None,
+            lines=lines,
+            faults=faults,
+        )
+
+
+def _reject_trailing(column: Column, faults: dict[int, Fault]) -> None:
+    """In a file whose lines all end with a delimiter, nothing may follow it."""
+    for row in where(pc.not_equal(column, "")):
+        faults.setdefault(int(row), Fault("extra_field", "a field behind the delimiter that all lines end with"))
