@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment in the two mains. Each is also a flag of the command that uses it.
+"""Every setting, read once from the environment in the two mains. Most are also a flag of the command that uses them.
 
 The variable of a field is `BULKQA_` and its name in capitals; the README's table is made from this class.
 """
