@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from contract.format.job import Options
     from contract.ledger.progress import Progress
-    from contract.queue import Queue
+    from contract.queue import Queue, WorkerInfo
     from contract.settings import Settings
     from contract.storage import Storage
     from producer.input.source import ReadOptions
@@ -68,6 +68,10 @@ class Client:
         """Close the connections to Redis."""
         self._queue.close()
 
+    def workers(self) -> list[WorkerInfo]:
+        """The workers that are there, with what each holds. Raises RedisUnreachable."""
+        return self._queue.workers()
+
     def jobs(self) -> list[Job]:
         """All jobs, oldest first."""
         from contract.ledger import records
@@ -110,6 +114,13 @@ class Job:
         from contract.ledger.reconcile import cancel
 
         cancel(self.id, self._storage, self._queue, self._settings)
+
+    def delete(self, *, cancel: bool = False, force: bool = False) -> None:
+        """Remove the job with all its rows, answers and records. One under way is refused, unless it is to be cancelled
+        first, or removed as it is. Raises UsageError."""
+        from producer.jobs.remove import delete
+
+        delete(self.id, self._storage, self._queue, self._settings, cancel=cancel, force=force)
 
     def predictions(self) -> list[dict[str, Any]]:
         """Predictions in row order: of an unfinished job, those that are there without a gap."""

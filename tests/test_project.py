@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -121,3 +122,12 @@ def test_no_file_names_a_folder_of_somebodys_machine():
         if path.is_file() and path.stat().st_size < 1 << 20 and (match := private.search(path.read_bytes())):
             found[name] = match[0]
     assert found == {}
+
+
+@pytest.mark.parametrize("program", ["producer", "worker"])
+def test_help_is_not_cut_on_a_terminal_of_80_columns(program: str):
+    command = [Path(sys.executable).with_name(program), "--help"]
+    env = os.environ | {"COLUMNS": "80", "TERM": "dumb"}
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=env).stdout
+    assert "..." not in text.partition("Commands:")[2]
+    assert max(map(len, text.splitlines())) <= 80

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -29,6 +30,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """A command, listed with the first line of its docstring as it is: what typer takes by itself is cut."""
+    app.command(short_help=(function.__doc__ or "").partition("\n")[0])(function)
+    return function
+
 
 Redis = Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)]
 StorageUrl = Annotated[
@@ -68,7 +76,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-@app.command()
+@_command
 def start(
     redis: Redis = None,
     storage: StorageUrl = None,
@@ -105,7 +113,7 @@ def start(
     serve(given, open_storage(given.storage_url, create=True))
 
 
-@app.command()
+@_command
 def sweep(
     redis: Redis = None,
     storage: StorageUrl = None,
@@ -127,7 +135,7 @@ def sweep(
     sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once)
 
 
-@app.command()
+@_command
 def health(
     health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
     as_json: Json = False,
@@ -146,7 +154,7 @@ def health(
     raise typer.Exit(0 if signs and all(sign.well for sign in signs) else 1)
 
 
-@app.command()
+@_command
 def info(
     directory: Annotated[Path | None, typer.Argument(help="model directory; default: the one that ships")] = None,
     as_json: Json = False,
@@ -171,7 +179,7 @@ def info(
     Console().print(table)
 
 
-@app.command()
+@_command
 def build(
     source: Annotated[str, typer.Argument(help="Hugging Face id, or folder of a question answering checkpoint")],
     destination: Annotated[Path, typer.Argument(help="model directory to make")],
@@ -206,7 +214,7 @@ def build(
     print(json.dumps({"directory": str(destination), "name": made.name, "digest": made.digest}))
 
 
-@app.command()
+@_command
 def evaluate(
     file: Annotated[Path, typer.Argument(help="SQuAD-format JSON file")],
     model_dir: ModelDir = None,

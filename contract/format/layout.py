@@ -8,6 +8,7 @@
     jobs/<job>/attempts/000000.1    one record an attempt, written before the work, gone once the part is there
     jobs/<job>/attempts/000000.1.released   that attempt ended in order and does not count against the chunk
     jobs/<job>/attempts/000000.2.row        the rows in flight, from the second attempt on
+    jobs/<job>/events/000000-1790000000000.json   what became of attempts that did not go well; once the part is there
     jobs/<job>/parts/000000.jsonl   the outcome of a chunk, written once; the last line is its footer
     jobs/<job>/model.json           the model that scores this job, pinned by the first worker
     jobs/<job>/progress.json        what the first parts add up to, so that status need not read them all; a hint
@@ -30,7 +31,18 @@ JOBS = "jobs"
 STORAGE = "storage.json"
 _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
+_EVENT = re.compile(r"(\d{6,})-\d+\.json")
 _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
+_UNDER_WAY = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
+#: What an object of a job is, by its name below the job's folder.
+_KINDS = {
+    "chunks": re.compile(rf"{_CHUNKS.pattern}/(?:index\.json|\d{{6,}}\.parquet)"),
+    "parts": re.compile(r"parts/\d{6,}\.jsonl"),
+    "outputs": re.compile(r"predictions\.json|errors\.csv|report\.json"),
+    "records": re.compile(
+        r"(?:manifest|model|progress)\.json|cancel|attempts/\d{6,}\.\d+(?:\.released|\.row)?|events/\d{6,}-\d+\.json"
+    ),
+}
 
 
 def folder(job: str) -> str:
@@ -92,6 +104,15 @@ def in_flight(job: str, number: int, attempt_: int) -> str:
     return f"{attempt(job, number, attempt_)}.row"
 
 
+def events(job: str) -> str:
+    return f"{folder(job)}/events"
+
+
+def event(job: str, number: int, started_at: float) -> str:
+    """Named after the attempt that ended the story, so that a chunk which is scored again has another."""
+    return f"{events(job)}/{number:06d}-{int(started_at * 1000)}.json"
+
+
 def model(job: str) -> str:
     return f"{folder(job)}/model.json"
 
@@ -126,3 +147,18 @@ def attempt_of(name: str) -> tuple[int, int, str] | None:
     """(chunk, attempt, kind) of a name under attempts/, kind one of "", "released", "row"."""
     match = _ATTEMPT.fullmatch(name)
     return (int(match[1]), int(match[2]), (match[3] or "").lstrip(".")) if match else None
+
+
+def event_of(name: str) -> int | None:
+    """The number of the chunk that a name under events/ is about."""
+    match = _EVENT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def kind_of(name: str) -> str | None:
+    """What an object is by its name below its job's folder: one of "chunks", "parts", "outputs", "records", finished or
+    under way. None if nobody of ours gives such a name."""
+    folder_, slash, last = name.rpartition("/")
+    if match := _UNDER_WAY.fullmatch(last):
+        last = match[1]
+    return next((kind for kind, names in _KINDS.items() if names.fullmatch(folder_ + slash + last)), None)

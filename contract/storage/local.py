@@ -64,6 +64,13 @@ class LocalStorage:
         del names[first:last]
         return names
 
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        with _translated(self.url):
+            top = self._path(folder)
+            for path, about in _tree(top):
+                if not stat.S_ISDIR(about.st_mode):
+                    yield path.relative_to(top).as_posix(), about.st_size
+
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
             try:
@@ -107,6 +114,13 @@ class LocalStorage:
                 with suppress(FileNotFoundError):
                     path.rmdir() if stat.S_ISDIR(about.st_mode) else path.unlink()
         return True
+
+    def prune(self, folder: str) -> None:
+        with _translated(self.url):
+            for path, about in _tree(self._path(folder)):
+                if stat.S_ISDIR(about.st_mode):
+                    with suppress(OSError):  # it is not empty
+                        path.rmdir()
 
     def locate(self, key: str) -> str:
         return str(self.root / key)
