@@ -190,6 +190,9 @@ def build(
         bool | None, typer.Option(help="whether unanswerable questions were trained; default: as its name says")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing model directory")] = False,
+    force_unknown: Annotated[
+        bool, typer.Option("--force-unknown", help="make it though it answers none of the known questions")
+    ] = False,
 ) -> None:
     """Make a model directory: export to ONNX, optimize, quantize, verify. Needs the extra [build]."""
     from worker.build import build as build_model
@@ -205,6 +208,7 @@ def build(
         evaluation=evaluation,
         null_trained=null_trained,
         force=force,
+        force_unknown=force_unknown,
         progress=say,
     )
     print(json.dumps({"directory": str(destination), "name": made.name, "digest": made.digest}))

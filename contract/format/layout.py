@@ -4,6 +4,7 @@
     jobs/<job>/manifest.json        what was asked; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
+    jobs/<job>/chunks/columns.arrow types of the input's columns, the index of a frame; its digest is in the manifest
     jobs/<job>/chunks-3f9ac2d1/     the same of a job with a key: a folder a submission, the manifest names the one
     jobs/<job>/attempts/000000.1    one record an attempt, written before the work, gone once the part is there
     jobs/<job>/attempts/000000.1.released   that attempt ended in order and does not count against the chunk
@@ -36,7 +37,7 @@ _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
 _UNDER_WAY = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
 #: What an object of a job is, by its name below the job's folder.
 _KINDS = {
-    "chunks": re.compile(rf"{_CHUNKS.pattern}/(?:index\.json|\d{{6,}}\.parquet)"),
+    "chunks": re.compile(rf"{_CHUNKS.pattern}/(?:index\.json|columns\.arrow|\d{{6,}}\.parquet)"),
     "parts": re.compile(r"parts/\d{6,}\.jsonl"),
     "outputs": re.compile(r"predictions\.json|errors\.csv|report\.json"),
     "records": re.compile(
@@ -70,6 +71,10 @@ def chunks(job: str, within: str = CHUNKS) -> str:
 
 def index(job: str, within: str = CHUNKS) -> str:
     return f"{chunks(job, within)}/index.json"
+
+
+def columns(job: str, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/columns.arrow"
 
 
 def chunk(job: str, number: int, within: str = CHUNKS) -> str:

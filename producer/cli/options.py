@@ -159,7 +159,7 @@ class Output:
         typer.Option("-o", "--output", help="write predictions there: .json, .jsonl or .parquet; - is stdout"),
     ] = None
     output_format: Annotated[
-        str | None, typer.Option("--format", help="json, jsonl or parquet; default: as -o is named")
+        str | None, typer.Option("--format", help="json, jsonl, csv or parquet; default: as -o is named")
     ] = None
 
 

@@ -75,6 +75,7 @@ class Source:
         self.context_column = found.names.context
         self.delimiter = found.delimiter
         self.schema = found.schema
+        self.types = found.types
         self._stored = stored
         self._resources = resources
         self._tables: Iterator[pa.Table] | None = found.tables
@@ -153,6 +154,7 @@ class _Found:
     tables: Iterator[pa.Table]
     delimiter: str | None = None
     progress: Callable[[], float] | None = None  # the part that was read, where the bytes do not tell
+    types: pa.Schema | None = None  # of the columns as they are in the input, where it says so
 
 
 class _Opening:
@@ -332,7 +334,8 @@ class _Opening:
         checker = self._checker(schema, names)
         columns = Columns(names.question, names.context, names.id, others)
         tables = (checker.table(rows) for rows in records.batches(columns, self._options.max_row_bytes))
-        return _Found("parquet", names, schema, tables, progress=lambda: checker.rows / records.rows)
+        found = _Found("parquet", names, schema, tables, progress=lambda: checker.rows / records.rows)
+        return replace(found, types=records.schema)
 
     def _parquet_records(self, path: Path) -> ParquetRecords:
         try:

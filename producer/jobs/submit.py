@@ -27,6 +27,7 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.source import ReadOptions, Source, open_source
+from producer.jobs.columns import Columns
 
 File = str | Path | BinaryIO
 
@@ -40,6 +41,7 @@ class Request:
     model: str = ""
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    columns: Columns | None = None  #: of a frame; None: those of the file
 
     def __post_init__(self) -> None:
         if self.key is not None and not self.key.strip():
@@ -124,8 +126,12 @@ def _write(
             progress(source)
     index = Index(tuple(rows), tuple(digests)).to_bytes()
     storage.create(layout.index(job, within), index, durable=False)
+    columns = request.columns or (Columns(source.types.empty_table()) if source.types is not None else None)
+    described = columns.to_bytes() if columns else b""
+    if described:
+        storage.create(layout.columns(job, within), described, durable=False)
     storage.settle()  # once for all chunks, before the manifest speaks of them
-    if len(storage.list(layout.chunks(job, within))) != len(rows) + 1:
+    if len(storage.list(layout.chunks(job, within))) != len(rows) + 1 + bool(described):
         raise BulkqaError(
             f"chunks of job {job} were removed while it was being submitted",
             "The sweeper does so when none was added for a day. Submit the file again.",
@@ -136,6 +142,7 @@ def _write(
         rejected=rejected,
         chunks=len(rows),
         index_sha256=hashlib.sha256(index).hexdigest(),
+        columns_sha256=hashlib.sha256(described).hexdigest() if described else "",
     )
 
 
