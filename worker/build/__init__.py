@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from contract.errors import ModelError
 from contract.format.job import Options
+from contract.machine import available_cpus
 from worker.build.checkpoint import INPUTS, INT8_INPUTS, KNOWN, Checkpoint, load, max_positions, template_of
 from worker.build.export import Say, export_graph, fuse, to_int8, write
 from worker.reader.model import DESCRIPTION, KnownAnswer, ModelInfo, describe
@@ -94,7 +95,6 @@ def _measure(directories: list[Path], evaluation: Path | None, progress: Say) ->
     """
     from worker.evaluate import evaluate, load_squad
     from worker.reader.reader import Reader
-    from worker.reader.session import available_cpus
 
     readers = {directory: Reader.open(directory) for directory in directories}
     known = tuple(each for each in KNOWN if all(_answers(reader, each) for reader in readers.values()))
