@@ -1,7 +1,7 @@
 """What a wheel carries beside the code: the reader that ships, from its one place in the repository.
 
-An editable installation has none of it, since it finds the repository's own. `BULKQA_WITHOUT_MODEL=1` leaves it out, for
-the images, which have the model in a layer of its own.
+An editable installation has none of it, since it finds the repository's own. `BULKQA_WITHOUT_MODEL=1` leaves it out,
+for the images, which have the model in a layer of its own.
 """
 
 from __future__ import annotations

@@ -131,6 +131,8 @@ class Job:
 
 
 def _pandas() -> Any:
+    from contract.errors import UsageError
+
     try:
         import pandas
     except ImportError as error:

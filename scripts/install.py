@@ -66,7 +66,9 @@ def look(size: int) -> None:
         raise Failed(f"{REPO} cannot be written to: clone into a folder of your own, or take the rights to this one")
     free = shutil.disk_usage(REPO).free >> 20
     if free < size and not VENV.exists():
-        raise Failed(f"the disk of {REPO} has {free} MB free and about {size} are needed: make room, or clone elsewhere")
+        raise Failed(
+            f"the disk of {REPO} has {free} MB free and about {size} are needed: make room, or clone elsewhere"
+        )
     if not shutil.which("uv") and importlib.util.find_spec("ensurepip") is None:
         raise Failed(
             f"{sys.executable} cannot make environments: install its venv (Debian: python3-venv), or uv: "
@@ -160,15 +162,18 @@ class Counter:
 
 
 def packages(listed: Path) -> int:
-    """How many a list with hashes names, at most: some are for other systems."""
-    return len(re.findall(r"^\S+==", listed.read_text("utf-8"), re.M))
+    """How many a list with hashes names, but for those of systems that bulkqa does not run on."""
+    lines = re.findall(r"^\S+==.*", listed.read_text("utf-8"), re.M)
+    return sum(not re.search(r"== '(win32|nt|emscripten)'", line) for line in lines)
 
 
 def reason(said: str) -> str:
     """Why an installation failed, in one line."""
     if re.search(r"No space left on device|os error 28", said):
         return "the disk is full: make room, and run make again"
-    if re.search(r"NewConnectionError|Temporary failure|[Ff]ailed to fetch|ConnectTimeout|Could not connect|dns error", said):
+    if re.search(
+        r"NewConnectionError|Temporary failure|[Ff]ailed to fetch|ConnectTimeout|Could not connect|dns error", said
+    ):
         names = re.findall(r"^Collecting (\S+)", said, re.M) or re.findall(r"/simple/([\w.-]+)/", said)
         which = names[-1].partition("=")[0] if names else "a package"
         return f"{which} could not be fetched: is there a network, or a proxy to name in HTTPS_PROXY?"
