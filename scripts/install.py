@@ -1,9 +1,9 @@
 """Install into .venv what `make demo` or `make test` needs: `python scripts/install.py local`, or `dev`, `dev,build`.
 
 Quiet: one line a step, a counter while files are fetched, everything else in `.venv/install.log`, whose last lines are
-shown when a step fails. By uv where it is installed and by pip where not, both from the lock (`requirements/*.txt`, with
-hashes; extras that are not in there from `constraints.txt`). What is missing on this machine is said before anything is
-fetched, and a run that failed is gone on with by the next. Stands on the standard library alone.
+shown when a step fails. By uv where it is installed and by pip where not, both from the lock: `requirements/*.txt`, with
+hashes, and `constraints.txt` for extras that are not in there. What is missing on this machine is said before a file
+is fetched, and a run that failed is gone on with by the next. Stands on the standard library alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ LARGE = (3000, 900)
 #: Systems for which there are wheels of the embedded Redis.
 EMBEDDED = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
 TAIL = 12
+_NO_NETWORK = r"NewConnectionError|Temporary failure|[Ff]ailed to fetch|ConnectTimeout|Could not connect|dns error"
 
 
 class Failed(Exception):
@@ -36,7 +37,7 @@ class Failed(Exception):
 def main(extras: str) -> None:
     """Look, make the environment, install."""
     first = extras.split(",")[0]
-    size, fetched = SIZES[extras] if extras in SIZES else LARGE
+    size, fetched = SIZES.get(extras, LARGE)
     look(size)
     uv = shutil.which("uv")
     make_environment(uv)
@@ -66,9 +67,7 @@ def look(size: int) -> None:
         raise Failed(f"{REPO} cannot be written to: clone into a folder of your own, or take the rights to this one")
     free = shutil.disk_usage(REPO).free >> 20
     if free < size and not VENV.exists():
-        raise Failed(
-            f"the disk of {REPO} has {free} MB free and about {size} are needed: make room, or clone elsewhere"
-        )
+        raise Failed(f"{REPO} has {free} MB free and about {size} are needed: make room, or clone elsewhere")
     if not shutil.which("uv") and importlib.util.find_spec("ensurepip") is None:
         raise Failed(
             f"{sys.executable} cannot make environments: install its venv (Debian: python3-venv), or uv: "
@@ -171,9 +170,7 @@ def reason(said: str) -> str:
     """Why an installation failed, in one line."""
     if re.search(r"No space left on device|os error 28", said):
         return "the disk is full: make room, and run make again"
-    if re.search(
-        r"NewConnectionError|Temporary failure|[Ff]ailed to fetch|ConnectTimeout|Could not connect|dns error", said
-    ):
+    if re.search(_NO_NETWORK, said):
         names = re.findall(r"^Collecting (\S+)", said, re.M) or re.findall(r"/simple/([\w.-]+)/", said)
         which = names[-1].partition("=")[0] if names else "a package"
         return f"{which} could not be fetched: is there a network, or a proxy to name in HTTPS_PROXY?"

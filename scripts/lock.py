@@ -1,8 +1,8 @@
 """Write the lock anew: `make lock` after a change of dependencies, `make lock UPGRADE=1` for newer versions.
 
 One resolution for all Pythons and systems that bulkqa runs on, in `constraints.txt`; and of that, with the hashes of
-their files, what `make demo` installs (`requirements/local.txt`) and what tests need (`requirements/dev.txt`). torch has
-no hash: which of its variants is right depends on the machine. Needs uv.
+their files, what `make demo` installs (`requirements/local.txt`) and what tests need (`requirements/dev.txt`). torch
+has no hash: which of its variants is right depends on the machine. Needs uv.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def contents(wheel: Path, sdist: Path) -> None:
     strange = {name.partition("/")[0] for name in inside} - {"contract", "producer", "worker"}
     if lacking or any(not name.endswith(".dist-info") for name in strange):
         raise Failed(f"{wheel.name} lacks {sorted(lacking)} and has {sorted(strange)}")
-    packed = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
     needed = {f"models/minilm-l6-qa/{name}" for name in MODEL} | {"LICENSE", "Makefile", "samples/questions.csv"}
     if needed - packed:
         raise Failed(f"{sdist.name} lacks {sorted(needed - packed)}")

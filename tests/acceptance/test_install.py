@@ -1,4 +1,4 @@
-"""What is built can be installed: the wheel in an empty environment answers, and what fails while setting up is told."""
+"""The wheel in an empty environment answers, and what fails while setting up is told."""
 
 from __future__ import annotations
 

@@ -125,7 +125,11 @@ def test_where_links_cannot_be_told_apart_at_opening_they_are_before() -> None:
 def test_stdin_is_known_without_a_device_of_that_name(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("x")
     (tmp_path / "other").write_text("x")
-    code = "import pathlib, sys; from contract.machine import is_stdin; print([*map(is_stdin, map(pathlib.Path, sys.argv[1:]))])"
+    code = """
+import pathlib, sys
+from contract.machine import is_stdin
+print([is_stdin(pathlib.Path(name)) for name in sys.argv[1:]])
+"""
     with (tmp_path / "in").open() as file:
         names = [str(tmp_path / name) for name in ("in", "other", "missing")]
         done = subprocess.run(
