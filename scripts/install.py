@@ -1,9 +1,9 @@
 """Install into .venv what `make demo` or `make test` needs: `python scripts/install.py local`, or `dev`, `dev,build`.
 
 Quiet: one line a step, a counter while files are fetched, everything else in `.venv/install.log`, whose last lines are
-shown when a step fails. By uv where it is installed and by pip where not, both from the lock: `requirements/*.txt`, with
-hashes, and `constraints.txt` for extras that are not in there. What is missing on this machine is said before a file
-is fetched, and a run that failed is gone on with by the next. Stands on the standard library alone.
+shown when a step fails. By uv where it is installed and by pip where not, both from the lock: `requirements/*.txt` with
+hashes, and `constraints.txt` for extras that are not in there. What is missing on this machine is said before a file is
+fetched, and a run that failed is gone on with by the next. Stands on the standard library alone.
 """
 
 from __future__ import annotations
