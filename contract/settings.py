@@ -17,6 +17,13 @@ from contract.errors import UsageError
 SHIPPED_MODEL = "minilm-l6-qa"
 
 
+def _shipped() -> Path:
+    """Where it lies: in the repository under `models`, in an installed wheel among the worker's files."""
+    root = Path(__file__).resolve().parent.parent
+    packaged = root / "worker" / "models" / SHIPPED_MODEL
+    return packaged if packaged.is_dir() else root / "models" / SHIPPED_MODEL
+
+
 class Settings(BaseSettings):
     """Times are in seconds, sizes in bytes."""
 
@@ -36,9 +43,7 @@ class Settings(BaseSettings):
     )
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
-    model_dir: Path = Field(
-        Path(__file__).resolve().parent.parent / "models" / SHIPPED_MODEL, description="model directory of a worker"
-    )
+    model_dir: Path = Field(_shipped(), description="model directory of a worker")
     threads: int = Field(0, ge=0, description="scoring threads of a worker; 0: as many CPUs as its container may use")
     provider: str = Field(
         "auto", pattern="^(auto|cpu|cuda)$", description="where a worker scores; auto: CUDA where onnxruntime has it"

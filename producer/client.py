@@ -130,9 +130,8 @@ class Job:
 
     def results(self) -> pd.DataFrame:
         """The same as a DataFrame, indexed by row. Columns that were passed through get their own names back, but for
-        those that would hide a column of the prediction: these are prefixed with `input_`."""
-        import pandas as pd
-
+        those that would hide a column of the prediction: these are prefixed with `input_`. Needs the extra [pandas]."""
+        pd = _pandas()
         rows = []
         for prediction in self.predictions():
             passed = prediction.pop("passthrough", {})
@@ -140,6 +139,19 @@ class Job:
             row = prediction | {"error_code": error.get("code"), "error_message": error.get("message")}
             rows.append(row | {f"input_{name}" if name in row else name: value for name, value in passed.items()})
         return pd.DataFrame(rows).set_index("row") if rows else pd.DataFrame()
+
+
+def _pandas() -> Any:
+    from contract.errors import UsageError
+
+    try:
+        import pandas
+    except ImportError as error:
+        raise UsageError(
+            "results are given as a DataFrame, and pandas is not installed",
+            "Install it: pip install 'bulkqa[pandas]'. Or call predictions(), which gives the same as dictionaries.",
+        ) from error
+    return pandas
 
 
 def _parquet(frame: Any) -> BinaryIO:

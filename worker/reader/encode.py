@@ -9,11 +9,10 @@ control tokens as ordinary pieces, and then it is; no harm: positions, not ids, 
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import unicodedata
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from contract import machine
 from contract.errors import ModelError
 from contract.format.job import Options
 from worker.reader.decode import QUESTION_TRUNCATED, Ints, RowFailure, Window
@@ -119,15 +119,9 @@ class Encoder:
             ids, offsets = _ids(encoding.ids), _text_offsets(np.array(encoding.offsets, np.int32), codes)
             if len(context) > LARGE:
                 del encoding
-                _trim()
+                machine.trim_memory()
         ids.flags.writeable = offsets.flags.writeable = False  # threads share them
         return ids, offsets
-
-
-def _trim() -> None:
-    """Have malloc give back what is free: each thread's arena would keep its own hundreds of megabytes."""
-    with suppress(AttributeError, OSError):  # another libc than glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _ids(ids: list[int] | tuple[int, ...]) -> Ints:
