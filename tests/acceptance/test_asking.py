@@ -258,3 +258,38 @@ def test_python_asks_and_removes_too(running: Cluster) -> None:
         assert client.jobs() == []
         with pytest.raises(UnknownJob):
             job.delete()
+
+
+# How much is said
+
+
+def test_quietly_there_are_data_and_errors_only(running: Cluster) -> None:
+    running.worker()
+    running.ready()
+    write_rows(running.folder / "in.csv", 5)
+    submitted = running.producer("submit", "in.csv", "-q", "--wait", "-o", "out.json")
+    assert (submitted.returncode, submitted.stderr) == (0, "")
+    job = submitted.stdout.strip()
+    assert running.storage.list("jobs") == [job]
+    assert len(json.loads((running.folder / "out.json").read_text())["predictions"]) == 5
+    watched = running.producer("status", job, "--watch", "-q")
+    assert watched.stderr == ""
+    assert "completed" in watched.stdout
+    run = running.producer("run", "in.csv", "-q", "-o", "out.json")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    wrong = running.producer("submit", "nowhere.csv", "-q")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "nowhere.csv" in wrong.stderr
+
+
+def test_verbosely_there_is_more(running: Cluster) -> None:
+    running.worker()
+    running.ready()
+    write_rows(running.folder / "in.csv", 20)
+    done = running.producer("submit", "in.csv", "-v", "--wait", "--chunk-rows", "5")
+    assert done.returncode == 0
+    assert running.storage.url in done.stderr
+    assert "4 of 4 done" in done.stderr
+    both = running.producer("submit", "in.csv", "-v", "-q")
+    assert both.returncode == 2
+    assert "-q and -v" in both.stderr
