@@ -345,3 +345,23 @@ def test_what_the_cases_hold_is_understood() -> None:
     assert (nan.error, nan.passthrough) == (None, {"w": None, "v": None})
     utf16 = read(CASES / "09-utf16-excel/unicode_text.txt", encoding="UTF-16", delimiter="\t")
     assert (len(utf16), set(codes(utf16))) == (4, {None})
+
+
+# Wide tables
+
+
+def test_ten_thousand_columns_are_read_and_more_refused_with_a_word() -> None:
+    def table(width: int) -> str:
+        more = "".join(f"|c{n}" for n in range(width - 2))
+        return f"question|context{more}\nq|c{'|x' * (width - 2)}\nq|c\n"
+
+    rows, source = opened(table(10_000))
+    assert (len(source.columns), codes(rows)) == (10_000, [None, "missing_field"])
+    for width in (10_001, 100_000):
+        with pytest.raises(InputError, match=f"{width:,} columns, and 10,000 is the most"):
+            read(table(width))
+
+
+def test_json_lines_of_many_keys_are_read_in_linear_time() -> None:
+    line = json.dumps({"question": "q", "context": "c"} | {f"key{n}": n for n in range(30_000)})
+    assert codes(read(f"{line}\n" * 3)) == [None] * 3  # quadratic: 20 s
