@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contract.format import chunk
 from contract.format.job import Row
-from producer.input.lines import line_end
+from producer.input.formats.lines import line_end
 from producer.input.source import ReadOptions, open_source
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"

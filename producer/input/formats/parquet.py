@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import InputError
-from producer.input.csv import Fault
 from producer.input.memory import Bound
-from producer.input.rows import ROW_OVERHEAD, Column, Rows, bad_encoding, pc, sizes, weights, where
+from producer.input.rows import ROW_OVERHEAD, Column, Fault, Rows, bad_encoding, pc, sizes, weights, where
 from producer.input.stored import encrypted
 
 #: An Arrow type.

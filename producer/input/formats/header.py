@@ -12,7 +12,7 @@ from typing import Protocol
 
 from contract.errors import InputError
 from producer.input.columns import Wanted, listed, near, no_column
-from producer.input.csv import split_header
+from producer.input.formats.csv import split_header
 
 _DELIMITERS = {"|": "'|'", ",": "','", ";": "';'", "\t": "'\\t'"}
 _SEP = re.compile(rb"sep=([^\"\r\n])[\r\n]*\Z")

@@ -24,10 +24,10 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
 
-from producer.input.blocks import Block, parse
-from producer.input.lines import Lines
+from producer.input.formats.blocks import Block, parse
+from producer.input.formats.lines import Lines
+from producer.input.rows import Fault
 
 #: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
 BATCH_ROWS = 1024
@@ -40,14 +40,6 @@ _BLANK_LINES = 100  # after which the next ones are passed over in one
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
-
-
-class Fault(NamedTuple):
-    """Why a row is rejected."""
-
-    code: str
-    message: str
-    raw: str | None = None
 
 
 @dataclass(slots=True)
