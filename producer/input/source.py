@@ -297,7 +297,7 @@ class _Opening:
             return self._numbered(len(found))
         named = found if found[-1] else found[:-1]
         trailing = len(following := reader.peek()) == len(named) + 1 and not following[-1]
-        if wrong := wrong_header(self._label, line, self._options, delimiter):
+        if wrong := wrong_header(self._label, line, found, self._options, delimiter):
             raise wrong
         return Names(self._label, named if trailing else found, self._options, trailing=trailing)
 
