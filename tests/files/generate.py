@@ -14,7 +14,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tests.files import engines, tables, texts, typed
@@ -38,12 +38,11 @@ class Line:
     faults: int = 0
 
     def add(self, found: Outcome) -> None:
-        self.files += 1
-        self.rows += found.rows
-        self.equal += found.equal
-        self.refused += found.refused is not None
-        self.errors += found.errors
-        self.faults += len(found.faults)
+        self.join(Line(1, found.rows, found.equal, found.refused is not None, found.errors, len(found.faults)))
+
+    def join(self, other: Line) -> None:
+        for counted in fields(self):
+            setattr(self, counted.name, getattr(self, counted.name) + getattr(other, counted.name))
 
 
 def installed() -> list[str]:
@@ -99,16 +98,10 @@ def _print(lines: dict[tuple[str, str], Line]) -> None:
     total = Line()
     for (writer, option), line in [*sorted(lines.items()), (("all", ""), total)]:
         said = ", ".join(f"{code} {count}" for code, count in line.errors.most_common())
-        print(
-            f"{writer:16} {option:24} {line.files:6} {line.rows:8} {line.equal:8} {line.refused:8} {line.faults:7}  {said}"
-        )
-        total.files, total.rows, total.equal = (
-            total.files + line.files,
-            total.rows + line.rows,
-            total.equal + line.equal,
-        )
-        total.errors, total.faults = total.errors + line.errors, total.faults + line.faults
-        total.refused += line.refused
+        counts = f"{line.files:6} {line.rows:8} {line.equal:8} {line.refused:8} {line.faults:7}"
+        print(f"{writer:16} {option:24} {counts}  {said}".rstrip())
+        if line is not total:
+            total.join(line)
 
 
 if __name__ == "__main__":

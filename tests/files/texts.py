@@ -1,4 +1,4 @@
-"""CSV as the standard library, pandas and Arrow write it, and as programs that are not in Python do, after their rules."""
+"""CSV as the standard library, pandas and Arrow write it, and as other programs do, after their rules."""
 
 from __future__ import annotations
 

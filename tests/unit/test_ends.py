@@ -73,8 +73,9 @@ def test_rows_that_end_otherwise_than_their_file_are_errors_and_no_answers() -> 
     [
         (b"a|b\nc\rd\n", b"\n"), (b"a|b\r\nc\rd\r\n", b"\r\n"), (b"a|b\rc|d\r", b"\r"), (b"\n\r\na|b\rc|d\r", b"\r"),
         (b'"a\rx"|b\nc|d\n', b"\n"), (b'"a\nx"|b\rc|d\r', b"\r"), (b'a|b\r"c\n\n\n\n"|d\re|f\r', b"\r"),
-        (b"a|b\rc|d\ne|f\ng|h\n", b"\n"), (b"", b"\n"), (b"a", b"\n"), (b'"a\r', b"\r"), (b"a|b\r\r\nc|d\r\r\n", b"\r\r\n"),
-        (b"a|b\nc|d\r\n", b"\n"), (b"a|b\nc|d\r\ne|f\r\n", b"\r\n"), (b"a|b\r\nc|d\ne|f\n", b"\n"),
+        (b"a|b\rc|d\ne|f\ng|h\n", b"\n"), (b"", b"\n"), (b"a", b"\n"), (b'"a\r', b"\r"),
+        (b"a|b\r\r\nc|d\r\r\n", b"\r\r\n"), (b"a|b\nc|d\r\n", b"\n"), (b"a|b\nc|d\r\ne|f\r\n", b"\r\n"),
+        (b"a|b\r\nc|d\ne|f\n", b"\n"),
     ],
 )  # fmt: skip
 def test_the_line_end_of_a_file_is_told_from_its_beginning(head: bytes, end: bytes) -> None:
