@@ -1,7 +1,7 @@
 """Records into the tables of chunks: columns, the checks of what they hold, row numbers, and tables bounded by size.
 
 The checks run on whole columns, and what is wrong is held by row index: a batch without faults costs no Python per row.
-Covers no file format (`csv`, `parquet`).
+Covers no file format (`formats`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from contract.errors import BulkqaError
-from producer.input.csv import Fault
 
 # What pyarrow says of its own types differs from version to version, and some have nothing to say.
 pc: Any = compute
@@ -26,6 +25,15 @@ Column = Any
 
 #: What a row takes besides its text: numbers, offsets, validity.
 ROW_OVERHEAD = 64
+
+
+class Fault(NamedTuple):
+    """Why a row is rejected."""
+
+    code: str
+    message: str
+    raw: str | None = None
+
 
 _BAD_ENCODING = Fault(
     "bad_encoding",

@@ -4,8 +4,8 @@ Tells the format by content (CSV or JSON Lines, either of them compressed, or Pa
 cannot be read as a whole. A row that cannot be scored is a row of a table all the same, with a code, a message and what
 could be read of it. Memory is bounded by the row and the table, not by the file.
 
-`stored` gives bytes, `unpack` what compressed ones stand for, `csv`, `jsonl` and `parquet` make records of them
-(Parquet in bounded `memory`), `columns` says which field is what, and `rows` checks and cuts. Writing chunks is not
+`stored` gives bytes, `unpack` what compressed ones stand for, `formats` make records of them (Parquet in bounded
+`memory`), `columns` says which field is what, and `rows` checks and cuts. Writing chunks is not
 covered.
 """
 
@@ -28,11 +28,11 @@ from contract.errors import BulkqaError, InputError, UsageError
 from contract.evaluation import unreadable
 from contract.format import chunk
 from producer.input.columns import OURS, Names, refuse_wide
-from producer.input.csv import Batch, CsvRecords, decoded
-from producer.input.documents import rows_of
-from producer.input.fields import Places
-from producer.input.header import named_delimiter, wrong_header
-from producer.input.jsonl import (
+from producer.input.formats.csv import Batch, CsvRecords, decoded
+from producer.input.formats.documents import rows_of
+from producer.input.formats.fields import Places
+from producer.input.formats.header import named_delimiter, wrong_header
+from producer.input.formats.jsonl import (
     JsonKeys,
     NotJsonError,
     document_batches,
@@ -43,11 +43,11 @@ from producer.input.jsonl import (
     parsed,
     sample,
 )
-from producer.input.lines import Lines
+from producer.input.formats.lines import Lines
+from producer.input.formats.parquet import Columns, ParquetRecords, json_type
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.memory import Bound
 from producer.input.options import FORMATS, ReadOptions, checked
-from producer.input.parquet import Columns, ParquetRecords, json_type
 from producer.input.rows import Checker, Rows, bounded, pc, strings
 from producer.input.stored import Stored, bad_encoding, reason, recoded, refuse_foreign, unsupported
 from producer.input.unpack import compression, unpacked, unzipped
@@ -299,7 +299,7 @@ class _Opening:
             return self._numbered(len(found))
         named = found if found[-1] else found[:-1]
         trailing = len(following := reader.peek()) == len(named) + 1 and not following[-1]
-        if wrong := wrong_header(self._label, line, self._options, delimiter):
+        if wrong := wrong_header(self._label, line, found, self._options, delimiter):
             raise wrong
         return Names(self._label, named if trailing else found, self._options, trailing=trailing)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contract.format import chunk
 from contract.format.job import Row
-from producer.input.lines import line_end
+from producer.input.formats.lines import line_end
 from producer.input.source import ReadOptions, open_source
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
@@ -35,7 +35,7 @@ def test_a_lone_return_is_text_where_lines_end_otherwise(end: bytes) -> None:
     found = read(data.replace(b"\n", end))
     assert codes(found) == [None] * 3
     assert found[0].context == "The house is locked.\rThe key hangs behind the stove."
-    assert [row.context for row in found[1:]] == ["c", "\rc"]
+    assert [row.context for row in found[1:]] == ["c", "\rc\r\r"]
     assert [row.line for row in found] == [2, 3, 4]
 
 
@@ -44,6 +44,18 @@ def test_a_lone_return_beside_quotes_is_text_too() -> None:
     assert [(row.id, row.question, row.context) for row in found] == [
         ("1", "a\rb", 'c\rd|\n"e"'), ("2\r", "q", 'c\r"d"'),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [b"2|q|c\r\n", b'2|q|"c"\r\n'])
+def test_a_return_before_the_newline_of_a_row_is_text_where_lines_end_otherwise(row: bytes) -> None:
+    """In a file of newlines it stays, but behind a quote, where there can be no text."""
+    found = read(HEADER + b"1|q|c\n" + row)
+    assert codes(found) == [None, None]
+    assert found[1].context == ("c" if b'"' in row else "c\r")
+
+
+def test_newlines_before_the_return_of_a_row_are_text() -> None:
+    assert [row.context for row in read(b"id|question|context\r1|q|c\n\n\r2|q|c\r")] == ["c\n\n", "c"]
 
 
 def test_in_a_file_of_returns_a_lone_newline_is_text() -> None:
@@ -59,9 +71,11 @@ def test_rows_that_end_otherwise_than_their_file_are_errors_and_no_answers() -> 
 @pytest.mark.parametrize(
     ("head", "end"),
     [
-        (b"a|b\nc\rd\n", b"\n"), (b"a|b\r\nc\rd\r\n", b"\n"), (b"a|b\rc|d\r", b"\r"), (b"\n\r\na|b\rc|d\r", b"\r"),
+        (b"a|b\nc\rd\n", b"\n"), (b"a|b\r\nc\rd\r\n", b"\r\n"), (b"a|b\rc|d\r", b"\r"), (b"\n\r\na|b\rc|d\r", b"\r"),
         (b'"a\rx"|b\nc|d\n', b"\n"), (b'"a\nx"|b\rc|d\r', b"\r"), (b'a|b\r"c\n\n\n\n"|d\re|f\r', b"\r"),
-        (b"a|b\rc|d\ne|f\ng|h\n", b"\n"), (b"", b"\n"), (b"a", b"\n"), (b'"a\r', b"\r"), (b"a|b\r\r\nc|d\r\r\n", b"\n"),
+        (b"a|b\rc|d\ne|f\ng|h\n", b"\n"), (b"", b"\n"), (b"a", b"\n"), (b'"a\r', b"\r"),
+        (b"a|b\r\r\nc|d\r\r\n", b"\r\r\n"), (b"a|b\nc|d\r\n", b"\n"), (b"a|b\nc|d\r\ne|f\r\n", b"\r\n"),
+        (b"a|b\r\nc|d\ne|f\n", b"\n"),
     ],
 )  # fmt: skip
 def test_the_line_end_of_a_file_is_told_from_its_beginning(head: bytes, end: bytes) -> None:

@@ -358,7 +358,7 @@ def test_a_header_alone_is_refused(data):
 
 @pytest.mark.parametrize("data", [
     b"\xef\xbb\xbfquestion|context\na|b\nc|d\n", b"question|context\r\na|b\r\nc|d", b"question|context\ra|b\rc|d\r",
-    b"\r\n\nquestion|context\na|b\r\n\n\nc|d\r\r\n\n", b' question |"context" \na|b\nc|d\n'.replace(b'" ', b'"'),
+    b"\r\n\nquestion|context\r\na|b\r\n\n\nc|d\r\n\n", b' question |"context" \na|b\nc|d\n'.replace(b'" ', b'"'),
 ])  # fmt: skip
 def test_marks_line_ends_and_blank_lines_do_not_matter(data):
     assert [(row.question, row.context) for row in read(data)] == [("a", "b"), ("c", "d")]

@@ -1,13 +1,15 @@
 """The lines of a text file with their ends. Memory is bounded by the longest row allowed, whatever the input.
 
 A file has one line end, told from its beginning: `\\n` or `\\r\\n`, or else `\\r` or `\\r\\n`. Any other `\\r` or `\\n`
-is text: pandas, for one, writes a lone `\\r` within a field as it is. Covers no quotes beyond the header (`csv`).
+is text: pandas, for one, writes a lone `\\r` within a field as it is, at the end of the last one too. Covers no quotes
+beyond the header (`csv`).
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -20,12 +22,15 @@ _BLOCK = 1 << 18
 
 
 def line_end(head: bytes) -> bytes:
-    """`\\n` or `\\r`: that of the header, unless most of the lines below it end otherwise."""
-    ends = [match[0][-1:] for match in _ENDS.finditer(head.lstrip()) if match[0][:1] != b'"']
+    """That of the header, unless most of the lines below it end otherwise: `\\n`, `\\r` or `\\r\\n`, with as many
+    returns as there are."""
+    ends = [match[0] for match in _ENDS.finditer(head.lstrip()) if match[0][:1] != b'"']
     if not ends:
         return _RETURN if _RETURN in head and _NEWLINE not in head else _NEWLINE
-    returns = ends.count(_RETURN)
-    return _RETURN if ends[0] == _RETURN and 2 * returns >= len(ends) else _NEWLINE
+    if ends[0] == _RETURN and 2 * ends.count(_RETURN) >= len(ends):
+        return _RETURN
+    known = Counter(end for end in ends if end != _RETURN)
+    return known.most_common(1)[0][0]  # of as many, the first
 
 
 class Lines:
@@ -37,7 +42,8 @@ class Lines:
         head = next(blocks, b"")
         while len(head) <= min(limit, _BLOCK) and (more := next(blocks, b"")):
             head += more
-        self.end = line_end(head[:_BLOCK])
+        self.own = line_end(head[:_BLOCK])
+        self.end = self.own[-1:]  #: what each line ends with, or what comes before it
         self._whole = self._whole_lines(chain([head], blocks), limit)
         self._lines: Iterator[bytes] = iter(())
 
@@ -54,6 +60,14 @@ class Lines:
         if self.end == _NEWLINE:
             return io.BytesIO(data).readlines()
         return [line for line in _LINES_OF_RETURNS.findall(data) if line]
+
+    def body(self, line: bytes) -> bytes:
+        """A line without its end. What is more than the file's own end is text, but behind a quote."""
+        if self.end == _RETURN:
+            return line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(_RETURN) else None]
+        body = line.removesuffix(self.own if line.endswith(self.own) else _NEWLINE)
+        bare = body.rstrip(_RETURN)
+        return bare if bare.endswith(b'"') or not line.endswith(self.own) else body
 
     def block(self, size: int) -> bytes:
         """Whole lines in one piece, about so many bytes; none at the end."""

@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contract.format import errorfile
-from producer.input.blocks import Block
 from producer.input.columns import Names
-from producer.input.csv import Batch, Fault
-from producer.input.rows import Column, Rows, pc, strings, where
+from producer.input.formats.blocks import Block
+from producer.input.formats.csv import Batch
+from producer.input.rows import Column, Fault, Rows, pc, strings, where
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 

@@ -24,10 +24,10 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
 
-from producer.input.blocks import Block, parse
-from producer.input.lines import Lines
+from producer.input.formats.blocks import Block, parse
+from producer.input.formats.lines import Lines
+from producer.input.rows import Fault
 
 #: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
 BATCH_ROWS = 1024
@@ -40,14 +40,6 @@ _BLANK_LINES = 100  # after which the next ones are passed over in one
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
-
-
-class Fault(NamedTuple):
-    """Why a row is rejected."""
-
-    code: str
-    message: str
-    raw: str | None = None
 
 
 @dataclass(slots=True)
@@ -71,14 +63,13 @@ def decoded(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
-def _marked(line: bytes) -> str:
-    """A line for csv.reader, for which every \\r and \\n ends a record: those within it are marked as lone surrogates
-    that no decoding makes."""
-    text = decoded(line)
-    body = text.rstrip("\r\n")
-    if "\r" in body or "\n" in body:
-        return body.translate(_MARKS) + text[len(body) :]
-    return text
+def _marked(line: bytes, body: bytes | None = None) -> str:
+    """A line for csv.reader, for which every \\r and \\n ends a record: those within its body are marked as lone
+    surrogates that no decoding makes."""
+    body = line.rstrip(b"\r\n") if body is None else body
+    if b"\r" in body or b"\n" in body:
+        return decoded(body).translate(_MARKS) + line[len(body) :].decode()
+    return decoded(line)
 
 
 def _restored(fields: list[str]) -> list[str]:
@@ -174,7 +165,7 @@ class CsvRecords:
             return None
         self._line += self._lines.pass_blank() if self._blank_is_none else 0
         data = self._lines.block(_BLOCK_BYTES)
-        block = parse(data, self._delimiter, width, self._limit, self._line)
+        block = parse(data, self._delimiter, width, self._limit, self._line, self._lines.own)
         if block is None:
             self._pushed.extend(self._lines.split(data))
         else:
@@ -240,7 +231,7 @@ class CsvRecords:
                 # there too. Said at once, so that no line is read more than a few times.
                 raise _StrayQuote(self._failure)
             self._fed += len(line)
-            text = _marked(line)
+            text = _marked(line, self._lines.body(line))
             if b'"' in line and len(pending) == 1 and self._line != self._as_text and self._spaced.search(text):
                 raise _SpacedQuote
             yield text
@@ -279,7 +270,7 @@ class CsvRecords:
                 size += len(line)
                 if size > self._limit:
                     return
-                yield _marked(line)
+                yield _marked(line, self._lines.body(line))
 
         try:
             fields = next(csv.reader(lines(), delimiter=self._delimiter, strict=True, skipinitialspace=True), None)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from contract.errors import InputError
 from producer.input.columns import Wanted, listed, near, no_column
-from producer.input.csv import split_header
+from producer.input.formats.csv import split_header
 
 _DELIMITERS = {"|": "'|'", ",": "','", ";": "';'", "\t": "'\\t'"}
 _SEP = re.compile(rb"sep=([^\"\r\n])[\r\n]*\Z")
@@ -36,14 +36,15 @@ def named_delimiter(line: bytes) -> str | None:
     return found[1].decode("latin-1") if found else None
 
 
-def wrong_header(label: str, line: bytes, asked: Asked, delimiter: str) -> InputError | None:
-    """What is wrong with a header that lacks a column that was asked for: None if it does not."""
+def wrong_header(label: str, line: bytes, found: Sequence[str], asked: Asked, delimiter: str) -> InputError | None:
+    """What is wrong with a header that lacks a column that was asked for: None if it does not. `found` are its names,
+    `line` is where it begins."""
     wanted = (asked.question, asked.context)
-    if all(near(name, split_header(line, delimiter)) is not None for name in wanted):
+    if all(near(name, found) is not None for name in wanted):
         return None
     best = max((delimiter, *_DELIMITERS), key=lambda each: _score(split_header(line, each), wanted))
     names = split_header(line, best)
-    missing = [name for name in wanted if name not in split_header(line, delimiter)]
+    missing = [name for name in wanted if name not in found]
     told = f" with the delimiter {delimiter!r}. Columns found with {_DELIMITERS[best]}" if best != delimiter else ""
     message = f"{label}: {no_column(missing)}{told or '. Columns found'}: {listed(names)}"
     flags = [f"--delimiter {_DELIMITERS[best]}"] if best != delimiter else []

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.format import nesting
-from producer.input import documents
-from producer.input.csv import BATCH_BYTES, BATCH_ROWS, RAW_LIMIT, Batch, Fault, decoded, raw_text, too_large
+from producer.input.formats import documents
+from producer.input.formats.csv import BATCH_BYTES, BATCH_ROWS, RAW_LIMIT, Batch, decoded, raw_text, too_large
+from producer.input.rows import Fault
 from producer.input.stored import BLOCK
 
 _SAMPLE_LINES = 1000
