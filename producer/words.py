@@ -1,0 +1,53 @@
+"""Errors in the words of the Python API: what the command calls `--top-k 3` is `top_k=3` here.
+
+Everything below says what to do in terms of the command. This turns it into what one writes in Python, and takes care
+that nothing but `contract.errors` comes out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from contract.errors import BulkqaError, StorageUnreachable
+
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?:[ =]('[^']*'|[A-Z]{2,}\b|None\b|-?[\d.]+\d\b|[\w/:.|]+(?=,)))?")
+_BETWEEN = re.compile(r"(\w+=(?:'[^']*'|\S+)) (?=\w+=)")
+_NAMES = {"input-format": "format", "model-dir": "model"}
+_COMMANDS = {
+    "List the jobs with: producer list": "Client.jobs() lists them.",
+    r"producer repair (\S+?)\b(?=[.\s]|$)": r"Client.job('\1').wait()",
+    r"producer results (?:JOB|\S+) -o \.\.\.": "Job.predictions()",
+    r"producer delete (\S+?) --cancel": r"Client.job('\1').delete(cancel=True)",
+}
+
+
+def in_api_words(text: str) -> str:
+    """A message or remedy as one who writes Python reads it."""
+    for command, call in _COMMANDS.items():
+        text = re.sub(command, call, text)
+    return _BETWEEN.sub(r"\1, ", _FLAG.sub(_keyword, text))
+
+
+def _keyword(match: re.Match[str]) -> str:
+    name = _NAMES.get(match[1], match[1].replace("-", "_"))
+    if match[2] is None:
+        return name
+    value = match[2]
+    quoted = value.startswith("'") or value == "None" or re.fullmatch(r"-?[\d.]+", value)
+    return f"{name}={value if quoted else repr(value)}"
+
+
+@contextmanager
+def api_words() -> Iterator[None]:
+    """Around what a method of the API does: its errors are of `contract.errors`, and say what to write in Python."""
+    try:
+        yield
+    except BulkqaError as error:
+        error.message = in_api_words(error.message)
+        error.remedy = error.remedy and in_api_words(error.remedy)
+        error.args = (error.message,)
+        raise
+    except OSError as error:
+        raise StorageUnreachable(f"the storage does not do what it is asked for: {error}") from error
