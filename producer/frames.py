@@ -53,7 +53,8 @@ def _index_in(index: pd.Index) -> tuple[pa.Table, dict[str, Any]]:
         raise _no_index(error) from error
     whole = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
     named = dict(zip(map(str, range(len(whole))), whole, strict=True))
-    return pa.table(named), {"names": names, "levels": [str(level.dtype) for level in levels]}
+    freq = getattr(index, "freqstr", None) if index.dtype.kind in "Mm" else None
+    return pa.table(named), {"names": names, "levels": [str(level.dtype) for level in levels], "freq": freq}
 
 
 def _no_index(error: object) -> InputError:
@@ -98,8 +99,13 @@ def index_out(columns: Columns | None, rows: int) -> pd.Index:
     kinds = zip(columns.index.columns, frame["levels"], strict=True)
     levels = [pd.Index(series_of(level.slice(0, rows), kind)) for level, kind in kinds]
     if len(levels) == 1:
-        return levels[0].rename(names[0])
+        return _with_freq(levels[0].rename(names[0]), frame.get("freq"))
     return pd.MultiIndex.from_arrays(levels, names=names)
+
+
+def _with_freq(index: pd.Index, freq: str | None) -> pd.Index:
+    """An index of dates with the step that it had, where it still is regular."""
+    return type(index)(index, freq=freq) if freq else index
 
 
 def _unlabelled(name: Any) -> Any:

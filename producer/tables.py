@@ -16,7 +16,7 @@ from producer.jobs.columns import Columns
 from producer.jobs.typed import settled
 
 #: What Arrow raises for values that it cannot hold.
-ERRORS = (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, AttributeError)
+ERRORS = (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError)
 _TAKEN = "Give a path, an open file, a DataFrame, an Arrow table, a list of dicts or a dict of columns."
 
 
@@ -100,7 +100,7 @@ def parquet(table: pa.Table, columns: Columns) -> Table:
     about = {"bulkqa.columns": hashlib.sha256(columns.to_bytes()).hexdigest()}
     file = Table()
     try:
-        pq.writetable_of(table.replace_schema_metadata(about), file)
+        pq.write_table(table.replace_schema_metadata(about), file)
     except ERRORS as error:
         bad = next((f for f in table.schema if not _is_written(f)), None)
         what = f"the column {bad.name!r} is of type {bad.type}" if bad else str(error)
@@ -111,7 +111,7 @@ def parquet(table: pa.Table, columns: Columns) -> Table:
 
 def _is_written(field: Any) -> bool:
     try:
-        pq.writetable_of(pa.schema([field]).emptytable_of(), io.BytesIO())
+        pq.write_table(pa.schema([field]).empty_table(), io.BytesIO())
     except ERRORS:
         return False
     return True

@@ -234,6 +234,8 @@ def restored(values: list[Any], kind: DataType) -> Array:
         return pa.array([None if value is None else int(value) for value in values], pa.int64()).cast(kind)
     if types.is_floating(kind):
         return pa.array([None if value is None else float(value) for value in values], pa.float64()).cast(kind)
+    if types.is_timestamp(kind) and kind.unit == "s":  # Parquet has no seconds: what was read had milliseconds
+        return pa.array(values, pa.string()).cast(pa.timestamp("ms", kind.tz)).cast(kind)
     if types.is_temporal(kind):
         return pa.array(values, pa.string()).cast(kind)
     return pa.array(values, kind)
