@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from producer.given import check_seconds, check_states, checked_metadata, options_of
+from producer.given import check_seconds, check_states, check_text, checked_metadata, options_of
 
 if TYPE_CHECKING:
     import os
@@ -101,6 +101,7 @@ class Client:
 
         with api_words():
             reading, answering = options_of(read, options, dict(keywords))
+            check_text(model=model, key=key)
             about = checked_metadata(metadata)
             file, columns = taken(data)
             request = Request(reading, answering, model or "", key, about, columns)
@@ -240,8 +241,9 @@ class Job:
         alone_since: float | None = None
         told: str | None = None
         try:
-            for found in follow.follow(self.id, self._storage, self._queue, self._settings, timeout):
-                yield JobProgress.of(found)
+            for step in follow.follow(self.id, self._storage, self._queue, self._settings, timeout):
+                found = JobProgress.of(step)
+                yield found
                 reason = found.reason if not found.finished else None
                 if reason and reason.code != told:
                     log.warning("job %s waits: %s. %s", self.id, reason.message, reason.remedy or "")

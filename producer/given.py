@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -51,29 +51,33 @@ def options_of(
             near = difflib.get_close_matches(name, of_both, n=1)
             meant = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(of_both))}."
             raise UsageError(f"submit takes no {name}", meant)
-    try:
-        reading = replace(read or ReadOptions(), **{k: v for k, v in keywords.items() if k in of_read})
-        answering = replace(options or Options(), **{k: v for k, v in keywords.items() if k not in of_read})
-    except TypeError as error:  # top_k="3"
-        raise UsageError(f"an option of submit is of the wrong type: {error}") from error
-    _check_types(reading)
-    _check_types(answering)
-    return reading, answering
+    _check_types([each for kind in (ReadOptions, Options) for each in fields(kind)], keywords)
+    if read:
+        _check_types(fields(read), {each.name: getattr(read, each.name) for each in fields(read)})
+    if options:
+        _check_types(fields(options), {each.name: getattr(options, each.name) for each in fields(options)})
+    reading = replace(read or ReadOptions(), **{k: v for k, v in keywords.items() if k in of_read})
+    return reading, replace(options or Options(), **{k: v for k, v in keywords.items() if k not in of_read})
 
 
-def _check_types(options: ReadOptions | Options) -> None:
+def _check_types(known: Iterable[Field[Any]], values: dict[str, Any]) -> None:
     """Raise UsageError for a value that its field does not hold: `top_k=3.0`, `question=None`."""
     from contract.errors import UsageError
 
-    for each in fields(options):
-        value, kinds = getattr(options, each.name), str(each.type).split(" | ")
-        if (
-            type(value).__name__ in kinds
-            or (value is None and "None" in kinds)
-            or ("float" in kinds and _is_int(value))
-        ):
-            continue
-        raise UsageError(f"{each.name} must be {' or '.join(kinds)}, not {value!r}")
+    for each in known:
+        value, kinds = values.get(each.name, each.default), str(each.type).split(" | ")
+        found = "None" if value is None else type(value).__name__
+        if found not in kinds and not ("float" in kinds and _is_int(value)):
+            raise UsageError(f"{each.name} must be {' or '.join(kinds)}, not {value!r}")
+
+
+def check_text(**values: object) -> None:
+    """Raise UsageError for what is neither text nor None."""
+    from contract.errors import UsageError
+
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{name} must be str, not {value!r}")
 
 
 def _is_int(value: object) -> bool:

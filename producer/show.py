@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
 from contract.ledger.progress import Progress
+from producer.words import in_api_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,12 @@ class JobProgress(Progress):
 
     @classmethod
     def of(cls, progress: Progress) -> JobProgress:
-        """The same, to be shown."""
-        return cls(**{each.name: getattr(progress, each.name) for each in fields(Progress)})
+        """The same, to be shown, with its reason in the words of the API."""
+        values = {each.name: getattr(progress, each.name) for each in fields(Progress)}
+        if reason := progress.reason:
+            remedy = reason.remedy and in_api_words(reason.remedy)
+            values["reason"] = replace(reason, message=in_api_words(reason.message), remedy=remedy)
+        return cls(**values)
 
     @property
     def created(self) -> datetime:

@@ -99,7 +99,7 @@ def _arrow(data: Any) -> pa.Table:
         raise refused(f"a {type(data).__name__}, which holds no rows yet", "Submit what its collect() gives.")
     if isinstance(data, Sequence) and not data:
         raise InputError("empty_file", "there is no row in an empty list", "Is it the right one?")
-    raise refused(f"a {type(data).__name__}")
+    raise refused(f"an object of type {type(data).__name__}")
 
 
 def _of_columns(data: Mapping[Any, Any]) -> pa.Table:

@@ -12,7 +12,11 @@ from contextlib import contextmanager
 
 from contract.errors import BulkqaError, StorageUnreachable
 
-_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?:[ =]('[^']*'|[A-Z]{2,}\b|None\b|-?[\d.]+\d\b|[\w/:.|]+(?=,)))?")
+#: A command of the worker, which stays one, or a flag and its value, if it has any.
+_FLAG = re.compile(
+    r"worker [a-z]+(?: --?[a-z-]+| [A-Z]+)*"
+    r"|(?<![\w-])--([a-z][a-z-]*[a-z])(?:[ =]((?!(?:or|and|is|to|for|with|has|says)\b)(?:'[^']*'|[^\s,;]*[^\s,;.:)])))?"
+)
 _BETWEEN = re.compile(r"(\w+=(?:'[^']*'|\S+)) (?=\w+=)")
 _NAMES = {"input-format": "format", "model-dir": "model"}
 _COMMANDS = {
@@ -31,6 +35,10 @@ def in_api_words(text: str) -> str:
 
 
 def _keyword(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return match[0]
+    if match[1] == "no-header":
+        return "header=False"
     name = _NAMES.get(match[1], match[1].replace("-", "_"))
     if match[2] is None:
         return name

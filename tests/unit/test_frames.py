@@ -1,5 +1,6 @@
 """What goes in as a table comes out as one: at its rows, under its index, in its types, whatever became of it."""
 
+# ruff: noqa: DTZ001 - times without a zone are what people have
 from __future__ import annotations
 
 import datetime as dt
