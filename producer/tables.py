@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import io
 import math
@@ -59,7 +60,15 @@ def _array(name: str, values: Any) -> Any:
         return _unchecked(values)
     except ERRORS as error:
         raise _mixed(name, values, error) from error
+    if (pa.types.is_binary(array.type) or pa.types.is_temporal(array.type)) and _differ(values):
+        raise _mixed(name, values, TypeError("several types"))
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _differ(values: Any) -> bool:
+    """Whether text is among bytes, or days among times: Arrow makes the one of the other without a word."""
+    kinds = {type(value) for value in values} if str(getattr(values, "dtype", "object")) == "object" else set()
+    return {str, bytes} <= kinds or (datetime.date in kinds and any(issubclass(k, datetime.datetime) for k in kinds))
 
 
 def _unchecked(values: Any) -> Any:

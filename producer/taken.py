@@ -126,4 +126,17 @@ def _of_capsule(data: Any) -> pa.Table:
         )
     except ERRORS as error:
         raise refused(f"a {type(data).__name__} that is no table: {error}") from error
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type) and pa.types.is_string_view(field.type.value_type):
+            table = table.set_column(place, field.name, _plain(table.column(place)))
     return table
+
+
+def _plain(column: Any) -> Any:
+    """Categories of polars as Parquet has them: their texts are of a type that it does not take in a dictionary."""
+    kind = pa.dictionary(column.type.index_type, pa.string(), column.type.ordered)
+    chunks = [
+        pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(pa.string()), ordered=column.type.ordered)
+        for c in column.chunks
+    ]
+    return pa.chunked_array(chunks, kind)

@@ -17,7 +17,8 @@ _FLAG = re.compile(
     r"worker [a-z]+(?: --?[a-z-]+| [A-Z]+)*"
     r"|(?<![\w-])--([a-z][a-z-]*[a-z])(?:[ =]((?!(?:or|and|is|to|for|with|has|says)\b)(?:'[^']*'|[^\s,;]*[^\s,;.:)])))?"
 )
-_BETWEEN = re.compile(r"(\w+=(?:'[^']*'|\S+)) (?=\w+=)")
+#: Before and after what was a flag with a value, while it is looked for others beside it.
+_MARK = "\0"
 _NAMES = {"input-format": "format", "model-dir": "model"}
 _COMMANDS = {
     "List the jobs with: producer list": "Client.jobs() lists them.",
@@ -31,7 +32,7 @@ def in_api_words(text: str) -> str:
     """A message or remedy as one who writes Python reads it."""
     for command, call in _COMMANDS.items():
         text = re.sub(command, call, text)
-    return _BETWEEN.sub(r"\1, ", _FLAG.sub(_keyword, text))
+    return _FLAG.sub(_keyword, text).replace(f"{_MARK} {_MARK}", ", ").replace(_MARK, "")
 
 
 def _keyword(match: re.Match[str]) -> str:
@@ -44,7 +45,7 @@ def _keyword(match: re.Match[str]) -> str:
         return name
     value = match[2]
     quoted = value.startswith("'") or value == "None" or re.fullmatch(r"-?[\d.]+", value)
-    return f"{name}={value if quoted else repr(value)}"
+    return f"{_MARK}{name}={value if quoted else repr(value)}{_MARK}"
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from contract.format.job import check_job_id, new_job_id
 
 JOB = "20261122-174512-3f9ac2d1"
 KEYS = [
-    layout.folder, layout.manifest, layout.chunks, layout.index, layout.columns, layout.parts, layout.attempts, layout.model,
-    layout.cancel, layout.predictions, layout.errors, layout.report,
+    layout.folder, layout.manifest, layout.chunks, layout.index, layout.columns, layout.parts, layout.attempts,
+    layout.model, layout.cancel, layout.predictions, layout.errors, layout.report,
     lambda job: layout.chunk(job, 0), lambda job: layout.part(job, 0), lambda job: layout.attempt(job, 0, 1),
     lambda job: layout.released(job, 0, 1), lambda job: layout.in_flight(job, 0, 1), layout.events, layout.progress,
     lambda job: layout.event(job, 0, 1790000000.5),

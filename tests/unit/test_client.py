@@ -112,6 +112,17 @@ def test_paths_and_files_are_taken_of_text_and_of_bytes(client: Client, file: Pa
             assert done(client, client.submit(data)).results()["question"].tolist() == OWN["question"]
 
 
+def test_categories_of_polars_come_back_as_categories(client: Client) -> None:
+    """Their texts are views, which Parquet does not take in a dictionary."""
+    kinds = pa.DictionaryArray.from_arrays(pa.array([1, None], pa.uint32()), pa.array(["a", "b"], pa.string_view()))
+    table = done(
+        client, client.submit(pa.table(OWN | {"kind": kinds, "view": pa.array(["x", None]).view(pa.string())}))
+    )
+    assert table.table()["kind"].to_pylist() == ["b", None]
+    assert table.table().schema.field("kind").type == pa.dictionary(pa.uint32(), pa.string())
+    assert table.results()["kind"].cat.categories.tolist() == ["a", "b"]
+
+
 def test_a_table_that_is_a_stream_is_read(client: Client) -> None:
     assert len(done(client, client.submit(pa.table(OWN).to_reader())).results()) == 2
 
@@ -167,6 +178,11 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
         [RECORDS[0] | {"x": 1}, RECORDS[1] | {"x": "a"}],
         "the column 'x' holds values of several types: int and str",
         r"astype\(str\)",
+    ),
+    "text among bytes": (FRAME.assign(x=pd.Series(["a", b"b"], dtype="object")), "several types: str and bytes", "one"),
+    "days among times": (
+        FRAME.assign(x=pd.Series([dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, 5, tzinfo=dt.UTC)], dtype="object")),
+        "several types: date and datetime", "one",
     ),
     "types among questions": ([RECORDS[0], {"question": 1, "context": "c"}], "'question' holds .* str and int", ""),
     "questions that are numbers": (
@@ -305,6 +321,7 @@ def test_a_model_is_asked_for_by_its_name_and_not_by_its_folder(
         ("List the jobs with: producer list", "Client.jobs() lists them."),
         ("then: producer repair 20261126-1-2. More.", "then: Client.job('20261126-1-2').wait(). More."),
         ("a -- b, x--y", "a -- b, x--y"),
+        ("a<b=1, c=2 d=3>", "a<b=1, c=2 d=3>"),
     ],
 )  # fmt: skip
 def test_errors_are_in_the_words_of_the_api(command: str, python: str) -> None:

@@ -147,8 +147,15 @@ def test_any_index_comes_back(client: Client, values: list[Any], name: Any) -> N
 
 @pytest.mark.parametrize(
     "index",
-    [pd.Index([1, "a", 2.0], dtype="object"), pd.Index([object()] * 3), pd.Index(["\ud800", "b", "c"], dtype="object")],
-    ids=["mixed", "anything", "half a pair"],
+    [
+        pd.Index([1, "a", 2.0], dtype="object"),
+        pd.Index([object()] * 3),
+        pd.Index(["\ud800", "b", "c"], dtype="object"),
+        pd.Index(["a", b"b", "c"], dtype="object"),
+        pd.Index([dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, 5), None], dtype="object"),
+        pd.Index([1, 2, 3], name=dt.date(2026, 1, 1)),
+    ],
+    ids=["mixed", "anything", "half a pair", "text and bytes", "days and times", "an odd name"],
 )
 def test_an_index_that_cannot_travel_is_refused(client: Client, index: pd.Index) -> None:
     with pytest.raises(InputError, match="index cannot travel") as caught:
