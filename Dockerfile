@@ -22,10 +22,12 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 COPY --from=requirements /lists/build.txt /lists/
 RUN pip install -r /lists/build.txt
 WORKDIR /src
-COPY pyproject.toml README.md LICENS[E] ./
+COPY pyproject.toml hatch_build.py README.md LICENS[E] ./
 COPY contract contract
 COPY producer producer
 COPY worker worker
+# The model has a layer of its own, in the image of the worker alone.
+ENV BULKQA_WITHOUT_MODEL=1
 RUN pip wheel --no-deps --no-build-isolation -w /dist .
 
 # Virtual environments with the dependencies alone. They hold no pip: the base image's is used on them.

@@ -1,30 +1,34 @@
 # The commands of this repository. `make` alone lists them.
-PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c 'import sys; sys.exit(sys.version_info[:2] \
-	not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done || echo python3)
+SUPPORTED := (3, 11) <= sys.version_info[:2] <= (3, 14)
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do $$p -c 'import sys; \
+	sys.exit(not $(SUPPORTED))' 2>/dev/null && echo $$p && break; done || echo python3)
 EXTRAS ?= dev
 BIN := .venv/bin
 # One stamp for each set of extras: asking for more installs more, asking again does nothing.
 STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-quick bench-large bench-page chaos clean faults
+.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-page chaos clean faults
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
 
-setup: $(STAMP) ## install everything into .venv, once
+setup: $(STAMP) ## install what tests need into .venv, once (EXTRAS=dev,build: torch as well)
 
-$(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not sys.version_info >= (3, 11))' || { echo >&2 "bulkqa needs Python 3.11 or \
-	3.12, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; }
-	@test -x $(BIN)/python || { echo "making .venv with $$($(PYTHON) -V)"; $(PYTHON) -m venv .venv; }
-	@echo "installing into .venv: about 200 MB the first time"
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+$(STAMP): pyproject.toml constraints.txt $(wildcard requirements/*.txt)
+	@$(PYTHON) -c 'import sys; sys.exit(not $(SUPPORTED))' 2>/dev/null || { echo >&2 "bulkqa needs Python 3.11, 3.12, \
+	3.13 or 3.14, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make $(or $(ASKED),$(MAKECMDGOALS)) \
+	PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) scripts/install.py $(EXTRAS)
 	@touch $@
 
-demo: setup ## answer the sample file: starts Redis and a worker, shows the answers, stops them
+demo: ## answer the sample file: starts Redis and a worker, shows the answers, stops them
+	@$(MAKE) -s setup ASKED=demo EXTRAS=$(if $(wildcard $(STAMP)),$(EXTRAS),local)
 	@mkdir -p demo
 	@$(BIN)/producer run samples/questions.csv -o demo/answers.json --no-answer-threshold 0
+
+lock: ## choose versions anew after a change of dependencies; UPGRADE=1: the newest (needs uv)
+	@UPGRADE=$(UPGRADE) python3 scripts/lock.py
 
 test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.machine import NO_FOLLOW
+
 log = logging.getLogger("bulkqa.health")
 
 #: A process whose file is older than this, in seconds, is not well.
@@ -47,7 +49,7 @@ class HealthFile:
         """Touch the file. A link in its place is not followed."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | NO_FOLLOW | os.O_NONBLOCK, 0o600)
             try:
                 os.utime(descriptor)
             finally:

@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment in the two mains. Each is also a flag of the command that uses it.
+"""Every setting, read once from the environment in the two mains. Most are also a flag of the command that uses them.
 
 The variable of a field is `BULKQA_` and its name in capitals; the README's table is made from this class.
 """
@@ -15,6 +15,13 @@ from contract.errors import UsageError
 
 #: The model that ships with this repository.
 SHIPPED_MODEL = "minilm-l6-qa"
+
+
+def _shipped() -> Path:
+    """Where it lies: in the repository under `models`, in an installed wheel among the worker's files."""
+    root = Path(__file__).resolve().parent.parent
+    packaged = root / "worker" / "models" / SHIPPED_MODEL
+    return packaged if packaged.is_dir() else root / "models" / SHIPPED_MODEL
 
 
 class Settings(BaseSettings):
@@ -36,9 +43,7 @@ class Settings(BaseSettings):
     )
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
-    model_dir: Path = Field(
-        Path(__file__).resolve().parent.parent / "models" / SHIPPED_MODEL, description="model directory of a worker"
-    )
+    model_dir: Path = Field(_shipped(), description="model directory of a worker")
     threads: int = Field(0, ge=0, description="scoring threads of a worker; 0: as many CPUs as its container may use")
     provider: str = Field(
         "auto", pattern="^(auto|cpu|cuda)$", description="where a worker scores; auto: CUDA where onnxruntime has it"
@@ -47,7 +52,9 @@ class Settings(BaseSettings):
     chunk_bytes: int = Field(4 << 20, ge=1024, description="bytes of text in a chunk, at most")
     max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")
     read_memory: int = Field(
-        384 << 20, ge=64 << 20, description="memory that reading an input may take, where the kernel bounds it (Linux)"
+        384 << 20,
+        ge=1024,
+        description="memory in bytes that reading an input may take, where the kernel bounds it (Linux)",
     )
     window: int = Field(2, ge=1, description="messages on the queue per worker and job")
     max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before its rows are given up")

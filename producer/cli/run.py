@@ -57,10 +57,12 @@ def run(
     from producer.cli import view
     from producer.jobs.find import find
     from producer.jobs.output import check_output
+    from producer.local import require
 
     saying.heed()
     given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
     check_output(out.output, out.output_format, file, as_json=as_json)
+    require(place.redis)
     store = place.open_storage(create=True)
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")

@@ -51,9 +51,15 @@ def workers(found: list[WorkerInfo]) -> None:
             f"{one.rows_per_second:,.1f}" if one.rows_per_second else "",
             size(one.rss) if one.rss else "",
             f"{view.duration(one.age_seconds)} ago",
-            "[yellow]draining[/yellow]" if one.draining else "busy" if one.job else "idle",
+            _state(one),
         )
     view.show(table)
+
+
+def _state(worker: WorkerInfo) -> str:
+    if worker.trouble:
+        return f"[red]cannot use the storage[/red]: {plain(worker.trouble)}"
+    return "[yellow]draining[/yellow]" if worker.draining else "busy" if worker.job else "idle"
 
 
 def event(one: Event) -> str:

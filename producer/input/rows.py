@@ -28,7 +28,9 @@ Column = Any
 ROW_OVERHEAD = 64
 
 _BAD_ENCODING = Fault(
-    "bad_encoding", "the row is not valid UTF-8; what is invalid was replaced by \N{REPLACEMENT CHARACTER}"
+    "bad_encoding",
+    "the row is not valid UTF-8; what is invalid was replaced by \N{REPLACEMENT CHARACTER} "
+    "(if the file is in another encoding: --encoding NAME, of Excel often WINDOWS-1252)",
 )
 
 
@@ -132,7 +134,7 @@ class Checker:
         for name, column in (("question", rows.question), ("context", rows.context)):
             self._check_text(rows, name, column)
         count = len(rows.question)
-        rows.id = pc.if_else(pc.equal(rows.id, ""), None, rows.id)
+        rows.id = pc.if_else(pc.or_(pc.equal(rows.id, ""), pc.utf8_is_space(rows.id)), None, rows.id)
         if self._ids:
             self._check_ids(self._ids, rows)
         columns = [

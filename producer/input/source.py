@@ -14,49 +14,48 @@ from __future__ import annotations
 import codecs
 import csv
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from contract.errors import BulkqaError, InputError, UsageError
+from contract.evaluation import unreadable
 from contract.format import chunk
-from producer.input.blocks import Block
-from producer.input.columns import OURS, Names, no_column, refuse_wide
-from producer.input.csv import Batch, CsvRecords, Fault, Lines, split_header
-from producer.input.jsonl import JsonKeys, json_batches, keys_of, one_line_if_one_object, sample
+from producer.input.columns import OURS, Names, refuse_wide
+from producer.input.csv import Batch, CsvRecords, decoded
+from producer.input.documents import rows_of
+from producer.input.fields import Places
+from producer.input.header import named_delimiter, wrong_header
+from producer.input.jsonl import (
+    JsonKeys,
+    NotJsonError,
+    document_batches,
+    is_lines,
+    is_utf8,
+    json_batches,
+    keys_of,
+    parsed,
+    sample,
+)
+from producer.input.lines import Lines
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.memory import Bound
+from producer.input.options import FORMATS, ReadOptions, checked
 from producer.input.parquet import Columns, ParquetRecords, json_type
-from producer.input.rows import Checker, Column, Rows, bounded, strings
-from producer.input.stored import Stored, bad_encoding, reason, refuse_foreign, unsupported
+from producer.input.rows import Checker, Rows, bounded, pc, strings
+from producer.input.stored import Stored, bad_encoding, reason, recoded, refuse_foreign, unsupported
 from producer.input.unpack import compression, unpacked, unzipped
 
-FORMATS = ("csv", "parquet", "jsonl")
-
-_SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab as it is written where a shell makes it hard
-_DELIMITERS = {",": "','", ";": "';'", "\t": "'\\t'", "|": "'|'"}
+_AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
 _WRONG_FILE = "Is it the right file?"
 
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How a file is to be read."""
-
-    question: str = "question"
-    context: str = "context"
-    id: str | None = None  #: None: the column "id" if there is one; "": no id column
-    answers: str | None = None  #: reference answers: None: the column "answers" if there is one; "": none
-    delimiter: str = "|"
-    max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
-    format: str | None = None  #: csv, parquet or jsonl; None: told by content
+__all__ = ["FORMATS", "ReadOptions", "Source", "open_source"]
 
 
 class Source:
@@ -72,6 +71,8 @@ class Source:
         self.columns = found.names.columns
         self.id_column = found.names.id
         self.answers_column = found.names.answers
+        self.question_column = found.names.question
+        self.context_column = found.names.context
         self.delimiter = found.delimiter
         self.schema = found.schema
         self.types = found.types
@@ -126,7 +127,7 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None,
 
     Decoding takes at most `memory` bytes. Raises InputError where the file cannot be read as a whole.
     """
-    options = _checked(options or ReadOptions())
+    options = checked(options or ReadOptions())
     resources = ExitStack()
     try:
         stored = Stored(file, resources)
@@ -135,26 +136,12 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None,
         if first is None:
             what = "the file is empty" if found.format == "jsonl" else "a header and no rows"
             raise InputError("empty_file", f"{stored.label}: {what}", _WRONG_FILE)
+        _refuse_answers(stored.label, first, found.names.answers)
         found.tables = chain([first], found.tables)
         return Source(stored, resources, found)
     except BaseException:
         resources.close()
         raise
-
-
-def _checked(options: ReadOptions) -> ReadOptions:
-    delimiter = _SPELLED.get(options.delimiter, options.delimiter)
-    if len(delimiter) != 1 or delimiter in '"\r\n\0':
-        raise InputError(
-            "bad_delimiter",
-            f"the delimiter is {options.delimiter!r}: it must be one character, and no quote or line end",
-            "For example: --delimiter ',' or, for a tab, --delimiter '\\t'",
-        )
-    if options.format not in (None, *FORMATS):
-        raise InputError("unsupported_format", f"unknown format {options.format!r}", f"One of: {', '.join(FORMATS)}")
-    if options.max_row_bytes < 1:
-        raise UsageError(f"the largest row must be at least one byte, not {options.max_row_bytes}")
-    return replace(options, delimiter=delimiter)
 
 
 @dataclass(slots=True)
@@ -188,6 +175,8 @@ class _Opening:
             raise self._empty()
         if packed and (again := compression(head, "")):
             raise unsupported(self._label, f"{again} within {packed}", "Unpack it once.")
+        if self._options.encoding:
+            return self._text(head, recoded(chain([head], blocks), self._options.encoding, self._label))
         refuse_foreign(head, self._label)
         parquet = head.startswith(b"PAR1")
         if parquet and packed:
@@ -210,65 +199,129 @@ class _Opening:
 
     def _text(self, head: bytes, blocks: Iterator[bytes]) -> _Found:
         kind = self._options.format
+        if self._options.encoding:
+            head = next(blocks, b"")
+            blocks = chain([head], blocks)
         start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
-        if kind != "csv" and start == b"[":
-            raise unsupported(self._label, "a JSON array", "Write one object a line: jq -c '.[]' FILE > NEW")
         blocks = _without_bom(blocks)
-        return self._jsonl(blocks) if kind == "jsonl" or (kind is None and start == b"{") else self._csv(blocks)
+        if kind == "jsonl":
+            return self._jsonl(blocks)
+        if kind == "json" or (kind is None and start in (b"{", b"[")):
+            return self._json(blocks)
+        return self._csv(blocks)
+
+    def _json(self, blocks: Iterator[bytes]) -> _Found:
+        """JSON Lines, or a document: told by the first two lines."""
+        held = b""
+        while (
+            len(held) <= self._options.max_row_bytes and held.strip().count(b"\n") < 2 and (more := next(blocks, b""))
+        ):
+            held += more
+        blocks = chain([held], blocks)
+        if self._options.format is None and is_lines(held, self._options.question):
+            return self._jsonl(blocks)
+        data = self._whole(blocks)
+        try:
+            with self._bound:
+                value = parsed(decoded(data))
+        except NotJsonError as error:
+            if self._options.format is None and data.lstrip()[:1] == b"{" and held.split(maxsplit=1)[0] != b"{":
+                return self._jsonl(iter([data]))
+            what = "a JSON array" if data.lstrip().startswith(b"[") else "JSON over several lines"
+            raise unsupported(self._label, f"{what} that is damaged or cut off ({error})", _AS_LINES) from error
+        except MemoryError as error:
+            raise self._too_much(len(data)) from error
+        rows = rows_of(value)
+        if rows is None and isinstance(value, dict):
+            return self._jsonl(iter([_on_one_line(data)]))  # one object is one row
+        if rows is None:
+            raise unsupported(self._label, "JSON without an object in it that could be a row", _AS_LINES)
+        return self._document(rows)
+
+    def _whole(self, blocks: Iterator[bytes]) -> bytes:
+        """All bytes, of which objects ten times as large are made."""
+        data = bytearray()
+        for block in blocks:
+            data += block
+            if len(data) > self._bound.budget // 4:
+                raise self._too_much(len(data))
+        return bytes(data)
+
+    def _too_much(self, size: int) -> InputError:
+        what = f"{self._label}: a JSON document of {size >> 20} MiB or more, which is read as a whole and does not fit "
+        more = f"Or allow more memory, in bytes: BULKQA_READ_MEMORY={4 * self._bound.budget}"
+        what += f"into {self._bound.budget >> 20} MiB"
+        return InputError("unreadable", what, f"{_AS_LINES} {more}")
+
+    def _document(self, rows: list[dict[str, Any]]) -> _Found:
+        found = dict.fromkeys(key for row in rows[:1000] for key in row)
+        names = Names(self._label, [key for key in found if is_utf8(key)], self._options)
+        schema = chunk.json_schema()
+        checker = self._checker(schema, names)
+        keys = JsonKeys(names.question, names.context, names.id, OURS)
+        batches = document_batches(rows, keys, self._options.max_row_bytes)
+        return _Found("json", names, schema, (checker.table(_json_rows(batch)) for batch in batches))
 
     def _csv(self, blocks: Iterator[bytes]) -> _Found:
         options = self._options
         lines = Lines(blocks, options.max_row_bytes)
-        above = _to_first_line(lines)
-        lines.put_back(above)
-        reader = CsvRecords(lines, options.delimiter, options.max_row_bytes)
-        names = self._header(reader, above[-1])
+        number = 1 + lines.pass_blank()
+        first = next(lines, b"")
+        delimiter = named_delimiter(first)
+        if delimiter is None:
+            lines.put_back([first])
+        else:  # Excel's line above the header
+            number += 1 + lines.pass_blank()
+            first = next(lines, b"")
+            lines.put_back([first])
+        delimiter = delimiter or options.delimiter
+        reader = CsvRecords(lines, delimiter, options.max_row_bytes, number)
+        names = self._header(reader, first, delimiter)
         schema = chunk.schema([pa.field(name, pa.string()) for name in names.others])
         checker = self._checker(schema, names)
-        places = _Places(names, schema)
-        tables = (checker.table(places.rows(batch)) for batch in reader.batches(len(names.found)))
-        return _Found("csv", names, schema, tables, delimiter=options.delimiter)
+        places = Places(names, schema)
+        tables = (checker.table(places.rows(batch)) for batch in reader.batches(names.width))
+        return _Found("csv", names, schema, tables, delimiter=delimiter)
 
-    def _header(self, reader: CsvRecords, line: bytes) -> Names:
-        if b"\0" in line:
-            raise bad_encoding(self._label, "the header holds NUL bytes: it is perhaps UTF-16", "UTF-16LE")
+    def _header(self, reader: CsvRecords, line: bytes, delimiter: str) -> Names:
         try:
-            found = reader.header()
+            found = reader.header() if self._options.header else reader.peek()
             "".join(found).encode()
         except UnicodeEncodeError as error:
-            raise bad_encoding(self._label, "the header is in another encoding", "ISO-8859-1") from error
+            raise bad_encoding(self._label, "the header is in another encoding", "WINDOWS-1252") from error
         except csv.Error as error:
             message = f"{self._label}: the header has an unbalanced quote, or is no header"
             raise InputError("unreadable", message, 'Inside a quoted name write a quote twice: ""') from error
         if not found:
             raise self._empty()
-        self._refuse_delimiter(found, line)
         refuse_wide(self._label, len(found))
-        return Names(self._label, found, self._options)
+        if not self._options.header:
+            return self._numbered(len(found))
+        named = found if found[-1] else found[:-1]
+        trailing = len(following := reader.peek()) == len(named) + 1 and not following[-1]
+        if wrong := wrong_header(self._label, line, self._options, delimiter):
+            raise wrong
+        return Names(self._label, named if trailing else found, self._options, trailing=trailing)
 
-    def _refuse_delimiter(self, found: list[str], line: bytes) -> None:
-        """Say so if the columns are there with another delimiter."""
-        missing = [name for name in (self._options.question, self._options.context) if name not in found]
-        for delimiter, spelled in _DELIMITERS.items():
-            if missing and {self._options.question, self._options.context} <= {*split_header(line, delimiter)}:
-                raise InputError(
-                    "missing_column",
-                    f"{self._label}: {no_column(missing)} with the delimiter {self._options.delimiter!r}. "
-                    f"Columns found with {spelled}: {', '.join(map(repr, split_header(line, delimiter)))}",
-                    f"Read it with: --delimiter {spelled}",
-                )
+    def _numbered(self, width: int) -> Names:
+        """Without a header, columns are called by their numbers; of two, the first holds the questions."""
+        options = self._options
+        if width == 2 and (options.question, options.context) == ("question", "context"):
+            options = replace(options, question="1", context="2")
+        return Names(self._label, map(str, range(1, width + 1)), options)
 
     def _jsonl(self, blocks: Iterator[bytes]) -> _Found:
         limit = self._options.max_row_bytes
-        lines = Lines(one_line_if_one_object(blocks, limit, self._label), limit)
-        first = sample(lines)
+        lines = Lines(blocks, limit)
+        numbered = lines.numbered()
+        first = sample(numbered)
         # Without one object among the first lines there is nothing to tell, and each row has its own error.
         found = keys_of(first) or [self._options.question, self._options.context]
         names = Names(self._label, found, self._options)
         schema = chunk.json_schema()
         checker = self._checker(schema, names)
         keys = JsonKeys(names.question, names.context, names.id, OURS)
-        tables = (checker.table(_json_rows(batch)) for batch in json_batches(chain(first, lines), keys, limit))
+        tables = (checker.table(_json_rows(batch)) for batch in json_batches(chain(first, numbered), keys, limit))
         return _Found("jsonl", names, schema, tables)
 
     def _parquet(self, blocks: Iterator[bytes]) -> _Found:
@@ -310,6 +363,27 @@ class _Opening:
         return checker
 
 
+def _refuse_answers(label: str, first: pa.Table, column: str | None) -> None:
+    """Say so where reference answers are lists that cannot be read, rather than count every answer as wrong."""
+    kind = first.schema.field("passthrough").type if "passthrough" in first.schema.names else None
+    if column is None or kind is None or not pa.types.is_struct(kind) or kind.get_field_index(column) < 0:
+        return
+    for row, cell in enumerate(pc.struct_field(first["passthrough"].combine_chunks(), [column]).to_pylist()):
+        if unreadable(cell):
+            shown = cell if len(cell) < 100 else cell[:100] + "..."
+            raise InputError(
+                "unsupported_format",
+                f"{label}: the column {column!r} holds answers that cannot be read, first in row {row}: {shown}",
+                'Write them as JSON, such as ["one", "another"], or go without: --answers \'\'',
+            )
+
+
+def _on_one_line(data: bytes) -> bytes:
+    """An object over several lines: line ends are allowed between its parts, never within a string."""
+    before = data[: len(data) - len(data.lstrip())]
+    return before + data.strip().replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
+
+
 def _head(blocks: Iterator[bytes]) -> bytes:
     """The first bytes, as many as show what an input is, even if they come one at a time."""
     head = b""
@@ -322,47 +396,6 @@ def _without_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
     return chain([next(blocks, b"").removeprefix(codecs.BOM_UTF8)], blocks)
 
 
-def _to_first_line(lines: Iterator[bytes]) -> list[bytes]:
-    """The lines up to the first that is not blank; of those before it, the line ends only."""
-    above: list[bytes] = []
-    for line in lines:
-        if line.strip():
-            return [*above, line]
-        above.append(b"\n")
-    return [*above, b""]
-
-
-class _Places:
-    """Where in a CSV record each column of a chunk is."""
-
-    def __init__(self, names: Names, schema: pa.Schema) -> None:
-        self._question = names.index(names.question)
-        self._context = names.index(names.context)
-        self._id = names.index(names.id) if names.id is not None else None
-        self._others = [names.index(name) for name in names.others]
-        self._fields = list(schema.field("passthrough").type) if self._others else []
-
-    def rows(self, batch: Batch | Block) -> Rows:
-        if isinstance(batch, Block):
-            return self._of(batch.columns.__getitem__, batch.lines, {})
-        columns = list(zip(*batch.records, strict=True))
-        return self._of(lambda place: strings(columns[place], batch.faults), batch.lines, batch.faults)
-
-    def _of(
-        self, column: Callable[[int], Column], lines: Sequence[int] | NDArray[np.int64], faults: dict[int, Fault]
-    ) -> Rows:
-        """Columns that are not asked for are not looked at."""
-        others = [column(place) for place in self._others]
-        return Rows(
-            id=pa.nulls(len(lines), pa.string()) if self._id is None else column(self._id),
-            question=column(self._question),
-            context=column(self._context),
-            passthrough=pa.StructArray.from_arrays(others, fields=self._fields) if others else None,
-            lines=lines,
-            faults=faults,
-        )
-
-
 def _json_rows(batch: Batch) -> Rows:
     id_, question, context, passthrough = (strings(c, batch.faults) for c in zip(*batch.records, strict=True))
-    return Rows(id_, question, context, passthrough, batch.lines, batch.faults)
+    return Rows(id_, question, context, passthrough, batch.lines or None, batch.faults)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from contract.errors import UsageError
 from contract.format import layout
 from contract.ledger import records
+from contract.machine import is_stdin
 from contract.storage import Storage
 from producer.jobs import columns
 from producer.jobs.follow import ready_lines
@@ -72,7 +73,7 @@ def check_output(output: Path | None, kind: str | None, file: str | None = None,
         return
     for written, what in ((output, "predictions"), (errors_beside(output), "error rows")):
         with suppress(OSError):  # what is not there is not written over
-            if written.samefile("/dev/stdin" if file == "-" else file) and written.is_file():
+            if (is_stdin(written) if file == "-" else written.samefile(file)) and written.is_file():
                 raise UsageError(f"-o {output}: the {what} would be written over the input", "Name another output.")
 
 

@@ -563,6 +563,15 @@ except AttributeError: print("right")
     assert done_.stdout == "right\n", done_.stderr
 
 
+def test_without_pandas_there_are_predictions_and_tables(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = done(client, client.submit(RECORDS))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert job.table()["answer"].to_pylist() == [one["answer"] for one in job.predictions()] == ["word0", "word1"]
+    with pytest.raises(UsageError, match="pandas is not installed") as caught:
+        job.results()
+    assert "pip install 'bulkqa[pandas]'" in (caught.value.remedy or "")
+
+
 def test_every_error_is_of_one_tree() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert all(issubclass(kind, BulkqaError) for kind in kinds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from contract.errors import ModelError
 from worker.reader.decode import Window
 from worker.reader.model import ModelInfo, Template, describe
-from worker.reader.session import Session, available_cpus
+from worker.reader.session import Session
 
 SHIPPED = Path(__file__).parents[2] / "models" / "minilm-l6-qa"
 WINDOW = Window(np.array([2, 50, 51, 3, 60, 61, 3]), first=4, begin=0, end=2)
@@ -155,73 +154,3 @@ def test_the_shipped_graph_takes_its_longest_window_and_no_longer(shipped: Sessi
     assert start.shape == end.shape == (longest,)
     with pytest.raises(Exception, match=str(longest + 1)):
         shipped.run(Window(np.full(longest + 1, 102), 10, 0, 1))
-
-
-# --- CPUs --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of 16 CPUs whose cgroup files are under the folder returned."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
-    return tmp_path
-
-
-def write(folder: Path, **files: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-
-
-def cpus(machine: Path) -> int:
-    return available_cpus(machine / "cgroup", machine / "own")
-
-
-def test_without_a_cgroup_the_affinity_counts(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cpus(machine) == 16
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
-    assert cpus(machine) == 2
-
-
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [("max 100000", 16), ("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("9000000 100000", 16)],
-)
-def test_quota_of_cgroup_v2(machine: Path, limit: str, expected: int) -> None:
-    write(machine, own="0::/\n")
-    write(machine / "cgroup", cpu__max=f"{limit}\n")
-    assert cpus(machine) == expected
-
-
-def test_the_tightest_of_the_groups_above_counts(machine: Path) -> None:
-    write(machine, own="0::/pods/worker\n")
-    write(machine / "cgroup" / "pods" / "worker", cpu__max="800000 100000")
-    assert cpus(machine) == 8
-    write(machine / "cgroup" / "pods", cpu__max="300000 100000")
-    assert cpus(machine) == 3
-
-
-def test_in_a_container_the_mount_is_the_own_group(machine: Path) -> None:
-    write(machine, own="0::/../../kubepods/pod1\n")
-    write(machine / "cgroup", cpu__max="400000 100000")
-    assert cpus(machine) == 4
-
-
-@pytest.mark.parametrize("mount", ["cpu,cpuacct", "cpu"])
-@pytest.mark.parametrize(("quota", "expected"), [("400000", 4), ("-1", 16), ("", 16), ("25000", 1)])
-def test_quota_of_cgroup_v1(machine: Path, mount: str, quota: str, expected: int) -> None:
-    write(machine, own="5:memory:/docker/1\n4:cpu,cpuacct:/docker/1\n0::/\n")
-    write(machine / "cgroup" / mount, cpu__cfs_quota_us=quota, cpu__cfs_period_us="100000")
-    write(machine / "cgroup" / "memory", cpu__cfs_quota_us="100000", cpu__cfs_period_us="100000")
-    assert cpus(machine) == expected
-
-
-@pytest.mark.parametrize("garbage", ["", "x y", "1 0", "100000"])
-def test_what_cannot_be_understood_is_no_limit(machine: Path, garbage: str) -> None:
-    write(machine, own="garbage\n0::/\n")
-    write(machine / "cgroup", cpu__max=garbage)
-    assert cpus(machine) == 16
-
-
-def test_this_machine_has_a_cpu() -> None:
-    assert 1 <= available_cpus() <= (os.cpu_count() or 1)

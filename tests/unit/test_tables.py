@@ -30,6 +30,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     [
         (WORKER, "busy"),
         (replace(WORKER, draining=True), "draining"),
+        (replace(WORKER, trouble="it is full"), "cannot use the storage: it is full"),
         (replace(WORKER, job=None, chunk=None, held_seconds=None), "idle"),
     ],
 )

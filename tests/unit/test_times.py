@@ -56,6 +56,6 @@ def test_json_has_each_time_twice():
 
 
 def test_what_is_no_time_or_would_hide_a_field_is_left():
-    given = {"created_at": "monday", "asked_at": 1.0, "asked": True}
+    given = {"created_at": "monday", "asked": True, "asked_at": 1.0}
     assert dated(given) == given
     assert iso(0) == "1970-01-01T00:00:00.000Z"

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from contract.errors import ModelError
 from contract.format.job import Options
+from contract.machine import available_cpus
 from worker.build.checkpoint import INPUTS, INT8_INPUTS, KNOWN, Checkpoint, load, max_positions, template_of
 from worker.build.export import Say, export_graph, fuse, to_int8, write
 from worker.reader.model import DESCRIPTION, KnownAnswer, ModelInfo, describe
@@ -117,7 +118,6 @@ def _measure(
 ) -> Path:
     """Fill in known answers and evaluation of the last of the directories of `readers`, and return it."""
     from worker.evaluate import evaluate, load_squad
-    from worker.reader.session import available_cpus
 
     measured: dict[str, Any] = {}
     for reader in readers.values() if evaluation else ():

@@ -9,11 +9,10 @@ control tokens as ordinary pieces, and then it is; no harm: positions, not ids, 
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import unicodedata
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from contract import machine
 from contract.errors import ModelError
 from contract.format.job import Options
 from worker.reader.decode import QUESTION_TRUNCATED, Ints, RowFailure, Window
@@ -31,6 +31,9 @@ from worker.reader.model import ModelInfo
 CACHED_CONTEXTS = 8
 #: Characters of a context from which on only one is tokenized at a time: it takes some 500 bytes for each meanwhile.
 LARGE = 1 << 16
+
+#: Tokens of a character, at most: the longest compatibility form in Unicode has 18 characters, of four bytes at most.
+MOST_TOKENS = 100
 
 _SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the highest; 0x3001 stands for the rest
 _FIRST_MARK = 0x300
@@ -108,20 +111,17 @@ class Encoder:
         codes = _code_points(context, "context")
         with self._large if len(context) > LARGE else nullcontext():
             encoding = self._tokenizer.encode(context, add_special_tokens=False)
+            if len(encoding.ids) > MOST_TOKENS * len(context):
+                said = f"{len(encoding.ids):,} tokens for {len(context):,} characters"
+                raise RowFailure("inference_error", f"the tokenizer gives {said}: it is none for texts")
             if not encoding.ids or not context.strip():
                 raise RowFailure("empty_context", "the context has no text that the model can read")
             ids, offsets = _ids(encoding.ids), _text_offsets(np.array(encoding.offsets, np.int32), codes)
             if len(context) > LARGE:
                 del encoding
-                _trim()
+                machine.trim_memory()
         ids.flags.writeable = offsets.flags.writeable = False  # threads share them
         return ids, offsets
-
-
-def _trim() -> None:
-    """Have malloc give back what is free: each thread's arena would keep its own hundreds of megabytes."""
-    with suppress(AttributeError, OSError):  # another libc than glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _ids(ids: list[int] | tuple[int, ...]) -> Ints:

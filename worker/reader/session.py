@@ -4,15 +4,13 @@
 
 Why one window per run, and threads instead of batches: on a CPU a batch buys nothing, padding costs, and with dynamic
 int8 quantization the windows of a batch share one activation scale, so that neighbours would change answers. Covers
-feeding and running the graph and how many threads are worth it; not what goes in (`encode`) nor what the logits
+feeding and running the graph; not what goes in (`encode`) nor what the logits
 mean (`decode`).
 """
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -141,48 +139,3 @@ _INPUTS: dict[str, Callable[[Window, Template], NDArray[np.int64]]] = {
     "attention_mask": lambda window, _: np.ones_like(window.input_ids),
     "token_type_ids": _token_types,
 }
-
-
-def available_cpus(cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """CPUs that this process may use: the least of its affinity and its cgroups' quotas (v1 or v2), at least 1.
-
-    `os.cpu_count()` knows of neither, and onnxruntime would start a thread for each CPU of the host. A quota of 1.5
-    counts as 2: the second thread is throttled for half of the time, but what was paid for is used.
-    """
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        cpus = os.cpu_count() or 1
-    return max(1, min([cpus, *(math.ceil(quota) for quota in _quotas(cgroup, own))]))
-
-
-def _quotas(cgroup: Path, own: Path) -> Iterator[float]:
-    """CPUs granted by each cgroup from the process's own up to the root of what is mounted."""
-    for line in (_read(own) or "0::/").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        roots = [cgroup / controllers, cgroup / "cpu"] if controllers else [cgroup]
-        for root in roots:
-            # In a container the mount already is the process's own group, and `path` may not exist below it.
-            for group in (Path(path.strip("/")), *Path(path.strip("/")).parents):
-                quota = _quota(root / group)
-                if quota is not None:
-                    yield quota
-
-
-def _quota(group: Path) -> float | None:
-    v2 = (_read(group / "cpu.max") or "max").split()
-    quota, period = v2 if len(v2) == 2 else (_read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us"))
-    try:
-        return int(quota or -1) / int(period or 0) if int(quota or -1) > 0 else None
-    except (ValueError, ZeroDivisionError):  # "max": no limit
-        return None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text("ascii")
-    except (OSError, ValueError):
-        return None

@@ -1,0 +1,138 @@
+"""What is done before a release, in the order of RELEASING.md: `python scripts/release.py`, in a clean checkout.
+
+Builds the wheel and the sdist into `dist`, looks into them, and answers the sample file with the wheel in an empty
+environment outside the checkout, on every Python named (by default the one that runs this). Uploads nothing: what is
+left to do by hand is printed at the end. A test does the same with `build`, `contents` and `try_out`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+MODEL = ("reader.json", "model.onnx", "tokenizer.json", "README.md")
+LIMIT = 100 << 20  # of a file, where packages are published
+
+
+class Failed(Exception):
+    """A step of the checklist that did not pass."""
+
+
+def run(*command: str | Path, cwd: Path = REPO, timeout: float = 900.0) -> str:
+    """What a command prints. Raises Failed with what it said."""
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    env = {name: value for name, value in env.items() if not name.startswith("BULKQA_")}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+    if done.returncode:
+        raise Failed(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+# The steps
+
+
+def version() -> str:
+    """The version in pyproject.toml, which the changelog begins with. Raises Failed where they differ."""
+    named = str(tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"])
+    heading = re.search(r"^## +\[?([\w.]+)", (REPO / "CHANGELOG.md").read_text(), re.M)
+    if heading is None or heading[1] != named:
+        raise Failed(f"pyproject.toml says {named}, CHANGELOG.md begins with {heading and heading[1]}")
+    return named
+
+
+def clean() -> None:
+    """Nothing in the checkout that is not committed."""
+    if changed := run("git", "status", "--porcelain"):
+        raise Failed(f"these are not committed:\n{changed}")
+
+
+def build(target: Path) -> tuple[Path, Path]:
+    """The sdist, and the wheel made from it: what the sdist lacks, the wheel cannot have."""
+    shutil.rmtree(target, ignore_errors=True)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", target, REPO)
+    (wheel,), (sdist,) = target.glob("*.whl"), target.glob("*.tar.gz")
+    return wheel, sdist
+
+
+def contents(wheel: Path, sdist: Path) -> None:
+    """The model is in both, tests and demo data are not in the wheel, and neither is too large."""
+    inside = zipfile.ZipFile(wheel).namelist()
+    lacking = {f"worker/models/minilm-l6-qa/{name}" for name in MODEL} - set(inside)
+    strange = {name.partition("/")[0] for name in inside} - {"contract", "producer", "worker"}
+    if lacking or any(not name.endswith(".dist-info") for name in strange):
+        raise Failed(f"{wheel.name} lacks {sorted(lacking)} and has {sorted(strange)}")
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {f"models/minilm-l6-qa/{name}" for name in MODEL} | {"LICENSE", "Makefile", "samples/questions.csv"}
+    if needed - packed:
+        raise Failed(f"{sdist.name} lacks {sorted(needed - packed)}")
+    for file in (wheel, sdist):
+        if file.stat().st_size > LIMIT:
+            raise Failed(f"{file.name} is larger than {LIMIT >> 20} MiB")
+
+
+def try_out(wheel: Path, python: str, folder: Path) -> list[str | None]:
+    """The answers to the sample file, by the wheel in an empty environment in `folder`, with no flag.
+
+    Its dependencies are those of the lock, and what the wheel asks for is compared with them.
+    """
+    env = folder / "env"
+    locked = ["--require-hashes", "--no-deps", "-r", REPO / "requirements" / "local.txt"]
+    if uv := shutil.which("uv"):
+        run(uv, "venv", "--quiet", "--python", python, env)
+        install = [uv, "pip", "install", "--quiet", "--python", env / "bin" / "python"]
+        run(*install, *locked)
+        run(*install, "--no-deps", wheel)
+        run(uv, "pip", "check", "--python", env / "bin" / "python")
+    else:
+        run(python, "-m", "venv", env)
+        install = [env / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
+        run(*install, *locked)
+        run(*install, "--no-deps", wheel)
+        run(env / "bin" / "python", "-m", "pip", "check")
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    shutil.copy(REPO / "samples" / "questions.csv", elsewhere)
+    said = {run(env / "bin" / program, "--version", cwd=elsewhere) for program in ("producer", "worker")}
+    if said != {f"bulkqa {wheel.name.split('-')[1]}\n"}:
+        raise Failed(f"--version says {said}")
+    answering = ["run", "questions.csv", "-o", "answers.json", "--no-answer-threshold", "0"]
+    run(env / "bin" / "producer", *answering, cwd=elsewhere)
+    document = json.loads((elsewhere / "answers.json").read_text())
+    return [prediction["answer"] for prediction in document["predictions"]]
+
+
+def main(pythons: list[str]) -> None:
+    """Every step, each with a word."""
+    clean()
+    print(f"bulkqa {version()}: the checkout is clean, the changelog begins with it")
+    wheel, sdist = build(REPO / "dist")
+    contents(wheel, sdist)
+    print(f"built {wheel.name} and {sdist.name}: the model is in both")
+    for python in pythons:
+        with tempfile.TemporaryDirectory() as folder:
+            answers = try_out(wheel, python, Path(folder))
+        print(
+            f"{run(python, '-V').strip()}: {len(answers)} rows of the sample file, {sum(map(bool, answers))} answered"
+        )
+    for file in (wheel, sdist):
+        print(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}  {file.stat().st_size / 1e6:.1f} MB")
+    print("What is left to do by hand stands in RELEASING.md, from step 5 on.")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:] or [sys.executable])
+    except Failed as error:
+        sys.exit(f"release: {error}")
