@@ -7,6 +7,7 @@ is killed before that, `contract.ledger.sweeper` does.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,8 +65,9 @@ def submit_and_send(
     request: Request,
     progress: Callable[[Source], None] | None = None,
 ) -> Submitted:
-    """`submit`, and its first messages on the queue. Raises RedisUnreachable: before anything was written, or with a
-    word that the job is stored."""
+    """`submit`, and its first messages on the queue. Raises UsageError for a model's folder in place of its name, and
+    RedisUnreachable: before anything was written, or with a word that the job is stored."""
+    _check_model(request.model or settings.model)
     queue.ping()
     submitted = submit(file, storage, settings, request, progress)
     job = submitted.manifest.id
@@ -77,6 +79,20 @@ def submit_and_send(
             f"{error.remedy} A sweeper sends it then, or: producer repair {job}",
         ) from error
     return submitted
+
+
+def _check_model(name: str) -> None:
+    """A path is no model's name, and no worker would ever serve it. Raises UsageError with the name that is meant."""
+    if not ("/" in name or "\\" in name or name.startswith((".", "~"))):
+        return
+    folder = Path(name).expanduser()
+    try:
+        meant = str(json.loads((folder / "reader.json").read_text("utf-8"))["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        meant = folder.resolve().name
+    raise UsageError(
+        f"the model {name!r} is a path, and jobs ask for a model by its name", f"It is perhaps: --model {meant}"
+    )
 
 
 def submit(

@@ -27,6 +27,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import compute
 
 from contract.errors import BulkqaError
 from contract.format.job import Manifest
@@ -154,19 +155,19 @@ def _column(name: str, shown: str, columns: Columns | None) -> Column:
     if not types.is_dictionary(kind):
         return Column(name, shown, kind)
     chunks = columns.types.column(name).chunks
-    return Column(name, shown, kind, chunks[0].dictionary if chunks and len(chunks[0].dictionary) else None)
+    if chunks and len(chunks[0].dictionary):
+        return Column(name, shown, kind, chunks[0].dictionary)
+    return Column(name, shown, pa.dictionary(pa.int32(), kind.value_type, kind.ordered))
 
 
 def _typed(column: Column, values: list[Any]) -> Array:
     try:
-        array = restored(values, column.type)
-        if not types.is_dictionary(column.type):
+        kind, array = column.type, restored(values, column.type)
+        if not types.is_dictionary(kind):
             return array
-        if column.dictionary is None:
-            return array.dictionary_encode().cast(column.type)
-        indices = pa.compute.index_in(array, value_set=column.dictionary)
-        kind = column.type
-        return pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), column.dictionary, ordered=kind.ordered)
+        known = array.unique().drop_null() if column.dictionary is None else column.dictionary
+        indices = compute.index_in(array, value_set=known).cast(kind.index_type)
+        return pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered)
     except (pa.ArrowException, ValueError, TypeError, KeyError, ArithmeticError) as error:
         raise BulkqaError(
             f"the column {column.name!r} holds what cannot be made {column.type} again: {error}",
@@ -233,6 +234,8 @@ def restored(values: list[Any], kind: DataType) -> Array:
         return pa.array([None if value is None else int(value) for value in values], pa.int64()).cast(kind)
     if types.is_floating(kind):
         return pa.array([None if value is None else float(value) for value in values], pa.float64()).cast(kind)
+    if types.is_timestamp(kind) and kind.unit == "s":  # Parquet has no seconds: what was read had milliseconds
+        return pa.array(values, pa.string()).cast(pa.timestamp("ms", kind.tz)).cast(kind)
     if types.is_temporal(kind):
         return pa.array(values, pa.string()).cast(kind)
     return pa.array(values, kind)
