@@ -27,7 +27,7 @@ COPY contract contract
 COPY producer producer
 COPY worker worker
 # The model has a layer of its own, in the image of the worker alone.
-ENV BULKQA_WITHOUT_MODEL=1
+ENV WHEEL_WITHOUT_MODEL=1
 RUN pip wheel --no-deps --no-build-isolation -w /dist .
 
 # Virtual environments with the dependencies alone. They hold no pip: the base image's is used on them.

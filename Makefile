@@ -3,9 +3,10 @@ SUPPORTED := (3, 11) <= sys.version_info[:2] <= (3, 14)
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do $$p -c 'import sys; \
 	sys.exit(not $(SUPPORTED))' 2>/dev/null && echo $$p && break; done || echo python3)
 EXTRAS ?= dev
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 # One stamp for each set of extras: asking for more installs more, asking again does nothing.
-STAMP := .venv/.installed-$(EXTRAS)
+STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lock test check format bench bench-quick bench-large bench-page chaos clean faults files
@@ -19,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt $(wildcard requirements/*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(not $(SUPPORTED))' 2>/dev/null || { echo >&2 "bulkqa needs Python 3.11, 3.12, \
 	3.13 or 3.14, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make $(or $(ASKED),$(MAKECMDGOALS)) \
 	PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) scripts/install.py $(EXTRAS)
+	@VENV=$(VENV) $(PYTHON) scripts/install.py $(EXTRAS)
 	@touch $@
 
 demo: ## answer the sample file: starts Redis and a worker, shows the answers, stops them

@@ -1,6 +1,6 @@
 """What a wheel carries beside the code: the reader that ships, from its one place in the repository.
 
-An editable installation has none of it, since it finds the repository's own. `BULKQA_WITHOUT_MODEL=1` leaves it out,
+An editable installation has none of it, since it finds the repository's own. `WHEEL_WITHOUT_MODEL=1` leaves it out,
 for the images, which have the model in a layer of its own.
 """
 
@@ -19,5 +19,5 @@ class ShippedModel(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds a wheel; `version` is "standard" or "editable"."""
-        if version == "standard" and not os.environ.get("BULKQA_WITHOUT_MODEL"):
+        if version == "standard" and not os.environ.get("WHEEL_WITHOUT_MODEL"):
             build_data["force_include"][f"models/{MODEL}"] = f"worker/models/{MODEL}"

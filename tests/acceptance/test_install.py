@@ -42,7 +42,7 @@ def test_the_wheel_in_an_empty_environment_answers_the_sample_file(built: tuple[
 def test_an_image_can_leave_the_model_out_of_the_wheel(tmp_path: Path) -> None:
     pytest.importorskip("hatchling", reason="needs the package build")
     command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(tmp_path), str(REPO)]
-    env = os.environ | {"BULKQA_WITHOUT_MODEL": "1"}
+    env = os.environ | {"WHEEL_WITHOUT_MODEL": "1"}
     subprocess.run(command, env=env, check=True, capture_output=True, timeout=100)
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.stat().st_size < 1 << 20

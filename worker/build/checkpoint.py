@@ -82,7 +82,7 @@ def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
         raise ModelError(
             f"making a model directory needs {error.name or error}", "pip install 'bulkqa[build]'"
         ) from error
-    chatter.disable_progress_bar()  # type: ignore[no-untyped-call]
+    chatter.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # without transformers
     place = found(source)
     try:
         with quiet():
