@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from contract.errors import InputError
+from contract.evaluation import unreadable
 from contract.format import chunk
 from producer.input.columns import OURS, Names, refuse_wide
 from producer.input.formats.csv import Batch, CsvRecords, decoded
@@ -39,7 +40,7 @@ from producer.input.formats.lines import Lines
 from producer.input.formats.parquet import Columns, ParquetRecords, json_type
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
-from producer.input.rows import Checker, Rows, strings
+from producer.input.rows import Checker, Rows, pc, strings
 from producer.input.stored import Stored, bad_encoding, reason, recoded, refuse_foreign, unsupported
 from producer.input.unpack import compression, unpacked, unzipped
 
@@ -60,15 +61,40 @@ class Found:
     types: pa.Schema | None = None  # of the columns as they are in the input, where it says so
 
 
-class Opening:
+@dataclass(slots=True)
+class Shared:
+    """What the files of a folder have together: the checks over all rows, and the types of their columns."""
+
+    resources: ExitStack
+    several: bool = False
+    checker: Checker | None = None
+    types: pa.Schema | None = None
+
+
+def opened(
+    stored: Stored, options: ReadOptions, resources: ExitStack, memory: int, shared: Shared | None = None
+) -> Found:
+    """What a file is, once as much of it was read as tells whether it can be. Raises InputError."""
+    found = _Opening(stored, options, resources, memory, shared or Shared(resources)).found()
+    first = next(found.tables, None)
+    if first is None:
+        what = "the file is empty" if found.format == "jsonl" else "a header and no rows"
+        raise InputError("empty_file", f"{stored.label}: {what}", _WRONG_FILE)
+    _refuse_answers(stored.label, first, found.names.answers)
+    found.tables = chain([first], found.tables)
+    return found
+
+
+class _Opening:
     """Finds out what an input is, and how its rows are read."""
 
-    def __init__(self, stored: Stored, options: ReadOptions, resources: ExitStack, memory: int) -> None:
+    def __init__(self, stored: Stored, options: ReadOptions, resources: ExitStack, memory: int, shared: Shared) -> None:
         self._stored = stored
         self._label = stored.label
         self._options = options
         self._resources = resources
         self._bound = Bound(memory)
+        self._shared = shared
 
     def found(self) -> Found:
         packed = compression(self._stored.peek(8), self._stored.name)
@@ -234,7 +260,7 @@ class Opening:
         records.check_types(names.question, names.context, names.id)
         others = [(name, json_type(records.schema.field(name).type)) for name in names.others]
         schema = chunk.schema([pa.field(*item) for item in others])
-        checker = self._checker(schema, names)
+        checker = self._checker(schema, names, records.schema)
         columns = Columns(names.question, names.context, names.id, others)
         tables = (checker.table(rows) for rows in records.batches(columns, self._options.max_row_bytes))
         found = Found("parquet", names, schema, tables, progress=lambda: checker.rows / records.rows)
@@ -260,10 +286,42 @@ class Opening:
             raise InputError("unreadable", message, "Set TMPDIR to a folder with room, or name the file.") from error
         return Path(copy.name)
 
-    def _checker(self, schema: pa.Schema, names: Names) -> Checker:
-        checker = Checker(schema, names.question, names.context, with_ids=names.id is not None)
-        self._resources.callback(checker.close)
-        return checker
+    def _checker(self, schema: pa.Schema, names: Names, types: pa.Schema | None = None) -> Checker:
+        shared = self._shared
+        if shared.checker is None:
+            shared.checker = Checker(schema, names.question, names.context, with_ids=names.id is not None)
+            shared.types = types
+            shared.resources.callback(shared.checker.close)
+        elif schema != shared.checker.schema or not _same_types(types, shared.types):
+            message = f"{self._label}: its columns or their types are not those of the files before it"
+            raise InputError("unsupported_format", message, "Name files of the same columns, in the same order.")
+        if shared.several:
+            shared.checker.file = self._stored.name
+        return shared.checker
+
+
+def _same_types(types: pa.Schema | None, others: pa.Schema | None) -> bool:
+    """Whether columns are of the same types, as far as they have values."""
+    if types is None or others is None:
+        return types is others
+    known = dict(zip(others.names, others.types, strict=True))
+    pairs = ((kind, known.get(name)) for name, kind in zip(types.names, types.types, strict=True))
+    return all(kind == other or other is None or pa.null() in (kind, other) for kind, other in pairs)
+
+
+def _refuse_answers(label: str, first: pa.Table, column: str | None) -> None:
+    """Say so where reference answers are lists that cannot be read, rather than count every answer as wrong."""
+    kind = first.schema.field("passthrough").type if "passthrough" in first.schema.names else None
+    if column is None or kind is None or not pa.types.is_struct(kind) or kind.get_field_index(column) < 0:
+        return
+    for row, cell in enumerate(pc.struct_field(first["passthrough"].combine_chunks(), [column]).to_pylist()):
+        if unreadable(cell):
+            shown = cell if len(cell) < 100 else cell[:100] + "..."
+            raise InputError(
+                "unsupported_format",
+                f"{label}: the column {column!r} holds answers that cannot be read, first in row {row}: {shown}",
+                'Write them as JSON, such as ["one", "another"], or go without: --answers \'\'',
+            )
 
 
 def _on_one_line(data: bytes) -> bytes:

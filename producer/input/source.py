@@ -5,30 +5,27 @@ cannot be read as a whole. A row that cannot be scored is a row of a table all t
 could be read of it. Memory is bounded by the row and the table, not by the file.
 
 `stored` gives bytes, `unpack` what compressed ones stand for, `formats` make records of them (Parquet in bounded
-`memory`), `columns` says which field is what, and `rows` checks and cuts. Writing chunks is not
-covered.
+`memory`), `columns` says which field is what, and `rows` checks and cuts; a `folder` of files is read as one. Writing
+chunks is not covered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from contract.errors import BulkqaError, InputError, UsageError
-from contract.evaluation import unreadable
+from contract.errors import BulkqaError, UsageError
+from producer.input.folder import Folder, files_of
 from producer.input.memory import DEFAULT as READ_MEMORY
-from producer.input.opening import Found, Opening
+from producer.input.opening import Found, opened
 from producer.input.options import FORMATS, ReadOptions, checked
-from producer.input.rows import bounded, pc
+from producer.input.rows import bounded
 from producer.input.stored import Stored
-
-_WRONG_FILE = "Is it the right file?"
 
 __all__ = ["FORMATS", "ReadOptions", "Source", "open_source"]
 
@@ -39,7 +36,7 @@ class Source:
     `columns` are those of the input without ours; of JSON Lines, the keys of the first lines. A pipe has no `size`.
     """
 
-    def __init__(self, stored: Stored, resources: ExitStack, found: Found) -> None:
+    def __init__(self, stored: Stored | Folder, resources: ExitStack, found: Found) -> None:
         self.name = stored.name
         self.size = stored.size
         self.format = found.format
@@ -98,37 +95,23 @@ class Source:
 
 
 def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Source:
-    """Open a file, or standard input for "-", and read as much of it as tells whether it can be read.
+    """Open a file, a folder or pattern of files, or standard input for "-", and read as much of it as tells whether it
+    can be read.
 
     Decoding takes at most `memory` bytes. Raises InputError where the file cannot be read as a whole.
     """
     options = checked(options or ReadOptions())
     resources = ExitStack()
     try:
-        stored = Stored(file, resources)
-        found = Opening(stored, options, resources, memory).found()
-        first = next(found.tables, None)
-        if first is None:
-            what = "the file is empty" if found.format == "jsonl" else "a header and no rows"
-            raise InputError("empty_file", f"{stored.label}: {what}", _WRONG_FILE)
-        _refuse_answers(stored.label, first, found.names.answers)
-        found.tables = chain([first], found.tables)
+        stored: Stored | Folder
+        paths = files_of(file)
+        if paths is None or not isinstance(file, str | Path):
+            one = stored = Stored(file, resources)
+            found = opened(one, options, resources, memory)
+        else:
+            stored = Folder(file, paths, options, memory, resources)
+            found = stored.found()
         return Source(stored, resources, found)
     except BaseException:
         resources.close()
         raise
-
-
-def _refuse_answers(label: str, first: pa.Table, column: str | None) -> None:
-    """Say so where reference answers are lists that cannot be read, rather than count every answer as wrong."""
-    kind = first.schema.field("passthrough").type if "passthrough" in first.schema.names else None
-    if column is None or kind is None or not pa.types.is_struct(kind) or kind.get_field_index(column) < 0:
-        return
-    for row, cell in enumerate(pc.struct_field(first["passthrough"].combine_chunks(), [column]).to_pylist()):
-        if unreadable(cell):
-            shown = cell if len(cell) < 100 else cell[:100] + "..."
-            raise InputError(
-                "unsupported_format",
-                f"{label}: the column {column!r} holds answers that cannot be read, first in row {row}: {shown}",
-                'Write them as JSON, such as ["one", "another"], or go without: --answers \'\'',
-            )
