@@ -107,6 +107,9 @@ class Reading:
     encoding: Annotated[
         str | None, typer.Option("--encoding", help="of a text file, such as cp1252 or utf-16 [default: UTF-8]")
     ] = None
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="of an Excel workbook, by name or number [default: the first]")
+    ] = None
     input_format: Annotated[
         str | None, typer.Option("--input-format", help="csv, parquet, jsonl or json [default: by content]")
     ] = None
@@ -124,6 +127,7 @@ class Reading:
             max_row_bytes=settings.max_row_bytes,
             header=not self.no_header,
             encoding=self.encoding,
+            sheet=self.sheet,
             format=self.input_format,
         )
 

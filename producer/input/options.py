@@ -24,6 +24,7 @@ class ReadOptions:
     max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
     header: bool = True  #: of a CSV file; without one, columns are called 1, 2, 3 ...
     encoding: str | None = None  #: of a text file, by a name that Python knows; None: UTF-8
+    sheet: str | None = None  #: of an Excel workbook, by its name or its number from 1; None: the first that is shown
     format: str | None = None  #: csv, parquet, jsonl or json (a document); None: told by content
 
 

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from tests.files import engines, tables, texts, typed
+from tests.files import engines, sheets, tables, texts, typed
 from tests.files.compare import Held, Outcome, compared
 
 Writer = Callable[[tables.Table, random.Random, Path], Held]
-WRITERS: dict[str, Writer] = {**texts.WRITERS, **typed.WRITERS, **engines.WRITERS}
+WRITERS: dict[str, Writer] = {**texts.WRITERS, **typed.WRITERS, **engines.WRITERS, **sheets.WRITERS}
 #: Of those that may not be installed, the module.
 _NEEDED = ("polars", "duckdb", "datasets", "openpyxl", "xlsxwriter")
 
