@@ -155,10 +155,10 @@ def r_csv(table: Table, dice: random.Random, path: Path) -> Held:
     named, nothing = dice.random() < 0.7, dice.choice(["NA", ""])
     if named:
         numbered = {"": [str(n + 1) for n in range(table.rows)], **table.columns}
-        written = Table(table.question, table.context, table.id, numbered)
+        whole = Table(table.question, table.context, table.id, numbered)
     else:
-        written = table
-    text = written(written, ",", "\n", lambda _, value: isinstance(value, str), nothing)
+        whole = table
+    text = written(whole, ",", "\n", lambda _, value: isinstance(value, str), nothing)
     path = path.with_suffix(".csv")
     path.write_text(text, encoding="utf-8", newline="")
     return Held(path, table, "row names" if named else "plain", options(table, delimiter=","), nothing, extra=("",))
