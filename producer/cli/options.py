@@ -101,6 +101,9 @@ class Reading:
         ),
     ] = None
     delimiter: Annotated[str, typer.Option("-d", "--delimiter", help="of a CSV file; \\t for a tab")] = "|"
+    escape: Annotated[
+        str | None, typer.Option("--escape", help="what escapes a quote, \\\\ for Spark's files [default: a quote]")
+    ] = None
     no_header: Annotated[
         bool, typer.Option("--no-header", help="the first line of a CSV file is a row; columns are called 1, 2, 3 ...")
     ] = False
@@ -125,6 +128,7 @@ class Reading:
             answers=self.answers,
             delimiter=self.delimiter,
             max_row_bytes=settings.max_row_bytes,
+            escape=self.escape,
             header=not self.no_header,
             encoding=self.encoding,
             sheet=self.sheet,

@@ -24,6 +24,7 @@ from producer.input.columns import OURS, Names, refuse_wide
 from producer.input.formats.blocks import Block
 from producer.input.formats.csv import Batch, CsvRecords, decoded
 from producer.input.formats.documents import rows_of
+from producer.input.formats.escapes import doubled
 from producer.input.formats.excel import ExcelRecords, is_workbook
 from producer.input.formats.fields import Places
 from producer.input.formats.header import named_delimiter, wrong_header
@@ -195,6 +196,8 @@ class _Opening:
 
     def _csv(self, blocks: Iterator[bytes]) -> Found:
         options = self._options
+        if options.escape:
+            blocks = doubled(blocks, options.escape, options.max_row_bytes)
         lines = Lines(blocks, options.max_row_bytes)
         number = 1 + lines.pass_blank()
         first = next(lines, b"")

@@ -15,15 +15,18 @@ Writer = Callable[[Table, random.Random, Path], Held]
 
 
 def spark_csv(table: Table, dice: random.Random, path: Path) -> Held:
-    """A CSV by Spark with `escape='"'`: LF, quotes where needed, an empty text in quotes; parts may have no rows."""
+    """A CSV by Spark: LF, quotes where needed, an empty text in quotes; a quote within is escaped by a backslash, or
+    doubled where that was asked for. Parts may have no rows."""
     delimiter, packed = dice.choice(texts.DELIMITERS), dice.choice([None, None, "gzip"])
+    escape = dice.choice(["\\", '"'])
     path = path.with_suffix(".csv")
     for name, part in _parts(table, dice, path, f".csv{'.gz' if packed else ''}"):
         text = texts.written(
-            part, delimiter, "\n", lambda cell, value: value == "" or texts.needs_quotes(cell, delimiter)
+            part, delimiter, "\n", lambda cell, value: value == "" or texts.needs_quotes(cell, delimiter), escape=escape
         )
         texts.stored(name, text.encode(), packed)
-    return Held(path, table, packed or "plain", texts.options(table, delimiter=delimiter), "")
+    read = texts.options(table, delimiter=delimiter, escape="\\" if escape == "\\" else None)
+    return Held(path, table, f"{'backslash' if read.escape else 'doubled'} {packed or 'plain'}", read, "")
 
 
 def parquet_set(table: Table, dice: random.Random, path: Path) -> Held:

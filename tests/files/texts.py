@@ -44,8 +44,12 @@ def encodable(table: Table, encoding: str) -> Table:
     return table.mapped({c: "?" for c in letters if not _in_encoding(c, encoding)})
 
 
-def _names_on_a_line(table: Table) -> Table:
+def _first_on_a_line(table: Table, *, index: bool) -> Table:
+    """Names without newlines, and none before the first field: behind a return it is taken for a part of the end."""
     columns = {name.replace("\n", " "): cells for name, cells in table.columns.items()}
+    first = next(iter(columns))
+    if not index:
+        columns[first] = [cell.lstrip("\n") if isinstance(cell, str) else cell for cell in columns[first]]
     return Table(table.question, table.context, table.id, columns)
 
 
@@ -68,7 +72,7 @@ def pandas_csv(table: Table, dice: random.Random, path: Path) -> Held:
     if quoting == "none":
         table = plain(table, delimiter)
     if end == "\r":  # the csv module quotes no newline then, and a header over two lines tells another line end
-        table = _names_on_a_line(table)
+        table = _first_on_a_line(table, index=index)
     if not encoding.startswith("utf"):
         table = encodable(table, encoding)
     path = path.with_suffix(".csv" + _PACKED.get(packed or "", ""))
@@ -180,10 +184,14 @@ def needs_quotes(cell: str, delimiter: str) -> bool:
     return any(mark in cell for mark in (delimiter, '"', "\n", "\r"))
 
 
-def written(table: Table, delimiter: str, end: str, quoted: Callable[[str, Cell], bool], nothing: str = "") -> str:
+def written(
+    table: Table, delimiter: str, end: str, quoted: Callable[[str, Cell], bool], nothing: str = "", escape: str = '"'
+) -> str:
     def cell(value: Cell) -> str:
         text = nothing if value is None else str(value)
-        return '"' + text.replace('"', '""') + '"' if quoted(text, value) else text
+        if not quoted(text, value):
+            return text
+        return '"' + (text if escape == '"' else text.replace(escape, escape * 2)).replace('"', escape + '"') + '"'
 
     file = io.StringIO(newline="")
     for record in (table.columns, *zip(*table.columns.values(), strict=True)):

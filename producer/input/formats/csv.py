@@ -38,6 +38,7 @@ _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
 _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
 _BLANK_LINES = 100  # after which the next ones are passed over in one
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
+_ESCAPE_HINT = "; if a backslash escapes quotes in this file: --escape '\\'"
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
 
@@ -312,7 +313,8 @@ class CsvRecords:
         if len(first) > self._limit:
             fault = too_large(first, self._limit)
         else:
-            fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}", raw_text([first]))
+            hint = _ESCAPE_HINT if b'\\"' in first else ""
+            fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}{hint}", raw_text([first]))
         batch.reject([None] * width, self._line, fault)
         self._pushed.extendleft(reversed(others))
         self._pending.clear()
