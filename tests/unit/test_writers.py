@@ -8,10 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from contract.ledger import records
+from contract.settings import Settings
+from contract.storage.memory import MemoryStorage
 from producer.input.source import ReadOptions, open_source
+from producer.jobs.check import check_file
+from producer.jobs.submit import Request, submit
+from tests.files.compare import expected
 from tests.files.generate import installed, one
 
-SEED, FILES = 15, 25
+SEED, FILES, CHECKED = 15, 25, 5
 
 
 def read(path: Path, **options: object) -> list[dict[str, object]]:
@@ -35,8 +41,30 @@ def test_a_column_of_parquet_without_one_value_costs_its_rows_and_not_the_file(t
 
 
 @pytest.mark.parametrize("writer", installed())
-def test_each_cell_is_what_the_writer_held_or_its_row_is_an_error(writer: str, tmp_path: Path) -> None:
-    """A sample of what `make files` compares."""
+def test_each_cell_is_what_the_writer_held_or_an_error(writer: str, tmp_path: Path, settings: Settings) -> None:
+    """A sample of what `make files` compares; and `producer check` counts the same."""
     for number in range(FILES):
         held, found = one(writer, SEED, number, tmp_path)
         assert not found.faults, (number, held.option)
+        if number < CHECKED and found.refused is None:
+            checked = check_file(str(held.path), held.read, settings)
+            assert (checked.rows, checked.rejected) == (held.table.rows, found.errors.total())
+
+
+@pytest.mark.parametrize("writer", ["pandas csv", "spark folder", "python json", "arrow parquet"])
+def test_a_job_holds_what_the_writer_held(writer: str, tmp_path: Path, settings: Settings) -> None:
+    """The same through `submit`: from the file to the rows that a worker is given."""
+    for number in range(CHECKED):
+        held, found = one(writer, SEED, number, tmp_path)
+        if found.refused is not None:
+            continue
+        storage = MemoryStorage()
+        manifest = submit(held.path, storage, settings, Request(read=held.read)).manifest
+        index = records.load_index(storage, manifest)
+        rows = [row for n in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, n)]
+        assert len(rows) == held.table.rows
+        for row in rows:
+            wanted = expected(held, row.row)
+            assert row.error or (row.id, row.question, row.context) == (
+                wanted["id"], wanted["question"], wanted["context"],
+            )  # fmt: skip

@@ -1,4 +1,4 @@
-r"""CSV in which a quote within quotes is escaped, `\"`, as Spark and Hive write it, into CSV in which it is doubled.
+"""CSV in which a quote within quotes is escaped, `\\"`, as Spark and Hive write it, into CSV in which it is doubled.
 
 Only within quotes, and of a quote or of itself: any other such character is text. What is opened and not closed within
 the bytes of a row goes through as it is, up to the end of its line, and is an error of its row.
