@@ -28,7 +28,7 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.source import ReadOptions, Source, open_source
-from producer.jobs.columns import Columns
+from producer.results.columns import Columns
 
 File = str | Path | BinaryIO
 

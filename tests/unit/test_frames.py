@@ -28,8 +28,8 @@ from contract.ledger import records
 from contract.queue.memory import MemoryQueue
 from contract.storage.memory import MemoryStorage
 from producer import Client, Job
-from producer.jobs.output import shape_of, write_stream
-from producer.jobs.typed import CORE
+from producer.results.output import shape_of, write_stream
+from producer.results.typed import CORE
 from tests.making import finish, finish_parts
 
 BERLIN = "Europe/Berlin"
@@ -74,7 +74,7 @@ def same_index(one: pd.Index, other: pd.Index) -> None:
 
 def parquet_of(job: Job) -> pa.Table:
     """The job as `producer results JOB -o answers.parquet` writes it."""
-    from producer.jobs.follow import ready_lines
+    from producer.results.lines import ready_lines
 
     out = io.BytesIO()
     write_stream(out, ready_lines(job.id, job._storage), "parquet", shape_of(job._storage, job.id))

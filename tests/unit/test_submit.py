@@ -19,9 +19,9 @@ from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
 from producer.input.source import ReadOptions
-from producer.jobs import columns
 from producer.jobs.find import find
 from producer.jobs.submit import Request, job_of_key, submit
+from producer.results import columns
 from tests.making import csv, finish, predictions
 
 

@@ -32,7 +32,7 @@ from pyarrow import compute
 from contract.errors import BulkqaError
 from contract.format.job import Manifest
 from producer.input.columns import OURS
-from producer.jobs.columns import Columns
+from producer.results.columns import Columns
 
 types = pa.types
 
