@@ -1,1 +1,1 @@
-"""What a producer does with a job: submit, check, find, follow, verify, diff, logs, remove. A file each; none prints."""
+"""What a producer does with a job: submit, check, find, follow, verify, diff, logs, remove. One file each."""
