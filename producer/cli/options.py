@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from producer.input.source import ReadOptions
     from producer.jobs.select import Wanted
 
-FILE = "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; - is stdin"
+FILE = "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; - is stdin"
 File = Annotated[str, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]

@@ -130,7 +130,8 @@ class Checker:
 
     def __init__(self, schema: pa.Schema, question: str, context: str, *, with_ids: bool) -> None:
         self.rows = 0
-        self._schema = schema
+        self.schema = schema
+        self.file = ""  #: of several, that of the rows to come: their faults name it
         self._names = {"question": question, "context": context}
         self._ids = Ids() if with_ids else None
 
@@ -151,12 +152,12 @@ class Checker:
             rows.id,
             rows.question,
             rows.context,
-            *_fault_columns(rows.faults, count),
+            *_fault_columns(rows.faults, count, self.file),
         ]
         if rows.passthrough is not None:
             columns.append(rows.passthrough)
         self.rows += count
-        return pa.table(columns, schema=self._schema)
+        return pa.table(columns, schema=self.schema)
 
     def _check_text(self, rows: Rows, name: str, column: Column) -> None:
         column_name = self._names[name]
@@ -184,8 +185,10 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:80] + "...")
 
 
-def _fault_columns(faults: dict[int, Fault], count: int) -> list[Column]:
+def _fault_columns(faults: dict[int, Fault], count: int, file: str) -> list[Column]:
     """The columns code, message and raw."""
+    if file:
+        faults = {row: fault._replace(message=f"{file}: {fault.message}") for row, fault in faults.items()}
     if not faults:
         return [pa.nulls(count, pa.string())] * 3
     none = (None, None, None)

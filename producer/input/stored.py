@@ -105,11 +105,8 @@ class Stored:
 
 
 def _open(file: str | Path) -> BinaryIO:
-    path = Path(file)
-    if path.is_dir():
-        raise InputError("unreadable", f"{file}: is a directory", "Name one file.")
     try:
-        return path.open("rb")
+        return Path(file).open("rb")
     except (OSError, ValueError) as error:
         raise InputError("unreadable", f"{file}: {reason(error)}", "Check the name and the permissions.") from error
 
