@@ -334,8 +334,7 @@ class _Opening:
         checker = self._checker(schema, names)
         columns = Columns(names.question, names.context, names.id, others)
         tables = (checker.table(rows) for rows in records.batches(columns, self._options.max_row_bytes))
-        found = _Found("parquet", names, schema, tables, progress=lambda: checker.rows / records.rows)
-        return replace(found, types=records.schema)
+        return _Found("parquet", names, schema, tables, None, lambda: checker.rows / records.rows, records.schema)
 
     def _parquet_records(self, path: Path) -> ParquetRecords:
         try:
