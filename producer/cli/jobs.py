@@ -60,12 +60,13 @@ def submit(
     from contract.ledger import records
     from contract.namespace import open_queue
     from producer.cli import view
-    from producer.jobs.submit import Request, submit_and_send
+    from producer.jobs.submit import Request, check_model, submit_and_send
     from producer.results.output import check_output
 
     saying.heed()
     given = place.settings(chunk_rows=chunk_rows, model=model)
     check_output(out.output, out.output_format, file, as_json=as_json)
+    check_model(given.model)
     request = Request(reading.options(given), answering.options(), given.model, naming.key, naming.pairs())
     store = place.open_storage(create=True)
     queue = open_queue(given, store)
