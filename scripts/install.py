@@ -83,7 +83,11 @@ def look(size: int) -> None:
 def make_environment(uv: str | None) -> None:
     """A .venv of this Python, unless there is one that works."""
     python = VENV / "bin" / "python"
-    if python.exists() and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0:
+    if (
+        python.exists()
+        and not half_done().exists()
+        and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
+    ):
         return
     say(f"making {VENV.name} with Python {platform.python_version()}")
     shutil.rmtree(VENV, ignore_errors=True)
@@ -91,6 +95,11 @@ def make_environment(uv: str | None) -> None:
     made = subprocess.run([*maker, str(VENV)], check=False, capture_output=True, text=True)
     if made.returncode:
         raise Failed(f"{VENV.name} could not be made\n{tail(made.stdout + made.stderr)}")
+
+
+def half_done() -> Path:
+    """A mark: files were being put into the environment. What of them is whole, nobody knows."""
+    return VENV / ".half-done"
 
 
 # The steps
@@ -107,6 +116,7 @@ def install(uv: str | None, what: list[str], count: int) -> None:
         # Compiled when they are first imported: of most modules that is never.
         quiet = ["--disable-pip-version-check", "--no-input", "--no-compile", "--retries", "2", "--progress-bar", "off"]
         command = [python, "-m", "pip", "install", *quiet, *what]
+    half_done().touch()
     with LOG.open("a", encoding="utf-8") as log:
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
@@ -116,8 +126,10 @@ def install(uv: str | None, what: list[str], count: int) -> None:
             while process.poll() is None:
                 counter.show(LOG.read_text("utf-8", "replace")[start:])
                 time.sleep(0.2)
+    said = LOG.read_text("utf-8", "replace")[start:]
+    if process.returncode == 0 or not re.search(r"Installing collected|Failed to install|Prepared \d", said):
+        half_done().unlink()
     if process.returncode:
-        said = LOG.read_text("utf-8", "replace")[start:]
         raise Failed(f"{reason(said)}\n{tail(said)}\nAll of it is in {LOG}. Running make again goes on from here.")
 
 
