@@ -47,10 +47,9 @@ def main(extras: str) -> None:
     say(f"installing [{extras}] with {'uv' if uv else 'pip'}: {fetched} MB to fetch if nothing is in its cache")
     count = packages(listed)
     install(uv, ["--require-hashes", "--no-deps", "-r", str(listed)], count)
-    own = ["--no-deps", "--no-build-isolation", "-e", "."]
-    if extras not in SIZES:
-        own = ["--no-build-isolation", "-c", "constraints.txt", "-e", f".[{extras}]"]
-    install(uv, own, 1)
+    install(uv, ["--no-deps", "--no-build-isolation", "-e", "."], 1)
+    if extras not in SIZES:  # by pip: its settings on this machine may name the variant of torch that is right here
+        install(None, ["--no-build-isolation", "-c", "constraints.txt", "-e", f".[{extras}]"], 1)
 
 
 def say(text: str) -> None:
@@ -82,12 +81,7 @@ def look(size: int) -> None:
 
 def make_environment(uv: str | None) -> None:
     """A .venv of this Python, unless there is one that works."""
-    python = VENV / "bin" / "python"
-    if (
-        python.exists()
-        and not half_done().exists()
-        and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
-    ):
+    if works() and not half_done().exists():
         return
     say(f"making {VENV.name} with Python {platform.python_version()}")
     shutil.rmtree(VENV, ignore_errors=True)
@@ -95,6 +89,12 @@ def make_environment(uv: str | None) -> None:
     made = subprocess.run([*maker, str(VENV)], check=False, capture_output=True, text=True)
     if made.returncode:
         raise Failed(f"{VENV.name} could not be made\n{tail(made.stdout + made.stderr)}")
+
+
+def works() -> bool:
+    """Whether there is an environment whose Python starts: one may be gone, or have been moved."""
+    python = VENV / "bin" / "python"
+    return python.exists() and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
 
 
 def half_done() -> Path:
