@@ -162,13 +162,14 @@ class Counter:
 
     def _words(self, said: str) -> str:
         if "Installing collected packages" in said or "Prepared" in said:
-            return f"installing {self._count} packages"
+            return "installing what was fetched"
         found = re.findall(r"^(?:Collecting|Downloading|Requirement already satisfied:|Processing) +(\S+)", said, re.M)
         names = list(dict.fromkeys(name for name in found if not name.endswith((".whl", ".tar.gz", ".metadata"))))
         if not names:
-            return f"looking at {self._count} packages"
+            return "looking"
         if any(line.startswith("Collecting") for line in said.splitlines()):  # pip says each, uv the large ones alone
-            return f"fetching {len(names)} of {self._count}: {names[-1].partition('=')[0]}"
+            of = f" {len(names)} of {self._count}:" if self._count > 1 else ""
+            return f"fetching{of} {re.split('[<>=!~;]', names[-1])[0]}"
         return f"fetching {', '.join(names[-3:])}"
 
 
