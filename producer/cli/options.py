@@ -101,11 +101,17 @@ class Reading:
         ),
     ] = None
     delimiter: Annotated[str, typer.Option("-d", "--delimiter", help="of a CSV file; \\t for a tab")] = "|"
+    escape: Annotated[
+        str | None, typer.Option("--escape", help="what escapes a quote, \\\\ for Spark's files [default: a quote]")
+    ] = None
     no_header: Annotated[
         bool, typer.Option("--no-header", help="the first line of a CSV file is a row; columns are called 1, 2, 3 ...")
     ] = False
     encoding: Annotated[
         str | None, typer.Option("--encoding", help="of a text file, such as cp1252 or utf-16 [default: UTF-8]")
+    ] = None
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="of an Excel workbook, by name or number [default: the first]")
     ] = None
     input_format: Annotated[
         str | None, typer.Option("--input-format", help="csv, parquet, jsonl or json [default: by content]")
@@ -122,8 +128,10 @@ class Reading:
             answers=self.answers,
             delimiter=self.delimiter,
             max_row_bytes=settings.max_row_bytes,
+            escape=self.escape,
             header=not self.no_header,
             encoding=self.encoding,
+            sheet=self.sheet,
             format=self.input_format,
         )
 

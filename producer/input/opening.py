@@ -21,8 +21,11 @@ from contract.errors import InputError
 from contract.evaluation import unreadable
 from contract.format import chunk
 from producer.input.columns import OURS, Names, refuse_wide
+from producer.input.formats.blocks import Block
 from producer.input.formats.csv import Batch, CsvRecords, decoded
 from producer.input.formats.documents import rows_of
+from producer.input.formats.escapes import doubled
+from producer.input.formats.excel import ExcelRecords, is_workbook
 from producer.input.formats.fields import Places
 from producer.input.formats.header import named_delimiter, wrong_header
 from producer.input.formats.jsonl import (
@@ -98,7 +101,13 @@ class _Opening:
 
     def found(self) -> Found:
         packed = compression(self._stored.peek(8), self._stored.name)
-        blocks = self._unpacked(packed) if packed else self._stored.blocks()
+        if packed == "zip":  # its directory is at the end
+            path = self._stored.path or self._spooled(self._stored.blocks())
+            if is_workbook(path):
+                return self._excel(path)
+            blocks = unzipped(path, self._label, self._bound, self._resources)
+        else:
+            blocks = unpacked(self._stored, packed) if packed else self._stored.blocks()
         head = _head(blocks)
         if not head:
             raise self._empty()
@@ -116,12 +125,6 @@ class _Opening:
         if self._options.format == "parquet":
             raise InputError("unreadable", f"{self._label}: not a Parquet file", "Leave out --input-format.")
         return self._text(head, blocks)
-
-    def _unpacked(self, kind: str) -> Iterator[bytes]:
-        if kind != "zip":
-            return unpacked(self._stored, kind)
-        path = self._stored.path or self._spooled(self._stored.blocks())  # its directory is at the end
-        return unzipped(path, self._label, self._bound)
 
     def _empty(self) -> InputError:
         return InputError("empty_file", f"{self._label}: the file is empty", _WRONG_FILE)
@@ -193,6 +196,8 @@ class _Opening:
 
     def _csv(self, blocks: Iterator[bytes]) -> Found:
         options = self._options
+        if options.escape:
+            blocks = doubled(blocks, options.escape, options.max_row_bytes)
         lines = Lines(blocks, options.max_row_bytes)
         number = 1 + lines.pass_blank()
         first = next(lines, b"")
@@ -206,11 +211,7 @@ class _Opening:
         delimiter = delimiter or options.delimiter
         reader = CsvRecords(lines, delimiter, options.max_row_bytes, number)
         names = self._header(reader, first, delimiter)
-        schema = chunk.schema([pa.field(name, pa.string()) for name in names.others])
-        checker = self._checker(schema, names)
-        places = Places(names, schema)
-        tables = (checker.table(places.rows(batch)) for batch in reader.batches(names.width))
-        return Found("csv", names, schema, tables, delimiter=delimiter)
+        return self._texts("csv", names, reader.batches(names.width), delimiter)
 
     def _header(self, reader: CsvRecords, line: bytes, delimiter: str) -> Names:
         try:
@@ -252,6 +253,25 @@ class _Opening:
         keys = JsonKeys(names.question, names.context, names.id, OURS)
         tables = (checker.table(_json_rows(batch)) for batch in json_batches(chain(first, numbered), keys, limit))
         return Found("jsonl", names, schema, tables)
+
+    def _excel(self, path: Path) -> Found:
+        records = ExcelRecords(path, self._label, self._options.sheet, self._bound, self._resources)
+        if not records.names:
+            raise InputError("empty_file", f"{self._label}: the sheet {records.sheet!r} is empty", records.remedy)
+        refuse_wide(self._label, len(records.names))
+        try:
+            names = Names(self._label, records.names, self._options)
+        except InputError as error:
+            error.remedy = f"{error.remedy} {records.remedy}".strip()
+            raise
+        return self._texts("xlsx", names, records.batches(self._options.max_row_bytes))
+
+    def _texts(self, kind: str, names: Names, batches: Iterator[Batch | Block], delimiter: str | None = None) -> Found:
+        """Records whose fields are all texts."""
+        schema = chunk.schema([pa.field(name, pa.string()) for name in names.others])
+        checker = self._checker(schema, names)
+        places = Places(names, schema)
+        return Found(kind, names, schema, (checker.table(places.rows(batch)) for batch in batches), delimiter)
 
     def _parquet(self, blocks: Iterator[bytes]) -> Found:
         records = self._parquet_records(self._stored.path or self._spooled(blocks))

@@ -22,8 +22,10 @@ class ReadOptions:
     answers: str | None = None  #: reference answers: None: the column "answers" if there is one; "": none
     delimiter: str = "|"
     max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
+    escape: str | None = None  #: of a quote within quotes, such as a backslash; None: a quote is doubled
     header: bool = True  #: of a CSV file; without one, columns are called 1, 2, 3 ...
     encoding: str | None = None  #: of a text file, by a name that Python knows; None: UTF-8
+    sheet: str | None = None  #: of an Excel workbook, by its name or its number from 1; None: the first that is shown
     format: str | None = None  #: csv, parquet, jsonl or json (a document); None: told by content
 
 
@@ -35,6 +37,14 @@ def checked(options: ReadOptions) -> ReadOptions:
             "bad_delimiter",
             f"the delimiter is {options.delimiter!r}: it must be one character, and no quote or line end",
             "For example: --delimiter ',' or, for a tab, --delimiter '\\t'",
+        )
+    if options.escape is not None and (
+        len(options.escape) != 1 or not options.escape.isascii() or options.escape in f'"\r\n\0{delimiter}'
+    ):
+        raise InputError(
+            "bad_delimiter",
+            f"the escape is {options.escape!r}: it must be one ASCII character, and no quote, line end or delimiter",
+            "For example: --escape '\\'",
         )
     if options.format not in (None, *FORMATS):
         raise InputError("unsupported_format", f"unknown format {options.format!r}", f"One of: {', '.join(FORMATS)}")

@@ -56,25 +56,18 @@ def unpacked(stored: Stored, kind: str) -> Iterator[bytes]:
     return _guarded(_READERS[kind](stored), kind, stored.label, lambda: stored.bytes_read)
 
 
-def unzipped(path: Path, label: str, bound: Bound) -> Iterator[bytes]:
+def unzipped(path: Path, label: str, bound: Bound, resources: ExitStack) -> Iterator[bytes]:
     """The bytes of the one file in a zip archive. Raises InputError where it is not one, or none that can be read."""
-    with ExitStack() as opened:
-        try:
-            with bound:
-                archive = opened.enter_context(zipfile.ZipFile(path))
-            member = _only_member(archive, label)
-            file = opened.enter_context(archive.open(member))
-        except RuntimeError as error:
-            raise unsupported(label, "a zip archive with a password", "Unpack it: unzip FILE") from error
-        except _DAMAGE as error:
-            raise _damaged(label, "zip", error) from error
-        kept = opened.pop_all()
-
-    def blocks() -> Iterator[bytes]:
-        with kept:
-            yield from iter(lambda: file.read(BLOCK), b"")
-
-    return _guarded(blocks(), "zip", label, lambda: member.compress_size)
+    try:
+        with bound:
+            archive = resources.enter_context(zipfile.ZipFile(path))
+        member = _only_member(archive, label)
+        file = resources.enter_context(archive.open(member))
+    except RuntimeError as error:
+        raise unsupported(label, "a zip archive with a password", "Unpack it: unzip FILE") from error
+    except _DAMAGE as error:
+        raise _damaged(label, "zip", error) from error
+    return _guarded(iter(lambda: file.read(BLOCK), b""), "zip", label, lambda: member.compress_size)
 
 
 def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:

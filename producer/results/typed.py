@@ -95,7 +95,7 @@ class Shape:
         own = {manifest.question_column, manifest.context_column, manifest.id_column}
         self.delimiter = manifest.source.delimiter or ","
         self.id = _id_type(manifest, columns)
-        self.typed = columns is not None or manifest.source.format == "csv"
+        self.typed = columns is not None or manifest.source.format in ("csv", "xlsx")
         names = columns.types.column_names if columns else manifest.source.columns
         others = [name for name in names if name not in own and not name.startswith(OURS)]
         shown = shown_names(others)

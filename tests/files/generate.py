@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import random
+import shutil
 import sys
 import tempfile
 import traceback
@@ -17,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from tests.files import engines, tables, texts, typed
+from tests.files import engines, folders, sheets, tables, texts, typed
 from tests.files.compare import Held, Outcome, compared
 
 Writer = Callable[[tables.Table, random.Random, Path], Held]
-WRITERS: dict[str, Writer] = {**texts.WRITERS, **typed.WRITERS, **engines.WRITERS}
+WRITERS: dict[str, Writer] = {**texts.WRITERS, **typed.WRITERS, **engines.WRITERS, **sheets.WRITERS, **folders.WRITERS}
 #: Of those that may not be installed, the module.
 _NEEDED = ("polars", "duckdb", "datasets", "openpyxl", "xlsxwriter")
 
@@ -88,9 +89,16 @@ def main() -> int:
         if found.faults:
             print(f"{writer}, {held.option}, file {number} ({held.path}): {found.faults[0]}", file=sys.stderr)
         elif given.number is None:
-            held.path.unlink()
+            _removed(held.path)
     _print(lines)
     return any(line.faults for line in lines.values())
+
+
+def _removed(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _print(lines: dict[tuple[str, str], Line]) -> None:

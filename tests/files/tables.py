@@ -11,6 +11,7 @@ _WORDS = [
     "the", "Seine", "flows", "through", "Paris", "where", "does", "it", "rise", "near", "Dijon", "1", "889", "metres",
 ]  # fmt: skip
 _MARKS = [
+    '| "', ', "', '; "',
     '"', '""', "'", "''", "\u201c\u201d", "|", ",", ";", "\t", "^", ":", "\\", '\\"', "\\n", "\\\\", "#", "`", "$", "%",
 ]  # fmt: skip
 _BREAKS = ["\n", "\n", "\r\n", "\r", "\n\n", "\r\r\n", "\n\r", "\v", "\f", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"]

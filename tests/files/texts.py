@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import random
 from collections.abc import Callable
@@ -43,8 +44,12 @@ def encodable(table: Table, encoding: str) -> Table:
     return table.mapped({c: "?" for c in letters if not _in_encoding(c, encoding)})
 
 
-def _names_on_a_line(table: Table) -> Table:
+def _first_on_a_line(table: Table, *, index: bool) -> Table:
+    """Names without newlines, and none before the first field: behind a return it is taken for a part of the end."""
     columns = {name.replace("\n", " "): cells for name, cells in table.columns.items()}
+    first = next(iter(columns))
+    if not index:
+        columns[first] = [cell.lstrip("\n") if isinstance(cell, str) else cell for cell in columns[first]]
     return Table(table.question, table.context, table.id, columns)
 
 
@@ -67,7 +72,7 @@ def pandas_csv(table: Table, dice: random.Random, path: Path) -> Held:
     if quoting == "none":
         table = plain(table, delimiter)
     if end == "\r":  # the csv module quotes no newline then, and a header over two lines tells another line end
-        table = _names_on_a_line(table)
+        table = _first_on_a_line(table, index=index)
     if not encoding.startswith("utf"):
         table = encodable(table, encoding)
     path = path.with_suffix(".csv" + _PACKED.get(packed or "", ""))
@@ -79,7 +84,9 @@ def pandas_csv(table: Table, dice: random.Random, path: Path) -> Held:
     names = list(table.columns)
     read = options(table, delimiter=delimiter, encoding=None if encoding.startswith("utf-8") else encoding)
     if header:
-        return Held(path, table, f"{quoting} {_ENDS[end]} {encoding}", read, nothing, extra=("",))
+        return Held(
+            path, table, f"{quoting} {_ENDS[end]} {encoding}", read, nothing, extra=("",), may_refuse=end == "\r"
+        )
     numbers = {name: str(names.index(name) + 1 + index) for name in names}
     read = ReadOptions(
         question=numbers[table.question], context=numbers[table.context], id=numbers[table.id] if table.id else "",
@@ -122,7 +129,7 @@ def excel_csv(table: Table, dice: random.Random, path: Path) -> Held:
     table = table.mapped({"\r\n": "\n", "\r": "\n"})
     if kind == "ansi":
         table = encodable(table, "cp1252")
-    text = _written(table, delimiter, "\r\n", lambda cell, _: _needs(cell, delimiter))
+    text = written(table, delimiter, "\r\n", lambda cell, _: needs_quotes(cell, delimiter))
     if kind == "sep":
         text = f"sep={delimiter}\r\n{text}"
     path = path.with_suffix(".csv")
@@ -136,8 +143,11 @@ def excel_csv(table: Table, dice: random.Random, path: Path) -> Held:
 def libreoffice_csv(table: Table, dice: random.Random, path: Path) -> Held:
     """LibreOffice Calc: LF, and quotes where needed or around all texts."""
     delimiter, everything = dice.choice(DELIMITERS), dice.random() < 0.5
-    text = _written(
-        table, delimiter, "\n", lambda cell, value: (everything and isinstance(value, str)) or _needs(cell, delimiter)
+    text = written(
+        table,
+        delimiter,
+        "\n",
+        lambda cell, value: (everything and isinstance(value, str)) or needs_quotes(cell, delimiter),
     )
     path = path.with_suffix(".csv")
     path.write_text(text, encoding="utf-8", newline="")
@@ -149,10 +159,10 @@ def r_csv(table: Table, dice: random.Random, path: Path) -> Held:
     named, nothing = dice.random() < 0.7, dice.choice(["NA", ""])
     if named:
         numbered = {"": [str(n + 1) for n in range(table.rows)], **table.columns}
-        written = Table(table.question, table.context, table.id, numbered)
+        whole = Table(table.question, table.context, table.id, numbered)
     else:
-        written = table
-    text = _written(written, ",", "\n", lambda _, value: isinstance(value, str), nothing)
+        whole = table
+    text = written(whole, ",", "\n", lambda _, value: isinstance(value, str), nothing)
     path = path.with_suffix(".csv")
     path.write_text(text, encoding="utf-8", newline="")
     return Held(path, table, "row names" if named else "plain", options(table, delimiter=","), nothing, extra=("",))
@@ -161,28 +171,36 @@ def r_csv(table: Table, dice: random.Random, path: Path) -> Held:
 def postgres_csv(table: Table, dice: random.Random, path: Path) -> Held:
     r"""PostgreSQL's COPY: an empty text is quoted, NULL is nothing, and a line of \. alone is quoted."""
     delimiter = dice.choice(DELIMITERS)
-    text = _written(
+    text = written(
         table, delimiter, "\n",
-        lambda cell, value: value is not None and (cell in ("", "\\.") or _needs(cell, delimiter)),
+        lambda cell, value: value is not None and (cell in ("", "\\.") or needs_quotes(cell, delimiter)),
     )  # fmt: skip
     path = path.with_suffix(".csv")
     path.write_text(text, encoding="utf-8", newline="")
     return Held(path, table, "copy", options(table, delimiter=delimiter), "")
 
 
-def _needs(cell: str, delimiter: str) -> bool:
+def needs_quotes(cell: str, delimiter: str) -> bool:
     return any(mark in cell for mark in (delimiter, '"', "\n", "\r"))
 
 
-def _written(table: Table, delimiter: str, end: str, quoted: Callable[[str, Cell], bool], nothing: str = "") -> str:
+def written(
+    table: Table, delimiter: str, end: str, quoted: Callable[[str, Cell], bool], nothing: str = "", escape: str = '"'
+) -> str:
     def cell(value: Cell) -> str:
         text = nothing if value is None else str(value)
-        return '"' + text.replace('"', '""') + '"' if quoted(text, value) else text
+        if not quoted(text, value):
+            return text
+        return '"' + (text if escape == '"' else text.replace(escape, escape * 2)).replace('"', escape + '"') + '"'
 
     file = io.StringIO(newline="")
     for record in (table.columns, *zip(*table.columns.values(), strict=True)):
         file.write(delimiter.join(map(cell, record)) + end)
     return file.getvalue()
+
+
+def stored(path: Path, data: bytes, packed: str | None) -> None:
+    path.write_bytes(gzip.compress(data) if packed == "gzip" else data)
 
 
 WRITERS = {

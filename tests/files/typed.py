@@ -45,6 +45,12 @@ def python_json(table: Table, dice: random.Random, path: Path) -> Held:
     return Held(path, table, kind, options(table, encoding="utf-16" if kind == "utf-16" else None), texts=False)
 
 
+def lines(table: Table, dice: random.Random, path: Path) -> Held:
+    rows = [dict(zip(table.columns, row, strict=True)) for row in zip(*table.columns.values(), strict=True)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=dice.random() < 0.5) + "\n" for row in rows))
+    return Held(path, table, "lines", options(table), texts=False)
+
+
 def pandas_parquet(table: Table, dice: random.Random, path: Path) -> Held:
     packed, index = dice.choice(["snappy", "gzip", "brotli", "lz4", "zstd", None]), dice.choice([None, True, False])
     path = path.with_suffix(".parquet")

@@ -118,6 +118,18 @@ def test_a_quotation_after_blanks_is_text() -> None:
     assert (found[0].context, codes(found)) == (' "Hello," she said. "Bye."', [None, "parse_error", None])
 
 
+def test_blanks_before_a_quote_within_a_quoted_field_change_no_other_field() -> None:
+    found = read(b'id|question|context\n1| who?|"he said| ""me"" again"\n')
+    assert [(row.question, row.context) for row in found] == [(" who?", 'he said| "me" again')]
+
+
+def test_a_tab_that_delimits_is_no_blank() -> None:
+    found = read(b'question\tcontext\tx\nwho?\t \t"""me"""\nwho?\tme\t \n', delimiter="\t")
+    assert codes(found) == ["empty_context", None]
+    found = read(b'x\tquestion\tcontext\n \t"who? "\tme\n', delimiter="\t")
+    assert [(row.question, row.passthrough) for row in found] == [("who? ", {"x": " "})]
+
+
 def test_many_of_them_are_read_in_linear_time() -> None:
     found = read(b"question|context\n" + b'q| "c\n' * 60_000)  # quadratic: minutes
     assert set(codes(found)) == {"parse_error"}

@@ -38,6 +38,7 @@ _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
 _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
 _BLANK_LINES = 100  # after which the next ones are passed over in one
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
+_ESCAPE_HINT = "; if a backslash escapes quotes in this file: --escape '\\'"
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
 
@@ -108,7 +109,8 @@ class CsvRecords:
         self._lines = lines
         self._delimiter = delimiter
         self._limit = limit
-        self._spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[ \t]+"')
+        blank = re.escape(" \t".replace(delimiter, ""))
+        self._spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[{blank}]+"')
         self._as_text = 0  # the line on which a quote after blanks is text
         self._blank_is_none = not delimiter.isspace()
         self._line = line  # the line that the record under way starts on
@@ -244,17 +246,18 @@ class CsvRecords:
             yield self._pushed.popleft()
 
     def _either(self, batch: Batch, width: int) -> None:
-        """A record in which blanks come before a quote: see rule 3."""
+        """A record in which blanks come before a quote: see rule 3. Within a field that is in quotes that is text."""
         first = self._pending[0]
         self._pending.clear()
-        taken: list[bytes] = []
-        fields = self._in_quotes(first, taken)
-        if fields and len(fields) == width and not _hides_a_row(taken[1:], width, self._delimiter):
-            batch.records.append(list(fields))
-            batch.lines.append(self._line)
-            self._line += len(taken)
-            return
-        self._pushed.extendleft(reversed(taken[1:]))
+        for skipping in (False, True):
+            taken: list[bytes] = []
+            fields = self._alone(first, taken, skipping=skipping)
+            if fields and len(fields) == width and not self._may_be_other(fields, taken, width, skipping=skipping):
+                batch.records.append(list(fields))
+                batch.lines.append(self._line)
+                self._line += len(taken)
+                return
+            self._pushed.extendleft(reversed(taken[1:]))
         if _balanced(first, self._delimiter):
             self._as_text = self._line
             self._pushed.appendleft(first)
@@ -263,8 +266,15 @@ class CsvRecords:
         batch.reject([None] * width, self._line, Fault("parse_error", why, raw_text([first])))
         self._line += 1
 
-    def _in_quotes(self, first: bytes, taken: list[bytes]) -> list[str] | None:
-        """The fields of a record if blanks before a quote are none, and the lines that it takes; None if it is none."""
+    def _may_be_other(self, fields: list[str], taken: list[bytes], width: int, *, skipping: bool) -> bool:
+        """Whether a record may be read otherwise than it was: with its blanks before quotes, or without."""
+        if skipping:
+            return _hides_a_row(taken[1:], width, self._delimiter)
+        return any(map(_SPACED_QUOTE.match, fields))
+
+    def _alone(self, first: bytes, taken: list[bytes], *, skipping: bool) -> list[str] | None:
+        """The fields of a record, blanks before a quote taken for none or not, and the lines that it takes; None if it
+        is none."""
 
         def lines() -> Iterator[str]:
             size = 0
@@ -276,7 +286,8 @@ class CsvRecords:
                 yield _marked(line, self._lines.body(line))
 
         try:
-            fields = next(csv.reader(lines(), delimiter=self._delimiter, strict=True, skipinitialspace=True), None)
+            reader = csv.reader(lines(), delimiter=self._delimiter, strict=True, skipinitialspace=skipping)
+            fields = next(reader, None)
         except csv.Error:
             return None
         return fields and _restored(fields)
@@ -305,7 +316,8 @@ class CsvRecords:
         if len(first) > self._limit:
             fault = too_large(first, self._limit)
         else:
-            fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}", raw_text([first]))
+            hint = _ESCAPE_HINT if b'\\"' in first else ""
+            fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}{hint}", raw_text([first]))
         batch.reject([None] * width, self._line, fault)
         self._pushed.extendleft(reversed(others))
         self._pending.clear()
@@ -350,6 +362,7 @@ def _hides_a_row(lines: list[bytes], width: int, delimiter: str) -> bool:
 def split_header(header: bytes, delimiter: str) -> list[str]:
     """The names in a header line, for another delimiter than the one asked for."""
     try:
-        return [name.strip() for name in next(csv.reader([_marked(header)], delimiter=delimiter, strict=True), [])]
+        names = next(csv.reader([_marked(header)], delimiter=delimiter, strict=True), [])
+        return [name.strip() for name in _restored(names)]
     except csv.Error:
         return []
