@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contract.storage import Storage
     from producer.given import Keywords
     from producer.input.options import ReadOptions
-    from producer.jobs.typed import Shape
+    from producer.results.typed import Shape
     from producer.show import JobProgress
 
     #: A path, an open file, bytes; a DataFrame, records, columns, or a table of any library of Arrow.
@@ -283,7 +283,7 @@ class Job:
 
         Raises BulkqaError where they were altered or removed since the job ended, StorageUnreachable.
         """
-        from producer.jobs.follow import ready_lines
+        from producer.results.lines import ready_lines
         from producer.words import api_words
 
         with api_words():
@@ -299,8 +299,8 @@ class Job:
     def _shape(self) -> tuple[Shape, Any, Any]:
         """The columns of the predictions, those that were kept of the input, and the manifest."""
         from contract.ledger import records
-        from producer.jobs import columns
-        from producer.jobs.typed import Shape
+        from producer.results import columns
+        from producer.results.typed import Shape
 
         manifest = records.load(self._storage, self.id)
         kept = columns.load(self._storage, manifest)
@@ -320,7 +320,7 @@ class Job:
         altered or removed, StorageUnreachable.
         """
         from producer import frames
-        from producer.jobs.typed import shown_names
+        from producer.results.typed import shown_names
         from producer.words import api_words
 
         with api_words():

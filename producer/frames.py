@@ -1,6 +1,6 @@
 """DataFrames in and out: their rows and index on the way to a job, and the DataFrame that `results` gives.
 
-The index and the dtypes are kept beside the job (`producer.jobs.columns`), and come back with the answers; an index
+The index and the dtypes are kept beside the job (`producer.results.columns`), and come back with the answers; an index
 that would come back as another is refused. Imports pandas only where a DataFrame is given or made.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from contract.errors import InputError, UsageError
-from producer.jobs.columns import Columns
+from producer.results.columns import Columns
 from producer.tables import ERRORS, Table, parquet, refused, table_of, types_of
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _dtype(kind: str | None, of_arrow: Any) -> Any:
 
 
 def frame_of(table: pa.Table, columns: Columns | None, shown: dict[str, str]) -> pd.DataFrame:
-    """Predictions in the schema of `producer.jobs.typed` as a DataFrame. `shown`: what the input's columns are called.
+    """Predictions in the schema of `results.typed` as a DataFrame. `shown`: what the input's columns are called.
 
     `start`, `end` and `line` are Int64, lists are never missing, and the index is the one that was submitted.
     """

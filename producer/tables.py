@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import InputError
-from producer.jobs.columns import Columns
-from producer.jobs.typed import settled
+from producer.results.columns import Columns
+from producer.results.typed import settled
 
 #: What Arrow raises for values that it cannot hold.
 ERRORS = (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError)

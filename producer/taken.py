@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from contract.errors import InputError
 from producer import frames
-from producer.jobs.columns import Columns
+from producer.results.columns import Columns
 from producer.tables import ERRORS, parquet, refused, table_of, types_of
 
 

@@ -47,10 +47,9 @@ def main(extras: str) -> None:
     say(f"installing [{extras}] with {'uv' if uv else 'pip'}: {fetched} MB to fetch if nothing is in its cache")
     count = packages(listed)
     install(uv, ["--require-hashes", "--no-deps", "-r", str(listed)], count)
-    own = ["--no-deps", "--no-build-isolation", "-e", "."]
-    if extras not in SIZES:
-        own = ["--no-build-isolation", "-c", "constraints.txt", "-e", f".[{extras}]"]
-    install(uv, own, 1)
+    install(uv, ["--no-deps", "--no-build-isolation", "-e", "."], 1)
+    if extras not in SIZES:  # by pip: its settings on this machine may name the variant of torch that is right here
+        install(None, ["--no-build-isolation", "-c", "constraints.txt", "-e", f".[{extras}]"], 1)
 
 
 def say(text: str) -> None:
@@ -82,8 +81,7 @@ def look(size: int) -> None:
 
 def make_environment(uv: str | None) -> None:
     """A .venv of this Python, unless there is one that works."""
-    python = VENV / "bin" / "python"
-    if python.exists() and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0:
+    if works() and not half_done().exists():
         return
     say(f"making {VENV.name} with Python {platform.python_version()}")
     shutil.rmtree(VENV, ignore_errors=True)
@@ -91,6 +89,17 @@ def make_environment(uv: str | None) -> None:
     made = subprocess.run([*maker, str(VENV)], check=False, capture_output=True, text=True)
     if made.returncode:
         raise Failed(f"{VENV.name} could not be made\n{tail(made.stdout + made.stderr)}")
+
+
+def works() -> bool:
+    """Whether there is an environment whose Python starts: one may be gone, or have been moved."""
+    python = VENV / "bin" / "python"
+    return python.exists() and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
+
+
+def half_done() -> Path:
+    """A mark: files were being put into the environment. What of them is whole, nobody knows."""
+    return VENV / ".half-done"
 
 
 # The steps
@@ -107,6 +116,7 @@ def install(uv: str | None, what: list[str], count: int) -> None:
         # Compiled when they are first imported: of most modules that is never.
         quiet = ["--disable-pip-version-check", "--no-input", "--no-compile", "--retries", "2", "--progress-bar", "off"]
         command = [python, "-m", "pip", "install", *quiet, *what]
+    half_done().touch()
     with LOG.open("a", encoding="utf-8") as log:
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
@@ -116,8 +126,10 @@ def install(uv: str | None, what: list[str], count: int) -> None:
             while process.poll() is None:
                 counter.show(LOG.read_text("utf-8", "replace")[start:])
                 time.sleep(0.2)
+    said = LOG.read_text("utf-8", "replace")[start:]
+    if process.returncode == 0 or not re.search(r"Installing collected|Failed to install|Prepared \d", said):
+        half_done().unlink()
     if process.returncode:
-        said = LOG.read_text("utf-8", "replace")[start:]
         raise Failed(f"{reason(said)}\n{tail(said)}\nAll of it is in {LOG}. Running make again goes on from here.")
 
 
@@ -150,13 +162,14 @@ class Counter:
 
     def _words(self, said: str) -> str:
         if "Installing collected packages" in said or "Prepared" in said:
-            return f"installing {self._count} packages"
+            return "installing what was fetched"
         found = re.findall(r"^(?:Collecting|Downloading|Requirement already satisfied:|Processing) +(\S+)", said, re.M)
         names = list(dict.fromkeys(name for name in found if not name.endswith((".whl", ".tar.gz", ".metadata"))))
         if not names:
-            return f"looking at {self._count} packages"
+            return "looking"
         if any(line.startswith("Collecting") for line in said.splitlines()):  # pip says each, uv the large ones alone
-            return f"fetching {len(names)} of {self._count}: {names[-1].partition('=')[0]}"
+            of = f" {len(names)} of {self._count}:" if self._count > 1 else ""
+            return f"fetching{of} {re.split('[<>=!~;]', names[-1])[0]}"
         return f"fetching {', '.join(names[-3:])}"
 
 

@@ -72,7 +72,7 @@ class Attempt:
                 self._storage.delete(layout.in_flight(self._job, self._chunk, number))
 
     def _keep(self, end: str) -> None:
-        last = events.Try(
+        last = events.Attempted(
             chunk=self._chunk,
             attempt=self.number,
             worker=self._worker,

@@ -19,7 +19,7 @@ from contract.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempted:
     """An attempt at a chunk, as it is on record."""
 
     chunk: int
@@ -40,7 +40,7 @@ def released(why: str, at: float) -> bytes:
     return records.dump({"why": why, "ended_at": at})
 
 
-def on_record(storage: Storage, job: str, chunk: int, attempt: int) -> Try:
+def on_record(storage: Storage, job: str, chunk: int, attempt: int) -> Attempted:
     """What the records of one attempt say. What cannot be read is left out."""
     began = _read(storage, layout.attempt(job, chunk, attempt))
     left = quarantine.read(storage, job, chunk, attempt)
@@ -49,24 +49,24 @@ def on_record(storage: Storage, job: str, chunk: int, attempt: int) -> Try:
         ended = _read(storage, layout.released(job, chunk, attempt))
         values |= {"end": "given_back", "why": ended.get("why"), "ended_at": ended.get("ended_at")}
     values |= {"rows": left.rows, "quarantine": left.quarantine, "poison": left.poison}
-    return _try({**values, "chunk": chunk, "attempt": attempt})
+    return _attempted({**values, "chunk": chunk, "attempt": attempt})
 
 
-def keep(storage: Storage, job: str, last: Try) -> None:
+def keep(storage: Storage, job: str, last: Attempted) -> None:
     """Write down how the attempts at a chunk went, of which `last` ended it. Before their records are deleted."""
     before = [on_record(storage, job, last.chunk, number) for number in range(1, last.attempt)]
     story = {"attempts": [asdict(one) for one in [*before, last]]}
     storage.create(layout.event(job, last.chunk, last.started_at or 0.0), records.dump(story), durable=False)
 
 
-def tries(storage: Storage, job: str) -> Iterator[Try]:
+def attempts(storage: Storage, job: str) -> Iterator[Attempted]:
     """All attempts at a job that did not go well or are under way, in no order; some may come twice."""
     for name in storage.list(layout.events(job)):
         if layout.event_of(name) is not None:
-            attempts = _read(storage, f"{layout.events(job)}/{name}").get("attempts")
-            for values in attempts if isinstance(attempts, list) else ():
+            kept = _read(storage, f"{layout.events(job)}/{name}").get("attempts")
+            for values in kept if isinstance(kept, list) else ():
                 if isinstance(values, dict):
-                    yield _try(values)
+                    yield _attempted(values)
     for chunk, made in records.attempts(storage, job).items():
         for attempt in sorted(made.started):
             yield on_record(storage, job, chunk, attempt)
@@ -80,13 +80,13 @@ def _read(storage: Storage, key: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _try(values: Mapping[str, Any]) -> Try:
+def _attempted(values: Mapping[str, Any]) -> Attempted:
     """A record that may be of another version, or altered: what is of the wrong type is left out."""
-    fits = {name: value for name, value in known(Try, values).items() if _fits(name, value)}
+    fits = {name: value for name, value in known(Attempted, values).items() if _fits(name, value)}
     for name in ("rows", "suspects", "poison"):
         if name in fits:
             fits[name] = tuple(fits[name])
-    return Try(**{"chunk": -1, "attempt": 0, **fits})
+    return Attempted(**{"chunk": -1, "attempt": 0, **fits})
 
 
 def _fits(name: str, value: Any) -> bool:

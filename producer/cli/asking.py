@@ -17,8 +17,7 @@ def workers(place: Place, as_json: Json = False) -> None:
 
 @with_flags
 def logs(job: Job, place: Place, verbose: Verbose = False, as_json: Json = False) -> None:
-    """Tell what became of a job, in order: attempts that died or were given back, quarantine, cancel, end. Chunks that
-    went well are summed up by worker; -v has a line for each."""
+    """Tell what became of a job: attempts that died or were given back, quarantine, the end; -v has each chunk."""
     from producer.cli import tables, view
     from producer.jobs.find import find
     from producer.jobs.logs import events

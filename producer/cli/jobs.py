@@ -60,12 +60,13 @@ def submit(
     from contract.ledger import records
     from contract.namespace import open_queue
     from producer.cli import view
-    from producer.jobs.output import check_output
-    from producer.jobs.submit import Request, submit_and_send
+    from producer.jobs.submit import Request, check_model, submit_and_send
+    from producer.results.output import check_output
 
     saying.heed()
     given = place.settings(chunk_rows=chunk_rows, model=model)
     check_output(out.output, out.output_format, file, as_json=as_json)
+    check_model(given.model)
     request = Request(reading.options(given), answering.options(), given.model, naming.key, naming.pairs())
     store = place.open_storage(create=True)
     queue = open_queue(given, store)
@@ -145,7 +146,7 @@ def results(
     from producer.cli import view
     from producer.jobs.find import find
     from producer.jobs.follow import follow as follow_job
-    from producer.jobs.output import check_output, write_results
+    from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
         raise UsageError(f"--json and --format {out.output_format} ask for two formats", "Give one of them.")
@@ -321,7 +322,7 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
 def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> None:
     """Write the predictions of a job that has ended where they were asked for, and end with its exit status."""
     from producer.cli import view
-    from producer.jobs.output import write_results
+    from producer.results.output import write_results
 
     if out.output:
         write_results(store, final.id, out.output, out.output_format)

@@ -56,8 +56,8 @@ def run(
     from contract.ledger import records
     from producer.cli import view
     from producer.jobs.find import find
-    from producer.jobs.output import check_output
     from producer.local import require
+    from producer.results.output import check_output
 
     saying.heed()
     given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
@@ -116,7 +116,7 @@ def _answered(
     from contract.namespace import open_queue
     from producer import local
     from producer.cli import view
-    from producer.jobs.output import write_results
+    from producer.results.output import write_results
 
     view.say("starting Redis and a worker")
     with local.stack(given, workers, redis) as stack, closing(open_queue(given, store, stack.redis_url)) as queue:

@@ -85,7 +85,7 @@ def answers(storage: Storage, job: str, limit: int, beside: Path | None = None) 
     """The first predictions of a job as a table; quietly none if all of them were written to `beside`."""
     if loudness.quiet and beside:
         return
-    from producer.jobs.follow import ready_lines
+    from producer.results.lines import ready_lines
 
     table = Table("row", "question", "answer", "score", show_edge=False, pad_edge=False)
     left = limit
@@ -119,7 +119,7 @@ def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False)
     """How a job ended, and where its outputs lie: files of this machine, or the command that gets them."""
     if loudness.quiet:
         return
-    from producer.jobs.output import errors_beside, is_special
+    from producer.results.output import errors_beside, is_special
 
     console = errors if on_stderr else _out
     counts = progress.request_counts

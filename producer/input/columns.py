@@ -25,13 +25,24 @@ class Wanted(Protocol):
     """The names that were asked for (`producer.reader.ReadOptions`)."""
 
     @property
-    def question(self) -> str: ...
+    def question(self) -> str:
+        """The column of the questions."""
+        ...
+
     @property
-    def context(self) -> str: ...
+    def context(self) -> str:
+        """The column of the contexts."""
+        ...
+
     @property
-    def id(self) -> str | None: ...
+    def id(self) -> str | None:
+        """The column of the ids: None for the usual one, "" for none."""
+        ...
+
     @property
-    def answers(self) -> str | None: ...
+    def answers(self) -> str | None:
+        """The column of reference answers, likewise."""
+        ...
 
 
 class Names:
@@ -49,6 +60,7 @@ class Names:
         self.answers = self._one("answers", wanted.answers)
 
     def index(self, name: str) -> int:
+        """The place of a column in a record."""
         return self._places[name]
 
     @property
@@ -62,10 +74,12 @@ class Names:
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """All columns but ours."""
         return tuple(name for name in self.found if not name.startswith(OURS))
 
     @property
     def others(self) -> list[str]:
+        """Those that are passed through."""
         own = {self.question, self.context, self.id}
         return [name for name in self.columns if name not in own]
 
@@ -117,9 +131,11 @@ def refuse_wide(label: str, count: int) -> None:
 
 
 def no_column(names: list[str]) -> str:
+    """That columns are missing, in words."""
     return "there is no column " + " and no column ".join(map(repr, names))
 
 
 def listed(names: Iterable[str]) -> str:
+    """Names for a message, fifty at most."""
     shown = [repr(name) for name in islice(names, _SHOWN + 1)]
     return ", ".join([*shown[:_SHOWN], "..."] if len(shown) > _SHOWN else shown)

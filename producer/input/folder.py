@@ -62,6 +62,7 @@ class Folder:
 
     @property
     def bytes_read(self) -> int:
+        """Of all files so far, as they are stored."""
         return self._before + (self._part.bytes_read if self._part else 0)
 
     def finish(self) -> str:

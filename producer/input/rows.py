@@ -54,6 +54,7 @@ class Rows:
     faults: dict[int, Fault] = field(default_factory=dict)
 
     def reject(self, indices: Iterable[int], fault: Fault) -> None:
+        """Give rows a fault, unless they have one."""
         for index in indices:
             self.faults.setdefault(int(index), fault)
 
@@ -84,6 +85,7 @@ def _bytes(character: str) -> bytes:
 
 
 def bad_encoding(rows: Iterable[int], faults: dict[int, Fault]) -> None:
+    """Give rows the fault of bytes that are not UTF-8, unless they have one."""
     for index in rows:
         faults.setdefault(index, _BAD_ENCODING)
 
@@ -105,6 +107,7 @@ class Ids:
         self._db.execute("BEGIN")
 
     def close(self) -> None:
+        """Drop the database."""
         self._db.close()
 
     def repeated(self, names: Sequence[str], rows: Sequence[int]) -> dict[int, int]:
@@ -136,10 +139,13 @@ class Checker:
         self._ids = Ids() if with_ids else None
 
     def close(self) -> None:
+        """Drop the ids."""
         if self._ids:
             self._ids.close()
 
     def table(self, rows: Rows) -> pa.Table:
+        """The rows as a table in the schema of a chunk, numbered on from those before; those that cannot be scored
+        have         their code and message."""
         for name, column in (("question", rows.question), ("context", rows.context)):
             self._check_text(rows, name, column)
         count = len(rows.question)

@@ -61,6 +61,7 @@ class Source:
         self.close()
 
     def close(self) -> None:
+        """Let go of the files."""
         self._resources.close()
 
     @property

@@ -95,6 +95,7 @@ class Stored:
         return data
 
     def blocks(self) -> Iterator[bytes]:
+        """The bytes from here on, a block at a time."""
         return iter(self.read, b"")
 
     def finish(self) -> str:
@@ -112,6 +113,7 @@ def _open(file: str | Path) -> BinaryIO:
 
 
 def reason(error: Exception) -> str:
+    """What an error says, in small letters."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
 
 
@@ -144,10 +146,12 @@ def refuse_foreign(head: bytes, label: str) -> None:
 
 
 def unsupported(label: str, what: str, remedy: str) -> InputError:
+    """The error of a file that is known for what it is and not read."""
     return InputError("unsupported_format", f"{label}: {what}, which is not supported", remedy)
 
 
 def encrypted(label: str) -> InputError:
+    """The error of Parquet that is encrypted."""
     return unsupported(label, "encrypted Parquet", "Write it unencrypted.")
 
 

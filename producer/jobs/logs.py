@@ -19,7 +19,7 @@ from contract.format import layout, part
 from contract.format.job import Manifest
 from contract.format.part import DamagedPart, Footer
 from contract.ledger import records
-from contract.ledger.events import Try, tries
+from contract.ledger.events import Attempted, attempts
 from contract.ledger.progress import Progress
 from contract.queue import Hints, Queue
 from contract.storage import Storage
@@ -50,12 +50,12 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
     """
     manifest = records.load(storage, job)
     report = records.report(storage, job)
-    found: dict[tuple[int, int, float | None], Try] = {}
-    for one in tries(storage, job):
+    found: dict[tuple[int, int, float | None], Attempted] = {}
+    for one in attempts(storage, job):
         found.setdefault((one.chunk, one.attempt, one.started_at), one)  # what was kept says more than what is left
     footers = dict(_footers(storage, job, sorted(records.done(storage, job))))
     told = [_submitted(manifest)]
-    told += _of_tries(sorted(found.values(), key=_order), footers, None if report else _hints(queue, manifest))
+    told += _of_attempts(sorted(found.values(), key=_order), footers, None if report else _hints(queue, manifest))
     told += _of_footers(footers, verbose=verbose)
     if (asked := _cancelled_at(storage, job)) is not None:
         told.append(Event(asked, "cancel_asked"))
@@ -64,7 +64,7 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
     return sorted(told, key=lambda event: event.at)
 
 
-def _order(one: Try) -> tuple[int, float, int]:
+def _order(one: Attempted) -> tuple[int, float, int]:
     return one.chunk, one.started_at or 0.0, one.attempt
 
 
@@ -82,7 +82,7 @@ def _published(report: Progress) -> Event:
     return Event(report.finished_at or 0.0, "published", {**about, "rows": asdict(report.request_counts)})
 
 
-def _of_tries(found: list[Try], footers: dict[int, Footer], hints: Hints | None) -> Iterator[Event]:
+def _of_attempts(found: list[Attempted], footers: dict[int, Footer], hints: Hints | None) -> Iterator[Event]:
     """The attempts that did not go well or are under way, given in the order of chunks and times."""
     poison: dict[int, set[int]] = {}
     for one, following in zip_longest(found, found[1:]):
@@ -99,7 +99,7 @@ def _of_tries(found: list[Try], footers: dict[int, Footer], hints: Hints | None)
             yield Event(at, "attempt", _attempt(one, end, ended))
 
 
-def _attempt(one: Try, end: str, ended: float | None) -> dict[str, Any]:
+def _attempt(one: Attempted, end: str, ended: float | None) -> dict[str, Any]:
     about: dict[str, Any] = {"chunk": one.chunk, "attempt": one.attempt, "worker": one.worker, "end": end}
     about |= {"started_at": one.started_at, "ended_at": ended}
     if one.why:
@@ -109,7 +109,7 @@ def _attempt(one: Try, end: str, ended: float | None) -> dict[str, Any]:
     return about
 
 
-def _end(one: Try, later: float | None, footer: Footer | None, hints: Hints | None) -> tuple[str, float | None]:
+def _end(one: Attempted, later: float | None, footer: Footer | None, hints: Hints | None) -> tuple[str, float | None]:
     """(how an attempt ended, when that was known), given when the next one at its chunk was started.
 
     Of the last one at a chunk without a part only its lease tells whether it lives; where Redis says nothing of it, it
@@ -128,7 +128,7 @@ def _end(one: Try, later: float | None, footer: Footer | None, hints: Hints | No
     return ("under_way" if hints.leases[one.chunk] > hints.now else "died"), None
 
 
-def _made(one: Try, footer: Footer) -> bool:
+def _made(one: Attempted, footer: Footer) -> bool:
     """Whether an attempt made a part, and died before its records were deleted."""
     return bool(footer.worker) and one.worker in ("", footer.worker) and one.attempt == footer.attempts
 

@@ -28,7 +28,7 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.source import ReadOptions, Source, open_source
-from producer.jobs.columns import Columns
+from producer.results.columns import Columns
 
 File = str | Path | BinaryIO
 
@@ -67,7 +67,7 @@ def submit_and_send(
 ) -> Submitted:
     """`submit`, and its first messages on the queue. Raises UsageError for a model's folder in place of its name, and
     RedisUnreachable: before anything was written, or with a word that the job is stored."""
-    _check_model(request.model or settings.model)
+    check_model(request.model or settings.model)
     queue.ping()
     submitted = submit(file, storage, settings, request, progress)
     job = submitted.manifest.id
@@ -81,8 +81,8 @@ def submit_and_send(
     return submitted
 
 
-def _check_model(name: str) -> None:
-    """A path is no model's name, and no worker would ever serve it. Raises UsageError with the name that is meant."""
+def check_model(name: str) -> None:
+    """Raises UsageError for a path, with the name that is meant: no worker ever serves a model of such a name."""
     if not ("/" in name or "\\" in name or name.startswith((".", "~"))):
         return
     folder = Path(name).expanduser()

@@ -133,6 +133,7 @@ def test_without_a_network_the_package_that_could_not_be_had_is_named_and_nothin
     assert "Traceback" not in done.stderr
     assert not list(checkout.glob(".venv/.installed-*"))
     assert not list(checkout.glob(".venv/lib/*/site-packages/celery"))
+    assert not list(checkout.glob(".venv/.half-done"))
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,3 +179,17 @@ def test_an_environment_that_is_broken_is_made_again(tmp_path: Path, monkeypatch
     (venv / "bin" / "python").symlink_to("/nowhere/python3")
     install.make_environment(None)
     assert subprocess.run([venv / "bin" / "python", "-c", ""], check=False).returncode == 0
+
+
+def test_an_environment_that_was_left_in_the_middle_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk filled up, or the power went: a package may be there by half, and pip would take it for whole."""
+    monkeypatch.setattr(install, "VENV", venv := tmp_path / ".venv")
+    install.make_environment(None)
+    (left := venv / "half").touch()
+    install.make_environment(None)
+    assert left.exists()
+    install.half_done().touch()
+    install.make_environment(None)
+    assert not left.exists()

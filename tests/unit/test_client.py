@@ -419,7 +419,9 @@ def test_patience_is_with_nobody_being_there_and_not_with_slow_work(client: Clie
     assert "still queued" in caught.value.message
 
 
-def test_patience_begins_anew_when_a_worker_was_there(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_begins_anew_when_a_worker_was_there_and_each_change_is_said_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Steps by hand: nobody, somebody, nobody; ten seconds between two of them."""
     now = [0.0]
     monkeypatch.setattr("producer.client.time.monotonic", lambda: now[0])
@@ -441,6 +443,7 @@ def test_patience_begins_anew_when_a_worker_was_there(client: Client, monkeypatc
     with pytest.raises(NoWorker):
         job.wait(patience=15)
     assert seen == [0, 1, 2, 3, 4, 5]
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [f"job {job.id} waits"] * 2
 
 
 @pytest.mark.parametrize("asked", [{"timeout": -1}, {"timeout": "5"}, {"patience": float("nan")}, {"patience": True}])

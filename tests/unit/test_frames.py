@@ -28,8 +28,8 @@ from contract.ledger import records
 from contract.queue.memory import MemoryQueue
 from contract.storage.memory import MemoryStorage
 from producer import Client, Job
-from producer.jobs.output import shape_of, write_stream
-from producer.jobs.typed import CORE
+from producer.results.output import shape_of, write_stream
+from producer.results.typed import CORE
 from tests.making import finish, finish_parts
 
 BERLIN = "Europe/Berlin"
@@ -74,7 +74,7 @@ def same_index(one: pd.Index, other: pd.Index) -> None:
 
 def parquet_of(job: Job) -> pa.Table:
     """The job as `producer results JOB -o answers.parquet` writes it."""
-    from producer.jobs.follow import ready_lines
+    from producer.results.lines import ready_lines
 
     out = io.BytesIO()
     write_stream(out, ready_lines(job.id, job._storage), "parquet", shape_of(job._storage, job.id))
@@ -265,6 +265,28 @@ def test_all_of_them_at_once_and_identifiers_that_are_numbers_can_be_merged_by(c
     assert frame.merge(results[["id", "answer"]], on="id")["answer"].tolist() == ["word0", "word1", "word2"]
 
 
+IDS = {
+    "integers": [3, 1],
+    "floats": [0.1, 2.0],
+    "booleans": [False, True],
+    "categories": pd.Categorical(["b", "a"]),
+    "dates": pd.to_datetime(["2026-01-02", "2026-01-01"]).tz_localize(BERLIN),
+    "decimals": pd.Series([decimal.Decimal("1.50"), decimal.Decimal("2.00")], dtype="object"),
+    "spans": pd.to_timedelta([1, 2]),
+    "text": ["x", "y"],
+}
+
+
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+def test_identifiers_of_any_type_can_be_merged_by(client: Client, ids: Any) -> None:
+    frame = rows(2, key=ids)
+    results = answered(client, frame, id="key").results()
+    kind = frame["key"].dtype if frame["key"].dtype != "category" else results["status"].dtype
+    assert results["id"].dtype == kind
+    merged = frame.merge(results[["id", "answer"]], left_on="key", right_on="id")
+    assert merged["answer"].tolist() == ["word0", "word1"]
+
+
 def test_columns_that_are_numbers_keep_their_names_and_those_of_ours_get_another(client: Client) -> None:
     frame = rows(2, answer=["a", "b"], row=[5, 6], input_row=[7, 8], score=["x", "y"])
     frame[3] = [1, 2]
@@ -305,6 +327,23 @@ def test_parquet_in_is_parquet_out_with_its_types(client: Client, tmp_path: Path
         assert back.type == PARQUET[name].type, name
         assert back.to_pylist() == PARQUET[name].to_pylist(), name
     assert found.column_names[: len(CORE.names)] == CORE.names
+
+
+def test_a_frame_of_all_types_that_pandas_wrote_is_read_with_them(client: Client, tmp_path: Path) -> None:
+    kinds = {name: values for name, values in TYPED.items() if name not in ("half", "uuid")}
+    frame = rows(3, **kinds)
+    frame.to_parquet(tmp_path / "f.parquet")
+    given = pq.read_table(tmp_path / "f.parquet")
+    found = parquet_of(answered(client, tmp_path / "f.parquet"))
+    for name in kinds:
+        one, other = found[name].type, given[name].type
+        if pa.types.is_dictionary(other):  # of how many there are is known at the end only: as many as may be
+            assert (one.value_type, one.ordered) == (other.value_type, other.ordered), name
+        else:
+            assert one == other, name
+        assert found[name].to_pylist() == [
+            None if isinstance(value, float) and np.isnan(value) else value for value in given[name].to_pylist()
+        ], name
 
 
 values = {

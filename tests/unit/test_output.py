@@ -21,10 +21,10 @@ from contract.ledger.assemble import predictions as lines_of
 from contract.ledger.reconcile import reconcile
 from contract.queue.memory import MemoryQueue
 from contract.storage import Storage
-from producer.jobs.follow import ready_lines
-from producer.jobs.output import check_output, format_of, shape_of, write_file, write_stream
 from producer.jobs.submit import job_of_key
-from producer.jobs.typed import CORE, Shape, flattened
+from producer.results.lines import ready_lines
+from producer.results.output import check_output, format_of, shape_of, write_file, write_stream
+from producer.results.typed import CORE, Shape, flattened
 from tests.making import finish_parts, job_of, predictions
 
 SPANS = (Span("é😀", 0, 2, 0.9, 7.5), Span("x", 3, 4, 0.1, 1.0))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,9 +22,9 @@ from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
 from producer.input.source import ReadOptions
-from producer.jobs import columns
 from producer.jobs.find import find
 from producer.jobs.submit import Request, job_of_key, submit
+from producer.results import columns
 from tests.making import csv, finish, predictions
 
 
@@ -313,6 +316,17 @@ def test_types_that_were_altered_are_believed_by_nobody(storage: Storage, settin
     storage.replace(key, b"x" + storage.read(key)) if how == "altered" else storage.delete(key)
     with pytest.raises(BulkqaError, match="was altered or removed"):
         columns.load(storage, manifest)
+
+
+def test_the_command_refuses_a_model_s_folder_before_it_looks_for_redis(tmp_path: Path):
+    (tmp_path / "f.csv").write_bytes(csv(1))
+    command = [sys.executable, "-m", "producer", "submit", "f.csv", "--model", "models/roberta"]
+    env = os.environ | {"BULKQA_REDIS_URL": "redis://localhost:1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is a path" in done.stderr
+    assert "--model roberta" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
 
 
 # Finding a job

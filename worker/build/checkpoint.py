@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from contract.errors import ModelError
-from worker.build.source import found
+from worker.build.source import at_hub, here
 from worker.reader.model import TOKENIZER, KnownAnswer, Template
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -73,6 +73,7 @@ class Checkpoint:
 
 def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
     """Raises ModelError for whatever is not a trained extractive reader with a fast tokenizer of its own."""
+    folder = here(source)  # a mistyped one is told before half a gigabyte of libraries is loaded
     try:
         import onnx  # noqa: F401
         import torch
@@ -83,7 +84,7 @@ def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
             f"making a model directory needs {error.name or error}", "pip install 'bulkqa[build]'"
         ) from error
     chatter.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # without transformers
-    place = found(source)
+    place = folder or at_hub(source)
     try:
         with quiet():
             model, loading = AutoModelForQuestionAnswering.from_pretrained(

@@ -29,9 +29,9 @@ class Found:
     unreachable: str | None = None  #: why the hub does not answer
 
 
-def found(source: str) -> Found:
-    """The folder or id that is meant. Raises ModelError for a folder that is not there, and an id that the hub does not
-    know. Without a network an id may still be in the cache."""
+def here(source: str) -> Found | None:
+    """The folder that is meant; None for what may be an id at the hub. Raises ModelError for a folder that is not
+    there, or is no checkpoint."""
     path = Path(source).expanduser()
     if path.exists():
         return Found(str(_checked(source, path)), local=True)
@@ -39,7 +39,7 @@ def found(source: str) -> Found:
     if near or _is_path(source, path):
         meant = f" Did you mean {near}?" if near else ""
         raise ModelError(f"there is no folder {source}.{meant}", _REMEDY)
-    return _asked(source)
+    return None
 
 
 def _checked(source: str, path: Path) -> Path:
@@ -69,8 +69,11 @@ def _near(path: Path) -> Path | None:
     return parent / folders[match[0]] if match else None
 
 
-def _asked(source: str) -> Found:
-    """Ask the hub whether it has a name: its client would try again and again, with a line on the screen each time."""
+def at_hub(source: str) -> Found:
+    """Ask the hub whether it has a name: its client would try again and again, with a line on the screen each time.
+
+    Raises ModelError for one that it does not know. Without a network it may still be in the cache.
+    """
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 

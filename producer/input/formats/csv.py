@@ -55,12 +55,14 @@ class Batch:
     faults: dict[int, Fault] = field(default_factory=dict)
 
     def reject(self, record: list[str | None], line: int, fault: Fault) -> None:
+        """Add a record that has a fault."""
         self.faults[len(self.records)] = fault
         self.records.append(record)
         self.lines.append(line)
 
 
 def decoded(line: bytes) -> str:
+    """UTF-8 as text; bytes that are none become lone surrogates (PEP 383)."""
     return line.decode("utf-8", "surrogateescape")
 
 
@@ -151,6 +153,7 @@ class CsvRecords:
         return fields
 
     def batches(self, width: int) -> Iterator[Batch | Block]:
+        """The records of `width` fields: in blocks where nothing is wrong, else row by row."""
         done = False
         while not done:
             if block := self._block(width):

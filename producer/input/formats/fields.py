@@ -84,6 +84,7 @@ class Places:
         self._trailing = len(names.found) if names.trailing else None
 
     def rows(self, batch: Batch | Block) -> Rows:
+        """The columns of some records, in the order of a chunk."""
         if isinstance(batch, Block):
             return self._of(batch.columns.__getitem__, batch.lines, {})
         columns = list(zip(*batch.records, strict=True))

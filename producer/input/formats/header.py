@@ -27,7 +27,9 @@ class Asked(Wanted, Protocol):
     """What was asked for (`producer.input.source.ReadOptions`)."""
 
     @property
-    def delimiter(self) -> str: ...
+    def delimiter(self) -> str:
+        """Of a CSV file."""
+        ...
 
 
 def named_delimiter(line: bytes) -> str | None:

@@ -23,7 +23,7 @@ _SAMPLE_BYTES = 4 * BLOCK
 
 
 class NotJsonError(ValueError):
-    pass
+    """A text that is no JSON, or none that a row can hold. The text says why."""
 
 
 class _Twice(dict[str, Any]):
@@ -72,6 +72,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def json_type(value: object) -> str:
+    """What a value of JSON is, in words."""
     names = {
         bool: "a boolean",
         int: "a number",
@@ -222,6 +223,7 @@ def sample(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
 
 
 def is_object(text: bytes) -> bool:
+    """Whether a text is one JSON object."""
     try:
         json_object(decoded(text))
     except NotJsonError:

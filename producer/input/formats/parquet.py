@@ -69,6 +69,7 @@ class ParquetRecords:
         self.rows: int = self._file.metadata.num_rows
 
     def close(self) -> None:
+        """Let go of the file."""
         self._file.close()
 
     def check_types(self, question: str, context: str, id_: str | None) -> None:

@@ -21,9 +21,9 @@ from contract.format import layout
 from contract.ledger import records
 from contract.machine import is_stdin
 from contract.storage import Storage
-from producer.jobs import columns
-from producer.jobs.follow import ready_lines
-from producer.jobs.typed import CORE, Shape, flattened
+from producer.results import columns
+from producer.results.lines import ready_lines
+from producer.results.typed import CORE, Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
 #: s3://bucket/key, which a path of this system loses a slash of.

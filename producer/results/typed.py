@@ -32,7 +32,7 @@ from pyarrow import compute
 from contract.errors import BulkqaError
 from contract.format.job import Manifest
 from producer.input.columns import OURS
-from producer.jobs.columns import Columns
+from producer.results.columns import Columns
 
 types = pa.types
 
@@ -135,7 +135,7 @@ def shown_names(names: Iterable[str]) -> dict[str, str]:
     for name in given:
         if name in taken and name not in shown:
             other = f"input_{name}"
-            while other in taken or other in shown or other in shown.values():
+            while other in shown or other in shown.values():
                 other = f"input_{other}"
             shown[name] = other
     return {name: shown[name] for name in given}

@@ -33,7 +33,7 @@ class Columns:
     def to_bytes(self) -> bytes:
         """As it is stored: the same bytes for the same columns."""
         bare = [pa.field(f.name, f.type, f.nullable) for f in self.types.schema]  # a file's own metadata is not wanted
-        types = self.types.cast(pa.schema(bare)) if self.types.schema.metadata else self.types
+        types = pa.Table.from_arrays(self.types.columns, schema=pa.schema(bare))
         about = {_TYPES: _stream(types), _FRAME: json.dumps(self.frame).encode()}
         return _stream(self.index.replace_schema_metadata(about))
 
