@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-page chaos clean faults
+.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-page chaos clean faults files
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -36,6 +36,9 @@ test: setup ## run all tests but the fault suite
 
 faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about five minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/faults
+
+files: setup ## files of every writer that is installed, compared cell by cell: COUNT=2000 SEED=1
+	@$(BIN)/python -m tests.files.generate --count $(or $(COUNT),2000) --seed $(or $(SEED),1)
 
 chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3; then a minute of damaged input files
 	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.chaos

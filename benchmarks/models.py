@@ -71,7 +71,8 @@ def main() -> None:
     shape, folder, precisions, *plain = sys.argv[1:]
     source = checkpoint(shape, Path(folder))
     for precision in filter(None, precisions.split(",")):
-        build(str(source), Path(folder) / f"{shape}-{precision}", precision=precision, name=shape)
+        to = Path(folder) / f"{shape}-{precision}"
+        build(str(source), to, precision=precision, name=shape, force_unknown=True)
     if plain:
         plain_graph(source, Path(folder) / f"{shape}.onnx")
     if source != CHECKPOINT:

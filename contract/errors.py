@@ -7,9 +7,11 @@
     ├── ModelError              2   the model directory cannot be used
     ├── JobFailed               4   the job ended without one usable row
     ├── JobCancelled            5   the job was cancelled
-    └── Unreachable             6   Redis or the storage does not answer
+    ├── TimedOut                1   a wait was longer than its limit; a TimeoutError too
+    └── Unreachable             6   Redis or the storage does not answer, or nobody serves a model
         ├── RedisUnreachable
-        └── StorageUnreachable
+        ├── StorageUnreachable
+        └── NoWorker
 
 Exit code 0 is a completed job and 3 a job completed with row errors: both are outcomes, not exceptions.
 Errors of single rows are values (`contract.job.RowError`), never exceptions.
@@ -75,6 +77,10 @@ class JobCancelled(BulkqaError):
     exit_code = 5
 
 
+class TimedOut(BulkqaError, TimeoutError):
+    """A wait was longer than its limit. The job goes on."""
+
+
 class Unreachable(BulkqaError):
     """What jobs stand on does not answer. Nothing is lost by it."""
 
@@ -87,3 +93,7 @@ class RedisUnreachable(Unreachable):
 
 class StorageUnreachable(Unreachable):
     """The storage does not answer, is full, or refuses."""
+
+
+class NoWorker(Unreachable):
+    """No worker serves the model of a job, or none from its storage."""

@@ -6,6 +6,11 @@ known from its footers. What a single answer is worth is `contract.squad`'s.
 
 from __future__ import annotations
 
+import ast
+import io
+import re
+import tokenize
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,21 +35,85 @@ def references(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, list):
         items = [item.get("text") if isinstance(item, dict) else item for item in value]
         texts = tuple(item for item in items if isinstance(item, str))
-        return texts if len(texts) == len(items) else None
+        known = [item for item in items if item is not None]
+        return texts if len(texts) == len(known) and (texts or not items) else None
     return (str(value),) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _of_text(text: str) -> tuple[str, ...] | None:
     if not text.strip():
         return None
-    if text.lstrip()[0] in "[{":
-        try:
-            found = nesting.loads(text)
-        except ValueError:
-            found = None
-        if isinstance(found, list | dict) and (listed := references(found)) is not None:
+    if text.lstrip()[0] in "[{(" or _PRINTED.match(text.strip()):
+        found = _parsed(text.strip())
+        if found is not None and (listed := references(found)) is not None:
             return listed
-    return (text,)
+    return None if unreadable(text) else (text,)
+
+
+def unreadable(value: Any) -> bool:
+    """Whether a cell is the text of a list or a dict that cannot be read, such as one that was printed in part."""
+    if not isinstance(value, str) or not _STRUCTURE.match(text := value.strip()) or text[-1] not in "]})":
+        return False
+    if text.count("[") + text.count("{") > nesting.LIMIT:
+        return False  # no list of answers
+    found = _parsed(text)
+    return found is None or references(found) is None
+
+
+#: How Python begins to print an array of NumPy.
+_PRINTED = re.compile(r"(?:np\.|numpy\.)?array\(")
+_STRUCTURE = re.compile(r"""\{\s*['"]|[\[(]\s*['"{\[]|(?:np\.|numpy\.)?array\(""")
+_ARRAYS = frozenset({"array", "np.array", "numpy.array", "np.str_", "numpy.str_", "list", "tuple"})
+_LONGEST = 100_000
+
+
+def _parsed(text: str) -> Any:
+    """A list or dict of texts: JSON, or as Python, NumPy and pandas print it. None if it is neither."""
+    try:
+        found = nesting.loads(text)
+    except nesting.TooDeepError:
+        return None
+    except ValueError:
+        found = _literal(text)
+    return found if isinstance(found, list | dict) else None
+
+
+def _literal(text: str) -> Any:
+    if len(text) > _LONGEST:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            tree = ast.parse(_with_commas(text), mode="eval")
+        return _value(tree.body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
+        return None
+
+
+def _with_commas(text: str) -> str:
+    """Texts of an array on their own, ['a' 'b'], which to Python were one."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    out, last = [], None
+    for token in tokens:
+        if token.type == tokenize.STRING and last == tokenize.STRING:
+            out.append(",")
+        if token.type not in (tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT):
+            out.append(token.string)
+            last = token.type
+    return " ".join(out)
+
+
+def _value(node: ast.expr) -> Any:
+    """Of literals, and of array(...), whatever is said of its type. Raises ValueError for anything else."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in _ARRAYS and node.args:
+        return _value(node.args[0])
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return [_value(element) for element in node.elts]
+    if isinstance(node, ast.Dict):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+    if isinstance(node, ast.UnaryOp) or (isinstance(node, ast.Name) and node.id in ("nan", "NaN")):
+        return None
+    return ast.literal_eval(node)
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment in the two mains. Each is also a flag of the command that uses it.
+"""Every setting, read once from the environment in the two mains. Most are also a flag of the command that uses them.
 
 The variable of a field is `BULKQA_` and its name in capitals; the README's table is made from this class.
 """
@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     chunk_bytes: int = Field(4 << 20, ge=1024, description="bytes of text in a chunk, at most")
     max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")
     read_memory: int = Field(
-        384 << 20, ge=64 << 20, description="memory that reading an input may take, where the kernel bounds it (Linux)"
+        384 << 20,
+        ge=1024,
+        description="memory in bytes that reading an input may take, where the kernel bounds it (Linux)",
     )
     window: int = Field(2, ge=1, description="messages on the queue per worker and job")
     max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before its rows are given up")

@@ -1,12 +1,17 @@
 """Train an extractive reader: SQuAD-format files and a base encoder in, a checkpoint for `worker build` out.
 
-    python models/train.py BASE OUT --train a.json b.json --eval dev.json
+    python models/train.py TEACHER_BASE TEACHER --train a.json b.json --eval dev.json --epochs 4 --lr 5e-5
+    python models/train.py BASE OUT --train a.json b.json --eval dev.json --teacher TEACHER
 
-BASE is a Hugging Face id or folder of an encoder (the reader that ships began as all-MiniLM-L6-v2). Windows are made by
-`worker.reader.encode`, so that training sees what inference sees; EM and F1 are measured by `worker.evaluate`
-every epoch.
-A question whose answer is outside its window, or that has none, points at CLS (Devlin et al. 2018, for SQuAD 2.0).
-Needs the extra [build]. Files to be measured on must not be among those trained on: their contexts are compared.
+BASE is a Hugging Face id or folder of an encoder. Windows are made by `worker.reader.encode`, so that training
+sees what inference sees; EM and F1 are measured by `worker.evaluate` every epoch. A question whose answer is outside
+its window, or that has none, points at CLS (Devlin et al. 2018, for SQuAD 2.0). Every epoch draws again: which of the
+reference answers to learn, which questions get a context that is not theirs, which contexts are cut short.
+
+With a teacher the student learns its logits (Hinton et al. 2015) and its layers, through a linear map each (TinyBERT,
+Jiao et al. 2020); in half of the windows some tokens are masked for both, so that it is shown more than the data. Their
+tokenizers must cut texts alike: rows where they do not are left out. Needs the extra [build]. Files to be measured on
+must not be among those trained on: their contexts are compared.
 """
 
 from __future__ import annotations
@@ -17,12 +22,14 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.nn import functional
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, get_linear_schedule_with_warmup
 
 from contract.errors import BulkqaError, UsageError
@@ -33,30 +40,38 @@ from worker.reader.decode import RowFailure, Scored, Window, decode
 from worker.reader.encode import Encoder
 from worker.reader.model import TOKENIZER, ModelInfo
 
+HARD = 0.3  #: what the reference answers weigh beside the teacher's logits
+TEMPERATURE = 2.0  #: of both logits when they are compared
+MASKED = 0.15  #: of the tokens in a window that is masked
+NEAR = 60  #: how many questions away a context that is not a question's own is looked for, mostly
+SHORTEST = 30  #: words that are left of a context at least
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to learn: where its first reference answer lies, None if the context has none."""
+    """A question to learn: where its reference answers lie, none if the context has none."""
 
     question: str
     context: str
-    span: tuple[int, int] | None
+    spans: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A window and the token positions in it that the start and end logits should point at."""
+    """A window, the token positions in it that the start and end logits should point at, and the teacher's window."""
 
     window: Window
     start: int
     end: int
+    taught: Window | None = None
 
 
 class TorchReader:
-    """A checkpoint under training, answering by the same windows and decoding as a worker."""
+    """A checkpoint in torch, answering by the same windows and decoding as a worker."""
 
-    def __init__(self, model: Any, encoder: Encoder, info: ModelInfo) -> None:
-        self.model, self.encoder, self.info = model, encoder, info
+    def __init__(self, model: Any, encoder: Encoder, info: ModelInfo, mask: int | None = None) -> None:
+        """`mask`: id of the token that stands for a hidden one."""
+        self.model, self.encoder, self.info, self.mask = model, encoder, info, mask
 
     def answer(self, question: str, context: str, options: Options) -> Answer:
         encoded = self.encoder.encode(question, context, options)
@@ -68,6 +83,64 @@ class TorchReader:
             out = self.model(**batch_of([window], self.info, self.model.device))
         return out.start_logits[0].float().cpu().numpy(), out.end_logits[0].float().cpu().numpy()
 
+    def places(self, window: Window) -> NDArray[np.int64]:
+        """Positions of CLS and of the tokens of question and context: what readers that cut alike have in common."""
+        template = self.info.template
+        asked = np.arange(len(template.prefix), window.first - len(template.middle))
+        return np.concatenate([[0], asked, np.arange(window.first, window.first + window.end - window.begin)])
+
+
+class Teacher:
+    """A trained reader, and the maps from the student's layers to its own that are learned on the way."""
+
+    def __init__(self, reader: TorchReader, student: TorchReader) -> None:
+        self.reader, self.student = reader, student
+        mine, own = student.model.config, reader.model.config
+        self.step = own.num_hidden_layers // mine.num_hidden_layers
+        self.maps = torch.nn.ModuleList(
+            torch.nn.Linear(mine.hidden_size, own.hidden_size) for _ in range(mine.num_hidden_layers)
+        ).to(student.model.device)
+
+    def loss(self, batch: Sequence[Target], hits: Sequence[NDArray[np.bool_]], out: Any) -> Any:
+        """How far the student's output on a batch is from the teacher's. `hits`: the places that are masked."""
+        reader, device = self.reader, self.reader.model.device
+        windows = [target.taught for target in batch if target.taught]
+        with torch.no_grad():
+            given = masked(batch_of(windows, reader.info, device), reader, windows, hits)
+            soft = reader.model(**given, output_hidden_states=True)
+        theirs, keep = _padded([reader.places(window) for window in windows], device)
+        mine, _ = _padded([self.student.places(target.window) for target in batch], device)
+        loss = torch.zeros((), device=device)
+        for name in ("start_logits", "end_logits"):
+            ours, taught = (
+                functional.log_softmax(logits.float().gather(1, at).masked_fill(~keep, -1e4) / TEMPERATURE, dim=1)
+                for logits, at in ((out[name], mine), (soft[name], theirs))
+            )
+            loss = loss + functional.kl_div(ours, taught, log_target=True, reduction="batchmean") * TEMPERATURE**2 / 2
+        return (1 - HARD) * loss + self._layers(out.hidden_states, soft.hidden_states, mine, theirs, keep)
+
+    def _layers(self, out: Any, soft: Any, mine: Any, theirs: Any, keep: Any) -> Any:
+        """Mean squared error of the mapped layers; the teacher's are normalized, or its few loud channels were all."""
+        loss = torch.zeros((), device=keep.device)
+        for number, layer in enumerate(self.maps, 1):
+            ours = layer(_rows(out[number], mine).float())
+            taught = _rows(soft[number * self.step], theirs).float()
+            error = (ours - functional.layer_norm(taught, taught.shape[-1:])) ** 2
+            loss = loss + error.mean(-1)[keep].mean() / len(self.maps)
+        return loss
+
+
+def _rows(values: Any, places: Any) -> Any:
+    return values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def _padded(places: Sequence[NDArray[np.int64]], device: Any) -> tuple[Any, Any]:
+    """Positions of several windows as one array, zeros behind, and where it is no padding."""
+    width = max(map(len, places))
+    padded = np.stack([np.pad(each, (0, width - len(each))) for each in places])
+    keep = np.arange(width) < np.array([[len(each)] for each in places])
+    return torch.from_numpy(padded).to(device), torch.from_numpy(keep).to(device)
+
 
 def read_questions(path: Path) -> list[Question]:
     """All questions of a SQuAD-format file. Raises UsageError if it is none."""
@@ -75,7 +148,7 @@ def read_questions(path: Path) -> list[Question]:
         articles = json.loads(path.read_text("utf-8"))["data"]
         paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
         return [
-            Question(asked["question"], paragraph["context"], span_of(asked["answers"]))
+            Question(asked["question"], paragraph["context"], tuple(map(span_of, asked["answers"])))
             for paragraph in paragraphs
             for asked in paragraph["qas"]
         ]
@@ -83,37 +156,64 @@ def read_questions(path: Path) -> list[Question]:
         raise UsageError(f"{path} is not in SQuAD's format: {error}") from error
 
 
-def span_of(answers: list[dict[str, Any]]) -> tuple[int, int] | None:
-    if not answers:
-        return None
-    first = answers[0]
-    return first["answer_start"], first["answer_start"] + len(first["text"])
+def span_of(answer: dict[str, Any]) -> tuple[int, int]:
+    return answer["answer_start"], answer["answer_start"] + len(answer["text"])
 
 
-def mispaired(questions: Sequence[Question], count: int, seed: int) -> list[Question]:
-    """Questions beside a context that is not theirs: unanswerable, as far as one can tell without reading."""
-    draw = random.Random(seed)
-    pairs = ((draw.choice(questions), draw.choice(questions)) for _ in range(2 * count))
-    return [Question(one.question, two.context, None) for one, two in pairs if one.context != two.context][:count]
+def varied(questions: Sequence[Question], arguments: Any, draw: random.Random) -> Iterator[Question]:
+    """An epoch's questions: one reference answer each, some beside another context, some contexts cut short."""
+    for number, question in enumerate(questions):
+        spans = tuple(draw.sample(question.spans, 1)) if question.spans else ()
+        context = question.context
+        if draw.random() < arguments.mispaired:
+            # Mostly a neighbour, of the same article: unanswerable, as far as one can tell without reading.
+            far = draw.randint(-NEAR, NEAR) if draw.random() < 0.7 else draw.randrange(len(questions))
+            other = questions[(number + far) % len(questions)].context
+            spans, context = (spans, context) if other == context else ((), other)
+        made = Question(question.question, context, spans)
+        yield cropped(made, draw) if draw.random() < arguments.cropped else made
 
 
-def targets(question: Question, encoder: Encoder, options: Options) -> Iterator[Target]:
-    """The windows of a question with what they should say. None for a row that the tokenizer cannot read."""
+def cropped(question: Question, draw: random.Random) -> Question:
+    """The question beside a part of its context, some words around its middle at least: its answer may be cut away."""
+    words = [0, *(n + 1 for n, char in enumerate(question.context) if char == " "), len(question.context) + 1]
+    if len(words) <= 2 * SHORTEST:
+        return question
+    first = draw.randrange(len(words) // 2) if draw.random() < 0.7 else 0
+    last = draw.randrange(max(first + SHORTEST, len(words) // 2), len(words))
+    begin, end = words[first], words[last] - 1
+    spans = tuple((a - begin, b - begin) for a, b in question.spans if begin <= a and b <= end)
+    return Question(question.question, question.context[begin:end], spans)
+
+
+def targets(
+    question: Question, reader: TorchReader, options: Options, teacher: TorchReader | None = None
+) -> Iterator[Target]:
+    """The windows of a question with what they should say. None for a row that a tokenizer cannot read, or that those
+    of reader and teacher cut differently."""
     try:
-        encoded = encoder.encode(question.question, question.context, options)
+        encoded = reader.encoder.encode(question.question, question.context, options)
+        taught: Sequence[Window | None] = [None] * len(encoded.windows)
+        if teacher:
+            room = options.max_seq_len + teacher.info.template.size - reader.info.template.size
+            other = teacher.encoder.encode(question.question, question.context, replace(options, max_seq_len=room))
+            taught = other.windows
+            pairs = zip(encoded.windows, other.windows, strict=False)
+            if not np.array_equal(encoded.offsets, other.offsets) or any(
+                len(reader.places(mine)) != len(teacher.places(theirs)) for mine, theirs in pairs
+            ):
+                return
     except RowFailure:
         return
     first = last = -1
-    if question.span:
-        begin, end = question.span
+    if question.spans:
+        begin, end = question.spans[0]
         first = int(np.searchsorted(encoded.offsets[:, 1], begin, side="right"))
         last = int(np.searchsorted(encoded.offsets[:, 0], end, side="left")) - 1
-    for window in encoded.windows:
-        if question.span and window.begin <= first <= last < window.end:
-            shift = window.first - window.begin
-            yield Target(window, first + shift, last + shift)
-        else:
-            yield Target(window, 0, 0)
+    for window, theirs in zip(encoded.windows, taught, strict=True):
+        inside = question.spans and window.begin <= first <= last < window.end
+        shift = window.first - window.begin
+        yield Target(window, *((first + shift, last + shift) if inside else (0, 0)), theirs)
 
 
 def batches(found: Sequence[Target], tokens: int, draw: random.Random) -> list[list[Target]]:
@@ -142,35 +242,78 @@ def batch_of(windows: Sequence[Window], info: ModelInfo, device: Any) -> dict[st
     return {name: torch.from_numpy(values).to(device) for name, values in given.items()}
 
 
-def train_epoch(
-    reader: TorchReader, found: Sequence[Target], optimizer: Any, schedule: Any, arguments: Any, draw: random.Random
-) -> None:
-    model, device = reader.model.train(), reader.model.device
-    made = batches(found, arguments.tokens, draw)
+def drawn(batch: Sequence[Target], reader: TorchReader, share: float, draw: random.Random) -> list[NDArray[np.bool_]]:
+    """Which places of each window to mask: none, but in a `share` of the windows some. Never CLS."""
+    chance = np.random.default_rng(draw.getrandbits(64))
+    sizes = [len(reader.places(target.window)) for target in batch]
+    hits = [(chance.random(size) < MASKED) & (draw.random() < share) for size in sizes]
+    for each in hits:
+        each[0] = False
+    return hits
+
+
+def masked(
+    given: dict[str, Any], reader: TorchReader, windows: Sequence[Window], hits: Sequence[NDArray[np.bool_]]
+) -> dict[str, Any]:
+    """The inputs with these places of each window hidden."""
+    for row, (window, hit) in enumerate(zip(windows, hits, strict=True)):
+        if hit.any():
+            given["input_ids"][row, reader.places(window)[hit]] = reader.mask
+    return given
+
+
+@dataclass(slots=True)
+class Run:
+    """A training under way."""
+
+    reader: TorchReader
+    teacher: Teacher | None
+    optimizer: Any
+    schedule: Any
+    arguments: Any
+    draw: random.Random
+
+
+def train_epoch(run: Run, found: Sequence[Target]) -> None:
+    model, device = run.reader.model.train(), run.reader.model.device
+    made = batches(found, run.arguments.tokens, run.draw)
     mean = 0.0
     for number, batch in enumerate(made, 1):
-        given = batch_of([target.window for target in batch], reader.info, device)
-        starts = torch.tensor([target.start for target in batch], device=device)
-        ends = torch.tensor([target.end for target in batch], device=device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=arguments.bf16):
-            out = model(**given)
-        loss = torch.nn.functional.cross_entropy(out.start_logits.float(), starts)
-        loss = (loss + torch.nn.functional.cross_entropy(out.end_logits.float(), ends)) / 2
+        windows = [target.window for target in batch]
+        hits = drawn(batch, run.reader, run.arguments.masked if run.teacher else 0, run.draw)
+        given = masked(batch_of(windows, run.reader.info, device), run.reader, windows, hits)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=run.arguments.bf16):
+            out = model(**given, output_hidden_states=run.teacher is not None)
+            loss = reference_loss(out, batch, hits)
+            if run.teacher:
+                loss = HARD * loss + run.teacher.loss(batch, hits, out)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        torch.nn.utils.clip_grad_norm_([p for g in run.optimizer.param_groups for p in g["params"]], 1.0)
+        run.optimizer.step()
+        run.schedule.step()
+        run.optimizer.zero_grad()
         mean += (loss.item() - mean) / number
         if number % 50 == 0 or number == len(made):
             print(f"  batch {number} of {len(made)}, loss {mean:.3f}", file=sys.stderr, flush=True)
     model.eval()
 
 
-def load(base: str) -> tuple[Any, Any, ModelInfo]:
-    """Model, tokenizer and what `worker.reader.encode` has to know of them."""
+def reference_loss(out: Any, batch: Sequence[Target], hits: Sequence[NDArray[np.bool_]]) -> Any:
+    """Cross-entropy against the reference answers, over the windows in which nothing is masked."""
+    device = out.start_logits.device
+    plain = torch.tensor([not hit.any() for hit in hits], dtype=torch.float32, device=device)
+    loss = torch.zeros_like(plain)
+    for logits, side in ((out.start_logits, "start"), (out.end_logits, "end")):
+        wanted = torch.tensor([getattr(target, side) for target in batch], device=device)
+        loss = loss + functional.cross_entropy(logits.float(), wanted, reduction="none") / 2
+    return (loss * plain).sum() / plain.sum().clamp(min=1)
+
+
+def opened(base: str) -> tuple[TorchReader, Any]:
+    """A reader from a Hugging Face id or folder, and its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     model = AutoModelForQuestionAnswering.from_pretrained(base, dtype=torch.float32, trust_remote_code=False)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     typed = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in tokenizer.model_input_names
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -185,48 +328,77 @@ def load(base: str) -> tuple[Any, Any, ModelInfo]:
         template=template_of(tokenizer.backend_tokenizer),
         null_trained=True,
     )
-    return model, tokenizer, info
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.backend_tokenizer.save(str(Path(folder) / TOKENIZER))
+        return TorchReader(
+            model.eval(), Encoder(Path(folder) / TOKENIZER, info), info, tokenizer.mask_token_id
+        ), tokenizer
 
 
-def gather(arguments: Any, encoder: Encoder) -> list[Target]:
-    """All windows to train on. Raises UsageError if a context to be measured on is among them."""
+def gather(arguments: Any) -> list[Question]:
+    """All questions to train on. Raises UsageError if a context to be measured on is among them."""
     questions = [question for path in arguments.train for question in read_questions(path)]
     if arguments.eval:
         measured = {" ".join(example.context.split()) for example in load_squad(arguments.eval)}
         if any(" ".join(question.context.split()) in measured for question in questions):
             raise UsageError(f"contexts of {arguments.eval} are among those to train on", "Leave their files out.")
-    questions += mispaired(questions, arguments.mispaired, arguments.seed)
-    options = Options(max_seq_len=arguments.max_seq_len, doc_stride=arguments.doc_stride)
-    return [target for question in questions for target in targets(question, encoder, options)]
+    return questions
+
+
+def taught_by(reader: TorchReader, folder: str | None) -> Teacher | None:
+    """The teacher in a folder, if there is to be one. Raises UsageError if it cannot teach this reader."""
+    if folder is None:
+        return None
+    teacher, _ = opened(folder)
+    layers = [each.model.config.num_hidden_layers for each in (teacher, reader)]
+    if layers[0] % layers[1] or None in (teacher.mask, reader.mask):
+        raise UsageError(
+            f"{folder} cannot teach this reader",
+            f"It has {layers[0]} layers, which must be a multiple of {layers[1]}; both tokenizers need a mask token.",
+        )
+    return Teacher(teacher, reader)
+
+
+def prepared(run: Run, questions: Sequence[Question]) -> list[Target]:
+    """An epoch's windows. Raises UsageError if there are none."""
+    options = Options(max_seq_len=run.arguments.max_seq_len, doc_stride=run.arguments.doc_stride)
+    teacher = run.teacher.reader if run.teacher else None
+    asked = varied(questions, run.arguments, run.draw)
+    found = [target for question in asked for target in targets(question, run.reader, options, teacher)]
+    if not found:
+        raise UsageError("there is nothing to learn", "A teacher's tokenizer must cut texts as the reader's does.")
+    return found
 
 
 def main(given: Sequence[str] | None = None) -> None:
     """Parse, train, measure and save: the best epoch by F1 where there is an evaluation file, else the last."""
     arguments = parse(given)
     torch.manual_seed(arguments.seed)
-    draw = random.Random(arguments.seed)
-    model, tokenizer, info = load(arguments.base)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    if arguments.freeze_embeddings:
-        model.get_input_embeddings().weight.requires_grad_(False)  # noqa: FBT003 - torch's own signature
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.backend_tokenizer.save(str(Path(folder) / TOKENIZER))
-        reader = TorchReader(model, Encoder(Path(folder) / TOKENIZER, info), info)
-    found = gather(arguments, reader.encoder)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=arguments.lr)
-    steps = arguments.epochs * len(batches(found, arguments.tokens, draw))
-    schedule = get_linear_schedule_with_warmup(optimizer, steps // 20, steps)
+    questions = gather(arguments)
+    reader, tokenizer = opened(arguments.base)
+    model, teacher = reader.model, taught_by(reader, arguments.teacher)
+    learned = [*model.parameters(), *(teacher.maps.parameters() if teacher else ())]
+    groups = [
+        {"params": [p for p in learned if p.ndim > 1], "weight_decay": 0.01},
+        {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=arguments.lr, betas=(0.9, 0.98), eps=1e-6)
+    run = Run(reader, teacher, optimizer, None, arguments, random.Random(arguments.seed))
+    found = prepared(run, questions)
+    steps = arguments.epochs * len(batches(found, arguments.tokens, run.draw))
+    run.schedule = get_linear_schedule_with_warmup(optimizer, steps // 16, steps)
     best = -1.0
-    for epoch in range(arguments.epochs):
-        print(f"epoch {epoch + 1} of {arguments.epochs}: {len(found)} windows", file=sys.stderr)
-        train_epoch(reader, found, optimizer, schedule, arguments, draw)
+    for epoch in range(1, arguments.epochs + 1):
+        print(f"epoch {epoch} of {arguments.epochs}: {len(found)} windows", file=sys.stderr)
+        train_epoch(run, found)
         quality = evaluate(reader, load_squad(arguments.eval), Options()) if arguments.eval else {}
-        print(json.dumps({"epoch": epoch + 1, **quality}), flush=True)
-        last = epoch + 1 == arguments.epochs
+        print(json.dumps({"epoch": epoch, **quality}), flush=True)
+        last = epoch == arguments.epochs
         if quality["f1"] > best if quality else last:
             best = quality.get("f1", best)
             model.save_pretrained(arguments.out)
             tokenizer.save_pretrained(arguments.out)
+        found = found if last else prepared(run, questions)
 
 
 def parse(given: Sequence[str] | None) -> argparse.Namespace:
@@ -235,13 +407,15 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="folder for the checkpoint")
     parser.add_argument("--train", type=Path, nargs="+", required=True, help="SQuAD-format files")
     parser.add_argument("--eval", type=Path, help="SQuAD-format file to measure on after every epoch")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--lr", type=float, default=1e-4)
-    parser.add_argument("--tokens", type=int, default=3000, help="tokens in a batch, padding included")
-    parser.add_argument("--max-seq-len", type=int, default=320)
-    parser.add_argument("--doc-stride", type=int, default=96)
-    parser.add_argument("--mispaired", type=int, default=1500, help="unanswerable pairs to add")
-    parser.add_argument("--freeze-embeddings", action="store_true", help="leave the word embeddings as they are")
+    parser.add_argument("--teacher", help="id or folder of a trained reader to learn from")
+    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--tokens", type=int, default=24_576, help="tokens in a batch, padding included")
+    parser.add_argument("--max-seq-len", type=int, default=384)
+    parser.add_argument("--doc-stride", type=int, default=128)
+    parser.add_argument("--mispaired", type=float, default=0.1, help="share of questions given another context")
+    parser.add_argument("--cropped", type=float, default=0.15, help="share of contexts cut short")
+    parser.add_argument("--masked", type=float, default=0.5, help="share of windows with masked tokens, with a teacher")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(given)

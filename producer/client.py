@@ -2,77 +2,173 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from producer.given import check_seconds, check_states, check_text, checked_metadata, options_of
 
 if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+    from typing import IO, Self, TypeAlias, Unpack
+
     import pandas as pd
+    import pyarrow as pa
 
     from contract.format.job import Options
-    from contract.ledger.progress import Progress
-    from contract.queue import Queue
+    from contract.queue import Queue, WorkerInfo
     from contract.settings import Settings
     from contract.storage import Storage
-    from producer.input.source import ReadOptions
+    from producer.given import Keywords
+    from producer.input.options import ReadOptions
+    from producer.results.typed import Shape
+    from producer.show import JobProgress
+
+    #: A path, an open file, bytes; a DataFrame, records, columns, or a table of any library of Arrow.
+    Data: TypeAlias = (
+        str | os.PathLike[str] | IO[bytes] | IO[str] | bytes | pd.DataFrame | Iterable[Mapping[str, Any]] | Any
+    )
+
+log = logging.getLogger("bulkqa.client")
+
+#: Why a job waits that nobody will score before somebody does something.
+_NOBODY = ("no_worker", "other_model", "other_storage")
+#: For how long `wait` lets nobody serve a job's model, in seconds, unless it is told.
+PATIENCE = 300.0
 
 
 class Client:
     """A connection to the storage and the Redis that workers share.
 
-    Both come from the environment (BULKQA_STORAGE_URL, BULKQA_REDIS_URL) unless they are given.
-    Errors are those of `contract.errors`.
+    Both come from the environment (BULKQA_STORAGE_URL, BULKQA_REDIS_URL) unless they are given. To be closed, or used
+    as `with Client() as client`. Raises errors of `contract.errors` only, here and in all methods: UsageError for an
+    address that is none, StorageUnreachable for a storage that cannot be made.
     """
 
-    def __init__(self, storage: str | None = None, redis: str | None = None) -> None:
+    def __init__(self, storage: str | os.PathLike[str] | None = None, redis: str | None = None) -> None:
         from contract import settings
         from contract.namespace import open_queue
         from contract.storage import open_storage
+        from producer.words import api_words
 
-        self._settings: Settings = settings.load(storage_url=storage, redis_url=redis)
-        self._storage: Storage = open_storage(self._settings.storage_url, create=True)
-        self._queue = open_queue(self._settings, self._storage)
+        with api_words():
+            place = None if storage is None else str(storage)
+            self._settings: Settings = settings.load(storage_url=place, redis_url=redis)
+            self._storage: Storage = open_storage(self._settings.storage_url, create=True)
+            self._queue = open_queue(self._settings, self._storage)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client(storage={self._storage.url!r})"
+
+    def close(self) -> None:
+        """Close the connections to Redis. Jobs go on."""
+        self._queue.close()
 
     def submit(
         self,
-        data: str | Path | BinaryIO | pd.DataFrame,
+        data: Data,
         *,
         read: ReadOptions | None = None,
         options: Options | None = None,
         model: str | None = None,
         key: str | None = None,
-        metadata: dict[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **keywords: Unpack[Keywords],
     ) -> Job:
-        """Submit a file or a DataFrame. With a `key`, submitting the same twice gives the first job.
+        """Submit questions and contexts, and give their job. With a `key`, the same twice gives the first job.
 
-        Raises InputError if the data as a whole cannot be read, RedisUnreachable before anything was written.
+        `data`: the path of a file; an open file, of bytes or text; bytes; a pandas DataFrame; a list of dicts, a dict
+        of columns; or a table that has the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. The
+        fields of `read` and `options` may be given as keywords: `submit(frame, question="q", top_k=3)`.
+
+        A row that cannot be scored is no error here: it has an error in the results. Raises InputError if the data as a
+        whole cannot be read, UsageError for an option, key or model that cannot be, RedisUnreachable before anything
+        was written, StorageUnreachable.
         """
-        from contract.format.job import Options
-        from producer.input.source import ReadOptions
         from producer.jobs.submit import Request, submit_and_send
+        from producer.taken import taken
+        from producer.words import api_words
 
-        request = Request(read or ReadOptions(), options or Options(), model or "", key, metadata or {})
-        file = data if isinstance(data, str | Path) or hasattr(data, "read") else _parquet(data)
-        submitted = submit_and_send(file, self._storage, self._queue, self._settings, request)
-        return self.job(submitted.manifest.id)
+        with api_words():
+            reading, answering = options_of(read, options, dict(keywords))
+            check_text(model=model, key=key)
+            about = checked_metadata(metadata)
+            file, columns = taken(data)
+            request = Request(reading, answering, model or "", key, about, columns)
+            submitted = submit_and_send(file, self._storage, self._queue, self._settings, request)
+            return self._job(submitted.manifest.id)
 
     def job(self, job: str) -> Job:
-        """A job that was submitted before. Raises UnknownJob."""
+        """A job that was submitted before, by its id or an unambiguous beginning of it. Raises UnknownJob."""
+        from contract.errors import UnknownJob
         from producer.jobs.find import find
+        from producer.words import api_words
 
-        return Job(find(self._storage, job), self._storage, self._queue, self._settings)
+        with api_words():
+            if not isinstance(job, str):
+                raise UnknownJob(f"{job!r} is not a job id", "Client.jobs() lists them.")
+            return self._job(find(self._storage, job))
 
-    def close(self) -> None:
-        """Close the connections to Redis."""
-        self._queue.close()
+    def jobs(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        limit: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        model: str | None = None,
+    ) -> list[Job]:
+        """Jobs, oldest first: those of one of these states, with all of this metadata, of this model; the last `limit`.
 
-    def jobs(self) -> list[Job]:
-        """All jobs, oldest first."""
+        Raises UsageError for a state that there is not, StorageUnreachable.
+        """
+        from contract.errors import UsageError
+        from contract.ledger import records
+        from producer.jobs.select import Wanted, select
+        from producer.words import api_words
+
+        with api_words():
+            states = (status,) if isinstance(status, str) else tuple(status)
+            check_states(states)
+            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+                raise UsageError(f"limit must be a number of jobs, not {limit!r}")
+            names = records.jobs(self._storage)
+            if not (states or metadata or model):
+                return [self._job(job) for job in names[max(0, len(names) - limit) if limit is not None else 0 :]]
+            wanted = Wanted(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
+            return [self._job(found.id) for found in select(self._standings(names), wanted)]
+
+    def _standings(self, names: list[str]) -> Iterator[Any]:
+        """Where each job stands; one that is damaged is passed over, with a word."""
+        from contract.errors import BulkqaError, Unreachable
         from contract.ledger import records
 
-        return [Job(job, self._storage, self._queue, self._settings) for job in records.jobs(self._storage)]
+        for name in names:
+            try:
+                yield records.status(self._storage, None, name)
+            except Unreachable:
+                raise
+            except BulkqaError as error:
+                log.warning("job %s: %s", name, error)
+
+    def workers(self) -> list[WorkerInfo]:
+        """The workers that are there, with what each holds. Raises RedisUnreachable."""
+        from producer.words import api_words
+
+        with api_words():
+            return self._queue.workers()
+
+    def _job(self, job: str) -> Job:
+        return Job(job, self._storage, self._queue, self._settings)
 
 
 class Job:
@@ -87,68 +183,156 @@ class Job:
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
-    def status(self) -> Progress:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and (self.id, self._storage.url) == (other.id, other._storage.url)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def _repr_html_(self) -> str:
+        return self.status()._repr_html_()
+
+    def status(self) -> JobProgress:
         """Where the job stands now. Raises StorageUnreachable; without Redis that is the `reason`."""
         from contract.ledger import records
+        from producer.show import JobProgress
+        from producer.words import api_words
 
-        return records.status(self._storage, self._queue, self.id)
+        with api_words():
+            return JobProgress.of(records.status(self._storage, self._queue, self.id))
 
-    def wait(self, timeout: float | None = None, progress: Callable[[Progress], None] | None = None) -> Progress:
-        """Until the job has ended, whatever its end. Raises TimeoutError; the job then goes on."""
-        from producer.jobs.follow import TimedOut, follow
+    def wait(
+        self,
+        timeout: float | None = None,
+        progress: bool | Callable[[JobProgress], None] = False,  # noqa: FBT001, FBT002 - as others have it
+        *,
+        patience: float | None = PATIENCE,
+    ) -> JobProgress:
+        """Until the job has ended, whatever its end, which is in the `status` of what is returned.
 
+        `progress`: True for a bar in a notebook or on a terminal, or what is to be called with each standing. Where the
+        job does not go on, the reason is logged as a warning of `bulkqa.client`. Whoever stops waiting ends no job.
+
+        Raises TimedOut, a TimeoutError, after `timeout` seconds; NoWorker if for `patience` seconds no worker served
+        the job's model from its storage (None: wait for one for ever); StorageUnreachable.
+        """
+        from producer.words import api_words
+
+        with api_words(), ExitStack() as resources:
+            show = progress if callable(progress) else self._bar(resources) if progress else None
+            for latest in self._follow(timeout, patience):
+                if show:
+                    show(latest)
+            return latest
+
+    def _bar(self, resources: ExitStack) -> Callable[[JobProgress], None]:
+        from producer.show import bar
+
+        return resources.enter_context(bar())
+
+    def _follow(self, timeout: float | None, patience: float | None) -> Iterator[JobProgress]:
+        """Where the job stands, again and again until it has ended."""
+        from contract.errors import NoWorker, TimedOut
+        from producer.jobs import follow
+        from producer.show import JobProgress
+
+        for name, seconds in (("timeout", timeout), ("patience", patience)):
+            check_seconds(name, seconds)
+        alone_since: float | None = None
+        told: str | None = None
         try:
-            for latest in follow(self.id, self._storage, self._queue, self._settings, timeout):
-                if progress:
-                    progress(latest)
-        except TimedOut as late:
-            raise TimeoutError(str(late)) from late
-        return latest
+            for step in follow.follow(self.id, self._storage, self._queue, self._settings, timeout):
+                found = JobProgress.of(step)
+                yield found
+                reason = found.reason if not found.finished else None
+                if reason and reason.code != told:
+                    log.warning("job %s waits: %s. %s", self.id, reason.message, reason.remedy or "")
+                told = reason.code if reason else None
+                if reason is None or reason.code not in _NOBODY:
+                    alone_since = None
+                    continue
+                alone_since = time.monotonic() if alone_since is None else alone_since
+                if patience is not None and time.monotonic() - alone_since >= patience:
+                    raise NoWorker(
+                        f"job {self.id} waits, and has for {patience:g} seconds: {reason.message}",
+                        f"{reason.remedy} The job is kept. To wait longer: wait(patience=SECONDS), or None for ever.",
+                    )
+        except follow.TimedOut as late:
+            reason = late.progress.reason
+            raise TimedOut(f"{late}{f': {reason.message}' if reason else ''}", "The job goes on.") from late
 
     def cancel(self) -> None:
         """Ask for the job's end: rows that are done stay. Raises RedisUnreachable once the cancel is noted."""
         from contract.ledger.reconcile import cancel
+        from producer.words import api_words
 
-        cancel(self.id, self._storage, self._queue, self._settings)
+        with api_words():
+            cancel(self.id, self._storage, self._queue, self._settings)
+
+    def delete(self, *, cancel: bool = False, force: bool = False) -> None:
+        """Remove the job with all its rows, answers and records. One under way is refused, unless it is to be cancelled
+        first, or removed as it is. Raises UsageError."""
+        from producer.jobs.remove import delete
+        from producer.words import api_words
+
+        with api_words():
+            delete(self.id, self._storage, self._queue, self._settings, cancel=cancel, force=force)
 
     def predictions(self) -> list[dict[str, Any]]:
-        """Predictions in row order: of an unfinished job, those that are there without a gap."""
-        from producer.jobs.follow import ready_lines
+        """Predictions in row order, as JSON has them: of an unfinished job, those that are there without a gap.
 
-        return [json.loads(line) for block in ready_lines(self.id, self._storage) for line in block.splitlines()]
+        Raises BulkqaError where they were altered or removed since the job ended, StorageUnreachable.
+        """
+        from producer.results.lines import ready_lines
+        from producer.words import api_words
 
-    def results(self) -> pd.DataFrame:
-        """The same as a DataFrame, indexed by row. Columns that were passed through get their own names back, but for
-        those that would hide a column of the prediction: these are prefixed with `input_`. Needs the extra [pandas]."""
-        pd = _pandas()
-        rows = []
-        for prediction in self.predictions():
-            passed = prediction.pop("passthrough", {})
-            error = prediction.pop("error", None) or {}
-            row = prediction | {"error_code": error.get("code"), "error_message": error.get("message")}
-            rows.append(row | {f"input_{name}" if name in row else name: value for name, value in passed.items()})
-        return pd.DataFrame(rows).set_index("row") if rows else pd.DataFrame()
+        with api_words():
+            return [json.loads(line) for block in ready_lines(self.id, self._storage) for line in block.splitlines()]
 
+    def table(self) -> pa.Table:
+        """The same as an Arrow table with a column `row`, in the types of the input: see `results`."""
+        from producer.words import api_words
 
-def _pandas() -> Any:
-    from contract.errors import UsageError
+        with api_words():
+            return self._shape()[0].table(self.predictions())
 
-    try:
-        import pandas
-    except ImportError as error:
-        raise UsageError(
-            "results are given as a DataFrame, and pandas is not installed",
-            "Install it: pip install 'bulkqa[pandas]'. Or call predictions(), which gives the same as dictionaries.",
-        ) from error
-    return pandas
+    def _shape(self) -> tuple[Shape, Any, Any]:
+        """The columns of the predictions, those that were kept of the input, and the manifest."""
+        from contract.ledger import records
+        from producer.results import columns
+        from producer.results.typed import Shape
 
+        manifest = records.load(self._storage, self.id)
+        kept = columns.load(self._storage, manifest)
+        return Shape(manifest, kept), kept, manifest
 
-def _parquet(frame: Any) -> BinaryIO:
-    """A DataFrame as a Parquet file in memory, without its index."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    def results(self, *, long: bool = False) -> pd.DataFrame:
+        """The same as a DataFrame, with the index of the DataFrame that was submitted, else the numbers of the rows: so
+        that `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
 
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
-    file.seek(0)
-    return file
+        The columns, whatever the outcome: line, id, status, question, context, answer, start and end (Int64), score,
+        raw_score, null_score, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives (lists of
+        dicts), and those that were passed through, in the types that they had: under their own names, but for those
+        that would hide one of the others, which get `input_` before them. `long`: a row for each answer, of which
+        `rank` counts from 1, instead of alternatives.
+
+        Needs the extra [pandas]. Raises UsageError without it, BulkqaError where answers or the types of columns were
+        altered or removed, StorageUnreachable.
+        """
+        from producer import frames
+        from producer.results.typed import shown_names
+        from producer.words import api_words
+
+        with api_words():
+            frames.need_pandas()
+            shape, kept, manifest = self._shape()
+            predictions = self.predictions()
+            shown = {column.name: column.shown for column in shape.others}
+            named = shown | ({manifest.id_column: "id"} if manifest.id_column else {})
+            frame = frames.frame_of(shape.table(predictions), kept, named)
+            if not shape.typed:
+                passed = [prediction.get("passthrough") or {} for prediction in predictions]
+                own = {manifest.question_column, manifest.context_column, manifest.id_column}
+                keys = dict.fromkeys([*manifest.source.columns, *(key for row in passed for key in row)])
+                frame = frames.expanded(frame, passed, shown_names(key for key in keys if key not in own))
+            return frames.long_of(frame) if long else frame

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ import producer
 import worker
 from contract import errors
 from contract.format.job import ROW_ERRORS
+from contract.ledger import reasons
 
 REPO = Path(__file__).parents[1]
 README = (REPO / "README.md").read_text()
@@ -67,6 +70,20 @@ def test_every_module_says_what_it_is_for():
         assert re.match(r'"""\S', path.read_text()), name
 
 
+def test_files_functions_and_rooms_can_be_seen_at_once():
+    for package in (contract, producer, worker):
+        folder = Path(package.__file__).parent
+        for room in [folder, *(path for path in folder.rglob("*") if path.is_dir() and path.name != "__pycache__")]:
+            files = [path for path in room.glob("*.py") if not path.stem.startswith("__")]
+            assert len(files) <= 12, room
+            for path in files:
+                text = path.read_text()
+                assert text.count("\n") <= 400, path
+                for node in ast.walk(ast.parse(text)):
+                    if isinstance(node, ast.FunctionDef):
+                        assert (node.end_lineno or 0) - node.lineno < 50, (path, node.name)
+
+
 # Documentation
 
 
@@ -99,6 +116,13 @@ def test_every_code_of_a_row_error_is_documented(code: str):
     assert f"`{code}`" in README
 
 
+def test_every_reason_of_a_job_is_documented():
+    codes = set(re.findall(r"^\| (\w+(?:, \w+)*) \| ", reasons.__doc__ or "", re.M)) - {"code"}
+    assert len(codes) == 9
+    for code in {one for each in codes for one in each.split(", ")}:
+        assert f"`{code}`" in README, code
+
+
 def test_every_exit_status_of_an_error_is_documented():
     statuses = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type)} | {
         0,
@@ -121,3 +145,12 @@ def test_no_file_names_a_folder_of_somebodys_machine():
         if path.is_file() and path.stat().st_size < 1 << 20 and (match := private.search(path.read_bytes())):
             found[name] = match[0]
     assert found == {}
+
+
+@pytest.mark.parametrize("program", ["producer", "worker"])
+def test_help_is_not_cut_on_a_terminal_of_80_columns(program: str):
+    command = [Path(sys.executable).with_name(program), "--help"]
+    env = os.environ | {"COLUMNS": "80", "TERM": "dumb"}
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=env).stdout
+    assert "..." not in text.partition("Commands:")[2]
+    assert max(map(len, text.splitlines())) <= 80

@@ -22,7 +22,7 @@ from pathlib import Path
 from contract.errors import ModelError
 from contract.format import layout
 from contract.format.job import Answer, Options, Row, RowError, Span
-from contract.ledger import quarantine, records
+from contract.ledger import events, quarantine, records
 from contract.ledger.quarantine import InFlight
 from contract.storage import Storage
 from worker.scoring import Drained, Watch
@@ -40,7 +40,8 @@ class Attempt:
     def __init__(self, storage: Storage, job: str, chunk: int, worker: str) -> None:
         """Record the attempt. Raises StorageUnreachable: no work without it, since a death would not be counted."""
         self._storage, self._job, self._chunk = storage, job, chunk
-        record = records.dump({"worker": worker, "started_at": time.time()})
+        self._worker, self._started_at = worker, time.time()
+        record = records.dump({"worker": worker, "started_at": self._started_at})
         self.number = 1
         self.dead: tuple[int, ...] = ()
         # The first attempt is the rule: it finds out by making its record, without a look at those of all other chunks.
@@ -52,18 +53,36 @@ class Attempt:
         left = [quarantine.read(storage, job, chunk, number) for number in self.dead]
         self.poison = quarantine.poison(left)
         self.suspects = {row for one in left for row in one.rows} - self.poison
+        self._suspected = tuple(sorted(self.suspects))
 
-    def release(self) -> None:
+    def release(self, why: str) -> None:
         """The attempt ended in order, unfinished: it does not count against the chunk."""
-        self._storage.create(layout.released(self._job, self._chunk, self.number), b"")
+        record = events.released(why, time.time())
+        self._storage.create(layout.released(self._job, self._chunk, self.number), record)
 
-    def forget(self) -> None:
-        """The chunk has its part, which says how many attempts it took: their records have served."""
+    def forget(self, *, mine: bool = True) -> None:
+        """The chunk has its part, which says how many attempts it took: their records have served. If there were others
+        before, what became of them is kept. `mine`: whether the part is of this attempt."""
+        if self.number > 1:
+            self._keep("last" if mine else "late")
         for number in range(1, self.number + 1):
             self._storage.delete(layout.attempt(self._job, self._chunk, number))
             if self.number > 1:
                 self._storage.delete(layout.released(self._job, self._chunk, number))
                 self._storage.delete(layout.in_flight(self._job, self._chunk, number))
+
+    def _keep(self, end: str) -> None:
+        last = events.Attempted(
+            chunk=self._chunk,
+            attempt=self.number,
+            worker=self._worker,
+            started_at=self._started_at,
+            ended_at=time.time(),
+            end=end,
+            suspects=self._suspected,
+            poison=tuple(sorted(self.poison)),
+        )
+        events.keep(self._storage, self._job, last)
 
     def watched(self, watch: Watch) -> Watch:
         """The same watch, noting rows in flight: only where an attempt died before, since each note costs a write."""
@@ -81,7 +100,7 @@ class Attempt:
                 self._in_flight.discard(row)
             watch.end(row)
 
-        return Watch(stop=watch.stop, begin=begin, end=end, alone=True)
+        return Watch(stop=watch.stop, begin=begin, end=end, done=watch.done, alone=True)
 
     def quarantine(
         self,

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """A command, listed with the first line of its docstring as it is: what typer takes by itself is cut."""
+    app.command(short_help=(function.__doc__ or "").partition("\n")[0])(function)
+    return function
+
 
 Redis = Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)]
 StorageUrl = Annotated[
@@ -66,7 +74,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-@app.command()
+@_command
 def start(
     redis: Redis = None,
     storage: StorageUrl = None,
@@ -103,7 +111,7 @@ def start(
     serve(given, open_storage(given.storage_url, create=True))
 
 
-@app.command()
+@_command
 def sweep(
     redis: Redis = None,
     storage: StorageUrl = None,
@@ -125,7 +133,7 @@ def sweep(
     sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once)
 
 
-@app.command()
+@_command
 def health(
     health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
     as_json: Json = False,
@@ -144,7 +152,7 @@ def health(
     raise typer.Exit(0 if signs and all(sign.well for sign in signs) else 1)
 
 
-@app.command()
+@_command
 def info(
     directory: Annotated[Path | None, typer.Argument(help="model directory; default: the one that ships")] = None,
     as_json: Json = False,
@@ -169,7 +177,7 @@ def info(
     Console().print(table)
 
 
-@app.command()
+@_command
 def build(
     source: Annotated[str, typer.Argument(help="Hugging Face id, or folder of a question answering checkpoint")],
     destination: Annotated[Path, typer.Argument(help="model directory to make")],
@@ -180,6 +188,9 @@ def build(
         bool | None, typer.Option(help="whether unanswerable questions were trained; default: as its name says")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing model directory")] = False,
+    force_unknown: Annotated[
+        bool, typer.Option("--force-unknown", help="make it though it answers none of the known questions")
+    ] = False,
 ) -> None:
     """Make a model directory: export to ONNX, optimize, quantize, verify. Needs the extra [build]."""
     from worker.build import build as build_model
@@ -195,12 +206,13 @@ def build(
         evaluation=evaluation,
         null_trained=null_trained,
         force=force,
+        force_unknown=force_unknown,
         progress=say,
     )
     print(json.dumps({"directory": str(destination), "name": made.name, "digest": made.digest}))
 
 
-@app.command()
+@_command
 def evaluate(
     file: Annotated[Path, typer.Argument(help="SQuAD-format JSON file")],
     model_dir: ModelDir = None,

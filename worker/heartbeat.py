@@ -20,11 +20,14 @@ from contract.health import HealthFile
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
+from worker.vitals import Pace, memory
 
 log = logging.getLogger("bulkqa.worker")
 
 #: How often the child renews its lease, touches its health file and looks for a cancel marker.
 HEARTBEAT = 5.0
+#: How often it looks whether it was told to stop, to say so while it still is.
+_LOOK = 0.5
 #: A storage that takes longer than this over one chunk is believed to hang: others may have the chunk.
 _STORAGE_PATIENCE = 900.0
 #: An idle worker that leaves messages waiting for this long is a stalled consumer: its connection is dead and it does
@@ -49,16 +52,21 @@ class Heartbeat:
         health: HealthFile,
         restart: Callable[[], None],
         heard: Callable[[], float],
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         """`restart` is called when the consumer has stalled: messages wait, and none comes through. `heard` says when
-        Redis last told what is on the queue, by time.monotonic: what is dropped there this process does not see."""
+        Redis last told what is on the queue, by time.monotonic: what is dropped there this process does not see.
+        `draining`: whether the worker was told to stop."""
         self._queue = queue
         self._settings = settings
         self._me = me
         self._restart = restart
+        self._draining = draining
+        self._pace = Pace()
         self._health = health
         self._last = heard
         self.active: tuple[str, int, str | None] | None = None
+        self._held = 0.0
         self._advanced = self._armed = time.monotonic()
         self._scoring = False
         self._heard = time.monotonic()
@@ -77,10 +85,14 @@ class Heartbeat:
         if self._scoring and self._advanced - self._armed > 1.0:  # arming costs a thread: not at every window
             self._arm()
 
+    def rows(self, count: int) -> None:
+        """So many rows have their outcome."""
+        self._pace.add(count)
+
     @contextmanager
     def over(self, job: str, chunk: int, tag: str | None) -> Iterator[None]:
         """While a chunk is worked on."""
-        self._advanced = time.monotonic()
+        self._advanced = self._held = time.monotonic()
         self.active = (job, chunk, tag)
         try:
             yield
@@ -123,8 +135,25 @@ class Heartbeat:
         faulthandler.dump_traceback_later(self._settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
 
     def _run(self) -> None:
-        while not self._done.wait(HEARTBEAT):
-            self._tick()
+        due, told = time.monotonic() + HEARTBEAT, False
+        while not self._done.wait(_LOOK):
+            if time.monotonic() >= due or self._draining() is not told:
+                due, told = time.monotonic() + HEARTBEAT, self._draining()
+                self._tick()
+
+    def _said(self) -> WorkerInfo:
+        """What this worker is and does now."""
+        job, chunk, _ = self.active or (None, None, None)
+        return replace(
+            self._me,
+            job=job,
+            chunk=chunk,
+            held_seconds=round(time.monotonic() - self._held, 1) if job else None,
+            rows_per_second=self._pace.rate(),
+            rss=memory(),
+            draining=self._draining(),
+            trouble="".join(c if c.isprintable() else " " for c in self.trouble[:250]),
+        )
 
     def _tick(self) -> None:
         patience = self._settings.lease if self._scoring else _STORAGE_PATIENCE
@@ -132,7 +161,7 @@ class Heartbeat:
             return
         self._health.beat()
         try:
-            self._queue.announce(replace(self._me, trouble=self.trouble))
+            self._queue.announce(self._said())
             if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:
                 self._heard = time.monotonic()
             elif time.monotonic() - max(self._heard, self._last()) > _STALLED:

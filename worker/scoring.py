@@ -61,6 +61,7 @@ class Watch:
     stop: Callable[[], Stop] = lambda: None  #: asked before each micro-batch
     begin: Callable[[int], None] = lambda row: None  #: a row is about to be scored
     end: Callable[[int], None] = lambda row: None  #: its outcome is known
+    done: Callable[[int], None] = lambda rows: None  #: so many rows have theirs, by one outcome
     alone: bool = False  #: one row at a time, so that a death names few
 
 
@@ -101,6 +102,7 @@ def score(
         watch.begin(group[0].row)
         _settle(group, alone(group[0], reader, options), sheet)
         watch.end(group[0].row)
+        watch.done(len(group))
     if stopped == "drain" and any(row.error is None and row.row not in sheet.outcomes for row in rows):
         raise Drained
     cancelled = RowError("job_cancelled", "the job was cancelled before this row was scored")
@@ -115,6 +117,7 @@ def _drain(work: _Work, reader: Answering, options: Options, watch: Watch, sheet
         for group, outcome in zip(groups, _outcomes([group[0] for group in groups], reader, options), strict=True):
             _settle(group, outcome, sheet)
             watch.end(group[0].row)
+            watch.done(len(group))
 
 
 def _outcomes(rows: list[Row], reader: Answering, options: Options) -> Sequence[Answer | RowError | None]:

@@ -57,6 +57,7 @@ def serve(settings: Settings, storage: Storage) -> None:
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
     signals.worker_shutting_down.connect(child.drain, weak=False)
+    signals.worker_ready.connect(_interrupted_as_terminated, weak=False)
     log.info("worker %s: model %s (%s, %s), storage %s, namespace %s", child.name, info.name, info.precision,
              info.pinned, settings.storage_url, namespace)  # fmt: skip
     # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
@@ -182,6 +183,11 @@ class _Child:
         self._shared.draining = True
         if self._worker is None or not self._worker.busy:
             sys.exit(0)
+
+
+def _interrupted_as_terminated(**_: Any) -> None:
+    """Ctrl-C is the same graceful shutdown as SIGTERM; Celery's own handler invites to a second, which loses time."""
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
 
 
 def _leave_logging_alone(**_: Any) -> None:

@@ -8,6 +8,7 @@ counts and a lease that runs out, upon which `contract.ledger.reconcile` has the
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,9 +79,10 @@ class Worker:
             self.threads,
             version("bulkqa"),
             max_positions=info.max_positions,
+            host=socket.gethostname(),
             storage=storage_id(self.storage),
         )
-        self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, heard)
+        self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, heard, draining)
         self.reader.tell(self._heartbeat.beat)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
@@ -158,13 +160,13 @@ class Worker:
             with self._heartbeat.over(job, chunk, tag):
                 data = self._score(manifest, index, chunk, attempt)
                 mine = self.storage.create(layout.part(job, chunk), data)
-        except (Drained, StorageUnreachable, ModelError):  # no fault of the chunk's: it must not count as a death
+        except (Drained, StorageUnreachable, ModelError) as reason:  # no fault of the chunk's: not to count as a death
             self._hint(lambda: self.queue.release(job, chunk, self.name))
-            attempt.release()
+            attempt.release(_why(reason))
             log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
             raise
         with suppress(StorageUnreachable):
-            attempt.forget()
+            attempt.forget(mine=mine)
         if not mine:
             log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
         self._advance(manifest, chunk)
@@ -183,7 +185,8 @@ class Worker:
         started = time.time()
         rows = records.rows_or_blanks(self.storage, manifest, index, chunk)
         options = manifest.options
-        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: self._heartbeat.beat())
+        heartbeat = self._heartbeat
+        watch = Watch(stop=self._stop(manifest.id), end=lambda _row: heartbeat.beat(), done=heartbeat.rows)
         with self._heartbeat.watching():
             known = attempt.quarantine(
                 rows, options, self.settings.model_dir, watch, lambda row: scoring.alone(row, self.reader, options)
@@ -273,3 +276,8 @@ class Worker:
                 self._jobs.clear()
             self._jobs[job] = manifest, records.load_index(self.storage, manifest)
         return self._jobs[job]
+
+
+def _why(reason: Exception) -> str:
+    """Why a chunk was given back, for the log of its job."""
+    return "the worker was told to stop" if isinstance(reason, Drained) else str(reason).partition("\n")[0]

@@ -174,7 +174,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What was asked, immutable once written. `index_sha256` is the digest of the chunk index beside it."""
+    """What was asked, immutable once written.
+
+    `index_sha256` is the digest of the chunk index beside it, `columns_sha256` that of the types of its columns, empty
+    if there are none to speak of.
+    """
 
     id: str
     created_at: float
@@ -193,6 +197,7 @@ class Manifest:
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     chunks_folder: str = CHUNKS
+    columns_sha256: str = ""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:

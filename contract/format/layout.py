@@ -4,10 +4,12 @@
     jobs/<job>/manifest.json        what was asked; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
+    jobs/<job>/chunks/columns.arrow types of the input's columns, the index of a frame; its digest is in the manifest
     jobs/<job>/chunks-3f9ac2d1/     the same of a job with a key: a folder a submission, the manifest names the one
     jobs/<job>/attempts/000000.1    one record an attempt, written before the work, gone once the part is there
     jobs/<job>/attempts/000000.1.released   that attempt ended in order and does not count against the chunk
     jobs/<job>/attempts/000000.2.row        the rows in flight, from the second attempt on
+    jobs/<job>/events/000000-1790000000000.json   what became of attempts that did not go well; once the part is there
     jobs/<job>/parts/000000.jsonl   the outcome of a chunk, written once; the last line is its footer
     jobs/<job>/model.json           the model that scores this job, pinned by the first worker
     jobs/<job>/progress.json        what the first parts add up to, so that status need not read them all; a hint
@@ -30,7 +32,18 @@ JOBS = "jobs"
 STORAGE = "storage.json"
 _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
+_EVENT = re.compile(r"(\d{6,})-\d+\.json")
 _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
+_UNDER_WAY = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
+#: What an object of a job is, by its name below the job's folder.
+_KINDS = {
+    "chunks": re.compile(rf"{_CHUNKS.pattern}/(?:index\.json|columns\.arrow|\d{{6,}}\.parquet)"),
+    "parts": re.compile(r"parts/\d{6,}\.jsonl"),
+    "outputs": re.compile(r"predictions\.json|errors\.csv|report\.json"),
+    "records": re.compile(
+        r"(?:manifest|model|progress)\.json|cancel|attempts/\d{6,}\.\d+(?:\.released|\.row)?|events/\d{6,}-\d+\.json"
+    ),
+}
 
 
 def folder(job: str) -> str:
@@ -58,6 +71,10 @@ def chunks(job: str, within: str = CHUNKS) -> str:
 
 def index(job: str, within: str = CHUNKS) -> str:
     return f"{chunks(job, within)}/index.json"
+
+
+def columns(job: str, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/columns.arrow"
 
 
 def chunk(job: str, number: int, within: str = CHUNKS) -> str:
@@ -90,6 +107,15 @@ def released(job: str, number: int, attempt_: int) -> str:
 
 def in_flight(job: str, number: int, attempt_: int) -> str:
     return f"{attempt(job, number, attempt_)}.row"
+
+
+def events(job: str) -> str:
+    return f"{folder(job)}/events"
+
+
+def event(job: str, number: int, started_at: float) -> str:
+    """Named after the attempt that ended the story, so that a chunk which is scored again has another."""
+    return f"{events(job)}/{number:06d}-{int(started_at * 1000)}.json"
 
 
 def model(job: str) -> str:
@@ -126,3 +152,18 @@ def attempt_of(name: str) -> tuple[int, int, str] | None:
     """(chunk, attempt, kind) of a name under attempts/, kind one of "", "released", "row"."""
     match = _ATTEMPT.fullmatch(name)
     return (int(match[1]), int(match[2]), (match[3] or "").lstrip(".")) if match else None
+
+
+def event_of(name: str) -> int | None:
+    """The number of the chunk that a name under events/ is about."""
+    match = _EVENT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def kind_of(name: str) -> str | None:
+    """What an object is by its name below its job's folder: one of "chunks", "parts", "outputs", "records", finished or
+    under way. None if nobody of ours gives such a name."""
+    folder_, slash, last = name.rpartition("/")
+    if match := _UNDER_WAY.fullmatch(last):
+        last = match[1]
+    return next((kind for kind, names in _KINDS.items() if names.fullmatch(folder_ + slash + last)), None)

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from contract import evaluation
-from contract.format import layout, part
+from contract.format import errorfile, layout, part
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
@@ -25,8 +25,6 @@ from contract.ledger.records import Index
 from contract.ledger.tally import Tally
 from contract.storage import Storage
 
-#: Columns of ours in an error file. They are ignored when the file is submitted again.
-ERROR_COLUMNS = ("bulkqa_row", "bulkqa_line", "bulkqa_code", "bulkqa_message", "bulkqa_raw")
 _HEAD = b'{"predictions": [\n'
 _FOOT = b"\n]}\n"
 
@@ -123,9 +121,9 @@ def _document(
 
 def _error_file(storage: Storage, manifest: Manifest, index: Index, footers: list[Footer]) -> Iterator[bytes]:
     """The rows with an error in the input's own columns and delimiter, and why: to be mended and submitted again."""
-    columns = [column for column in manifest.source.columns if column not in ERROR_COLUMNS]
+    columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
     delimiter = manifest.source.delimiter or "|"
-    yield _csv([[*columns, *ERROR_COLUMNS]], delimiter)
+    yield _csv([[*columns, *errorfile.COLUMNS]], delimiter)
     for number, footer in enumerate(footers):
         if footer.failed or footer.cancelled:
             lines = records.read_part(storage, manifest.id, number, footer.rows)[0].splitlines()
@@ -145,8 +143,9 @@ def _error_row(prediction: dict[str, Any], columns: list[str], manifest: Manifes
     if manifest.id_column:
         values[manifest.id_column] = prediction["id"]
     error = prediction["error"]
+    cells = [_cell(values.get(column)) for column in columns]
     ours = [prediction["row"], prediction.get("line"), error["code"], error["message"], prediction.get("raw")]
-    return [_cell(values.get(column)) for column in columns] + ours
+    return [*cells, *ours, errorfile.digest(cells)]
 
 
 def _cell(value: Any) -> Any:

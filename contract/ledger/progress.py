@@ -26,6 +26,7 @@ from contract.ledger.reasons import Reason
 from contract.ledger.tally import Tally
 
 TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
+STATES = ("queued", "running", "finalizing", "cancelling", *TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)

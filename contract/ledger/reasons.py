@@ -77,16 +77,18 @@ def other_model(model: str, digest: str, others: int) -> Reason:
 
 def other_storage(model: str, workers: int) -> Reason:
     """Somebody serves the model, and looks elsewhere for jobs."""
+    who = "1 worker serves" if workers == 1 else f"{workers} workers serve"
     return Reason(
         "other_storage",
-        f"{workers} workers serve the model {model}, and look at another storage",
+        f"{who} the model {model}, but for another storage",
         "Start them with this one, or submit to theirs: --storage, or BULKQA_STORAGE_URL, has to name the same place.",
     )
 
 
 def retrying(chunk: int, attempt: int, rows: tuple[int, ...]) -> Reason:
     """`rows`: those suspected of having ended the workers before."""
-    suspects = f"; suspected: row {', '.join(map(str, rows[:10]))}{' and more' if len(rows) > 10 else ''}"
+    named = ", ".join(map(str, rows[:10])) + (" and more" if len(rows) > 10 else "")
+    suspects = f"; suspected: row{'s' if len(rows) > 1 else ''} {named}"
     return Reason(
         "retrying",
         f"chunk {chunk} is on attempt {attempt}, since workers ended on it{suspects if rows else ''}",
@@ -96,4 +98,5 @@ def retrying(chunk: int, attempt: int, rows: tuple[int, ...]) -> Reason:
 
 def behind_others(chunks: int) -> Reason:
     """`chunks`: how many of other jobs wait."""
-    return Reason("behind_others", f"{chunks} chunks of other jobs wait before it", "Wait, or start more workers.")
+    what = "1 chunk of another job waits" if chunks == 1 else f"{chunks} chunks of other jobs wait"
+    return Reason("behind_others", f"{what} before it", "Wait, or start more workers.")

@@ -32,16 +32,14 @@ def sweep_jobs(
 ) -> None:
     """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. A job that fails is logged and
     does not keep the others waiting; so is a storage or Redis that is away."""
-    finished: set[str] = set()
     looked = -_LOOK
     health = HealthFile(settings.health_file, "sweeper")
     log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
         try:
-            for job in records.jobs(storage):
+            for job in storage.list(layout.JOBS):
                 health.beat()
-                if job not in finished and _bring_forward(job, storage, queue, settings):
-                    finished.add(job)
+                _bring_forward(job, storage, queue, settings)
             if time.monotonic() - looked >= _LOOK:
                 looked = time.monotonic()
                 remove_abandoned(storage, beat=health.beat)
@@ -85,16 +83,17 @@ def _strays(storage: Storage, job: str) -> list[str]:
     return [layout.chunks(job, name) for name in names if layout.is_chunks(name) and name != own]
 
 
-def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings) -> bool:
-    """True once the job has ended."""
+def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
+    """Reconcile a job unless it has ended, which storage says each time: a key may be used again once its job is gone.
+    That is one look for each job that has ended."""
     try:
-        if storage.exists(layout.report(job)):
-            return True
-        return reconcile(job, storage, queue, settings, owner="sweeper").finished
+        if not storage.exists(layout.report(job)) and storage.exists(layout.manifest(job)):
+            reconcile(job, storage, queue, settings, owner="sweeper")
+    except UsageError:
+        pass  # a folder that is none of ours, a link, or a job that was removed just now
     except RedisUnreachable as error:
         log.warning("job %s waits: %s", job, error.message)
     except BulkqaError as error:
         log.error("job %s cannot be brought forward: %s", job, error)  # noqa: TRY400 - the message says it all
     except Exception:  # whatever it is, the others go on
         log.exception("job %s cannot be brought forward", job)
-    return False

@@ -12,8 +12,10 @@ not come in: storage, and what a message means.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import math
+from dataclasses import dataclass, field, fields
+from types import NoneType
+from typing import Any, Protocol
 
 #: Of all keys in Redis. A namespace follows, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
@@ -65,6 +67,36 @@ class WorkerInfo:
     max_positions: int = 0  #: tokens in the longest window that its model takes; 0: it does not say
     trouble: str = ""  #: why it cannot use the storage, where it cannot
     storage: str = ""  #: the id of the storage that it works on
+    host: str = ""
+    job: str | None = None  #: whose chunk it holds, None while it holds none
+    chunk: int | None = None
+    held_seconds: float | None = None  #: for how long it had held that chunk when it said so
+    rows_per_second: float | None = None  #: over the last minute
+    rss: int = 0  #: memory of the process that scores, in bytes; 0: it does not say
+    draining: bool = False  #: it was told to stop, and does after the rows in flight
+    #: Since it said so, by the queue's own clock: `workers` fills it in.
+    age_seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises TypeError and ValueError: what is read from Redis may have been written by anybody."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not isinstance(value, _KINDS[str(one.type)]):
+                raise TypeError(f"{one.name} of a worker cannot be {value!r}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{one.name} of a worker cannot be {value}")
+
+
+#: What may stand in a field of WorkerInfo, by its annotation.
+_KINDS: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": (int, float),
+    "str | None": (str, NoneType),
+    "int | None": (int, NoneType),
+    "float | None": (int, float, NoneType),
+}
 
 
 class Queue(Protocol):
@@ -117,7 +149,7 @@ class Queue(Protocol):
         ...
 
     def workers(self) -> list[WorkerInfo]:
-        """The workers that are there, by name."""
+        """The workers that are there, by name, as they last said; `age_seconds` is how long ago that was."""
         ...
 
     def elsewhere(self, model: str) -> int:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from contract.queue import LONGEST_LEASE, WORKER_TTL, Hints, WorkerInfo, queue_name
 
@@ -96,7 +97,11 @@ class MemoryQueue:
 
     def workers(self) -> list[WorkerInfo]:
         now = self._clock()
-        return [worker for _, (seen, worker) in sorted(self._workers.items()) if now - seen <= WORKER_TTL]
+        return [
+            replace(worker, age_seconds=now - seen)
+            for _, (seen, worker) in sorted(self._workers.items())
+            if now - seen <= WORKER_TTL
+        ]
 
     def elsewhere(self, model: str) -> int:
         return 0

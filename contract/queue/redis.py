@@ -249,13 +249,14 @@ def _worker(name: str, value: str, now: float) -> WorkerInfo | None:
     """What a worker said of itself, None if none of ours did or it was silent for long."""
     try:
         data = json.loads(value)
-        worker = WorkerInfo(**known(WorkerInfo, data))
-        lively = -_AHEAD <= now - data["seen"] <= WORKER_TTL
+        age = now - data["seen"]
+        worker = WorkerInfo(**known(WorkerInfo, data) | {"age_seconds": max(0.0, float(age))})
+        lively = -_AHEAD <= age <= WORKER_TTL
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    texts = (worker.name, worker.model, worker.digest, worker.precision, worker.version, worker.storage)
-    right = all(isinstance(text, str) and len(text) < 300 and text.isprintable() for text in texts)
-    return worker if lively and right and worker.name == name and type(worker.threads) is int else None
+    texts = [value for value in asdict(worker).values() if isinstance(value, str)]
+    right = all(len(text) < 300 and text.isprintable() for text in texts)
+    return worker if lively and right and worker.name == name else None
 
 
 def _reason(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from contract.errors import StorageUnreachable, UsageError
+from contract.errors import BulkqaError, StorageUnreachable, UsageError
 from contract.machine import NO_FOLLOW, link_once
 from contract.storage.protocol import BLOCK, TEMPORARY, Data
 
@@ -65,6 +65,13 @@ class LocalStorage:
         del names[first:last]
         return names
 
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        with _translated(self.url):
+            top = self._path(folder)
+            for path, about in _tree(top):
+                if not stat.S_ISDIR(about.st_mode):
+                    yield path.relative_to(top).as_posix(), about.st_size
+
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
             try:
@@ -109,6 +116,13 @@ class LocalStorage:
                     path.rmdir() if stat.S_ISDIR(about.st_mode) else path.unlink()
         return True
 
+    def prune(self, folder: str) -> None:
+        with _translated(self.url):
+            for path, about in _tree(self._path(folder)):
+                if stat.S_ISDIR(about.st_mode):
+                    with suppress(OSError):  # it is not empty
+                        path.rmdir()
+
     def locate(self, key: str) -> str:
         return str(self.root / key)
 
@@ -135,7 +149,9 @@ class LocalStorage:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-        raise UsageError(f"{key!r} is no regular file")
+        raise BulkqaError(
+            f"{self.locate(key)} is no regular file", "Remove it: nothing of ours puts such a thing there."
+        )
 
     def _path(self, key: str) -> Path:
         path = self.root / key

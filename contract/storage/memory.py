@@ -41,6 +41,12 @@ class MemoryStorage:
         with self._lock:
             return sorted({key[len(prefix) :].split("/")[0] for key in self._objects if key.startswith(prefix)})
 
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        prefix = f"{folder}/"
+        with self._lock:
+            found = [(key[len(prefix) :], len(data)) for key, data in self._objects.items() if key.startswith(prefix)]
+        return iter(found)
+
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         whole = data if isinstance(data, bytes) else b"".join(data)
         with self._lock:
@@ -70,6 +76,9 @@ class MemoryStorage:
             for key in found:
                 del self._objects[key]
         return True
+
+    def prune(self, folder: str) -> None:
+        """There are no folders here."""
 
     def locate(self, key: str) -> str:
         return f"memory://{key}"

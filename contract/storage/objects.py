@@ -110,6 +110,13 @@ class ObjectStorage:
         ]
         return sorted(name for name in names if not name.startswith(TEMPORARY))
 
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        prefix = f"{_checked(folder)}/"
+        with self._translated(folder):
+            for batch in obstore.list(self._store, prefix):
+                for found in batch:
+                    yield found["path"].removeprefix(prefix), found["size"]
+
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         _checked(key)
         pieces = iter((data,) if isinstance(data, bytes) else data)
@@ -156,6 +163,9 @@ class ObjectStorage:
         for one in found:
             self.delete(one["path"])
         return True
+
+    def prune(self, folder: str) -> None:
+        """There are no folders here."""
 
     def locate(self, key: str) -> str:
         return f"{self.url}/{key}"

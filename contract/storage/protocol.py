@@ -43,6 +43,11 @@ class Storage(Protocol):
         """Names directly in a folder, sorted; empty if there is no such folder."""
         ...
 
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """All objects in a folder, however deep, in no order: their keys below it, and their bytes. What is under way
+        counts too, under its own name."""
+        ...
+
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         """Write an object unless it exists. True if this call wrote it. If `data` raises, nothing is written.
 
@@ -69,6 +74,10 @@ class Storage(Protocol):
     def discard(self, folder: str, older_than: float = 0.0) -> bool:
         """Remove a folder with all that is in it, unless something there is younger than so many seconds. False if
         it was left."""
+        ...
+
+    def prune(self, folder: str) -> None:
+        """Remove folders without an object in them, from this one downwards, where a storage has such."""
         ...
 
     def locate(self, key: str) -> str:

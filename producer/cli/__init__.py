@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from contract.errors import INTERRUPTED, BulkqaError
-from producer.cli import jobs
+from producer.cli import asking, jobs, keeping
 from producer.cli.run import run
 
 app = typer.Typer(
@@ -24,12 +24,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-for _command in (jobs.submit, jobs.status):
-    app.command()(_command)
-app.command("list")(jobs.list_jobs)
-for _command in (jobs.results, jobs.cancel, jobs.repair, jobs.check, jobs.verify, jobs.diff):
-    app.command()(_command)
+_COMMANDS = {
+    "run": run,
+    "submit": jobs.submit,
+    "status": jobs.status,
+    "list": jobs.list_jobs,
+    "results": jobs.results,
+    "cancel": jobs.cancel,
+    "repair": jobs.repair,
+    "check": jobs.check,
+    "verify": jobs.verify,
+    "diff": jobs.diff,
+    "workers": asking.workers,
+    "logs": asking.logs,
+    "du": keeping.du,
+    "delete": keeping.delete,
+    "gc": keeping.gc,
+}
+for _name, _command in _COMMANDS.items():
+    # The first line of its docstring, given as it is: what typer takes by itself is cut to fit the line.
+    app.command(_name, short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
 
 
 def _say_version(asked: bool) -> None:

@@ -19,10 +19,12 @@ from producer.cli.options import (
     File,
     Job,
     Json,
-    Key,
+    Listing,
+    Naming,
     Output,
     Place,
     Reading,
+    Saying,
     Timeout,
     as_flags,
     with_flags,
@@ -45,10 +47,11 @@ def submit(
     out: Output,
     reading: Reading,
     answering: Answering,
+    naming: Naming,
+    saying: Saying,
     place: Place,
     wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
     model: Model = None,
-    key: Key = None,
     chunk_rows: ChunkRows = None,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -57,15 +60,18 @@ def submit(
     from contract.ledger import records
     from contract.namespace import open_queue
     from producer.cli import view
-    from producer.jobs.output import check_output
-    from producer.jobs.submit import Request, submit_and_send
+    from producer.jobs.submit import Request, check_model, submit_and_send
+    from producer.results.output import check_output
 
+    saying.heed()
     given = place.settings(chunk_rows=chunk_rows, model=model)
     check_output(out.output, out.output_format, file, as_json=as_json)
-    request = Request(read=reading.options(given), options=answering.options(), model=given.model, key=key)
+    check_model(given.model)
+    request = Request(reading.options(given), answering.options(), given.model, naming.key, naming.pairs())
     store = place.open_storage(create=True)
     queue = open_queue(given, store)
     queue.ping()
+    view.detail(f"storage {store.url}, {queue.address}, model {given.model}")
     view.warn_of_windows(request.options, _longest_window(queue, given.model))
     with view.reading(file) as progress:
         submitted = submit_and_send(file, store, queue, given, request, progress)
@@ -93,6 +99,7 @@ def _longest_window(queue: RedisQueue, model: str) -> int:
 @with_flags
 def status(
     job: Job,
+    saying: Saying,
     place: Place,
     watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
     timeout: Timeout = None,
@@ -103,6 +110,7 @@ def status(
     from producer.cli import view
     from producer.jobs.find import find
 
+    saying.heed()
     given, store, queue = place.open()
     job = find(store, job)
     found = _wait(job, store, queue, given, timeout) if watch else records.status(store, queue, job)
@@ -112,15 +120,16 @@ def status(
 
 
 @with_flags
-def list_jobs(place: Place, as_json: Json = False) -> None:
-    """List all jobs with their state, oldest first."""
+def list_jobs(place: Place, listing: Listing, as_json: Json = False) -> None:
+    """List jobs with their state, oldest first: all, or those that are asked for."""
     from contract.ledger import records
     from producer.cli import view
+    from producer.jobs.select import select
 
+    wanted = listing.wanted()
     _, store, queue = place.open()
     asked = _if_it_answers(queue)
-    found = list(_of_each(records.jobs(store), lambda job: records.status(store, asked, job)).values())
-    found.sort(key=lambda progress: progress.created_at)
+    found = select(of_each(records.jobs(store), lambda job: records.status(store, asked, job)).values(), wanted)
     view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
 
 
@@ -137,7 +146,7 @@ def results(
     from producer.cli import view
     from producer.jobs.find import find
     from producer.jobs.follow import follow as follow_job
-    from producer.jobs.output import check_output, write_results
+    from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
         raise UsageError(f"--json and --format {out.output_format} ask for two formats", "Give one of them.")
@@ -204,7 +213,7 @@ def repair(
         done = {name: reconcile(name, store, queue, given)}
     else:
         unfinished = [name for name in records.jobs(store) if not store.exists(layout.report(name))]
-        done = _of_each(unfinished, lambda name: reconcile(name, store, queue, given))
+        done = of_each(unfinished, lambda name: reconcile(name, store, queue, given))
     if as_json:
         view.print_json({name: asdict(one) for name, one in done.items()})
     else:
@@ -278,7 +287,7 @@ def _if_it_answers(queue: RedisQueue) -> RedisQueue | None:
     return queue
 
 
-def _of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
+def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
     """What `do` says of each job. One that is damaged, or of another version, is told and keeps no other waiting."""
     from contract.errors import Unreachable
     from producer.cli import view
@@ -304,7 +313,7 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
     try:
         return view.follow(job, store, queue, given, timeout)
     except TimedOut as late:
-        view.say(f"{late}; come back with: {again}")
+        view.warn(f"{late}; come back with: {again}")
         raise typer.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"job {job} goes on; come back with: {again}") from None
@@ -313,7 +322,7 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
 def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> None:
     """Write the predictions of a job that has ended where they were asked for, and end with its exit status."""
     from producer.cli import view
-    from producer.jobs.output import write_results
+    from producer.results.output import write_results
 
     if out.output:
         write_results(store, final.id, out.output, out.output_format)

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from contract.settings import Settings
     from contract.storage import Storage
     from producer.input.source import ReadOptions
+    from producer.jobs.select import Wanted
 
-FILE = "CSV, Parquet or JSON Lines file, also gzipped; - is stdin"
+FILE = "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; - is stdin"
 File = Annotated[str, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job goes on")]
-Key = Annotated[str | None, typer.Option("--key", help="submitting twice with one key finds the first job")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="say more on the way")]
 ChunkRows = Annotated[int | None, typer.Option(help="rows in a chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
 
 
@@ -68,6 +69,23 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """How a job is found again."""
+
+    key: Annotated[str | None, typer.Option("--key", help="submitting twice with one key finds the first job")] = None
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option("--metadata", metavar="KEY=VALUE", help="kept with the job, for list to find; may be repeated"),
+    ] = None
+
+    def pairs(self) -> dict[str, str]:
+        """The metadata. Raises UsageError."""
+        from producer.jobs.select import pairs
+
+        return pairs(self.metadata or ())
+
+
+@dataclass(frozen=True)
 class Reading:
     """How a file is to be read."""
 
@@ -83,8 +101,20 @@ class Reading:
         ),
     ] = None
     delimiter: Annotated[str, typer.Option("-d", "--delimiter", help="of a CSV file; \\t for a tab")] = "|"
+    escape: Annotated[
+        str | None, typer.Option("--escape", help="what escapes a quote, \\\\ for Spark's files [default: a quote]")
+    ] = None
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="the first line of a CSV file is a row; columns are called 1, 2, 3 ...")
+    ] = False
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="of a text file, such as cp1252 or utf-16 [default: UTF-8]")
+    ] = None
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="of an Excel workbook, by name or number [default: the first]")
+    ] = None
     input_format: Annotated[
-        str | None, typer.Option("--input-format", help="csv, parquet or jsonl [default: by content]")
+        str | None, typer.Option("--input-format", help="csv, parquet, jsonl or json [default: by content]")
     ] = None
 
     def options(self, settings: Settings) -> ReadOptions:
@@ -98,6 +128,10 @@ class Reading:
             answers=self.answers,
             delimiter=self.delimiter,
             max_row_bytes=settings.max_row_bytes,
+            escape=self.escape,
+            header=not self.no_header,
+            encoding=self.encoding,
+            sheet=self.sheet,
             format=self.input_format,
         )
 
@@ -133,8 +167,74 @@ class Output:
         typer.Option("-o", "--output", help="write predictions there: .json, .jsonl or .parquet; - is stdout"),
     ] = None
     output_format: Annotated[
-        str | None, typer.Option("--format", help="json, jsonl or parquet; default: as -o is named")
+        str | None, typer.Option("--format", help="json, jsonl, csv or parquet; default: as -o is named")
     ] = None
+
+
+@dataclass(frozen=True)
+class Saying:
+    """How much is said beside the data."""
+
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="data and errors only")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="say more on the way")] = False
+
+    def heed(self) -> None:
+        """For the rest of the command. Raises UsageError."""
+        from contract.errors import UsageError
+        from producer.cli import view
+
+        if self.quiet and self.verbose:
+            raise UsageError("-q and -v ask for less and for more", "Give one of them.")
+        view.loudness.set(quiet=self.quiet, verbose=self.verbose)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which jobs are listed, and how."""
+
+    status: Annotated[list[str] | None, typer.Option("--status", help="only jobs of this status; may be repeated")] = (
+        None
+    )
+    since: Annotated[
+        str | None, typer.Option("--since", help="only those submitted since: 2h or 3d ago, or an ISO 8601 date")
+    ] = None
+    model: Annotated[str | None, typer.Option("--model", help="only those of this model")] = None
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option("--metadata", metavar="KEY=VALUE", help="only those with this; may be repeated"),
+    ] = None
+    sort: Annotated[str, typer.Option("--sort", help="created, finished, rows, failed, progress, status or model")] = (
+        "created"
+    )
+    reverse: Annotated[bool, typer.Option("--reverse", help="the other way round")] = False
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="only so many, the last in their order: the newest")
+    ] = None
+
+    def wanted(self) -> Wanted:
+        """The same for `producer.jobs`. Raises UsageError."""
+        from producer.jobs.select import Wanted, pairs
+        from producer.jobs.times import moment
+
+        return Wanted(
+            status=tuple(_known_status(status) for status in self.status or ()),
+            since=moment(self.since) if self.since else None,
+            model=self.model,
+            metadata=pairs(self.metadata or ()),
+            sort=self.sort,
+            reverse=self.reverse,
+            limit=self.limit,
+        )
+
+
+def _known_status(status: str) -> str:
+    """Raises UsageError for what no job ever is."""
+    from contract.errors import UsageError
+    from contract.ledger.progress import STATES
+
+    if status not in STATES:
+        raise UsageError(f"no job has the status {status!r}", f"A job is one of: {', '.join(STATES)}.")
+    return status
 
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:

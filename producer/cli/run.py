@@ -16,10 +16,11 @@ from producer.cli.options import (
     Answering,
     ChunkRows,
     Json,
-    Key,
+    Naming,
     Output,
     Place,
     Reading,
+    Saying,
     as_flags,
     with_flags,
 )
@@ -38,6 +39,8 @@ def run(
     out: Output,
     reading: Reading,
     answering: Answering,
+    naming: Naming,
+    saying: Saying,
     place: Place,
     file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     model_dir: Annotated[
@@ -46,7 +49,6 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="worker processes to start")] = 1,
     threads: Annotated[int | None, typer.Option(help="threads a worker; 0: all CPUs", show_default=False)] = None,
     chunk_rows: ChunkRows = None,
-    key: Key = None,
     resume: Annotated[str | None, typer.Option("--resume", help="go on with this job instead of a FILE")] = None,
     as_json: Json = False,
 ) -> None:
@@ -54,16 +56,17 @@ def run(
     from contract.ledger import records
     from producer.cli import view
     from producer.jobs.find import find
-    from producer.jobs.output import check_output
     from producer.local import require
+    from producer.results.output import check_output
 
+    saying.heed()
     given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
     check_output(out.output, out.output_format, file, as_json=as_json)
     require(place.redis)
     store = place.open_storage(create=True)
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
-    job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, key)
+    job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
     view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
     _heed_endings()
     try:
@@ -74,7 +77,7 @@ def run(
     raise typer.Exit(view.exit_code(final))
 
 
-def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, key: str | None) -> str:
+def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, naming: Naming) -> str:
     """The id of the job that was made of a file, or found by its key."""
     from producer.cli import view
     from producer.jobs.submit import Request, submit
@@ -82,7 +85,7 @@ def _stored(file: str, store: Storage, given: Settings, reading: Reading, answer
     options = answering.options()
     name, longest = _described(given.model_dir)
     view.warn_of_windows(options, longest)
-    request = Request(read=reading.options(given), options=options, model=name, key=key)
+    request = Request(reading.options(given), options, name, naming.key, naming.pairs())
     with view.reading(file) as progress:
         return submit(file, store, given, request, progress).manifest.id
 
@@ -113,11 +116,13 @@ def _answered(
     from contract.namespace import open_queue
     from producer import local
     from producer.cli import view
-    from producer.jobs.output import write_results
+    from producer.results.output import write_results
 
     view.say("starting Redis and a worker")
     with local.stack(given, workers, redis) as stack, closing(open_queue(given, store, stack.redis_url)) as queue:
         stack.wait_ready(queue)
+        for worker in queue.workers():
+            view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
         final = view.follow(job, store, queue, given, each=stack.check)
         stack.stop()  # waited for at the end of this block: the answers need not wait
         if out.output:
@@ -126,6 +131,6 @@ def _answered(
         if as_json:
             view.print_json(published.to_json())
         elif out.output != Path("-"):
-            view.answers(store, job, _PREVIEW)
+            view.answers(store, job, _PREVIEW, beside=out.output)
             view.summary(published, out.output)
     return published

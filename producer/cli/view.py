@@ -1,45 +1,46 @@
-"""What people see: progress bars and messages on stderr, tables on stdout. Nothing is decided here."""
+"""What people see: tables on stdout; and, from `bars` and `voice`, progress and messages on stderr. Nothing is decided
+here."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
+
+from producer.cli.bars import chunks
+from producer.cli.bars import counting as counting
+from producer.cli.bars import follow as follow
+from producer.cli.bars import in_words as in_words
+from producer.cli.bars import reading as reading
+from producer.cli.voice import detail as detail
+from producer.cli.voice import errors
+from producer.cli.voice import loudness as loudness
+from producer.cli.voice import say as say
+from producer.cli.voice import warn as warn
+from producer.jobs.times import duration as duration
+from producer.jobs.times import local
 
 if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
     from contract.ledger.progress import Progress
-    from contract.ledger.reasons import Reason
     from contract.ledger.reconcile import Repair
-    from contract.queue import Queue
-    from contract.settings import Settings
     from contract.storage import Storage
-    from producer.input.source import Source
     from producer.jobs.check import Checked
     from producer.jobs.diff import Summary
     from producer.jobs.verify import Verified
 
-_err = Console(stderr=True, highlight=False)
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # what is not a terminal has no width
 _COLOURS = {"completed": "green", "completed_with_errors": "yellow", "failed": "red", "cancelled": "yellow"}
 #: Columns of a terminal from which on a list of jobs has all of its own.
 _WIDE = 110
-
-
-def say(text: str) -> None:
-    """A message, on stderr."""
-    print(text, file=sys.stderr)
+#: Columns of what is no terminal.
+_ENDLESS = 400
 
 
 def out(*text: str, end: str = "\n") -> None:
@@ -47,14 +48,18 @@ def out(*text: str, end: str = "\n") -> None:
     print(*text, sep="", end=end, flush=True)
 
 
-def in_words(reason: Reason) -> str:
-    """Why a job waits, for a person who watches."""
-    return f"waiting: {reason.message}\n  {reason.remedy}" if reason.remedy else f"waiting: {reason.message}"
+def show(table: Table) -> None:
+    """A table on stdout; what is no terminal gets each row in one line, however long."""
+    console = _out if _out.is_terminal else Console(file=_out.file, highlight=False, width=_ENDLESS)
+    console.print(table)
 
 
 def print_json(value: Any) -> None:
-    """One document on stdout."""
-    out(json.dumps(value, ensure_ascii=False, indent=1))
+    """One document on stdout. Beside each time in seconds since 1970, `created_at`, is the same as ISO 8601,
+    `created`."""
+    from producer.jobs.times import dated
+
+    out(json.dumps(dated(value), ensure_ascii=False, indent=1))
 
 
 def exit_code(progress: Progress) -> int:
@@ -76,77 +81,11 @@ def rows(manifest: Manifest) -> str:
     return f"{manifest.rows:,} rows{bad}, {manifest.chunks:,} chunk{'s' if manifest.chunks != 1 else ''}"
 
 
-@contextmanager
-def reading(file: str) -> Iterator[Callable[[Source], None]]:
-    """A bar over the bytes of the input."""
-    columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bars:
-        task = bars.add_task(escape(Path(file).name), total=None)
-        try:
-            yield lambda source: bars.update(task, completed=source.bytes_read, total=source.size)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("no job was made") from None
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar over things that are counted: the callable takes (done, total)."""
-    with Bars(
-        TextColumn(what), BarColumn(), MofNCompleteColumn(), console=_err, transient=True, disable=not _err.is_terminal
-    ) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
-@contextmanager
-def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
-    """A bar over the rows of a job, with rate, time left, and what it waits for."""
-    columns = (TextColumn("{task.fields[state]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    said: str | None = None
-    with Bars(*columns, console=_err, disable=not _err.is_terminal) as bars:
-        task = bars.add_task(job, total=None, state="queued", rate="")
-
-        def show(progress: Progress) -> None:
-            nonlocal said
-            counts = progress.request_counts
-            rate = f"{progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
-            left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
-            bars.update(
-                task,
-                completed=counts.total - counts.pending,
-                total=counts.total,
-                state=progress.status,
-                rate=rate + left,
-            )
-            reason = progress.reason if not progress.finished else None
-            if reason and reason.message != said:
-                bars.console.print(escape(in_words(reason)))
-            said = reason.message if reason else None
-
-        yield show
-
-
-def follow(
-    job: str,
-    storage: Storage,
-    queue: Queue,
-    settings: Settings,
-    timeout: float | None = None,
-    each: Callable[[], None] = lambda: None,
-) -> Progress:
-    """Follow a job to its end under a bar; `each` is called at every look. Raises TimedOut."""
-    from producer.jobs.follow import follow as follow_job
-
-    with scoring(job) as show:
-        for progress in follow_job(job, storage, queue, settings, timeout):
-            show(progress)
-            each()
-    return progress
-
-
-def answers(storage: Storage, job: str, limit: int) -> None:
-    """The first predictions of a job as a table."""
-    from producer.jobs.follow import ready_lines
+def answers(storage: Storage, job: str, limit: int, beside: Path | None = None) -> None:
+    """The first predictions of a job as a table; quietly none if all of them were written to `beside`."""
+    if loudness.quiet and beside:
+        return
+    from producer.results.lines import ready_lines
 
     table = Table("row", "question", "answer", "score", show_edge=False, pad_edge=False)
     left = limit
@@ -178,9 +117,11 @@ def _answer_row(prediction: dict[str, Any]) -> list[str]:
 
 def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False) -> None:
     """How a job ended, and where its outputs lie: files of this machine, or the command that gets them."""
-    from producer.jobs.output import errors_beside, is_special
+    if loudness.quiet:
+        return
+    from producer.results.output import errors_beside, is_special
 
-    console = _err if on_stderr else _out
+    console = errors if on_stderr else _out
     counts = progress.request_counts
     colour = _COLOURS.get(progress.status, "default")
     rate = f", {progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
@@ -206,7 +147,7 @@ def _readable(uri: str | None) -> str | None:
 
 def status_table(progress: Progress) -> None:
     """Where a job stands."""
-    counts, chunks = progress.request_counts, progress.chunks
+    counts = progress.request_counts
     colour = _COLOURS.get(progress.status, "cyan")
     table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
     table.add_row("job", progress.id)
@@ -220,20 +161,22 @@ def status_table(progress: Progress) -> None:
         f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} no answer, {counts.failed:,} failed, "
         f"{counts.cancelled:,} cancelled, {counts.pending:,} pending",
     )
-    table.add_row(
-        "chunks",
-        f"{chunks.done:,} of {chunks.total:,} done, {chunks.running:,} running, {chunks.retrying:,} retrying"
-        + (f", {chunks.retried:,} retried in all" if chunks.retried else ""),
-    )
+    table.add_row("chunks", chunks(progress))
     if progress.rows_per_second:
         left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
         table.add_row("rate", f"{progress.rows_per_second:,.1f} rows/s{left}")
+    for name, at in (("submitted", progress.created_at), ("started", progress.started_at),
+                     ("finished", progress.finished_at)):  # fmt: skip
+        if at:
+            table.add_row(name, local(at))
     for code, count in progress.top_errors:
         table.add_row("errors", f"{count:,} {code}")
     table.add_row(
         "model", " ".join(filter(None, (progress.model.name, progress.model.precision, progress.model.digest)))
     )
     table.add_row("input", escape(f"{progress.input['name']} ({progress.input['bytes']:,} bytes)"))
+    for key, value in progress.metadata.items():
+        table.add_row("metadata", escape(f"{key}={value}"))
     if progress.evaluation:
         table.add_row("quality", _quality(progress.evaluation))
         for each in progress.evaluation["bins"]:
@@ -278,14 +221,14 @@ def job_table(jobs: list[Progress]) -> None:
                 []
                 if narrow
                 else [
-                    time.strftime("%Y-%m-%d %H:%M", time.localtime(progress.created_at)),
+                    local(progress.created_at),
                     escape(progress.model.name),
                     escape(progress.input["name"]),
                     progress.reason.code if progress.reason and not progress.finished else "",
                 ]
             ),
         )
-    _out.print(table)
+    show(table)
 
 
 def repairs(done: dict[str, Repair]) -> None:
@@ -357,13 +300,6 @@ def diff_summary(found: Summary) -> None:
             f"{found.not_comparable:,} rows have another question in the second job: perhaps join them with --by id",
             soft_wrap=True,
         )
-
-
-def duration(seconds: float) -> str:
-    """Seconds, for people."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _short(text: str, width: int) -> str:

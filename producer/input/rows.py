@@ -1,7 +1,7 @@
 """Records into the tables of chunks: columns, the checks of what they hold, row numbers, and tables bounded by size.
 
 The checks run on whole columns, and what is wrong is held by row index: a batch without faults costs no Python per row.
-Covers no file format (`csv`, `parquet`).
+Covers no file format (`formats`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from contract.errors import BulkqaError
-from producer.input.csv import Fault
 
 # What pyarrow says of its own types differs from version to version, and some have nothing to say.
 pc: Any = compute
@@ -27,8 +26,19 @@ Column = Any
 #: What a row takes besides its text: numbers, offsets, validity.
 ROW_OVERHEAD = 64
 
+
+class Fault(NamedTuple):
+    """Why a row is rejected."""
+
+    code: str
+    message: str
+    raw: str | None = None
+
+
 _BAD_ENCODING = Fault(
-    "bad_encoding", "the row is not valid UTF-8; what is invalid was replaced by \N{REPLACEMENT CHARACTER}"
+    "bad_encoding",
+    "the row is not valid UTF-8; what is invalid was replaced by \N{REPLACEMENT CHARACTER} "
+    "(if the file is in another encoding: --encoding NAME, of Excel often WINDOWS-1252)",
 )
 
 
@@ -44,6 +54,7 @@ class Rows:
     faults: dict[int, Fault] = field(default_factory=dict)
 
     def reject(self, indices: Iterable[int], fault: Fault) -> None:
+        """Give rows a fault, unless they have one."""
         for index in indices:
             self.faults.setdefault(int(index), fault)
 
@@ -74,6 +85,7 @@ def _bytes(character: str) -> bytes:
 
 
 def bad_encoding(rows: Iterable[int], faults: dict[int, Fault]) -> None:
+    """Give rows the fault of bytes that are not UTF-8, unless they have one."""
     for index in rows:
         faults.setdefault(index, _BAD_ENCODING)
 
@@ -95,6 +107,7 @@ class Ids:
         self._db.execute("BEGIN")
 
     def close(self) -> None:
+        """Drop the database."""
         self._db.close()
 
     def repeated(self, names: Sequence[str], rows: Sequence[int]) -> dict[int, int]:
@@ -120,19 +133,23 @@ class Checker:
 
     def __init__(self, schema: pa.Schema, question: str, context: str, *, with_ids: bool) -> None:
         self.rows = 0
-        self._schema = schema
+        self.schema = schema
+        self.file = ""  #: of several, that of the rows to come: their faults name it
         self._names = {"question": question, "context": context}
         self._ids = Ids() if with_ids else None
 
     def close(self) -> None:
+        """Drop the ids."""
         if self._ids:
             self._ids.close()
 
     def table(self, rows: Rows) -> pa.Table:
+        """The rows as a table in the schema of a chunk, numbered on from those before; those that cannot be scored
+        have         their code and message."""
         for name, column in (("question", rows.question), ("context", rows.context)):
             self._check_text(rows, name, column)
         count = len(rows.question)
-        rows.id = pc.if_else(pc.equal(rows.id, ""), None, rows.id)
+        rows.id = pc.if_else(pc.or_(pc.equal(rows.id, ""), pc.utf8_is_space(rows.id)), None, rows.id)
         if self._ids:
             self._check_ids(self._ids, rows)
         columns = [
@@ -141,12 +158,12 @@ class Checker:
             rows.id,
             rows.question,
             rows.context,
-            *_fault_columns(rows.faults, count),
+            *_fault_columns(rows.faults, count, self.file),
         ]
         if rows.passthrough is not None:
             columns.append(rows.passthrough)
         self.rows += count
-        return pa.table(columns, schema=self._schema)
+        return pa.table(columns, schema=self.schema)
 
     def _check_text(self, rows: Rows, name: str, column: Column) -> None:
         column_name = self._names[name]
@@ -174,8 +191,10 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:80] + "...")
 
 
-def _fault_columns(faults: dict[int, Fault], count: int) -> list[Column]:
+def _fault_columns(faults: dict[int, Fault], count: int, file: str) -> list[Column]:
     """The columns code, message and raw."""
+    if file:
+        faults = {row: fault._replace(message=f"{file}: {fault.message}") for row, fault in faults.items()}
     if not faults:
         return [pa.nulls(count, pa.string())] * 3
     none = (None, None, None)

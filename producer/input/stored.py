@@ -12,6 +12,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,6 +95,7 @@ class Stored:
         return data
 
     def blocks(self) -> Iterator[bytes]:
+        """The bytes from here on, a block at a time."""
         return iter(self.read, b"")
 
     def finish(self) -> str:
@@ -104,16 +106,14 @@ class Stored:
 
 
 def _open(file: str | Path) -> BinaryIO:
-    path = Path(file)
-    if path.is_dir():
-        raise InputError("unreadable", f"{file}: is a directory", "Name one file.")
     try:
-        return path.open("rb")
+        return Path(file).open("rb")
     except (OSError, ValueError) as error:
         raise InputError("unreadable", f"{file}: {reason(error)}", "Check the name and the permissions.") from error
 
 
 def reason(error: Exception) -> str:
+    """What an error says, in small letters."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
 
 
@@ -130,6 +130,8 @@ def refuse_foreign(head: bytes, label: str) -> None:
     for mark, encoding in _UNICODE_MARKS.items():
         if head.startswith(mark):
             raise bad_encoding(label, f"the file is {encoding}", encoding)
+    if order := _byte_order(head[:512]):
+        raise bad_encoding(label, f"the file holds NUL bytes: it is {order}", order)
     if head.startswith(b"PARE"):
         raise encrypted(label)
     if head[257:262] == b"ustar":
@@ -144,13 +146,37 @@ def refuse_foreign(head: bytes, label: str) -> None:
 
 
 def unsupported(label: str, what: str, remedy: str) -> InputError:
+    """The error of a file that is known for what it is and not read."""
     return InputError("unsupported_format", f"{label}: {what}, which is not supported", remedy)
 
 
 def encrypted(label: str) -> InputError:
+    """The error of Parquet that is encrypted."""
     return unsupported(label, "encrypted Parquet", "Write it unencrypted.")
 
 
 def bad_encoding(label: str, what: str, encoding: str) -> InputError:
-    remedy = f"Convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+    """An error for a file that is in another encoding, of a name that both Python and iconv know."""
+    remedy = f"Read it with: --encoding {encoding}   Or convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
     return InputError("bad_encoding", f"{label}: {what}, not UTF-8", remedy)
+
+
+def recoded(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[bytes]:
+    """The same text in UTF-8. A byte that the encoding does not know is left, and will be an error of its row; where
+    all that follows would be in doubt, InputError is raised."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+    try:
+        for block in chain(blocks, [b""]):
+            yield decoder.decode(block, final=not block).encode("utf-8", "surrogateescape")
+    except UnicodeError as error:
+        what = f"{label}: not valid {encoding}: {error.reason if isinstance(error, UnicodeDecodeError) else error}"
+        raise InputError("bad_encoding", what, "Name another --encoding, or copy the file again.") from error
+
+
+def _byte_order(head: bytes) -> str | None:
+    """UTF-16LE or UTF-16BE, told from where the NULs of ASCII text are; None if it is neither."""
+    half = len(head) // 2
+    first, second = head[0 : 2 * half : 2].count(0), head[1 : 2 * half : 2].count(0)
+    if max(first, second) * 2 <= half or min(first, second) * 4 > half:
+        return None
+    return "UTF-16BE" if first > second else "UTF-16LE"

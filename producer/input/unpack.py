@@ -13,6 +13,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,13 @@ def unpacked(stored: Stored, kind: str) -> Iterator[bytes]:
     return _guarded(_READERS[kind](stored), kind, stored.label, lambda: stored.bytes_read)
 
 
-def unzipped(path: Path, label: str, bound: Bound) -> Iterator[bytes]:
+def unzipped(path: Path, label: str, bound: Bound, resources: ExitStack) -> Iterator[bytes]:
     """The bytes of the one file in a zip archive. Raises InputError where it is not one, or none that can be read."""
     try:
         with bound:
-            archive = zipfile.ZipFile(path)
+            archive = resources.enter_context(zipfile.ZipFile(path))
         member = _only_member(archive, label)
-        file = archive.open(member)
+        file = resources.enter_context(archive.open(member))
     except RuntimeError as error:
         raise unsupported(label, "a zip archive with a password", "Unpack it: unzip FILE") from error
     except _DAMAGE as error:

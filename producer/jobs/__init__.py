@@ -1,1 +1,1 @@
-"""What a producer does with a job: submit, check, follow, output, verify, diff. A file each; none of them prints."""
+"""What a producer does with a job: submit, check, find, follow, verify, diff, logs, remove. One file each."""

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Any
 
 from contract.storage import Storage
-from producer.jobs.follow import ready_lines
+from producer.results.lines import ready_lines
 
 _KEPT = ("row", "id", "question", "status", "answer", "start", "end", "score")
 

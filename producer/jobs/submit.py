@@ -7,6 +7,7 @@ is killed before that, `contract.ledger.sweeper` does.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,7 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.source import ReadOptions, Source, open_source
+from producer.results.columns import Columns
 
 File = str | Path | BinaryIO
 
@@ -40,6 +42,7 @@ class Request:
     model: str = ""
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    columns: Columns | None = None  #: of a frame; None: those of the file
 
     def __post_init__(self) -> None:
         if self.key is not None and not self.key.strip():
@@ -62,8 +65,9 @@ def submit_and_send(
     request: Request,
     progress: Callable[[Source], None] | None = None,
 ) -> Submitted:
-    """`submit`, and its first messages on the queue. Raises RedisUnreachable: before anything was written, or with a
-    word that the job is stored."""
+    """`submit`, and its first messages on the queue. Raises UsageError for a model's folder in place of its name, and
+    RedisUnreachable: before anything was written, or with a word that the job is stored."""
+    check_model(request.model or settings.model)
     queue.ping()
     submitted = submit(file, storage, settings, request, progress)
     job = submitted.manifest.id
@@ -75,6 +79,20 @@ def submit_and_send(
             f"{error.remedy} A sweeper sends it then, or: producer repair {job}",
         ) from error
     return submitted
+
+
+def check_model(name: str) -> None:
+    """Raises UsageError for a path, with the name that is meant: no worker ever serves a model of such a name."""
+    if not ("/" in name or "\\" in name or name.startswith((".", "~"))):
+        return
+    folder = Path(name).expanduser()
+    try:
+        meant = str(json.loads((folder / "reader.json").read_text("utf-8"))["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        meant = folder.resolve().name
+    raise UsageError(
+        f"the model {name!r} is a path, and jobs ask for a model by its name", f"It is perhaps: --model {meant}"
+    )
 
 
 def submit(
@@ -124,8 +142,12 @@ def _write(
             progress(source)
     index = Index(tuple(rows), tuple(digests)).to_bytes()
     storage.create(layout.index(job, within), index, durable=False)
+    columns = request.columns or (Columns(source.types.empty_table()) if source.types is not None else None)
+    described = columns.to_bytes() if columns else b""
+    if described:
+        storage.create(layout.columns(job, within), described, durable=False)
     storage.settle()  # once for all chunks, before the manifest speaks of them
-    if len(storage.list(layout.chunks(job, within))) != len(rows) + 1:
+    if len(storage.list(layout.chunks(job, within))) != len(rows) + 1 + bool(described):
         raise BulkqaError(
             f"chunks of job {job} were removed while it was being submitted",
             "The sweeper does so when none was added for a day. Submit the file again.",
@@ -136,6 +158,7 @@ def _write(
         rejected=rejected,
         chunks=len(rows),
         index_sha256=hashlib.sha256(index).hexdigest(),
+        columns_sha256=hashlib.sha256(described).hexdigest() if described else "",
     )
 
 
@@ -158,8 +181,8 @@ def _manifest(job: str, within: str, source: Source, settings: Settings, request
             delimiter=source.delimiter,
         ),
         options=request.options,
-        question_column=request.read.question,
-        context_column=request.read.context,
+        question_column=source.question_column,
+        context_column=source.context_column,
         id_column=source.id_column,
         answers_column=source.answers_column,
         max_row_bytes=request.read.max_row_bytes,

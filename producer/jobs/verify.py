@@ -18,7 +18,7 @@ from contract.ledger import records
 from contract.ledger.progress import Counts
 from contract.ledger.records import DamagedChunk, Index
 from contract.storage import Storage
-from producer.jobs.follow import digest, document_lines
+from producer.results.lines import digest, document_lines
 
 #: Problems that are told one by one; more are only counted.
 _TOLD = 20

@@ -157,7 +157,7 @@ def _bad_files(folder: Path) -> dict[str, tuple[bytes | Callable[[Path], None], 
         "folder.csv": (directory, "directory"),
         "nested.parquet": (nested, "list"),
         "truncated.parquet": (truncated, "Parquet"),
-        "array.json": (b'[{"question": "q", "context": "c"}]', "jq"),
+        "array.json": (b'[{"question": "q", "context": "c"}', "jq"),
     }
 
 

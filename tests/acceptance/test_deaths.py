@@ -221,3 +221,13 @@ def test_cancel_keeps_what_is_done_and_marks_the_rest(running: Cluster) -> None:
     assert [p["row"] for p in predictions] == list(range(ROWS))
     codes = [p["error"]["code"] for p in predictions if p["status"] == "error"]
     assert codes == ["job_cancelled"] * (ROWS - done)
+
+
+def test_an_interrupted_worker_gives_its_chunk_back_and_ends_in_order(running: Cluster) -> None:
+    worker = running.worker()
+    job = running.submit(str(write_rows(running.folder / "in.csv", 400, padding=8)), "--chunk-rows", "200")
+    until(lambda: records.attempts(running.storage, job), "a chunk to be scored")
+    os.kill(worker.pid, signal.SIGINT)
+    assert worker.wait(timeout=30) == 0
+    assert "again will terminate" not in running.log()
+    assert not any(made.dead for made in records.attempts(running.storage, job).values())

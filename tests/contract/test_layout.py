@@ -16,10 +16,11 @@ from contract.format.job import check_job_id, new_job_id
 
 JOB = "20261122-174512-3f9ac2d1"
 KEYS = [
-    layout.folder, layout.manifest, layout.chunks, layout.index, layout.parts, layout.attempts, layout.model,
-    layout.cancel, layout.predictions, layout.errors, layout.report,
+    layout.folder, layout.manifest, layout.chunks, layout.index, layout.columns, layout.parts, layout.attempts,
+    layout.model, layout.cancel, layout.predictions, layout.errors, layout.report,
     lambda job: layout.chunk(job, 0), lambda job: layout.part(job, 0), lambda job: layout.attempt(job, 0, 1),
-    lambda job: layout.released(job, 0, 1), lambda job: layout.in_flight(job, 0, 1),
+    lambda job: layout.released(job, 0, 1), lambda job: layout.in_flight(job, 0, 1), layout.events, layout.progress,
+    lambda job: layout.event(job, 0, 1790000000.5),
 ]  # fmt: skip
 
 
@@ -85,3 +86,24 @@ def test_no_other_module_spells_a_key():
     sources = [path for package in ("contract", "producer", "worker") for path in (root / package).glob("*.py")]
     guilty = [path.name for path in sources if path.name != "layout.py" and spelled.search(path.read_text())]
     assert guilty == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("chunks", ["chunks/000000.parquet", "chunks/index.json", "chunks-0123abcd/1234567.parquet"]),
+        ("parts", ["parts/000000.jsonl", ".tmp-000000.jsonl-" + "a" * 32]),
+        ("outputs", ["predictions.json", "errors.csv", "report.json", ".tmp-predictions.json-" + "0" * 32]),
+        ("records", ["manifest.json", "model.json", "cancel", "progress.json", "attempts/000001.2.row"]),
+        (None, ["notes.txt", "parts/notes.txt", "parts/x/000000.jsonl", "chunks/000000.jsonl", "..", "parts", ""]),
+        (None, [".tmp-notes.txt-" + "a" * 32, "manifest.json.bak", "a/manifest.json", "report.json/x", "cancel\n"]),
+    ],
+)
+def test_what_is_ours_is_told_by_its_name(kind: str | None, names: list[str]):
+    assert {layout.kind_of("parts/" + n if n.startswith(".tmp-0000") else n) for n in names} == {kind}
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if "/" in key(JOB).partition(JOB)[2]])
+def test_every_object_of_a_job_is_of_a_kind(key):
+    name = key(JOB).partition(f"{JOB}/")[2]
+    assert layout.kind_of(name) or name in ("chunks", "parts", "attempts", "events")

@@ -159,11 +159,11 @@ def test_what_was_counted_before_is_done_like_the_rest():
     ("what", "code", "says"),
     [
         ({"trouble": ("w1", "No space left on device")}, "storage_refuses", "w1 cannot use the storage: No space left"),
-        ({"workers": (), "elsewhere": 2}, "other_storage", "2 workers serve the model tiny, and look at another"),
+        ({"workers": (), "elsewhere": 2}, "other_storage", "2 workers serve the model tiny, but for another storage"),
         (
             {"retry": (3, 4, (70, 71))},
             "retrying",
-            "chunk 3 is on attempt 4, since workers ended on it; suspected: row",
+            "chunk 3 is on attempt 4, since workers ended on it; suspected: rows 70, 71",
         ),
         ({"ahead": 7}, "behind_others", "7 chunks of other jobs wait before it"),
     ],

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -413,3 +414,24 @@ def test_a_redis_that_refuses_writes_is_out_of_reach_too(redis_queue: RedisQueue
             redis_queue.lease(JOB, 0, "w1", 60)
     finally:
         redis_client.config_set("maxmemory", "0")
+
+
+def test_workers_tell_what_they_hold_and_the_queue_how_long_ago(queue: Queue):
+    said = replace(worker(), host="h", job=JOB, chunk=3, held_seconds=2.5, rows_per_second=4.0, rss=7, draining=True)
+    queue.announce(said)
+    (found,) = queue.workers()
+    assert found == said
+    assert 0 <= found.age_seconds < 45
+
+
+@pytest.mark.parametrize(
+    "forged", [{"chunk": "x"}, {"host": ["h"]}, {"rss": None}, {"held_seconds": float("inf")}, {"model": {}}]
+)
+def test_a_worker_that_none_of_ours_announced_is_passed_over(
+    redis_queue: RedisQueue, redis_client: redis.Redis, forged: dict[str, object]
+):
+    redis_queue.announce(worker())
+    redis_queue.announce(worker("w2"))
+    entry = json.loads(redis_client.hget(f"{PREFIX}workers", "w2") or "")
+    redis_client.hset(f"{PREFIX}workers", "w2", json.dumps(entry | forged))
+    assert redis_queue.workers() == [worker()]

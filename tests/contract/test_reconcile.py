@@ -687,8 +687,9 @@ def test_the_error_file_says_which_row_and_why(storage: Storage, queue: Queue, s
     manifest = job_of(storage, settings, data)
     finish(manifest.id, storage, queue, settings)
     header, *lines = storage.read(layout.errors(manifest.id)).decode().splitlines()
-    assert header == "id|question|context|topic|bulkqa_row|bulkqa_line|bulkqa_code|bulkqa_message|bulkqa_raw"
-    assert [line.split("|")[-5:-2] for line in lines[:1]] == [["1", "3", "empty_question"]]
+    ours = "bulkqa_row|bulkqa_line|bulkqa_code|bulkqa_message|bulkqa_raw|bulkqa_digest"
+    assert header == f"id|question|context|topic|{ours}"
+    assert [line.split("|")[-6:-3] for line in lines[:1]] == [["1", "3", "empty_question"]]
     assert [line.split("|")[0] for line in lines[:2]] == ["id-1", "id-3"]
     assert "|6|8|missing_field|" in lines[2]
     assert "too|few" in lines[2]

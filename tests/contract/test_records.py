@@ -289,7 +289,7 @@ def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
     storage.replace(layout.in_flight(manifest.id, 0, 2), InFlight((4, 5)).to_bytes())
     told = records.status(storage, memory_queue, manifest.id).reason
     assert told.code == "retrying"
-    assert told.message == "chunk 0 is on attempt 3, since workers ended on it; suspected: row 4, 5"
+    assert told.message == "chunk 0 is on attempt 3, since workers ended on it; suspected: rows 4, 5"
     memory_queue.send("tiny", "another-job", [0, 1, 2])
     assert records.status(storage, memory_queue, job_of(storage, settings, rows=2).id).reason.code == "behind_others"
 
@@ -352,7 +352,7 @@ def test_workers_that_look_at_another_storage_are_told(
     worker = WorkerInfo("w1", "tiny", "d1", "int8", 1, "1", storage="123456789abc")
     memory_queue.announce(worker)
     told = records.status(storage, memory_queue, job).reason
-    assert (told.code, told.message) == ("other_storage", "1 workers serve the model tiny, and look at another storage")
+    assert (told.code, told.message) == ("other_storage", "1 worker serves the model tiny, but for another storage")
     with closing(RedisQueue(redis_url, "theirs")) as theirs, closing(RedisQueue(redis_url, "ours")) as ours:
         theirs.announce(worker)
         assert records.status(storage, ours, job).reason.code == "other_storage"

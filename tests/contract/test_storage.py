@@ -172,7 +172,39 @@ def test_a_folder_in_which_something_is_young_is_left_as_it_is(storage: Storage)
     assert storage.list("jobs") == []
 
 
+def test_the_sizes_of_all_objects_in_a_folder_are_told_however_deep(storage: Storage):
+    for key, data in (("jobs/a/x", b"1"), ("jobs/a/b/c/y", b"123"), ("jobs/ab/x", b"12345"), ("jobs/a/empty", b"")):
+        storage.create(key, data)
+    assert dict(storage.sizes("jobs/a")) == {"x": 1, "b/c/y": 3, "empty": 0}
+    assert dict(storage.sizes("jobs")) == {"a/x": 1, "a/b/c/y": 3, "a/empty": 0, "ab/x": 5}
+    assert list(storage.sizes("jobs/none")) == []
+
+
+def test_folders_without_an_object_are_pruned_and_no_other(storage: Storage):
+    for key in ("jobs/a/x", "jobs/a/b/c/y", "jobs/a/d/z", "jobs/b/x"):
+        storage.create(key, b"a")
+    for key in ("jobs/a/b/c/y", "jobs/a/x"):
+        storage.delete(key)
+    storage.prune("jobs/a")
+    assert (storage.list("jobs"), storage.list("jobs/a")) == (["a", "b"], ["d"])
+    storage.delete("jobs/a/d/z")
+    storage.prune("jobs/a")
+    assert storage.list("jobs") == ["b"]
+    storage.prune("jobs/none")
+
+
 # The local disk
+
+
+def test_what_is_under_way_has_a_size_and_links_are_not_followed(local_storage: LocalStorage, tmp_path: Path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/x").write_bytes(b"a" * 100)
+    local_storage.create("jobs/a/x", b"a")
+    (local_storage.root / "jobs/a/.tmp-y").write_bytes(b"half")
+    (local_storage.root / "jobs/a/folder").symlink_to(tmp_path / "outside")
+    found = dict(local_storage.sizes("jobs/a"))
+    assert (found["x"], found[".tmp-y"]) == (1, 4)
+    assert "folder/x" not in found
 
 
 def test_discarding_follows_no_link(local_storage: LocalStorage, tmp_path: Path):

@@ -18,6 +18,7 @@ from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
 from contract.storage.memory import MemoryStorage
+from tests.acceptance.cluster import until
 from tests.making import finish_parts, job_of, predictions
 
 
@@ -48,6 +49,27 @@ def test_a_job_is_never_removed(storage: Storage, settings: Settings):
         finish_parts(storage, records.load(storage, job))
     sweep_jobs(storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
     assert [len(predictions(storage, job)) for job in jobs.values()] == [8, 8]
+
+
+def test_a_key_is_used_again_once_its_job_is_gone(storage: Storage, settings: Settings):
+    """Between two rounds: the sweeper believes what storage says, and not what it saw before."""
+    stopped = threading.Event()
+    queue = MemoryQueue()
+    sweeper = threading.Thread(target=sweep_jobs, args=(storage, queue, settings), kwargs={"stopped": stopped})
+    job = job_of(storage, settings, key="k").id
+    finish_parts(storage, records.load(storage, job))
+    sweeper.start()
+    try:
+        until(lambda: storage.exists(layout.report(job)), "the job to end")
+        storage.discard(layout.folder(job))
+        queue.wipe()
+        assert job_of(storage, settings, key="k").id == job
+        until(lambda: queue.hints("tiny", job).waiting, "its messages")
+        finish_parts(storage, records.load(storage, job))
+        until(lambda: storage.exists(layout.report(job)), "the job to end again")
+    finally:
+        stopped.set()
+        sweeper.join()
 
 
 def test_one_bad_job_keeps_no_other_waiting(local_storage: LocalStorage, settings: Settings, tmp_path: Path):

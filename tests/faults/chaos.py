@@ -22,7 +22,7 @@ import redis
 from contract.format import layout
 from contract.ledger import records
 from contract.settings import SHIPPED_MODEL
-from tests.acceptance.cluster import check, child_of, end, kill, write_rows
+from tests.acceptance.cluster import REPO, check, child_of, end, kill, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 from tests.faults.forgery import Target, forgeries
 from tests.faults.gate import try_all
@@ -30,7 +30,8 @@ from tests.faults.gate import try_all
 SIZES = (20, 300, 1500)
 #: What a traceback ends in: the first line after its indented ones.
 _RAISED = re.compile(r"^Traceback [^\n]*\n(?: [^\n]*\n)+([^\n]{1,120})", re.M)
-HOOKS = str(Path(__file__).with_name("hooks"))
+#: The hooks, and these programs: not those that are installed.
+HOOKS = os.pathsep.join([str(Path(__file__).with_name("hooks")), str(REPO)])
 
 
 class Nemesis:
@@ -170,7 +171,7 @@ def main(seed: int, minutes: float) -> None:
         print(f"{finished} jobs, {len(running.workers)} workers, every row once, in order, with its answer")
         print("\n".join(f"  {count:4}  {fault}" for fault, count in sorted(nemesis.done.items())))
         said = running.logs()
-        for word in ("started anew", "is scored again"):
+        for word in ("it restarts", "is scored again"):
             print(f"  {said.count(word):4}  times in the workers' logs: {word}")
         for error, count in Counter(_RAISED.findall(said)).most_common():
             print(f"  {count:4}  tracebacks that end in {error}")

@@ -6,8 +6,12 @@ a limit that the kernel keeps. A process that dies leaves its file behind as wel
 
 from __future__ import annotations
 
+import bz2
 import faulthandler
 import gzip
+import io
+import json
+import lzma
 import os
 import random
 import resource
@@ -16,7 +20,9 @@ import sys
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,20 +36,50 @@ MEMORY = 1 << 30
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1)
 
 
+_PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gz": lambda data: gzip.compress(data, mtime=0),
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda data: _by_arrow("zstd", data),
+    "lz4": lambda data: _by_arrow("lz4", data),
+    "zip": lambda data: _zipped(data),
+}
+
+
+def _by_arrow(codec: str, data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, codec) as out:
+        out.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def _zipped(data: bytes) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("in", data)
+    return sink.getvalue()
+
+
 def made(dice: random.Random) -> tuple[str, bytes]:
     """The kind of a file, and the file."""
-    kind = dice.choice(["parquet", "parquet", "csv", "jsonl"])
+    kind = dice.choice(["parquet", "parquet", "csv", "jsonl", "json"])
     data = original(kind, dice)
     if kind == "parquet" or dice.random() < 0.6:
         return kind, mutated(data, kind, dice)
+    packed = dice.choice(list(_PACKED))
     if dice.random() < 0.7:
-        return f"{kind}.gz", gzip.compress(mutated(data, kind, dice), mtime=0)
-    return f"{kind}.gz", mutated(gzip.compress(data, mtime=0), kind, dice)
+        return f"{kind}.{packed}", _PACKED[packed](mutated(data, kind, dice))
+    return f"{kind}.{packed}", mutated(_PACKED[packed](data), kind, dice)
 
 
 def original(kind: str, dice: random.Random) -> bytes:
     if kind == "parquet":
         return parquet(dice)
+    if kind == "json":
+        rows = [json.loads(line) for line in jsonl(dice).splitlines() if line.startswith(b"{") and line.endswith(b"}")]
+        paragraphs = [{"context": row["context"], "qas": [row]} for row in rows]
+        value = dice.choice([rows, {"data": rows}, {"data": [{"paragraphs": paragraphs}]}])
+        return json.dumps(value, indent=dice.choice([None, 1])).encode()
     return jsonl(dice) if kind == "jsonl" else csv(dice.randrange(0, 12), bad=(1,))
 
 

@@ -72,7 +72,7 @@ def fp32(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
     folder = tmp_path_factory.mktemp("fp32")
     made._checkpoint(folder / "source", request.param)
-    build(str(folder / "source"), folder / "model", precision="fp32")
+    build(str(folder / "source"), folder / "model", precision="fp32", force_unknown=True)
     return folder / "model"
 
 

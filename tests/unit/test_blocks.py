@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.format import chunk
-from producer.input import csv as text
-from producer.input.blocks import parse
+from producer.input.formats import csv as text
+from producer.input.formats.blocks import parse
 from producer.input.source import ReadOptions, open_source
 
 HEADER = b"id|question|context\n"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +23,13 @@ onnx = pytest.importorskip("onnx", reason="needs the extra [build]")
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [build]")
 
 from worker import build as builder  # noqa: E402 - after the check that it can be used
-from worker.build import (  # noqa: E402
-    build,
-    checkpoint,
-    export,
-)
+from worker.build import checkpoint, export  # noqa: E402
 from worker.reader.reader import Reader  # noqa: E402
 
 pytestmark = pytest.mark.build
+
+#: The checkpoints of these tests are untrained, and answer nothing.
+build = partial(builder.build, force_unknown=True)
 
 CORPUS = [text for known in checkpoint.KNOWN for text in (known.question, known.context)]
 CONTEXT = "Zürich lies in Switzerland. " + "The city was founded by the Romans, who called it Turicum. " * 4
@@ -340,12 +342,68 @@ def test_a_tokenizer_that_ends_with_cls_is_refused() -> None:
         checkpoint.template_of(tokenizer)
 
 
-def test_an_untrained_model_knows_no_answer_and_says_so(bert: Path, tmp_path: Path) -> None:
+def test_a_model_that_answers_none_of_the_known_questions_is_refused(bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="answers none of the 5 known questions") as caught:
+        builder.build(str(bert), tmp_path / "made", "fp32")
+    assert "--force-unknown" in (caught.value.remedy or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unless_it_is_wanted_all_the_same_and_then_its_description_says_so(bert: Path, tmp_path: Path) -> None:
     said: list[str] = []
     info = build(str(bert), tmp_path / "made", "fp32", progress=said.append)
-    assert info.known_answers == ()
+    assert (info.known_answers, info.unproven) == ((), True)
     assert any(line.startswith("warning") for line in said)
-    assert (tmp_path / "made" / "README.md").read_text("utf-8").startswith("# made\n")
+    card = (tmp_path / "made" / "README.md").read_text("utf-8")
+    assert card.startswith("# made\n")
+    assert "answers none of the known questions" in card
+    assert json.loads((tmp_path / "made" / DESCRIPTION).read_text())["unproven"] is True
+
+
+def test_readers_of_earlier_versions_read_the_description_of_a_model_that_works() -> None:
+    """They refuse a field that they do not know."""
+    info = ModelInfo("m", "d", "fp32", "A", ("input_ids",), 9, 9, checkpoint.Template((1,), (2,), (2,)), False)
+    assert "unproven" not in info.to_json()
+    assert "unproven" in replace(info, unproven=True).to_json()
+
+
+def _without_tokenizer(source: Path, to: Path) -> Path:
+    """As the library saves a model, and nobody its tokenizer."""
+    ours = shutil.ignore_patterns("tokenizer*", "special_tokens*", "vocab*", "merges*", "added_tokens*", "*.model")
+    return Path(shutil.copytree(source, to, ignore=ours))
+
+
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "DistilBert", "Electra", "Albert", "XLMRoberta", "DebertaV2"])
+@pytest.mark.parametrize("kept", ["nothing", "tokenizer_config.json"])
+def test_a_checkpoint_without_its_tokenizer_is_refused(family: str, kept: str, tmp_path: Path) -> None:
+    _checkpoint(tmp_path / "whole", family)
+    source = _without_tokenizer(tmp_path / "whole", tmp_path / "checkpoint")
+    if kept != "nothing":
+        shutil.copy(tmp_path / "whole" / kept, source / kept)
+    with pytest.raises(ModelError, match="tokenizer") as caught:
+        build(str(source), tmp_path / "made", "fp32")
+    assert "checkpoint" in caught.value.message
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(("rows", "told"), [(400, "has 267 tokens"), (200, "the model knows 200")])
+def test_a_tokenizer_that_does_not_fit_the_embeddings_is_refused(rows: int, told: str, tmp_path: Path) -> None:
+    tokenizer = _wordpiece()
+    config = transformers.BertConfig(**SIZES, vocab_size=rows)
+    transformers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "source")
+    tokenizer.save_pretrained(tmp_path / "source")
+    said = told.replace("267", str(len(tokenizer)))
+    with pytest.raises(ModelError, match=f"not the one that it was trained with.*{said}"):
+        build(str(tmp_path / "source"), tmp_path / "made", "fp32")
+
+
+def test_embeddings_may_be_a_few_more_than_tokens(tmp_path: Path) -> None:
+    """As of DeBERTa, whose table was made longer for the hardware."""
+    tokenizer = _wordpiece()
+    config = transformers.BertConfig(**SIZES, vocab_size=len(tokenizer) + 13)
+    transformers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "source")
+    tokenizer.save_pretrained(tmp_path / "source")
+    assert build(str(tmp_path / "source"), tmp_path / "made", "fp32").vocab_size == len(tokenizer) + 13
 
 
 def test_an_evaluation_is_kept_for_both_precisions(bert: Path, tmp_path: Path) -> None:
@@ -428,16 +486,80 @@ def test_a_model_without_a_trained_head_is_refused(bert: Path, tmp_path: Path) -
     assert not (tmp_path / "made").exists()
 
 
-def test_a_source_that_is_nowhere_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="is no folder here") as caught:
+class Hub:
+    """A hub that notes what it is asked for, and answers with what it is given to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Exception | None) -> None:
+        self.asked: list[str] = []
+
+        def model_info(_: Any, name: str, **_more: Any) -> None:
+            self.asked.append(name)
+            if answer:
+                raise answer
+
+        monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["./nothing", "../nothing", "/nothing/here", "~/nothing-here", "nothing/", "a/b/c", "models/nothing", "bretl"],
+)
+def test_a_mistyped_folder_is_not_asked_for_at_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "roberta").mkdir(parents=True)
+    (tmp_path / "bertl").mkdir()
+    hub = Hub(monkeypatch, None)
+    with pytest.raises(ModelError, match="there is no folder"):
+        build(name, tmp_path / "made")
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("models/robreta", "models/roberta"), ("model/roberta", "models/roberta"), ("Models2", "models")],
+)
+def test_the_folder_that_was_meant_is_named(
+    typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "roberta").mkdir(parents=True)
+    Hub(monkeypatch, None)
+    with pytest.raises(ModelError, match=f"no folder {typed}. Did you mean {meant}"):
+        build(typed, tmp_path / "made")
+
+
+def test_a_name_that_the_hub_does_not_know_is_neither_here_nor_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    hub = Hub(monkeypatch, RepositoryNotFoundError.__new__(RepositoryNotFoundError))
+    with pytest.raises(ModelError, match="the Hugging Face hub has none of that name"):
+        build("nobody/nothing-here", tmp_path / "made")
+    assert hub.asked == ["nobody/nothing-here"]
+
+
+def test_without_a_network_it_is_asked_for_once_and_nothing_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hub = Hub(monkeypatch, ConnectionError("[Errno -2] Name or service not known"))
+    with pytest.raises(ModelError, match=r"the hub does not answer: .*service not known") as caught:
         build("nobody/nothing-here", tmp_path / "made")
     assert "network" in (caught.value.remedy or "")
+    assert hub.asked == ["nobody/nothing-here"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        build(str(tmp_path), tmp_path / "made")
+    (tmp_path / "config.json").write_text('{"model_type": "t5x"}')
     with pytest.raises(ModelError, match="cannot be loaded for question answering"):
         build(str(tmp_path), tmp_path / "made")
+    with pytest.raises(ModelError, match="is a file"):
+        build(str(tmp_path / "config.json"), tmp_path / "made")
 
 
 def test_a_graph_that_differs_from_torch_is_never_published(

@@ -103,8 +103,12 @@ def search(case: Case) -> Answer | None:
         if len(chosen) < case.options.top_k and not places & taken:
             taken |= places
             chosen.append(each)
-    total += sum(weight(-each[0]) for each in chosen if each[3:5] not in unique)
-    spans = [(case.context[e[3] : e[4]], e[3], e[4], weight(-e[0]) / total, -e[0]) for e in chosen]
+    left = total - sum(weight(-each[0]) for each in chosen if each[3:5] in unique)
+    beyond = sum(weight(-each[0]) for each in chosen if each[3:5] not in unique)
+    share = {True: 1.0, False: min(1.0, left / beyond) if beyond else 1.0}
+    spans = [
+        (case.context[e[3] : e[4]], e[3], e[4], share[e[3:5] in unique] * weight(-e[0]) / total, -e[0]) for e in chosen
+    ]
     return Answer(tuple(spans), null, spans[0][3], flags)
 
 
@@ -215,7 +219,8 @@ def test_top_k_gives_as_many_as_there_are_and_the_same_first(case: Case) -> None
         assert all(taken & set(range(begin, end)) for begin, end in case.offsets.tolist() if begin < end)
     alone = ask(1).spans[0]
     first = answer.spans[0]
-    assert (first.start, first.end, first.raw_score) == (alone.start, alone.end, alone.raw_score)
+    assert first == alone, "its score too"
+    assert answer.score == alone.score
     fewer = ask(max(1, case.options.top_k - 1)).spans
     assert [(s.start, s.end) for s in answer.spans[: len(fewer)]] == [(s.start, s.end) for s in fewer]
 
@@ -360,13 +365,15 @@ def test_alternatives_are_found_though_the_n_best_all_overlap() -> None:
 def test_scores_add_up_to_one_at_most_where_alternatives_come_from_beyond_the_n_best() -> None:
     answer = one_window([0] * 12, [0] * 12, cls=-50.0, top_k=2, n_best=2, max_answer_len=12)
     assert [span.answer for span in answer.spans] == ["a", "b"]
-    assert [span.score for span in answer.spans] == [pytest.approx(1 / 3, abs=1e-6)] * 2  # a, a b, and then b
+    assert [span.score for span in answer.spans] == [0.5, 0.5]  # a and a b share it, and b has what a leaves
+    answer = one_window([0] * 12, [0] * 12, cls=-50.0, top_k=3, n_best=3, max_answer_len=12)
+    assert [span.score for span in answer.spans] == [pytest.approx(1 / 3, abs=1e-6)] * 3  # a; two share the rest
 
 
 def test_rounding_makes_no_scores_that_add_up_to_more_than_one() -> None:
     answer = one_window([0] * 6, [0] * 6, cls=-50.0, top_k=6, max_answer_len=1)
-    assert [span.score for span in answer.spans] == [0.166666] * 6
-    assert answer.score == 0.166666
+    assert [span.score for span in answer.spans] == [0.166667] + [0.166666] * 5
+    assert answer.score == 0.166667 == one_window([0] * 6, [0] * 6, cls=-50.0, max_answer_len=1).score
     assert one_window([0] * 3, [0] * 3, cls=-50.0, top_k=2, max_answer_len=1).score == 0.333333
 
 

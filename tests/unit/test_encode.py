@@ -432,3 +432,11 @@ def squad_contexts() -> list[str]:
         return []
     data = json.loads(path.read_text("utf-8"))["data"]
     return [paragraph["context"] for article in data for paragraph in article["paragraphs"]][:60]
+
+
+def test_a_tokenizer_that_makes_much_of_little_is_none_for_texts(tmp_path: Path) -> None:
+    tokenizer = wordpiece()
+    tokenizer.normalizer = normalizers.Replace("o", "a " * 1000)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(RowFailure, match="none for texts"):
+        Encoder(tmp_path / "tokenizer.json", info()).encode("where?", "one word, or two", Options())

@@ -15,9 +15,9 @@ from contract.ledger.reconcile import reconcile
 from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.follow import ready_lines
-from producer.jobs.output import errors_beside
 from producer.jobs.verify import verify_job
+from producer.results.lines import ready_lines
+from producer.results.output import errors_beside
 from tests.making import Hand, finish, finish_parts, job_of, part_of
 
 

@@ -1,7 +1,8 @@
-"""Predictions are written in three formats that say the same, and a file is there whole or not at all."""
+"""Predictions are written in four formats that say the same, and a file is there whole or not at all."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -14,25 +15,34 @@ import pytest
 
 from contract.errors import UsageError
 from contract.format import layout, part
-from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
+from contract.format.job import Answer, Manifest, Options, Row, RowError, Source, Span, answered, failed
 from contract.ledger import records
 from contract.ledger.assemble import predictions as lines_of
 from contract.ledger.reconcile import reconcile
 from contract.queue.memory import MemoryQueue
 from contract.storage import Storage
-from producer.jobs.output import PARQUET_SCHEMA, flat, format_of, write_file, write_stream
 from producer.jobs.submit import job_of_key
+from producer.results.lines import ready_lines
+from producer.results.output import check_output, format_of, shape_of, write_file, write_stream
+from producer.results.typed import CORE, Shape, flattened
 from tests.making import finish_parts, job_of, predictions
 
 SPANS = (Span("é😀", 0, 2, 0.9, 7.5), Span("x", 3, 4, 0.1, 1.0))
 OPTIONS = Options(top_k=2)
 ROWS = [
     answered(
-        Row(0, "q", "é😀 x", id="a", passthrough={"n": 1, "ä": "|"}), Answer(SPANS, 1.5, 0.9, ("truncated",)), OPTIONS
+        Row(0, "q", "é😀 x", id="a", passthrough={"n": "1", "ä": "|", "row": "r"}),
+        Answer(SPANS, 1.5, 0.9, ("truncated",)),
+        OPTIONS,
     ),
     answered(Row(1, "q\u2028\n", "c", line=3), Answer((), 9.0, 0.8), OPTIONS),
     failed(Row(2, None, None, raw="a|b"), RowError("missing_field", "m"), OPTIONS),
 ]
+
+
+COLUMNS = ("id", "question", "context", "n", "ä", "row")
+#: Of a job from a pipe-delimited file.
+SHAPE = Shape(Manifest("job", 0.0, "m", 3, 1, 1, "", Source("f.csv", "csv", 9, "", COLUMNS, "|"), id_column="id"), None)
 
 
 def blocks() -> list[bytes]:
@@ -42,7 +52,7 @@ def blocks() -> list[bytes]:
 
 def written(kind: str, given: list[bytes] | None = None) -> bytes:
     file = io.BytesIO()
-    write_stream(file, blocks() if given is None else given, kind)
+    write_stream(file, blocks() if given is None else given, kind, SHAPE)
     return file.getvalue()
 
 
@@ -59,24 +69,57 @@ def test_json_lines_are_a_prediction_a_line():
     assert [json.loads(line) for line in written("jsonl").decode().split("\n")[:-1]] == ROWS
 
 
-def test_parquet_has_the_same_in_columns():
+def test_parquet_has_the_same_in_columns_and_the_input_s_own_beside_them():
     table = pq.read_table(io.BytesIO(written("parquet")))
-    assert table.schema.equals(PARQUET_SCHEMA)
+    assert table.schema.names == [*CORE.names, "n", "ä", "input_row"]
+    assert table.schema.equals(SHAPE.schema)
     found = table.to_pylist()
-    assert [row["row"] for row in found] == [0, 1, 2]
+    assert [(row["row"], row["line"]) for row in found] == [(0, None), (1, 3), (2, None)]
     assert found[0].items() >= {
         "row": 0, "id": "a", "status": "answered", "question": "q", "context": "é😀 x", "answer": "é😀", "start": 0,
         "end": 2, "score": 0.9, "raw_score": 7.5, "null_score": 1.5, "error_code": None, "error_message": None,
+        "raw": None, "n": "1", "ä": "|", "input_row": "r",
     }.items()  # fmt: skip
     assert found[0]["flags"] == ["truncated"]
-    assert json.loads(found[0]["passthrough"]) == {"n": 1, "ä": "|"}
-    assert json.loads(found[0]["alternatives"]) == ROWS[0]["alternatives"]
+    assert found[0]["alternatives"] == ROWS[0]["alternatives"]
     assert (found[2]["error_code"], found[2]["error_message"], found[2]["answer"]) == ("missing_field", "m", None)
+    assert found[2]["raw"] == "a|b"
+
+
+def test_csv_has_the_same_as_text_in_the_delimiter_of_the_input():
+    text = written("csv").decode()
+    head, *rows = list(csv.reader(io.StringIO(text, newline=""), delimiter="|"))
+    assert head == [*CORE.names, "n", "ä", "input_row"]
+    found = [dict(zip(head, row, strict=True)) for row in rows]
+    assert [row["question"] for row in found] == ["q", "q\u2028\n", ""]
+    assert (
+        found[0].items()
+        >= {"answer": "é😀", "start": "0", "score": "0.9", "n": "1", "ä": "|", "input_row": "r"}.items()
+    )
+    assert json.loads(found[0]["alternatives"]) == ROWS[0]["alternatives"]
+    assert (found[2]["error_code"], found[2]["raw"], found[2]["start"]) == ("missing_field", "a|b", "")
+    assert "\r\n" not in text
+
+
+def test_a_lone_return_in_a_cell_of_csv_ends_no_row():
+    line = json.dumps(ROWS[0] | {"answer": "a\rb", "context": "x\r\ny"}).encode() + b"\n"
+    (_, row) = csv.reader(io.StringIO(written("csv", [line]).decode(), newline=""), delimiter="|")
+    assert (row[5], row[6]) == ("x\r\ny", "a\rb")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_columns_are_the_same_whatever_the_outcome(kind: str):
+    def head(rows: list[dict]) -> list[str]:
+        data = written(kind, [part.body(part.encode(rows)[0], len(rows))[0]] if rows else [])
+        return pq.read_schema(io.BytesIO(data)).names if kind == "parquet" else data.decode().split("\n")[0].split("|")
+
+    assert {tuple(head(rows)) for rows in ([], ROWS, ROWS[:1], ROWS[2:])} == {tuple(SHAPE.schema.names)}
 
 
 def test_no_predictions_yet_are_an_empty_document():
     assert json.loads(written("json", [])) == {"predictions": []}
     assert written("jsonl", []) == b""
+    assert written("csv", []).count(b"\n") == 1
     assert pq.read_table(io.BytesIO(written("parquet", []))).num_rows == 0
 
 
@@ -92,11 +135,11 @@ def test_a_document_made_of_parts_is_the_one_that_is_published(storage: Storage,
 
 def test_flattening_changes_nothing_of_what_was_given():
     before = json.dumps(ROWS[0])
-    flat(ROWS[0])
+    flattened(ROWS[0])
     assert json.dumps(ROWS[0]) == before
 
 
-@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "parquet"])
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, kind: str):
     out = tmp_path / "new" / f"answers.{kind}"
 
@@ -106,10 +149,10 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, kind: str):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_file(out, broken(), kind)
+        write_file(out, broken(), kind, SHAPE)
     assert list(out.parent.iterdir()) == []
 
-    write_file(out, blocks(), kind)
+    write_file(out, blocks(), kind, SHAPE)
     assert out.read_bytes() == written(kind)
     assert list(out.parent.iterdir()) == [out]
 
@@ -148,15 +191,59 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
     [
         ("a.json", None, "json"), ("a.jsonl", None, "jsonl"), ("a.NDJSON", None, "jsonl"),
         ("a.parquet", None, "parquet"), ("a.pq", None, "parquet"), ("a", None, "json"), ("a.txt", "jsonl", "jsonl"),
-        ("a.json", "parquet", "parquet"),
+        ("a.json", "parquet", "parquet"), ("a.csv", None, "csv"), ("a.CSV", None, "csv"),
     ],
 )  # fmt: skip
 def test_the_format_is_told_by_flag_or_ending(name: str, flag: str | None, kind: str):
     assert format_of(Path(name), flag) == kind
 
 
-@pytest.mark.parametrize(("name", "flag"), [("a.csv", None), ("a.json", "xml"), ("a.json.gz", None)])
+@pytest.mark.parametrize(("name", "flag"), [("a.xlsx", None), ("a.json", "xml"), ("a.json.gz", None)])
 def test_other_formats_are_refused_with_those_that_there_are(name: str, flag: str | None):
     with pytest.raises(UsageError, match="cannot be written as") as caught:
         format_of(Path(name), flag)
     assert ".jsonl" in (caught.value.remedy or "")
+
+
+def test_a_job_of_json_lines_has_what_was_passed_through_as_json(storage: Storage, settings):
+    data = b'{"question": "q?", "context": "c", "n": 1}\n{"question": "q?", "context": "c", "n": "x", "m": [true]}\n'
+    manifest = job_of(storage, settings, data)
+    finish_parts(storage, manifest)
+    reconcile(manifest.id, storage, MemoryQueue(), settings)
+    out = io.BytesIO()
+    write_stream(out, ready_lines(manifest.id, storage), "parquet", shape_of(storage, manifest.id))
+    found = pq.read_table(out)
+    assert found.schema.names == [*CORE.names, "passthrough"]
+    assert [json.loads(text) for text in found["passthrough"].to_pylist()] == [{"n": 1}, {"n": "x", "m": [True]}]
+
+
+# An output that cannot be written is refused before the work
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a.json", "gs://b/a.parquet", "https://host/a", "file:///tmp/a.json"])
+def test_a_url_is_no_file(url: str):
+    with pytest.raises(UsageError, match="is a URL") as caught:
+        check_output(Path(url), None)
+    assert "Name a file" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize(
+    "name", ["file.txt/answers.json", "loop/answers.json", "a" * 250 + ".json", "/proc/answers.json", "nul\0.json"]
+)
+def test_what_cannot_be_put_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.txt").write_text("x")
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="cannot be written"):
+        check_output(Path(name), None)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["a.json", "new/folder/a.parquet", "a:b.json", "a" * 200 + ".csv", "/dev/null"])
+def test_what_can_be_is_not_and_nothing_is_left_of_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.chdir(tmp_path)
+    check_output(Path(name), "json")
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from contract.storage.local import LocalStorage
 from producer.input.source import ReadOptions
 from producer.jobs.find import find
 from producer.jobs.submit import Request, job_of_key, submit
+from producer.results import columns
 from tests.making import csv, finish, predictions
 
 
@@ -284,6 +288,45 @@ def test_a_submission_that_is_interrupted_takes_nothing_from_one_with_its_key(st
 
     finish(job_of_key("k"), storage, MemoryQueue(), settings)
     assert {p["status"] for p in predictions(storage, job_of_key("k"))} == {"answered"}
+
+
+def test_types_are_kept_of_an_input_that_has_them_and_of_no_other(storage: Storage, settings: Settings):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table, file = pa.table({"question": ["q"], "context": ["c"], "n": pa.array([1], pa.int8())}), io.BytesIO()
+    pq.write_table(table, file)
+    manifest = submitted(storage, settings, file.getvalue()).manifest
+    kept = columns.load(storage, manifest)
+    assert kept is not None
+    assert kept.types.schema.field("n").type == pa.int8()
+    assert layout.columns(manifest.id).rpartition("/")[2] in storage.list(layout.chunks(manifest.id))
+    assert columns.load(storage, submitted(storage, settings, csv(2)).manifest) is None
+
+
+@pytest.mark.parametrize("how", ["altered", "removed"])
+def test_types_that_were_altered_are_believed_by_nobody(storage: Storage, settings: Settings, how: str):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    pq.write_table(pa.table({"question": ["q"], "context": ["c"]}), file)
+    manifest = submitted(storage, settings, file.getvalue()).manifest
+    key = layout.columns(manifest.id)
+    storage.replace(key, b"x" + storage.read(key)) if how == "altered" else storage.delete(key)
+    with pytest.raises(BulkqaError, match="was altered or removed"):
+        columns.load(storage, manifest)
+
+
+def test_the_command_refuses_a_model_s_folder_before_it_looks_for_redis(tmp_path: Path):
+    (tmp_path / "f.csv").write_bytes(csv(1))
+    command = [sys.executable, "-m", "producer", "submit", "f.csv", "--model", "models/roberta"]
+    env = os.environ | {"BULKQA_REDIS_URL": "redis://localhost:1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is a path" in done.stderr
+    assert "--model roberta" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
 
 
 # Finding a job

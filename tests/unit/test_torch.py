@@ -18,7 +18,6 @@ torch = pytest.importorskip("torch", reason="needs the extra [build]")
 pytest.importorskip("transformers", reason="needs the extra [build]")
 
 from worker.build import build  # noqa: E402
-from worker.reader.encode import Encoder  # noqa: E402
 from worker.reader.reader import Reader  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[2]
@@ -35,8 +34,7 @@ def test_every_row_has_the_answer_of_torch(tmp_path: Path) -> None:
     build(str(SHARED / "model"), tmp_path / "fp32", "fp32")
     reader = Reader.open(tmp_path / "fp32")
     recipe = runpy.run_path(str(REPO / "models" / "train.py"), run_name="recipe")
-    model, _, info = recipe["load"](str(SHARED / "model"))
-    reference = recipe["TorchReader"](model.eval(), Encoder(tmp_path / "fp32" / "tokenizer.json", info), info)
+    reference, _ = recipe["opened"](str(SHARED / "model"))
     options = Options(top_k=2, max_seq_len=160, doc_stride=48, max_question_len=40)
     rows = load_squad(SHARED / "data" / "eval.json")[::6]
     assert len(rows) > 70

@@ -20,6 +20,7 @@ from contract.machine import available_cpus
 from worker.build.checkpoint import INPUTS, INT8_INPUTS, KNOWN, Checkpoint, load, max_positions, template_of
 from worker.build.export import Say, export_graph, fuse, to_int8, write
 from worker.reader.model import DESCRIPTION, KnownAnswer, ModelInfo, describe
+from worker.reader.reader import Reader
 
 Precision = Literal["int8", "fp32"]
 
@@ -33,13 +34,15 @@ def build(
     evaluation: Path | None = None,
     null_trained: bool | None = None,
     force: bool = False,
+    force_unknown: bool = False,
     progress: Say = lambda _: None,
 ) -> ModelInfo:
     """Make the model directory `destination` from a Hugging Face id or a folder.
 
     `evaluation`: a SQuAD-format file to measure EM and F1 on. `null_trained`: whether the score at CLS was trained on
     unanswerable questions; None: if "squad2" is in the source's name. `force` replaces an older model directory, and
-    keeps its README.md. Raises ModelError, and leaves everything as it was.
+    keeps its README.md. `force_unknown` makes one of a checkpoint that answers none of the known questions, and the
+    description says so. Raises ModelError, and leaves everything as it was.
     """
     destination = Path(destination)
     _check_free(destination, force=force)
@@ -55,7 +58,10 @@ def build(
             info = fuse(checkpoint, info, plain, progress)
             progress("quantizing to int8")
             info = to_int8(checkpoint, info, plain, final)
-        made = _measure([plain, final] if precision == "int8" else [plain], evaluation, progress)
+        stages = [plain, final] if precision == "int8" else [plain]
+        readers = {stage: Reader.open(stage) for stage in stages}
+        known = _known(source, list(readers.values()), progress, force=force_unknown)
+        made = _measure(readers, known, evaluation, progress)
         _publish(made, destination)
     progress(f"{destination}: {info.name}, {precision}, digest {info.digest}")
     return describe(destination)
@@ -73,7 +79,7 @@ def _check_free(destination: Path, *, force: bool) -> None:
 def _describe(checkpoint: Checkpoint, name: str, *, null_trained: bool | None) -> ModelInfo:
     config = checkpoint.model.config
     squad2 = re.search(r"squad[-_ ]?(v?2)", f"{checkpoint.source} {getattr(config, 'name_or_path', '')}".lower())
-    folder = Path(checkpoint.source)
+    folder = Path(checkpoint.source).expanduser()
     return ModelInfo(
         name=name,
         digest="",
@@ -88,18 +94,31 @@ def _describe(checkpoint: Checkpoint, name: str, *, null_trained: bool | None) -
     )
 
 
-def _measure(directories: list[Path], evaluation: Path | None, progress: Say) -> Path:
-    """Fill in known answers and evaluation of the last of `directories`, and return it.
+def _known(source: str, readers: list[Reader], progress: Say, *, force: bool) -> tuple[KnownAnswer, ...]:
+    """The known questions that all readers answer: the last is what ships, the first what it was made from.
 
-    A known answer is one that all of them give: the last is what ships, the first what it was made from.
+    Raises ModelError where there is none: it is of another language, or its answers are worth nothing.
     """
-    from worker.evaluate import evaluate, load_squad
-    from worker.reader.reader import Reader
+    known = tuple(each for each in KNOWN if all(_answers(reader, each) for reader in readers))
+    if known:
+        return known
+    said = f"{source} answers none of the {len(KNOWN)} known questions, such as {KNOWN[0].question!r}"
+    if not force:
+        raise ModelError(
+            said,
+            "Is its tokenizer the one that it was trained with, and does it read English? For a language that it is "
+            "good at and English is not: --force-unknown, with an --evaluation to see by.",
+        )
+    progress(f"warning: {said}, so workers cannot tell whether it works")
+    return ()
 
-    readers = {directory: Reader.open(directory) for directory in directories}
-    known = tuple(each for each in KNOWN if all(_answers(reader, each) for reader in readers.values()))
-    if not known:
-        progress("warning: it answers none of the built-in questions, so workers cannot tell whether it works")
+
+def _measure(
+    readers: dict[Path, Reader], known: tuple[KnownAnswer, ...], evaluation: Path | None, progress: Say
+) -> Path:
+    """Fill in known answers and evaluation of the last of the directories of `readers`, and return it."""
+    from worker.evaluate import evaluate, load_squad
+
     measured: dict[str, Any] = {}
     for reader in readers.values() if evaluation else ():
         assert evaluation is not None  # noqa: S101 - for the type checker
@@ -109,12 +128,12 @@ def _measure(directories: list[Path], evaluation: Path | None, progress: Say) ->
         progress(f"{reader.info.precision}: EM {result['exact_match']:.1f}, F1 {result['f1']:.1f}")
     if evaluation:
         measured = {"file": evaluation.name} | measured
-    final = directories[-1]
-    write(replace(readers[final].info, known_answers=known, evaluation=measured), final)
+    final, reader = list(readers.items())[-1]
+    write(replace(reader.info, known_answers=known, unproven=not known, evaluation=measured), final)
     return final
 
 
-def _answers(reader: Any, known: KnownAnswer) -> bool:
+def _answers(reader: Reader, known: KnownAnswer) -> bool:
     from worker.reader.decode import RowFailure
 
     try:
@@ -145,5 +164,7 @@ def _card(info: ModelInfo) -> str:
         if isinstance(result, dict):
             rows = f"on {result['rows']} rows of {info.evaluation['file']}"
             lines.append(f"- {precision}: EM {result['exact_match']}, F1 {result['f1']} {rows}")
+    if info.unproven:
+        lines.append("- **It answers none of the known questions**: nobody could tell whether it works.")
     lines.append("\nSay here what it was trained on, under which licence, and where it fails.")
     return "\n".join(lines) + "\n"

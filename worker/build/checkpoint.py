@@ -12,16 +12,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from contract.errors import ModelError
+from worker.build.source import at_hub, here
 from worker.reader.model import TOKENIZER, KnownAnswer, Template
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 INT8_INPUTS = ("input_ids", "token_type_ids")  #: int8 windows run alone, unpadded: a mask would be all ones
+
+#: A tokenizer of fewer tokens is none, and one of less than this part of the embeddings is another model's.
+_FEWEST, _FITTING = 32, 0.9
 
 #: Asked of every new model; those that it answers are its known answers. The texts also show int8 where outliers are.
 KNOWN = (
@@ -69,7 +72,8 @@ class Checkpoint:
 
 
 def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
-    """Raises ModelError for whatever is not a trained extractive reader with a fast tokenizer."""
+    """Raises ModelError for whatever is not a trained extractive reader with a fast tokenizer of its own."""
+    folder = here(source)  # a mistyped one is told before half a gigabyte of libraries is loaded
     try:
         import onnx  # noqa: F401
         import torch
@@ -80,18 +84,20 @@ def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
             f"making a model directory needs {error.name or error}", "pip install 'bulkqa[build]'"
         ) from error
     chatter.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # without transformers
+    place = folder or at_hub(source)
     try:
         with quiet():
             model, loading = AutoModelForQuestionAnswering.from_pretrained(
-                source,
+                place.name,
+                local_files_only=place.local,
                 dtype=torch.float32,
                 attn_implementation="eager",
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(place.name, local_files_only=place.local, trust_remote_code=False)
     except Exception as error:  # libraries raise OSError, ValueError, KeyError, ImportError and their own
-        _refuse(source, error)
+        _refuse(source, error, place.unreachable)
     if loading["missing_keys"]:
         missing = ", ".join(sorted(loading["missing_keys"])[:4])
         raise ModelError(
@@ -101,6 +107,7 @@ def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(f"{source} has no fast tokenizer ({TOKENIZER})", "Convert its tokenizer, or take another.")
+    _check_vocabulary(source, backend, model.config.vocab_size)
     backend.no_truncation()
     backend.no_padding()
     if hasattr(model.base_model, "set_attention_type"):  # BigBird's sparse attention pays from 1,024 tokens on only
@@ -111,17 +118,38 @@ def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
     return Checkpoint(source, model.eval(), backend, inputs, tokenizer.model_max_length)
 
 
-def _refuse(source: str, error: Exception) -> NoReturn:
+def _refuse(source: str, error: Exception, unreachable: str | None) -> NoReturn:
+    """`unreachable`: why the hub was not asked, if it was not."""
     reason = str(error).strip().split("\n")[0]
-    if isinstance(error, OSError) and not Path(source).exists():
+    if unreachable is not None:
         raise ModelError(
-            f"{source} is no folder here, and the Hugging Face hub does not give it: {reason}",
-            "Check the name and the network, or download the checkpoint and name its folder.",
+            f"{source} is no folder here, it was not loaded from the Hugging Face hub before, and the hub does not "
+            f"answer: {unreachable}",
+            "Check the network, or download the checkpoint and name its folder.",
         ) from error
     raise ModelError(
         f"{source} cannot be loaded for question answering: {reason}",
         "Expected: config.json, weights and tokenizer of a reader such as BERT, RoBERTa, ELECTRA or DeBERTa.",
     ) from error
+
+
+def _check_vocabulary(source: str, backend: Any, rows: int) -> None:
+    """Raise ModelError unless the tokenizer is the one that `rows` embeddings were trained with, as far as its size
+    tells. Embeddings may be a few more than tokens, for the sake of the hardware."""
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    if not backend.get_vocab(with_added_tokens=False) or len(vocabulary) < _FEWEST:
+        raise ModelError(  # the library makes one of nothing but special tokens
+            f"{source} has no tokenizer: a vocabulary of {len(vocabulary)} tokens is what comes of none",
+            f"Put {TOKENIZER}, or the files that it is made from (vocab.txt; vocab.json and merges.txt; a .model of "
+            "SentencePiece), beside the weights. They are where the checkpoint comes from.",
+        )
+    highest = max(vocabulary.values())
+    if highest >= rows or len(vocabulary) < _FITTING * rows:
+        raise ModelError(
+            f"the tokenizer of {source} is not the one that it was trained with: it has {len(vocabulary):,} tokens, to "
+            f"id {highest:,}, and the model knows {rows:,}",
+            "Take the tokenizer files from where the weights come from.",
+        )
 
 
 def max_positions(checkpoint: Checkpoint) -> int:

@@ -16,8 +16,9 @@ are cut (`encode`) or scored (`session`). Lengths are in tokens, offsets in Unic
 5. The null score is the minimum over windows of start + end logit at CLS: a window without the answer says nothing.
 6. Alternatives (`top_k`): best first, each the best candidate of the whole row whose offsets overlap none of those
    before it. Text is never compared. The n best mostly overlap, so alternatives are looked for beyond them: there are
-   as many as asked for, or as fit in the context. One from beyond joins the softmax of rule 4, so that scores still add
-   up to 1 at most; it weighs less than any of the n best, and the first answer is the same whatever `top_k` is.
+   as many as asked for, or as fit in the context. One from beyond changes nothing of rule 4: the first answer and its
+   score are the same whatever `top_k` is. It weighs as much as its logits do beside the first, or shares what the
+   others leave: scores add up to 1 at most.
 
 Flags say why to doubt an answer, in this order:
 - `question_truncated`: the question has more than `max_question_len` tokens; the model saw its beginning only.
@@ -27,7 +28,7 @@ Flags say why to doubt an answer, in this order:
   is often a fragment of it. A larger `max_answer_len` helps, if such answers are wanted.
 
 Scores are rounded to 6 decimals: what lies beyond is noise of the machine, and would make re-runs differ. Where those
-of the answers of a row would add up to more than 1 by that, they are rounded down.
+of the answers of a row would add up to more than 1 by that, all but the first are rounded down.
 """
 
 from __future__ import annotations
@@ -123,11 +124,7 @@ def decode(
         probability = _softmax([null, *(candidate.score for candidate in candidates)])[0]
         return Answer((), _round(null), _round(probability), flags)
     chosen = _apart(candidates, scored, offsets, options)
-    weighed = chosen + [candidate for candidate in candidates if candidate not in chosen]
-    probabilities = _softmax([*(candidate.score for candidate in weighed), null])[: len(chosen)]
-    scores = [_round(p) for p in probabilities]
-    if _round(math.fsum(scores)) > 1:
-        scores = [math.floor(p * 1e6) / 1e6 for p in probabilities]
+    scores = _scores(chosen, candidates, null)
     spans = tuple(
         Span(context[c.begin : c.end], c.begin, c.end, score, _round(c.score))
         for c, score in zip(chosen, scores, strict=True)
@@ -272,6 +269,25 @@ def _apart(
                 kept.append(candidate)
         candidates = _n_best(scored, offsets, options, kept) if len(kept) < options.top_k else []
     return kept
+
+
+def _scores(chosen: Sequence[_Candidate], candidates: Sequence[_Candidate], null: float) -> list[float]:
+    """The scores of the chosen, (len(chosen),): probabilities among the n best and the null, that sum to 1 at most.
+
+    The first's is the same however many are chosen. Those that are not of the n best weigh as much for their logits,
+    or share what the chosen ones leave, if that is less.
+    """
+    weights = _softmax([*(candidate.score for candidate in candidates), null])
+    among = dict(zip(candidates, weights, strict=False))
+    first = among[chosen[0]]
+    beyond = {c: first * math.exp(c.score - chosen[0].score) for c in chosen if c not in among}
+    left = max(0.0, 1 - math.fsum(among[c] for c in chosen if c in among))
+    shrunk = min(1.0, left / (math.fsum(beyond.values()) or 1.0))
+    scores = [among[c] if c in among else beyond[c] * shrunk for c in chosen]
+    rounded = [_round(score) for score in scores]
+    if _round(math.fsum(rounded)) > 1:  # the first has less than a millionth too much: the others make up for it
+        rounded[1:] = [math.floor(score * 1e6) / 1e6 for score in scores[1:]]
+    return rounded
 
 
 def _round(value: float) -> float:

@@ -32,6 +32,9 @@ CACHED_CONTEXTS = 8
 #: Characters of a context from which on only one is tokenized at a time: it takes some 500 bytes for each meanwhile.
 LARGE = 1 << 16
 
+#: Tokens of a character, at most: the longest compatibility form in Unicode has 18 characters, of four bytes at most.
+MOST_TOKENS = 100
+
 _SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the highest; 0x3001 stands for the rest
 _FIRST_MARK = 0x300
 
@@ -108,6 +111,9 @@ class Encoder:
         codes = _code_points(context, "context")
         with self._large if len(context) > LARGE else nullcontext():
             encoding = self._tokenizer.encode(context, add_special_tokens=False)
+            if len(encoding.ids) > MOST_TOKENS * len(context):
+                said = f"{len(encoding.ids):,} tokens for {len(context):,} characters"
+                raise RowFailure("inference_error", f"the tokenizer gives {said}: it is none for texts")
             if not encoding.ids or not context.strip():
                 raise RowFailure("empty_context", "the context has no text that the model can read")
             ids, offsets = _ids(encoding.ids), _text_offsets(np.array(encoding.offsets, np.int32), codes)

@@ -72,6 +72,9 @@ class ModelInfo:
     disabled_optimizers: tuple[str, ...] = ()  #: of onnxruntime, left out when the graph is loaded
     evaluation: dict[str, Any] = field(default_factory=dict)
     source: str = ""
+    unproven: bool = (
+        False  #: it answers none of the questions that are asked of every new model, and was made all the same
+    )
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -83,8 +86,8 @@ class ModelInfo:
         return hashlib.sha256(f"{self.digest} {self.no_answer_threshold}".encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
+        """The fields as JSON holds them. What hardly any model has, readers of earlier versions are not told of."""
+        return {name: value for name, value in asdict(self).items() if name != "unproven" or value}
 
 
 def describe(directory: Path) -> ModelInfo:

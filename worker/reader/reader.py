@@ -147,6 +147,10 @@ class Reader:
     def _check(self) -> None:
         """What the parts must agree on, before a row finds out. The graph's inputs are checked in Session."""
         info, template = self.info, self.info.template
+        try:
+            self._encoder.encode("what?", "One word, and another.", Options())
+        except RowFailure as failure:
+            raise ModelError(f"the tokenizer cannot be used: {failure}", _REMEDY) from failure
         highest = max(self._encoder.highest_id, *template.prefix, *template.middle, *template.suffix)
         if highest >= info.vocab_size:
             raise ModelError(f"the tokenizer gives ids to {highest}, the model knows {info.vocab_size}", _REMEDY)

@@ -29,12 +29,15 @@ class Block:
     size: int  #: and how many bytes, with a line end behind the last
 
 
-def parse(data: bytes, delimiter: str, width: int, limit: int, line: int) -> Block | None:
-    """The records of `width` fields, each of at most `limit` bytes, in whole lines, the first of number `line`.
+def parse(data: bytes, delimiter: str, width: int, limit: int, line: int, end: bytes = b"\r\n") -> Block | None:
+    """The records of `width` fields, each of at most `limit` bytes, in whole lines that end in `end`, the first of
+    number `line`.
 
     None where they are not well-formed, or where no record ends. What follows the last whole record is left.
     """
-    if len(delimiter.encode()) > 1 or b"\0" in data or data.startswith(codecs.BOM_UTF8):  # of which Arrow makes more
+    if (
+        end[-1:] == b"\r" or len(delimiter.encode()) > 1 or b"\0" in data or data.startswith(codecs.BOM_UTF8)
+    ):  # of which Arrow makes more
         return None
     if not data.endswith(b"\n"):  # the last line of a file
         data += b"\n"
@@ -42,6 +45,8 @@ def parse(data: bytes, delimiter: str, width: int, limit: int, line: int) -> Blo
     newlines = np.flatnonzero(text == _NEWLINE)
     ends = _ends(text, newlines, ord(delimiter)) if b'"' in data else newlines
     if ends is None or not len(ends) or (b"\r" in data and not _only_in_line_ends(text)):
+        return None
+    if end == b"\n" and _returns_are_text(text, ends):
         return None
     ends = ends + 1
     starts = np.append(0, ends[:-1])
@@ -74,6 +79,12 @@ def _ends(text: NDArray[np.uint8], newlines: NDArray[np.int64], delimiter: int) 
 def _only_in_line_ends(text: NDArray[np.uint8]) -> bool:
     """Whether a newline follows every carriage return: one alone ends a line as well."""
     return bool((text[np.flatnonzero(text == _RETURN) + 1] == _NEWLINE).all())
+
+
+def _returns_are_text(text: NDArray[np.uint8], ends: NDArray[np.int64]) -> bool:
+    """Whether a return comes before the end of a record, and no quote before it: in a file of newlines it is text."""
+    ends = ends[ends > 1]
+    return bool(((text[ends - 1] == _RETURN) & (text[ends - 2] != _QUOTE)).any())
 
 
 def _table(data: memoryview, delimiter: str, width: int, *, newlines_in_values: bool) -> pa.Table | None:

@@ -1,6 +1,5 @@
-"""Text into records: physical lines, and CSV, each row with its line number and what is wrong with it.
+"""CSV into records, each with its line number and what is wrong with it. A quoted field that goes on is cut.
 
-Memory is bounded by the longest row allowed, whatever the input: a line or a quoted field that goes on is cut.
 The CSV grammar is the standard library's, in strict mode. What is added here is recovery: **after a failed record only
 its first line is lost, and reading goes on with its second**: an unbalanced quote never swallows its neighbours. A
 record over several lines is ambiguous when it parses: it may be a row with newlines in its fields, or a stray quote
@@ -10,36 +9,38 @@ that ran into the rows below. The rule:
 2. With another number it is read again from its second line on. If that finds a row with the right number of fields, or
    ends inside a quote, the quote of the first line was a stray one; otherwise it is one row, of a wrong field count.
 
-A line ends with `\\n`, `\\r\\n` or `\\r`. Lines in which nothing is wrong take a shortcut to the same records
+3. A field of blanks and then a quote can be read in two ways. As one in quotes, if that gives the right number of
+   fields and takes in no row below; else as text, if its quotes are balanced; else it is an error of its line.
+
+Lines in which nothing is wrong take a shortcut to the same records
 (`blocks`). Covers no JSON (`jsonl`) and no checks of what the fields hold (`rows`).
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
 
-from producer.input.blocks import Block, parse
+from producer.input.formats.blocks import Block, parse
+from producer.input.formats.lines import Lines
+from producer.input.rows import Fault
 
 #: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
 BATCH_ROWS = 1024
 BATCH_BYTES = 4 << 20
 #: About so many bytes make a block: what is made of it stays in the cache.
 _BLOCK_BYTES = 1 << 20
+_MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
+_MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
+_BLANK_LINES = 100  # after which the next ones are passed over in one
+_SPACED_QUOTE = re.compile(r'[ \t]+"')
+_ESCAPE_HINT = "; if a backslash escapes quotes in this file: --escape '\\'"
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
-
-
-class Fault(NamedTuple):
-    """Why a row is rejected."""
-
-    code: str
-    message: str
-    raw: str | None = None
 
 
 @dataclass(slots=True)
@@ -54,67 +55,28 @@ class Batch:
     faults: dict[int, Fault] = field(default_factory=dict)
 
     def reject(self, record: list[str | None], line: int, fault: Fault) -> None:
+        """Add a record that has a fault."""
         self.faults[len(self.records)] = fault
         self.records.append(record)
         self.lines.append(line)
 
 
-class Lines:
-    """The lines of a stream with their ends, one by one or in blocks. Of a line over `limit` bytes at least limit + 1
-    are given, not all."""
-
-    def __init__(self, blocks: Iterable[bytes], limit: int) -> None:
-        self._whole = _whole_lines(blocks, limit)
-        self._lines: Iterator[bytes] = iter(())
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        while (line := next(self._lines, None)) is None:
-            self._lines = iter(next(self._whole).splitlines(keepends=True))  # at the end, StopIteration
-        return line
-
-    def block(self, size: int) -> bytes:
-        """Whole lines in one piece, about so many bytes; none at the end."""
-        taken = [b"".join(self._lines)]
-        held = len(taken[0])
-        while held < size and (more := next(self._whole, b"")):
-            taken.append(more)
-            held += len(more)
-        return b"".join(taken)
-
-    def put_back(self, lines: Iterable[bytes]) -> None:
-        """Have lines come again, before all others."""
-        self._lines = chain(lines, self._lines)
-
-
-def _whole_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """The same bytes cut at ends of lines."""
-    rest = b""
-    skipping = False  # the line under way was given already, cut: what is left of it is dropped
-    for block in blocks:
-        data = rest + block
-        # A \r that ends the block may be half of a \r\n: it stays with the rest.
-        end = 1 + max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1))
-        whole, rest = data[:end], data[end:]
-        if skipping and whole:
-            whole = b"".join(whole.splitlines(keepends=True)[1:])
-            skipping = False
-        if skipping:
-            rest = rest[-1:]
-        elif len(rest) > limit:
-            whole += rest[: limit + 1] + b"\n"
-            rest = rest[-1:]
-            skipping = True
-        if whole:
-            yield whole
-    if rest and not skipping:
-        yield rest
-
-
 def decoded(line: bytes) -> str:
+    """UTF-8 as text; bytes that are none become lone surrogates (PEP 383)."""
     return line.decode("utf-8", "surrogateescape")
+
+
+def _marked(line: bytes, body: bytes | None = None) -> str:
+    """A line for csv.reader, for which every \\r and \\n ends a record: those within its body are marked as lone
+    surrogates that no decoding makes."""
+    body = line.rstrip(b"\r\n") if body is None else body
+    if b"\r" in body or b"\n" in body:
+        return decoded(body).translate(_MARKS) + line[len(body) :].decode()
+    return decoded(line)
+
+
+def _restored(fields: list[str]) -> list[str]:
+    return [field.translate(_MARKED) if "\udc0d" in field or "\udc0a" in field else field for field in fields]
 
 
 def raw_text(lines: list[bytes]) -> str:
@@ -136,14 +98,22 @@ class _StrayQuote(Exception):
     """The record under way is one line with an unbalanced quote, and rows below it. The text says how that shows."""
 
 
+class _SpacedQuote(Exception):
+    """The record under way has a field of blanks and then a quote."""
+
+
 class CsvRecords:
     """The records of a CSV file, in batches."""
 
-    def __init__(self, lines: Lines, delimiter: str, limit: int) -> None:
+    def __init__(self, lines: Lines, delimiter: str, limit: int, line: int = 1) -> None:
         self._lines = lines
         self._delimiter = delimiter
         self._limit = limit
-        self._line = 1  # the line that the record under way starts on
+        blank = re.escape(" \t".replace(delimiter, ""))
+        self._spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[{blank}]+"')
+        self._as_text = 0  # the line on which a quote after blanks is text
+        self._blank_is_none = not delimiter.isspace()
+        self._line = line  # the line that the record under way starts on
         self._pending: list[bytes] = []  # the lines of the record under way
         self._pushed: deque[bytes] = deque()  # lines to be read again
         self._fed = 0
@@ -155,16 +125,35 @@ class CsvRecords:
     def header(self) -> list[str]:
         """The names in the first record that is not blank; none if there is none. Raises csv.Error."""
         try:
+            self._as_text = self._line
             for fields in self._reader():
                 self._line += len(self._pending)
                 self._pending.clear()
+                self._as_text = self._line
                 if any(name.strip() for name in fields):
+                    self._as_text = 0
                     return [name.strip() for name in fields]
         except _TooLarge as error:
             raise csv.Error("it does not end") from error
         return []
 
+    def peek(self) -> list[str]:
+        """The fields of the next record, which comes again; none where they cannot be told."""
+        self._as_text = self._line
+        try:
+            fields = next(self._reader(), [])
+        except (csv.Error, _TooLarge, _SpacedQuote):
+            fields = []
+        self._as_text = 0
+        if self._pushed:
+            self._pushed.extendleft(reversed(self._pending))
+        else:
+            self._lines.put_back(tuple(self._pending))
+        self._pending.clear()
+        return fields
+
     def batches(self, width: int) -> Iterator[Batch | Block]:
+        """The records of `width` fields: in blocks where nothing is wrong, else row by row."""
         done = False
         while not done:
             if block := self._block(width):
@@ -179,13 +168,14 @@ class CsvRecords:
         """The next records, if nothing is wrong with any; else none, and the lines are left to `_fill`."""
         if self._pushed or self._line < self._failed_on:
             return None
+        self._line += self._lines.pass_blank() if self._blank_is_none else 0
         data = self._lines.block(_BLOCK_BYTES)
-        block = parse(data, self._delimiter, width, self._limit, self._line)
+        block = parse(data, self._delimiter, width, self._limit, self._line, self._lines.own)
         if block is None:
-            self._pushed.extend(data.splitlines(keepends=True))
+            self._pushed.extend(self._lines.split(data))
         else:
             self._line += block.height
-            self._lines.put_back(data[block.size :].splitlines(keepends=True))
+            self._lines.put_back(self._lines.split(data[block.size :]))
         return block
 
     def _fill(self, batch: Batch, width: int) -> bool:
@@ -198,6 +188,8 @@ class CsvRecords:
             except _TooLarge:
                 why = f"and not closed within {self._limit:,} bytes, the most a row may have"
                 self._give_up(batch, width, self._remembered(why))
+            except _SpacedQuote:
+                self._either(batch, width)
             except _StrayQuote as error:
                 self._give_up(batch, width, str(error))
             except csv.Error as error:
@@ -221,13 +213,20 @@ class CsvRecords:
         return True
 
     def _reader(self) -> Iterator[list[str]]:
-        return csv.reader(self._feed(), delimiter=self._delimiter, strict=True)
+        return map(_restored, csv.reader(self._feed(), delimiter=self._delimiter, strict=True))
 
     def _feed(self) -> Iterator[str]:
         """The lines for csv.reader, which asks for no line before it needs it: `_pending` is always one record's."""
         pending, limit = self._pending, self._limit
-        size = 0
+        size = blank = 0
         for line in chain(self._again(), self._lines):
+            if not pending and self._blank_is_none and line.isspace():
+                self._line += 1
+                blank += 1
+                if blank > _BLANK_LINES and not self._pushed:
+                    self._line += self._lines.pass_blank()
+                continue
+            blank = 0
             size = size + len(line) if pending else len(line)
             pending.append(line)
             if size > limit:
@@ -237,11 +236,61 @@ class CsvRecords:
                 # there too. Said at once, so that no line is read more than a few times.
                 raise _StrayQuote(self._failure)
             self._fed += len(line)
-            yield line.decode("utf-8", "surrogateescape")
+            text = _marked(line, self._lines.body(line))
+            if b'"' in line and len(pending) == 1 and self._line != self._as_text and self._spaced.search(text):
+                raise _SpacedQuote
+            yield text
 
     def _again(self) -> Iterator[bytes]:
         while self._pushed:
             yield self._pushed.popleft()
+
+    def _either(self, batch: Batch, width: int) -> None:
+        """A record in which blanks come before a quote: see rule 3. Within a field that is in quotes that is text."""
+        first = self._pending[0]
+        self._pending.clear()
+        for skipping in (False, True):
+            taken: list[bytes] = []
+            fields = self._alone(first, taken, skipping=skipping)
+            if fields and len(fields) == width and not self._may_be_other(fields, taken, width, skipping=skipping):
+                batch.records.append(list(fields))
+                batch.lines.append(self._line)
+                self._line += len(taken)
+                return
+            self._pushed.extendleft(reversed(taken[1:]))
+        if _balanced(first, self._delimiter):
+            self._as_text = self._line
+            self._pushed.appendleft(first)
+            return
+        why = "unbalanced quote, with blanks before it: they would have to go, or the quote to be closed"
+        batch.reject([None] * width, self._line, Fault("parse_error", why, raw_text([first])))
+        self._line += 1
+
+    def _may_be_other(self, fields: list[str], taken: list[bytes], width: int, *, skipping: bool) -> bool:
+        """Whether a record may be read otherwise than it was: with its blanks before quotes, or without."""
+        if skipping:
+            return _hides_a_row(taken[1:], width, self._delimiter)
+        return any(map(_SPACED_QUOTE.match, fields))
+
+    def _alone(self, first: bytes, taken: list[bytes], *, skipping: bool) -> list[str] | None:
+        """The fields of a record, blanks before a quote taken for none or not, and the lines that it takes; None if it
+        is none."""
+
+        def lines() -> Iterator[str]:
+            size = 0
+            for line in chain([first], self._again(), self._lines):
+                taken.append(line)
+                size += len(line)
+                if size > self._limit:
+                    return
+                yield _marked(line, self._lines.body(line))
+
+        try:
+            reader = csv.reader(lines(), delimiter=self._delimiter, strict=True, skipinitialspace=skipping)
+            fields = next(reader, None)
+        except csv.Error:
+            return None
+        return fields and _restored(fields)
 
     def _odd(self, batch: Batch, fields: list[str], width: int) -> None:
         """A record over several lines, with a wrong number of fields, or a blank line, which is no record."""
@@ -267,7 +316,8 @@ class CsvRecords:
         if len(first) > self._limit:
             fault = too_large(first, self._limit)
         else:
-            fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}", raw_text([first]))
+            hint = _ESCAPE_HINT if b'\\"' in first else ""
+            fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}{hint}", raw_text([first]))
         batch.reject([None] * width, self._line, fault)
         self._pushed.extendleft(reversed(others))
         self._pending.clear()
@@ -289,9 +339,18 @@ def _at_the_end(error: csv.Error) -> bool:
     return "unexpected end" in str(error)
 
 
+def _balanced(line: bytes, delimiter: str) -> bool:
+    """Whether a line has, in each field of blanks and then a quote, as many quotes as close one another."""
+    try:
+        fields = next(csv.reader([_marked(line)], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return True  # it has others, by which it is read
+    return all(field.count('"') % 2 == 0 for field in fields if _SPACED_QUOTE.match(field))
+
+
 def _hides_a_row(lines: list[bytes], width: int, delimiter: str) -> bool:
     """Whether the lines hold a row of the right width, or the start of one that goes on after them."""
-    reader = csv.reader(map(decoded, lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(map(_marked, lines), delimiter=delimiter, strict=True)
     while True:
         try:
             return any(len(fields) == width for fields in reader)
@@ -303,6 +362,7 @@ def _hides_a_row(lines: list[bytes], width: int, delimiter: str) -> bool:
 def split_header(header: bytes, delimiter: str) -> list[str]:
     """The names in a header line, for another delimiter than the one asked for."""
     try:
-        return [name.strip() for name in next(csv.reader([decoded(header)], delimiter=delimiter, strict=True), [])]
+        names = next(csv.reader([_marked(header)], delimiter=delimiter, strict=True), [])
+        return [name.strip() for name in _restored(names)]
     except csv.Error:
         return []

@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import InputError
-from producer.input.csv import Fault
 from producer.input.memory import Bound
-from producer.input.rows import ROW_OVERHEAD, Column, Rows, bad_encoding, pc, sizes, weights, where
+from producer.input.rows import ROW_OVERHEAD, Column, Fault, Rows, bad_encoding, pc, sizes, weights, where
 from producer.input.stored import encrypted
 
 #: An Arrow type.
@@ -70,13 +69,16 @@ class ParquetRecords:
         self.rows: int = self._file.metadata.num_rows
 
     def close(self) -> None:
+        """Let go of the file."""
         self._file.close()
 
     def check_types(self, question: str, context: str, id_: str | None) -> None:
-        """Refuse columns that cannot hold a text or an id, and a file without rows."""
+        """Refuse columns that cannot hold a text or an id, and a file without rows. Of a column without one value the
+        type is null."""
         for name in (question, context):
             kind = self.schema.field(name).type
-            if not _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            text = _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
+            if not text and not pa.types.is_null(kind):
                 raise self._wrong_type(name, "string", "--question NAME --context NAME")
         if id_ is not None and pa.types.is_nested(self.schema.field(id_).type):
             raise self._wrong_type(id_, "string or integer", "--id NAME, or none: --id ''")

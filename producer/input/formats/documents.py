@@ -1,0 +1,107 @@
+"""JSON that is not one row a line: what rows are in it, whatever it is wrapped in. Pure.
+
+SQuAD (1.1, 2.0; articles, paragraphs, questions), MRQA, an array of rows, rows under a key such as "data", columns as
+pandas and `datasets` write them, an index of rows, and the request of an inference server. Such a file is parsed as a
+whole, in bounded memory (`memory`); JSON Lines (`jsonl`) are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeGuard
+
+Row = dict[str, Any]
+_WRAPPERS = ("data", "rows", "records", "examples", "items", "instances", "inputs", "predictions")
+
+
+def rows_of(document: Any) -> list[Row] | None:
+    """The rows that a document holds; None if it is none of ours."""
+    found = _rows(document)
+    return [row for item in found for row in flat(item)] if found else None
+
+
+def flat(item: Row) -> Iterator[Row]:
+    """The rows of an object: itself, or one for each question of an article or a paragraph of SQuAD or MRQA."""
+    paragraphs, questions = item.get("paragraphs"), item.get("qas")
+    if _objects(paragraphs):
+        about = {key: value for key, value in item.items() if key != "paragraphs"}
+        for paragraph in paragraphs:
+            yield from flat(about | paragraph)
+    elif _objects(questions) and "question" not in item:
+        about = {key: value for key, value in item.items() if key not in ("qas", "id")}
+        for question in questions:
+            yield about | _question(question)
+    else:
+        yield item
+
+
+def is_heading(item: Row) -> bool:
+    """Whether an object is the line that MRQA begins with, which is no row."""
+    return list(item) == ["header"] and isinstance(item["header"], dict)
+
+
+def _question(found: Row) -> Row:
+    """A question under the names of a row. Its references are texts: none where there is no answer."""
+    row = {("id" if key == "qid" and "id" not in found else key): value for key, value in found.items()}
+    if row.get("is_impossible") is True:
+        row["answers"] = []
+    elif _objects(row.get("answers")):
+        row["answers"] = [answer.get("text") for answer in row["answers"]]
+    return row
+
+
+def _rows(document: Any) -> list[Row] | None:
+    if _objects(document):
+        return [row["row"] if _is_served(row) else row for row in document]
+    if not isinstance(document, dict):
+        return None
+    if "question" in document and not isinstance(document["question"], list | dict):
+        return None  # it is a row
+    if split := _split(document):
+        return split
+    for name in _WRAPPERS:
+        inner = document.get(name)
+        if found := _rows(inner) if isinstance(inner, list | dict) else None:
+            return found
+        if name == "inputs" and isinstance(inner, dict) and "question" in inner:
+            return [inner]
+    return _columns(document) or _index(document)
+
+
+def _is_served(row: Row) -> bool:
+    """Whether a row is wrapped as the server of `datasets` does."""
+    return "row_idx" in row and isinstance(row.get("row"), dict)
+
+
+def _split(document: Row) -> list[Row] | None:
+    """pandas' orient="split"."""
+    names, data = document.get("columns"), document.get("data")
+    if not isinstance(names, list) or not isinstance(data, list) or not data:
+        return None
+    if not all(isinstance(row, list) and len(row) == len(names) for row in data):
+        return None
+    return [dict(zip(map(str, names), row, strict=True)) for row in data]
+
+
+def _columns(document: Row) -> list[Row] | None:
+    """A list, or an object by index, for each column; all of one length."""
+    values = list(document.values())
+    if "question" not in {name.strip().casefold() for name in document}:
+        return None
+    if all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
+        return [dict(zip(document, row, strict=True)) for row in zip(*values, strict=True)]
+    if all(isinstance(value, dict) for value in values) and len({tuple(value) for value in values}) == 1:
+        return [{name: document[name][key] for name in document} for key in values[0]]
+    return None
+
+
+def _index(document: Row) -> list[Row] | None:
+    """Rows by an index, as pandas' orient="index"."""
+    values = list(document.values())
+    if len(values) > 0 and _objects(values) and all("question" in value for value in values):
+        return values
+    return None
+
+
+def _objects(value: Any) -> TypeGuard[list[Row]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)

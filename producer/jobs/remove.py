@@ -1,0 +1,104 @@
+"""Removing jobs: one, or all that ended long ago. What nobody of ours put into a job's folder is left where it is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from contract.errors import RedisUnreachable, UnknownJob, UsageError
+from contract.format import layout
+from contract.format.job import is_made_here
+from contract.ledger import records
+from contract.ledger.reconcile import cancel as cancel_job
+from contract.queue import Queue
+from contract.settings import Settings
+from contract.storage import Storage
+from producer.jobs import usage
+from producer.jobs.find import find
+from producer.jobs.follow import follow
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A job that may go."""
+
+    job: str
+    status: str
+    since_at: float  #: when it ended; of one that has not, when it was submitted
+    bytes: int
+
+
+def find_removable(storage: Storage, job: str) -> str:
+    """The id of a job, as `find` gives it; or that of what is left of one, if it is given whole. Raises UnknownJob."""
+    try:
+        return find(storage, job)
+    except UnknownJob:
+        if is_made_here(job) and _left(storage, job):
+            return job
+        raise
+
+
+def _left(storage: Storage, job: str) -> bool:
+    """Whether there is more than chunks in a folder without a manifest: those alone may be a submission under way, and
+    are the sweeper's to remove."""
+    return any(layout.kind_of(name) not in ("chunks", None) for name, _ in storage.sizes(layout.folder(job)))
+
+
+def delete(
+    job: str, storage: Storage, queue: Queue, settings: Settings, *, cancel: bool = False, force: bool = False
+) -> int:
+    """Remove a job; how many bytes it took. One that has not ended is refused, unless it is to be cancelled first and
+    waited for, or, with `force`, removed as it is: a worker that is at it may then leave a part behind.
+
+    Raises UsageError, UnknownJob.
+    """
+    if not is_made_here(job):
+        raise UnknownJob(f"{job} is not an id that bulkqa made: it is left alone", "Remove its folder yourself.")
+    submitted = storage.exists(layout.manifest(job))
+    if not submitted and not _left(storage, job):
+        raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list")
+    if submitted and not force and not storage.exists(layout.report(job)):
+        if not cancel:
+            raise UsageError(
+                f"job {job} has not ended: it is {records.status(storage, None, job).status}",
+                f"Wait for it, or cancel and remove it: producer delete {job} --cancel",
+            )
+        with suppress(RedisUnreachable):  # the cancel is noted
+            cancel_job(job, storage, queue, settings)
+        for _ in follow(job, storage, queue, settings):
+            pass
+    removed = _remove(storage, job)
+    with suppress(RedisUnreachable):  # hints expire by themselves, messages of a job that is gone are dropped
+        queue.forget(job)
+    return removed
+
+
+def _remove(storage: Storage, job: str) -> int:
+    """Remove what is ours in a job's folder.
+
+    Report and manifest go last: until then it is a job that has ended, which nobody brings forward, whatever of it is
+    gone. And the manifest after the report: who submits with its key meanwhile must not find half of it.
+    """
+    last = {layout.report(job): 1, layout.manifest(job): 2}
+    found = [
+        (f"{layout.folder(job)}/{name}", size)
+        for name, size in storage.sizes(layout.folder(job))
+        if layout.kind_of(name)
+    ]
+    for key, _ in sorted(found, key=lambda one: (last.get(one[0], 0), one[0])):
+        storage.delete(key)
+    storage.prune(layout.folder(job))
+    return sum(size for _, size in found)
+
+
+def old(storage: Storage, job: str, before: float, *, unfinished: bool = False) -> Old | None:
+    """A job, if it ended before a time; with `unfinished` also one that was submitted before it and has not ended."""
+    if not is_made_here(job):
+        return None
+    if report := records.report(storage, job):
+        since, status = report.finished_at or report.created_at, report.status
+    elif unfinished:
+        since, status = records.load(storage, job).created_at, "unfinished"
+    else:
+        return None
+    return Old(job, status, since, usage.of(storage, job).total) if since < before else None

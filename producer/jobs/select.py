@@ -1,0 +1,66 @@
+"""Which jobs are meant: filters and the order of a list. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.errors import UsageError
+from contract.ledger.progress import Progress
+
+#: What a list can be sorted by; jobs that are equal in it are sorted by when they were submitted.
+ORDERS: Mapping[str, Callable[[Progress], Any]] = {
+    "created": lambda job: job.created_at,
+    "finished": lambda job: job.finished_at or float("inf"),
+    "rows": lambda job: job.request_counts.total,
+    "failed": lambda job: job.request_counts.failed,
+    "progress": lambda job: job.progress,
+    "status": lambda job: job.status,
+    "model": lambda job: job.model.name,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a job must be like to be listed; what is not given matters not."""
+
+    status: tuple[str, ...] = ()  #: one of these
+    since: float | None = None  #: submitted then or later
+    model: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)  #: all of these, among others
+    sort: str = "created"
+    reverse: bool = False
+    limit: int | None = None  #: only so many, the last in their order
+
+    def __post_init__(self) -> None:
+        if self.sort not in ORDERS:
+            raise UsageError(f"jobs cannot be sorted by {self.sort!r}", f"Sort by one of: {', '.join(ORDERS)}.")
+
+
+def select(jobs: Iterable[Progress], wanted: Wanted) -> list[Progress]:
+    """The jobs that are wanted, in their order."""
+    found = [job for job in jobs if _fits(job, wanted)]
+    found.sort(key=lambda job: (ORDERS[wanted.sort](job), job.created_at, job.id), reverse=wanted.reverse)
+    return found if wanted.limit is None else found[max(0, len(found) - wanted.limit) :]
+
+
+def _fits(job: Progress, wanted: Wanted) -> bool:
+    return (
+        (not wanted.status or job.status in wanted.status)
+        and (wanted.since is None or job.created_at >= wanted.since)
+        and (wanted.model is None or job.model.name == wanted.model)
+        and all(job.metadata.get(name) == value for name, value in wanted.metadata.items())
+    )
+
+
+def pairs(given: Iterable[str]) -> dict[str, str]:
+    """Metadata from its spelling on the command line, KEY=VALUE. Raises UsageError."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"metadata {text!r} is not KEY=VALUE", "For example: --metadata team=search")
+        if found.setdefault(name.strip(), value) != value:
+            raise UsageError(f"metadata {name.strip()!r} is given twice, with two values")
+    return found

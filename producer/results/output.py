@@ -1,0 +1,221 @@
+"""Predictions to where they are asked for, in the format that its name says: JSON, JSON Lines, CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow.parquet as pq
+
+from contract.errors import UsageError
+from contract.format import layout
+from contract.ledger import records
+from contract.machine import is_stdin
+from contract.storage import Storage
+from producer.results import columns
+from producer.results.lines import ready_lines
+from producer.results.typed import CORE, Shape, flattened
+
+FORMATS = ("json", "jsonl", "csv", "parquet")
+#: s3://bucket/key, which a path of this system loses a slash of.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def format_of(path: Path, given: str | None) -> str:
+    """The format that was asked for by flag, else by the file's ending. Raises UsageError."""
+    name = given or path.suffix.lstrip(".").lower() or "json"
+    name = {"ndjson": "jsonl", "pq": "parquet"}.get(name, name)
+    if name not in FORMATS:
+        raise UsageError(
+            f"predictions cannot be written as {name!r}",
+            "End the name in .json, .jsonl, .csv or .parquet, or give --format.",
+        )
+    return name
+
+
+def errors_beside(out: Path) -> Path:
+    """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv."""
+    return out.with_name(f"{out.stem}.errors.csv")
+
+
+def check_output(output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False) -> None:
+    """Complain about where predictions are to go before the work, not after it. Raises UsageError.
+
+    `file` is the input, which nothing may be written over; `as_json`: stdout is taken by another document.
+    """
+    if output is None:
+        return
+    if output == Path("-"):
+        format_of(output, kind or "json")
+        if as_json:
+            raise UsageError("--json and -o - both write to stdout", "Name a file for the predictions.")
+        return
+    if _URL.match(str(output)):
+        raise UsageError(
+            f"-o {output} is a URL, and predictions are written to files of this machine only",
+            "Name a file, and copy it. The job keeps its predictions in its storage, which may be in a cloud.",
+        )
+    format_of(output, kind)
+    if output.is_dir():
+        raise UsageError(f"-o {output} is a directory", "Name a file in it, for example answers.json.")
+    if not is_special(output):
+        _try_writing(output)
+    if file is None:
+        return
+    for written, what in ((output, "predictions"), (errors_beside(output), "error rows")):
+        with suppress(OSError):  # what is not there is not written over
+            if (is_stdin(written) if file == "-" else written.samefile(file)) and written.is_file():
+                raise UsageError(f"-o {output}: the {what} would be written over the input", "Name another output.")
+
+
+def _try_writing(output: Path) -> None:
+    """Raise UsageError where a file of that name could not be put there, found out by putting one beside it."""
+    try:
+        path = output.resolve()
+        with suppress(FileNotFoundError):
+            errors_beside(path).with_name(f".{errors_beside(path).name}.{'0' * 16}.tmp").lstat()  # the longest name
+        folder = next(parent for parent in path.parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"-o {output} cannot be written: {reason}", "Name another place, or - for stdout.") from error
+
+
+def write_results(
+    storage: Storage, job: str, output: Path, kind: str | None, wait: Callable[[], bool] | None = None
+) -> None:
+    """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows.
+
+    `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
+    """
+    kind = format_of(output, kind)
+    shape = shape_of(storage, job) if kind in ("csv", "parquet") else None
+    lines = ready_lines(job, storage, wait=wait)
+    if output == Path("-"):
+        write_stream(sys.stdout.buffer, _flushed(lines), kind, shape)
+        sys.stdout.flush()
+    else:
+        write_file(output, lines, kind, shape)
+    while wait and wait():
+        pass  # the last part is there, and what is published after it not yet
+    if output != Path("-") and not is_special(output) and storage.exists(layout.errors(job)):
+        write_file(errors_beside(output), storage.blocks(layout.errors(job)), "jsonl")
+
+
+def shape_of(storage: Storage, job: str) -> Shape:
+    """The columns of a job's predictions. Raises UnknownJob, and BulkqaError where their types were altered."""
+    manifest = records.load(storage, job)
+    return Shape(manifest, columns.load(storage, manifest))
+
+
+def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, each block of them shown to whoever reads stdout before the next is waited for."""
+    for block in lines:
+        yield block
+        sys.stdout.flush()
+
+
+def write_file(path: Path, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
+    """Write predictions to a file that appears whole or not at all. A link stays one, a pipe or a device what it is."""
+    if is_special(path):
+        with _refused(path), path.open("wb") as file:
+            write_stream(file, lines, kind, shape)
+        return
+    path = path.resolve()
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # process ids of containers may be equal
+    try:
+        with _refused(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with staged.open("xb") as file:
+                write_stream(file, lines, kind, shape)
+            staged.replace(path)
+    finally:
+        with suppress(OSError):  # the folder may be read-only, or gone
+            staged.unlink(missing_ok=True)
+
+
+def is_special(path: Path) -> bool:
+    """Whether that is a pipe or a device: nothing can be put in its place, nor beside it."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            "The job keeps its predictions: producer results JOB -o ...",
+        ) from error
+
+
+def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
+    """Write predictions, given as JSON lines, in one of FORMATS: those in columns want their `shape`."""
+    if kind in ("csv", "parquet"):
+        assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
+        _write_csv(file, lines, shape) if kind == "csv" else _write_parquet(file, lines, shape)
+        return
+    for block in _document(lines) if kind == "json" else lines:
+        file.write(block)
+
+
+def _write_parquet(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None:
+    with pq.ParquetWriter(file, shape.schema, compression="zstd") as writer:
+        for block in lines:
+            writer.write_table(shape.table([json.loads(line) for line in block.splitlines()]))
+
+
+def _write_csv(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None:
+    """In the delimiter of the input, as the error rows beside it."""
+    file.write(_csv_lines([shape.schema.names], shape.delimiter))
+    for block in lines:
+        file.write(_csv_lines((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter))
+
+
+def _cells(prediction: dict[str, Any], shape: Shape) -> list[Any]:
+    row = flattened(prediction)
+    passed = prediction.get("passthrough") or {}
+    others = [passed.get(column.name) for column in shape.others] if shape.typed else [passed]
+    return [_cell(value) for value in [*(row.get(name) for name in CORE.names), *others]]
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+
+
+class _Lines:
+    """What csv.writer writes to, a line at a time: ends each with a newline alone."""
+
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+
+    def write(self, line: str) -> None:
+        self.text.write(line.removesuffix("\r\n") + "\n")
+
+
+def _csv_lines(rows: Iterable[list[Any]], delimiter: str) -> bytes:
+    lines = _Lines()
+    # The writer quotes what holds a character of its line end: so it has to be both, lest a lone \r be one.
+    csv.writer(lines, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
+    return lines.text.getvalue().encode()
+
+
+def _document(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """`{"predictions": [...]}`, one prediction a line."""
+    yield b'{"predictions": [\n'
+    between = b""
+    for block in lines:
+        yield between + block.rstrip(b"\n").replace(b"\n", b",\n")
+        between = b",\n"
+    yield b"\n]}\n"

@@ -1,0 +1,277 @@
+"""Predictions as a table: one schema for a job whatever its outcome, and each column of the input in its own type.
+
+| column | type | |
+|---|---|---|
+| row, line | int64 | `line` of a text file |
+| id | the input's | |
+| status, question, context, answer | string | |
+| start, end | int64 | |
+| score, raw_score, null_score, exact_match, f1 | float64 | |
+| flags | list of string | |
+| error_code, error_message, raw | string | |
+| alternatives | list of struct: answer, start, end, score, raw_score | |
+| the input's others | the input's | `input_<name>` where a column above has that name |
+| passthrough | string | in place of those, where they have no types (JSON Lines): their JSON |
+
+Undoes what `producer.input.parquet` does to types that JSON has not. What it lost cannot be had again: NaN and
+infinities are null. Covers no pandas (`producer.frames`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
+
+from contract.errors import BulkqaError
+from contract.format.job import Manifest
+from producer.input.columns import OURS
+from producer.results.columns import Columns
+
+types = pa.types
+
+#: An Arrow type, or array.
+DataType = Any
+Array = Any
+
+_SPAN = pa.struct(
+    [
+        ("answer", pa.string()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("score", pa.float64()),
+        ("raw_score", pa.float64()),
+    ]
+)
+#: The columns that every job has, `id` as text.
+CORE = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("line", pa.int64()),
+        ("id", pa.string()),
+        ("status", pa.string()),
+        ("question", pa.string()),
+        ("context", pa.string()),
+        ("answer", pa.string()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("score", pa.float64()),
+        ("raw_score", pa.float64()),
+        ("null_score", pa.float64()),
+        ("flags", pa.list_(pa.string())),
+        ("exact_match", pa.float64()),
+        ("f1", pa.float64()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+        ("raw", pa.string()),
+        ("alternatives", pa.list_(_SPAN)),
+    ]
+)
+PASSTHROUGH = "passthrough"
+_PER_SECOND = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the input that was passed through."""
+
+    name: str  #: in the input
+    shown: str  #: in the table
+    type: DataType
+    dictionary: Array | None = None
+
+
+class Shape:
+    """The columns of a job's predictions."""
+
+    def __init__(self, manifest: Manifest, columns: Columns | None) -> None:
+        """`columns`: what was kept of the input's, if anything."""
+        own = {manifest.question_column, manifest.context_column, manifest.id_column}
+        self.delimiter = manifest.source.delimiter or ","
+        self.id = _id_type(manifest, columns)
+        self.typed = columns is not None or manifest.source.format in ("csv", "xlsx")
+        names = columns.types.column_names if columns else manifest.source.columns
+        others = [name for name in names if name not in own and not name.startswith(OURS)]
+        shown = shown_names(others)
+        self.others = [_column(name, shown[name], columns) for name in others] if self.typed else []
+        last = [pa.field(c.shown, c.type) for c in self.others] if self.typed else [pa.field(PASSTHROUGH, pa.string())]
+        core = [pa.field("id", self.id) if f.name == "id" else f for f in CORE]
+        self.schema = pa.schema([*core, *last])
+
+    def table(self, predictions: list[dict[str, Any]]) -> pa.Table:
+        """Predictions in the schema. Raises BulkqaError where a value is not of its column's type."""
+        flat = [flattened(prediction) for prediction in predictions]
+        arrays = [
+            restored([row.get(f.name) for row in flat], self.id)
+            if f.name == "id"
+            else pa.array([row.get(f.name) for row in flat], f.type)
+            for f in CORE
+        ]
+        passed = [prediction.get("passthrough") or {} for prediction in predictions]
+        if self.typed:
+            arrays += [_typed(column, [values.get(column.name) for values in passed]) for column in self.others]
+        else:
+            arrays.append(pa.array([json.dumps(values, ensure_ascii=False) for values in passed], pa.string()))
+        return pa.table(arrays, schema=self.schema)
+
+
+def flattened(prediction: dict[str, Any]) -> dict[str, Any]:
+    """A prediction with its error as two columns. Nothing of what is given is changed."""
+    error = prediction.get("error") or {}
+    return prediction | {"error_code": error.get("code"), "error_message": error.get("message")}
+
+
+def shown_names(names: Iterable[str]) -> dict[str, str]:
+    """What the input's columns are called beside those of a prediction: none is hidden by another."""
+    given = list(names)
+    taken = {*CORE.names, PASSTHROUGH, "rank"}
+    shown = {name: name for name in given if name not in taken}
+    for name in given:
+        if name in taken and name not in shown:
+            other = f"input_{name}"
+            while other in shown or other in shown.values():
+                other = f"input_{other}"
+            shown[name] = other
+    return {name: shown[name] for name in given}
+
+
+def _id_type(manifest: Manifest, columns: Columns | None) -> DataType:
+    if columns is None or manifest.id_column is None:
+        return pa.string()
+    kind = settled(columns.types.schema.field(manifest.id_column).type)
+    return settled(kind.value_type) if types.is_dictionary(kind) else kind
+
+
+def _column(name: str, shown: str, columns: Columns | None) -> Column:
+    if columns is None:
+        return Column(name, shown, pa.string())
+    kind = settled(columns.types.schema.field(name).type)
+    if not types.is_dictionary(kind):
+        return Column(name, shown, kind)
+    chunks = columns.types.column(name).chunks
+    if chunks and len(chunks[0].dictionary):
+        return Column(name, shown, kind, chunks[0].dictionary)
+    return Column(name, shown, pa.dictionary(pa.int32(), kind.value_type, kind.ordered))
+
+
+def _typed(column: Column, values: list[Any]) -> Array:
+    try:
+        kind, array = column.type, restored(values, column.type)
+        if not types.is_dictionary(kind):
+            return array
+        known = array.unique().drop_null() if column.dictionary is None else column.dictionary
+        indices = compute.index_in(array, value_set=known).cast(kind.index_type)
+        return pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered)
+    except (pa.ArrowException, ValueError, TypeError, KeyError, ArithmeticError) as error:
+        raise BulkqaError(
+            f"the column {column.name!r} holds what cannot be made {column.type} again: {error}",
+            "Take the answers as JSON Lines, where it is text.",
+        ) from error
+
+
+def settled(kind: DataType, *, within: bool = False) -> DataType:
+    """The type in which a column of type `kind` comes back: the same, but for types that are read as text. `within`: a
+    list, struct or map."""
+    if isinstance(kind, pa.BaseExtensionType):
+        storage = settled(kind.storage_type, within=True)
+        return kind if storage == kind.storage_type and not within else storage
+    if types.is_dictionary(kind):
+        value = settled(kind.value_type, within=True)
+        return value if within or value != kind.value_type else kind
+    if types.is_struct(kind) and kind.num_fields:
+        return pa.struct([pa.field(f.name, settled(f.type, within=True)) for f in kind])
+    if types.is_map(kind):
+        return pa.map_(settled(kind.key_type, within=True), settled(kind.item_type, within=True))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(settled(kind.value_type, within=True), kind.list_size)
+    if types.is_large_list(kind):
+        return pa.large_list(settled(kind.value_type, within=True))
+    if types.is_nested(kind) and hasattr(kind, "value_type") and not types.is_run_end_encoded(kind):
+        return pa.list_(settled(kind.value_type, within=True))
+    if types.is_duration(kind) or types.is_interval(kind):
+        return pa.string() if within or types.is_interval(kind) else kind
+    return kind if types.is_primitive(kind) or _is_plain(kind) else pa.string()
+
+
+def _is_plain(kind: DataType) -> bool:
+    return bool(
+        types.is_null(kind) or types.is_decimal(kind) or _is_binary(kind) or _is_text(kind) or types.is_time(kind)
+    )
+
+
+def _is_binary(kind: DataType) -> bool:
+    return bool(
+        types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+        or types.is_binary_view(kind)
+    )  # fmt: skip
+
+
+def _is_text(kind: DataType) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def restored(values: list[Any], kind: DataType) -> Array:
+    """Values as JSON holds them, or text, as an array of a settled type; a dictionary's as those of its values."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.wrap_array(restored(values, kind.storage_type))
+    if types.is_dictionary(kind):
+        return restored(values, kind.value_type)
+    if types.is_nested(kind):
+        return pa.array([_nested(value, kind) for value in values], kind)
+    if types.is_time(kind):
+        return pa.array([None if v is None else _ticks(v, kind.unit) for v in values], pa.int64()).cast(
+            pa.int32() if types.is_time32(kind) else pa.int64()
+        ).cast(kind)  # fmt: skip
+    if make := _maker(kind):
+        return pa.array([None if value is None else make(value) for value in values], kind)
+    if types.is_duration(kind):
+        return pa.array([None if value is None else int(value) for value in values], pa.int64()).cast(kind)
+    if types.is_floating(kind):
+        return pa.array([None if value is None else float(value) for value in values], pa.float64()).cast(kind)
+    if types.is_timestamp(kind) and kind.unit == "s":  # Parquet has no seconds: what was read had milliseconds
+        return pa.array(values, pa.string()).cast(pa.timestamp("ms", kind.tz)).cast(kind)
+    if types.is_temporal(kind):
+        return pa.array(values, pa.string()).cast(kind)
+    return pa.array(values, kind)
+
+
+def _maker(kind: DataType) -> Callable[[Any], Any] | None:
+    """What makes a value of text or JSON, where the type is one for which Arrow takes Python's values."""
+    if types.is_boolean(kind):
+        return lambda value: value == "True" if isinstance(value, str) else value
+    if types.is_integer(kind):
+        return int
+    if types.is_decimal(kind):
+        return Decimal
+    return base64.b64decode if _is_binary(kind) else None
+
+
+def _ticks(text: str, unit: str) -> int:
+    """A time of day in its unit since midnight."""
+    clock, _, fraction = text.partition(".")
+    parts = [int(part) for part in clock.split(":")] + [0]
+    seconds = parts[0] * 3600 + parts[1] * 60 + parts[2]
+    digits = _PER_SECOND[unit]
+    whole: int = seconds * 10**digits
+    return whole + int((fraction + "0" * digits)[:digits] or 0)
+
+
+def _nested(value: Any, kind: DataType) -> Any:
+    """A value of JSON as Arrow takes it for a nested type."""
+    if value is None:
+        return None
+    if isinstance(value, dict) and types.is_struct(kind):
+        return {f.name: _nested(value.get(f.name), f.type) for f in kind}
+    if isinstance(value, list) and types.is_map(kind):
+        return [(_nested(pair["key"], kind.key_type), _nested(pair["value"], kind.item_type)) for pair in value]
+    if isinstance(value, list) and types.is_nested(kind):
+        return [_nested(item, kind.value_type) for item in value]
+    if isinstance(value, str) and not _is_text(kind):
+        return restored([value], kind)[0].as_py()
+    return value

@@ -1,0 +1,1 @@
+"""Files that people have, made by the programs they have them from, and read back cell by cell."""

@@ -1,0 +1,96 @@
+"""A folder or a pattern of files is one input."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contract.errors import InputError
+from producer.input.source import ReadOptions, Source, open_source
+
+HEADER = "id|question|context\n"
+
+
+def read(file: Path | str, **options: object) -> tuple[list[dict[str, object]], Source]:
+    with open_source(file, ReadOptions(**options)) as source:  # type: ignore[arg-type]
+        return [row for table in source.tables(100, 1 << 20) for row in table.to_pylist()], source
+
+
+def spark(folder: Path) -> Path:
+    """As Spark writes it: parts, one of them without rows, check sums, and a mark that it is done."""
+    folder.mkdir()
+    (folder / "_SUCCESS").touch()
+    (folder / ".part-00000-1b-c000.csv.crc").write_bytes(b"crc\0")
+    (folder / "part-00001-1b-c000.csv").write_text(HEADER + "c|who?|me\na|twice|me\n")
+    (folder / "part-00000-1b-c000.csv").write_text(HEADER + "a|who?|you\nb||you\n")
+    (folder / "part-00002-1b-c000.csv").write_text(HEADER)
+    (folder / "part-00003-1b-c000.csv.gz").write_bytes(gzip.compress((HEADER + "d|who?|they\n").encode()))
+    return folder
+
+
+def test_rows_are_numbered_through_in_the_order_of_the_files(tmp_path: Path) -> None:
+    rows, source = read(spark(tmp_path / "out.csv"))
+    assert [(row["row"], row["line"], row["id"], row["code"]) for row in rows] == [
+        (0, 2, "a", None), (1, 3, "b", "empty_question"), (2, 2, "c", None),
+        (3, 3, "a", "duplicate_id"), (4, 2, "d", None),
+    ]  # fmt: skip
+    assert (source.name, source.format) == ("out.csv", "csv")
+    files = sorted((tmp_path / "out.csv").glob("part*"))
+    assert source.size == source.bytes_read == sum(path.stat().st_size for path in files)
+    digests = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    assert source.sha256 == hashlib.sha256(digests.encode()).hexdigest()
+
+
+def test_an_error_names_the_file_of_its_row(tmp_path: Path) -> None:
+    rows, _ = read(spark(tmp_path / "out.csv"))
+    assert [str(row["message"]).partition(":")[0] for row in rows if row["code"]] == [
+        "part-00000-1b-c000.csv", "part-00001-1b-c000.csv",
+    ]  # fmt: skip
+
+
+def test_a_pattern_names_files_too(tmp_path: Path) -> None:
+    pattern = str(spark(tmp_path / "out.csv") / "part-0000[01]*")
+    rows, source = read(pattern)
+    assert [row["id"] for row in rows] == ["a", "b", "c", "a"]
+    assert source.name == "part-0000[01]*"
+
+
+def test_a_parquet_data_set_of_many_files_is_one_input(tmp_path: Path) -> None:
+    table = pa.table({"question": ["who?"] * 10, "context": [f"me {n}" for n in range(10)], "n": range(10)})
+    for number in range(5):
+        pq.write_table(table.slice(2 * number, 2), tmp_path / f"part-{number}.parquet")
+    rows, source = read(tmp_path)
+    assert [(row["row"], row["context"], row["passthrough"]) for row in rows] == [
+        (n, f"me {n}", {"n": n}) for n in range(10)
+    ]
+    assert source.format == "parquet"
+
+
+def test_files_of_other_columns_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question|context|x\nwho?|me|1\n")
+    (tmp_path / "b.csv").write_text("question|context|y\nwho?|me|1\n")
+    with pytest.raises(InputError, match=r"b\.csv: its columns"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("within", ["nothing", "_SUCCESS", "empty.csv", "folder"])
+def test_a_folder_without_rows_is_refused_with_a_word(within: str, tmp_path: Path) -> None:
+    if within == "folder":
+        (tmp_path / "day=1").mkdir()
+    elif within != "nothing":
+        (tmp_path / within).touch()
+    with pytest.raises(InputError) as caught:
+        read(tmp_path)
+    assert caught.value.code == ("unreadable" if within == "folder" else "empty_file")
+    assert caught.value.remedy
+
+
+def test_a_name_with_brackets_that_is_there_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows[1].csv"
+    path.write_text(HEADER + "a|who?|me\n")
+    assert len(read(path)[0]) == 1
