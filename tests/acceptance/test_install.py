@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def test_lists_with_hashes_agree_with_the_constraints(name: str) -> None:
     assert len(blocks) == len(listed)
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in text  # whatever index the one who made it used
+
+
+@pytest.mark.parametrize("name", ["local", "dev"])
+def test_the_lists_have_what_pyproject_asks_for(name: str) -> None:
+    """Whoever adds a dependency says `make lock`."""
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    extras, wanted, asked = project["optional-dependencies"], set(), [name]
+    while asked:
+        for requirement in extras[asked.pop()]:
+            if own := re.match(r"bulkqa\[(.*)\]", requirement):
+                asked += own[1].split(",")
+            else:
+                wanted.add(requirement)
+    names = {re.split(r"[\s\[<>=;]", each)[0] for each in (*wanted, *project["dependencies"])}
+    assert names <= pins(f"requirements/{name}.txt").keys()
 
 
 # --- Bad input ---------------------------------------------------------------------------------------------------
