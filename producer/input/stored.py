@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,13 @@ class Stored:
 
 
 def _open(file: str | Path) -> BinaryIO:
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(file), re.IGNORECASE)  # a Path has lost one of the slashes
+    if scheme and not Path(file).exists():
+        raise InputError(
+            "unreadable",
+            f"{scheme[1]}:// is a URL: inputs are files of this machine, or stdin",  # the rest may hold a password
+            "Copy it here, or pipe it: curl -sL URL | producer submit -",
+        )
     try:
         return Path(file).open("rb")
     except (OSError, ValueError) as error:

@@ -174,6 +174,14 @@ def test_a_file_that_cannot_be_read_gets_its_name_the_reason_and_exit_2(tmp_path
     assert not list(tmp_path.glob("bulkqa-data/jobs/*/manifest.json"))
 
 
+def test_a_url_is_no_input_and_its_secrets_are_not_shown(tmp_path: Path) -> None:
+    done = command("producer", "check", "https://user:s3cret@host/in.csv?token=s3cret", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "https:// is a URL" in done.stderr
+    assert "| producer submit -" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
 def test_a_missing_file_gets_exit_2(tmp_path: Path) -> None:
     done = command("producer", "check", "nowhere.csv", cwd=tmp_path)
     assert done.returncode == 2
