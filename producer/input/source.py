@@ -25,7 +25,7 @@ from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.opening import Found, opened
 from producer.input.options import FORMATS, ReadOptions, checked
 from producer.input.rows import bounded
-from producer.input.stored import Stored
+from producer.input.stored import Stored, refuse_url
 
 __all__ = ["FORMATS", "ReadOptions", "Source", "open_source"]
 
@@ -102,6 +102,7 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None,
     Decoding takes at most `memory` bytes. Raises InputError where the file cannot be read as a whole.
     """
     options = checked(options or ReadOptions())
+    refuse_url(file)
     resources = ExitStack()
     try:
         stored: Stored | Folder

@@ -106,14 +106,18 @@ class Stored:
         return self._digest.hexdigest()
 
 
-def _open(file: str | Path) -> BinaryIO:
+def refuse_url(file: object) -> None:
+    """Raise InputError for the URL of something. Nothing of it but its scheme is shown: it may hold a password."""
     scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(file), re.IGNORECASE)  # a Path has lost one of the slashes
     if scheme and not Path(file).exists():
         raise InputError(
             "unreadable",
-            f"{scheme[1]}:// is a URL: inputs are files of this machine, or stdin",  # the rest may hold a password
+            f"{scheme[1]}:// is a URL: inputs are files of this machine, or stdin",
             "Copy it here, or pipe it: curl -sL URL | producer submit -",
         )
+
+
+def _open(file: str | Path) -> BinaryIO:
     try:
         return Path(file).open("rb")
     except (OSError, ValueError) as error:
