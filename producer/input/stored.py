@@ -109,7 +109,7 @@ class Stored:
 def refuse_url(file: object) -> None:
     """Raise InputError for the URL of something. Nothing of it but its scheme is shown: it may hold a password."""
     scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(file), re.IGNORECASE)  # a Path has lost one of the slashes
-    if scheme and not Path(file).exists():
+    if scheme and not Path(str(file)).exists():
         raise InputError(
             "unreadable",
             f"{scheme[1]}:// is a URL: inputs are files of this machine, or stdin",
