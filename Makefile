@@ -17,10 +17,10 @@ help: ## list the commands
 setup: $(STAMP) ## install what tests need into .venv, once (EXTRAS=dev,build: torch as well)
 
 $(STAMP): pyproject.toml constraints.txt $(wildcard requirements/*.txt)
-	@$(PYTHON) -c 'import sys; sys.exit(not $(SUPPORTED))' 2>/dev/null || { echo >&2 "bulkqa needs Python 3.11, 3.12, \
-	3.13 or 3.14, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make $(or $(ASKED),$(MAKECMDGOALS)) \
+	@"$(PYTHON)" -c 'import sys; sys.exit(not $(SUPPORTED))' 2>/dev/null || { echo >&2 "bulkqa needs Python 3.11, 3.12, \
+	3.13 or 3.14, and $(PYTHON) is $$('$(PYTHON)' -V 2>&1). Name another: make $(or $(ASKED),$(MAKECMDGOALS)) \
 	PYTHON=/path/to/python3"; exit 1; }
-	@VENV=$(VENV) $(PYTHON) scripts/install.py $(EXTRAS)
+	@VENV="$(VENV)" "$(PYTHON)" scripts/install.py $(EXTRAS)
 	@touch $@
 
 demo: ## answer the sample file: starts Redis and a worker, shows the answers, stops them

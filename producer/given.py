@@ -21,9 +21,11 @@ class Keywords(TypedDict, total=False):
     id: str | None
     answers: str | None
     delimiter: str
+    escape: str | None
     max_row_bytes: int
     header: bool
     encoding: str | None
+    sheet: str | None
     format: str | None
     max_seq_len: int
     doc_stride: int

@@ -25,7 +25,7 @@ _NO_DATA = (".", "_")
 
 def files_of(file: str | Path | BinaryIO) -> list[Path] | None:
     """The files of a folder, or of a pattern such as `part-*.csv`; None for what is one file. Raises InputError."""
-    if not isinstance(file, str | Path) or str(file) == "-":
+    if not isinstance(file, str | Path) or str(file) in ("-", ""):  # no name is no name of this folder
         return None
     path = Path(file)
     if path.is_dir():

@@ -418,7 +418,7 @@ def test_foreign_formats_are_named(start, what):
 
 
 def test_paths_that_cannot_be_read_are_refused(tmp_path):
-    assert "directory" in refused(tmp_path, "unreadable").message
+    assert "no files" in refused(tmp_path, "empty_file").message
     assert "no such file" in refused(tmp_path / "none.csv", "unreadable").message
     refused("", "unreadable")
 

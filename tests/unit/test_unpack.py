@@ -79,11 +79,22 @@ def test_a_compressed_file_that_ends_early_is_truncated(kind: str, tmp_path: Pat
         assert caught.value.code == "unreadable"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("damage", [lambda d: d + b"tail of it", lambda d: d[:5000] + bytes(50) + d[5050:]])
+def _longer(data: bytes) -> bytes:
+    return data + b"tail of it"
+
+
+def _altered(data: bytes) -> bytes:
+    return data[:5000] + bytes(50) + data[5050:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [
+        *((kind, _longer) for kind in KINDS),
+        *((kind, _altered) for kind in KINDS if kind not in ("zstd", "lz4", "brotli")),  # no checksum unless asked for
+    ],
+)
 def test_damage_is_never_taken_for_the_end(kind: str, damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    if kind in ("zstd", "lz4", "brotli") and len(damage(DATA)) == len(DATA):
-        pytest.skip("this format has no checksum unless one asks for it")
     with pytest.raises(InputError, match=f"damaged {kind} file|{kind} file is truncated"):
         rows(named(tmp_path, kind, damage(pack(kind, DATA))))
 
