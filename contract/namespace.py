@@ -13,7 +13,7 @@ from contract.errors import BulkqaError
 from contract.format import layout
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
-from contract.storage import Storage
+from contract.storage import Storage, open_storage
 
 _ID = re.compile(r"[0-9a-f]{12}")
 
@@ -27,6 +27,11 @@ def open_queue(settings: Settings, storage: Storage, redis_url: str | None = Non
 def namespace_of(settings: Settings, storage: Storage) -> str:
     """What the names of all keys and queues of a storage begin with, after `bulkqa:`. Raises as `open_queue`."""
     return settings.namespace or storage_id(storage)
+
+
+def namespace_at(settings: Settings) -> str:
+    """The same for the storage that the settings name. Raises as `open_queue`."""
+    return namespace_of(settings, open_storage(settings.storage_url))
 
 
 def storage_id(storage: Storage) -> str:

@@ -14,12 +14,15 @@ import threading
 from collections.abc import Callable
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from contract import logs, machine, settings
 from contract.errors import INTERRUPTED, BulkqaError
+
+if TYPE_CHECKING:
+    from contract.storage import Storage
 
 app = typer.Typer(
     help="Score chunks of question answering jobs, and make the models that do it.",
@@ -108,7 +111,7 @@ def start(
     from contract.storage import open_storage
     from worker.tasks import serve
 
-    serve(given, open_storage(given.storage_url, create=True))
+    serve(given, _namespace(given, open_storage(given.storage_url, create=True)))
 
 
 @_command
@@ -276,6 +279,21 @@ def quarantine(model_dir: ModelDir = None) -> None:
     outcome = alone(Row(0, request["question"], request["context"]), reader, Options(**request["options"]))
     faulthandler.cancel_dump_traceback_later()
     print(json.dumps(asdict(outcome)))
+
+
+def _namespace(given: settings.Settings, storage: Storage) -> str:
+    """Of an object store another process finds it out: its client has threads, and Celery's fork would leave a child
+    that waits for them for ever."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from contract.namespace import namespace_at, namespace_of
+    from contract.storage.local import LocalStorage
+
+    if given.namespace or isinstance(storage, LocalStorage):
+        return namespace_of(given, storage)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+        return other.submit(namespace_at, given).result()
 
 
 def _table(results: list[dict[str, Any]]) -> None:

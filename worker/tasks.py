@@ -25,11 +25,9 @@ from celery.exceptions import Reject
 
 from contract.errors import BulkqaError, ModelError
 from contract.health import HealthFile
-from contract.namespace import namespace_of
 from contract.queue import TASK, queue_name
 from contract.queue.app import make_app
 from contract.settings import Settings
-from contract.storage import Storage
 from worker import transport
 from worker.reader import model
 from worker.transport import PatientConsumer, UnlimitedRequest
@@ -40,12 +38,11 @@ log = logging.getLogger("bulkqa.worker")
 _LOADS = 3
 
 
-def serve(settings: Settings, storage: Storage) -> None:
+def serve(settings: Settings, namespace: str) -> None:
     """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used, and BulkqaError
     if the worker ends without having been told to."""
     info = model.describe(settings.model_dir)
     child = _Child(settings, info)
-    namespace = namespace_of(settings, storage)
     app = make_app(settings.redis_url, namespace)
 
     @app.task(name=TASK, bind=True, Request=UnlimitedRequest)  # type: ignore[untyped-decorator]

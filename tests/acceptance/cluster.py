@@ -33,7 +33,7 @@ def sentences(number: int, padding: int = 2) -> str:
     """A context that says when the place of a row was founded, among other places."""
     place = _PLACES[number % len(_PLACES)]
     others = " ".join(f"The {p} on the hill is older than anybody remembers." for p in _PLACES[:padding])
-    return f"{others} The {place} number {number} was founded in the year {1000 + number} by the town. {others}"
+    return f"{others} The {place} number {number} was founded in {1000 + number} by the town. {others}"
 
 
 def write_rows(path: Path, count: int, padding: int = 2, poison: tuple[int, ...] = ()) -> Path:
