@@ -29,11 +29,16 @@ REPO = Path(__file__).resolve().parents[2]
 _PLACES = ("mill", "ferry", "bridge", "school", "forge", "museum", "harbour", "orchard", "archive", "chapel")
 
 
+def year(number: int) -> int:
+    """When the place of a row was founded: the small reader knows years up to our time best."""
+    return 1000 + number % 1000
+
+
 def sentences(number: int, padding: int = 2) -> str:
     """A context that says when the place of a row was founded, among other places."""
     place = _PLACES[number % len(_PLACES)]
     others = " ".join(f"The {p} on the hill is older than anybody remembers." for p in _PLACES[:padding])
-    return f"{others} The {place} number {number} was founded in {1000 + number} by the town. {others}"
+    return f"{others} The {place} number {number} was founded by the town in {year(number)}. {others}"
 
 
 def write_rows(path: Path, count: int, padding: int = 2, poison: tuple[int, ...] = ()) -> Path:
@@ -46,7 +51,7 @@ def write_rows(path: Path, count: int, padding: int = 2, poison: tuple[int, ...]
             question = f"In which year was the {place} number {number} founded?"
             if number in poison:
                 question = f"POISON {question}"
-            writer.writerow([f"r{number}", question, sentences(number, padding), 1000 + number])
+            writer.writerow([f"r{number}", question, sentences(number, padding), year(number)])
     return path
 
 
@@ -205,7 +210,7 @@ def check(running: Cluster, job: str, rows: int, errors: dict[int, str] | None =
     assert [p["row"] for p in predictions] == list(range(rows))
     assert [p["id"] for p in predictions] == [f"r{n}" for n in range(rows)]
     assert {p["row"]: p["error"]["code"] for p in predictions if p["status"] == "error"} == errors
-    wrong = [p for p in predictions if p["status"] != "error" and str(1000 + p["row"]) not in p["answer"]]
+    wrong = [p for p in predictions if p["status"] != "error" and str(year(p["row"])) not in p["answer"]]
     assert len(wrong) <= rows // 50, wrong[:3]  # it is a small reader
     counts = status["request_counts"]
     assert counts.pop("total") == rows == sum(counts.values())
