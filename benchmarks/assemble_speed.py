@@ -20,8 +20,8 @@ _ROWS = 512
 _ASSEMBLE = """
 import sys, time
 from pathlib import Path
-from contract import assemble, records
-from contract.storage import LocalStorage
+from contract.ledger import assemble, records
+from contract.storage.local import LocalStorage
 storage = LocalStorage(Path(sys.argv[1]))
 manifest = records.load(storage, "j")
 started = time.perf_counter(), time.process_time()

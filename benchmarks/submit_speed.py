@@ -20,7 +20,7 @@ from benchmarks import common
 _SUBMIT = """
 import sys, time
 from contract.settings import load
-from contract.storage import LocalStorage
+from contract.storage.local import LocalStorage
 from pathlib import Path
 from producer.jobs.submit import submit, Request
 import producer.input.source
