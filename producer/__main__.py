@@ -1,18 +1,12 @@
-"""The `producer` command, also as `python -m producer`.
+"""The `producer` command, also as `python -m producer`."""
 
-Ctrl-C while modules are imported ends the process without a traceback: until `main` runs there is nothing to tidy up.
-"""
-
-import signal
+from contract import command
 
 
 def main() -> None:
-    """Import the command and run it."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from producer.cli import main as run
-
-    run()
+    """Run the command."""
+    command.without_pandas()
+    command.main("producer")
 
 
 if __name__ == "__main__":

@@ -18,12 +18,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from contract import machine
 from contract.errors import BulkqaError, ModelError, RedisUnreachable
-from contract.queue.redis import RedisQueue
-from contract.settings import Settings
+
+if TYPE_CHECKING:  # the first thing that `producer run` does is to start what is slow: nothing slow is imported before
+    from contract.queue import Queue
+    from contract.settings import Settings
 
 _START_LIMIT = 120.0
 #: The name of a Unix socket may have 103 bytes on macOS, 107 on Linux; ours lies in a folder in this one.
@@ -38,7 +40,7 @@ class Stack:
         self._workers = workers
         self._logs = logs
 
-    def wait_ready(self, queue: RedisQueue) -> None:
+    def wait_ready(self, queue: Queue) -> None:
         """Until a worker has announced itself. Raises ModelError with its words if it ends instead."""
         deadline = time.monotonic() + _START_LIMIT
         while not queue.workers():
@@ -55,7 +57,7 @@ class Stack:
             raise kind(f"the worker ended with exit status {ended[0]}", self._tail(0))
 
     def stop(self) -> None:
-        """Ask all workers at once to stop, which takes each two seconds. `stack` waits for their end."""
+        """Ask all workers at once to stop. `stack` waits for their end."""
         for worker in self._workers:
             worker.terminate()
 

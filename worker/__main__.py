@@ -1,18 +1,11 @@
-"""The `worker` command, also as `python -m worker`.
+"""The `worker` command, also as `python -m worker`."""
 
-Ctrl-C while modules are imported ends the process without a traceback: until `main` runs there is nothing to tidy up.
-"""
-
-import signal
+from contract import command
 
 
 def main() -> None:
-    """Import the command and run it."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from worker.cli import main as run
-
-    run()
+    """Run the command."""
+    command.main("worker")
 
 
 if __name__ == "__main__":

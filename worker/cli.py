@@ -12,14 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from contract import logs, machine, settings
-from contract.errors import INTERRUPTED, BulkqaError
+from contract.command import say_version, without_pandas
 
 if TYPE_CHECKING:
     from contract.storage import Storage
@@ -49,32 +48,13 @@ ModelDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
-        print(f"bulkqa {version_of('bulkqa')}")
-        raise typer.Exit
-
-
 @app.callback()
 def _of_all(
     version: Annotated[
-        bool, typer.Option("--version", help="print the version", callback=_say_version, is_eager=True)
+        bool, typer.Option("--version", help="print the version", callback=say_version, is_eager=True)
     ] = False,
 ) -> None:
     """Score chunks of question answering jobs, and make the models that do it."""
-
-
-def main() -> None:
-    """Run the command; every error of ours ends in a message and its exit code."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # so that modules could be imported (`__main__`)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        app()
-    except BulkqaError as error:
-        print(f"worker: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
 
 
 @_command
@@ -104,6 +84,7 @@ def start(
     # Chunks are small: an allocator of Arrow's own, beside malloc and the runtime's arena, costs 5 MiB for nothing.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     machine.give_memory_back()
+    without_pandas()
     logs.set_up(given.log_format, given.log_level)
     os.environ["BULKQA_REDIS_URL"] = given.redis_url  # for when the worker restarts
     os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag

@@ -21,7 +21,9 @@ from types import FrameType
 from typing import Any
 
 from celery import signals
+from celery.concurrency.prefork import TaskPool
 from celery.exceptions import Reject
+from kombu.asynchronous import get_event_loop, set_event_loop
 
 from contract.errors import BulkqaError, ModelError
 from contract.health import HealthFile
@@ -54,14 +56,14 @@ def serve(settings: Settings, namespace: str) -> None:
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
     signals.worker_shutting_down.connect(child.drain, weak=False)
-    signals.worker_ready.connect(_interrupted_as_terminated, weak=False)
+    signals.worker_ready.connect(_heed_signals_at_once, weak=False)
     log.info("worker %s: model %s (%s, %s), storage %s, namespace %s", child.name, info.name, info.precision,
              info.pinned, settings.storage_url, namespace)  # fmt: skip
     # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     worker = app.Worker(
         hostname=f"{child.name}@bulkqa",
-        pool="prefork",  # the only pool whose child may die without the worker
+        pool=PromptPool,
         concurrency=1,  # one session a worker; threads share it
         queues=[queue_name(info.name), queue_name(info.name, info.pinned)],
         loglevel=settings.log_level,
@@ -108,6 +110,7 @@ class _Child:
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
+        signal.set_wakeup_fd(-1)  # the parent's
         try:
             with self._loading():
                 self._worker = Worker(
@@ -137,9 +140,11 @@ class _Child:
             faulthandler.cancel_dump_traceback_later()
         self._shared.loads = 0
 
-    def stop(self, **_: Any) -> None:
+    def stop(self, exitcode: int = 0, **_: Any) -> None:
+        """In the child, as the last thing it does: the pool would have it sleep for a second before it ends."""
         if self._worker is not None:
             self._worker.close()
+        os._exit(exitcode)
 
     def drain(self, **_: Any) -> None:
         """In the parent, from its signal handler: let the child stop after the rows under way. Just one step."""
@@ -182,9 +187,32 @@ class _Child:
             sys.exit(0)
 
 
-def _interrupted_as_terminated(**_: Any) -> None:
-    """Ctrl-C is the same graceful shutdown as SIGTERM; Celery's own handler invites to a second, which loses time."""
+class PromptPool(TaskPool):  # type: ignore[misc]
+    """Celery's prefork pool, the only one whose child may die without the worker. It ends when its child has.
+
+    While its child ends Celery fires timers from a thread that looks twice a second, and waits for it. None of ours
+    matters then, and what is left to acknowledge the loop does when it is closed.
+    """
+
+    def on_stop(self) -> None:
+        """Wait for the child, with no loop at hand."""
+        loop = get_event_loop()
+        set_event_loop(None)
+        try:
+            super().on_stop()
+        finally:
+            set_event_loop(loop)
+
+
+def _heed_signals_at_once(**_: Any) -> None:
+    """Ctrl-C is the same graceful shutdown as SIGTERM: Celery's own handler invites to a second, which loses time. And
+    a signal wakes Celery's loop, which else looks but once a second whether there was one."""
     signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+    if loop := get_event_loop():
+        ear, mouth = os.pipe()
+        os.set_blocking(mouth, False)
+        signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+        loop.add_reader(ear, lambda: os.read(ear, 4096))  # type: ignore[no-untyped-call]
 
 
 def _leave_logging_alone(**_: Any) -> None:

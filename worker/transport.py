@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty
 from typing import Any
 
@@ -123,6 +123,8 @@ class SteadyChannel(Channel):
 
     QoS = SteadyQoS
     heard: Callable[[], None] = staticmethod(lambda: None)
+    #: The connection on which Redis is asked for messages, and its number there, if Redis says it.
+    _waiting: tuple[Any, int | None] = (None, None)
 
     def _connparams(self, *given: Any, **more: Any) -> dict[str, Any]:
         return {**super()._connparams(*given, **more), **BOUNDED}  # type: ignore[no-untyped-call]
@@ -133,6 +135,24 @@ class SteadyChannel(Channel):
     def _size(self, queue: str) -> int:
         """Asked for when a queue is declared, and used by nobody."""
         return 0
+
+    def close(self) -> None:
+        """Leave. Kombu waits for the answer to what was asked last, which Redis gives a second after it was asked, so
+        that no message is lost on the way; it is told to answer now."""
+        if self._in_poll and self._waiting[1] is not None:
+            with suppress(redis.RedisError, OSError):
+                redis.Redis(connection_pool=self.pool).client_unblock(self._waiting[1])
+        super().close()  # type: ignore[no-untyped-call]
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        connection = self.client.connection
+        if connection._sock is not self._waiting[0]:
+            number = None
+            with suppress(redis.ResponseError):  # a user without the right: then leaving takes a second
+                connection.send_command("CLIENT", "ID")
+                number = connection.read_response()
+            self._waiting = connection._sock, number
+        super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> bool:
         queue, job, chunk = self._pop(**options)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.settings import Settings
     from contract.storage import Storage
+    from producer.local import Stack
 
 #: Answers that are shown.
 _PREVIEW = 12
@@ -53,37 +54,49 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Answer FILE on this machine: starts Redis and a worker, stops them after, prints the answers."""
-    from contract.ledger import records
-    from producer.cli import view
-    from producer.jobs.find import find
-    from producer.local import require
-    from producer.results.output import check_output
+    from producer import local
 
     saying.heed()
     given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
-    check_output(out.output, out.output_format, file, as_json=as_json)
-    require(place.redis)
-    store = place.open_storage(create=True)
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
-    job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
-    view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
+    local.require(place.redis)
+    about = _described(given.model_dir)
     _heed_endings()
-    try:
-        final = _answered(job, store, given, workers, place.redis, out, as_json=as_json)
-    except KeyboardInterrupt:
-        flags = as_flags(storage=place.storage, model=model_dir, output=out.output)
-        raise KeyboardInterrupt(f"what is done is kept. Go on with: producer run --resume {job}{flags}") from None
+    # First: Redis and the worker get ready while modules are imported here and the file is read.
+    with local.stack(given, workers, place.redis) as stack:
+        from contract.ledger import records
+        from producer.cli import view
+        from producer.jobs.find import find
+        from producer.results.output import check_output
+
+        check_output(out.output, out.output_format, file, as_json=as_json)
+        store = place.open_storage(create=True)
+        job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming, *about)
+        view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
+        try:
+            final = _answered(job, store, given, stack, out, as_json=as_json)
+        except KeyboardInterrupt:
+            flags = as_flags(storage=place.storage, model=model_dir, output=out.output)
+            raise KeyboardInterrupt(f"what is done is kept. Go on with: producer run --resume {job}{flags}") from None
     raise typer.Exit(view.exit_code(final))
 
 
-def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, naming: Naming) -> str:
+def _stored(
+    file: str,
+    store: Storage,
+    given: Settings,
+    reading: Reading,
+    answering: Answering,
+    naming: Naming,
+    name: str,
+    longest: int,
+) -> str:
     """The id of the job that was made of a file, or found by its key."""
     from producer.cli import view
     from producer.jobs.submit import Request, submit
 
     options = answering.options()
-    name, longest = _described(given.model_dir)
     view.warn_of_windows(options, longest)
     request = Request(reading.options(given), options, name, naming.key, naming.pairs())
     with view.reading(file) as progress:
@@ -108,29 +121,25 @@ def _heed_endings() -> None:
             signal.signal(ending, signal.default_int_handler)
 
 
-def _answered(
-    job: str, store: Storage, given: Settings, workers: int, redis: str | None, out: Output, *, as_json: bool
-) -> Progress:
+def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Output, *, as_json: bool) -> Progress:
     """Score a stored job with a Redis and workers of our own, and show what came of it."""
     from contract.ledger import records
     from contract.namespace import open_queue
-    from producer import local
     from producer.cli import view
     from producer.results.output import write_results
 
-    view.say("starting Redis and a worker")
-    with local.stack(given, workers, redis) as stack, closing(open_queue(given, store, stack.redis_url)) as queue:
+    with closing(open_queue(given, store, stack.redis_url)) as queue:
         stack.wait_ready(queue)
         for worker in queue.workers():
             view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
         final = view.follow(job, store, queue, given, each=stack.check)
-        stack.stop()  # waited for at the end of this block: the answers need not wait
-        if out.output:
-            write_results(store, job, out.output, out.output_format)
-        published = records.report(store, job) or final
-        if as_json:
-            view.print_json(published.to_json())
-        elif out.output != Path("-"):
-            view.answers(store, job, _PREVIEW, beside=out.output)
-            view.summary(published, out.output)
+    stack.stop()  # waited for when the stack is left: the answers need not wait
+    if out.output:
+        write_results(store, job, out.output, out.output_format)
+    published = records.report(store, job) or final
+    if as_json:
+        view.print_json(published.to_json())
+    elif out.output != Path("-"):
+        view.answers(store, job, _PREVIEW, beside=out.output)
+        view.summary(published, out.output)
     return published
