@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,6 @@ from contract.errors import BulkqaError, ModelError, RedisUnreachable
 
 if TYPE_CHECKING:  # the first thing that `producer run` does is to start what is slow: nothing slow is imported before
     from contract.queue import Queue
-    from contract.settings import Settings
 
 _START_LIMIT = 120.0
 #: The name of a Unix socket may have 103 bytes on macOS, 107 on Linux; ours lies in a folder in this one.
@@ -47,7 +46,7 @@ class Stack:
             self.check()
             if time.monotonic() > deadline:
                 raise BulkqaError("no worker was ready within two minutes", self._tail(0))
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def check(self) -> None:
         """Raise if no worker is left alive."""
@@ -75,13 +74,16 @@ def require(redis_url: str | None) -> None:
 
 
 @contextmanager
-def stack(settings: Settings, workers: int, redis_url: str | None) -> Iterator[Stack]:
-    """Start Redis (unless `redis_url` names one) and workers, and stop them on the way out, workers first."""
+def stack(flags: Sequence[str], workers: int, redis_url: str | None) -> Iterator[Stack]:
+    """Start Redis (unless `redis_url` names one) and workers, and stop them on the way out, workers first.
+
+    `flags`: those of `worker start`; what they do not say it finds in the environment, as this process does.
+    """
     with ExitStack() as resources:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="bulkqa-", dir=_short_folder())))
         url = redis_url or resources.enter_context(redis_server(folder))
         logs = [folder / f"worker-{number}.log" for number in range(workers)]
-        processes = [resources.enter_context(_worker(settings, url, log, workers)) for log in logs]
+        processes = [resources.enter_context(_worker(flags, url, log)) for log in logs]
         running = Stack(url, processes, logs)
         resources.callback(running.stop)
         yield running
@@ -161,11 +163,8 @@ def _started(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def _worker(settings: Settings, redis_url: str, log: Path, workers: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "worker", "start", "--storage", settings.storage_url]
-    command += ["--model-dir", str(settings.model_dir), "--health-file", str(log.with_suffix(".health"))]
-    if settings.threads or workers > 1:
-        command += ["--threads", str(settings.threads or max(1, machine.available_cpus() // workers))]
+def _worker(flags: Sequence[str], redis_url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "worker", "start", *flags, "--health-file", str(log.with_suffix(".health"))]
     # Not a flag: it may hold a password, and `ps` shows flags. And a folder `worker` where the user is is not ours.
     env = os.environ | {"BULKQA_REDIS_URL": redis_url, "PYTHONSAFEPATH": "1"}
     with log.open("wb") as output:

@@ -265,14 +265,14 @@ def quarantine(model_dir: ModelDir = None) -> None:
 def _namespace(given: settings.Settings, storage: Storage) -> str:
     """Of an object store another process finds it out: its client has threads, and Celery's fork would leave a child
     that waits for them for ever."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     from contract.namespace import namespace_at, namespace_of
     from contract.storage.local import LocalStorage
 
     if given.namespace or isinstance(storage, LocalStorage):
         return namespace_of(given, storage)
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
         return other.submit(namespace_at, given).result()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from contract import machine
 from contract.errors import ModelError, UsageError
 from producer.cli.options import (
     FILE,
@@ -56,47 +57,41 @@ def run(
     """Answer FILE on this machine: starts Redis and a worker, stops them after, prints the answers."""
     from producer import local
 
-    saying.heed()
-    given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
     local.require(place.redis)
-    about = _described(given.model_dir)
     _heed_endings()
+    if workers > 1 and not threads:
+        threads = place.settings().threads or max(1, machine.available_cpus() // workers)
+    flags = {"storage": place.storage, "model": model_dir, "threads": threads}
     # First: Redis and the worker get ready while modules are imported here and the file is read.
-    with local.stack(given, workers, place.redis) as stack:
+    with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], workers, place.redis) as stack:
         from contract.ledger import records
         from producer.cli import view
         from producer.jobs.find import find
         from producer.results.output import check_output
 
+        saying.heed()
+        given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
         check_output(out.output, out.output_format, file, as_json=as_json)
         store = place.open_storage(create=True)
-        job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming, *about)
+        job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
         view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
         try:
             final = _answered(job, store, given, stack, out, as_json=as_json)
         except KeyboardInterrupt:
-            flags = as_flags(storage=place.storage, model=model_dir, output=out.output)
-            raise KeyboardInterrupt(f"what is done is kept. Go on with: producer run --resume {job}{flags}") from None
+            again = as_flags(storage=place.storage, model=model_dir, output=out.output)
+            raise KeyboardInterrupt(f"what is done is kept. Go on with: producer run --resume {job}{again}") from None
     raise typer.Exit(view.exit_code(final))
 
 
-def _stored(
-    file: str,
-    store: Storage,
-    given: Settings,
-    reading: Reading,
-    answering: Answering,
-    naming: Naming,
-    name: str,
-    longest: int,
-) -> str:
+def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, naming: Naming) -> str:
     """The id of the job that was made of a file, or found by its key."""
     from producer.cli import view
     from producer.jobs.submit import Request, submit
 
     options = answering.options()
+    name, longest = _described(given.model_dir)
     view.warn_of_windows(options, longest)
     request = Request(reading.options(given), options, name, naming.key, naming.pairs())
     with view.reading(file) as progress:

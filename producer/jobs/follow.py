@@ -35,14 +35,14 @@ class TimedOut(Exception):
 def follow(
     job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None = None
 ) -> Iterator[Progress]:
-    """Progress again and again, until it is final. The pause grows from a tenth of a second to one.
+    """Progress again and again, until it is final. The pause grows from a twentieth of a second to one.
 
     Reconciles on the way, so that a job ends though no sweeper runs. Redis may come and go: `reason` says so.
     Raises TimedOut.
     """
     known: dict[int, Footer] = {}
     started = time.monotonic()
-    reconciled, pause = 0.0, 0.1
+    reconciled, pause = 0.0, 0.05
     while True:
         progress = records.status(storage, queue, job, known)
         yield progress
