@@ -1,4 +1,5 @@
-"""How soon the commands are there: `producer --help`, and a worker of the shipped reader from its start to warm."""
+"""How soon the commands are there, and gone: `producer --help`; a worker of the shipped reader from its start to warm,
+and from the signal to its end; `producer run` on the sample, from the command to its answers and to the prompt."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from contract.storage.local import LocalStorage
 from producer.local import redis_server
 
 
-def worker_warm(folder: Path, url: str) -> float:
-    """Seconds until it has announced itself."""
+def worker_warm(folder: Path, url: str) -> tuple[float, float]:
+    """Seconds until it has announced itself, and from SIGTERM to its end while it is idle."""
     storage = LocalStorage(folder / "storage", create=True)
     queue = RedisQueue(url, storage_id(storage))
     command = [sys.executable, "-m", "worker", "start", "--redis", url, "--storage", str(folder / "storage")]
@@ -25,23 +26,51 @@ def worker_warm(folder: Path, url: str) -> float:
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         while not queue.workers():
             time.sleep(0.01)
-        seconds = time.perf_counter() - started
+        warm = time.perf_counter() - started
+        time.sleep(1.0)  # until it waits for messages
+        told = time.perf_counter()
         process.terminate()
+        process.wait()
     queue.close()
-    return seconds
+    return warm, time.perf_counter() - told
+
+
+def sample(folder: Path) -> tuple[float, float]:
+    """Seconds until the answers of `producer run` are there, and until it has ended."""
+    command = [sys.executable, "-m", "producer", "run", str(common.REPO / "samples" / "questions.csv")]
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [*command, "--storage", str(folder / "storage")],
+        cwd=common.REPO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        answers = time.perf_counter() - started
+        process.stdout.read()
+        process.wait()
+    assert process.returncode == 0
+    return answers, time.perf_counter() - started
 
 
 def main() -> None:
     given = common.arguments(__doc__ or "")
     producer = str(Path(sys.executable).with_name("producer"))
     help_ = common.middle([common.run(producer, "--help").seconds for _ in range(9)])
-    warm = []
-    for _ in range(1 if given.quick else 3):
+    warm, ran = [], []
+    for _ in range(1 if given.quick else 5):
         with tempfile.TemporaryDirectory(prefix="bench-") as name, redis_server(Path(name)) as url:
             warm.append(worker_warm(Path(name), url))
+        with tempfile.TemporaryDirectory(prefix="bench-") as name:
+            ran.append(sample(Path(name)))
+    (ready, gone), (answers, prompt) = (map(common.middle, zip(*seconds, strict=True)) for seconds in (warm, ran))
     lines = [
         common.at_most("producer --help", 1000 * help_, 150, "ms"),
-        common.at_most("a worker, from its start to warm", common.middle(warm), 3, "s"),
+        common.at_most("a worker, from its start to warm", ready, 1.5, "s"),
+        common.at_most("an idle worker, from SIGTERM to its end", gone, 0.5, "s"),
+        common.at_most("producer run on 12 rows, to the answers", answers, 1.5, "s"),
+        common.at_most("producer run on 12 rows, to the prompt", prompt, 2.5, "s"),
     ]
     common.report("Start-up", lines, given)
 

@@ -63,6 +63,16 @@ def test_help_is_quick_because_it_loads_nothing_heavy():
         assert json.loads(python(code)) == [], command
 
 
+def test_commands_leave_pandas_alone():
+    """pyarrow imports it at the first array that it makes, where it is installed, and a second is gone."""
+    pytest.importorskip("pandas")
+    command = [sys.executable, "-X", "importtime", "-m", "producer", "check", "samples/questions.csv"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True, timeout=60)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "pyarrow.lib" in imported
+    assert "pandas.core" not in imported
+
+
 def test_every_module_says_what_it_is_for():
     for name in [*modules(producer), *modules(worker), *modules(contract)]:
         path = REPO / name.replace(".", "/")
