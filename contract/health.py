@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import time
 from contextlib import suppress
@@ -36,14 +37,25 @@ class Sign:
         return not self.dead and self.age < HEALTHY
 
 
-class HealthFile:
-    """The file of one process. `given`: its path, or None for one named after the role and the process."""
+def health_files(given: Path | None, role: str, count: int = 1) -> list[HealthFile]:
+    """Files for the processes of one command; what earlier ones left there is removed. `given`: the path of the first,
+    after which the others are named; None for names after the role and this process."""
+    if given is None:
+        for path in filter(_is_dead, _folder().glob("*-*")):  # of killed ones: nobody waits for them any more
+            _remove(path)
+        names = [role, *(f"{role}.{number}" for number in range(1, count))]
+        return [HealthFile(_folder() / f"{name}-{os.getpid()}") for name in names]
+    for path in _others(given):
+        _remove(path)
+    return [HealthFile(given), *(HealthFile(given.with_name(f"{given.name}.{n}")) for n in range(1, count))]
 
-    def __init__(self, given: Path | None, role: str) -> None:
-        self.path = given or _folder() / f"{role}-{os.getpid()}"
+
+class HealthFile:
+    """The file of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._told = False
-        if given is None:
-            _remove_dead()
 
     def beat(self) -> None:
         """Touch the file. A link in its place is not followed."""
@@ -61,14 +73,13 @@ class HealthFile:
 
     def end(self) -> None:
         """The process ends in order."""
-        with suppress(OSError):
-            self.path.unlink()
+        _remove(self.path)
 
 
 def look(given: Path | None = None) -> list[Sign]:
-    """The signs of the process whose file is given, else of all processes of this user."""
+    """The signs of the processes of the command whose file is given, else of all processes of this user."""
     found = []
-    for path in [given] if given else sorted(_folder().glob("*-*")):
+    for path in [given, *_others(given)] if given else sorted(_folder().glob("*-*")):
         with suppress(OSError):
             age = max(0.0, time.time() - path.lstat().st_mtime)
             found.append(Sign(path.name, age, given is None and _is_dead(path)))
@@ -90,9 +101,11 @@ def _is_dead(path: Path) -> bool:
     return False
 
 
-def _remove_dead() -> None:
-    """Whoever starts here removes what killed processes left: nobody waits for them any more."""
-    for path in _folder().glob("*-*"):
-        if _is_dead(path):
-            with suppress(OSError):
-                path.unlink()
+def _others(given: Path) -> list[Path]:
+    """Files of the other processes of a command whose first one's is given."""
+    return sorted(path for path in given.parent.glob("*") if re.fullmatch(re.escape(given.name) + r"\.\d+", path.name))
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()

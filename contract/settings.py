@@ -44,7 +44,15 @@ class Settings(BaseSettings):
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
     model_dir: Path = Field(_shipped(), description="model directory of a worker")
-    threads: int = Field(0, ge=0, description="scoring threads of a worker; 0: as many CPUs as its container may use")
+    processes: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="processes of a worker; 0: one for every eight CPUs of its container, and one if threads are named",
+    )
+    threads: int = Field(
+        0, ge=0, le=256, description="scoring threads of a process; 0: as many as there are CPUs for each process"
+    )
     provider: str = Field(
         "auto", pattern="^(auto|cpu|cuda)$", description="where a worker scores; auto: CUDA where onnxruntime has it"
     )

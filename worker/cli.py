@@ -62,9 +62,13 @@ def start(
     redis: Redis = None,
     storage: StorageUrl = None,
     model_dir: ModelDir = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="processes; 0: one for every eight CPUs [BULKQA_PROCESSES]", show_default=False),
+    ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="scoring threads; 0: all CPUs of the container [BULKQA_THREADS]", show_default=False),
+        typer.Option(help="scoring threads of each; 0: all CPUs in all [BULKQA_THREADS]", show_default=False),
     ] = None,
     provider: Annotated[
         str | None, typer.Option(help="cpu, cuda or auto [BULKQA_PROVIDER]", show_default=False)
@@ -76,6 +80,7 @@ def start(
         redis_url=redis,
         storage_url=storage,
         model_dir=model_dir,
+        processes=processes,
         threads=threads,
         provider=provider,
         health_file=health_file,

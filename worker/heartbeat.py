@@ -27,7 +27,7 @@ log = logging.getLogger("bulkqa.worker")
 #: How often the child renews its lease, touches its health file and looks for a cancel marker.
 HEARTBEAT = 5.0
 #: How often it looks whether it was told to stop, to say so while it still is.
-_LOOK = 0.5
+_LOOK = 0.1
 #: A storage that takes longer than this over one chunk is believed to hang: others may have the chunk.
 _STORAGE_PATIENCE = 900.0
 #: An idle worker that leaves messages waiting for this long is a stalled consumer: its connection is dead and it does

@@ -1,4 +1,5 @@
-"""The Celery edge: a parent that takes messages, and a child that works on them (`worker.worker`).
+"""The Celery edge: a parent that takes messages, and children that work on them, each a worker of its own
+(`worker.worker`).
 
 Nothing but a recorded outcome leaves the body of a task.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import logging
+import math
 import mmap
 import os
 import signal
@@ -17,16 +19,19 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
 from types import FrameType
 from typing import Any
 
+from billiard import current_process
 from celery import signals
 from celery.concurrency.prefork import TaskPool
 from celery.exceptions import Reject
 from kombu.asynchronous import get_event_loop, set_event_loop
 
+from contract import machine
 from contract.errors import BulkqaError, ModelError
-from contract.health import HealthFile
+from contract.health import health_files
 from contract.queue import TASK, queue_name
 from contract.queue.app import make_app
 from contract.settings import Settings
@@ -38,13 +43,19 @@ from worker.worker import Worker
 log = logging.getLogger("bulkqa.worker")
 #: Processes that may end while they load the model, before no further one is begun.
 _LOADS = 3
+#: Threads that are chosen for a process, at most: a row takes the interpreter, of which a process has one, for a
+#: fortieth of its time (benchmarks/many_cores.py).
+_MOST_THREADS = 8
+#: While a GPU is at work one thread makes windows and another answers. More get in their way.
+_GPU_THREADS = 2
 
 
 def serve(settings: Settings, namespace: str) -> None:
     """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used, and BulkqaError
     if the worker ends without having been told to."""
     info = model.describe(settings.model_dir)
-    child = _Child(settings, info)
+    processes, threads = shared_out(machine.available_cpus(), settings)
+    child = _Child(settings.model_copy(update={"processes": processes, "threads": threads}), info)
     app = make_app(settings.redis_url, namespace)
 
     @app.task(name=TASK, bind=True, Request=UnlimitedRequest)  # type: ignore[untyped-decorator]
@@ -64,7 +75,7 @@ def serve(settings: Settings, namespace: str) -> None:
     worker = app.Worker(
         hostname=f"{child.name}@bulkqa",
         pool=PromptPool,
-        concurrency=1,  # one session a worker; threads share it
+        concurrency=processes,  # a session each, which its threads share
         queues=[queue_name(info.name), queue_name(info.name, info.pinned)],
         loglevel=settings.log_level,
         without_gossip=True,
@@ -82,22 +93,39 @@ def serve(settings: Settings, namespace: str) -> None:
         raise BulkqaError(f"worker {child.name} ended without being told to", "Its log says why.")
 
 
+def shared_out(cpus: int, settings: Settings) -> tuple[int, int]:
+    """How many processes a worker has, and how many threads each. What is 0 is chosen: about a thread for each of the
+    CPUs in all, but one process where the threads are named, or where there is a GPU."""
+    gpu = settings.provider == "cuda" or (settings.provider == "auto" and _has_gpu_runtime())
+    one = gpu or settings.threads > 0
+    processes = settings.processes or (1 if one else math.ceil(cpus / _MOST_THREADS))
+    return processes, settings.threads or (_GPU_THREADS if gpu else math.ceil(cpus / processes))
+
+
+def _has_gpu_runtime() -> bool:
+    """Whether onnxruntime can use a GPU; not imported here, since a parent that forks must not load it."""
+    try:
+        return bool(distribution("onnxruntime-gpu"))
+    except PackageNotFoundError:
+        return False
+
+
 class _Shared(ctypes.Structure):
-    """What parent and child tell each other, in memory that both see. Each is written by one side, in one step."""
+    """What parent and children tell each other, in memory that all see. Each is written in one step."""
 
     _fields_ = (
-        ("draining", ctypes.c_bool),  # the child stops after the rows in flight
+        ("draining", ctypes.c_bool),  # the children stop after the rows in flight
         ("restart", ctypes.c_bool),  # the parent starts again once its loop has ended
-        ("loads", ctypes.c_int),  # processes that began to load the model since one was ready
         ("heard", ctypes.c_double),  # when Redis last said what is on the queue, by time.monotonic
         ("refusal", ctypes.c_char * 4000),  # why the child refuses to work
     )
 
 
 class _Child:
-    """What the parent hands to its child process, and what the child makes of it.
+    """What the parent hands to its child processes, and what each makes of it.
 
-    The session is made in the child: one made before the fork would run single-threaded there.
+    The session is made in the child: one made before the fork would run single-threaded there. A child is a worker of
+    its own, with a name, a lease and a health file; one that takes a dead one's place takes its name.
     """
 
     def __init__(self, settings: Settings, info: model.ModelInfo) -> None:
@@ -105,16 +133,21 @@ class _Child:
         self.info = info
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
         self._shared = _Shared.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Shared)))
-        self._health = HealthFile(settings.health_file, "worker")
+        #: For each place: processes that began to load the model since one was ready.
+        self._loads = (ctypes.c_int * settings.processes).from_buffer(mmap.mmap(-1, 4 * settings.processes))
+        self._health = health_files(settings.health_file, "worker", settings.processes)
         self._worker: Worker | None = None
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
         signal.set_wakeup_fd(-1)  # the parent's
+        place = current_process().index
+        if self.settings.processes > 1:
+            self.name += f"-{place}"
         try:
-            with self._loading():
+            with self._loading(place):
                 self._worker = Worker(
-                    self.settings, self.name, self._health, self.draining, self._on_restart, self._last_heard
+                    self.settings, self.name, self._health[place], self.draining, self._on_restart, self._last_heard
                 )
             signal.signal(signal.SIGTERM, self._on_term)
         except Exception as error:  # whatever it is, a child without a model must not take work
@@ -124,11 +157,11 @@ class _Child:
             os.kill(os.getppid(), signal.SIGTERM)
 
     @contextmanager
-    def _loading(self) -> Iterator[None]:
+    def _loading(self, place: int) -> Iterator[None]:
         """A model, or its tokenizer, may end the process that loads it, or hang: then this process ends, and Celery
         begins another. Raises ModelError when enough have ended so."""
-        self._shared.loads += 1
-        if self._shared.loads > _LOADS:
+        self._loads[place] += 1
+        if self._loads[place] > _LOADS:
             raise ModelError(
                 f"{_LOADS} processes ended while they loaded {self.settings.model_dir}",
                 "Make the model directory again: worker build. Or give the worker more memory.",
@@ -138,7 +171,7 @@ class _Child:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-        self._shared.loads = 0
+        self._loads[place] = 0
 
     def stop(self, exitcode: int = 0, **_: Any) -> None:
         """In the child, as the last thing it does: the pool would have it sleep for a second before it ends."""
@@ -147,7 +180,7 @@ class _Child:
         os._exit(exitcode)
 
     def drain(self, **_: Any) -> None:
-        """In the parent, from its signal handler: let the child stop after the rows under way. Just one step."""
+        """In the parent, from its signal handler: let the children stop after the rows under way. Just one step."""
         self._shared.draining = True
 
     def heard(self) -> None:
@@ -188,14 +221,14 @@ class _Child:
 
 
 class PromptPool(TaskPool):  # type: ignore[misc]
-    """Celery's prefork pool, the only one whose child may die without the worker. It ends when its child has.
+    """Celery's prefork pool, the only one whose children may die without the worker. It ends when they have.
 
-    While its child ends Celery fires timers from a thread that looks twice a second, and waits for it. None of ours
+    While they end Celery fires timers from a thread that looks twice a second, and waits for it. None of ours
     matters then, and what is left to acknowledge the loop does when it is closed.
     """
 
     def on_stop(self) -> None:
-        """Wait for the child, with no loop at hand."""
+        """Wait for the children, with no loop at hand."""
         loop = get_event_loop()
         set_event_loop(None)
         try:

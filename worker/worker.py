@@ -24,7 +24,7 @@ from contract.health import HealthFile
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile, window
 from contract.ledger.records import Index
-from contract.machine import available_cpus, peak_memory
+from contract.machine import peak_memory
 from contract.namespace import open_queue, storage_id
 from contract.queue import WorkerInfo
 from contract.settings import Settings
@@ -64,7 +64,7 @@ class Worker:
         self._restart = restart
         self.storage: Storage = open_storage(settings.storage_url)
         self.queue = open_queue(settings, self.storage)
-        self.threads = settings.threads or available_cpus()
+        self.threads = settings.threads
         started = time.monotonic()
         self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")

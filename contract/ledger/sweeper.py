@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import layout
 from contract.format.job import has_key, is_made_here
-from contract.health import HealthFile
+from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.queue import Queue
@@ -33,7 +33,7 @@ def sweep_jobs(
     """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. A job that fails is logged and
     does not keep the others waiting; so is a storage or Redis that is away."""
     looked = -_LOOK
-    health = HealthFile(settings.health_file, "sweeper")
+    health = health_files(settings.health_file, "sweeper")[0]
     log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
         try:

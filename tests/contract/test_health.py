@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract import health
-from contract.health import HealthFile, look
+from contract.health import HealthFile, health_files, look
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def gone() -> int:
 
 
 def test_two_processes_have_a_file_each_and_a_dead_one_is_told(tmp_path: Path):
-    worker = HealthFile(None, "worker")
+    worker = health_files(None, "worker")[0]
     worker.beat()
     other = worker.path.with_name(f"sweeper-{gone()}")
     other.touch()
@@ -39,11 +39,11 @@ def test_two_processes_have_a_file_each_and_a_dead_one_is_told(tmp_path: Path):
 
 
 def test_who_starts_removes_what_the_dead_left_and_who_ends_what_it_has(tmp_path: Path):
-    first = HealthFile(None, "worker")
+    first = health_files(None, "worker")[0]
     first.beat()
     dead = first.path.with_name(f"worker-{gone()}")
     dead.touch()
-    HealthFile(None, "sweeper").beat()
+    health_files(None, "sweeper")[0].beat()
     assert [sign.name for sign in look()] == [f"sweeper-{os.getpid()}", f"worker-{os.getpid()}"]
     first.end()
     assert [sign.name for sign in look()] == [f"sweeper-{os.getpid()}"]
@@ -56,7 +56,7 @@ def test_a_link_is_not_followed_and_a_file_that_cannot_be_touched_is_told_once(
     target.touch()
     os.utime(target, (1, 1))
     link.symlink_to(target)
-    through = HealthFile(link, "worker")
+    through = HealthFile(link)
     through.beat()
     through.beat()
     assert target.stat().st_mtime == 1
@@ -65,6 +65,27 @@ def test_a_link_is_not_followed_and_a_file_that_cannot_be_touched_is_told_once(
 
 
 def test_a_folder_that_is_missing_is_made(tmp_path: Path):
-    HealthFile(tmp_path / "a" / "b", "sweeper").beat()
+    HealthFile(tmp_path / "a" / "b").beat()
     assert look(tmp_path / "a" / "b")[0].well
     assert look(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_each_process_of_a_command_has_a_file_and_one_that_freezes_is_told(tmp_path: Path, named: bool):
+    given = tmp_path / "health" if named else None
+    files = health_files(given, "worker", 3)
+    for file in files:
+        file.beat()
+    assert [sign.well for sign in look(given)] == [True] * 3
+    os.utime(files[1].path, (1, 1))
+    assert sorted(sign.well for sign in look(given)) == [False, True, True]
+    health_files(given, "worker", 1)[0].beat()  # another start, of one process
+    if named:
+        assert [sign.name for sign in look(given)] == ["health"]
+
+
+def test_files_that_only_look_alike_stay(tmp_path: Path):
+    for name in ("health.log", "health.1x", "ahealth.1", "health.12"):
+        (tmp_path / name).touch()
+    health_files(tmp_path / "health", "worker")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ahealth.1", "health.1x", "health.log"]
