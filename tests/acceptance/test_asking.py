@@ -35,12 +35,12 @@ def asked(running: Cluster, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def long_rows(running: Cluster) -> str:
-    """A file with a few rows that take a while: they have tens of windows each."""
-    context = "The mill was built in 1731 from oak. " * 1000
+def long_rows(running: Cluster, rows: int = 6, sentences: int = 1000) -> str:
+    """A file with a few rows that take a while: they have tens of windows for every thousand sentences."""
+    context = "The mill was built in 1731 from oak. " * sentences
     path = running.folder / "long.csv"
-    rows = "".join(f"When was mill {number} built?|{context}\n" for number in range(6))
-    path.write_text(f"question|context\n{rows}")
+    lines = "".join(f"When was mill {number} built?|{context}\n" for number in range(rows))
+    path.write_text(f"question|context\n{lines}")
     return str(path)
 
 
@@ -65,7 +65,7 @@ def test_a_worker_tells_what_it_is_and_that_it_is_idle(running: Cluster) -> None
 
 def test_a_worker_tells_which_chunk_it_holds_and_when_it_was_told_to_stop(running: Cluster) -> None:
     process = running.worker()
-    job = running.submit(long_rows(running))
+    job = running.submit(long_rows(running, rows=2, sentences=8000))  # in flight both, for seconds
 
     def holding() -> dict[str, Any] | None:
         return next((one for one in asked(running, "workers") if one["job"] == job), None)
