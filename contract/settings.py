@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         ge=1024,
         description="memory in bytes that reading an input may take, where the kernel bounds it (Linux)",
     )
-    window: int = Field(2, ge=1, description="messages on the queue per worker and job")
+    window: int = Field(1, ge=1, description="messages that wait on the queue per worker")
     max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before its rows are given up")
     lease: float = Field(45.0, gt=0, le=900, description="a chunk whose worker is silent for this long is sent again")
     stall: float = Field(

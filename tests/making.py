@@ -14,7 +14,8 @@ import pytest
 from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
 from contract.ledger import records
-from contract.ledger.reconcile import reconcile, window
+from contract.ledger.order import fill
+from contract.ledger.reconcile import reconcile
 from contract.queue import Queue, WorkerInfo, prefix, queue_name
 from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
@@ -76,8 +77,8 @@ def part_of(storage: Storage, manifest: Manifest, number: int, **given: Any) -> 
     return part.encode((outcome(row, manifest.options) for row in rows), **about)[0]
 
 
-def finish_parts(storage: Storage, manifest: Manifest) -> None:
-    for number in range(manifest.chunks):
+def finish_parts(storage: Storage, manifest: Manifest, but: tuple[int, ...] = ()) -> None:
+    for number in set(range(manifest.chunks)) - set(but):
         storage.create(layout.part(manifest.id, number), part_of(storage, manifest, number))
 
 
@@ -128,6 +129,7 @@ class Hand:
             return None
         if not self.queue.lease(job, chunk, self.name, self.settings.lease):
             return None
+        fill(self.model, self.queue, self.settings)
         number = 1
         while not self.storage.create(layout.attempt(job, chunk, number), b"{}"):
             number += 1
@@ -144,16 +146,11 @@ class Hand:
         self.advance(job, chunk)
 
     def advance(self, job: str, chunk: int) -> None:
-        """Fill the window, and bring the job forward where this was its last message."""
+        """Fill the queue, and bring the job forward where this was its last message."""
         manifest = records.load(self.storage, job)
-        self.queue.finish(job, chunk, self.name)
-        try:
-            room = window(self.queue, manifest.model, self.settings)
-            while (number := self.queue.claim(job, manifest.chunks, room)) not in (None, manifest.chunks):
-                self.queue.send(manifest.model, job, [number])
-        except LookupError:
-            number = manifest.chunks
-        if number == manifest.chunks:
+        last = self.queue.finish(job, chunk, self.name)
+        fill(manifest.model, self.queue, self.settings)
+        if last:
             reconcile(job, self.storage, self.queue, self.settings, owner=self.name)
 
     def give_back(self, job: str, chunk: int, attempt: int) -> None:

@@ -128,7 +128,7 @@ class Heartbeat:
         self._thread.join(timeout=2.0)
         self._health.end()
         with suppress(RedisUnreachable):
-            self._queue.leave(self._me.name)
+            self._queue.leave(self._me.name, self._me.model)
 
     def _arm(self) -> None:
         self._armed = time.monotonic()
@@ -162,7 +162,7 @@ class Heartbeat:
         self._health.beat()
         try:
             self._queue.announce(self._said())
-            if self._hearing or not self._queue.hints(self._me.model, "", self._me.digest).waiting:
+            if self._hearing or not self._queue.waiting(self._me.model, self._me.digest):
                 self._heard = time.monotonic()
             elif time.monotonic() - max(self._heard, self._last()) > _STALLED:
                 log.error("worker %s: messages wait and none comes through: it restarts", self._me.name)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,9 @@ from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUn
 from contract.format import layout, part
 from contract.format.job import Manifest, ModelRef, check_job_id
 from contract.health import HealthFile
-from contract.ledger import records
-from contract.ledger.reconcile import reconcile, window
-from contract.ledger.records import Index
+from contract.ledger import order, records
+from contract.ledger.reconcile import reconcile
+from contract.ledger.records import DamagedChunk, Index
 from contract.machine import peak_memory
 from contract.namespace import open_queue, storage_id
 from contract.queue import WorkerInfo
@@ -39,9 +40,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bulkqa.worker")
 
-_CANCEL_LOOK = 1.0
+#: How often the cancel marker is looked for, in seconds, and in times of what a look took: an object store charges
+#: for each.
+_CANCEL_LOOK, _LOOK_SHARE = 1.0, 100.0
 #: Jobs whose index a worker keeps.
 _KEPT_JOBS = 64
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a worker keeps of a job, none of which changes in its life."""
+
+    manifest: Manifest
+    index: Index
+    pinned: ModelRef | None = None
+    kept: bool = False  #: it was read for another chunk
 
 
 class Worker:
@@ -68,7 +81,8 @@ class Worker:
         started = time.monotonic()
         self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
-        self._jobs: dict[str, tuple[Manifest, Index]] = {}
+        self._jobs: dict[str, _Known] = {}
+        self._looks: tuple[str, float] = ("", 0.0)
         self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
         info = self.reader.info
         me = WorkerInfo(
@@ -126,50 +140,74 @@ class Worker:
             log.exception("worker %s: job %s chunk %s was not finished", self.name, job, chunk)
             return True
 
-    def _checked(self, job: object, chunk: object) -> tuple[Manifest, Index, int] | None:
+    def _checked(self, job: object, chunk: object) -> tuple[_Known, int] | None:
         """What the message speaks of, or None if there is nothing to do: a message proves nothing."""
         try:
-            manifest, index = self._job(check_job_id(job))  # type: ignore[arg-type]
+            known = self._job(check_job_id(job))  # type: ignore[arg-type]
         except StorageUnreachable:
             raise
         except BulkqaError as error:  # no such job, damaged, or of another version: who understands it sends it again
             log.warning("worker %s dropped a message: %s", self.name, error.message)
             return None
+        manifest = known.manifest
         if type(chunk) is not int or not 0 <= chunk < manifest.chunks:
             log.warning("worker %s dropped a message: job %s has no chunk %r", self.name, manifest.id, chunk)
             return None
         if manifest.model != self._model.name:
             log.warning("worker %s dropped a message: job %s is for model %s", self.name, manifest.id, manifest.model)
             return None
-        return manifest, index, chunk
+        return known, chunk
 
-    def _do(self, manifest: Manifest, index: Index, chunk: int, tag: str | None) -> bool:
+    def _do(self, known: _Known, chunk: int, tag: str | None) -> bool:
+        manifest = known.manifest
         job = manifest.id
-        if self.storage.exists(layout.part(job, chunk)) or self.storage.exists(layout.report(job)):
+        # Of a job that was just read also whether it has ended: its parts may be on their way out.
+        if self.storage.exists(layout.part(job, chunk)) or (not known.kept and self.storage.exists(layout.report(job))):
             self._advance(manifest, chunk)
             return True
         if not self._leased(job, chunk):
             log.info("worker %s: job %s chunk %d is being scored elsewhere", self.name, job, chunk)
             return True
-        pinned = records.pin_model(self.storage, job, self._model)
-        if pinned.digest != self._model.digest:
-            self._decline(manifest, chunk, pinned)
-            return True
-        attempt = Attempt(self.storage, job, chunk, self.name)
+        self._hint(lambda: order.fill(manifest.model, self.queue, self.settings))  # a message less waits now
         try:
             with self._heartbeat.over(job, chunk, tag):
-                data = self._score(manifest, index, chunk, attempt)
-                mine = self.storage.create(layout.part(job, chunk), data)
-        except (Drained, StorageUnreachable, ModelError) as reason:  # no fault of the chunk's: not to count as a death
+                pinned = known.pinned = known.pinned or records.pin_model(self.storage, job, self._model)
+                if pinned.digest != self._model.digest:
+                    self._decline(manifest, chunk, pinned)
+                    return True
+                done = self._done(known, chunk)
+        except (Drained, StorageUnreachable, ModelError):  # no fault of the chunk's
             self._hint(lambda: self.queue.release(job, chunk, self.name))
-            attempt.release(_why(reason))
             log.info("worker %s gave job %s chunk %d back", self.name, job, chunk)
+            raise
+        if done:
+            self._advance(manifest, chunk)
+            return True
+        self._hint(lambda: self.queue.release(job, chunk, self.name))
+        again = self._checked(job, chunk)
+        return self._do(*again, tag) if again else True
+
+    def _done(self, known: _Known, chunk: int) -> bool:
+        """Score a chunk and write its part. False where the job is not what it was: look at it again."""
+        job = known.manifest.id
+        data: bytes | DamagedChunk
+        try:
+            data = records.read_chunk(self.storage, known.manifest, known.index, chunk)
+        except DamagedChunk as damage:
+            if known.kept:  # the job may have been removed since, and made again under its key
+                self._jobs.pop(job, None)
+                return False
+            data = damage
+        attempt = Attempt(self.storage, job, chunk, self.name)
+        try:
+            mine = self.storage.create(layout.part(job, chunk), self._score(known, chunk, data, attempt))
+        except (Drained, StorageUnreachable, ModelError) as reason:  # not to count as a death
+            attempt.release(_why(reason))
             raise
         with suppress(StorageUnreachable):
             attempt.forget(mine=mine)
         if not mine:
             log.info("worker %s: job %s chunk %d was finished by another first", self.name, job, chunk)
-        self._advance(manifest, chunk)
         return True
 
     def _decline(self, manifest: Manifest, chunk: int, pinned: ModelRef) -> None:
@@ -180,21 +218,21 @@ class Worker:
         self._hint(lambda: self.queue.release(manifest.id, chunk, self.name))
         self._hint(lambda: self.queue.send(manifest.model, manifest.id, [chunk], pinned.digest))
 
-    def _score(self, manifest: Manifest, index: Index, chunk: int, attempt: Attempt) -> bytes:
-        """The bytes of the chunk's part."""
+    def _score(self, known: _Known, chunk: int, data: bytes | DamagedChunk, attempt: Attempt) -> bytes:
+        """The bytes of the chunk's part. `data`: its file, or what is wrong with that."""
         started = time.time()
-        rows = records.rows_or_blanks(self.storage, manifest, index, chunk)
-        options = manifest.options
+        manifest, options = known.manifest, known.manifest.options
+        rows = records.rows_of(data) if isinstance(data, bytes) else records.blanks(known.index, chunk, data)
         heartbeat = self._heartbeat
         watch = Watch(stop=self._stop(manifest.id), end=lambda _row: heartbeat.beat(), done=heartbeat.rows)
         with self._heartbeat.watching():
-            known = attempt.quarantine(
+            had = attempt.quarantine(
                 rows, options, self.settings.model_dir, watch, lambda row: scoring.alone(row, self.reader, options)
             )
             watch = attempt.watched(watch)
-            predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, known)
+            predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, had)
         judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
-        data, footer = part.encode(
+        encoded, footer = part.encode(
             judged,
             evaluation=sums,
             started_at=started,
@@ -209,21 +247,24 @@ class Worker:
         )
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
                  footer.finished_at - started, footer.failed)  # fmt: skip
-        return data
+        return encoded
 
     def _stop(self, job: str) -> Callable[[], Stop]:
-        """Whether to stop before the next micro-batch; the cancel marker is looked for once a second."""
-        looked = 0.0
+        """Whether to stop before the next micro-batch; now and then the cancel marker is looked for."""
         cancelled = False
 
         def stop() -> Stop:
-            nonlocal looked, cancelled
+            nonlocal cancelled
             if self._draining():
                 return "drain"
-            if not cancelled and time.monotonic() - looked > _CANCEL_LOOK:
-                looked = time.monotonic()
+            looked, due = self._looks
+            if not cancelled and (looked != job or time.monotonic() >= due):
+                began = time.monotonic()
+                self._looks = job, began + _CANCEL_LOOK  # not by all threads at once
                 with suppress(StorageUnreachable):
                     cancelled = records.cancel_asked(self.storage, job)
+                took = time.monotonic() - began
+                self._looks = job, began + max(_CANCEL_LOOK, _LOOK_SHARE * took)
             return "cancel" if cancelled else None
 
         return stop
@@ -234,29 +275,12 @@ class Worker:
             with suppress(StorageUnreachable):
                 records.counted(self.storage, manifest.id, {})
         try:
-            self.queue.finish(manifest.id, chunk, self.name)
-            following = self._claim(manifest)
-        except LookupError:
-            following = manifest.chunks  # Redis was emptied: make its hints again
-        except RedisUnreachable as error:
-            log.warning("worker %s: %s", self.name, error.message)
-            return
-        if following == manifest.chunks:
-            try:
+            last = self.queue.finish(manifest.id, chunk, self.name)
+            order.fill(manifest.model, self.queue, self.settings)
+            if last:  # or Redis was emptied, and its hints have to be made again
                 reconcile(manifest.id, self.storage, self.queue, self.settings, owner=self.name)
-            except (RedisUnreachable, StorageUnreachable) as error:
-                log.warning("worker %s: %s", self.name, error.message)
-
-    def _claim(self, manifest: Manifest) -> int | None:
-        """Send chunks while the window has room. Returns what `Queue.claim` said last."""
-        room = window(self.queue, manifest.model, self.settings)
-        while (number := self.queue.claim(manifest.id, manifest.chunks, room)) not in (None, manifest.chunks):
-            assert number is not None  # noqa: S101 - for the type checker
-            if self.storage.exists(layout.part(manifest.id, number)):
-                self.queue.finish(manifest.id, number, self.name)
-            else:
-                self.queue.send(manifest.model, manifest.id, [number])
-        return number
+        except (RedisUnreachable, StorageUnreachable) as error:
+            log.warning("worker %s: %s", self.name, error.message)
 
     def _leased(self, job: str, chunk: int) -> bool:
         try:
@@ -265,16 +289,19 @@ class Worker:
             return True  # two may score the chunk then; its part is written once
 
     @staticmethod
-    def _hint(call: Callable[[], None]) -> None:
+    def _hint(call: Callable[[], object]) -> None:
         with suppress(RedisUnreachable):
             call()
 
-    def _job(self, job: str) -> tuple[Manifest, Index]:
-        manifest = records.load(self.storage, job)  # each time: it may have been removed, and made again under its key
-        if job not in self._jobs or self._jobs[job][0] != manifest:
-            if len(self._jobs) >= _KEPT_JOBS:
-                self._jobs.clear()
-            self._jobs[job] = manifest, records.load_index(self.storage, manifest)
+    def _job(self, job: str) -> _Known:
+        """What storage says of a job; of one that was asked for before, what it said then."""
+        if job in self._jobs:
+            self._jobs[job].kept = True
+            return self._jobs[job]
+        manifest = records.load(self.storage, job)
+        if len(self._jobs) >= _KEPT_JOBS:
+            self._jobs.clear()
+        self._jobs[job] = _Known(manifest, records.load_index(self.storage, manifest))
         return self._jobs[job]
 
 

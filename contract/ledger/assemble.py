@@ -181,7 +181,7 @@ def _write(storage: Storage, key: str, blocks: Iterator[bytes]) -> dict[str, Any
 
 
 def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs: dict[str, Any]) -> Progress:
-    tally = Tally().plus(footers)
+    tally = Tally().plus(dict(enumerate(footers)))
     counts = Counts.of(manifest.rows, tally)
     status, reason = ledger.verdict(counts, cancel_asked=records.cancel_asked(storage, manifest.id))
     rate = tally.rows_per_second()

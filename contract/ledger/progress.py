@@ -113,9 +113,9 @@ class Progress:
 class Seen:
     """What was read of a job that has no report yet."""
 
-    footers: Mapping[int, Footer]  #: of the parts that are there, but for those in `first`
+    footers: Mapping[int, Footer]  #: of the parts that are there, but for those in `tally`
     attempts: int  #: at chunks that have no part
-    first: Tally = field(default_factory=Tally)  #: of the parts 0 to first.parts - 1
+    tally: Tally = field(default_factory=Tally)  #: of the others
     repeated: tuple[int, ...] = ()  #: of those chunks, the ones that were attempted more than once
     running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
     cancelled: bool = False
@@ -129,12 +129,12 @@ class Seen:
 
     def done(self, chunk: int) -> bool:
         """Whether a chunk has its part."""
-        return 0 <= chunk < self.first.parts or chunk in self.footers
+        return (chunk >= 0 and self.tally.has(chunk)) or chunk in self.footers
 
 
 def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
     """Where a job stands that is not published yet."""
-    tally = seen.first.plus(seen.footers[number] for number in sorted(seen.footers))
+    tally = seen.tally.plus(seen.footers)
     counts = Counts.of(manifest.rows, tally)
     rate = tally.rows_per_second(now)
     status = _state(manifest, seen, tally)

@@ -18,7 +18,7 @@ from contract.errors import RedisUnreachable
 from contract.format import layout
 from contract.format.job import Manifest, RowError
 from contract.format.part import DamagedPart
-from contract.ledger import assemble, quarantine, records
+from contract.ledger import assemble, order, quarantine, records
 from contract.ledger.records import Attempts, Index
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.settings import Settings
@@ -55,9 +55,11 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     manifest = records.load(storage, job)
     index = records.load_index(storage, manifest)
     hints, unreachable = _hints(storage, queue, manifest)
-    missing = sorted(set(range(manifest.chunks)) - records.done(storage, job))
+    missing = records.missing(storage, manifest)
     live = live_leases(hints) if hints else set()
-    if missing and records.cancel_asked(storage, job):
+    cancelled = bool(missing) and records.cancel_asked(storage, job)
+    given_up: tuple[int, ...] = ()
+    if cancelled:
         # A worker that is alive sees the marker before its next rows and writes its part itself.
         error = RowError("job_cancelled", "the job was cancelled")
         attempted = records.attempts(storage, job)
@@ -65,7 +67,6 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
             attempts = len(attempted[number].started) if number in attempted else 0
             records.failed_part(storage, manifest, index, number, error, attempts)
         missing = [number for number in missing if number in live]
-        given_up: tuple[int, ...] = ()
     else:
         # Only a lease that ran out tells a death: where there is none Redis was emptied, or is away, and the last
         # attempt may be under way.
@@ -77,14 +78,24 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
         return Repair(finished=published, given_up=given_up, published=published)
     if hints is None:
         raise unreachable or RedisUnreachable("Redis does not answer")
-    if records.cancel_asked(storage, job):
-        return Repair(finished=False)
-    sent, next_chunk = to_send(missing, hints, window(queue, manifest.model, settings))
+    sent = [] if cancelled else _send(manifest, missing, hints, queue, settings)
     if sent:
-        queue.send(manifest.model, job, sent)
-        queue.restart(job, manifest.chunks if next_chunk is None else next_chunk)
         log.info("job %s: sent chunks %s", job, _ranges(sent))
     return Repair(finished=False, sent=tuple(sent), given_up=given_up)
+
+
+def _send(manifest: Manifest, missing: list[int], hints: Hints, queue: Queue, settings: Settings) -> list[int]:
+    """Send what was lost, have the rest sent in its turn, and send what is next of all jobs. Returns which of the
+    chunks of this job were sent."""
+    job, model = manifest.id, manifest.model
+    _, each = order.most(queue, model, settings)
+    lost, following = to_send(missing, hints, each, manifest.chunks)
+    # A worker may have ended after it wrote a part; and what nobody of ours sent must not stand in the way of the rest.
+    queue.unsend(job, sorted(hints.sent.keys() - {number for number in missing if number < following}))
+    if lost:
+        queue.send(model, job, lost)
+    queue.plan(model, job, following, manifest.chunks, order.due(manifest))
+    return lost + [chunk for one, chunk in order.fill(model, queue, settings) if one == job]
 
 
 def cancel(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
@@ -97,28 +108,29 @@ def cancel(job: str, storage: Storage, queue: Queue, settings: Settings) -> None
         reconcile(job, storage, queue, settings)
 
 
-def window(queue: Queue, model: str, settings: Settings) -> int:
-    """How many messages of one job may be on the queue: enough that no worker waits, few enough that the next job
-    does not either."""
-    return settings.window * max(1, sum(worker.model == model for worker in queue.workers()))
-
-
 def live_leases(hints: Hints) -> set[int]:
     """The chunks, and the assembling, whose lease has not run out."""
     return {number for number, until in hints.leases.items() if until > hints.now}
 
 
-def to_send(missing: list[int], hints: Hints, window: int) -> tuple[list[int], int | None]:
-    """Which of the missing chunks to put on the queue now, and which is the next one after those. Pure.
+def to_send(missing: list[int], hints: Hints, each: int, chunks: int) -> tuple[list[int], int]:
+    """Which of the missing chunks were lost and are to be sent now, and which is the first that was never sent,
+    `chunks` if all were. Pure.
 
-    Not those with a live lease, nor those whose message is believed to be on its way; of the rest as many as the
-    window has room for, lowest first, so that the ordered prefix of the results grows.
+    Not those with a live lease, nor those whose message is believed to be on its way. Of the lost ones as many as leave
+    no more than `each` on their way, lowest first, so that the ordered prefix of the results grows. Where Redis knows
+    nothing of the job, those behind all that are done or under way count as never sent.
     """
     live = live_leases(hints)
     on_its_way = {number for number in hints.sent if number not in live and not _lost(number, hints)}
     idle = [number for number in missing if number not in live and number not in on_its_way]
-    room = max(0, window - len(missing) + len(idle))
-    return idle[:room], next(iter(idle[room:]), None)
+    following = hints.following
+    if following is None or following > chunks:  # or somebody else wrote that
+        following = chunks
+        while idle and following > idle[0] and idle[following - chunks - 1] == following - 1:
+            following -= 1
+    room = max(0, each - len(missing) + len(idle))
+    return [number for number in idle if number < following][:room], following
 
 
 def _lost(number: int, hints: Hints) -> bool:

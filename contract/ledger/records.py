@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import accumulate
@@ -25,6 +27,8 @@ from contract.storage import Storage
 
 #: So many parts beyond those in the tally that is kept are worth a new one.
 KEEP_EVERY = 128
+#: Footers read one after the other; of more, at once by so many threads, so many in a go.
+_FEW, _READERS, _AT_ONCE = 8, 32, 1024
 #: What reading a record raises that was altered.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -103,14 +107,24 @@ def load_index(storage: Storage, manifest: Manifest) -> Index:
     return index
 
 
-def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
-    """The rows of a chunk. Raises DamagedChunk unless it is the file that was submitted."""
+def read_chunk(storage: Storage, manifest: Manifest, index: Index, number: int) -> bytes:
+    """The file of a chunk. Raises DamagedChunk unless it is the one that was submitted."""
     try:
         data = storage.read(layout.chunk(manifest.id, number, manifest.chunks_folder))
     except FileNotFoundError:
         raise DamagedChunk("the chunk file is missing") from None
     if hashlib.sha256(data).hexdigest() != index.sha256[number]:
         raise DamagedChunk("the chunk file was altered since it was submitted")
+    return data
+
+
+def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
+    """The rows of a chunk. Raises DamagedChunk unless its file is the one that was submitted."""
+    return rows_of(read_chunk(storage, manifest, index, number))
+
+
+def rows_of(data: bytes) -> list[Row]:
+    """The rows in the file of a chunk."""
     return list(chunk.rows(chunk.from_bytes(data)))
 
 
@@ -139,9 +153,14 @@ def rows_or_blanks(storage: Storage, manifest: Manifest, index: Index, number: i
     try:
         return load_rows(storage, manifest, index, number)
     except DamagedChunk as damage:
-        error = RowError("chunk_damaged", f"{damage}; submit these rows again")
-        first = index.first_rows()[number]
-        return [Row(first + i, None, None, error=error) for i in range(index.rows[number])]
+        return blanks(index, number, damage)
+
+
+def blanks(index: Index, number: int, damage: DamagedChunk) -> list[Row]:
+    """As many rows as a damaged chunk had, each with an error that says so."""
+    error = RowError("chunk_damaged", f"{damage}; submit these rows again")
+    first = index.first_rows()[number]
+    return [Row(first + i, None, None, error=error) for i in range(index.rows[number])]
 
 
 def read_part(storage: Storage, job: str, number: int, rows: int) -> tuple[bytes, Footer]:
@@ -150,6 +169,15 @@ def read_part(storage: Storage, job: str, number: int, rows: int) -> tuple[bytes
     Raises FileNotFoundError, and DamagedPart unless it is whole, unaltered and the part of this place.
     """
     return part.body(storage.read(layout.part(job, number)), rows, (job, number))
+
+
+def missing(storage: Storage, manifest: Manifest) -> list[int]:
+    """The chunks that have no part yet, in order. What the tally says is believed: a part that was taken away since is
+    found when the outputs are made."""
+    tally = _kept(storage, manifest.id)
+    there = _numbers(_beyond(storage, manifest.id, tally))
+    open_ = sorted(tally.without) + list(range(tally.until, manifest.chunks))
+    return [number for number in open_ if number not in there and number < manifest.chunks]
 
 
 def done(storage: Storage, job: str) -> set[int]:
@@ -165,34 +193,50 @@ def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, F
 def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Footer]) -> dict[int, Footer]:
     for number in known.keys() - present:
         del known[number]
-    for number in present - known.keys():
-        try:
-            known[number] = part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
-        except (part.DamagedPart, FileNotFoundError):
-            continue  # not counted; assembling finds it and has it scored again
+    known.update(read_footers(storage, job, sorted(present - known.keys())))
     return known
 
 
+def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator[tuple[int, Footer]]:
+    """The footers of some parts, read several at a time: an object store takes long over each. One that is damaged or
+    gone is left out: assembling finds it and has it scored again."""
+
+    def read(number: int) -> Footer | None:
+        try:
+            return part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
+        except (part.DamagedPart, FileNotFoundError):
+            return None
+
+    if len(numbers) <= _FEW:
+        yield from ((number, footer) for number in numbers if (footer := read(number)))
+        return
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(numbers), _AT_ONCE):
+            batch = numbers[start : start + _AT_ONCE]
+            yield from ((number, footer) for number, footer in zip(batch, pool.map(read, batch), strict=True) if footer)
+
+
+def _beyond(storage: Storage, job: str, tally: Tally) -> list[str]:
+    """Names of the parts from the first on that is not in a tally."""
+    before = tally.first_without - 1
+    return storage.list(layout.parts(job), after=layout.part_name(before) if before >= 0 else "")
+
+
 def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
-    """A tally of the first parts of a job, and the footers of all others; `known` as for `footers`.
+    """A tally of parts of a job, and the footers of all others; `known` as for `footers`.
 
     The tally is kept in storage and made again, by whoever comes by, as the parts become more. It is a hint: it may be
     removed at any time, and nothing is published from it.
     """
-    names = storage.list(layout.parts(job))
-    first = _kept(storage, job)
-    # In the sorted listing, part n - 1 is in place n - 1 only if none of those before it is missing.
-    if first.parts and names[first.parts - 1 : first.parts] != [layout.part_name(first.parts - 1)]:
-        first = Tally()
-    _footers(storage, job, _numbers(names[first.parts :]), known)
-    number = first.parts
-    while number in known:
-        number += 1
-    if number - first.parts >= KEEP_EVERY:
-        first = first.plus(known.pop(following) for following in range(first.parts, number))
+    tally = _kept(storage, job)
+    there = {number for number in _numbers(_beyond(storage, job, tally)) if not tally.has(number)}
+    _footers(storage, job, there, known)
+    if len(known) >= KEEP_EVERY:
+        tally = tally.plus(known)
+        known.clear()
         with suppress(StorageUnreachable, FileNotFoundError):  # it may be read-only; or the job was published
-            storage.replace(layout.progress(job), _sealed(first))
-    return first, known
+            storage.replace(layout.progress(job), _sealed(tally))
+    return tally, known
 
 
 def _sealed(tally: Tally) -> bytes:
@@ -267,17 +311,17 @@ def report(storage: Storage, job: str) -> Progress | None:
 
 def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Footer] | None = None) -> Progress:
     """Where a job stands. Works without Redis, which then is the `reason`. Raises UnknownJob."""
-    manifest = load(storage, job)
     published = report(storage, job)
     if published:
         return published
+    manifest = load(storage, job)
     pinned = model(storage, job)
-    first, later = counted(storage, job, {} if known is None else known)
+    tally, later = counted(storage, job, {} if known is None else known)
     unfinished = {
-        number: made for number, made in attempts(storage, job).items() if number >= first.parts and number not in later
+        number: made for number, made in attempts(storage, job).items() if number not in later and not tally.has(number)
     }
     seen = Seen(
-        first=first,
+        tally=tally,
         footers=later,
         attempts=sum(len(made.started) for made in unfinished.values()),
         repeated=tuple(number for number, made in unfinished.items() if len(made.started) > 1),

@@ -1,7 +1,8 @@
 """What the footers of a job's parts add up to. Pure.
 
-A tally of the first parts and the footers of the others give what all footers give, to the last digit: sums are taken
-in the order of the parts. So a tally may be kept (`records`), and the rest be added when somebody looks.
+A tally of some parts and the footers of the others give what all footers give. So a tally may be kept (`records`), and
+the rest be added when somebody looks. It knows which parts are in it: one that comes late is no reason to read those
+behind it again and again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class Tally:
     """Parts, and their rows by outcome."""
 
     parts: int = 0
+    until: int = 0  #: all those below this number are in it,
+    without: frozenset[int] = frozenset()  #: but for these
     rows: int = 0
     answered: int = 0
     no_answer: int = 0
@@ -40,11 +43,21 @@ class Tally:
     retried: int = 0  #: parts whose chunk took more than one attempt
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`
 
-    def plus(self, footers: Iterable[Footer]) -> Tally:
-        """With more parts, given in their order."""
-        footers = list(footers)
-        if not footers:
+    def has(self, number: int) -> bool:
+        """Whether a part is in it."""
+        return number < self.until and number not in self.without
+
+    @property
+    def first_without(self) -> int:
+        """The first part that is not in it."""
+        return min(self.without, default=self.until)
+
+    def plus(self, more: Mapping[int, Footer]) -> Tally:
+        """With more parts, by number; none of them is in it. Sums are taken in their order."""
+        if not more:
             return self
+        footers = [more[number] for number in sorted(more)]
+        until = max(self.until, max(more) + 1)
         codes = Counter(self.codes)
         for footer in footers:
             codes.update(footer.codes)
@@ -53,6 +66,8 @@ class Tally:
         finished_at = max([self.finished_at, *(footer.finished_at for footer in timed)])
         return Tally(
             parts=self.parts + len(footers),
+            until=until,
+            without=self.without.union(range(self.until, until)) - more.keys(),
             rows=self.rows + sum(footer.rows for footer in footers),
             answered=self.answered + sum(footer.answered for footer in footers),
             no_answer=self.no_answer + sum(footer.no_answer for footer in footers),
@@ -79,13 +94,13 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON holds them."""
-        return asdict(self)
+        return asdict(self) | {"without": sorted(self.without)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tally:
         """What `to_json` gave. Raises KeyError, TypeError, ValueError for what is none."""
         seconds = {int(second): (int(rows), float(start)) for second, (rows, start) in data["seconds"].items()}
-        return cls(**{**known(cls, data), "seconds": seconds})
+        return cls(**{**known(cls, data), "seconds": seconds, "without": frozenset(map(int, data["without"]))})
 
 
 def _seconds(

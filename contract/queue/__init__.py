@@ -2,8 +2,9 @@
 
 Celery carries the messages `(job, chunk)`. Beside them Redis holds, for every job, which chunks are on the queue
 (`sent`), which are being scored, since when and until when that may be believed (`since`, `lease`), and the next chunk
-that was never sent (`next`); and which workers are there. All of it may vanish at any moment:
-`contract.ledger.reconcile` makes it again from storage.
+that was never sent (`plan`); for every model, in which order its jobs are served (`order`) and by whom (`serving`); and
+what workers say of themselves. All of it may vanish at any moment: `contract.ledger.reconcile` makes it again from
+storage.
 
 This file is the interface and the names. `redis` is the queue itself, `app` the Celery application that both sides
 share, `url` what may be in the address of a Redis, and `memory` the twin for tests: one suite runs over both. What must
@@ -52,6 +53,7 @@ class Hints:
     #: nothing is known (the clock went back), and those longer than LONGEST_LEASE, which are none of ours
     leases: dict[int, float]
     waiting: int  #: messages on the queues of the job's model, all jobs together
+    following: int | None = None  #: the chunk that `claim` gives next; None if nothing is known of the job
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +125,23 @@ class Queue(Protocol):
         over from who was frozen, and thaws."""
         ...
 
-    def finish(self, job: str, chunk: int, owner: str) -> None:
-        """A chunk has its part: forget its message, and its lease unless another owner has it."""
+    def finish(self, job: str, chunk: int, owner: str) -> bool:
+        """A chunk has its part: forget its message, and its lease unless another owner has it. True if none of the
+        job's chunks is to come or under way any more, as far as is known; also if nothing is known of the job."""
         ...
 
-    def claim(self, job: str, chunks: int, window: int) -> int | None:
-        """The next chunk that was never sent, noted as sent, if the window has room for it; None if it has not;
-        `chunks` itself once all were sent. Raises LookupError where nothing is known of the job."""
+    def plan(self, model: str, job: str, following: int, chunks: int, due: float) -> None:
+        """Have `claim` give the chunks of a job from `following` on, unless it is known where that goes on. Jobs with
+        the lowest `due` are served first."""
         ...
 
-    def restart(self, job: str, next_chunk: int) -> None:
-        """Set which chunk `claim` gives next."""
+    def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
+        """The next chunk that was never sent, of the first job in the order that has fewer than `each` on the queue and
+        under way; noted as sent. None if there is none, or if `waiting` messages wait on the model's queue."""
+        ...
+
+    def unsend(self, job: str, chunks: list[int]) -> None:
+        """Forget that messages of chunks were sent: they have their part, or never were."""
         ...
 
     def forget(self, job: str) -> None:
@@ -144,8 +152,16 @@ class Queue(Protocol):
         """Say that a worker is there. It counts as gone WORKER_TTL seconds after it last said so."""
         ...
 
-    def leave(self, name: str) -> None:
+    def leave(self, name: str, model: str) -> None:
         """Say that a worker is gone."""
+        ...
+
+    def waiting(self, model: str, digest: str) -> int:
+        """Messages on the queues that a worker of this model takes from."""
+        ...
+
+    def serving(self, model: str) -> int:
+        """How many workers of a model are there."""
         ...
 
     def workers(self) -> list[WorkerInfo]:

@@ -46,11 +46,10 @@ class Healer:
         lists: Iterable[str] = (),
         zsets: Iterable[str] = (),
         hashes: Iterable[str] = (),
-        strings: Iterable[str] = (),
     ) -> int:
         """Remove those of the keys that are of another type. Returns how many. Raises redis.RedisError."""
         probes: list[tuple[str, Any]] = []
-        for command, keys in (("LLEN", lists), ("ZCARD", zsets), ("HGET", hashes), ("GET", strings)):
+        for command, keys in (("LLEN", lists), ("ZCARD", zsets), ("HGET", hashes)):
             probes += [(key, command) for key in keys]
         if not probes:
             return 0

@@ -19,7 +19,8 @@ class MemoryQueue:
         self._clock = clock
         self._sent: dict[str, dict[int, float]] = {}
         self._leases: dict[str, dict[int, tuple[float, float, str]]] = {}  # since, until, owner
-        self._next: dict[str, int] = {}
+        self._plans: dict[str, tuple[int, int]] = {}  # the next chunk, and how many there are
+        self._orders: dict[str, dict[str, float]] = {}  # by model: when each job is due
         self._workers: dict[str, tuple[float, WorkerInfo]] = {}
         self._lock = threading.RLock()
 
@@ -45,6 +46,7 @@ class MemoryQueue:
                     if since <= now and until - since <= LONGEST_LEASE
                 },
                 waiting=sum(len(self.messages.get(name, ())) for name in queues),
+                following=self._plans[job][0] if job in self._plans else None,
             )
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
@@ -62,38 +64,54 @@ class MemoryQueue:
             if chunk in leases and leases[chunk][2] == owner:
                 del leases[chunk]
 
-    def finish(self, job: str, chunk: int, owner: str) -> None:
+    def finish(self, job: str, chunk: int, owner: str) -> bool:
         with self._lock:
             self._sent.get(job, {}).pop(chunk, None)
             self.release(job, chunk, owner)
+            following, chunks = self._plans.get(job, (0, 0))
+            return following >= chunks and not (chunks and self._sent.get(job))
 
-    def claim(self, job: str, chunks: int, window: int) -> int | None:
+    def plan(self, model: str, job: str, following: int, chunks: int, due: float) -> None:
         with self._lock:
-            if job not in self._next:
-                raise LookupError(job)
-            number = self._next[job]
-            if number >= chunks:
-                return chunks
-            if len(self._sent.get(job, {})) >= window:
+            self._plans.setdefault(job, (following, chunks))
+            self._orders.setdefault(model, {})[job] = due
+
+    def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
+        with self._lock:
+            if len(self.messages.get(queue_name(model), ())) >= waiting:
                 return None
-            self._next[job] = number + 1
-            self._sent.setdefault(job, {})[number] = self._clock()
-            return number
+            order = self._orders.get(model, {})
+            for job in sorted(order, key=lambda one: (order[one], one)):
+                following, chunks = self._plans.get(job, (0, 0))
+                sent = self._sent.setdefault(job, {})
+                if following >= chunks:
+                    del order[job]
+                elif len(sent) < each:
+                    self._plans[job] = following + 1, chunks
+                    sent[following] = self._clock()
+                    return job, following
+            return None
 
-    def restart(self, job: str, next_chunk: int) -> None:
-        with self._lock:
-            self._next[job] = next_chunk
+    def unsend(self, job: str, chunks: list[int]) -> None:
+        for chunk in chunks:
+            self._sent.get(job, {}).pop(chunk, None)
 
     def forget(self, job: str) -> None:
         with self._lock:
-            for table in (self._sent, self._leases, self._next):
+            for table in (self._sent, self._leases, self._plans):
                 table.pop(job, None)
 
     def announce(self, worker: WorkerInfo) -> None:
         self._workers[worker.name] = (self._clock(), worker)
 
-    def leave(self, name: str) -> None:
+    def leave(self, name: str, model: str) -> None:
         self._workers.pop(name, None)
+
+    def waiting(self, model: str, digest: str) -> int:
+        return self.hints(model, "", digest).waiting
+
+    def serving(self, model: str) -> int:
+        return sum(worker.model == model for worker in self.workers())
 
     def workers(self) -> list[WorkerInfo]:
         now = self._clock()

@@ -22,6 +22,7 @@ from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Hints, WorkerInfo, p
 from contract.queue.app import KEEPALIVE, make_app
 from contract.queue.bounded import BOUNDED, TooLarge
 from contract.queue.heal import Dropped, Healer, is_wrong_type
+from contract.queue.scripts import SCRIPTS
 from contract.queue.url import public_address, read_url
 
 log = logging.getLogger("bulkqa.queue")
@@ -53,10 +54,7 @@ class RedisQueue:
         )
         self._healer = Healer(self._redis)
         self._dropped = Dropped(log)
-        self._claim = self._redis.register_script(_CLAIM)
-        self._lease = self._redis.register_script(_LEASE)
-        self._end = self._redis.register_script(_END)
-        self._note = self._redis.register_script(_NOTE)
+        self._scripts = {name: self._redis.register_script(script) for name, script in SCRIPTS.items()}
 
     def close(self) -> None:
         self._redis.close()
@@ -71,7 +69,7 @@ class RedisQueue:
         keys = _Keys(zsets=(self._key("sent", job),), lists=(self._prefix + name,))
         # Noted before it is sent: a death in between costs a wait, the other order an untracked message.
         if chunks:
-            self._ask(lambda: self._note(keys=[*keys.zsets], args=[_KEEP, *chunks]), keys)
+            self._run("note", [*keys.zsets], [_KEEP, *chunks], keys)
         for chunk in chunks:
             self._ask(partial(self._send, name, job, chunk), keys)
 
@@ -81,23 +79,28 @@ class RedisQueue:
 
     def hints(self, model: str, job: str, digest: str = "") -> Hints:
         zsets = tuple(self._key(kind, job) for kind in ("sent", "lease", "since"))
-        lists = tuple(self._prefix + queue_name(model, which) for which in ("", digest or "none"))
+        lists, plan = self._lists(model, digest), self._key("plan", job)
 
         def ask() -> list[Any]:
             pipe = self._redis.pipeline(transaction=True)
             pipe.time()
+            pipe.hget(plan, "next")
             for key in zsets:
                 pipe.zrange(key, 0, -1, withscores=True)
             for key in lists:
                 pipe.llen(key)
             return pipe.execute()
 
-        (seconds, micros), sent, until, since, *waiting = self._ask(ask, _Keys(zsets=zsets, lists=lists))
+        keys = _Keys(zsets=zsets, lists=lists, hashes=(plan,))
+        (seconds, micros), following, sent, until, since, *waiting = self._ask(ask, keys)
         now = seconds + micros / 1e6
         taken = dict(since)
+        ours = {int(chunk): when for chunk, when in sent if _CHUNK.fullmatch(chunk)}
+        if len(ours) < len(sent):  # the others would count as sent
+            self._ask(lambda: self._resent(zsets[0], ours), keys)
         return Hints(
             now=now,
-            sent={int(chunk): when for chunk, when in sent if _CHUNK.fullmatch(chunk)},
+            sent=ours,
             leases={
                 int(chunk): end
                 for chunk, end in until
@@ -105,46 +108,75 @@ class RedisQueue:
                 and end - begin <= LONGEST_LEASE
             },
             waiting=sum(waiting),
+            following=int(following) if following is not None and _NUMBER.fullmatch(following) else None,
         )  # fmt: skip
+
+    def _resent(self, key: str, chunks: dict[int, float]) -> None:
+        """Have a job's `sent` hold these and no others. What is noted meanwhile is lost: it is sent once more then."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.delete(key)
+        if chunks:
+            pipe.zadd(key, {str(chunk): when for chunk, when in chunks.items()})
+            pipe.expire(key, _KEEP)
+        pipe.execute()
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
         keys = self._of_lease(job)
-        args: list[str | float] = [chunk, owner, min(seconds, LONGEST_LEASE), _KEEP, LONGEST_LEASE]
-        return bool(self._ask(lambda: self._lease(keys=keys.in_order(), args=args), keys))
+        args = [chunk, owner, min(seconds, LONGEST_LEASE), _KEEP, LONGEST_LEASE]
+        return bool(self._run("lease", keys.in_order(), args, keys))
 
     def release(self, job: str, chunk: int, owner: str) -> None:
         keys = self._of_lease(job)
-        self._ask(lambda: self._end(keys=keys.in_order(), args=[chunk, owner]), keys)
+        self._run("end", keys.in_order(), [chunk, owner], keys)
 
-    def finish(self, job: str, chunk: int, owner: str) -> None:
+    def finish(self, job: str, chunk: int, owner: str) -> bool:
         keys = self._of_lease(job, "sent")
-        self._ask(lambda: self._end(keys=keys.in_order(), args=[chunk, owner]), keys)
+        keys = keys._replace(hashes=(*keys.hashes, self._key("plan", job)))
+        return bool(self._run("end", keys.in_order(), [chunk, owner], keys))
 
-    def claim(self, job: str, chunks: int, window: int) -> int | None:
-        keys = _Keys(strings=(self._key("next", job),), zsets=(self._key("sent", job),))
-        args = [chunks, window, _KEEP]
-        number = int(self._ask(lambda: self._claim(keys=[*keys.strings, *keys.zsets], args=args), keys))
-        if number == _UNKNOWN:
-            raise LookupError(job)
-        return number if number >= 0 else None
+    def plan(self, model: str, job: str, following: int, chunks: int, due: float) -> None:
+        keys = _Keys(hashes=(self._key("plan", job),), zsets=(self._key("order", model),))
+        self._run("plan", [*keys.hashes, *keys.zsets], [job, following, chunks, due, _KEEP], keys)
 
-    def restart(self, job: str, next_chunk: int) -> None:
-        with self._translated():
-            self._redis.set(self._key("next", job), next_chunk, ex=_KEEP)
+    def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
+        keys = _Keys(zsets=(self._key("order", model),), lists=(self._prefix + queue_name(model),))
+        args = [self._prefix, waiting, each, _KEEP]
+        found = self._run("claim", [*keys.zsets, *keys.lists], args, keys)
+        return (str(found[0]), int(found[1])) if found else None
+
+    def unsend(self, job: str, chunks: list[int]) -> None:
+        sent = self._key("sent", job)
+        if chunks:
+            self._ask(lambda: self._redis.zrem(sent, *chunks), _Keys(zsets=(sent,)))
 
     def forget(self, job: str) -> None:
         with self._translated():
-            self._redis.delete(*(self._key(kind, job) for kind in ("sent", "lease", "owner", "since", "next")))
+            self._redis.delete(*(self._key(kind, job) for kind in ("sent", "lease", "owner", "since", "plan")))
 
     def announce(self, worker: WorkerInfo) -> None:
-        def ask() -> None:
-            value = json.dumps(asdict(worker) | {"seen": self._now()})
-            self._redis.hset(self._workers, worker.name, value)
+        keys = _Keys(hashes=(self._workers,), zsets=(self._key("serving", worker.model),))
+        # The script writes the time into it, so that all go by one clock.
+        args = [worker.name, json.dumps(asdict(worker)).removeprefix("{"), WORKER_TTL, _KEEP]
+        self._run("announce", [*keys.hashes, *keys.zsets], args, keys)
 
-        self._ask(ask, _Keys(hashes=(self._workers,)))
-
-    def leave(self, name: str) -> None:
+    def leave(self, name: str, model: str) -> None:
+        serving = self._key("serving", model)
+        self._ask(lambda: self._redis.zrem(serving, name), _Keys(zsets=(serving,)))
         self._ask(lambda: self._redis.hdel(self._workers, name), _Keys(hashes=(self._workers,)))
+
+    def waiting(self, model: str, digest: str) -> int:
+        lists = self._lists(model, digest)
+        found = self._ask(lambda: [self._redis.llen(key) for key in lists], _Keys(lists=lists))
+        return sum(map(int, found))
+
+    def serving(self, model: str) -> int:
+        key = self._key("serving", model)
+
+        def ask() -> int:
+            now = self._now()
+            return int(self._redis.zcount(key, now - WORKER_TTL, now + _AHEAD))
+
+        return min(_MOST_WORKERS, int(self._ask(ask, _Keys(zsets=(key,)))))
 
     def workers(self) -> list[WorkerInfo]:
         def ask() -> Any:
@@ -180,8 +212,8 @@ class RedisQueue:
     def touch(self, tag: str) -> None:
         """Tell the transport that the message `tag` is still being worked on: it is redelivered
         VISIBILITY_TIMEOUT after the last touch, not after its delivery."""
-        key = f"{self._prefix}unacked_index"
-        self._ask(lambda: self._redis.zadd(key, {tag: self._now()}, xx=True), _Keys(zsets=(key,)))
+        keys = _Keys(zsets=(f"{self._prefix}unacked_index",))
+        self._run("touch", [*keys.zsets], [tag], keys)
 
     def _now(self) -> float:
         seconds, micros = self._redis.time()
@@ -193,6 +225,13 @@ class RedisQueue:
 
     def _key(self, kind: str, job: str) -> str:
         return f"{self._prefix}{kind}:{job}"
+
+    def _lists(self, model: str, digest: str) -> tuple[str, ...]:
+        """Where messages for workers of this digest wait."""
+        return tuple(self._prefix + queue_name(model, which) for which in ("", digest or "none"))
+
+    def _run(self, script: str, names: list[str], args: list[Any], keys: _Keys) -> Any:
+        return self._ask(lambda: self._scripts[script](keys=names, args=args), keys)
 
     def _of_lease(self, job: str, *more: str) -> _Keys:
         zsets = tuple(self._key(kind, job) for kind in ("lease", "since", *more))
@@ -233,16 +272,16 @@ class _Keys(NamedTuple):
     zsets: tuple[str, ...] = ()
     hashes: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
-    strings: tuple[str, ...] = ()
 
     def all(self) -> tuple[str, ...]:
-        return self.zsets + self.hashes + self.lists + self.strings
+        return self.zsets + self.hashes + self.lists
 
     def in_order(self) -> list[str]:
-        """Those of a lease as the scripts take them: until when, since when, whose; and what was sent, if that is
-        asked for."""
-        until, since, *more = self.zsets
-        return [until, *self.hashes, since, *more]
+        """Those of a lease as the scripts take them: until when, whose, since when; and what was sent and what is
+        planned, if that is asked for."""
+        until, since, *sent = self.zsets
+        owner, *plan = self.hashes
+        return [until, owner, since, *sent, *plan]
 
 
 def _worker(name: str, value: str, now: float) -> WorkerInfo | None:
@@ -285,54 +324,12 @@ def _remedy(error: BaseException) -> str:
 
 #: How a chunk is spelled, or the assembling of its job. What else stands there is none of ours.
 _CHUNK = re.compile(r"-1|\d{1,9}")
+_NUMBER = re.compile(r"\d{1,9}")
 #: Hints of a job that nobody touched for this long are dropped by Redis.
 _KEEP = 7 * 24 * 3600
-_UNKNOWN = -2
+#: More workers than these are not believed: anybody may say that he is one.
+_MOST_WORKERS = 10_000
 #: A thousand keys each: on a Redis full of others' keys not all are looked at.
 _LOOKS = 20
 #: A worker may have been heard of this many seconds after now: the clock of Redis is set back at times.
 _AHEAD = 5.0
-
-_CLAIM = """
-local number = redis.call('GET', KEYS[1])
-number = tonumber(number)
-if not number or number < 0 or number ~= math.floor(number) then return -2 end
-if number >= tonumber(ARGV[1]) then return ARGV[1] end
-if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[2]) then return -1 end
-local time = redis.call('TIME')
-redis.call('SET', KEYS[1], number + 1, 'EX', ARGV[3])
-redis.call('ZADD', KEYS[2], time[1] + time[2] / 1e6, number)
-return number
-"""
-
-_NOTE = """
-local time = redis.call('TIME')
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6, ARGV[i]) end
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-"""
-
-_LEASE = """
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1e6
-local until_ = redis.call('ZSCORE', KEYS[1], ARGV[1])
-local owner = redis.call('HGET', KEYS[2], ARGV[1])
-local since = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[1]) or 0)
-until_ = tonumber(until_ or 0)
-local believed = since <= now and until_ > now and until_ <= since + ARGV[5]
-if believed and owner and owner ~= ARGV[2] then return 0 end
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[3], now, ARGV[1])
-for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[4]) end
-return 1
-"""
-
-_END = """
-if KEYS[4] then redis.call('ZREM', KEYS[4], ARGV[1]) end
-local owner = redis.call('HGET', KEYS[2], ARGV[1])
-if owner and owner ~= ARGV[2] then return 0 end
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[3], ARGV[1])
-return 1
-"""

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 import uuid
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,7 +52,7 @@ class LocalStorage:
         with _translated(self.url):
             return self._path(key).exists()
 
-    def list(self, folder: str) -> list[str]:
+    def list(self, folder: str, after: str = "") -> list[str]:
         with _translated(self.url):
             try:
                 names = os.listdir(self._path(folder))  # noqa: PTH208 - names alone, and fast
@@ -63,7 +63,7 @@ class LocalStorage:
         while last < len(names) and names[last].startswith(TEMPORARY):
             last += 1
         del names[first:last]
-        return names
+        return names[bisect_right(names, after) :] if after else names
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         with _translated(self.url):

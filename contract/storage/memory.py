@@ -36,10 +36,11 @@ class MemoryStorage:
     def exists(self, key: str) -> bool:
         return key in self._objects
 
-    def list(self, folder: str) -> list[str]:
+    def list(self, folder: str, after: str = "") -> list[str]:
         prefix = f"{folder}/"
         with self._lock:
-            return sorted({key[len(prefix) :].split("/")[0] for key in self._objects if key.startswith(prefix)})
+            found = {key[len(prefix) :].split("/")[0] for key in self._objects if key.startswith(prefix)}
+        return sorted(name for name in found if name > after)
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         prefix = f"{folder}/"

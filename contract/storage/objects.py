@@ -81,9 +81,16 @@ class ObjectStorage:
             return bytes(obstore.get(self._store, _checked(key)).bytes())
 
     def tail(self, key: str, size: int) -> bytes:
+        if size <= 0:
+            return b""
         with self._translated(key):
+            with suppress(
+                exceptions.GenericError, exceptions.NotSupportedError
+            ):  # Azure cannot, nor can any if it is empty
+                options: Any = {"range": {"suffix": size}}
+                return bytes(obstore.get(self._store, _checked(key), options=options).bytes())
             length = obstore.head(self._store, _checked(key))["size"]
-            if not length or not size:
+            if not length:
                 return b""
             return bytes(obstore.get_range(self._store, key, start=max(0, length - size), end=length))
 
@@ -102,8 +109,13 @@ class ObjectStorage:
             return False
         return True
 
-    def list(self, folder: str) -> list[str]:
+    def list(self, folder: str, after: str = "") -> list[str]:
+        prefix = f"{_checked(folder)}/"
         with self._translated(folder):
+            if after:
+                pages = obstore.list(self._store, prefix, offset=prefix + after)
+                behind = (found["path"].removeprefix(prefix) for page in pages for found in page)
+                return sorted(name for name in behind if "/" not in name and not name.startswith(TEMPORARY))
             found = obstore.list_with_delimiter(self._store, _checked(folder))
         names = [
             path.rsplit("/", 1)[-1] for path in (*found["common_prefixes"], *(o["path"] for o in found["objects"]))

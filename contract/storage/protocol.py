@@ -39,8 +39,9 @@ class Storage(Protocol):
         """Whether there is an object under a key."""
         ...
 
-    def list(self, folder: str) -> list[str]:
-        """Names directly in a folder, sorted; empty if there is no such folder."""
+    def list(self, folder: str, after: str = "") -> list[str]:
+        """Names directly in a folder, sorted; empty if there is no such folder. With `after`, those behind it, and only
+        of objects: it costs no more for all that is before."""
         ...
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:

@@ -7,26 +7,22 @@ well, the cancel marker, the report. Bounded by the number of chunks, not by the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 from contract.errors import RedisUnreachable
-from contract.format import layout, part
+from contract.format import layout
 from contract.format.job import Manifest
-from contract.format.part import DamagedPart, Footer
+from contract.format.part import Footer
 from contract.ledger import records
 from contract.ledger.events import Attempted, attempts
 from contract.ledger.progress import Progress
 from contract.queue import Hints, Queue
 from contract.storage import Storage
 from producer.jobs.times import iso
-
-#: Footers that are read at once: an object store answers each after some time, and many in the same time.
-_READERS, _AT_ONCE = 16, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
     found: dict[tuple[int, int, float | None], Attempted] = {}
     for one in attempts(storage, job):
         found.setdefault((one.chunk, one.attempt, one.started_at), one)  # what was kept says more than what is left
-    footers = dict(_footers(storage, job, sorted(records.done(storage, job))))
+    footers = records.footers(storage, job, {})
     told = [_submitted(manifest)]
     told += _of_attempts(sorted(found.values(), key=_order), footers, None if report else _hints(queue, manifest))
     told += _of_footers(footers, verbose=verbose)
@@ -163,24 +159,6 @@ def _summed(event: str, done: list[Footer], **about: Any) -> Event:
     sums = {"chunks": len(done), "rows": sum(footer.rows for footer in done), "failed": sum(f.failed for f in done)}
     times = {"started_at": min(footer.started_at for footer in done), "ended_at": last}
     return Event(last, event, {**about, **sums, **times})
-
-
-def _footers(storage: Storage, job: str, numbers: list[int]) -> Iterator[tuple[int, Footer]]:
-    def read(number: int) -> Footer | None:
-        try:
-            return part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
-        except (DamagedPart, FileNotFoundError):
-            return None  # it is scored again
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        for batch in _batches(numbers):
-            for number, footer in zip(batch, pool.map(read, batch), strict=True):
-                if footer:
-                    yield number, footer
-
-
-def _batches(numbers: list[int]) -> Iterable[list[int]]:
-    return (numbers[start : start + _AT_ONCE] for start in range(0, len(numbers), _AT_ONCE))
 
 
 def _hints(queue: Queue | None, manifest: Manifest) -> Hints | None:

@@ -39,7 +39,7 @@ def test_counts_always_add_up_and_never_go_back(done: list, missing: list):
     total = sum(map(sum, done)) + sum(map(sum, missing))
     before: Counts | None = None
     for upto in range(len(done) + 1):
-        found = Counts.of(total, Tally().plus(footer(*part) for part in done[:upto]))
+        found = Counts.of(total, Tally().plus({number: footer(*part) for number, part in enumerate(done[:upto])}))
         assert found.answered + found.no_answer + found.failed + found.cancelled + found.pending == total == found.total
         assert found.pending >= sum(map(sum, missing))
         assert before is None or (found.pending <= before.pending and found.answered >= before.answered)
@@ -150,8 +150,8 @@ def test_what_was_counted_before_is_done_like_the_rest():
     footers = {number: footer(10, failed=number) for number in range(4)}
     manifest = replace(MANIFEST, rows=60)
     whole = ledger.progress(manifest, seen(footers, 5, running=(1, 3)), now=111.0)
-    first = Tally().plus([footers.pop(0), footers.pop(1)])
-    assert ledger.progress(manifest, seen(footers, 5, first=first, running=(1, 3)), now=111.0) == whole
+    first = Tally().plus({0: footers.pop(0), 1: footers.pop(1)})
+    assert ledger.progress(manifest, seen(footers, 5, tally=first, running=(1, 3)), now=111.0) == whole
     assert (whole.chunks.done, whole.chunks.running, whole.attempts) == (4, 0, 9)
 
 

@@ -69,12 +69,11 @@ def test_a_message_goes_to_the_workers_of_its_model_only(queue: Queue):
 def test_jobs_do_not_see_each_others_hints(queue: Queue):
     queue.send(MODEL, JOB, [0])
     queue.lease(JOB, 0, "w1", 60)
-    queue.restart(JOB, 1)
+    queue.plan(MODEL, JOB, 1, 5, 0.0)
     hints = queue.hints(MODEL, "another")
-    assert (hints.sent, hints.leases, hints.waiting) == ({}, {}, 1)
+    assert (hints.sent, hints.leases, hints.waiting, hints.following) == ({}, {}, 1, None)
     assert queue.lease("another", 0, "w2", 60)
-    with pytest.raises(LookupError):
-        queue.claim("another", 5, 2)
+    assert queue.claim("other", 9, 9) is None
 
 
 def test_on_the_wire_a_message_is_json_that_names_the_task(redis_queue: RedisQueue, redis_client: redis.Redis):
@@ -92,21 +91,21 @@ def test_on_the_wire_a_message_is_json_that_names_the_task(redis_queue: RedisQue
 def test_every_key_in_redis_has_our_prefix(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.send(MODEL, JOB, [3])
     redis_queue.lease(JOB, 3, "w1", 60)
-    redis_queue.restart(JOB, 1)
-    redis_queue.claim(JOB, 5, 9)
+    redis_queue.plan(MODEL, JOB, 1, 5, 0.0)
+    redis_queue.claim(MODEL, 9, 9)
     redis_queue.announce(worker())
     foreign = [key for key in redis_client.keys("*") if not key.startswith(PREFIX)]
     assert foreign == []
 
 
 def test_hints_of_a_job_that_nobody_touches_vanish_in_the_end(redis_queue: RedisQueue, redis_client: redis.Redis):
-    redis_queue.restart(JOB, 0)
-    redis_queue.claim(JOB, 5, 9)
+    redis_queue.plan(MODEL, JOB, 0, 5, 0.0)
+    redis_queue.claim(MODEL, 9, 9)
     redis_queue.send(MODEL, JOB, [0])
     redis_queue.lease(JOB, 0, "w1", 60)
     of_job = redis_client.keys(f"*{JOB}*")
     assert len(of_job) == 5
-    assert all(redis_client.ttl(key) > 0 for key in of_job)
+    assert all(redis_client.ttl(key) > 0 for key in [*of_job, f"{PREFIX}order:{MODEL}"])
 
 
 # Leases
@@ -237,61 +236,99 @@ def test_a_lease_that_ran_out_and_that_nobody_took_is_ended_by_its_owner(queue: 
     assert queue.hints(MODEL, JOB).leases == {}
 
 
-# The window
+# What is next
 
 
-def test_chunks_are_claimed_in_order_while_the_window_has_room(queue: Queue):
-    queue.restart(JOB, 0)
-    assert [queue.claim(JOB, 5, 2) for _ in range(3)] == [0, 1, None]
+def claims(queue: Queue, waiting: int = 99, each: int = 99) -> list[tuple[str, int]]:
+    return list(iter(lambda: queue.claim(MODEL, waiting, each), None))
+
+
+def test_chunks_are_claimed_in_order_while_the_job_has_room(queue: Queue):
+    queue.plan(MODEL, JOB, 0, 5, 0.0)
+    assert claims(queue, each=2) == [(JOB, 0), (JOB, 1)]
     hints = queue.hints(MODEL, JOB)
-    assert set(hints.sent) == {0, 1}
+    assert (set(hints.sent), hints.following) == ({0, 1}, 2)
     assert all(0 <= hints.now - when < 60 for when in hints.sent.values())
     queue.finish(JOB, 1, "w1")
-    assert [queue.claim(JOB, 5, 2) for _ in range(2)] == [2, None]
+    assert claims(queue, each=2) == [(JOB, 2)]
 
 
-def test_when_all_were_claimed_their_number_is_the_answer(queue: Queue):
-    queue.restart(JOB, 3)
-    assert [queue.claim(JOB, 5, 100) for _ in range(4)] == [3, 4, 5, 5]
-    assert queue.claim(JOB, 5, 1) == 5, "also where the window is full"
+def test_nothing_is_claimed_while_enough_waits(queue: Queue):
+    queue.plan(MODEL, JOB, 0, 5, 0.0)
+    queue.send(MODEL, "another", [0, 1])
+    assert queue.claim(MODEL, 2, 99) is None
+    assert pop(queue, MODEL) == ("another", 0)
+    assert queue.claim(MODEL, 2, 99) == (JOB, 0)
+
+
+def test_what_is_due_first_is_served_first_and_whole(queue: Queue):
+    for job, chunks, due in (("large", 3, 900.0), ("small", 2, 100.0), ("other", 1, 500.0)):
+        queue.plan(MODEL, job, 0, chunks, due)
+    assert claims(queue) == [("small", 0), ("small", 1), ("other", 0), ("large", 0), ("large", 1), ("large", 2)]
+
+
+def test_a_job_that_has_as_much_on_its_way_as_it_may_lets_others_pass(queue: Queue):
+    queue.plan(MODEL, "first", 0, 9, 1.0)
+    queue.plan(MODEL, "second", 0, 1, 2.0)
+    assert claims(queue, each=2) == [("first", 0), ("first", 1), ("second", 0)]
+    queue.finish("first", 0, "w1")
+    assert claims(queue, each=2) == [("first", 2)]
+
+
+def test_a_plan_that_is_known_goes_on_where_it_was(queue: Queue):
+    queue.plan(MODEL, JOB, 3, 5, 0.0)
+    assert queue.claim(MODEL, 9, 9) == (JOB, 3)
+    queue.plan(MODEL, JOB, 0, 5, 0.0)
+    assert claims(queue) == [(JOB, 4)]
+    assert queue.hints(MODEL, JOB).following == 5
 
 
 def test_a_chunk_is_claimed_once_however_many_want_it(queue: Queue):
-    queue.restart(JOB, 0)
+    queue.plan(MODEL, JOB, 0, 20, 0.0)
     with ThreadPoolExecutor(6) as pool:
-        claimed = list(pool.map(lambda _: queue.claim(JOB, 20, 100), range(30)))
-    assert sorted(number for number in claimed if number < 20) == list(range(20))
-    assert claimed.count(20) == 10
+        claimed = list(pool.map(lambda _: queue.claim(MODEL, 99, 99), range(30)))
+    assert sorted(found[1] for found in claimed if found) == list(range(20))
+    assert claimed.count(None) == 10
 
 
-def test_after_a_wipe_a_claim_says_that_nothing_is_known(queue: Queue, request: pytest.FixtureRequest):
-    queue.restart(JOB, 0)
+def test_who_finishes_the_last_chunk_is_told(queue: Queue):
+    queue.plan(MODEL, JOB, 0, 3, 0.0)
+    assert claims(queue, each=2) == [(JOB, 0), (JOB, 1)]
+    assert not queue.finish(JOB, 0, "w1")
+    assert not queue.finish(JOB, 1, "w1"), "one was not sent yet"
+    assert claims(queue) == [(JOB, 2)]
+    assert not queue.finish(JOB, 1, "w1"), "one is under way"
+    assert queue.finish(JOB, 2, "w1")
+
+
+def test_after_a_wipe_nothing_is_known(queue: Queue, request: pytest.FixtureRequest):
+    queue.plan(MODEL, JOB, 0, 5, 0.0)
     queue.announce(worker())
-    queue.claim(JOB, 5, 9)
+    queue.claim(MODEL, 9, 9)
     if isinstance(queue, MemoryQueue):
         queue.wipe()
     else:
         request.getfixturevalue("redis_client").flushall()
 
-    with pytest.raises(LookupError):
-        queue.claim(JOB, 5, 9)
+    assert queue.claim(MODEL, 9, 9) is None
     hints = queue.hints(MODEL, JOB)
     assert (hints.sent, hints.leases, hints.waiting, queue.workers()) == ({}, {}, 0, [])
-    queue.restart(JOB, 4)
-    assert queue.claim(JOB, 5, 9) == 4
+    assert hints.following is None
+    assert queue.finish(JOB, 0, "w1"), "it may have been the last"
+    queue.plan(MODEL, JOB, 4, 5, 0.0)
+    assert queue.claim(MODEL, 9, 9) == (JOB, 4)
 
 
 def test_a_forgotten_job_is_as_never_seen(queue: Queue):
-    queue.restart(JOB, 0)
-    queue.claim(JOB, 5, 9)
+    queue.plan(MODEL, JOB, 0, 5, 0.0)
+    queue.claim(MODEL, 9, 9)
     queue.lease(JOB, 0, "w1", 60)
     queue.forget(JOB)
     queue.forget(JOB)
     hints = queue.hints(MODEL, JOB)
-    assert (hints.sent, hints.leases) == ({}, {})
+    assert (hints.sent, hints.leases, hints.following) == ({}, {}, None)
     assert queue.lease(JOB, 0, "w2", 60)
-    with pytest.raises(LookupError):
-        queue.claim(JOB, 5, 9)
+    assert queue.claim(MODEL, 9, 9) is None
 
 
 # Workers
@@ -303,9 +340,11 @@ def test_workers_that_announce_themselves_are_known_until_they_leave(queue: Queu
     queue.announce(one)
     queue.announce(one)
     assert queue.workers() == [one, two]
-    queue.leave("w2")
-    queue.leave("never-there")
+    assert (queue.serving(MODEL), queue.serving("other"), queue.serving("none")) == (1, 1, 0)
+    queue.leave("w2", "other")
+    queue.leave("never-there", "other")
     assert queue.workers() == [one]
+    assert (queue.serving(MODEL), queue.serving("other")) == (1, 0)
 
 
 def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
@@ -315,8 +354,11 @@ def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, requ
         client = request.getfixturevalue("redis_client")
         noted = json.loads(client.hget(f"{PREFIX}workers", "silent"))
         client.hset(f"{PREFIX}workers", "silent", json.dumps(noted | {"seen": noted["seen"] - 100.0}))
+        client.zincrby(f"{PREFIX}serving:{MODEL}", -100.0, "silent")
+    assert queue.serving(MODEL) == 0
     queue.announce(worker("lively"))
     assert queue.workers() == [worker("lively")]
+    assert queue.serving(MODEL) == 1
 
 
 def test_what_a_worker_of_a_later_version_says_besides_is_passed_over(
@@ -365,11 +407,13 @@ def every_use(queue: RedisQueue) -> list:
         lambda: queue.lease(JOB, 0, "w1", 60),
         lambda: queue.release(JOB, 0, "w1"),
         lambda: queue.finish(JOB, 0, "w1"),
-        lambda: queue.claim(JOB, 5, 2),
-        lambda: queue.restart(JOB, 0),
+        lambda: queue.claim(MODEL, 2, 2),
+        lambda: queue.plan(MODEL, JOB, 0, 5, 0.0),
         lambda: queue.forget(JOB),
         lambda: queue.announce(worker()),
-        lambda: queue.leave("w1"),
+        lambda: queue.leave("w1", MODEL),
+        lambda: queue.waiting(MODEL, "d1"),
+        lambda: queue.serving(MODEL),
         queue.workers,
     ]
 

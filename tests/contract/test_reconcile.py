@@ -98,7 +98,7 @@ def test_the_window_grows_with_the_workers_of_the_model(storage: Storage, queue:
 def test_workers_go_on_where_the_window_ended(storage: Storage, queue: Queue, settings: Settings):
     manifest = job_of(storage, settings, rows=30)
     reconcile(manifest.id, storage, queue, settings)
-    assert queue.claim(manifest.id, manifest.chunks, 99) == 2
+    assert queue.claim(manifest.model, 99, 99) == (manifest.id, 2)
 
 
 def test_what_was_sent_is_not_sent_again(storage: Storage, queue: Queue, settings: Settings):
@@ -123,13 +123,13 @@ def test_after_the_end_reconcile_does_nothing(storage: Storage, queue: Queue, se
 def test_work_goes_on_when_the_clock_of_redis_went_back(
     storage: Storage, queue: Queue, clock: Clock, settings: Settings, request: pytest.FixtureRequest
 ):
-    """One chunk's worker died, the message of another is lost: both are sent again at once, and once."""
+    """One chunk's worker died, the messages of others are lost: all are sent again at once, and once."""
     manifest = job_of(storage, settings, rows=30)
     reconcile(manifest.id, storage, queue, settings)
     Hand(storage, queue, settings, name="dead").begin(*pop(queue, "tiny"))
     all_messages(queue, "tiny")
     clock_back(queue, manifest.id, clock, request)
-    assert reconcile(manifest.id, storage, queue, settings).sent == (0, 1)
+    assert reconcile(manifest.id, storage, queue, settings).sent == (0, 1, 2)
     assert reconcile(manifest.id, storage, queue, settings).sent == ()
     assert len(Hand(storage, queue, settings).run()) == 10
     assert records.status(storage, queue, manifest.id).status == "completed"
@@ -157,7 +157,7 @@ def test_how_rows_are_cut_into_chunks_does_not_show(settings: Settings, chunk_ro
 def test_a_message_that_vanished_is_sent_again_after_a_grace(
     memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
 ):
-    manifest = job_of(storage, settings)
+    manifest = job_of(storage, settings, rows=6)
     reconcile(manifest.id, storage, memory_queue, settings)
     all_messages(memory_queue, manifest.model)
     assert reconcile(manifest.id, storage, memory_queue, settings).sent == (), "it may be between queue and lease"
@@ -169,7 +169,7 @@ def test_a_message_that_vanished_is_sent_again_after_a_grace(
 def test_beside_other_messages_one_that_vanished_is_believed_for_longer(
     memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
 ):
-    manifest = job_of(storage, settings)
+    manifest = job_of(storage, settings, rows=6)
     reconcile(manifest.id, storage, memory_queue, settings)
     assert pop(memory_queue, manifest.model) == (manifest.id, 0)
     clock.now += 11
@@ -259,7 +259,10 @@ def test_every_message_twice_is_every_row_once(storage: Storage, queue: Queue, s
 def deaths(manifest, storage: Storage, queue: MemoryQueue, clock: Clock, settings: Settings, count: int) -> None:
     for _ in range(count):
         reconcile(manifest.id, storage, queue, settings)
-        assert Hand(storage, queue, settings, name=f"w{clock.now}").begin(*pop(queue, "tiny"))
+        waiting = all_messages(queue, "tiny")
+        waiting.remove((manifest.id, 0))
+        queue.messages["v1.tiny"].extend(waiting)
+        assert Hand(storage, queue, settings, name=f"w{clock.now}").begin(manifest.id, 0)
         clock.now += settings.lease + 1
 
 
@@ -267,7 +270,7 @@ def test_a_chunk_that_killed_enough_workers_is_given_up_and_the_rest_is_not(
     memory_queue: MemoryQueue, clock: Clock, storage: Storage, settings: Settings
 ):
     manifest = job_of(storage, settings, csv(8, bad=(1,)))
-    deaths(manifest, storage, memory_queue, clock, settings.model_copy(update={"window": 1}), 3)
+    deaths(manifest, storage, memory_queue, clock, settings, 3)
     assert reconcile(manifest.id, storage, memory_queue, settings).given_up == (0,)
     finish(manifest.id, storage, memory_queue, settings)
 
@@ -709,32 +712,43 @@ def test_the_error_file_of_json_lines_is_a_csv_file_with_the_same_keys(
 # Which to send, decided on paper
 
 
-def hints(sent: dict | None = None, leases: dict | None = None, waiting: int = 0, now: float = 1000.0) -> Hints:
-    return Hints(now, sent or {}, leases or {}, waiting)
+def hints(sent: dict | None = None, leases: dict | None = None, waiting: int = 0, following: int | None = 7) -> Hints:
+    return Hints(1000.0, sent or {}, leases or {}, waiting, following)
 
 
 @pytest.mark.parametrize(
-    ("what", "window", "sent", "following"),
+    ("what", "each", "sent", "following"),
     [
-        (hints(), 2, [3, 4], 5),
-        (hints(), 9, [3, 4, 5, 6], None),
-        (hints({3: 999.0}), 2, [4], 5),
-        (hints({3: 999.0, 4: 999.0}), 2, [], 5),
-        (hints(leases={3: 1001.0}), 2, [4], 5),
-        (hints({3: 900.0}, {3: 1001.0}), 2, [4], 5),
-        (hints({3: 900.0}, {3: 999.0}), 2, [3, 4], 5),
-        (hints({3: 999.5}, {3: 999.0}), 2, [4], 5),
-        (hints({3: 985.0}), 2, [3, 4], 5),
-        (hints({3: 985.0}, waiting=1), 2, [4], 5),
-        (hints({3: 50.0}, waiting=1), 2, [3, 4], 5),
-        (hints({3: 50.0}, waiting=9), 1, [3], 4),
-        (hints({0: 999.0, 1: 999.0}), 2, [3, 4], 5),
-        (hints({3: 1001.0}, waiting=1), 2, [3, 4], 5),
-        (hints({3: 1001.0}, {3: 1045.0}), 2, [4], 5),
+        (hints(), 2, [3, 4], 7),
+        (hints(), 9, [3, 4, 5, 6], 7),
+        (hints({3: 999.0}), 2, [4], 7),
+        (hints({3: 999.0, 4: 999.0}), 2, [], 7),
+        (hints(leases={3: 1001.0}), 2, [4], 7),
+        (hints({3: 900.0}, {3: 1001.0}), 2, [4], 7),
+        (hints({3: 900.0}, {3: 999.0}), 2, [3, 4], 7),
+        (hints({3: 999.5}, {3: 999.0}), 2, [4], 7),
+        (hints({3: 985.0}), 2, [3, 4], 7),
+        (hints({3: 985.0}, waiting=1), 2, [4], 7),
+        (hints({3: 50.0}, waiting=1), 2, [3, 4], 7),
+        (hints({3: 50.0}, waiting=9), 1, [3], 7),
+        (hints({0: 999.0, 1: 999.0}), 2, [3, 4], 7),
+        (hints({3: 1001.0}, waiting=1), 2, [3, 4], 7),
+        (hints({3: 1001.0}, {3: 1045.0}), 2, [4], 7),
+        # Those that were never sent are not lost.
+        (hints(following=5), 9, [3, 4], 5),
+        (hints(following=3), 9, [], 3),
+        (hints({3: 999.0, 4: 999.0}, following=5), 9, [], 5),
+        (hints({6: 999.0}, following=5), 9, [3, 4], 5),
+        # Nothing is known.
+        (hints(following=None), 9, [], 3),
+        (hints(leases={4: 1001.0}, following=None), 9, [3], 5),
+        (hints(leases={6: 1001.0}, following=None), 9, [3, 4, 5], 7),
+        (hints(leases={3: 1001.0}, following=None), 9, [], 4),
+        (hints(following=99), 9, [], 3),
     ],
 )
-def test_what_is_sent_depends_on_what_is_believed(what: Hints, window: int, sent: list, following: int | None):
-    assert to_send([3, 4, 5, 6], what, window) == (sent, following)
+def test_what_is_sent_depends_on_what_is_believed(what: Hints, each: int, sent: list, following: int | None):
+    assert to_send([3, 4, 5, 6], what, each, 7) == (sent, following)
 
 
 # What these tests wait for

@@ -271,7 +271,7 @@ def test_what_a_later_version_added_to_a_footer_or_a_tally_is_passed_over():
     _, footer = part.encode([])
     values = asdict(footer)
     assert part.footer(part._last_line(values | {"later": 1})) == footer
-    tally = Tally().plus([footer])
+    tally = Tally().plus({0: footer})
     assert Tally.from_json(tally.to_json() | {"later": 1}) == tally
 
 

@@ -20,7 +20,7 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch):
-    assert load().window == 2
+    assert load().window == 1
     monkeypatch.setenv("BULKQA_WINDOW", "7")
     assert load().window == 7
     assert load(window=9).window == 9

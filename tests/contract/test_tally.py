@@ -13,7 +13,10 @@ from contract.format import layout, part
 from contract.format.part import Footer
 from contract.ledger import records
 from contract.ledger.tally import Tally
+from contract.queue import Queue
+from contract.settings import Settings
 from contract.storage import Storage
+from tests.making import finish, finish_parts, job_of, predictions
 
 number = st.integers(0, 50)
 time = st.floats(0.0, 1000.0)
@@ -51,21 +54,35 @@ def footer(answered: int = 10, **about) -> Footer:
 
 
 def rate(*footers: Footer, now: float | None = None) -> float | None:
-    return Tally().plus(footers).rows_per_second(now)
+    return Tally().plus(dict(enumerate(footers))).rows_per_second(now)
 
 
 @given(footers, st.integers(0, 12), st.integers(0, 12))
 def test_wherever_the_parts_are_split_the_sum_is_the_same(parts: list[Footer], one: int, other: int):
     one, other = sorted((one, other))
-    kept = Tally().plus(parts[:one])
+    numbered = list(enumerate(parts))
+    kept = Tally().plus(dict(numbered[:one]))
     kept = Tally.from_json(json.loads(json.dumps(kept.to_json())))
 
-    assert kept.plus(parts[one:other]).plus(parts[other:]) == Tally().plus(parts)
+    assert kept.plus(dict(numbered[one:other])).plus(dict(numbered[other:])) == Tally().plus(dict(numbered))
+
+
+@given(footers, st.lists(st.sets(number, max_size=6), max_size=4))
+def test_in_whatever_order_parts_come_the_tally_knows_which_it_has(parts: list[Footer], takes: list[set[int]]):
+    taken: set[int] = set()
+    tally = Tally()
+    for take in takes:
+        more = {number: parts[number] for number in take - taken if number < len(parts)}
+        tally = Tally.from_json(json.loads(json.dumps(tally.plus(more).to_json())))
+        taken |= more.keys()
+    assert {number for number in range(60) if tally.has(number)} == taken
+    assert (tally.parts, tally.rows) == (len(taken), sum(parts[number].rows for number in taken))
+    assert tally.first_without == next(number for number in range(60) if number not in taken)
 
 
 @given(footers)
 def test_all_is_counted(parts: list[Footer]):
-    found = Tally().plus(parts)
+    found = Tally().plus(dict(enumerate(parts)))
 
     assert found.parts == len(parts)
     for name in ("rows", "answered", "no_answer", "failed", "cancelled"):
@@ -112,22 +129,22 @@ def seen(storage: Storage, known: dict[int, Footer] | None = None) -> tuple[Tall
 
 
 def whole(first: Tally, later: dict[int, Footer]) -> Tally:
-    return first.plus(later[number] for number in sorted(later))
+    return first.plus(later)
 
 
 def test_many_parts_are_read_once_by_whoever_comes_by(storage: Storage, monkeypatch: pytest.MonkeyPatch):
-    write(storage, [*range(records.KEEP_EVERY), 140])
-    first, later = seen(storage)
-    assert (first.parts, set(later)) == (records.KEEP_EVERY, {140})
+    write(storage, [*range(records.KEEP_EVERY - 1), 140])
+    tally, later = seen(storage)
+    assert (tally.parts, tally.has(140), tally.has(130), later) == (records.KEEP_EVERY, True, False, {})
 
     read = []
     tail = storage.tail
     monkeypatch.setattr(storage, "tail", lambda key, size: read.append(key) or tail(key, size))
     write(storage, [130, 1000])
     again = seen(storage)
-    assert sorted(read) == [layout.part("a", number) for number in (130, 140, 1000)]
-    assert again[0] == first
-    assert whole(*again).parts == records.KEEP_EVERY + 3
+    assert sorted(read) == [layout.part("a", number) for number in (130, 1000)]
+    assert again[0] == tally
+    assert whole(*again).parts == records.KEEP_EVERY + 2
 
 
 def test_what_a_client_remembers_gives_the_same(storage: Storage):
@@ -152,10 +169,11 @@ def test_a_tally_that_came_to_harm_is_made_again(storage: Storage, harm: str):
     assert storage.read(layout.progress("a")) == data
 
 
-def test_a_part_that_was_taken_away_is_not_counted(storage: Storage):
-    write(storage, list(range(200)))
-    seen(storage)
-    storage.delete(layout.part("a", 7))
-    first, later = seen(storage)
-    assert 7 not in later
-    assert whole(first, later).parts == 199
+def test_a_part_that_was_taken_away_is_scored_again(storage: Storage, queue: Queue, settings: Settings):
+    """The tally still counts it: it is found when the outputs are made."""
+    manifest = job_of(storage, settings.model_copy(update={"chunk_rows": 1}), rows=records.KEEP_EVERY + 10)
+    finish_parts(storage, manifest, but=(records.KEEP_EVERY,))
+    assert records.status(storage, None, manifest.id).chunks.done == manifest.chunks - 1
+    storage.delete(layout.part(manifest.id, 7))
+    finish(manifest.id, storage, queue, settings)
+    assert len(predictions(storage, manifest.id)) == manifest.rows

@@ -42,7 +42,9 @@ class Target:
         return self.prefix + queue_name(self.model), self.prefix + queue_name(self.model, self.digest)
 
     def key(self, name: str) -> str:
-        return self.prefix + name.replace("JOB", self.job).replace("QUEUE", queue_name(self.model))
+        return self.prefix + name.replace("JOB", self.job).replace("QUEUE", queue_name(self.model)).replace(
+            "MODEL", self.model
+        )
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ _TYPES: dict[str, Callable[[redis.Redis, str], Any]] = {
 }
 _KEYS = (
     "QUEUE", "unacked", "unacked_index", "unacked_mutex", "workers", "_kombu.binding.QUEUE",
-    "sent:JOB", "lease:JOB", "since:JOB", "owner:JOB", "next:JOB",
+    "sent:JOB", "lease:JOB", "since:JOB", "owner:JOB", "plan:JOB", "order:MODEL", "serving:MODEL",
 )  # fmt: skip
 
 
@@ -240,11 +242,42 @@ def _hints(dice: random.Random) -> Iterator[Forgery]:
     strange = {dice.randbytes(9): json.dumps(value) for value in _STRANGE}
     yield Forgery("strange workers", lambda t: t.client.hset(t.key("workers"), mapping=strange))  # type: ignore[arg-type]
     for number in ("abc", "-3", "1.5", "nan", "inf", "9" * 30, b"\xff", "x" * 10**6):
-        yield Forgery(f"next = {str(number)[:9]}", lambda t, n=number: t.client.set(t.key("next:JOB"), n))
+        for field in ("next", "chunks"):
+            yield Forgery(f"{field} = {str(number)[:9]}", partial(_planned, field, number))
+    yield Forgery("no plan", lambda t: t.client.delete(t.key("plan:JOB")))
+    yield Forgery("no order", lambda t: t.client.delete(t.key("order:MODEL")))
+    yield Forgery("an order of others", partial(_order, {f"job-{n}": 1.0 for n in range(3000)}))
+    yield Forgery("an order without an end", lambda t: t.client.zadd(t.key("order:MODEL"), {t.job: float("inf")}))
+    yield Forgery(
+        "an order of what can be no job", partial(_order, {b"\xff": 0.0, "../x": 0.0, "": 0.0, "x" * 10**6: 0.0})
+    )
+    yield Forgery("a plan of what can be no job", _plan_of_no_job)
+    yield Forgery("a plan of a job that is not there", _plan_of_a_ghost)
+    yield Forgery(
+        "3,000 who serve", lambda t: t.client.zadd(t.key("serving:MODEL"), {str(n): FAR for n in range(3000)})
+    )
     for when in (0.0, FAR, float("inf"), -float("inf")):
         yield Forgery(f"sent at {when}", lambda t, w=when: t.client.zadd(t.key("sent:JOB"), {"0": w, "x": w, "77": w}))
     yield Forgery("3,000 sent", lambda t: t.client.zadd(t.key("sent:JOB"), {str(n): FAR for n in range(1, 3000)}))
     yield Forgery("sent: a long name", lambda t: t.client.zadd(t.key("sent:JOB"), {"x" * 10**6: 1.0}))
+
+
+def _planned(field: str, value: str | bytes, target: Target) -> None:
+    target.client.hset(target.key("plan:JOB"), field, value)
+
+
+def _order(entries: dict[bytes | str, float], target: Target) -> None:
+    target.client.zadd(target.key("order:MODEL"), entries)  # type: ignore[arg-type]
+
+
+def _plan_of_no_job(target: Target) -> None:
+    _order({"../x": 0.0}, target)
+    target.client.hset(target.key("plan:../x"), mapping={"next": 0, "chunks": 10**9})
+
+
+def _plan_of_a_ghost(target: Target) -> None:
+    _order({"20200101-000000-00000000": 0.0}, target)
+    target.client.hset(target.key("plan:20200101-000000-00000000"), mapping={"next": 0, "chunks": 10**6})
 
 
 def _leases(since: float | None, target: Target) -> None:
