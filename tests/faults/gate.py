@@ -42,12 +42,14 @@ class Gate:
         assert self._processes() == self.processes, f"a worker was restarted by: {forgery.name}"
         return seconds
 
-    def forge(self, forgery: Forgery) -> str:
-        """The job for which it was done, of which nothing was sent yet."""
+    def forge(self, forgery: Forgery, *, mended: bool = True) -> str:
+        """The job for which it was done, of which nothing was sent yet. `mended`: a worker is there."""
         with self.file.open("rb") as file:
             job = submit(file, self.running.storage, self.settings, Request(model=SHIPPED_MODEL)).manifest.id
         with redis.Redis(port=self.running.broker.port) as client:
-            forgery.apply(Target(client, self.running.prefix, SHIPPED_MODEL, self.digest, job))
+            target = Target(client, self.running.prefix, SHIPPED_MODEL, self.digest, job)
+            # The one before may have made the key of another type, which the heartbeat of a worker mends.
+            until(lambda: _applied(forgery, target) or not mended, f"room for: {forgery.name}")
         return job
 
     def _ended(self, job: str) -> bool:
@@ -59,6 +61,14 @@ class Gate:
         worker = self.running.workers[0]
         assert worker.poll() is None, self.running.logs()
         return worker.pid, child_of(worker).pid
+
+
+def _applied(forgery: Forgery, target: Target) -> bool:
+    try:
+        forgery.apply(target)
+    except redis.ResponseError:
+        return False
+    return True
 
 
 def try_all(seed: int) -> None:
