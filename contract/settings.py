@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     provider: str = Field(
         "auto", pattern="^(auto|cpu|cuda)$", description="where a worker scores; auto: CUDA where onnxruntime has it"
     )
-    chunk_rows: int = Field(512, ge=1, description="rows in a chunk, at most")
+    chunk_rows: int = Field(
+        0, ge=0, description="rows in a chunk, at most; 0: 512, twice as many after each thousand chunks, up to 4,096"
+    )
     chunk_bytes: int = Field(4 << 20, ge=1024, description="bytes of text in a chunk, at most")
     max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")
     read_memory: int = Field(

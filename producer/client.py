@@ -141,24 +141,22 @@ class Client:
             check_states(states)
             if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
                 raise UsageError(f"limit must be a number of jobs, not {limit!r}")
-            names = records.jobs(self._storage)
             if not (states or metadata or model):
+                names = records.jobs(self._storage)
                 return [self._job(job) for job in names[max(0, len(names) - limit) if limit is not None else 0 :]]
             wanted = Wanted(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
-            return [self._job(found.id) for found in select(self._standings(names), wanted)]
+            return [self._job(found.id) for found in select(self._standings(), wanted)]
 
-    def _standings(self, names: list[str]) -> Iterator[Any]:
+    def _standings(self) -> Iterator[Any]:
         """Where each job stands; one that is damaged is passed over, with a word."""
-        from contract.errors import BulkqaError, Unreachable
+        from contract.errors import BulkqaError
         from contract.ledger import records
 
-        for name in names:
-            try:
-                yield records.status(self._storage, None, name)
-            except Unreachable:
-                raise
-            except BulkqaError as error:
-                log.warning("job %s: %s", name, error)
+        for job, found in records.standings(self._storage, None):
+            if isinstance(found, BulkqaError):
+                log.warning("job %s: %s", job, found)
+            else:
+                yield found
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that are there, with what each holds. Raises RedisUnreachable."""

@@ -6,14 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
 from contract import evaluation
-from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob, UsageError
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob, Unreachable, UsageError
 from contract.format import chunk, layout, part
 from contract.format.job import Manifest, ModelRef, Row, RowError, failed, known
 from contract.format.part import Footer
@@ -24,11 +23,10 @@ from contract.ledger.tally import Tally
 from contract.namespace import known_id
 from contract.queue import Queue
 from contract.storage import Storage
+from contract.storage.many import many
 
 #: So many parts beyond those in the tally that is kept are worth a new one.
 KEEP_EVERY = 128
-#: Footers read one after the other; of more, at once by so many threads, so many in a go.
-_FEW, _READERS, _AT_ONCE = 8, 32, 1024
 #: What reading a record raises that was altered.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -198,8 +196,8 @@ def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Foo
 
 
 def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator[tuple[int, Footer]]:
-    """The footers of some parts, read several at a time: an object store takes long over each. One that is damaged or
-    gone is left out: assembling finds it and has it scored again."""
+    """The footers of some parts. One that is damaged or gone is left out: assembling finds it and has it scored
+    again."""
 
     def read(number: int) -> Footer | None:
         try:
@@ -207,13 +205,7 @@ def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator
         except (part.DamagedPart, FileNotFoundError):
             return None
 
-    if len(numbers) <= _FEW:
-        yield from ((number, footer) for number in numbers if (footer := read(number)))
-        return
-    with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(numbers), _AT_ONCE):
-            batch = numbers[start : start + _AT_ONCE]
-            yield from ((number, footer) for number, footer in zip(batch, pool.map(read, batch), strict=True) if footer)
+    return ((number, footer) for number, footer in zip(numbers, many(storage, read, numbers), strict=True) if footer)
 
 
 def _beyond(storage: Storage, job: str, tally: Tally) -> list[str]:
@@ -347,14 +339,32 @@ def _retry(storage: Storage, job: str, unfinished: dict[int, Attempts]) -> tuple
 
 def jobs(storage: Storage) -> list[str]:
     """Ids of all jobs that have a manifest, oldest first by name."""
-    found = []
-    for name in storage.list(layout.JOBS):
+
+    def submitted(name: str) -> bool:
         try:
-            if storage.exists(layout.manifest(name)):
-                found.append(name)
+            return storage.exists(layout.manifest(name))
         except UsageError:
-            continue  # a folder that is none of ours, or a link
-    return found
+            return False  # a folder that is none of ours, or a link
+
+    names = storage.list(layout.JOBS)
+    return [name for name, one in zip(names, many(storage, submitted, names), strict=True) if one]
+
+
+def standings(storage: Storage, queue: Queue | None) -> Iterator[tuple[str, Progress | BulkqaError]]:
+    """Where each job stands, oldest first by name, or what is wrong with it. Raises StorageUnreachable."""
+
+    def stand(job: str) -> Progress | BulkqaError | None:
+        try:
+            return status(storage, queue, job)
+        except (UnknownJob, UsageError):
+            return None  # being submitted, or none of ours
+        except Unreachable:
+            raise
+        except BulkqaError as error:
+            return error
+
+    names = storage.list(layout.JOBS)
+    return ((name, found) for name, found in zip(names, many(storage, stand, names), strict=True) if found is not None)
 
 
 def _around(storage: Storage, queue: Queue | None, manifest: Manifest, pinned: ModelRef | None) -> dict[str, Any]:

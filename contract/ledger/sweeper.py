@@ -1,4 +1,5 @@
-"""The sweeper's loop: every unfinished job, round after round. What is done for a job is `reconcile`.
+"""The sweeper's loop: every unfinished job, round after round. What is done for a job is `reconcile`. A round costs a
+listing of all jobs, and a look at each that is not known to have ended.
 
 Once an hour it removes the chunks of submissions that were killed, which no manifest speaks of.
 """
@@ -19,6 +20,7 @@ from contract.ledger.reconcile import reconcile
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
+from contract.storage.many import many
 
 log = logging.getLogger("bulkqa.sweeper")
 
@@ -33,15 +35,18 @@ def sweep_jobs(
     """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. A job that fails is logged and
     does not keep the others waiting; so is a storage or Redis that is away."""
     looked = -_LOOK
+    ended: set[str] = set()
     health = health_files(settings.health_file, "sweeper")[0]
     log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
         try:
-            for job in storage.list(layout.JOBS):
+            if due := time.monotonic() - looked >= _LOOK:
+                looked = time.monotonic()
+                ended.clear()  # a job may have been removed, and made again under its key, between two rounds
+            for job in _open(storage, ended):
                 health.beat()
                 _bring_forward(job, storage, queue, settings)
-            if time.monotonic() - looked >= _LOOK:
-                looked = time.monotonic()
+            if due:
                 remove_abandoned(storage, beat=health.beat)
         except StorageUnreachable as error:
             log.warning("sweeper waits: %s", error)
@@ -83,11 +88,27 @@ def _strays(storage: Storage, job: str) -> list[str]:
     return [layout.chunks(job, name) for name in names if layout.is_chunks(name) and name != own]
 
 
+def _open(storage: Storage, ended: set[str]) -> list[str]:
+    """The jobs that have not ended. `ended` holds those of which that is known, and is brought up to date: what has
+    ended is looked at once, and not in every round."""
+
+    def has_ended(job: str) -> bool:
+        try:
+            return storage.exists(layout.report(job))
+        except UsageError:
+            return False  # a folder that is none of ours, or a link
+
+    names = storage.list(layout.JOBS)
+    ended.intersection_update(names)
+    unknown = [name for name in names if name not in ended]
+    ended.update(name for name, one in zip(unknown, many(storage, has_ended, unknown), strict=True) if one)
+    return [name for name in unknown if name not in ended]
+
+
 def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
-    """Reconcile a job unless it has ended, which storage says each time: a key may be used again once its job is gone.
-    That is one look for each job that has ended."""
+    """Reconcile a job, whatever is wrong with it."""
     try:
-        if not storage.exists(layout.report(job)) and storage.exists(layout.manifest(job)):
+        if storage.exists(layout.manifest(job)):
             reconcile(job, storage, queue, settings, owner="sweeper")
     except UsageError:
         pass  # a folder that is none of ours, a link, or a job that was removed just now

@@ -21,6 +21,8 @@ from contract.storage.protocol import BLOCK, TEMPORARY, Data
 class LocalStorage:
     """A folder on a disk, or a volume that all containers mount. See `link_once` for what its file system must have."""
 
+    at_once = 1
+
     def __init__(self, root: Path, *, create: bool = False) -> None:
         self.root = Path(root).expanduser().absolute()
         self.url = str(self.root)

@@ -14,6 +14,7 @@ class MemoryStorage:
     """Objects in a dictionary."""
 
     url = "memory://"
+    at_once = 1
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}

@@ -51,6 +51,8 @@ _CREDENTIALS = {
 class ObjectStorage:
     """A prefix in a bucket."""
 
+    at_once = 32
+
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc:

@@ -22,6 +22,8 @@ class Storage(Protocol):
     does not answer StorageUnreachable."""
 
     url: str
+    #: Calls that are worth making at the same time: many where each is waited for, one where each is work.
+    at_once: int
 
     def read(self, key: str) -> bytes:
         """The whole object."""

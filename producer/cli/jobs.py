@@ -6,7 +6,7 @@ Each parses its flags, calls one function of `producer.jobs` or `contract.ledger
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -129,7 +129,7 @@ def list_jobs(place: Place, listing: Listing, as_json: Json = False) -> None:
     wanted = listing.wanted()
     _, store, queue = place.open()
     asked = _if_it_answers(queue)
-    found = select(of_each(records.jobs(store), lambda job: records.status(store, asked, job)).values(), wanted)
+    found = select(_well(records.standings(store, asked)), wanted)
     view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
 
 
@@ -204,6 +204,7 @@ def repair(
     from contract.format import layout
     from contract.ledger import records
     from contract.ledger.reconcile import reconcile
+    from contract.storage.many import many
     from producer.cli import view
     from producer.jobs.find import find
 
@@ -212,7 +213,9 @@ def repair(
         name = find(store, job)
         done = {name: reconcile(name, store, queue, given)}
     else:
-        unfinished = [name for name in records.jobs(store) if not store.exists(layout.report(name))]
+        names = records.jobs(store)
+        ended = many(store, lambda name: store.exists(layout.report(name)), names)
+        unfinished = [name for name, one in zip(names, ended, strict=True) if not one]
         done = of_each(unfinished, lambda name: reconcile(name, store, queue, given))
     if as_json:
         view.print_json({name: asdict(one) for name, one in done.items()})
@@ -285,6 +288,17 @@ def _if_it_answers(queue: RedisQueue) -> RedisQueue | None:
     except RedisUnreachable:
         return None
     return queue
+
+
+def _well(standings: Iterable[tuple[str, Progress | BulkqaError]]) -> Iterator[Progress]:
+    """Those of jobs that are well; what is wrong with the others is told."""
+    from producer.cli import view
+
+    for job, found in standings:
+        if isinstance(found, BulkqaError):
+            view.say(f"job {job}: {found}")
+        else:
+            yield found
 
 
 def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:

@@ -7,7 +7,7 @@ Covers no file format (`formats`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -238,28 +238,28 @@ def weights(column: Column) -> Any:
     return pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64) + 4
 
 
-def bounded(tables: Iterable[pa.Table], max_rows: int, max_bytes: int) -> Iterator[pa.Table]:
-    """The same rows cut into tables of at most `max_rows` and `max_bytes`, each as full as it can be.
+def bounded(tables: Iterable[pa.Table], max_rows: Callable[[int], int], max_bytes: int) -> Iterator[pa.Table]:
+    """The same rows cut into tables of at most `max_rows` of their number and `max_bytes`, each as full as it can be.
 
     A row of more than `max_bytes` is a table of its own. Where the cuts are does not depend on how the rows came.
     """
     held: list[pa.Table] = []
-    rows = size = 0
+    number = rows = size = 0
     for table in tables:
         ends = np.cumsum(sizes(table))
         start = 0
         while start < table.num_rows:
             before = int(ends[start - 1]) if start else 0
             fit = int(np.searchsorted(ends, before + max_bytes - size, side="right")) - start
-            take = min(max(fit, 0 if held else 1), max_rows - rows, table.num_rows - start)
+            take = min(max(fit, 0 if held else 1), max_rows(number) - rows, table.num_rows - start)
             if take:
                 held.append(table.slice(start, take))
                 rows += take
                 start += take
                 size += int(ends[start - 1]) - before
-            if start < table.num_rows or rows == max_rows:
+            if start < table.num_rows or rows == max_rows(number):
                 yield _joined(held)
-                held, rows, size = [], 0, 0
+                held, number, rows, size = [], number + 1, 0, 0
     if held:
         yield _joined(held)
 

@@ -11,7 +11,7 @@ chunks is not covered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,10 @@ from producer.input.options import FORMATS, ReadOptions, checked
 from producer.input.rows import bounded
 from producer.input.stored import Stored, refuse_url
 
-__all__ = ["FORMATS", "ReadOptions", "Source", "open_source"]
+#: Rows in the first tables, where nothing else is asked for; after so many tables twice as many, and so often.
+_ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
+
+__all__ = ["FORMATS", "ReadOptions", "Source", "grown", "open_source"]
 
 
 class Source:
@@ -79,20 +82,30 @@ class Source:
         return self._sha256
 
     def tables(self, max_rows: int, max_bytes: int) -> Iterator[pa.Table]:
-        """All rows in order, in tables bounded by both; a row of more than `max_bytes` is a table of its own.
+        """All rows in order, in tables bounded by both; a row of more than `max_bytes` is a table of its own. With 0
+        rows it is `grown` that bounds them.
 
         Raises InputError if the input turns out to be damaged after rows were given.
         """
-        if max_rows < 1 or max_bytes < 1:
+        if max_rows < 0 or max_bytes < 1:
             raise UsageError(f"a chunk must hold at least one row and one byte, not {max_rows} and {max_bytes}")
         if self._tables is None:
             raise BulkqaError("an input was read twice; this is a bug")
         tables, self._tables = self._tables, None
-        return self._bounded(tables, max_rows, max_bytes)
+        return self._bounded(tables, (lambda _: max_rows) if max_rows else grown, max_bytes)
 
-    def _bounded(self, tables: Iterator[pa.Table], max_rows: int, max_bytes: int) -> Iterator[pa.Table]:
+    def _bounded(
+        self, tables: Iterator[pa.Table], max_rows: Callable[[int], int], max_bytes: int
+    ) -> Iterator[pa.Table]:
         yield from bounded(tables, max_rows, max_bytes)
         self._sha256 = self._stored.finish()
+
+
+def grown(number: int) -> int:
+    """Rows in a table of this number where nothing else is asked for: tables grow with the file, so that one of tens of
+    millions of rows has some ten thousand of them. After the first thousand none holds more than a five-hundredth of
+    the rows before it."""
+    return _ROWS << min(number // _DOUBLED, _DOUBLINGS)
 
 
 def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Source:

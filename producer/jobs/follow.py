@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from contract.errors import COMPLETED_WITH_ERRORS, JobCancelled, JobFailed, RedisUnreachable
 from contract.format.part import Footer
@@ -14,7 +15,8 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 
-_RECONCILE_EVERY = 2.0
+#: Between two calls of reconcile, in seconds, and in times of what the last one took.
+_RECONCILE_EVERY, _RECONCILE_SHARE = 2.0, 20.0
 
 EXIT_CODES = {
     "completed": 0,
@@ -42,7 +44,7 @@ def follow(
     """
     known: dict[int, Footer] = {}
     started = time.monotonic()
-    reconciled, pause = 0.0, 0.05
+    reconcile_at, pause = 0.0, 0.05
     while True:
         progress = records.status(storage, queue, job, known)
         yield progress
@@ -50,12 +52,11 @@ def follow(
             return
         if timeout is not None and time.monotonic() - started > timeout:
             raise TimedOut(progress)
-        due = progress.status == "finalizing" or time.monotonic() - reconciled > _RECONCILE_EVERY
-        if due:
-            try:
+        began = time.monotonic()
+        if progress.status == "finalizing" or began >= reconcile_at:
+            with suppress(RedisUnreachable):  # the next look says so
                 reconcile(job, storage, queue, settings)
-            except RedisUnreachable:
-                pass  # the next look says so
-            reconciled = time.monotonic()
+            now = time.monotonic()
+            reconcile_at = now + max(_RECONCILE_EVERY, _RECONCILE_SHARE * (now - began))
         time.sleep(pause)
         pause = min(1.0, pause * 1.2)

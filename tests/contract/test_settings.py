@@ -54,7 +54,7 @@ def test_every_setting_has_its_variable_and_says_what_it_is_for(monkeypatch: pyt
     [
         ("BULKQA_THREADS", "-1", r"BULKQA_THREADS: .*greater than or equal to 0 \(got '-1'\)"),
         ("BULKQA_LEASE", "soon", r"BULKQA_LEASE: .*valid number.* \(got 'soon'\)"),
-        ("BULKQA_CHUNK_ROWS", "0", "BULKQA_CHUNK_ROWS"),
+        ("BULKQA_CHUNK_ROWS", "-1", "BULKQA_CHUNK_ROWS"),
         ("BULKQA_LOG_FORMAT", "xml", r"BULKQA_LOG_FORMAT: .*\^\(text\|json\)"),
     ],
 )

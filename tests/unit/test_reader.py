@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.format import chunk
 from contract.format.job import Row
-from producer.input.rows import ROW_OVERHEAD, weights
-from producer.input.source import ReadOptions, open_source
+from producer.input.rows import ROW_OVERHEAD, bounded, weights
+from producer.input.source import ReadOptions, grown, open_source
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 settings.register_profile("patient", deadline=None)  # other work on the machine is no failure of ours
@@ -463,10 +463,27 @@ def test_what_a_source_says_of_itself(tmp_path):
         with pytest.raises(BulkqaError):
             _ = source.sha256
         with pytest.raises(UsageError):
-            source.tables(0, 1)
+            source.tables(-1, 1)
         list(source.tables(1, 1))
         with pytest.raises(BulkqaError):
             source.tables(1, 1)
+
+
+def test_chunks_grow_with_the_file_so_that_no_job_has_many():
+    cut, before = [], 0
+    while before < 50_000_000:
+        cut.append(grown(len(cut)))
+        assert len(cut) <= 1000 or cut[-1] <= before / 500
+        before += cut[-1]
+    assert cut[:1000] == [512] * 1000
+    assert (cut[1000], cut[-1]) == (1024, 4096)
+    assert len(cut) < 15_000
+
+
+def test_a_table_has_as_many_rows_as_its_number_gives():
+    tables = [pa.table({"question": ["q"] * 7, "context": ["c"] * 7}) for _ in range(3)]
+    found = [table.num_rows for table in bounded(tables, lambda number: number + 1, 1 << 20)]
+    assert found == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_samples_are_read():
