@@ -24,7 +24,10 @@ from contract.ledger.progress import Chunks, Counts, Progress
 from contract.ledger.records import Index
 from contract.ledger.tally import Tally
 from contract.storage import Storage
+from contract.storage.many import many
 
+#: Parts that are read ahead, where a storage takes long over each: so many are held in memory.
+_AHEAD = 8
 _HEAD = b'{"predictions": [\n'
 _FOOT = b"\n]}\n"
 
@@ -77,14 +80,22 @@ def publish(
 
 def check_parts(storage: Storage, manifest: Manifest, index: Index) -> tuple[list[Footer], list[tuple[int, str]]]:
     """The footer of every part, and the parts that are not whole and unaltered, with the reason."""
-    footers, damaged = [], []
-    for number, rows in enumerate(index.rows):
+
+    def read(number: int) -> Footer | str:
         try:
-            footers.append(records.read_part(storage, manifest.id, number, rows)[1])
+            return records.read_part(storage, manifest.id, number, index.rows[number])[1]
         except FileNotFoundError:
-            damaged.append((number, "it is missing"))
+            return "it is missing"
         except part.DamagedPart as reason:
-            damaged.append((number, str(reason)))
+            return str(reason)
+
+    footers: list[Footer] = []
+    damaged: list[tuple[int, str]] = []
+    for number, found in enumerate(many(storage, read, range(len(index.rows)), _AHEAD)):
+        if isinstance(found, Footer):
+            footers.append(found)
+        else:
+            damaged.append((number, found))
     if damaged:
         storage.delete(layout.progress(manifest.id))  # it counts them
     return footers, damaged
@@ -96,8 +107,10 @@ def predictions(storage: Storage, index: Index, job: str) -> Iterator[bytes]:
 
 
 def _parts(storage: Storage, index: Index, job: str) -> Iterator[tuple[bytes, Footer]]:
-    for number, rows in enumerate(index.rows):
-        yield records.read_part(storage, job, number, rows)
+    def read(number: int) -> tuple[bytes, Footer]:
+        return records.read_part(storage, job, number, index.rows[number])
+
+    return many(storage, read, range(len(index.rows)), _AHEAD)
 
 
 def _document(

@@ -42,7 +42,7 @@ def sweep_jobs(
         try:
             if due := time.monotonic() - looked >= _LOOK:
                 looked = time.monotonic()
-                ended.clear()  # a job may have been removed, and made again under its key, between two rounds
+                ended.clear()  # somebody may have removed a report, to have it made again
             for job in _open(storage, ended):
                 health.beat()
                 _bring_forward(job, storage, queue, settings)
@@ -90,7 +90,7 @@ def _strays(storage: Storage, job: str) -> list[str]:
 
 def _open(storage: Storage, ended: set[str]) -> list[str]:
     """The jobs that have not ended. `ended` holds those of which that is known, and is brought up to date: what has
-    ended is looked at once, and not in every round."""
+    ended is not looked at in every round. A job with a key is: it may have been removed and made again since."""
 
     def has_ended(job: str) -> bool:
         try:
@@ -101,8 +101,9 @@ def _open(storage: Storage, ended: set[str]) -> list[str]:
     names = storage.list(layout.JOBS)
     ended.intersection_update(names)
     unknown = [name for name in names if name not in ended]
-    ended.update(name for name, one in zip(unknown, many(storage, has_ended, unknown), strict=True) if one)
-    return [name for name in unknown if name not in ended]
+    found = dict(zip(unknown, many(storage, has_ended, unknown), strict=True))
+    ended.update(name for name in unknown if found[name] and not has_key(name))
+    return [name for name in unknown if not found[name]]
 
 
 def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:

@@ -27,6 +27,7 @@ from contract.ledger.records import Index
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
+from contract.storage.many import created
 from producer.input.source import ReadOptions, Source, open_source
 from producer.results.columns import Columns
 
@@ -132,20 +133,21 @@ def _write(
     progress: Callable[[Source], None] | None,
 ) -> Manifest:
     rows, digests, rejected = [], [], 0
-    for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
-        data = chunk.to_bytes(table)
-        storage.create(layout.chunk(job, number, within), data, durable=False)
-        rows.append(table.num_rows)
-        digests.append(hashlib.sha256(data).hexdigest())
-        rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
-        if progress:
-            progress(source)
-    index = Index(tuple(rows), tuple(digests)).to_bytes()
-    storage.create(layout.index(job, within), index, durable=False)
-    columns = request.columns or (Columns(source.types.empty_table()) if source.types is not None else None)
-    described = columns.to_bytes() if columns else b""
-    if described:
-        storage.create(layout.columns(job, within), described, durable=False)
+    with created(storage) as create:
+        for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
+            data = chunk.to_bytes(table)
+            create(layout.chunk(job, number, within), data)
+            rows.append(table.num_rows)
+            digests.append(hashlib.sha256(data).hexdigest())
+            rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
+            if progress:
+                progress(source)
+        index = Index(tuple(rows), tuple(digests)).to_bytes()
+        create(layout.index(job, within), index)
+        columns = request.columns or (Columns(source.types.empty_table()) if source.types is not None else None)
+        described = columns.to_bytes() if columns else b""
+        if described:
+            create(layout.columns(job, within), described)
     storage.settle()  # once for all chunks, before the manifest speaks of them
     if len(storage.list(layout.chunks(job, within))) != len(rows) + 1 + bool(described):
         raise BulkqaError(

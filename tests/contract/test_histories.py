@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis
@@ -80,7 +80,11 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: len(self.told) < 3)
     @rule(rows=st.integers(1, 14), bad=st.sets(st.integers(0, 13)), odd=st.sets(st.integers(0, 13)))
     def submit(self, rows: int, bad: set[int], odd: set[int]) -> None:
-        manifest = job_of(self.storage, self.settings, csv(rows, bad=tuple(bad), odd=tuple(odd)))
+        # Of a time and a name that are the same each time: the order of jobs follows from them.
+        key = f"job {len(self.told)}"
+        manifest = job_of(self.storage, self.settings, csv(rows, bad=tuple(bad), odd=tuple(odd)), key=key)
+        manifest = replace(manifest, created_at=self.clock.now)
+        self.storage.replace(layout.manifest(manifest.id), records.dump(manifest.to_json()))
         index = records.load_index(self.storage, manifest)
         chunks = [records.load_rows(self.storage, manifest, index, number) for number in range(manifest.chunks)]
         expected = [outcome(row, manifest.options) for chunk in chunks for row in chunk]
@@ -202,7 +206,7 @@ class History(RuleBasedStateMachine):
     def damage_a_chunk(self, which: int, chunk: int) -> None:
         told = self.job(which)
         number = chunk % told.manifest.chunks
-        self.storage.replace(layout.chunk(told.manifest.id, number), b"PAR1")
+        self.storage.replace(layout.chunk(told.manifest.id, number, told.manifest.chunks_folder), b"PAR1")
         told.damaged_chunks.add(number)
 
     # What always holds

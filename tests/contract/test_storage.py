@@ -146,6 +146,20 @@ def test_a_listing_is_sorted_and_one_level_deep(storage: Storage):
     assert storage.list("jobs/a") == ["x"]
 
 
+@pytest.mark.parametrize(("after", "found"), [("", ["a", "b", "d"]), ("a", ["b", "d"]), ("c", ["d"]), ("d", [])])
+def test_a_listing_begins_behind_a_name(storage: Storage, after: str, found: list[str]):
+    for name in "bad":
+        storage.create(f"jobs/{name}", b"")
+    storage.create("jobs.x", b"")
+    assert storage.list("jobs", after=after) == found
+    assert storage.list("none", after=after) == []
+
+
+def test_there_is_a_tail_of_nothing(storage: Storage):
+    storage.create(KEY, b"")
+    assert storage.tail(KEY, 5) == b""
+
+
 def test_sweeping_takes_no_object(storage: Storage):
     storage.create(KEY, b"a")
     storage.sweep("jobs/a", older_than=0.0)

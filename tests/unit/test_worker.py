@@ -1,0 +1,113 @@
+"""A worker at work in this process, with the reader that ships: what it asks of the storage, and what it believes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.format import layout
+from contract.health import health_files
+from contract.ledger import records
+from contract.ledger.reconcile import reconcile
+from contract.settings import Settings
+from contract.storage.local import LocalStorage
+from tests.making import NAMESPACE, job_of, pop
+from worker.worker import Worker
+
+MODEL = "minilm-l6-qa"
+ROWS = [f"Where does mill {number} stand?|Mill {number} stands in Delft since 1{number:03}." for number in range(12)]
+
+
+def data(rows: list[str]) -> bytes:
+    return "\n".join(["question|context", *rows]).encode()
+
+
+@pytest.fixture
+def worker(settings: Settings, redis_url: str, redis_client: Any) -> Iterator[Worker]:
+    LocalStorage(Path(settings.storage_url), create=True)
+    given = settings.model_copy(update={"redis_url": redis_url, "threads": 1, "model": MODEL, "namespace": NAMESPACE})
+    health = health_files(given.health_file, "worker")[0]
+    made = Worker(given, "w1", health, lambda: False, lambda: None, lambda: 0.0)
+    yield made
+    made.close()
+
+
+def sent(worker: Worker, rows: list[str], **request: Any) -> str:
+    job = job_of(worker.storage, worker.settings, data(rows), **request).id
+    reconcile(job, worker.storage, worker.queue, worker.settings)
+    return job
+
+
+def work(worker: Worker) -> list[int]:
+    """Do what all messages ask for; the chunks."""
+    done = []
+    while message := pop(worker.queue, MODEL):
+        assert worker.work(*message, None)
+        done.append(message[1])
+    return done
+
+
+def test_a_chunk_takes_five_calls_of_the_storage(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    """However many chunks there are, and workers. Besides, the cancel marker is looked for once a second."""
+    calls: Counter[str] = Counter()
+
+    def counted(name: str) -> Any:
+        real = getattr(worker.storage, name)
+
+        def call(*given: Any, **more: Any) -> Any:
+            if given[:1] != (layout.cancel(job),):
+                calls[name] += 1
+            return real(*given, **more)
+
+        return call
+
+    job = sent(worker, ROWS)
+    assert worker.work(job, 0, None)
+    for name in ("read", "tail", "exists", "list", "create", "replace", "delete"):
+        monkeypatch.setattr(worker.storage, name, counted(name))
+    for chunk in (1, 2):
+        calls.clear()
+        assert worker.work(job, chunk, None)
+        assert calls == {"exists": 1, "read": 1, "create": 2, "delete": 1}
+
+
+def test_a_job_that_was_made_again_under_its_key_gets_its_own_answers(worker: Worker):
+    """The worker scored a chunk of the one before, and kept what it knew of that."""
+    job = sent(worker, ROWS, key="mills")
+    assert worker.work(job, 0, None)
+    worker.storage.discard(layout.folder(job))
+    worker.queue.forget(job)
+    while pop(worker.queue, MODEL):
+        pass
+    again = [row.replace("Delft", "Gouda") for row in ROWS[:9]]
+    assert sent(worker, again, key="mills") == job
+    work(worker)
+    report = records.report(worker.storage, job)
+    assert report is not None
+    assert (report.status, report.request_counts.total) == ("completed", 9)
+    found = worker.storage.read(layout.predictions(job)).decode()
+    assert ("Gouda" in found, "Delft" in found) == (True, False)
+
+
+def test_of_a_job_that_was_removed_nothing_is_written(worker: Worker):
+    job = sent(worker, ROWS)
+    assert worker.work(job, 0, None)
+    worker.storage.discard(layout.folder(job))
+    assert worker.work(job, 1, None), "its message is dropped"
+    assert worker.storage.list(layout.JOBS) == []
+
+
+def test_of_a_job_that_is_being_removed_nothing_is_scored(worker: Worker):
+    """Its report goes last: chunks and parts may be gone already."""
+    job = sent(worker, ROWS)
+    assert work(worker) == [0, 1, 2, 3]
+    assert records.report(worker.storage, job)
+    for number in range(4):
+        worker.storage.delete(layout.part(job, number))
+        worker.storage.delete(layout.chunk(job, number))
+    assert worker.work(job, 2, None)
+    assert worker.storage.list(layout.parts(job)) == []
