@@ -88,7 +88,7 @@ def _send(manifest: Manifest, missing: list[int], hints: Hints, queue: Queue, se
     """Send what was lost, have the rest sent in its turn, and send what is next of all jobs. Returns which of the
     chunks of this job were sent."""
     job, model = manifest.id, manifest.model
-    _, each = order.most(queue, model, settings)
+    each = order.each(settings) * queue.serving(model)
     lost, following = to_send(missing, hints, each, manifest.chunks)
     # A worker may have ended after it wrote a part; and what nobody of ours sent must not stand in the way of the rest.
     queue.unsend(job, sorted(hints.sent.keys() - {number for number in missing if number < following}))

@@ -27,6 +27,8 @@ from contract.storage.many import many
 
 #: So many parts beyond those in the tally that is kept are worth a new one.
 KEEP_EVERY = 128
+#: Names that an object store lists in one call.
+_LISTED = 1000
 #: What reading a record raises that was altered.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -173,7 +175,7 @@ def missing(storage: Storage, manifest: Manifest) -> list[int]:
     """The chunks that have no part yet, in order. What the tally says is believed: a part that was taken away since is
     found when the outputs are made."""
     tally = _kept(storage, manifest.id)
-    there = _numbers(_beyond(storage, manifest.id, tally))
+    there = _beyond(storage, manifest.id, tally)
     open_ = sorted(tally.without) + list(range(tally.until, manifest.chunks))
     return [number for number in open_ if number not in there and number < manifest.chunks]
 
@@ -208,10 +210,17 @@ def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator
     return ((number, footer) for number, footer in zip(numbers, many(storage, read, numbers), strict=True) if footer)
 
 
-def _beyond(storage: Storage, job: str, tally: Tally) -> list[str]:
-    """Names of the parts from the first on that is not in a tally."""
-    before = tally.first_without - 1
-    return storage.list(layout.parts(job), after=layout.part_name(before) if before >= 0 else "")
+def _beyond(storage: Storage, job: str, tally: Tally) -> set[int]:
+    """Numbers of the parts that are there and not in a tally, by as few calls as may be: where only some are missing in
+    a long row, as when one worker is slow, these are looked for, and the row is not listed."""
+    found: list[int] = []
+    after = tally.first_without
+    if len(tally.without) * _LISTED < (tally.until - after) * storage.at_once:
+        after, wanted = tally.until, sorted(tally.without)
+        there = many(storage, lambda number: storage.exists(layout.part(job, number)), wanted)
+        found = [number for number, one in zip(wanted, there, strict=True) if one]
+    names = storage.list(layout.parts(job), after=layout.part_name(after - 1) if after else "")
+    return {number for number in _numbers(names) if not tally.has(number)}.union(found)
 
 
 def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
@@ -221,8 +230,7 @@ def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally
     removed at any time, and nothing is published from it.
     """
     tally = _kept(storage, job)
-    there = {number for number in _numbers(_beyond(storage, job, tally)) if not tally.has(number)}
-    _footers(storage, job, there, known)
+    _footers(storage, job, _beyond(storage, job, tally), known)
     if len(known) >= KEEP_EVERY:
         tally = tally.plus(known)
         known.clear()

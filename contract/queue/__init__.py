@@ -137,7 +137,12 @@ class Queue(Protocol):
 
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         """The next chunk that was never sent, of the first job in the order that has fewer than `each` on the queue and
-        under way; noted as sent. None if there is none, or if `waiting` messages wait on the model's queue."""
+        under way for each worker of the model; noted as sent, for `put`. None if there is none, or if `waiting`
+        messages for each worker wait on the model's queue."""
+        ...
+
+    def put(self, model: str, job: str, chunk: int) -> None:
+        """Put the message of a chunk that `claim` gave on the queue of the model."""
         ...
 
     def unsend(self, job: str, chunks: list[int]) -> None:
@@ -161,7 +166,7 @@ class Queue(Protocol):
         ...
 
     def serving(self, model: str) -> int:
-        """How many workers of a model are there."""
+        """How many workers of a model are there, one at least."""
         ...
 
     def workers(self) -> list[WorkerInfo]:

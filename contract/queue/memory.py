@@ -78,7 +78,8 @@ class MemoryQueue:
 
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         with self._lock:
-            if len(self.messages.get(queue_name(model), ())) >= waiting:
+            workers = self.serving(model)
+            if len(self.messages.get(queue_name(model), ())) >= waiting * workers:
                 return None
             order = self._orders.get(model, {})
             for job in sorted(order, key=lambda one: (order[one], one)):
@@ -86,11 +87,15 @@ class MemoryQueue:
                 sent = self._sent.setdefault(job, {})
                 if following >= chunks:
                     del order[job]
-                elif len(sent) < each:
+                elif len(sent) < each * workers:
                     self._plans[job] = following + 1, chunks
                     sent[following] = self._clock()
                     return job, following
             return None
+
+    def put(self, model: str, job: str, chunk: int) -> None:
+        with self._lock:
+            self.messages.setdefault(queue_name(model), deque()).append((job, chunk))
 
     def unsend(self, job: str, chunks: list[int]) -> None:
         for chunk in chunks:
@@ -111,7 +116,7 @@ class MemoryQueue:
         return self.hints(model, "", digest).waiting
 
     def serving(self, model: str) -> int:
-        return sum(worker.model == model for worker in self.workers())
+        return max(1, sum(worker.model == model for worker in self.workers()))
 
     def workers(self) -> list[WorkerInfo]:
         now = self._clock()

@@ -139,10 +139,15 @@ class RedisQueue:
         self._run("plan", [*keys.hashes, *keys.zsets], [job, following, chunks, due, _KEEP], keys)
 
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
-        keys = _Keys(zsets=(self._key("order", model),), lists=(self._prefix + queue_name(model),))
-        args = [self._prefix, waiting, each, _KEEP]
-        found = self._run("claim", [*keys.zsets, *keys.lists], args, keys)
+        zsets = self._key("order", model), self._key("serving", model)
+        keys = _Keys(zsets=zsets, lists=(self._prefix + queue_name(model),))
+        args = [self._prefix, waiting, each, _KEEP, WORKER_TTL, _AHEAD, _MOST_WORKERS]
+        found = self._run("claim", [*keys.lists, *zsets], args, keys)
         return (str(found[0]), int(found[1])) if found else None
+
+    def put(self, model: str, job: str, chunk: int) -> None:
+        name = queue_name(model)
+        self._ask(partial(self._send, name, job, chunk), _Keys(lists=(self._prefix + name,)))
 
     def unsend(self, job: str, chunks: list[int]) -> None:
         sent = self._key("sent", job)
@@ -176,7 +181,7 @@ class RedisQueue:
             now = self._now()
             return int(self._redis.zcount(key, now - WORKER_TTL, now + _AHEAD))
 
-        return min(_MOST_WORKERS, int(self._ask(ask, _Keys(zsets=(key,)))))
+        return max(1, min(_MOST_WORKERS, int(self._ask(ask, _Keys(zsets=(key,))))))
 
     def workers(self) -> list[WorkerInfo]:
         def ask() -> Any:

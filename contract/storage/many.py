@@ -14,7 +14,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def many(storage: Storage, do: Callable[[K], V], keys: Iterable[K], ahead: int = 64) -> Iterator[V]:
+def many(storage: Storage, do: Callable[[K], V], keys: Iterable[K], ahead: int = 1024) -> Iterator[V]:
     """What `do`, which asks the storage, gives for each of the keys, in their order, no more than `ahead` of them at a
     time: so many results are held in memory. What it raises comes through."""
     if storage.at_once == 1:

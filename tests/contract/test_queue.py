@@ -261,6 +261,19 @@ def test_nothing_is_claimed_while_enough_waits(queue: Queue):
     assert queue.claim(MODEL, 2, 99) == (JOB, 0)
 
 
+def test_there_is_room_for_each_worker_of_the_model(queue: Queue):
+    queue.plan(MODEL, JOB, 0, 50, 0.0)
+    for name, model in (("a", MODEL), ("b", MODEL), ("c", "other")):
+        queue.announce(worker(name, model))
+    found = []
+    while message := queue.claim(MODEL, 2, 3):
+        found.append(message)
+        queue.put(MODEL, *message)
+    assert found == [(JOB, number) for number in range(4)]
+    assert all_messages(queue, MODEL) == found
+    assert len(claims(queue, waiting=2, each=3)) == 2, "six in all"
+
+
 def test_what_is_due_first_is_served_first_and_whole(queue: Queue):
     for job, chunks, due in (("large", 3, 900.0), ("small", 2, 100.0), ("other", 1, 500.0)):
         queue.plan(MODEL, job, 0, chunks, due)
@@ -340,11 +353,13 @@ def test_workers_that_announce_themselves_are_known_until_they_leave(queue: Queu
     queue.announce(one)
     queue.announce(one)
     assert queue.workers() == [one, two]
-    assert (queue.serving(MODEL), queue.serving("other"), queue.serving("none")) == (1, 1, 0)
+    queue.announce(worker("w3"))
+    assert (queue.serving(MODEL), queue.serving("other"), queue.serving("none")) == (2, 1, 1)
+    queue.leave("w3", MODEL)
     queue.leave("w2", "other")
     queue.leave("never-there", "other")
     assert queue.workers() == [one]
-    assert (queue.serving(MODEL), queue.serving("other")) == (1, 0)
+    assert (queue.serving(MODEL), queue.serving("other")) == (1, 1), "one at least"
 
 
 def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
@@ -355,10 +370,10 @@ def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, requ
         noted = json.loads(client.hget(f"{PREFIX}workers", "silent"))
         client.hset(f"{PREFIX}workers", "silent", json.dumps(noted | {"seen": noted["seen"] - 100.0}))
         client.zincrby(f"{PREFIX}serving:{MODEL}", -100.0, "silent")
-    assert queue.serving(MODEL) == 0
-    queue.announce(worker("lively"))
-    assert queue.workers() == [worker("lively")]
-    assert queue.serving(MODEL) == 1
+    for name in ("lively", "also"):
+        queue.announce(worker(name))
+    assert queue.workers() == [worker("also"), worker("lively")]
+    assert queue.serving(MODEL) == 2
 
 
 def test_what_a_worker_of_a_later_version_says_besides_is_passed_over(

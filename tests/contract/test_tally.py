@@ -169,6 +169,23 @@ def test_a_tally_that_came_to_harm_is_made_again(storage: Storage, harm: str):
     assert storage.read(layout.progress("a")) == data
 
 
+def test_one_slow_worker_does_not_have_all_parts_behind_it_listed(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+    rows = records._LISTED + records.KEEP_EVERY
+    write(storage, [*range(3), *range(4, rows)])
+    seen(storage)
+    listed = []
+    real = storage.list
+    monkeypatch.setattr(storage, "list", lambda folder, after="": listed.append(after) or real(folder, after))
+    monkeypatch.setattr(storage, "at_once", 32)
+    write(storage, [rows])
+    tally, later = seen(storage)
+    assert (tally.first_without, set(later)) == (3, {rows})
+    write(storage, [3])
+    tally, later = seen(storage)
+    assert set(later) == {3, rows}
+    assert listed == [layout.part_name(rows - 1)] * 2
+
+
 def test_a_part_that_was_taken_away_is_scored_again(storage: Storage, queue: Queue, settings: Settings):
     """The tally still counts it: it is found when the outputs are made."""
     manifest = job_of(storage, settings.model_copy(update={"chunk_rows": 1}), rows=records.KEEP_EVERY + 10)
