@@ -157,6 +157,9 @@ def _text_offsets(offsets: NDArray[np.int32], codes: NDArray[np.uint32]) -> NDAr
     letter's token: the end moves on past those, or an answer would lose its last accent.
     """
     space = _SPACE[np.minimum(codes, len(_SPACE) - 1)]
+    starts, ends = offsets.T
+    if codes.max() < _FIRST_MARK and starts.max() < len(codes) and not (space[starts].any() or space[ends - 1].any()):
+        return offsets  # as nearly always: none of these is there
     places = np.arange(len(codes) + 1, dtype=np.int32)
     text_before = np.maximum.accumulate(np.where(np.concatenate([[True], ~space]), places, 0))
     starts = _next(~space)[offsets[:, 0]]
