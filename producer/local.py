@@ -1,4 +1,4 @@
-"""`producer run`: Redis and workers on this machine, for as long as one job takes.
+"""`producer run`: Redis and a worker on this machine, for as long as one job takes.
 
 They are processes of their own, stopped when the block is left and also when this process is killed. The worker is
 started by its command, not imported: the producer's side loads no model.
@@ -32,36 +32,35 @@ _LONGEST_FOLDER = 103 - len("/bulkqa-12345678/redis.sock")
 
 
 class Stack:
-    """A running Redis and its workers."""
+    """A running Redis and its worker."""
 
-    def __init__(self, redis_url: str, workers: list[subprocess.Popen[bytes]], logs: list[Path]) -> None:
+    def __init__(self, redis_url: str, worker: subprocess.Popen[bytes], log: Path) -> None:
         self.redis_url = redis_url
-        self._workers = workers
-        self._logs = logs
+        self._worker = worker
+        self._log = log
 
     def wait_ready(self, queue: Queue) -> None:
-        """Until a worker has announced itself. Raises ModelError with its words if it ends instead."""
+        """Until the worker has announced itself, with one process at least. Raises ModelError with its words if it ends
+        instead."""
         deadline = time.monotonic() + _START_LIMIT
         while not queue.workers():
             self.check()
             if time.monotonic() > deadline:
-                raise BulkqaError("no worker was ready within two minutes", self._tail(0))
+                raise BulkqaError("no worker was ready within two minutes", self._tail())
             time.sleep(0.02)
 
     def check(self) -> None:
-        """Raise if no worker is left alive."""
-        ended = [worker.poll() for worker in self._workers]
-        if all(code is not None for code in ended):
-            kind = ModelError if ended[0] == ModelError.exit_code else BulkqaError
-            raise kind(f"the worker ended with exit status {ended[0]}", self._tail(0))
+        """Raise if the worker has ended."""
+        if (code := self._worker.poll()) is not None:
+            kind = ModelError if code == ModelError.exit_code else BulkqaError
+            raise kind(f"the worker ended with exit status {code}", self._tail())
 
     def stop(self) -> None:
-        """Ask all workers at once to stop. `stack` waits for their end."""
-        for worker in self._workers:
-            worker.terminate()
+        """Ask the worker to stop. `stack` waits for its end."""
+        self._worker.terminate()
 
-    def _tail(self, number: int) -> str:
-        text = self._logs[number].read_text("utf-8", "replace").strip()
+    def _tail(self) -> str:
+        text = self._log.read_text("utf-8", "replace").strip()
         return "\n  ".join(text.splitlines()[-8:]) or "It said nothing."
 
 
@@ -74,19 +73,16 @@ def require(redis_url: str | None) -> None:
 
 
 @contextmanager
-def stack(flags: Sequence[str], workers: int, redis_url: str | None) -> Iterator[Stack]:
-    """Start Redis (unless `redis_url` names one) and workers, and stop them on the way out, workers first.
+def stack(flags: Sequence[str], redis_url: str | None) -> Iterator[Stack]:
+    """Start Redis (unless `redis_url` names one) and a worker, and stop them on the way out, the worker first.
 
     `flags`: those of `worker start`; what they do not say it finds in the environment, as this process does.
     """
     with ExitStack() as resources:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="bulkqa-", dir=_short_folder())))
         url = redis_url or resources.enter_context(redis_server(folder))
-        logs = [folder / f"worker-{number}.log" for number in range(workers)]
-        processes = [resources.enter_context(_worker(flags, url, log)) for log in logs]
-        running = Stack(url, processes, logs)
-        resources.callback(running.stop)
-        yield running
+        log = folder / "worker.log"
+        yield Stack(url, resources.enter_context(_worker(flags, url, log)), log)
 
 
 def _short_folder() -> str | None:

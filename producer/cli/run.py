@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contract import machine
 from contract.errors import ModelError, UsageError
 from producer.cli.options import (
     FILE,
@@ -48,8 +47,10 @@ def run(
     model_dir: Annotated[
         Path | None, typer.Option("--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="worker processes to start")] = 1,
-    threads: Annotated[int | None, typer.Option(help="threads a worker; 0: all CPUs", show_default=False)] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="processes of the worker; 0: one for every eight CPUs", show_default=False)
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="threads a process; 0: all CPUs", show_default=False)] = None,
     chunk_rows: ChunkRows = None,
     resume: Annotated[str | None, typer.Option("--resume", help="go on with this job instead of a FILE")] = None,
     as_json: Json = False,
@@ -61,11 +62,9 @@ def run(
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
     local.require(place.redis)
     _heed_endings()
-    if workers > 1 and not threads:
-        threads = place.settings().threads or max(1, machine.available_cpus() // workers)
-    flags = {"storage": place.storage, "model": model_dir, "threads": threads}
+    flags = {"storage": place.storage, "model": model_dir, "processes": processes, "threads": threads}
     # First: Redis and the worker get ready while modules are imported here and the file is read.
-    with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], workers, place.redis) as stack:
+    with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], place.redis) as stack:
         from contract.ledger import records
         from producer.cli import view
         from producer.jobs.find import find

@@ -92,6 +92,23 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
     assert mended.read_text() == GOOD
 
 
+def test_run_has_as_many_processes_as_asked_for(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "many.csv", 3000, padding=8)
+    command_ = [sys.executable, "-m", "producer", "run", str(file), "--processes", "2", "--threads", "1"]
+
+    def children() -> list[psutil.Process]:
+        started = psutil.Process(process.pid).children()
+        workers = [one for one in started if "worker" in one.cmdline() and "start" in one.cmdline()]
+        return workers[0].children() if workers else []
+
+    with subprocess.Popen(command_, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: len(children()) == 2, "two processes")
+        finally:
+            process.terminate()
+    assert process.returncode == 130
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_what_was_started_and_keeps_the_job(tmp_path: Path, how: signal.Signals) -> None:
     """Ctrl-C, and a terminal that is closed."""
