@@ -96,10 +96,10 @@ def test_a_storage_slower_than_a_row_may_be_kills_nothing(running: FaultyCluster
 def test_a_part_that_is_damaged_while_its_job_runs_is_scored_again(running: FaultyCluster, how: str) -> None:
     running.worker()
     job = running.submit_rows()
-    running.await_parts(job, 1)
+    path = running.folder / "storage" / layout.part(job, 0)
+    until(path.exists, "the first part")
     os.killpg(running.workers[0].pid, signal.SIGSTOP)  # else the job may end first, with the part as it was
     assert running.parts(job) < 6
-    path = running.folder / "storage" / layout.part(job, 0)
     data = path.read_bytes()
     if how == "removed":
         path.unlink()

@@ -118,6 +118,7 @@ def test_workers_are_replaced_by_those_of_another_version_in_the_middle_of_a_job
 ) -> None:
     """One of each at work, then one version alone. What either wrote and sent the other understands."""
     later = later_version(running.folder / "later")
+    running.env["BULKQA_PROCESSES"] = "1"  # its name tells which version a worker is of
     running.worker()
     running.worker(**later)
     running.ready(2)
