@@ -62,8 +62,10 @@ def main() -> None:
         wall, cpu = map(float, done.out.split())
         megabytes = json.loads(storage.read(layout.report("j")))["outputs"]["predictions"]["bytes"] / 1e6
     lines = [
-        common.at_least("predictions put together", megabytes / wall, 50, "MB/s", f"{megabytes / cpu:.0f} by CPU time"),
-        common.at_most("memory", done.rss / 2**20, 300, "MiB"),
+        common.at_least(
+            "predictions put together", megabytes / wall, 150, "MB/s", f"{megabytes / cpu:.0f} by CPU time"
+        ),
+        common.at_most("memory", done.rss / 2**20, 150, "MiB"),
     ]
     common.report("Assemble", lines, given, rows=f"{chunks * _ROWS:,}", document=f"{megabytes:,.0f} MB")
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -93,16 +93,25 @@ def table(lines: list[Line]) -> str:
 
 
 def conditions() -> dict[str, str]:
-    names = ("onnxruntime", "tokenizers", "numpy", "pyarrow", "celery", "redis")
+    names = ("onnxruntime", "onnxruntime-gpu", "tokenizers", "numpy", "pyarrow", "celery", "redis")
+    here = {name: version(name) for name in names if find_distribution(name)}
     commit = _out("git", "rev-parse", "--short", "HEAD") + ("+" if _out("git", "status", "--porcelain") else "")
     return {
         "cpu": _cpu(),
         "cores": str(len(os.sched_getaffinity(0))),
         "load": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
-        **{name: version(name) for name in names},
+        **here,
         "commit": commit,
     }
+
+
+def find_distribution(name: str) -> bool:
+    """Whether a package is installed."""
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
 
 
 def _cpu() -> str:

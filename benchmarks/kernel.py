@@ -21,8 +21,8 @@ from worker.reader.model import describe
 from worker.reader.session import _session_options
 
 LENGTHS = (64, 192, 384)
-#: What a window of 192 tokens is to reach with the reader that ships: so many a second, so many times fully fused.
-TOKENS, FUSED = 12_500, 1.5
+#: How many times the fully fused graph a window of 192 tokens is to reach with the reader that ships.
+FUSED = 1.3
 
 
 def fused(plain: Path, path: Path, shape: str) -> Path:
@@ -86,12 +86,12 @@ def measure(shape: str, lengths: tuple[int, ...], rounds: int) -> list[common.Li
         exported, fused_, ours_ = (length / taken for taken in seconds(sessions, length, rounds))
         what = f"{shape}, {length} tokens"
         note = f"fp32 as exported {exported:,.0f}, int8 fully fused {fused_:,.0f}"
+        lines.append(common.Line(what, ours_, "tokens/s", note=note))
+        against = f"{what}, against fully fused"
         if (shape, length) == ("small", 192):
-            lines.append(common.at_least(what, ours_, TOKENS, "tokens/s", note))
-            lines.append(common.at_least(f"{what}, against fully fused", ours_ / fused_, FUSED, "times"))
+            lines.append(common.at_least(against, ours_ / fused_, FUSED, "times"))
         else:
-            lines.append(common.Line(what, ours_, "tokens/s", note=note))
-            lines.append(common.Line(f"{what}, against fully fused", ours_ / fused_, "times"))
+            lines.append(common.Line(against, ours_ / fused_, "times"))
     return lines
 
 

@@ -66,11 +66,11 @@ def main() -> None:
             ran.append(sample(Path(name)))
     (ready, gone), (answers, prompt) = (map(common.middle, zip(*seconds, strict=True)) for seconds in (warm, ran))
     lines = [
-        common.at_most("producer --help", 1000 * help_, 150, "ms"),
-        common.at_most("a worker, from its start to warm", ready, 1.5, "s"),
-        common.at_most("an idle worker, from SIGTERM to its end", gone, 0.5, "s"),
-        common.at_most("producer run on 12 rows, to the answers", answers, 1.5, "s"),
-        common.at_most("producer run on 12 rows, to the prompt", prompt, 2.5, "s"),
+        common.at_most("producer --help", 1000 * help_, 100, "ms"),
+        common.at_most("a worker, from its start to warm", ready, 1, "s"),
+        common.at_most("an idle worker, from SIGTERM to its end", gone, 0.25, "s"),
+        common.at_most("producer run on 12 rows, to the answers", answers, 1.2, "s"),
+        common.at_most("producer run on 12 rows, to the prompt", prompt, 1.7, "s"),
     ]
     common.report("Start-up", lines, given)
 

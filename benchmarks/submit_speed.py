@@ -76,8 +76,8 @@ def main() -> None:
             "MB/s",
             f"wall time; {megabytes / parquet_cpu:.0f} by CPU time",
         ),
-        common.at_most("memory, CSV", csv_rss, 300, "MiB"),
-        common.at_most("memory, Parquet", parquet_rss, 300, "MiB"),
+        common.at_most("memory, CSV", csv_rss, 250, "MiB"),
+        common.at_most("memory, Parquet", parquet_rss, 250, "MiB"),
     ]
     common.report("Submit", lines, given, rows=f"{rows:,}", row=f"{1e6 * megabytes / rows:.0f} bytes with an id")
 

@@ -170,7 +170,9 @@ def info(
 def build(
     source: Annotated[str, typer.Argument(help="Hugging Face id, or folder of a question answering checkpoint")],
     destination: Annotated[Path, typer.Argument(help="model directory to make")],
-    precision: Annotated[Literal["int8", "fp32"], typer.Option(help="int8 or fp32")] = "int8",
+    precision: Annotated[
+        Literal["int8", "fp16", "fp32"], typer.Option(help="int8 for CPUs, fp16 for GPUs, or fp32")
+    ] = "int8",
     name: Annotated[str | None, typer.Option(help="name that jobs ask for; default: the directory's")] = None,
     evaluation: Annotated[Path | None, typer.Option(help="SQuAD-format file to measure EM and F1 on")] = None,
     null_trained: Annotated[

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from contract.errors import ModelError
 from contract.format.job import Answer, Options, Row, RowError, Span
+from worker.reader import reader as reader_module
 from worker.reader import session as session_module
 from worker.reader.batch import MICRO_BATCH, pad, plan
 from worker.reader.decode import RowFailure, Window
@@ -231,6 +232,14 @@ def test_cuda_that_is_not_there_is_told_with_what_to_do(monkeypatch: pytest.Monk
     monkeypatch.setattr(session_module.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ModelError, match="no CUDA"):
         providers_for("cuda")
+
+
+def test_cuda_that_cannot_be_used_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime itself goes on without a word that anybody hears, on the CPU."""
+    monkeypatch.setattr(reader_module, "providers_for", lambda wanted: ("CPUExecutionProvider",))
+    with pytest.raises(ModelError, match="cannot use it here") as caught:
+        reader_module.Reader.open(SHIPPED, "cuda")
+    assert "--provider cpu" in (caught.value.remedy or "")
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from contract.errors import ModelError
 from contract.format.job import Options
 from contract.machine import available_cpus
 from worker.build.checkpoint import INPUTS, INT8_INPUTS, KNOWN, Checkpoint, load, max_positions, template_of
-from worker.build.export import Say, export_graph, fuse, to_int8, write
+from worker.build.export import Say, export_graph, fuse, to_fp16, to_int8, write
 from worker.reader.model import DESCRIPTION, KnownAnswer, ModelInfo, describe
 from worker.reader.reader import Reader
 
-Precision = Literal["int8", "fp32"]
+Precision = Literal["int8", "fp16", "fp32"]
 
 
 def build(
@@ -39,6 +39,8 @@ def build(
 ) -> ModelInfo:
     """Make the model directory `destination` from a Hugging Face id or a folder.
 
+    `precision`: int8 for CPUs, fp16 for GPUs, fp32 for either.
+
     `evaluation`: a SQuAD-format file to measure EM and F1 on. `null_trained`: whether the score at CLS was trained on
     unanswerable questions; None: if "squad2" is in the source's name. `force` replaces an older model directory, and
     keeps its README.md. `force_unknown` makes one of a checkpoint that answers none of the known questions, and the
@@ -50,7 +52,7 @@ def build(
     destination.parent.mkdir(parents=True, exist_ok=True)
     # Beside the destination: a rename is atomic within one file system only.
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as work:
-        plain, final = Path(work) / "fp32", Path(work) / "int8"
+        plain, final = Path(work) / "fp32", Path(work) / "final"
         info = _describe(checkpoint, name or destination.name, null_trained=null_trained)
         progress(f"exporting {info.architecture} to ONNX")
         info = export_graph(checkpoint, info, plain)
@@ -58,7 +60,9 @@ def build(
             info = fuse(checkpoint, info, plain, progress)
             progress("quantizing to int8")
             info = to_int8(checkpoint, info, plain, final)
-        stages = [plain, final] if precision == "int8" else [plain]
+        elif precision == "fp16":
+            info = to_fp16(checkpoint, info, plain, final)
+        stages = [plain] if precision == "fp32" else [plain, final]
         readers = {stage: Reader.open(stage) for stage in stages}
         known = _known(source, list(readers.values()), progress, force=force_unknown)
         made = _measure(readers, known, evaluation, progress)

@@ -144,6 +144,15 @@ def to_int8(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -
     return _save(checkpoint, info, model, final)
 
 
+def to_fp16(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -> ModelInfo:
+    """Make the fp16 model directory `final` of the fp32 one `plain`. Logits come out in float32."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(onnx.load(plain / GRAPH), keep_io_types=True)
+    return _save(checkpoint, replace(info, precision="fp16"), model, final)
+
+
 def _feed(checkpoint: Checkpoint, info: ModelInfo, known: KnownAnswer) -> dict[str, Any]:
     pair = checkpoint.tokenizer.encode(known.question, known.context)
     columns = dict(zip(INT8_INPUTS, (pair.ids, pair.type_ids), strict=True))

@@ -59,7 +59,7 @@ class ModelInfo:
 
     name: str
     digest: str  #: sha256 over graph (external data too) and tokenizer, first 16 hex digits
-    precision: str  #: fp32 or int8
+    precision: str  #: fp32, fp16 or int8
     architecture: str
     inputs: tuple[str, ...]  #: inputs that the graph declares, of input_ids, attention_mask, token_type_ids
     max_positions: int  #: tokens in the longest window that the graph takes

@@ -20,7 +20,7 @@ from worker.reader import batch
 from worker.reader.decode import Logits, RowFailure, Scored, Window, decode
 from worker.reader.encode import Encoded, Encoder
 from worker.reader.model import TOKENIZER, ModelInfo, describe, digest
-from worker.reader.session import Session, providers_for
+from worker.reader.session import CUDA, Session, providers_for
 
 Result = TypeVar("Result")
 
@@ -51,7 +51,14 @@ class Reader:
         info = describe(directory)
         if (found := digest(directory, info.graph)) != info.digest:
             raise ModelError(f"{directory} has the digest {found}, its description says {info.digest}", _REMEDY)
-        reader = cls(info, Encoder(directory / TOKENIZER, info), Session(directory, info, providers_for(provider)))
+        session = Session(directory, info, providers_for(provider))
+        if provider == "cuda" and session.provider != CUDA:
+            raise ModelError(
+                "onnxruntime has CUDA and cannot use it here",
+                "Look at its lines above. It needs a GPU and the libraries of its own version of CUDA and cuDNN: "
+                "pip install 'onnxruntime-gpu[cuda,cudnn]'. Or start with --provider cpu.",
+            )
+        reader = cls(info, Encoder(directory / TOKENIZER, info), session)
         reader._check()
         reader.warm_up()
         return reader

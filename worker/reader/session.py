@@ -23,7 +23,7 @@ from worker.reader.decode import Logits, Window
 from worker.reader.model import ModelInfo, Template
 
 OUTPUTS = ["start_logits", "end_logits"]
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 #: What the runtime, C++ and CUDA say when memory is short.
 _NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")
 _DTYPES = {"tensor(int64)": "int64", "tensor(int32)": "int32"}
@@ -105,12 +105,15 @@ class Session:
 
 def providers_for(wanted: str) -> tuple[str, ...]:
     """Execution providers for the setting BULKQA_PROVIDER: cpu, cuda, or auto. Raises ModelError."""
-    cuda = _CUDA in ort.get_available_providers()
+    cuda = CUDA in ort.get_available_providers()
     if wanted == "cuda" and not cuda:
         raise ModelError(
             "this onnxruntime has no CUDA", "Install onnxruntime-gpu in its place, or start with --provider cpu."
         )
-    return (_CUDA, _CPU) if cuda and wanted != "cpu" else (_CPU,)
+    if not cuda or wanted == "cpu":
+        return (_CPU,)
+    ort.preload_dlls()  # CUDA and cuDNN where pip put them: it finds no others but the system's by itself
+    return CUDA, _CPU
 
 
 def _session_options() -> ort.SessionOptions:
