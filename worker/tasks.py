@@ -46,8 +46,9 @@ _LOADS = 3
 #: Threads that are chosen for a process, at most: a row takes the interpreter, of which a process has one, for a
 #: fortieth of its time (benchmarks/many_cores.py).
 _MOST_THREADS = 8
-#: While a GPU is at work one thread makes windows and another answers. More get in their way.
-_GPU_THREADS = 2
+#: Beside a GPU: while it is at work one thread makes windows and another answers, and a second process does the same
+#: where there are CPUs for it. Four do more still (benchmarks/gpu.py), but each holds the model in the card's memory.
+_GPU_PROCESSES = _GPU_THREADS = 2
 
 
 def serve(settings: Settings, namespace: str) -> None:
@@ -95,11 +96,12 @@ def serve(settings: Settings, namespace: str) -> None:
 
 def shared_out(cpus: int, settings: Settings) -> tuple[int, int]:
     """How many processes a worker has, and how many threads each. What is 0 is chosen: about a thread for each of the
-    CPUs in all, but one process where the threads are named, or where there is a GPU."""
-    gpu = settings.provider == "cuda" or (settings.provider == "auto" and _has_gpu_runtime())
-    one = gpu or settings.threads > 0
-    processes = settings.processes or (1 if one else math.ceil(cpus / _MOST_THREADS))
-    return processes, settings.threads or (_GPU_THREADS if gpu else math.ceil(cpus / processes))
+    CPUs in all, but one process where the threads are named; beside a GPU few of both."""
+    if settings.provider == "cuda" or (settings.provider == "auto" and _has_gpu_runtime()):
+        chosen = min(_GPU_PROCESSES, max(1, cpus // _GPU_THREADS))
+        return settings.processes or chosen, settings.threads or _GPU_THREADS
+    processes = settings.processes or (1 if settings.threads else math.ceil(cpus / _MOST_THREADS))
+    return processes, settings.threads or math.ceil(cpus / processes)
 
 
 def _has_gpu_runtime() -> bool:

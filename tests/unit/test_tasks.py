@@ -30,8 +30,10 @@ def test_there_is_a_thread_for_each_cpu_and_few_in_a_process(
 
 
 @pytest.mark.parametrize("provider", ["cuda", "auto"])
-def test_a_gpu_is_served_by_one_process_of_two_threads(provider: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_gpu_is_served_by_few_processes_of_two_threads(provider: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tasks, "_has_gpu_runtime", lambda: True)
-    assert shared_out(16, Settings(provider=provider, processes=0, threads=0)) == (1, 2)
+    assert shared_out(16, Settings(provider=provider, processes=0, threads=0)) == (2, 2)
+    assert shared_out(3, Settings(provider=provider, processes=0, threads=0)) == (1, 2)
+    assert shared_out(1, Settings(provider=provider, processes=0, threads=0)) == (1, 2)
     assert shared_out(16, Settings(provider=provider, processes=2, threads=3)) == (2, 3)
     assert shared_out(16, Settings(provider="cpu", processes=0, threads=0)) == (2, 8)
