@@ -88,7 +88,7 @@ class Rate:
 
 def rate(threads: int, seconds: float, processes: int = 0) -> Rate:
     """A worker that has so many CPUs, and so many processes; 0: it chooses them."""
-    from contract.ledger import records
+    from contract.ledger import counting
     from contract.ledger.reconcile import reconcile
     from contract.namespace import open_queue
     from contract.settings import Settings
@@ -120,7 +120,7 @@ def rate(threads: int, seconds: float, processes: int = 0) -> Rate:
                 time.sleep(1.0)
             worker.terminate()
         queue.close()
-        parts = sorted(records.footers(storage, job, {}).values(), key=lambda footer: footer.finished_at)
+        parts = sorted(counting.footers(storage, job, {}).values(), key=lambda footer: footer.finished_at)
     first, last = processes, len(parts) - processes
     done = sum(part.rows for part in parts[first:last])
     took = parts[last - 1].finished_at - parts[first - 1].finished_at

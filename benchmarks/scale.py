@@ -26,7 +26,7 @@ import redis as client
 from benchmarks import common
 from contract.format import layout, part
 from contract.format.job import Manifest
-from contract.ledger import assemble, order, records
+from contract.ledger import assemble, counting, order, records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.sweeper import _open
 from contract.queue import WorkerInfo, message
@@ -163,7 +163,7 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
     for place, number in enumerate(under_way):
         queue.lease(large.id, number, f"w{place}", 45.0)
         store.create(layout.attempt(large.id, number, 1), b"{}")
-    records.counted(store, large.id, {})  # as workers keep it
+    counting.counted(store, large.id, {})  # as workers keep it
     finished(store, large, range(half + workers, half + workers + 100))
     with Cost(store).over() as looking:
         records.status(store, queue, large.id)

@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks import common
 from contract.format import layout
-from contract.ledger import records
+from contract.ledger import counting
 from contract.namespace import open_queue
 from contract.settings import Settings
 from contract.storage import open_storage
@@ -31,7 +31,7 @@ def peak(folder: Path, rows: int) -> float:
     command = ("producer", "run", str(file), "-o", str(folder / "out.json"), "--storage", str(storage))
     common.python("-m", *command, "--model", str(folder / "tiny-fp32"))
     kept = LocalStorage(storage)
-    footers = records.footers(kept, kept.list(layout.JOBS)[0], {}).values()
+    footers = counting.footers(kept, kept.list(layout.JOBS)[0], {}).values()
     return max(footer.peak_rss for footer in footers) / 2**20
 
 

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=256,
-        description="processes of a worker; 0: one for every eight CPUs, but one if threads are named, two beside a GPU",
+        description="processes of a worker; 0: one for every eight CPUs; one if threads are named, two beside a GPU",
     )
     threads: int = Field(
         0, ge=0, le=256, description="scoring threads of a process; 0: as many as there are CPUs for each process"

@@ -22,7 +22,7 @@ from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUn
 from contract.format import layout, part
 from contract.format.job import Manifest, ModelRef, check_job_id
 from contract.health import HealthFile
-from contract.ledger import order, records
+from contract.ledger import counting, order, records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk, Index
 from contract.machine import peak_memory
@@ -271,9 +271,9 @@ class Worker:
 
     def _advance(self, manifest: Manifest, chunk: int) -> None:
         """After a part is there: keep the queue filled, and finish the job if this was its last chunk."""
-        if chunk % records.KEEP_EVERY == records.KEEP_EVERY - 1:
+        if chunk % counting.KEEP_EVERY == counting.KEEP_EVERY - 1:
             with suppress(StorageUnreachable):
-                records.counted(self.storage, manifest.id, {})
+                counting.counted(self.storage, manifest.id, {})
         try:
             last = self.queue.finish(manifest.id, chunk, self.name)
             order.fill(manifest.model, self.queue, self.settings)

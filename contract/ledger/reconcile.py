@@ -18,7 +18,7 @@ from contract.errors import RedisUnreachable
 from contract.format import layout
 from contract.format.job import Manifest, RowError
 from contract.format.part import DamagedPart
-from contract.ledger import assemble, order, quarantine, records
+from contract.ledger import assemble, counting, order, quarantine, records
 from contract.ledger.records import Attempts, Index
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.settings import Settings
@@ -55,7 +55,7 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     manifest = records.load(storage, job)
     index = records.load_index(storage, manifest)
     hints, unreachable = _hints(storage, queue, manifest)
-    missing = records.missing(storage, manifest)
+    missing = counting.missing(storage, manifest)
     live = live_leases(hints) if hints else set()
     cancelled = bool(missing) and records.cancel_asked(storage, job)
     given_up: tuple[int, ...] = ()

@@ -5,30 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
 from contract import evaluation
-from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob, Unreachable, UsageError
+from contract.errors import BulkqaError, RedisUnreachable, UnknownJob, Unreachable, UsageError
 from contract.format import chunk, layout, part
 from contract.format.job import Manifest, ModelRef, Row, RowError, failed, known
 from contract.format.part import Footer
+from contract.ledger import counting, quarantine
 from contract.ledger import progress as ledger
-from contract.ledger import quarantine
 from contract.ledger.progress import Progress, Seen
-from contract.ledger.tally import Tally
 from contract.namespace import known_id
 from contract.queue import Queue
 from contract.storage import Storage
 from contract.storage.many import many
 
-#: So many parts beyond those in the tally that is kept are worth a new one.
-KEEP_EVERY = 128
-#: Names that an object store lists in one call.
-_LISTED = 1000
 #: What reading a record raises that was altered.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -171,89 +165,6 @@ def read_part(storage: Storage, job: str, number: int, rows: int) -> tuple[bytes
     return part.body(storage.read(layout.part(job, number)), rows, (job, number))
 
 
-def missing(storage: Storage, manifest: Manifest) -> list[int]:
-    """The chunks that have no part yet, in order. What the tally says is believed: a part that was taken away since is
-    found when the outputs are made."""
-    tally = _kept(storage, manifest.id)
-    there = _beyond(storage, manifest.id, tally)
-    open_ = sorted(tally.without) + list(range(tally.until, manifest.chunks))
-    return [number for number in open_ if number not in there and number < manifest.chunks]
-
-
-def done(storage: Storage, job: str) -> set[int]:
-    """Numbers of the chunks that have their part."""
-    return _numbers(storage.list(layout.parts(job)))
-
-
-def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, Footer]:
-    """The footers of all parts. `known` holds those read before and is added to: parts never change."""
-    return _footers(storage, job, done(storage, job), known)
-
-
-def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Footer]) -> dict[int, Footer]:
-    for number in known.keys() - present:
-        del known[number]
-    known.update(read_footers(storage, job, sorted(present - known.keys())))
-    return known
-
-
-def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator[tuple[int, Footer]]:
-    """The footers of some parts. One that is damaged or gone is left out: assembling finds it and has it scored
-    again."""
-
-    def read(number: int) -> Footer | None:
-        try:
-            return part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
-        except (part.DamagedPart, FileNotFoundError):
-            return None
-
-    return ((number, footer) for number, footer in zip(numbers, many(storage, read, numbers), strict=True) if footer)
-
-
-def _beyond(storage: Storage, job: str, tally: Tally) -> set[int]:
-    """Numbers of the parts that are there and not in a tally, by as few calls as may be: where only some are missing in
-    a long row, as when one worker is slow, these are looked for, and the row is not listed."""
-    found: list[int] = []
-    after = tally.first_without
-    if len(tally.without) * _LISTED < (tally.until - after) * storage.at_once:
-        after, wanted = tally.until, sorted(tally.without)
-        there = many(storage, lambda number: storage.exists(layout.part(job, number)), wanted)
-        found = [number for number, one in zip(wanted, there, strict=True) if one]
-    names = storage.list(layout.parts(job), after=layout.part_name(after - 1) if after else "")
-    return {number for number in _numbers(names) if not tally.has(number)}.union(found)
-
-
-def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
-    """A tally of parts of a job, and the footers of all others; `known` as for `footers`.
-
-    The tally is kept in storage and made again, by whoever comes by, as the parts become more. It is a hint: it may be
-    removed at any time, and nothing is published from it.
-    """
-    tally = _kept(storage, job)
-    _footers(storage, job, _beyond(storage, job, tally), known)
-    if len(known) >= KEEP_EVERY:
-        tally = tally.plus(known)
-        known.clear()
-        with suppress(StorageUnreachable, FileNotFoundError):  # it may be read-only; or the job was published
-            storage.replace(layout.progress(job), _sealed(tally))
-    return tally, known
-
-
-def _sealed(tally: Tally) -> bytes:
-    text = json.dumps(tally.to_json(), separators=(",", ":"))
-    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n".encode()
-
-
-def _kept(storage: Storage, job: str) -> Tally:
-    """The tally in storage, an empty one if there is none or it was altered."""
-    try:
-        data = storage.read(layout.progress(job))
-        tally = Tally.from_json(json.loads(data[64:]))
-        return tally if data == _sealed(tally) else Tally()
-    except (FileNotFoundError, *_WRONG):
-        return Tally()
-
-
 def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
     """The attempts at every chunk of a job that has no part yet; of those that have, some may be left."""
     found: dict[int, dict[str, set[int]]] = {}
@@ -316,7 +227,7 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
         return published
     manifest = load(storage, job)
     pinned = model(storage, job)
-    tally, later = counted(storage, job, {} if known is None else known)
+    tally, later = counting.counted(storage, job, {} if known is None else known)
     unfinished = {
         number: made for number, made in attempts(storage, job).items() if number not in later and not tally.has(number)
     }
@@ -397,7 +308,3 @@ def _around(storage: Storage, queue: Queue | None, manifest: Manifest, pinned: M
         "trouble": next(((worker.name, worker.trouble) for worker in fit if worker.trouble), None),
         "ahead": max(0, hints.waiting - len(hints.sent.keys() - running)),
     }
-
-
-def _numbers(names: list[str]) -> set[int]:
-    return {number for number in map(layout.number, names) if number is not None}

@@ -17,7 +17,7 @@ from contract.errors import RedisUnreachable
 from contract.format import layout
 from contract.format.job import Manifest
 from contract.format.part import Footer
-from contract.ledger import records
+from contract.ledger import counting, records
 from contract.ledger.events import Attempted, attempts
 from contract.ledger.progress import Progress
 from contract.queue import Hints, Queue
@@ -49,7 +49,7 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
     found: dict[tuple[int, int, float | None], Attempted] = {}
     for one in attempts(storage, job):
         found.setdefault((one.chunk, one.attempt, one.started_at), one)  # what was kept says more than what is left
-    footers = records.footers(storage, job, {})
+    footers = counting.footers(storage, job, {})
     told = [_submitted(manifest)]
     told += _of_attempts(sorted(found.values(), key=_order), footers, None if report else _hints(queue, manifest))
     told += _of_footers(footers, verbose=verbose)

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from contract.format import layout
-from contract.ledger import records
+from contract.ledger import counting, records
 from contract.namespace import storage_id
 from contract.queue import prefix
 from contract.queue.redis import RedisQueue
@@ -113,7 +113,7 @@ class Cluster:
         return done.stdout.strip()
 
     def parts(self, job: str) -> int:
-        return len(records.done(self.storage, job))
+        return len(counting.done(self.storage, job))
 
     def await_parts(self, job: str, count: int) -> None:
         until(lambda: self.parts(job) >= count, f"{count} parts of {job}")
@@ -129,7 +129,7 @@ class Cluster:
 
     def attempts(self, job: str) -> dict[int, int]:
         """Tries by chunk: of those that are done as their parts say, of the others as is on record."""
-        footers = records.footers(self.storage, job, {})
+        footers = counting.footers(self.storage, job, {})
         tries = records.attempts(self.storage, job)
         return {n: len(t.started) for n, t in tries.items()} | {n: footer.attempts for n, footer in footers.items()}
 

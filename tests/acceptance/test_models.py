@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.ledger import records
+from contract.ledger import counting
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, Cluster, check, end, kill, until, write_rows
 from worker.reader import model
@@ -33,7 +33,7 @@ def copy_of_the_model(folder: Path, name: str) -> tuple[Path, str]:
 
 def digests(running: Cluster, job: str) -> set[str]:
     """What the footers say: which model scored each part."""
-    return {footer.model for footer in records.footers(running.storage, job, {}).values()}
+    return {footer.model for footer in counting.footers(running.storage, job, {}).values()}
 
 
 def submit(running: Cluster, *flags: str, rows: int = ROWS, padding: int = 2) -> str:

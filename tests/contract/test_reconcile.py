@@ -14,7 +14,7 @@ import pytest
 from contract.errors import RedisUnreachable, UnknownJob
 from contract.format import layout
 from contract.format.job import Manifest, Options
-from contract.ledger import quarantine, records
+from contract.ledger import counting, quarantine, records
 from contract.ledger.quarantine import InFlight, given_up, poison
 from contract.ledger.reconcile import reconcile, to_send
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue, WorkerInfo
@@ -590,7 +590,7 @@ def test_a_chunk_that_is_being_scored_ends_itself_when_cancelled(storage: Storag
 
     repair = reconcile(manifest.id, storage, queue, settings)
     assert (repair.finished, repair.sent) == (False, ())
-    assert records.done(storage, manifest.id) == {1, 2}
+    assert counting.done(storage, manifest.id) == {1, 2}
     assert records.status(storage, queue, manifest.id).status == "cancelling"
 
     hand.end(*message)

@@ -14,7 +14,7 @@ import pytest
 from contract.errors import BulkqaError, UnknownJob
 from contract.format import layout, part
 from contract.format.job import ModelRef, RowError
-from contract.ledger import records
+from contract.ledger import counting, records
 from contract.ledger.quarantine import InFlight
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk
@@ -115,7 +115,7 @@ def test_rows_that_were_rejected_keep_their_own_error_when_a_chunk_is_given_up(s
     index = records.load_index(storage, manifest)
     assert records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "m"), 1)
     assert not records.failed_part(storage, manifest, index, 0, RowError("job_cancelled", "m"), 0), "it has its part"
-    assert records.footers(storage, manifest.id, {})[0].codes == {"empty_question": 1, "worker_crash": 2}
+    assert counting.footers(storage, manifest.id, {})[0].codes == {"empty_question": 1, "worker_crash": 2}
 
 
 def test_parts_are_read_once_and_a_damaged_one_is_not_counted(storage: Storage, settings: Settings):
@@ -124,13 +124,13 @@ def test_parts_are_read_once_and_a_damaged_one_is_not_counted(storage: Storage, 
     storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
     storage.create(layout.part(manifest.id, 2), part_of(storage, manifest, 2)[:-9])
 
-    assert set(records.footers(storage, manifest.id, known)) == {0}
-    assert records.done(storage, manifest.id) == {0, 2}
+    assert set(counting.footers(storage, manifest.id, known)) == {0}
+    assert counting.done(storage, manifest.id) == {0, 2}
     status = records.status(storage, None, manifest.id, known)
     assert (status.status, status.request_counts.pending, status.committed_rows) == ("running", 5, 3)
 
     storage.delete(layout.part(manifest.id, 0))
-    assert records.footers(storage, manifest.id, known) == {}, "a part that was taken away is forgotten"
+    assert counting.footers(storage, manifest.id, known) == {}, "a part that was taken away is forgotten"
 
 
 def test_attempts_are_told_by_how_they_ended(storage: Storage):

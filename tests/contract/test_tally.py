@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contract import evaluation
 from contract.format import layout, part
 from contract.format.part import Footer
-from contract.ledger import records
+from contract.ledger import counting, records
 from contract.ledger.tally import Tally
 from contract.queue import Queue
 from contract.settings import Settings
@@ -125,7 +125,7 @@ def write(storage: Storage, numbers: list[int]) -> None:
 
 
 def seen(storage: Storage, known: dict[int, Footer] | None = None) -> tuple[Tally, dict[int, Footer]]:
-    return records.counted(storage, "a", {} if known is None else known)
+    return counting.counted(storage, "a", {} if known is None else known)
 
 
 def whole(first: Tally, later: dict[int, Footer]) -> Tally:
@@ -133,9 +133,9 @@ def whole(first: Tally, later: dict[int, Footer]) -> Tally:
 
 
 def test_many_parts_are_read_once_by_whoever_comes_by(storage: Storage, monkeypatch: pytest.MonkeyPatch):
-    write(storage, [*range(records.KEEP_EVERY - 1), 140])
+    write(storage, [*range(counting.KEEP_EVERY - 1), 140])
     tally, later = seen(storage)
-    assert (tally.parts, tally.has(140), tally.has(130), later) == (records.KEEP_EVERY, True, False, {})
+    assert (tally.parts, tally.has(140), tally.has(130), later) == (counting.KEEP_EVERY, True, False, {})
 
     read = []
     tail = storage.tail
@@ -144,20 +144,20 @@ def test_many_parts_are_read_once_by_whoever_comes_by(storage: Storage, monkeypa
     again = seen(storage)
     assert sorted(read) == [layout.part("a", number) for number in (130, 1000)]
     assert again[0] == tally
-    assert whole(*again).parts == records.KEEP_EVERY + 2
+    assert whole(*again).parts == counting.KEEP_EVERY + 2
 
 
 def test_what_a_client_remembers_gives_the_same(storage: Storage):
     known: dict[int, Footer] = {}
     for upto in (100, 200, 300):
         write(storage, list(range(upto)))
-        all_of_them = whole(Tally(), records.footers(storage, "a", {}))
+        all_of_them = whole(Tally(), counting.footers(storage, "a", {}))
         assert whole(*seen(storage, known)) == whole(*seen(storage)) == all_of_them
 
 
 @pytest.mark.parametrize("harm", ["removed", "altered", "cut", "no json"])
 def test_a_tally_that_came_to_harm_is_made_again(storage: Storage, harm: str):
-    write(storage, list(range(records.KEEP_EVERY)))
+    write(storage, list(range(counting.KEEP_EVERY)))
     right = seen(storage)
     data = storage.read(layout.progress("a"))
     storage.delete(layout.progress("a"))
@@ -170,7 +170,7 @@ def test_a_tally_that_came_to_harm_is_made_again(storage: Storage, harm: str):
 
 
 def test_one_slow_worker_does_not_have_all_parts_behind_it_listed(storage: Storage, monkeypatch: pytest.MonkeyPatch):
-    rows = records._LISTED + records.KEEP_EVERY
+    rows = counting._LISTED + counting.KEEP_EVERY
     write(storage, [*range(3), *range(4, rows)])
     seen(storage)
     listed = []
@@ -188,8 +188,8 @@ def test_one_slow_worker_does_not_have_all_parts_behind_it_listed(storage: Stora
 
 def test_a_part_that_was_taken_away_is_scored_again(storage: Storage, queue: Queue, settings: Settings):
     """The tally still counts it: it is found when the outputs are made."""
-    manifest = job_of(storage, settings.model_copy(update={"chunk_rows": 1}), rows=records.KEEP_EVERY + 10)
-    finish_parts(storage, manifest, but=(records.KEEP_EVERY,))
+    manifest = job_of(storage, settings.model_copy(update={"chunk_rows": 1}), rows=counting.KEEP_EVERY + 10)
+    finish_parts(storage, manifest, but=(counting.KEEP_EVERY,))
     assert records.status(storage, None, manifest.id).chunks.done == manifest.chunks - 1
     storage.delete(layout.part(manifest.id, 7))
     finish(manifest.id, storage, queue, settings)

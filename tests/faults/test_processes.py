@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contract.format import layout
-from contract.ledger import records
+from contract.ledger import counting
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import check, child_of, end, kill, until, write_rows
 from tests.faults.broker import ROWS, FaultyCluster
@@ -143,4 +143,4 @@ def test_workers_are_replaced_by_those_of_another_version_in_the_middle_of_a_job
 
 def workers_of(running: FaultyCluster, job: str) -> set[str]:
     """The workers that wrote the parts that are there."""
-    return {footer.worker for footer in records.footers(running.storage, job, {}).values()}
+    return {footer.worker for footer in counting.footers(running.storage, job, {}).values()}

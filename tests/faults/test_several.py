@@ -9,7 +9,7 @@ import signal
 import psutil
 import pytest
 
-from contract.ledger import records
+from contract.ledger import counting
 from contract.ledger.reconcile import live_leases
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import until
@@ -37,7 +37,7 @@ def test_each_is_a_worker_and_they_work_side_by_side(running: FaultyCluster) -> 
     assert len(names) == PROCESSES
     job = running.submit_rows()
     running.ends_well(job)
-    parts = sorted(records.footers(running.storage, job, {}).values(), key=lambda part: part.started_at)
+    parts = sorted(counting.footers(running.storage, job, {}).values(), key=lambda part: part.started_at)
     assert {part.worker for part in parts} == names
     assert any(one.finished_at > other.started_at for one, other in itertools.pairwise(parts))
 
