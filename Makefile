@@ -53,7 +53,7 @@ check: setup ## lint, types, import rules
 format: setup ## format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
-BENCHMARKS := startup control_plane scale submit_speed assemble_speed kernel usual whole_path many_cores worker_memory
+BENCHMARKS := startup control_plane scale submit_speed assemble_speed kernel usual whole_path peers many_cores worker_memory
 
 bench: ## measure every claim, with its conditions: about ten minutes on two idle cores (installs torch)
 	@$(MAKE) -s setup EXTRAS=dev,build
