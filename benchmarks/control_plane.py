@@ -1,6 +1,6 @@
 """What a chunk costs beside scoring it: many chunks of one row, a worker whose reader does nothing, a real Redis.
 
-Also: what `status` takes at 100 and at 10,000 chunks, what Redis holds, and how soon a small job behind a large one
+Also: what `status` takes at 100 and at 5,000 chunks, what Redis holds, and how soon a small job behind a large one
 is done.
 """
 
@@ -115,7 +115,7 @@ def small_behind_large(bench: Bench, pause: float) -> float:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", chunks=10_000)
+    given = common.arguments(__doc__ or "", chunks=5000)
     chunks = 200 if given.quick else given.chunks
     found = []
     for measure in (lambda bench: many_chunks(bench, chunks), lambda bench: small_behind_large(bench, 0.05)):
