@@ -16,6 +16,8 @@ from benchmarks.common import Line, table
 
 _PAGE = Path(__file__).with_name("README.md")
 _SECTION = re.compile(r"(?ms)^(?=## (.*?)$)(.*?\n)(?=\n## |\Z)")
+#: What the page begins with.
+_FIRST = ("Against transformers 4.57", "Against the usual script")
 _HEAD = """# Benchmarks
 
 One script a claim; each prints a table with its conditions. Timing is noisy: `load` is the load average when the table
@@ -28,6 +30,9 @@ threads of one core for a while: then two threads do 1.6 times as much as one an
 | `make bench` | all but the next, about ten minutes on two idle cores |
 | `make bench-large` | BERT-large in 4 GiB, 2,000 rows: about fifteen minutes |
 | `make bench-page` | `bench`, and this page and its plot made anew (extra `bench`: matplotlib) |
+| `python -m benchmarks.gpu` | on a machine with a GPU, onnxruntime-gpu and torch |
+
+Two are simulations, and say how they were done: many cores on two of them, and a fleet on one machine.
 
 Rows are generated (`common.pairs`, lengths as in SQuAD) where no SQuAD-format file lies beside the repository; the
 tables say which. All but the shipped reader have random weights, which neither speed nor memory depend on.
@@ -41,7 +46,8 @@ def main() -> None:
         entry = json.loads(line)
         sections[entry["title"]] = _section(entry)
     page = _HEAD + ("![rows/s and memory against rows](curve.svg)\n\n" if _PAGE.with_name("curve.svg").exists() else "")
-    page += "\n".join(sections.values())
+    first = [title for title in _FIRST if title in sections]
+    page += "\n".join(sections[title] for title in [*first, *(title for title in sections if title not in first)])
     _PAGE.write_text(page)
 
 

@@ -2,7 +2,8 @@
 
 The same checkpoint, rows and threads, each in a process of its own, in turns. The pipeline has an environment of its
 own (`.venv-peers`, made at the first run: some 900 MB with torch), since its transformers is older than ours. Ours at
-fp32 and at int8, as it ships. Needs the checkpoint and SQuAD-format rows beside the repository, else it says so.
+fp32 of the same checkpoint, and the reader that ships. Needs the checkpoint and SQuAD-format rows beside the
+repository, else it says so.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def main() -> None:
                 ("transformers' pipeline, a row at a time", theirs, "1", CHECKPOINT),
                 ("transformers' pipeline, batches of 16", theirs, "16", CHECKPOINT),
                 ("bulkqa, fp32", ours, "ours", Path(name) / "small-fp32"),
-                ("bulkqa, int8 as it ships", ours, "ours", SHIPPED),
+                ("bulkqa, int8 as it ships: weights of its own, distilled", ours, "ours", SHIPPED),
             ):
                 found.setdefault(what, []).append(run(python, how, model, file, given.threads))
     lines, first = [], 0.0

@@ -55,11 +55,11 @@ def memory(runs: list[Run]) -> float:
 
 def main() -> None:
     given = common.arguments(__doc__ or "", threads=len(os.sched_getaffinity(0)))
-    plans: list[Plan] = [("small", 200, {"fp32": 4.5, "int8": 14.0}, 3, 1)]
+    plans: list[Plan] = [("small", 200, {"fp32": 4.5, "int8": 12.0}, 2, 1)]
     if given.quick:
         plans = [("small", 25, {"int8": None}, 1, 1)]  # the target is for 200
     else:
-        plans += [("base", 100, {"int8": 9.0}, 1, 2), ("quarter of large", 100, {"int8": 9.0}, 1, 2)]
+        plans += [("base", 100, {"int8": 10.0}, 1, 1), ("quarter of large", 100, {"int8": 10.0}, 1, 1)]
     lines: list[Line] = []
     for shape, rows, targets, rounds, runs in plans:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
