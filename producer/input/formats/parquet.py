@@ -124,10 +124,10 @@ class ParquetRecords:
                     done += batch.num_rows
                     yield batch
                 return
-            except MemoryError as error:
-                if rows == _AT_ONCE[-1]:
-                    raise self._too_large(groups, done) from error
+            except MemoryError:
+                pass
             pa.default_memory_pool().release_unused()
+        raise self._too_large(groups, done)  # not from within: the error would keep what was decoded until then
 
     def _in_batches(
         self, groups: list[int], rows: int, skip: int, columns: list[str] | None = None
@@ -155,13 +155,17 @@ class ParquetRecords:
         )
 
     def _is_too_large(self, column: str, groups: list[int], done: int) -> bool:
-        try:
-            next(self._in_batches(groups, _AT_ONCE[-1], done, [column]), None)
-        except MemoryError:
-            return True
-        except _ERRORS:
-            pass  # whatever else is wrong with it
-        return False
+        """Twice: what was decoded before may be freed a little later."""
+        for _ in range(2):
+            pa.default_memory_pool().release_unused()
+            try:
+                next(self._in_batches(groups, _AT_ONCE[-1], done, [column]), None)
+            except MemoryError:
+                continue
+            except _ERRORS:
+                pass  # whatever else is wrong with it
+            return False
+        return True
 
     def _refuse_bomb(self, size: int) -> None:
         if size > _EXPANDED and size > _RATIO * self._source.size():
