@@ -156,8 +156,8 @@ def main() -> None:
     given = common.arguments(__doc__ or "")
     seconds = 5 if given.quick else 10
     lines = []
-    for threads in (8, 64) if given.quick else (1, 8, 16, 32, 64):
-        found = rate(threads, seconds if threads < 64 else 2 * seconds)  # more processes: more of a run is its ends
+    for threads in (8, 64) if given.quick else (1, 8, 32, 64):
+        found = rate(threads, seconds * max(1.0, threads / 16))  # more processes: more of a run is its ends
         lines.append(common.at_least(f"{threads} threads, of the ideal", found.share, 0.90, note=_note(found)))
     if not given.quick:
         one = rate(64, seconds, processes=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.errors import UsageError
@@ -76,6 +76,15 @@ class Settings(BaseSettings):
     health_file: Path | None = Field(
         None, description="touched by a worker or sweeper while it is well; default: one a process, see `worker health`"
     )
+    api_token: SecretStr = Field(
+        SecretStr(""),
+        description="what `producer serve` asks for; several, separated by commas, while one replaces another",
+    )
+    api_upload_bytes: int = Field(
+        4 << 30, ge=1024, description="bytes of a file that is sent to `producer serve`, at most"
+    )
+    api_jobs: int = Field(1000, ge=1, description="jobs under way past which `producer serve` takes no more")
+    api_requests: int = Field(1200, ge=1, description="requests of a client a minute that `producer serve` answers")
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

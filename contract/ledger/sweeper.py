@@ -43,7 +43,7 @@ def sweep_jobs(
             if due := time.monotonic() - looked >= _LOOK:
                 looked = time.monotonic()
                 ended.clear()  # somebody may have removed a report, to have it made again
-            for job in _open(storage, ended):
+            for job in open_jobs(storage, ended):
                 health.beat()
                 _bring_forward(job, storage, queue, settings)
             if due:
@@ -88,7 +88,7 @@ def _strays(storage: Storage, job: str) -> list[str]:
     return [layout.chunks(job, name) for name in names if layout.is_chunks(name) and name != own]
 
 
-def _open(storage: Storage, ended: set[str]) -> list[str]:
+def open_jobs(storage: Storage, ended: set[str]) -> list[str]:
     """The jobs that have not ended. `ended` holds those of which that is known, and is brought up to date: what has
     ended is not looked at in every round. A job with a key is: it may have been removed and made again since."""
 

@@ -14,6 +14,7 @@ import typer
 from contract.command import say_version
 from producer.cli import asking, jobs, keeping
 from producer.cli.run import run
+from producer.cli.serve import serve
 
 os.environ.setdefault("TERM", "dumb")
 app = typer.Typer(
@@ -37,6 +38,7 @@ _COMMANDS = {
     "workers": asking.workers,
     "logs": asking.logs,
     "du": keeping.du,
+    "serve": serve,
     "delete": keeping.delete,
     "gc": keeping.gc,
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +14,9 @@ import pyarrow.compute as pc
 from contract.settings import Settings
 from producer.input.source import ReadOptions, Source, open_source
 
-#: Bad rows that are shown one by one.
+File = str | Path | BinaryIO
+
+#: Rows that are shown one by one.
 _SHOWN = 10
 
 
@@ -76,6 +79,38 @@ def check_file(
             longest_context=context,
             codes=dict(codes.most_common()),
             first_errors=tuple(shown),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What the beginning of a file shows."""
+
+    name: str
+    format: str
+    delimiter: str | None
+    columns: tuple[str, ...]
+    question_column: str
+    context_column: str
+    id_column: str | None
+    answers_column: str | None
+    rows: tuple[dict[str, Any], ...]  #: the first, with `question`, `context`, and what is wrong: `code`, `message`
+
+
+def glance(file: File, read: ReadOptions, settings: Settings) -> Glance:
+    """Look at the first rows of a file, as submit would read them. Raises InputError where submit would by then."""
+    with open_source(file, read, settings.read_memory) as source:
+        first = next(source.tables(_SHOWN, settings.chunk_bytes))
+        return Glance(
+            name=source.name,
+            format=source.format,
+            delimiter=source.delimiter,
+            columns=tuple(source.columns),
+            question_column=source.question_column,
+            context_column=source.context_column,
+            id_column=source.id_column,
+            answers_column=source.answers_column,
+            rows=tuple(first.select(["row", "question", "context", "code", "message"]).to_pylist()),
         )
 
 

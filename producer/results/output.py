@@ -166,7 +166,7 @@ def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str, shape: Shape
         assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
         _write_csv(file, lines, shape) if kind == "csv" else _write_parquet(file, lines, shape)
         return
-    for block in _document(lines) if kind == "json" else lines:
+    for block in document(lines) if kind == "json" else lines:
         file.write(block)
 
 
@@ -211,8 +211,8 @@ def _csv_lines(rows: Iterable[list[Any]], delimiter: str) -> bytes:
     return lines.text.getvalue().encode()
 
 
-def _document(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """`{"predictions": [...]}`, one prediction a line."""
+def document(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """`{"predictions": [...]}`, one prediction a line, of predictions as JSON lines."""
     yield b'{"predictions": [\n'
     between = b""
     for block in lines:

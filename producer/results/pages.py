@@ -1,0 +1,86 @@
+"""Some predictions of a job, from a row on: read from the parts that hold them, whatever the size of the job."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+
+from contract.errors import BulkqaError
+from contract.format import layout, part
+from contract.ledger import records
+from contract.storage import Storage
+
+#: Rows that are looked through at a time, where not all are wanted: who wants more asks again, from `next` on.
+_LOOKED_THROUGH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which predictions; what is not given matters not."""
+
+    status: tuple[str, ...] = ()  #: one of these
+    flag: str | None = None
+    below: float | None = None  #: scores below it
+    text: str | None = None  #: in the question, the context or the answer, in letters of any case
+
+    def fits(self, prediction: dict[str, Any]) -> bool:
+        """Whether a prediction is wanted."""
+        return (
+            (not self.status or prediction["status"] in self.status)
+            and (self.flag is None or self.flag in prediction.get("flags", ()))
+            and (self.below is None or prediction.get("score", 1.0) < self.below)
+            and (self.text is None or _mentions(prediction, self.text.casefold()))
+        )
+
+
+def _mentions(prediction: dict[str, Any], text: str) -> bool:
+    names = ("question", "context", "answer", "id", "raw")
+    return any(text in str(prediction.get(name) or "").casefold() for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Predictions in row order. `next` is the row to go on with, None behind the last; where it is not `ready` yet,
+    its chunk has not been scored."""
+
+    predictions: list[dict[str, Any]]
+    next: int | None
+    ready: bool
+    rows: int  #: of the job
+
+
+def page(storage: Storage, job: str, offset: int, limit: int, wanted: Wanted) -> Page:
+    """At most `limit` predictions from row `offset` on. Raises UnknownJob, and BulkqaError for a part of a job that has
+    ended which was altered or removed."""
+    manifest = records.load(storage, job)
+    index = records.load_index(storage, manifest)
+    firsts = index.first_rows()
+    found: list[dict[str, Any]] = []
+    at = offset
+    while at < manifest.rows and at - offset < _LOOKED_THROUGH:
+        number = bisect_right(firsts, at) - 1
+        lines = _lines(storage, job, number, index.rows[number])
+        if lines is None:
+            return Page(found, at, ready=False, rows=manifest.rows)
+        for line in lines[at - firsts[number] :]:
+            if len(found) == limit:
+                return Page(found, at, ready=True, rows=manifest.rows)
+            prediction = json.loads(line)
+            found += [prediction] if wanted.fits(prediction) else []
+            at += 1
+    return Page(found, at if at < manifest.rows else None, ready=True, rows=manifest.rows)
+
+
+def _lines(storage: Storage, job: str, number: int, rows: int) -> list[bytes] | None:
+    """The predictions of a chunk, None if it was not scored yet."""
+    try:
+        return records.read_part(storage, job, number, rows)[0].splitlines()
+    except (part.DamagedPart, FileNotFoundError) as error:
+        if not storage.exists(layout.report(job)):
+            return None
+        raise BulkqaError(
+            f"part {number} of job {job} was altered or removed since it ended",
+            f"Get all predictions with: producer results {job}",
+        ) from error

@@ -1,0 +1,280 @@
+"""The routes of jobs: each a call of `producer.jobs`, `producer.results` or `contract.ledger`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import chain
+from typing import Annotated, Any, BinaryIO, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.datastructures import UploadFile
+
+from contract.errors import BulkqaError, RedisUnreachable, UsageError
+from contract.format import layout
+from contract.ledger import records
+from contract.ledger.reconcile import cancel as cancel_job
+from producer.jobs.diff import Summary, differences
+from producer.jobs.remove import delete as delete_job
+from producer.jobs.select import Wanted, pairs, select
+from producer.results import pages
+from producer.results.lines import ready_lines
+from producer.results.output import document, shape_of, write_stream
+from producer.server.problems import Refused
+from producer.server.service import Here, JobId, Service
+from producer.server.submission import Naming, of_form, of_object
+from producer.server.uploads import plain_name
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+#: Where files of the storage lie that a request may name.
+INPUTS = "inputs/"
+_KINDS = {
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "allOf": [
+                        {"$ref": "#/components/schemas/Submission"},
+                        {"type": "object", "required": ["file"],
+                         "properties": {"file": {"type": "string", "format": "binary"}}},
+                    ]
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "allOf": [
+                        {"$ref": "#/components/schemas/Submission"},
+                        {"type": "object", "required": ["url"],
+                         "properties": {"url": {"type": "string", "description": f"of the storage, below {INPUTS}"}}},
+                    ]
+                }
+            },
+        },
+    }
+}  # fmt: skip
+
+
+@router.post("/jobs", status_code=202, openapi_extra=_BODY)
+async def submit(
+    request: Request,
+    here: Here,
+    idempotency_key: Annotated[str | None, Header(description="the same as `key`")] = None,
+) -> JSONResponse:
+    """Make a job of a file: of the field `file` of a form, or of a file in the storage by its `url`."""
+    await run_in_threadpool(here.make_room)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with request.form(max_files=1, max_fields=50) as form:
+            said = dict(form)
+            file = said.pop("file", None)
+            if not isinstance(file, UploadFile):
+                raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
+            found = await _read(here, file.file, plain_name(file.filename), of_form(said), idempotency_key)
+    elif kind == "application/json":
+        said = await _json(request)
+        url = said.pop("url", None)
+        with tempfile.TemporaryFile() as copy:
+            await run_in_threadpool(_fetch, here, url, copy)
+            found = await _read(here, copy, plain_name(str(url)), of_object(said), idempotency_key)
+    else:
+        raise Refused(415, "unsupported_media", "a job is made of multipart/form-data or application/json",
+                      "For example: curl -F file=@questions.csv")  # fmt: skip
+    told = await run_in_threadpool(here.status, found["job"])
+    return JSONResponse(told, 202 if found["new"] else 200, {"Location": f"/v1/jobs/{found['job']}"})
+
+
+async def _read(here: Service, file: BinaryIO, name: str, asked: Naming, key: str | None) -> dict[str, Any]:
+    if key is not None:
+        asked = asked.model_copy(update={"key": key})
+    return await here.reader.read(file, name, **asked.asked())
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        said = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "bad_json", f"the body is no JSON: {error}") from error
+    if not isinstance(said, dict):
+        raise UsageError("the body is no JSON object")
+    return said
+
+
+def _fetch(here: Service, url: object, copy: BinaryIO) -> None:
+    """Copy a file of the storage, of those that may be named."""
+    key = str(url).removeprefix(f"{here.storage.url.rstrip('/')}/")
+    if not isinstance(url, str) or not key.startswith(INPUTS) or ".." in key.split("/"):
+        raise UsageError(f"a url names a file of the storage below {INPUTS}", f"For example: {INPUTS}questions.csv")
+    try:
+        for block in here.storage.blocks(key):
+            copy.write(block)
+    except FileNotFoundError:
+        raise Refused(404, "unknown_input", f"there is no {key} in the storage") from None
+
+
+@router.post("/check", tags=["files"], openapi_extra=_BODY)
+async def check(request: Request, here: Here) -> dict[str, Any]:
+    """What a file, or its beginning, holds: its columns and first rows. No job is made of it."""
+    async with request.form(max_files=1, max_fields=50) as form:
+        said = dict(form)
+        file = said.pop("file", None)
+        if not isinstance(file, UploadFile):
+            raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
+        asked = of_form(said).asked()
+        return await here.reader.read(file.file, plain_name(file.filename), **asked, only_check=True)
+
+
+@router.get("/jobs")
+def list_jobs(
+    here: Here,
+    status: Annotated[list[str] | None, Query(description="only of these states")] = None,
+    model: str | None = None,
+    metadata: Annotated[list[str] | None, Query(description="KEY=VALUE, all of them")] = None,
+    sort: str = "created",
+    limit: Annotated[int, Query(ge=1, le=1000, description="the last in their order")] = 100,
+) -> dict[str, Any]:
+    """Jobs in an order, the last of them last."""
+    wanted = Wanted(tuple(status or ()), model=model, metadata=pairs(metadata or ()), sort=sort, limit=limit)
+    queue = here.queue
+    with suppress(RedisUnreachable):
+        queue.ping()
+        found = list(records.standings(here.storage, queue))
+        return _listed(here, found, wanted)
+    return _listed(here, list(records.standings(here.storage, None)), wanted)  # not waited for at every job
+
+
+def _listed(here: Service, found: list[tuple[str, Any]], wanted: Wanted) -> dict[str, Any]:
+    damaged = [{"id": job, "message": one.message} for job, one in found if isinstance(one, BulkqaError)]
+    well = [one for _, one in found if not isinstance(one, BulkqaError)]
+    return {"jobs": [here.told(one) for one in select(well, wanted)], "damaged": damaged}
+
+
+@router.get("/jobs/{job}")
+def status(job: JobId, here: Here) -> dict[str, Any]:
+    """Where a job stands: the fields of `producer status --json`."""
+    return here.status(job)
+
+
+@router.get("/jobs/{job}/events", response_class=StreamingResponse)
+async def events(job: JobId, here: Here) -> StreamingResponse:
+    """Where a job stands, again and again until it has ended: server-sent events `progress`, the last one `end`."""
+
+    async def told() -> AsyncIterator[str]:
+        try:
+            async for step in here.followed.watch(job):
+                yield f"event: {'end' if step.finished else 'progress'}\ndata: {json.dumps(here.told(step))}\n\n"
+        except BulkqaError as error:
+            yield f"event: trouble\ndata: {json.dumps({'detail': error.message, 'remedy': error.remedy})}\n\n"
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
+
+
+@router.get("/jobs/{job}/results", response_class=StreamingResponse)
+def results(
+    job: JobId,
+    here: Here,
+    format: Literal["json", "jsonl", "csv", "parquet"] = "json",  # noqa: A002 - its name
+) -> Response:
+    """All predictions in row order; of a job under way those that are ready without a gap."""
+    lines = ready_lines(job, here.storage)
+    first = next(lines, None)  # what is wrong is found now, not behind a 200
+    lines = chain([] if first is None else [first], lines)
+    blocks = (
+        document(lines) if format == "json" else lines if format == "jsonl" else _in_columns(here, job, lines, format)
+    )
+    headers = {"Content-Disposition": f'attachment; filename="{job}.{format}"'}
+    return StreamingResponse(iterate_in_threadpool(blocks), media_type=_KINDS[format], headers=headers)
+
+
+def _in_columns(here: Service, job: str, lines: Iterator[bytes], kind: str) -> Iterator[bytes]:
+    """Predictions in a format of columns, by way of a file: it is written as a whole."""
+    with tempfile.TemporaryFile() as file:
+        write_stream(file, lines, kind, shape_of(here.storage, job))
+        file.seek(0)
+        yield from iter(lambda: file.read(1 << 18), b"")
+
+
+@router.get("/jobs/{job}/rows")
+def rows(
+    job: JobId,
+    here: Here,
+    offset: Annotated[int, Query(ge=0, description="the row to begin with; then what `next` says")] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    status: Annotated[list[Literal["answered", "no_answer", "error"]] | None, Query()] = None,
+    flag: str | None = None,
+    below: Annotated[float | None, Query(description="only scores below it")] = None,
+    text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
+) -> dict[str, Any]:
+    """Some predictions from a row on. `next` is the row to go on with, null behind the last; it is not `ready` before
+    its chunk was scored. Rows may be none though `next` is one: so many were looked through, and none was wanted."""
+    return asdict(pages.page(here.storage, job, offset, limit, pages.Wanted(tuple(status or ()), flag, below, text)))
+
+
+@router.get("/jobs/{job}/errors", response_class=StreamingResponse)
+def errors(job: JobId, here: Here) -> StreamingResponse:
+    """The rows that failed, in the input's own columns, and why: to be mended and submitted again."""
+    try:
+        blocks = here.storage.blocks(layout.errors(job))
+        first = next(blocks, b"")
+    except FileNotFoundError:
+        ended = here.storage.exists(layout.report(job))
+        why = "no row of it failed" if ended else "it has not ended"
+        raise Refused(404, "no_errors", f"job {job} has no error rows: {why}") from None
+    headers = {"Content-Disposition": f'attachment; filename="{job}.errors.csv"'}
+    whole = iterate_in_threadpool(chain([first], blocks))
+    return StreamingResponse(whole, media_type=_KINDS["csv"], headers=headers)
+
+
+@router.post("/jobs/{job}/cancel", status_code=202)
+def cancel(job: JobId, here: Here) -> dict[str, Any]:
+    """Ask for a job's end: rows that are done stay. Is noted also while Redis is away."""
+    with suppress(RedisUnreachable):
+        cancel_job(job, here.storage, here.queue, here.settings)
+    return here.status(job)
+
+
+@router.delete("/jobs/{job}")
+def delete(job: JobId, here: Here, cancel: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - a query's
+    """Remove a job with its rows, answers and records; `cancel` it first, if it has not ended."""
+    if not cancel and not here.storage.exists(layout.report(job)):
+        raise Refused(409, "not_ended", f"job {job} has not ended", "Cancel and remove it: DELETE with ?cancel=true")
+    return {"job": job, "bytes": delete_job(job, here.storage, here.queue, here.settings, cancel=cancel)}
+
+
+@router.get("/jobs/{job}/diff", response_class=StreamingResponse)
+def diff(
+    job: JobId,
+    here: Here,
+    other: Annotated[str, Query(alias="with", description="the other job")],
+    by: Literal["row", "id"] = "row",
+) -> StreamingResponse:
+    """The rows that two jobs answer differently, and their counts: as `producer diff --json`."""
+    second, summary = here.find(other), Summary()
+    changes = differences(here.storage, job, second, summary, by_id=by == "id")
+
+    def told() -> Iterator[str]:
+        yield f'{{"first": {json.dumps(job)}, "second": {json.dumps(second)}, "changes": ['
+        for number, change in enumerate(changes):
+            yield (",\n" if number else "\n") + json.dumps(change, ensure_ascii=False)
+        yield f'], "summary": {json.dumps(summary.to_json())}}}\n'
+
+    return StreamingResponse(iterate_in_threadpool(told()), media_type="application/json")
+
+
+@router.get("/workers", tags=["workers"])
+def workers(here: Here) -> list[dict[str, Any]]:
+    """The workers that are there, and the chunk that each holds."""
+    return [asdict(one) for one in here.queue.workers()]

@@ -1,0 +1,135 @@
+// A job: where it stands, and its rows a page at a time, as they are asked for in the address.
+import { ask, get, withQuery } from "./api.js";
+import { complaint, count, duration, el, field, state, when, words } from "./dom.js";
+import { prediction } from "./prediction.js";
+
+const PAGE = 25;
+const ENDED = ["completed", "completed_with_errors", "failed", "cancelled"];
+
+export async function job(content, { id, values, signal, tell }) {
+  document.title = `${id} – bulkqa`;
+  const about = el("div", { class: "panel" });
+  const actions = el("div", { class: "row" });
+  const rows = el("div");
+  let latest = await get(`/v1/jobs/${id}`);
+  content.append(el("h1", {}, `Job ${latest.id}`), about, actions, el("h2", {}, "Rows"), filters(latest.id, values), rows);
+  const told = (status) => {
+    latest = status;
+    about.replaceChildren(...standing(status));
+    actions.replaceChildren(...doing(status, content));
+  };
+  told(latest);
+  if (!ENDED.includes(latest.status)) {
+    follow(latest.id, told, signal, tell, () => page(rows, latest.id, values));
+  }
+  await page(rows, latest.id, values);
+  walk(content, signal);
+}
+
+function follow(id, told, signal, tell, ended) {
+  const events = new EventSource(`/v1/jobs/${id}/events`);
+  signal.addEventListener("abort", () => events.close());
+  events.addEventListener("progress", (event) => {
+    tell("");
+    told(JSON.parse(event.data));
+  });
+  events.addEventListener("end", (event) => {
+    events.close();
+    told(JSON.parse(event.data));
+    ended();
+  });
+  events.addEventListener("trouble", (event) => tell(JSON.parse(event.data).detail));
+  events.addEventListener("error", () => tell("The server does not answer. This page comes back by itself."));
+}
+
+function standing(job) {
+  const counts = job.request_counts;
+  const facts = [
+    ["State", state(job.status)],
+    ["Because", job.reason ? `${job.reason.message}${job.reason.remedy ? ` – ${job.reason.remedy}` : ""}` : ""],
+    ["Rows", `${count(counts.total)}: ${count(counts.answered)} answered, ${count(counts.no_answer)} without an answer, ` +
+      `${count(counts.failed)} failed, ${count(counts.pending)} pending`],
+    ["Errors", job.top_errors.map(([code, number]) => `${count(number)} ${words(code)}`).join(", ")],
+    ["Rate", job.rows_per_second ? `${count(Math.round(job.rows_per_second))} rows/s` +
+      (job.eta_seconds ? `, ${duration(job.eta_seconds)} left` : "") : ""],
+    ["Quality", job.evaluation ? `EM ${job.evaluation.exact_match.toFixed(1)}, F1 ${job.evaluation.f1.toFixed(1)}` : ""],
+    ["Model", [job.model.name, job.model.precision].filter(Boolean).join(", ")],
+    ["File", job.input.name],
+    ["Submitted", when(job.created_at)],
+    ["Ended", when(job.finished_at)],
+  ];
+  const list = facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, list)];
+}
+
+function doing(job, content) {
+  const refuse = (problem) => content.prepend(complaint(problem));
+  if (!ENDED.includes(job.status)) {
+    const cancel = () => ask(`/v1/jobs/${job.id}/cancel`, { method: "POST" }).catch(refuse);
+    return [el("button", { class: "danger", type: "button", onclick: cancel }, "Cancel")];
+  }
+  const links = ["json", "csv", "parquet"].map((kind) =>
+    el("a", { href: withQuery(`/v1/jobs/${job.id}/results`, { format: kind }), download: true }, `Answers as ${kind}`));
+  if (job.error_uri) {
+    links.push(el("a", { href: job.error_uri, download: true }, "Rows that failed"));
+  }
+  const remove = async () => {
+    if (confirm(`Remove job ${job.id} with all its rows and answers?`)) {
+      await ask(`/v1/jobs/${job.id}`, { method: "DELETE" }).then(() => { location.hash = "#/"; }, refuse);
+    }
+  };
+  return [...links, el("button", { class: "danger", type: "button", onclick: remove }, "Remove")];
+}
+
+function filters(id, values) {
+  const status = el("select", { name: "status" }, [["", "all"], ["answered"], ["no_answer"], ["error"]].map(
+    ([value, text]) => el("option", { value, selected: values.get("status") === value }, text || words(value))));
+  const below = el("input", { name: "below", type: "number", min: 0, max: 1, step: "any", value: values.get("below") });
+  const text = el("input", { name: "text", type: "search", value: values.get("text") });
+  const flag = el("input", { name: "flag", value: values.get("flag") });
+  const form = el("form", { class: "row" }, field("Status", status), field("Score below", below), field("Flag", flag),
+    field("Text", text), el("button", {}, "Show"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.hash = withQuery(`#/jobs/${id}`, Object.fromEntries(new FormData(form)));
+  });
+  return form;
+}
+
+async function page(place, id, values) {
+  const asked = Object.fromEntries(values);
+  let found = await get(`/v1/jobs/${id}/rows`, { ...asked, limit: PAGE });
+  const list = found.predictions;
+  while (list.length < PAGE && found.next !== null && found.ready) {
+    place.replaceChildren(el("p", { class: "dim", role: "status" }, `looked through ${count(found.next)} of ${count(found.rows)} rows`));
+    found = await get(`/v1/jobs/${id}/rows`, { ...asked, offset: found.next, limit: PAGE - list.length });
+    list.push(...found.predictions);
+  }
+  const links = [];
+  if (asked.offset > 0) {
+    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...asked, offset: null }) }, "First rows"));
+  }
+  if (found.next !== null && found.ready) {
+    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...asked, offset: found.next }) }, "Next rows"));
+  }
+  const none = list.length ? null : el("p", { class: "dim" }, found.ready ? "No such row." : "No row is ready yet.");
+  place.replaceChildren(...[el("ol", { class: "answers" }, list.map(prediction)), none,
+    el("nav", { "aria-label": "Pages" }, links)].filter(Boolean));
+}
+
+// j and k walk from row to row.
+function walk(content, signal) {
+  document.addEventListener("keydown", (event) => {
+    if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey ||
+      /input|select|textarea/i.test(event.target.tagName)) {
+      return;
+    }
+    const rows = [...content.querySelectorAll(".answers > li")];
+    const at = rows.indexOf(document.activeElement.closest(".answers > li"));
+    const next = rows[event.key === "j" ? at + 1 : Math.max(0, at - 1)];
+    if (next) {
+      next.focus();
+      next.scrollIntoView({ block: "nearest" });
+    }
+  }, { signal });
+}

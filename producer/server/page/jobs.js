@@ -1,0 +1,166 @@
+// Jobs, the newest first, with a place to drop a file; and the workers that are there.
+import { get, upload } from "./api.js";
+import { bytes, complaint, count, duration, el, field, state, when, words } from "./dom.js";
+
+const EVERY = 2000;
+const MOST = 100;
+// Of a text file so much is looked at before it goes; of others all, if they are not larger than this.
+const BEGINNING = 256 * 1024;
+const WHOLE = 64 * 1024 * 1024;
+const WRAPPED = /\.(parquet|pq|xlsx|zip|gz|bz2|xz|zst)$/i;
+
+export async function jobs(content, { signal, tell }) {
+  document.title = "Jobs – bulkqa";
+  const rows = el("tbody");
+  const workers = el("tbody");
+  content.append(el("h1", {}, "Jobs"), dropping(),
+    table("Jobs", ["Job", "State", "Done", "Rows", "Failed", "Rate, time left", "Submitted"], rows, [3, 4]),
+    el("h2", {}, "Workers"), table("Workers", ["Worker", "Model", "Holds", "Rows/s"], workers, [3]));
+  const look = async () => {
+    try {
+      const found = await get("/v1/jobs", { limit: MOST });
+      rows.replaceChildren(...found.jobs.reverse().map(line), ...found.damaged.map(damaged));
+      if (!rows.children.length) {
+        rows.append(el("tr", {}, el("td", { colspan: 7, class: "dim" }, "No job yet. Drop a file above.")));
+      }
+      const there = await get("/v1/workers");
+      workers.replaceChildren(...there.map(worker));
+      if (!there.length) {
+        workers.append(el("tr", {}, el("td", { colspan: 4, class: "dim" }, "No worker is there: worker start")));
+      }
+      tell("");
+    } catch (problem) {
+      tell(`${problem.message} This page looks again by itself.`);
+    }
+    if (!signal.aborted) {
+      setTimeout(look, EVERY);
+    }
+  };
+  await look();
+}
+
+function table(name, columns, body, numbers) {
+  const head = columns.map((column, at) =>
+    el("th", { scope: "col", class: `${numbers.includes(at) ? "number " : ""}${at > 3 ? "optional" : ""}` }, column));
+  return el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": name },
+    el("table", {}, el("thead", {}, el("tr", {}, head)), body));
+}
+
+function line(job) {
+  const counts = job.request_counts;
+  const rate = job.rows_per_second ? `${count(Math.round(job.rows_per_second))} rows/s` : "";
+  const left = job.eta_seconds ? `, ${duration(job.eta_seconds)} left` : "";
+  const why = job.reason && !job.finished_at ? el("div", { class: "dim" }, job.reason.message) : null;
+  return el("tr", {},
+    el("td", { class: "id" }, el("a", { href: `#/jobs/${job.id}` }, job.id), el("div", { class: "dim" }, job.input.name)),
+    el("td", {}, state(job.status), why),
+    el("td", {}, el("progress", { value: job.progress, max: 1, "aria-label": `done of ${job.id}` })),
+    el("td", { class: "number" }, count(counts.total)),
+    el("td", { class: "number optional" }, count(counts.failed)),
+    el("td", { class: "optional" }, rate + left),
+    el("td", { class: "optional" }, when(job.created_at)));
+}
+
+const damaged = (job) => el("tr", {}, el("td", {}, job.id), el("td", { colspan: 6, class: "error" }, job.message));
+
+const worker = (one) => el("tr", {},
+  el("td", {}, one.name), el("td", {}, one.model),
+  el("td", {}, one.job ? `${one.job}, chunk ${one.chunk}` : "nothing"),
+  el("td", { class: "number" }, one.rows_per_second ? count(Math.round(one.rows_per_second)) : ""));
+
+function dropping() {
+  const input = el("input", { type: "file", id: "file" });
+  const chosen = el("div");
+  const place = el("div", { class: "panel drop" }, el("label", { for: "file" },
+    "Drop a file of questions and contexts here, or choose one: CSV, Parquet, JSON Lines, JSON, SQuAD or Excel"), input, chosen);
+  const take = (file) => file && chosen.replaceChildren(asking(file));
+  input.addEventListener("change", () => take(input.files[0]));
+  place.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    place.classList.add("over");
+  });
+  place.addEventListener("dragleave", () => place.classList.remove("over"));
+  place.addEventListener("drop", (event) => {
+    event.preventDefault();
+    place.classList.remove("over");
+    take(event.dataTransfer.files[0]);
+  });
+  return place;
+}
+
+// What is to be known of a file before it goes, with its first rows as they will be read.
+function asking(file) {
+  const question = el("input", { name: "question", value: "question" });
+  const context = el("input", { name: "context", value: "context" });
+  const delimiter = el("select", { name: "delimiter" }, [["|", "|"], [",", ","], [";", ";"], ["\\t", "tab"]]
+    .map(([value, text]) => el("option", { value }, text)));
+  const known = el("datalist", { id: "columns" });
+  question.setAttribute("list", "columns");
+  context.setAttribute("list", "columns");
+  const first = el("div", { "aria-live": "polite" });
+  const go = el("button", {}, "Submit");
+  const bar = el("progress", { value: 0, max: 1, hidden: true, "aria-label": "sent" });
+  const values = (body) => {
+    const form = new FormData();
+    form.append("question", question.value);
+    form.append("context", context.value);
+    form.append("delimiter", delimiter.value);
+    form.append("file", body, file.name);
+    return form;
+  };
+  const look = async () => {
+    const part = await beginning(file);
+    if (!part) {
+      first.replaceChildren(el("p", { class: "dim" }, "Too large to be shown before it is sent."));
+      return;
+    }
+    try {
+      const found = await upload("/v1/check", values(part), () => {});
+      known.replaceChildren(...found.columns.map((value) => el("option", { value })));
+      first.replaceChildren(seen(found));
+    } catch (problem) {
+      first.replaceChildren(complaint(problem));
+    }
+  };
+  const form = el("form", {}, el("p", {}, `${file.name}, ${bytes(file.size)}`), el("div", { class: "row" },
+    field("Column of questions", question), field("Column of contexts", context), field("Delimiter", delimiter)),
+    known, first, go, bar);
+  form.addEventListener("change", look);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    bar.hidden = false;
+    try {
+      const job = await upload("/v1/jobs", values(file), (part) => { bar.value = part; });
+      location.hash = `#/jobs/${job.id}`;
+    } catch (problem) {
+      first.replaceChildren(complaint(problem));
+      go.disabled = false;
+      bar.hidden = true;
+    }
+  });
+  look();
+  return form;
+}
+
+// As much of a file as can be read by itself; null where that would be too much.
+async function beginning(file) {
+  if (WRAPPED.test(file.name) || file.size <= BEGINNING) {
+    return file.size <= WHOLE ? file : null;
+  }
+  const part = file.slice(0, BEGINNING);
+  const data = new Uint8Array(await part.arrayBuffer());
+  return file.slice(0, data.lastIndexOf(10) + 1 || BEGINNING);
+}
+
+function seen(found) {
+  const rows = found.rows.map((row) => el("tr", {},
+    row.code ? el("td", { colspan: 2, class: "error" }, `${words(row.code)}: ${row.message}`)
+      : [el("td", {}, short(row.question, 90)), el("td", {}, short(row.context, 140))]));
+  return el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "First rows" }, el("table", {},
+    el("caption", { class: "dim" }, `The first rows, read as ${found.format}`),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, found.question_column), el("th", { scope: "col" }, found.context_column))),
+    el("tbody", {}, rows)));
+}
+
+const short = (text, most) => (text.length > most ? `${text.slice(0, most)}…` : text);

@@ -1,0 +1,42 @@
+// Which view is shown: told by the part of the address behind the #, so that links can be shared.
+import { complaint } from "./dom.js";
+import { job } from "./job.js";
+import { jobs } from "./jobs.js";
+import { tryIt } from "./try.js";
+
+const content = document.getElementById("content");
+const trouble = document.getElementById("trouble");
+let leave = () => {};
+
+// Something that the whole page suffers from, until it is over: tell("").
+export function tell(text) {
+  trouble.hidden = !text;
+  trouble.textContent = text;
+}
+
+async function show() {
+  leave();
+  tell("");
+  const [path, query = ""] = location.hash.slice(1).split("?");
+  const values = new URLSearchParams(query);
+  const parts = path.split("/").filter(Boolean);
+  for (const link of document.querySelectorAll("nav a")) {
+    const here = link.hash === `#/${parts[0] === "try" ? "try" : ""}`;
+    here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+  }
+  content.replaceChildren();
+  const left = new AbortController();
+  leave = () => left.abort();
+  const view = parts[0] === "jobs" && parts[1] ? job : parts[0] === "try" ? tryIt : jobs;
+  try {
+    await view(content, { id: parts[1], values, signal: left.signal, tell });
+  } catch (problem) {
+    content.append(complaint(problem));
+  }
+}
+
+addEventListener("hashchange", async () => {
+  await show();
+  content.focus();
+});
+show();

@@ -1,0 +1,58 @@
+// One prediction: its question, its answer, and the context with the answer marked in it.
+import { el, words } from "./dom.js";
+
+// Characters of a context that are shown around an answer before it is unfolded.
+const AROUND = 220;
+
+export function prediction(row) {
+  const flags = (row.flags || []).map((flag) => el("span", { class: "flag" }, words(flag)));
+  const score = row.score === undefined ? null : el("span", {}, `score ${row.score.toFixed(3)}`);
+  const head = el("div", { class: "head" }, el("span", {}, `row ${row.row}${row.id ? ` (${row.id})` : ""}`),
+    el("span", { class: row.status }, words(row.status)), score, flags);
+  return el("li", { tabindex: "-1" }, head, el("p", { class: "question" }, row.question || row.raw || "(no question)"),
+    outcome(row), context(row), alternatives(row));
+}
+
+function outcome(row) {
+  if (row.status === "error") {
+    return el("p", { class: "error" }, `${row.error.code}: ${row.error.message}`);
+  }
+  return row.status === "answered" ? el("p", {}, el("strong", {}, row.answer)) : null;
+}
+
+// Offsets are in code points, JavaScript's strings in UTF-16.
+function context(row) {
+  if (!row.context) {
+    return null;
+  }
+  const points = Array.from(row.context);
+  const answered = row.status === "answered";
+  const [start, end] = answered ? [row.start, row.end] : [0, 0];
+  const from = Math.max(0, start - AROUND);
+  const to = Math.min(points.length, end + AROUND);
+  const shown = el("p", { class: "context" });
+  const show = (first, last) => shown.replaceChildren(
+    first > 0 ? "… " : "", points.slice(first, start).join(""),
+    answered ? el("mark", {}, points.slice(start, end).join("")) : "",
+    points.slice(end, last).join(""), last < points.length ? " …" : "");
+  show(from, to);
+  if (from === 0 && to === points.length) {
+    return shown;
+  }
+  const more = el("button", { class: "plain", type: "button", "aria-expanded": "false" }, "Whole context");
+  more.addEventListener("click", () => {
+    const open = more.getAttribute("aria-expanded") !== "true";
+    more.setAttribute("aria-expanded", String(open));
+    more.textContent = open ? "Less" : "Whole context";
+    open ? show(0, points.length) : show(from, to);
+  });
+  return el("div", {}, shown, more);
+}
+
+function alternatives(row) {
+  if (!row.alternatives || !row.alternatives.length) {
+    return null;
+  }
+  const others = row.alternatives.map((one) => el("li", {}, `${one.answer} (${one.score.toFixed(3)})`));
+  return el("details", {}, el("summary", {}, `${others.length} alternatives`), el("ol", { start: 2 }, others));
+}

@@ -1,0 +1,41 @@
+"""The page for a browser, and its login."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+
+from producer.server.access import COOKIE, cookie_of, same
+from producer.server.problems import Refused
+
+router = APIRouter(include_in_schema=False)
+_PAGE = Path(__file__).parent / "page"
+
+
+@router.get("/")
+def index(request: Request) -> Response:
+    """The page; where a token is asked for and none was given, the login form."""
+    return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/login")
+def form() -> Response:
+    """The form that asks for a token."""
+    return FileResponse(_PAGE / "login.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.post("/login")
+async def login(request: Request) -> Response:
+    """Take a token, and give a cookie for it."""
+    async with request.form(max_files=0, max_fields=2) as given:
+        token = str(given.get("token", "")).strip()
+    if not same(token, request.app.state.tokens):
+        raise Refused(403, "wrong_token", "the token is not one of this server", "Is it still in use?")
+    answer = RedirectResponse("/", 303)
+    answer.set_cookie(
+        COOKIE, cookie_of(token), max_age=30 * 86400, httponly=True, samesite="strict",
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
+    return answer

@@ -1,0 +1,111 @@
+"""The child that reads an upload: `submit`, with a bound on memory and time, so that no file takes the server down.
+
+Started as `python -m producer.server.reading`: a JSON document on stdin says what is asked for, one on stdout what came
+of it, an id or an error. Where it is told to end it removes what it wrote, as `submit` does.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import closing
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from contract import command, errors, machine
+from contract.errors import BulkqaError, InputError
+
+#: What the program itself takes, above what reading may.
+_BESIDE = 1 << 30
+
+
+def main() -> None:
+    """Read one upload."""
+    command.without_pandas()
+    machine.end_with_parent()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked = json.load(sys.stdin)
+    try:
+        said = _read(asked)
+    except BulkqaError as error:
+        said = {"error": type(error).__name__, "message": error.message, "remedy": error.remedy}
+        said |= {"code": error.code} if isinstance(error, InputError) else {}
+    except MemoryError:
+        said = {"error": "InputError", "code": "unreadable", "message": "reading the file takes too much memory"}
+        said["remedy"] = "Send it in several, or allow more: BULKQA_READ_MEMORY"
+    json.dump(said, sys.stdout)
+
+
+def _read(asked: dict[str, Any]) -> dict[str, Any]:
+    from contract import settings
+    from contract.storage import open_storage
+
+    given = settings.load()
+    _bound(given.read_memory + _BESIDE)
+    read, options = _options(asked["options"], given.max_row_bytes)
+    if asked["only_check"]:
+        return _checked(asked, read, given)
+    from contract.namespace import open_queue
+    from producer.jobs.submit import Request, submit_and_send
+
+    storage = open_storage(given.storage_url, create=True)
+    request = Request(read, options, asked["model"] or "", asked["key"], asked["metadata"])
+    with Path(asked["path"]).open("rb") as file, closing(open_queue(given, storage)) as queue:
+        submitted = submit_and_send(_named(file, asked["name"]), storage, queue, given, request)
+    return {"job": submitted.manifest.id, "new": submitted.new}
+
+
+def _checked(asked: dict[str, Any], read: Any, given: Any) -> dict[str, Any]:
+    """The first rows of a file, and its columns; of what can be read of it without being asked which is which."""
+    from producer.jobs.check import glance
+
+    with Path(asked["path"]).open("rb") as file:
+        return asdict(glance(_named(file, asked["name"]), read, given))
+
+
+class _Named:
+    """A file under the name that it has where it comes from."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file = file
+        self.name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _named(file: BinaryIO, name: str) -> BinaryIO:
+    return cast(BinaryIO, _Named(file, name))
+
+
+def _options(given: dict[str, Any], max_row_bytes: int) -> tuple[Any, Any]:
+    """How a file is to be read and its rows to be answered. Raises UsageError."""
+    from contract.format.job import Options
+    from producer.input.options import ReadOptions
+
+    of = {kind: {one.name for one in fields(kind)} for kind in (ReadOptions, Options)}
+    read, options = ({k: v for k, v in given.items() if k in names} for names in of.values())
+    return ReadOptions(**read | {"max_row_bytes": max_row_bytes}), Options(**options)
+
+
+def _bound(most: int) -> None:
+    """Let this process have no more memory than that, where the kernel keeps such a limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def raised(said: dict[str, Any]) -> BulkqaError:
+    """The error that the child speaks of."""
+    if said["error"] == InputError.__name__:
+        return InputError(said["code"], said["message"], said["remedy"])
+    kind: type[BulkqaError] = getattr(errors, said["error"], BulkqaError)
+    return kind(said["message"], said["remedy"])
+
+
+if __name__ == "__main__":
+    main()
