@@ -15,7 +15,7 @@ from pathlib import Path
 REPO = Path(__file__).parents[1]
 LOCK = Path("constraints.txt")
 HASHED = {"local": ("local",), "dev": ("dev",)}
-EVERYTHING = ("local", "cloud", "pandas", "web", "dev", "build", "bench")
+EVERYTHING = ("local", "cloud", "pandas", "web", "dev", "e2e", "build", "bench")
 ABOUT = "# Made by `make lock`, which says how to renew it; not to be edited."
 
 

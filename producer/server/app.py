@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -22,11 +25,13 @@ from contract.settings import Settings
 from contract.storage import open_storage
 from producer.server import answers, jobs, pages
 from producer.server.access import Access, limits
+from producer.server.openapi import completed
 from producer.server.problems import Refused, problem
 from producer.server.service import Here, Service
-from producer.server.submission import Submission, first_of
+from producer.server.submission import first_of
 from producer.server.uploads import Reader
 
+_ROUTERS = (jobs, answers, pages)
 #: Uploads that are read at once: each is a process.
 _READERS = 4
 
@@ -45,13 +50,14 @@ def make_app(settings: Settings) -> ASGIApp:
         queue.close()
 
     app = FastAPI(title="bulkqa", version=version("bulkqa"), summary="Answers to files of questions and contexts",
-                  lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")  # fmt: skip
+                  lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name)  # fmt: skip
     app.state.service = service
     app.state.tokens = tokens
-    for one in (jobs, answers, pages):
+    for one in _ROUTERS:
         app.include_router(one.router)
-    app.get("/healthz", tags=["health"])(_alive)
-    app.get("/readyz", tags=["health"])(_ready)
+    app.get("/healthz", tags=["health"], name="alive")(_alive)
+    app.get("/readyz", tags=["health"], name="ready")(_ready)
     app.mount("/page", StaticFiles(directory=Path(__file__).parent / "page"), name="page")
     _speak_of_problems(app, hidden := _hidden(settings))
     _describe(app)
@@ -87,26 +93,38 @@ def _speak_of_problems(app: FastAPI, hidden: dict[str, str]) -> None:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - likewise
         return problem(UsageError(first_of(error.errors())), hidden)
 
-    async def http(_: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - likewise
         refused = Refused(error.status_code, f"http_{error.status_code}", str(error.detail))
         answer = problem(refused, hidden)
         answer.headers.update(error.headers or {})
+        if error.status_code == 405:  # the framework names the methods of the first route of the path alone
+            answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
 
+    async def gone(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)  # nobody reads it: whoever asked has hung up
+
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(BulkqaError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 
 
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """What can be done with a path."""
+    known = chain(app.routes, *(one.router.routes for one in _ROUTERS))
+    routes = (route for route in known if route.matches(request.scope)[0] is not Match.NONE)
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
+
+
 def _describe(app: FastAPI) -> None:
-    """Name in the OpenAPI document what is read by hand."""
+    """Have the OpenAPI document name what is read by hand."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = described()
-        schema = Submission.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"].setdefault("schemas", {})["Submission"] = schema | {"additionalProperties": True}
-        return document
+        if app.openapi_schema is None:
+            app.openapi_schema = completed(described())
+        return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

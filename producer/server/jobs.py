@@ -19,12 +19,14 @@ from contract.errors import BulkqaError, RedisUnreachable, UsageError
 from contract.format import layout
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
+from producer.given import check_states
 from producer.jobs.diff import Summary, differences
 from producer.jobs.remove import delete as delete_job
 from producer.jobs.select import Wanted, pairs, select
 from producer.results import pages
 from producer.results.lines import ready_lines
 from producer.results.output import document, shape_of, write_stream
+from producer.server.openapi import body, content
 from producer.server.problems import Refused
 from producer.server.service import Here, JobId, Service
 from producer.server.submission import Naming, of_form, of_object
@@ -40,34 +42,10 @@ _KINDS = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
 }
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "allOf": [
-                        {"$ref": "#/components/schemas/Submission"},
-                        {"type": "object", "required": ["file"],
-                         "properties": {"file": {"type": "string", "format": "binary"}}},
-                    ]
-                }
-            },
-            "application/json": {
-                "schema": {
-                    "allOf": [
-                        {"$ref": "#/components/schemas/Submission"},
-                        {"type": "object", "required": ["url"],
-                         "properties": {"url": {"type": "string", "description": f"of the storage, below {INPUTS}"}}},
-                    ]
-                }
-            },
-        },
-    }
-}  # fmt: skip
+_URL = {"type": "string", "description": f"of the storage, below {INPUTS}"}
 
 
-@router.post("/jobs", status_code=202, openapi_extra=_BODY)
+@router.post("/jobs", status_code=202, openapi_extra=body(url=_URL))
 async def submit(
     request: Request,
     here: Here,
@@ -124,7 +102,7 @@ def _fetch(here: Service, url: object, copy: BinaryIO) -> None:
         raise Refused(404, "unknown_input", f"there is no {key} in the storage") from None
 
 
-@router.post("/check", tags=["files"], openapi_extra=_BODY)
+@router.post("/check", tags=["files"], openapi_extra=body())
 async def check(request: Request, here: Here) -> dict[str, Any]:
     """What a file, or its beginning, holds: its columns and first rows. No job is made of it."""
     async with request.form(max_files=1, max_fields=50) as form:
@@ -146,6 +124,7 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=1000, description="the last in their order")] = 100,
 ) -> dict[str, Any]:
     """Jobs in an order, the last of them last."""
+    check_states(tuple(status or ()))
     wanted = Wanted(tuple(status or ()), model=model, metadata=pairs(metadata or ()), sort=sort, limit=limit)
     queue = here.queue
     with suppress(RedisUnreachable):
@@ -167,7 +146,7 @@ def status(job: JobId, here: Here) -> dict[str, Any]:
     return here.status(job)
 
 
-@router.get("/jobs/{job}/events", response_class=StreamingResponse)
+@router.get("/jobs/{job}/events", response_class=StreamingResponse, responses=content("text/event-stream"))
 async def events(job: JobId, here: Here) -> StreamingResponse:
     """Where a job stands, again and again until it has ended: server-sent events `progress`, the last one `end`."""
 
@@ -182,7 +161,7 @@ async def events(job: JobId, here: Here) -> StreamingResponse:
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
 
 
-@router.get("/jobs/{job}/results", response_class=StreamingResponse)
+@router.get("/jobs/{job}/results", response_class=StreamingResponse, responses=content(*_KINDS.values()))
 def results(
     job: JobId,
     here: Here,
@@ -223,7 +202,7 @@ def rows(
     return asdict(pages.page(here.storage, job, offset, limit, pages.Wanted(tuple(status or ()), flag, below, text)))
 
 
-@router.get("/jobs/{job}/errors", response_class=StreamingResponse)
+@router.get("/jobs/{job}/errors", response_class=StreamingResponse, responses=content(_KINDS["csv"]))
 def errors(job: JobId, here: Here) -> StreamingResponse:
     """The rows that failed, in the input's own columns, and why: to be mended and submitted again."""
     try:
@@ -254,7 +233,7 @@ def delete(job: JobId, here: Here, cancel: bool = False) -> dict[str, Any]:  # n
     return {"job": job, "bytes": delete_job(job, here.storage, here.queue, here.settings, cancel=cancel)}
 
 
-@router.get("/jobs/{job}/diff", response_class=StreamingResponse)
+@router.get("/jobs/{job}/diff", response_class=StreamingResponse, responses=content("application/json"))
 def diff(
     job: JobId,
     here: Here,

@@ -1,0 +1,167 @@
+"""The page in a real browser, on real jobs of real workers: headless Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.cluster import REPO, Cluster, write_rows
+from tests.acceptance.serving import serving
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: extra [e2e]")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra [e2e]")
+
+_QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+          "--disable-component-update", "--disable-sync")  # fmt: skip
+#: What axe finds and how bad it must be to count.
+_BAD = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as runs:
+        made = runs.chromium.launch(executable_path=path, args=_QUIET)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails its test where a script of it does."""
+    context = browser.new_context(accept_downloads=True, locale="en-GB")
+    made = context.new_page()
+    made.set_default_timeout(30_000)
+    errors: list[str] = []
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    yield made
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def client(running: Cluster) -> Iterator[httpx.Client]:
+    running.worker()
+    running.ready()
+    with serving(running) as made:
+        yield made
+
+
+def accessible(page: Any) -> None:
+    found = axe.Axe().run(page).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in _BAD] == []
+
+
+def test_a_file_is_dropped_looked_at_and_answered(page: Any, client: httpx.Client):
+    page.goto(str(client.base_url))
+    page.get_by_text("No job yet").wait_for()
+    page.set_input_files("#file", REPO / "samples" / "questions.csv")
+    page.get_by_text("The first rows, read as csv").wait_for()
+    accessible(page)
+    page.get_by_role("button", name="Submit").click()
+    page.locator("dd .completed").wait_for()
+    first = page.locator(".answers > li").first
+    first.get_by_text("lighthouse-1").wait_for()
+    assert first.locator("mark").inner_text() == "1874"
+    accessible(page)
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert "row 1 " in page.evaluate("document.activeElement.textContent")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Answers as json").click()
+    answers = json.loads(Path(download.value.path()).read_text())["predictions"]
+    assert answers[0]["answer"] == "1874"
+
+
+def test_a_file_that_cannot_be_read_says_why(page: Any, client: httpx.Client, tmp_path: Path):
+    (tmp_path / "other.csv").write_text("q|c\n1|2\n")
+    page.goto(str(client.base_url))
+    page.set_input_files("#file", tmp_path / "other.csv")
+    page.get_by_text("there is no column 'question'").wait_for()
+    page.get_by_label("Column of questions").fill("q")
+    page.get_by_label("Column of contexts").fill("c")
+    page.get_by_label("Column of contexts").press("Tab")
+    page.get_by_text("The first rows, read as csv").wait_for()
+
+
+def test_rows_are_filtered_paged_and_shared_by_their_address(
+    page: Any, client: httpx.Client, running: Cluster, tmp_path: Path
+):
+    job = running.submit(str(write_rows(tmp_path / "rows.csv", 60)))
+    running.finish(job)
+    page.goto(f"{client.base_url}/#/jobs/{job}")
+    assert page.locator(".answers > li").nth(24).inner_text().startswith("row 24 ")
+    page.get_by_role("link", name="Next rows").click()
+    page.get_by_text(re.compile("^row 25 ")).wait_for()
+    page.get_by_label("Text").fill("number 17 ")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text(re.compile("^row 17 ")).wait_for()
+    assert page.locator(".answers > li").count() == 1
+    page.goto("about:blank")
+    page.go_back()
+    page.get_by_text(re.compile("^row 17 ")).wait_for()
+
+
+def test_a_question_is_tried(page: Any, client: httpx.Client):
+    page.goto(f"{client.base_url}/#/try")
+    page.get_by_label("Question").fill("Who cast the bell?")
+    page.get_by_label("Context").fill("The bell of 🔔 the chapel was cast by Jon Berg in 1790.")
+    page.get_by_role("button", name="Answer").click()
+    assert page.locator("mark").inner_text() == "Jon Berg"
+    accessible(page)
+
+
+def test_nothing_of_a_job_is_read_as_html(page: Any, client: httpx.Client, running: Cluster, tmp_path: Path):
+    bad = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    (tmp_path / "rows.csv").write_text(f"id|question|context\n{bad}|{bad}?|{bad} It was 1874.\n")
+    job = running.submit(str(tmp_path / "rows.csv"))
+    running.finish(job)
+    page.on("dialog", lambda dialog: pytest.fail(f"a script of a job ran: {dialog.message}"))
+    page.goto(f"{client.base_url}/#/jobs/{job}")
+    page.get_by_text("<img src=x").first.wait_for()
+    assert page.locator("main img, main script").count() == 0
+
+
+def test_a_phone_and_the_dark_have_it_too(browser: Any, client: httpx.Client, running: Cluster):
+    job = running.submit(str(REPO / "samples" / "bad_rows.csv"))
+    running.finish(job)
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    page = context.new_page()
+    for view in ("", f"#/jobs/{job}", "#/try"):
+        page.goto(f"{client.base_url}/{view}")
+        page.locator("h1").wait_for()
+        accessible(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    context.close()
+
+
+def test_a_server_that_is_away_is_said_and_comes_back(page: Any, client: httpx.Client):
+    page.goto(str(client.base_url))
+    page.get_by_text("No job yet").wait_for()
+    page.context.set_offline(True)
+    page.get_by_text("The server does not answer").wait_for()
+    page.context.set_offline(False)
+    page.locator("#trouble").wait_for(state="hidden")
+
+
+def test_a_token_is_asked_for_by_a_form(browser: Any, running: Cluster):
+    token = os.urandom(16).hex()
+    with serving(running, BULKQA_API_TOKEN=token) as client:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(str(client.base_url))
+        page.get_by_label("Token of this server").fill(token)
+        accessible(page)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_text("No job yet").wait_for()
+        context.close()
