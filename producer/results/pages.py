@@ -7,6 +7,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contract.errors import BulkqaError
 from contract.format import layout, part
 from contract.ledger import records
@@ -14,6 +17,8 @@ from contract.storage import Storage
 
 #: Rows that are looked through at a time, where not all are wanted: who wants more asks again, from `next` on.
 _LOOKED_THROUGH = 20_000
+#: The same where each may be in another part; and parts that are held meanwhile.
+_LOOKED_UP, _HELD = 500, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,29 @@ class Page:
     next: int | None
     ready: bool
     rows: int  #: of the job
+
+
+def chosen(
+    storage: Storage, job: str, order: NDArray[np.int64], offset: int, limit: int, wanted: Wanted, rows: int
+) -> Page:
+    """The same of rows in an `order` of their own, from the one at place `offset` on; `next` is a place in it."""
+    firsts = records.load_index(storage, records.load(storage, job)).first_rows()
+    held: dict[int, list[bytes]] = {}
+    found: list[dict[str, Any]] = []
+    last = min(len(order), offset + _LOOKED_UP)
+    for place in range(offset, last):
+        if len(found) == limit:
+            return Page(found, place, ready=True, rows=rows)
+        row = int(order[place])
+        number = bisect_right(firsts, row) - 1
+        if number not in held:
+            if len(held) == _HELD:
+                del held[next(iter(held))]
+            held[number] = _lines(storage, job, number, firsts[number + 1] - firsts[number]) or []
+        if held[number]:
+            prediction = json.loads(held[number][row - firsts[number]])
+            found += [prediction] if wanted.fits(prediction) else []
+    return Page(found, last if last < len(order) else None, ready=True, rows=rows)
 
 
 def page(storage: Storage, job: str, offset: int, limit: int, wanted: Wanted) -> Page:

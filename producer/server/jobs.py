@@ -196,10 +196,21 @@ def rows(
     flag: str | None = None,
     below: Annotated[float | None, Query(description="only scores below it")] = None,
     text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
+    order: Annotated[Literal["row", "score"], Query(description="score: answers, the lowest score first")] = "row",
 ) -> dict[str, Any]:
     """Some predictions from a row on. `next` is the row to go on with, null behind the last; it is not `ready` before
     its chunk was scored. Rows may be none though `next` is one: so many were looked through, and none was wanted."""
-    return asdict(pages.page(here.storage, job, offset, limit, pages.Wanted(tuple(status or ()), flag, below, text)))
+    wanted = pages.Wanted(tuple(status or ()), flag, below, text)
+    if order == "score":
+        lowest = here.scores.lowest(job)
+        return asdict(pages.chosen(here.storage, job, lowest, offset, limit, wanted, len(lowest)))
+    return asdict(pages.page(here.storage, job, offset, limit, wanted))
+
+
+@router.get("/jobs/{job}/scores")
+def scores(job: JobId, here: Here) -> dict[str, Any]:
+    """How scores are spread, in equal bins from 0 to 1. Where fewer rows are `read` than there are: ask again."""
+    return asdict(here.scores.spread(job))
 
 
 @router.get("/jobs/{job}/errors", response_class=StreamingResponse, responses=content(_KINDS["csv"]))

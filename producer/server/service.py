@@ -22,6 +22,7 @@ from contract.storage import Storage
 from producer.jobs.find import find
 from producer.jobs.follow import follow
 from producer.jobs.times import dated
+from producer.results.scores import Scores
 from producer.server.problems import Refused
 from producer.server.uploads import Reader
 
@@ -40,12 +41,14 @@ class Service:
     queue: Queue
     reader: Reader
     followed: Followed = field(init=False)
+    scores: Scores = field(init=False)
     _ended: set[str] = field(default_factory=set)
     _open: tuple[float, int] = (-_COUNTED, 0)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.followed = Followed(self)
+        self.scores = Scores(self.storage)
 
     def find(self, job: str) -> str:
         """The id of a job. Raises UnknownJob."""

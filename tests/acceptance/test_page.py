@@ -107,6 +107,17 @@ def test_rows_are_filtered_paged_and_shared_by_their_address(
     page.get_by_role("button", name="Show").click()
     page.get_by_text(re.compile("^row 17 ")).wait_for()
     assert page.locator(".answers > li").count() == 1
+    page.get_by_label("Order").select_option(label="lowest score first")
+    page.get_by_label("Text").fill("")
+    page.get_by_role("button", name="Show").click()
+    page.locator(".answers > li").nth(24).wait_for()
+    scores = [float(text.split()[1]) for text in page.get_by_text(re.compile(r"^score \d")).all_inner_texts()]
+    assert len(scores) == 25
+    assert scores == sorted(scores)
+    page.get_by_role("img", name=re.compile("^Scores: .* of 60 answers")).wait_for()
+    page.get_by_text("lowest score first").wait_for(state="attached")
+    page.go_back()
+    page.get_by_text(re.compile("^row 17 ")).wait_for()
     page.goto("about:blank")
     page.go_back()
     page.get_by_text(re.compile("^row 17 ")).wait_for()

@@ -103,6 +103,15 @@ def test_rows_come_a_page_at_a_time_and_filtered(running: Cluster, tmp_path: Pat
         found = client.get(f"/v1/jobs/{job}/rows", params={"text": "NUMBER 17 ", "status": "answered"}).json()
         assert [row["row"] for row in found["predictions"]] == [17]
         low = client.get(f"/v1/jobs/{job}/rows", params={"below": 0.5, "limit": 500}).json()["predictions"]
+        spread = client.get(f"/v1/jobs/{job}/scores").json()
+        assert (spread["rows"], spread["read"], sum(spread["answered"])) == (60, 60, 60)
+        ranked, place = [], 0
+        while place is not None:
+            found = client.get(f"/v1/jobs/{job}/rows", params={"order": "score", "offset": place, "limit": 25}).json()
+            ranked += found["predictions"]
+            place = found["next"]
+        assert sorted(ranked, key=lambda row: row["row"]) == seen
+        assert [row["score"] for row in ranked] == sorted(row["score"] for row in ranked)
         assert [row["row"] for row in low] == [row["row"] for row in seen if row["score"] < 0.5]
 
 

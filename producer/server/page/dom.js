@@ -1,7 +1,10 @@
 // Elements, and numbers in words. Text is always text: nothing of a job is ever read as HTML.
 
-export function el(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+export const el = (name, attributes, ...children) => filled(document.createElement(name), attributes, children);
+export const svg = (name, attributes, ...children) =>
+  filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+
+function filled(made, attributes = {}, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) {
       made.addEventListener(key.slice(2), value);

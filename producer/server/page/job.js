@@ -1,6 +1,6 @@
 // A job: where it stands, and its rows a page at a time, as they are asked for in the address.
 import { ask, get, withQuery } from "./api.js";
-import { complaint, count, duration, el, field, state, when, words } from "./dom.js";
+import { complaint, count, duration, el, field, state, svg, when, words } from "./dom.js";
 import { prediction } from "./prediction.js";
 
 const PAGE = 25;
@@ -11,8 +11,9 @@ export async function job(content, { id, values, signal, tell }) {
   const about = el("div", { class: "panel" });
   const actions = el("div", { class: "row" });
   const rows = el("div");
+  const spread = el("figure");
   let latest = await get(`/v1/jobs/${id}`);
-  content.append(el("h1", {}, `Job ${latest.id}`), about, actions, el("h2", {}, "Rows"), filters(latest.id, values), rows);
+  content.append(el("h1", {}, `Job ${latest.id}`), about, actions, el("h2", {}, "Rows"), spread, filters(latest.id, values), rows);
   const told = (status) => {
     latest = status;
     about.replaceChildren(...standing(status));
@@ -20,8 +21,12 @@ export async function job(content, { id, values, signal, tell }) {
   };
   told(latest);
   if (!ENDED.includes(latest.status)) {
-    follow(latest.id, told, signal, tell, () => page(rows, latest.id, values));
+    follow(latest.id, told, signal, tell, () => {
+      page(rows, latest.id, values);
+      histogram(spread, latest.id, signal);
+    });
   }
+  histogram(spread, latest.id, signal);
   await page(rows, latest.id, values);
   walk(content, signal);
 }
@@ -87,13 +92,42 @@ function filters(id, values) {
   const below = el("input", { name: "below", type: "number", min: 0, max: 1, step: "any", value: values.get("below") });
   const text = el("input", { name: "text", type: "search", value: values.get("text") });
   const flag = el("input", { name: "flag", value: values.get("flag") });
-  const form = el("form", { class: "row" }, field("Status", status), field("Score below", below), field("Flag", flag),
+  const order = el("select", { name: "order" }, [["", "as submitted"], ["score", "lowest score first"]].map(
+    ([value, text]) => el("option", { value, selected: values.get("order") === value }, text)));
+  const form = el("form", { class: "row" }, field("Order", order), field("Status", status), field("Score below", below), field("Flag", flag),
     field("Text", text), el("button", {}, "Show"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     location.hash = withQuery(`#/jobs/${id}`, Object.fromEntries(new FormData(form)));
   });
   return form;
+}
+
+// How scores are spread: a bar a bin, answers below, rows without one on top. Asked for again until all rows are in it.
+async function histogram(place, id, signal) {
+  const found = await get(`/v1/jobs/${id}/scores`).catch(() => null);
+  if (signal.aborted || !found) {
+    return;
+  }
+  const most = Math.max(1, ...found.answered.map((number, at) => number + found.no_answer[at]));
+  const width = 100 / found.answered.length;
+  const bars = found.answered.flatMap((number, at) => {
+    const [low, high] = [60 * number / most, 60 * found.no_answer[at] / most];
+    const text = `score ${(at / 20).toFixed(2)} to ${((at + 1) / 20).toFixed(2)}: ${count(number)} answered, ` +
+      `${count(found.no_answer[at])} without an answer`;
+    return [svg("g", {}, svg("title", {}, text),
+      svg("rect", { x: at * width, y: 0, width, height: 60, fill: "transparent" }),
+      svg("rect", { class: "bar", x: at * width + 0.3, y: 60 - low, width: width - 0.6, height: low }),
+      svg("rect", { class: "bar none", x: at * width + 0.3, y: 60 - low - high, width: width - 0.6, height: high }))];
+  });
+  const total = found.answered.reduce((sum, number) => sum + number, 0);
+  const low = found.answered.slice(0, 10).reduce((sum, number) => sum + number, 0);
+  const label = `Scores: ${count(low)} of ${count(total)} answers are below 0.5`;
+  place.replaceChildren(el("figcaption", {}, label), svg("svg", { viewBox: "0 0 100 60", preserveAspectRatio: "none", role: "img",
+    "aria-label": label }, bars), el("div", { class: "axis dim" }, el("span", {}, "0"), el("span", {}, "0.5"), el("span", {}, "1")));
+  if (found.read < found.rows) {
+    setTimeout(() => histogram(place, id, signal), 3000);
+  }
 }
 
 async function page(place, id, values) {

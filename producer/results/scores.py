@@ -1,0 +1,110 @@
+"""The scores of a job's answers: how they are spread, and which rows have the lowest. Each part is read once."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.format import part
+from contract.ledger import records
+from contract.storage import Storage
+
+#: Bins of a histogram, from 0 to 1.
+BINS = 20
+#: Seconds that one call may read for: who wants the rest asks again.
+_PATIENCE = 2.0
+#: Jobs whose scores are kept: 4 bytes a row.
+_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How many rows have a score in each of BINS equal bins from 0 to 1: those with an answer, and those without."""
+
+    answered: list[int]
+    no_answer: list[int]
+    rows: int  #: of the job
+    read: int  #: of those, the ones that are in here; rows that failed are, and have no score
+
+
+@dataclass
+class _Job:
+    """Of one job: scores by number of the chunk. NaN: the row failed; minus the score: it has no answer."""
+
+    parts: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    order: NDArray[np.int64] | None = None
+    ordered: int = -1  #: of how many parts
+
+
+class Scores:
+    """Scores of the jobs that were asked for last."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def spread(self, job: str) -> Spread:
+        """How the scores of a job are spread, as far as they could be read by now. Raises UnknownJob."""
+        with self._lock:
+            found, rows = self._read(job)
+        scores = np.concatenate([*found.parts.values(), np.empty(0, np.float32)])
+        edges = np.linspace(0, 1, BINS + 1)
+        return Spread(
+            answered=np.histogram(scores[scores >= 0], edges)[0].tolist(),
+            no_answer=np.histogram(-scores[np.signbit(scores)], edges)[0].tolist(),
+            rows=rows,
+            read=len(scores),
+        )
+
+    def lowest(self, job: str) -> NDArray[np.int64]:
+        """The rows of a job that were read by now and have an answer, the lowest score first. Raises UnknownJob."""
+        with self._lock:
+            found, _ = self._read(job)
+            if found.order is None or found.ordered != len(found.parts):
+                manifest = records.load(self._storage, job)
+                firsts = records.load_index(self._storage, manifest).first_rows()
+                numbers = sorted(found.parts)
+                scores = np.concatenate([found.parts[n] for n in numbers] or [np.empty(0, np.float32)])
+                rows = np.concatenate(
+                    [np.arange(len(found.parts[n])) + firsts[n] for n in numbers] or [np.empty(0, int)]
+                )
+                with_answer = scores >= 0
+                order = np.argsort(scores[with_answer], kind="stable")
+                found.order, found.ordered = rows[with_answer][order], len(found.parts)
+            return found.order
+
+    def _read(self, job: str) -> tuple[_Job, int]:
+        """Read parts that were not read yet, for as long as a call may."""
+        manifest = records.load(self._storage, job)
+        index = records.load_index(self._storage, manifest)
+        known = self._jobs.pop(job, None) or _Job()
+        self._jobs[job] = known
+        while len(self._jobs) > _JOBS:
+            self._jobs.popitem(last=False)
+        until = time.monotonic() + _PATIENCE
+        for number, rows in enumerate(index.rows):
+            if number in known.parts:
+                continue
+            if time.monotonic() > until:
+                break
+            try:
+                lines = records.read_part(self._storage, job, number, rows)[0].splitlines()
+            except (part.DamagedPart, FileNotFoundError):
+                continue
+            known.parts[number] = np.array([_score(line) for line in lines], np.float32)
+        return known, manifest.rows
+
+
+def _score(line: bytes) -> float:
+    prediction = json.loads(line)
+    score = prediction.get("score")
+    if score is None:
+        return float("nan")
+    return float(score) if prediction["status"] == "answered" else -float(score)
