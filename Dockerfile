@@ -11,8 +11,9 @@ WORKDIR /lists
 COPY pyproject.toml constraints.tx[t] ./
 RUN touch constraints.txt && python -c "import tomllib, pathlib; \
     p = tomllib.load(open('pyproject.toml', 'rb')); \
-    lists = {'build': p['build-system']['requires'], 'producer': p['project']['dependencies'], \
-        'worker': p['project']['optional-dependencies']['worker']}; \
+    extras = p['project']['optional-dependencies']; \
+    lists = {'build': p['build-system']['requires'], 'base': p['project']['dependencies'], \
+        'producer': p['project']['dependencies'] + extras['web'], 'worker': extras['worker']}; \
     [pathlib.Path(name + '.txt').write_text('\n'.join(lines) + '\n') for name, lines in lists.items()]"
 
 # The code as a wheel: a few kilobytes, the only thing that a change of code makes anew. It is copied rather than
@@ -31,22 +32,26 @@ ENV WHEEL_WITHOUT_MODEL=1
 RUN pip wheel --no-deps --no-build-isolation -w /dist .
 
 # Virtual environments with the dependencies alone. They hold no pip: the base image's is used on them.
-FROM python:${PYTHON}-slim AS producer-deps
+FROM python:${PYTHON}-slim AS base-deps
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv --without-pip /opt/bulkqa
-COPY --from=requirements /lists/constraints.txt /lists/producer.txt /lists/
+COPY --from=requirements /lists/constraints.txt /lists/base.txt /lists/
+RUN pip --python /opt/bulkqa/bin/python install -c /lists/constraints.txt -r /lists/base.txt
+
+FROM base-deps AS producer-deps
+COPY --from=requirements /lists/producer.txt /lists/
 RUN pip --python /opt/bulkqa/bin/python install -c /lists/constraints.txt -r /lists/producer.txt
 
-FROM producer-deps AS worker-deps
+FROM base-deps AS worker-deps
 COPY --from=requirements /lists/worker.txt /lists/
-RUN pip --python /opt/bulkqa/bin/python install -c /lists/constraints.txt -r /lists/producer.txt -r /lists/worker.txt
+RUN pip --python /opt/bulkqa/bin/python install -c /lists/constraints.txt -r /lists/base.txt -r /lists/worker.txt
 
 # What both images share. The uid is fixed and numeric: Kubernetes can then tell that it is not root, and a volume that
 # is written by one image can be written by the other. A new volume takes over the owner of /storage from here.
 FROM python:${PYTHON}-slim AS runtime
 RUN groupadd --gid 10001 bulkqa \
     && useradd --uid 10001 --gid bulkqa --no-create-home --home-dir /tmp --shell /usr/sbin/nologin bulkqa \
-    && install -d -o bulkqa -g bulkqa /storage /data
+    && install -d -o bulkqa -g bulkqa /storage /data /uploads
 ENV PATH=/opt/bulkqa/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -51,9 +51,16 @@ def test_worker_can_be_scaled() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nothing_is_published(name: str) -> None:
-    assert "ports" not in SERVICES[name]
+def test_nothing_is_published_but_what_is_for_people_and_that_on_this_host(name: str) -> None:
+    assert SERVICES[name].get("ports", []) == (["${SERVE_ADDRESS:-127.0.0.1:8321}:8321"] if name == "serve" else [])
     assert SERVICES[name].get("network_mode") != "host"
+
+
+def test_the_server_is_of_the_producer_image_and_keeps_uploads_off_memory() -> None:
+    serve = SERVICES["serve"]
+    assert serve["profiles"] == ["web"]
+    assert serve["image"] == SERVICES["producer"]["image"]
+    assert f"{serve['environment']['TMPDIR']}" in {volume.partition(":")[2] for volume in serve["volumes"]}
 
 
 @pytest.mark.parametrize("name", SERVICES)
