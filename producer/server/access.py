@@ -15,6 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
+from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -107,18 +108,20 @@ class Access:
     upload_bytes: int
     rate: Rate
     refuse: Callable[[Refused], ASGIApp]
+    requests: Histogram  #: of all that comes in, refused or not: seconds, by method and status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
+        started, since = False, time.monotonic()
 
         async def noted(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self.requests.labels(_method(scope), message["status"]).observe(time.monotonic() - since)
                 _guard(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
@@ -175,6 +178,12 @@ class Access:
             return message
 
         return counted
+
+
+def _method(scope: Scope) -> str:
+    """The method of a request, of those that there are: a label has few values, whatever is sent."""
+    method: str = scope["method"]
+    return method if method in (*_SAFE, "POST", "DELETE") else "other"
 
 
 def _guard(headers: MutableHeaders, path: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
@@ -23,10 +24,10 @@ from contract.errors import BulkqaError, UsageError
 from contract.namespace import open_queue
 from contract.settings import Settings
 from contract.storage import open_storage
-from producer.server import answers, jobs, pages
 from producer.server.access import Access, limits
-from producer.server.openapi import completed
+from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
+from producer.server.routes import answers, jobs, pages
 from producer.server.service import Here, Service
 from producer.server.submission import first_of
 from producer.server.uploads import Reader
@@ -58,10 +59,14 @@ def make_app(settings: Settings) -> ASGIApp:
         app.include_router(one.router)
     app.get("/healthz", tags=["health"], name="alive")(_alive)
     app.get("/readyz", tags=["health"], name="ready")(_ready)
+    app.get(
+        "/metrics", tags=["health"], name="metrics", response_class=Response, responses=content(CONTENT_TYPE_LATEST)
+    )(_metrics)
     app.mount("/page", StaticFiles(directory=Path(__file__).parent / "page"), name="page")
     _speak_of_problems(app, hidden := _hidden(settings))
     _describe(app)
-    return Access(app, tokens, settings.api_upload_bytes, rate, lambda refused: problem(refused, hidden))
+    refuse = lambda refused: problem(refused, hidden)  # noqa: E731
+    return Access(app, tokens, settings.api_upload_bytes, rate, refuse, service.metrics.requests)
 
 
 def _hidden(settings: Settings) -> dict[str, str]:
@@ -73,6 +78,11 @@ def _hidden(settings: Settings) -> dict[str, str]:
 def _alive() -> dict[str, str]:
     """Whether the server runs."""
     return {"status": "ok"}
+
+
+def _metrics(here: Here) -> Response:
+    """Jobs, workers, queues and requests, for Prometheus."""
+    return Response(here.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _ready(here: Here) -> dict[str, Any]:

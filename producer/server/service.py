@@ -23,6 +23,7 @@ from producer.jobs.find import find
 from producer.jobs.follow import follow
 from producer.jobs.times import dated
 from producer.results.scores import Scores
+from producer.server.metrics import Metrics
 from producer.server.problems import Refused
 from producer.server.uploads import Reader
 
@@ -42,6 +43,7 @@ class Service:
     reader: Reader
     followed: Followed = field(init=False)
     scores: Scores = field(init=False)
+    metrics: Metrics = field(init=False)
     _ended: set[str] = field(default_factory=set)
     _open: tuple[float, int] = (-_COUNTED, 0)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,6 +51,7 @@ class Service:
     def __post_init__(self) -> None:
         self.followed = Followed(self)
         self.scores = Scores(self.storage)
+        self.metrics = Metrics(self.storage, self.queue)
 
     def find(self, job: str) -> str:
         """The id of a job. Raises UnknownJob."""

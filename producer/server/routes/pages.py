@@ -11,7 +11,7 @@ from producer.server.access import COOKIE, cookie_of, same
 from producer.server.problems import Refused
 
 router = APIRouter(include_in_schema=False)
-_PAGE = Path(__file__).parent / "page"
+_PAGE = Path(__file__).parents[1] / "page"
 
 
 @router.get("/")
