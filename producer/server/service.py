@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,8 @@ from producer.results.scores import Scores
 from producer.server.metrics import Metrics
 from producer.server.problems import Refused
 from producer.server.uploads import Reader
+
+log = logging.getLogger("bulkqa.server")
 
 #: Jobs that are followed at once; whoever watches another gets its turn when one of them has ended.
 _FOLLOWED = 64
@@ -114,7 +117,7 @@ class Followed:
         finally:
             followed.watchers -= 1
             if not followed.watchers and followed.task:
-                self._jobs.pop(job, None)
+                self._forget(job, followed)
                 followed.task.cancel()
 
     async def _follow(self, job: str, followed: _Job) -> None:
@@ -126,8 +129,16 @@ class Followed:
                 await followed.tell(step)
         except BulkqaError as error:
             await followed.tell(None, error)
+        except Exception:  # whoever looks on must not wait for ever
+            log.exception("job %s cannot be followed", job)
+            await followed.tell(None, BulkqaError(f"job {job} cannot be followed; the server's log says why"))
         finally:
-            self._jobs.pop(job, None)
+            self._forget(job, followed)
+
+    def _forget(self, job: str, followed: _Job) -> None:
+        """That it is followed, unless it is by now for somebody who came later."""
+        if self._jobs.get(job) is followed:
+            del self._jobs[job]
 
     def close(self) -> None:
         """Follow nothing any more."""

@@ -15,11 +15,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from contract.errors import BulkqaError, RedisUnreachable, UsageError
+from contract.errors import BulkqaError, RedisUnreachable, TimedOut, UsageError
 from contract.format import layout
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
 from producer.given import check_states
+from producer.jobs import follow
 from producer.jobs.diff import Summary, differences
 from producer.jobs.remove import delete as delete_job
 from producer.jobs.select import Wanted, pairs, select
@@ -34,6 +35,8 @@ from producer.server.uploads import plain_name
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
+#: Seconds that a request waits for the end of a job that it cancels.
+ENDING = 20.0
 #: Where files of the storage lie that a request may name.
 INPUTS = "inputs/"
 _KINDS = {
@@ -239,9 +242,24 @@ def cancel(job: JobId, here: Here) -> dict[str, Any]:
 @router.delete("/jobs/{job}")
 def delete(job: JobId, here: Here, cancel: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - a query's
     """Remove a job with its rows, answers and records; `cancel` it first, if it has not ended."""
-    if not cancel and not here.storage.exists(layout.report(job)):
-        raise Refused(409, "not_ended", f"job {job} has not ended", "Cancel and remove it: DELETE with ?cancel=true")
-    return {"job": job, "bytes": delete_job(job, here.storage, here.queue, here.settings, cancel=cancel)}
+    if not here.storage.exists(layout.report(job)):
+        if not cancel:
+            raise Refused(
+                409, "not_ended", f"job {job} has not ended", "Cancel and remove it: DELETE with ?cancel=true"
+            )
+        _end(job, here)
+    return {"job": job, "bytes": delete_job(job, here.storage, here.queue, here.settings)}
+
+
+def _end(job: str, here: Service) -> None:
+    """Cancel a job, and wait for its end as long as a request may. Raises TimedOut."""
+    with suppress(RedisUnreachable):  # the cancel is noted
+        cancel_job(job, here.storage, here.queue, here.settings)
+    try:
+        for _ in follow.follow(job, here.storage, here.queue, here.settings, ENDING):
+            pass
+    except follow.TimedOut:
+        raise TimedOut(f"job {job} is cancelled, and has not ended yet", "Ask again.") from None
 
 
 @router.get("/jobs/{job}/diff", response_class=StreamingResponse, responses=content("application/json"))

@@ -36,6 +36,6 @@ async def login(request: Request) -> Response:
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE, cookie_of(token), max_age=30 * 86400, httponly=True, samesite="strict",
-        secure=request.url.scheme == "https",
+        secure="https" in (request.url.scheme, request.headers.get("x-forwarded-proto")),
     )  # fmt: skip
     return answer
