@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from contract.ledger import records
 from tests.acceptance.cluster import Cluster, until, write_rows
 from tests.acceptance.serving import serving
 
-#: Runs on what the document allows and what it does not; the seed is fixed, so that a failure is one for everybody.
-_EXPLORE = ("--max-examples", "8", "--seed", "1", "--generation-deterministic", "--workers", "2")
+#: Runs on what the document allows and what it does not; the same each time, so that a failure is one for everybody.
+#: Without the phase `coverage`: values nested deeply end the tool itself there (in ast of Python 3.11).
+_EXPLORE = ("--phases", "fuzzing,stateful", "--max-examples", "20", "--generation-deterministic", "--workers", "2")
 _CLIENT = """
 import sys
 from io import BytesIO
@@ -48,7 +50,7 @@ def test_no_request_that_the_document_allows_or_forbids_breaks_the_server(runnin
         command += ["--exclude-checks", "positive_data_acceptance", "--no-color"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
-        assert "15 passed" in done.stdout
+        assert re.search(r"[1-9]\d+ generated, \d+ passed", done.stdout)
 
 
 def test_a_client_that_is_generated_from_it_works(running: Cluster, tmp_path: Path):

@@ -108,7 +108,10 @@ function asking(file) {
     form.append("file", body, file.name);
     return form;
   };
+  let asked = 0;
   const look = async () => {
+    asked += 1;
+    const mine = asked; // an answer may come after that to a later question
     const part = await beginning(file);
     if (!part) {
       first.replaceChildren(el("p", { class: "dim" }, "Too large to be shown before it is sent."));
@@ -116,10 +119,15 @@ function asking(file) {
     }
     try {
       const found = await upload("/v1/check", values(part), () => {});
+      if (mine !== asked) {
+        return;
+      }
       known.replaceChildren(...found.columns.map((value) => el("option", { value })));
       first.replaceChildren(seen(found));
     } catch (problem) {
-      first.replaceChildren(complaint(problem));
+      if (mine === asked) {
+        first.replaceChildren(complaint(problem));
+      }
     }
   };
   const form = el("form", {}, el("p", {}, `${file.name}, ${bytes(file.size)}`), el("div", { class: "row" },
