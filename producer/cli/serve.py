@@ -44,10 +44,12 @@ def serve(
 
 
 def _serve(place: Place, host: str, port: int) -> None:
+    from contract import logs
     from producer.cli import view
     from producer.server.access import check_address, tokens_of
     from producer.server.run import run
 
     given = place.settings()
+    logs.set_up(given.log_format, given.log_level)
     check_address(host, tokens_of(given.api_token.get_secret_value()))
     run(given, host, port, lambda url: view.say(f"bulkqa serves {url} (storage {given.storage_url}); Ctrl-C stops it"))

@@ -23,9 +23,15 @@ def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) 
     with _listening(host, port) as listener:
         where = f"[{host}]" if ":" in host else host
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE,
-            server_header=False, proxy_headers=False,
-        )  # fmt: skip
+            app,
+            log_config=None,  # the logs are ours
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=_GRACE,
+            server_header=False,
+            proxy_headers=False,
+        )
         ready(f"http://{where}:{listener.getsockname()[1]}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server raises it anew when it has ended
         with suppress(KeyboardInterrupt):
