@@ -28,7 +28,7 @@ from contract.format import layout, part
 from contract.format.job import Manifest
 from contract.ledger import assemble, counting, order, records
 from contract.ledger.reconcile import reconcile
-from contract.ledger.sweeper import _open
+from contract.ledger.sweeper import open_jobs
 from contract.queue import WorkerInfo, message
 from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
@@ -183,9 +183,9 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
         listed = len(list(records.standings(store, None)))
     ended: set[str] = set()
     with Cost(store).over() as first:
-        _open(store, ended)
+        open_jobs(store, ended)
     with Cost(store).over() as sweeping:
-        for job in _open(store, ended):
+        for job in open_jobs(store, ended):
             if job == large.id:
                 reconcile(job, store, queue, settings, owner="sweeper")
             else:

@@ -164,3 +164,11 @@ def test_help_is_not_cut_on_a_terminal_of_80_columns(program: str):
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=env).stdout
     assert "..." not in text.partition("Commands:")[2]
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_benchmark_can_be_imported():
+    """Nothing else checks them: they take minutes to run."""
+    pytest.importorskip("torch", reason="extra [build]")
+    names = re.search(r"^BENCHMARKS := (.*)$", (REPO / "Makefile").read_text(), re.MULTILINE)
+    assert names
+    python("import importlib\n" + "\n".join(f"importlib.import_module('benchmarks.{n}')" for n in names[1].split()))
