@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import fields
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from contract.errors import BulkqaError, NoWorker, TimedOut, UsageError
+from contract.format.job import Options
 from contract.ledger.progress import Progress
 from producer.input.options import ReadOptions
 from producer.jobs import follow
@@ -60,13 +62,10 @@ def answer(asked: Asked, here: Here) -> JSONResponse:
     """Answer a question, or a few, at once. The job that does it is removed afterwards."""
     here.make_room()
     rows = asked.pairs()
-    given = asked.asked()
-    options = {k: v for k, v in given["options"].items() if k not in Asked.model_fields or k in Answering.model_fields}
-    from contract.format.job import Options
-
+    options = Options(**asked.model_dump(include={one.name for one in fields(Options)}))
     file, columns = taken(rows)
     about = asked.metadata | {"asked": "over HTTP"}
-    request = Request(ReadOptions(), Options(**options), asked.model or "", asked.key, about, columns)
+    request = Request(ReadOptions(), options, asked.model or "", asked.key, about, columns)
     job = submit_and_send(file, here.storage, here.queue, here.settings, request).manifest.id
     found = _ended(here, job, asked.timeout)
     lines = [json.loads(line) for block in ready_lines(job, here.storage) for line in block.splitlines()]
