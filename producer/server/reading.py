@@ -91,11 +91,14 @@ def _options(given: dict[str, Any], max_row_bytes: int) -> tuple[Any, Any]:
 
 
 def _bound(most: int) -> None:
-    """Let this process have no more memory than that, where the kernel keeps such a limit."""
+    """Let this process have no more memory than that, in bytes, where the kernel keeps such a limit."""
     try:
         import resource
     except ImportError:  # Windows
         return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:  # who started the server allows less, and it cannot be raised
+        most = min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import psutil
 import pytest
 
 from contract.errors import InputError
@@ -16,6 +25,7 @@ pytest.importorskip("starlette")
 
 from producer.server.submission import of_form
 from producer.server.uploads import Reader, plain_name
+from tests.acceptance.cluster import until
 
 
 def read(settings: Settings, data: bytes, seconds: float) -> dict:
@@ -39,6 +49,46 @@ def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Setti
     found = read(settings, b"question|context\na?|b\n", 60)
     assert (found["name"], found["columns"]) == ("rows.csv", ["question", "context"])
     assert [row["question"] for row in found["rows"]] == ["a?"]
+
+
+@contextmanager
+def child(path: Path, allowed: int = resource.RLIM_INFINITY) -> Iterator[subprocess.Popen[str]]:
+    """The child that reads, under a limit that it did not set itself."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "producer.server.reading"]
+    with subprocess.Popen(
+        command,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed)),
+    ) as process:
+        assert process.stdin
+        asked = {"path": str(path), "name": path.name, "only_check": True, **of_form({}).asked()}
+        process.stdin.write(json.dumps(asked))
+        process.stdin.close()
+        process.stdin = None
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is read")
+def test_the_kernel_lets_a_child_have_no_more_memory_than_reading_may(tmp_path: Path, settings: Settings):
+    """Seen while it reads what does not come."""
+    os.mkfifo(tmp_path / "rows.csv")
+    most = settings.read_memory + (1 << 30)
+    with child(tmp_path / "rows.csv") as process:
+        until(lambda: psutil.Process(process.pid).rlimit(resource.RLIMIT_DATA) == (most, most), "the limit")
+
+
+def test_a_server_that_may_have_less_reads_within_that(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("question|context\na?|b\n")
+    with child(tmp_path / "rows.csv", 900 << 20) as process:
+        said, complaint = process.communicate(timeout=60)
+    assert json.loads(said or "{}").get("columns") == ["question", "context"], complaint
 
 
 @pytest.mark.parametrize(
