@@ -53,7 +53,7 @@ def _prediction(number: int, question: str, context: str) -> dict[str, object]:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", rows=1_000_000)
+    given = common.arguments(__doc__ or "", rows=500_000)
     rows = 100_000 if given.quick else given.rows
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         storage = LocalStorage(Path(name))

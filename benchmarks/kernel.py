@@ -97,7 +97,7 @@ def measure(shape: str, lengths: tuple[int, ...], rounds: int) -> list[common.Li
 
 def main() -> None:
     given = common.arguments(__doc__ or "", shapes="small")
-    lengths, rounds = ((192,), 10) if given.quick else (LENGTHS, 25)
+    lengths, rounds = ((192,), 10) if given.quick else (LENGTHS, 20)
     lines = [line for shape in given.shapes.split(",") for line in measure(shape, lengths, rounds)]
     common.report("The graph alone", lines, given, threads=1)
 

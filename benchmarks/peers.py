@@ -24,7 +24,7 @@ from contract import squad
 
 EVALUATION = REPO.parent / "shared" / "data" / "eval.json"
 ENVIRONMENT = REPO / ".venv-peers"
-ROUNDS = 3
+ROUNDS = 2
 
 
 def environment() -> Path:

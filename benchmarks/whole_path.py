@@ -44,7 +44,7 @@ def whole(folder: Path, rows: list[tuple[str, str]], threads: int, number: int) 
 
 def main() -> None:
     threads = len(os.sched_getaffinity(0))
-    given = common.arguments(__doc__ or "", rows=600, rounds=2, short_rounds=3)
+    given = common.arguments(__doc__ or "", rows=600, rounds=2, short_rounds=2)
     count, rounds, short = (120, 1, 1) if given.quick else (given.rows, given.rounds, given.short_rounds)
     rows, source = common.squad_pairs(count, shuffled=False)
     rows = [(f"{question} ({n})", context) for n, (question, context) in enumerate(rows)]  # none twice

@@ -27,6 +27,7 @@ class BulkqaError(Exception):
     """An error with a message for the user and, where there is one, what to do about it."""
 
     exit_code = 1
+    code = "internal"  #: a word for programs
 
     def __init__(self, message: str, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -41,6 +42,7 @@ class UsageError(BulkqaError):
     """The command, or the API, was used wrongly."""
 
     exit_code = 2
+    code = "usage"
 
 
 class InputError(UsageError):
@@ -57,6 +59,8 @@ class InputError(UsageError):
 
 class UnknownJob(UsageError):
     """There is no such job, or what was given is no job id."""
+
+    code = "unknown_job"
 
 
 class ModelError(BulkqaError):
@@ -80,11 +84,14 @@ class JobCancelled(BulkqaError):
 class TimedOut(BulkqaError, TimeoutError):
     """A wait was longer than its limit. The job goes on."""
 
+    code = "timed_out"
+
 
 class Unreachable(BulkqaError):
     """What jobs stand on does not answer. Nothing is lost by it."""
 
     exit_code = 6
+    code = "unreachable"
 
 
 class RedisUnreachable(Unreachable):
@@ -97,3 +104,11 @@ class StorageUnreachable(Unreachable):
 
 class NoWorker(Unreachable):
     """No worker serves the model of a job, or none from its storage."""
+
+    code = "no_worker"
+
+
+#: What a code stands for where it came from elsewhere; any other is one of InputError's, or of HTTP alone.
+BY_CODE: dict[str, type[BulkqaError]] = {
+    each.code: each for each in (BulkqaError, UsageError, UnknownJob, TimedOut, Unreachable, NoWorker)
+}

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
         description="all keys in Redis begin with bulkqa: and this; default: the id of the storage",
     )
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
+    server: str = Field("", description="URL of a `producer serve` that `producer` asks instead of storage and Redis")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
     model_dir: Path = Field(_shipped(), description="model directory of a worker")
     processes: int = Field(
@@ -78,7 +79,8 @@ class Settings(BaseSettings):
     )
     api_token: SecretStr = Field(
         SecretStr(""),
-        description="what `producer serve` asks for; several, separated by commas, while one replaces another",
+        description="what `producer serve` asks for, several, separated by commas, while one replaces another; "
+        "and what `producer --server` sends, the first",
     )
     api_upload_bytes: int = Field(
         4 << 30, ge=1024, description="bytes of a file that is sent to `producer serve`, at most"

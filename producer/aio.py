@@ -29,8 +29,15 @@ if TYPE_CHECKING:
 class AsyncClient:
     """`producer.Client` for asyncio, to be used as `async with AsyncClient() as client`. Errors are the same."""
 
-    def __init__(self, storage: str | os.PathLike[str] | None = None, redis: str | None = None) -> None:
-        self._client = Client(storage, redis)
+    def __init__(
+        self,
+        storage: str | os.PathLike[str] | None = None,
+        redis: str | None = None,
+        *,
+        server: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        self._client = Client(storage, redis, server=server, token=token)
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,7 +51,7 @@ class AsyncClient:
         return f"Async{self._client!r}"
 
     async def close(self) -> None:
-        """Close the connections to Redis. Jobs go on."""
+        """Close the connections. Jobs go on."""
         await asyncio.to_thread(self._client.close)
 
     async def submit(

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from contract.format.job import Options
-    from contract.queue import Queue, WorkerInfo
-    from contract.settings import Settings
-    from contract.storage import Storage
+    from contract.queue import WorkerInfo
+    from producer.desk import Desk
     from producer.given import Keywords
     from producer.input.options import ReadOptions
     from producer.results.typed import Shape
@@ -42,24 +41,35 @@ PATIENCE = 300.0
 
 
 class Client:
-    """A connection to the storage and the Redis that workers share.
+    """A connection to the storage and the Redis that workers share, or to a `producer serve` in front of them.
 
-    Both come from the environment (BULKQA_STORAGE_URL, BULKQA_REDIS_URL) unless they are given. To be closed, or used
-    as `with Client() as client`. Raises errors of `contract.errors` only, here and in all methods: UsageError for an
-    address that is none, StorageUnreachable for a storage that cannot be made.
+    What is not given comes from the environment: BULKQA_STORAGE_URL and BULKQA_REDIS_URL, or BULKQA_SERVER and
+    BULKQA_API_TOKEN. To be closed, or used as `with Client() as client`. Raises errors of `contract.errors` only, here
+    and in all methods: UsageError for an address that is none, StorageUnreachable for a storage that cannot be made,
+    Unreachable where a server does not answer.
     """
 
-    def __init__(self, storage: str | os.PathLike[str] | None = None, redis: str | None = None) -> None:
+    def __init__(
+        self,
+        storage: str | os.PathLike[str] | None = None,
+        redis: str | None = None,
+        *,
+        server: str | None = None,
+        token: str | None = None,
+    ) -> None:
         from contract import settings
-        from contract.namespace import open_queue
-        from contract.storage import open_storage
+        from contract.errors import UsageError
+        from producer.desk import open_desk
         from producer.words import api_words
 
         with api_words():
             place = None if storage is None else str(storage)
-            self._settings: Settings = settings.load(storage_url=place, redis_url=redis)
-            self._storage: Storage = open_storage(self._settings.storage_url, create=True)
-            self._queue = open_queue(self._settings, self._storage)
+            if place or redis:
+                if server:
+                    raise UsageError("a server is asked instead of a storage and Redis", "Give one or the other.")
+                server = ""
+            given = settings.load(storage_url=place, redis_url=redis, server=server, api_token=token)
+            self._desk: Desk = open_desk(given, create=True)
 
     def __enter__(self) -> Self:
         return self
@@ -68,11 +78,11 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client(storage={self._storage.url!r})"
+        return f"Client({self._desk.url!r})"
 
     def close(self) -> None:
-        """Close the connections to Redis. Jobs go on."""
-        self._queue.close()
+        """Close the connections. Jobs go on."""
+        self._desk.close()
 
     def submit(
         self,
@@ -95,7 +105,7 @@ class Client:
         whole cannot be read, UsageError for an option, key or model that cannot be, RedisUnreachable before anything
         was written, StorageUnreachable.
         """
-        from producer.jobs.submit import Request, submit_and_send
+        from producer.jobs.submit import Request
         from producer.taken import taken
         from producer.words import api_words
 
@@ -105,19 +115,17 @@ class Client:
             about = checked_metadata(metadata)
             file, columns = taken(data)
             request = Request(reading, answering, model or "", key, about, columns)
-            submitted = submit_and_send(file, self._storage, self._queue, self._settings, request)
-            return self._job(submitted.manifest.id)
+            return self._job(self._desk.submit(file, request).manifest.id)
 
     def job(self, job: str) -> Job:
         """A job that was submitted before, by its id or an unambiguous beginning of it. Raises UnknownJob."""
         from contract.errors import UnknownJob
-        from producer.jobs.find import find
         from producer.words import api_words
 
         with api_words():
             if not isinstance(job, str):
                 raise UnknownJob(f"{job!r} is not a job id", "Client.jobs() lists them.")
-            return self._job(find(self._storage, job))
+            return self._job(self._desk.find(job))
 
     def jobs(
         self,
@@ -132,8 +140,7 @@ class Client:
         Raises UsageError for a state that there is not, StorageUnreachable.
         """
         from contract.errors import UsageError
-        from contract.ledger import records
-        from producer.jobs.select import Wanted, select
+        from producer.jobs.select import Wanted
         from producer.words import api_words
 
         with api_words():
@@ -142,47 +149,36 @@ class Client:
             if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
                 raise UsageError(f"limit must be a number of jobs, not {limit!r}")
             if not (states or metadata or model):
-                names = records.jobs(self._storage)
-                return [self._job(job) for job in names[max(0, len(names) - limit) if limit is not None else 0 :]]
+                return [self._job(job) for job in self._desk.ids(limit)]
             wanted = Wanted(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
-            return [self._job(found.id) for found in select(self._standings(), wanted)]
-
-    def _standings(self) -> Iterator[Any]:
-        """Where each job stands; one that is damaged is passed over, with a word."""
-        from contract.errors import BulkqaError
-        from contract.ledger import records
-
-        for job, found in records.standings(self._storage, None):
-            if isinstance(found, BulkqaError):
-                log.warning("job %s: %s", job, found)
-            else:
-                yield found
+            found = self._desk.jobs(wanted)
+            for job, complaint in found.damaged.items():  # passed over, with a word
+                log.warning("job %s: %s", job, complaint)
+            return [self._job(one.id) for one in found.jobs]
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that are there, with what each holds. Raises RedisUnreachable."""
         from producer.words import api_words
 
         with api_words():
-            return self._queue.workers()
+            return self._desk.workers()
 
     def _job(self, job: str) -> Job:
-        return Job(job, self._storage, self._queue, self._settings)
+        return Job(job, self._desk)
 
 
 class Job:
     """A submitted job."""
 
-    def __init__(self, job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
+    def __init__(self, job: str, desk: Desk) -> None:
         self.id = job
-        self._storage = storage
-        self._queue = queue
-        self._settings = settings
+        self._desk = desk
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Job) and (self.id, self._storage.url) == (other.id, other._storage.url)
+        return isinstance(other, Job) and (self.id, self._desk.url) == (other.id, other._desk.url)
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -192,12 +188,11 @@ class Job:
 
     def status(self) -> JobProgress:
         """Where the job stands now. Raises StorageUnreachable; without Redis that is the `reason`."""
-        from contract.ledger import records
         from producer.show import JobProgress
         from producer.words import api_words
 
         with api_words():
-            return JobProgress.of(records.status(self._storage, self._queue, self.id))
+            return JobProgress.of(self._desk.status(self.id))
 
     def wait(
         self,
@@ -239,7 +234,7 @@ class Job:
         alone_since: float | None = None
         told: str | None = None
         try:
-            for step in follow.follow(self.id, self._storage, self._queue, self._settings, timeout):
+            for step in self._desk.follow(self.id, timeout):
                 found = JobProgress.of(step)
                 yield found
                 reason = found.reason if not found.finished else None
@@ -261,31 +256,28 @@ class Job:
 
     def cancel(self) -> None:
         """Ask for the job's end: rows that are done stay. Raises RedisUnreachable once the cancel is noted."""
-        from contract.ledger.reconcile import cancel
         from producer.words import api_words
 
         with api_words():
-            cancel(self.id, self._storage, self._queue, self._settings)
+            self._desk.cancel(self.id)
 
     def delete(self, *, cancel: bool = False, force: bool = False) -> None:
         """Remove the job with all its rows, answers and records. One under way is refused, unless it is to be cancelled
         first, or removed as it is. Raises UsageError."""
-        from producer.jobs.remove import delete
         from producer.words import api_words
 
         with api_words():
-            delete(self.id, self._storage, self._queue, self._settings, cancel=cancel, force=force)
+            self._desk.delete(self.id, cancel=cancel, force=force)
 
     def predictions(self) -> list[dict[str, Any]]:
         """Predictions in row order, as JSON has them: of an unfinished job, those that are there without a gap.
 
         Raises BulkqaError where they were altered or removed since the job ended, StorageUnreachable.
         """
-        from producer.results.lines import ready_lines
         from producer.words import api_words
 
         with api_words():
-            return [json.loads(line) for block in ready_lines(self.id, self._storage) for line in block.splitlines()]
+            return [json.loads(line) for block in self._desk.lines(self.id) for line in block.splitlines()]
 
     def table(self) -> pa.Table:
         """The same as an Arrow table with a column `row`, in the types of the input: see `results`."""
@@ -296,12 +288,9 @@ class Job:
 
     def _shape(self) -> tuple[Shape, Any, Any]:
         """The columns of the predictions, those that were kept of the input, and the manifest."""
-        from contract.ledger import records
-        from producer.results import columns
         from producer.results.typed import Shape
 
-        manifest = records.load(self._storage, self.id)
-        kept = columns.load(self._storage, manifest)
+        manifest, kept = self._desk.manifest(self.id), self._desk.columns(self.id)
         return Shape(manifest, kept), kept, manifest
 
     def results(self, *, long: bool = False) -> pd.DataFrame:

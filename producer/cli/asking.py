@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from producer.cli.options import Job, Json, Place, Verbose, with_flags
+from producer.cli.options import Job, Json, Place, Verbose, Where, with_flags
 
 
 @with_flags
-def workers(place: Place, as_json: Json = False) -> None:
+def workers(where: Where, as_json: Json = False) -> None:
     """Show each worker: its model, the chunk that it holds and since when, its rate, memory and last heartbeat."""
     from producer.cli import tables, view
 
-    _, _, queue = place.open()
-    found = queue.workers()
+    _, desk = where.desk()
+    found = desk.workers()
     view.print_json([tables.worker_json(one) for one in found]) if as_json else tables.workers(found)
 
 

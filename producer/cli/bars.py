@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,21 +17,18 @@ from producer.jobs.times import duration
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.ledger.reasons import Reason
-    from contract.queue import Queue
-    from contract.settings import Settings
-    from contract.storage import Storage
-    from producer.input.source import Source
+    from producer.desk import Reading
 
 
 @contextmanager
-def reading(file: str) -> Iterator[Callable[[Source], None]]:
+def reading(file: str) -> Iterator[Callable[[Reading], None]]:
     """A bar over the bytes of the input."""
     columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     ticker = _ticker()
     with _bars(*columns) as bars:
         task = bars.add_task(escape(Path(file).name), total=None)
 
-        def show(source: Source) -> None:
+        def show(source: Reading) -> None:
             bars.update(task, completed=source.bytes_read, total=source.size)
             of = f" of {source.size:,}" if source.size else ""
             ticker.tick(lambda: f"reading {Path(file).name}: {source.bytes_read:,}{of} bytes")
@@ -83,19 +80,10 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def follow(
-    job: str,
-    storage: Storage,
-    queue: Queue,
-    settings: Settings,
-    timeout: float | None = None,
-    each: Callable[[], None] = lambda: None,
-) -> Progress:
-    """Follow a job to its end under a bar; `each` is called at every look. Raises TimedOut."""
-    from producer.jobs.follow import follow as follow_job
-
+def follow(job: str, steps: Iterable[Progress], each: Callable[[], None] = lambda: None) -> Progress:
+    """Show a job's steps to its end under a bar, and give the last; `each` is called at every one."""
     with scoring(job) as show:
-        for progress in follow_job(job, storage, queue, settings, timeout):
+        for progress in steps:
             show(progress)
             each()
     return progress

@@ -6,7 +6,7 @@ Each parses its flags, calls one function of `producer.jobs` or `contract.ledger
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -26,15 +26,15 @@ from producer.cli.options import (
     Reading,
     Saying,
     Timeout,
+    Where,
     as_flags,
     with_flags,
 )
 
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
-    from contract.queue.redis import RedisQueue
-    from contract.settings import Settings
-    from contract.storage import Storage
+    from contract.queue import WorkerInfo
+    from producer.desk import Desk
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def submit(
     answering: Answering,
     naming: Naming,
     saying: Saying,
-    place: Place,
+    where: Where,
     wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
     model: Model = None,
     chunk_rows: ChunkRows = None,
@@ -57,28 +57,26 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
-    from contract.ledger import records
-    from contract.namespace import open_queue
     from producer.cli import view
-    from producer.jobs.submit import Request, check_model, submit_and_send
+    from producer.jobs.submit import Request, check_model
     from producer.results.output import check_output
 
     saying.heed()
-    given = place.settings(chunk_rows=chunk_rows, model=model)
+    given, desk = where.desk(create=True, chunk_rows=chunk_rows, model=model)
+    if given.server and chunk_rows is not None:
+        raise UsageError("a server cuts chunks as it is set", "Leave out --chunk-rows.")
     check_output(out.output, out.output_format, file, as_json=as_json)
     check_model(given.model)
-    request = Request(reading.options(given), answering.options(), given.model, naming.key, naming.pairs())
-    store = place.open_storage(create=True)
-    queue = open_queue(given, store)
-    queue.ping()
-    view.detail(f"storage {store.url}, {queue.address}, model {given.model}")
-    view.warn_of_windows(request.options, _longest_window(queue, given.model))
+    named = given.model if "model" in given.model_fields_set else ""
+    request = Request(reading.options(given), answering.options(), named, naming.key, naming.pairs())
+    view.detail(f"{desk.url}, model {named or 'of the server' if given.server else given.model}")
+    view.warn_of_windows(request.options, _longest_window(desk.workers(), named or given.model))
     with view.reading(file) as progress:
-        submitted = submit_and_send(file, store, queue, given, request, progress)
+        submitted = desk.submit(file, request, progress)
     job = submitted.manifest.id
     view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.rows(submitted.manifest)}")
     if not (wait or out.output):
-        found = records.status(store, queue, job)
+        found = desk.status(job)
         if found.reason and not found.finished:
             view.say(view.in_words(found.reason))
         view.print_json(found.to_json()) if as_json else view.out(job)
@@ -87,86 +85,80 @@ def submit(
         view.say(f"job {job}")  # stdout is for the predictions alone
     elif not as_json:
         view.out(job)
-    final = _wait(job, store, queue, given, timeout)
-    _deliver(store, final, out, as_json=as_json)
+    final = _wait(job, desk, where, timeout)
+    _deliver(desk, final, out, as_json=as_json)
 
 
-def _longest_window(queue: RedisQueue, model: str) -> int:
+def _longest_window(workers: Iterable[WorkerInfo], model: str) -> int:
     """Tokens in the longest window that the workers of a model take; 0: nobody says."""
-    return min((w.max_positions for w in queue.workers() if w.model == model and w.max_positions), default=0)
+    return min((w.max_positions for w in workers if w.model == model and w.max_positions), default=0)
 
 
 @with_flags
 def status(
     job: Job,
     saying: Saying,
-    place: Place,
+    where: Where,
     watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Tell where a job stands: counts, rate, time left, errors. With --watch the exit code is the job's."""
-    from contract.ledger import records
     from producer.cli import view
-    from producer.jobs.find import find
 
     saying.heed()
-    given, store, queue = place.open()
-    job = find(store, job)
-    found = _wait(job, store, queue, given, timeout) if watch else records.status(store, queue, job)
+    _, desk = where.desk()
+    job = desk.find(job)
+    found = _wait(job, desk, where, timeout) if watch else desk.status(job)
     view.print_json(found.to_json()) if as_json else view.status_table(found)
     if watch:
         raise typer.Exit(view.exit_code(found))
 
 
 @with_flags
-def list_jobs(place: Place, listing: Listing, as_json: Json = False) -> None:
+def list_jobs(where: Where, listing: Listing, as_json: Json = False) -> None:
     """List jobs with their state, oldest first: all, or those that are asked for."""
-    from contract.ledger import records
     from producer.cli import view
-    from producer.jobs.select import select
 
     wanted = listing.wanted()
-    _, store, queue = place.open()
-    asked = _if_it_answers(queue)
-    found = select(_well(records.standings(store, asked)), wanted)
-    view.print_json([progress.to_json() for progress in found]) if as_json else view.job_table(found)
+    _, desk = where.desk()
+    found = desk.jobs(wanted)
+    for job, complaint in found.damaged.items():
+        view.say(f"job {job}: {complaint}")
+    view.print_json([progress.to_json() for progress in found.jobs]) if as_json else view.job_table(found.jobs)
 
 
 @with_flags
 def results(
     job: Job,
     out: Output,
-    place: Place,
+    where: Where,
     follow: Annotated[bool, typer.Option("--follow", help="print predictions as they come, until the end")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
     """Write the predictions of a job, in row order. Of an unfinished one: those ready without a gap."""
-    from contract.ledger import records
     from producer.cli import view
-    from producer.jobs.find import find
-    from producer.jobs.follow import follow as follow_job
     from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
         raise UsageError(f"--json and --format {out.output_format} ask for two formats", "Give one of them.")
-    given, store, queue = place.open()
+    _, desk = where.desk()
     output = out.output or Path("-")
     kind = "json" if as_json else out.output_format
     if follow and output == Path("-"):
         kind = kind or "jsonl"
     check_output(output, kind)
-    job = find(store, job)
-    progress = records.status(store, None, job)
+    job = desk.find(job)
+    progress = desk.status(job, reason=False)
     if follow:
-        steps = follow_job(job, store, queue, given)
+        steps = desk.follow(job)
         try:
-            write_results(store, job, output, kind, wait=lambda: any(not step.finished for step in steps))
+            write_results(desk, job, output, kind, wait=lambda: any(not step.finished for step in steps))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"job {job} goes on; come back with: producer results {job} --follow") from None
-        progress = records.status(store, None, job)
+        progress = desk.status(job, reason=False)
     else:
-        write_results(store, job, output, kind)
+        write_results(desk, job, output, kind)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     done = progress.request_counts
@@ -174,21 +166,18 @@ def results(
 
 
 @with_flags
-def cancel(job: Job, place: Place, as_json: Json = False) -> None:
+def cancel(job: Job, where: Where, as_json: Json = False) -> None:
     """Cancel a job: rows that are done stay, the others get the error job_cancelled. Works while Redis is away."""
     from contract.errors import RedisUnreachable
-    from contract.ledger import records
-    from contract.ledger.reconcile import cancel as cancel_job
     from producer.cli import view
-    from producer.jobs.find import find
 
-    given, store, queue = place.open()
-    job = find(store, job)
+    _, desk = where.desk()
+    job = desk.find(job)
     try:
-        cancel_job(job, store, queue, given)
+        desk.cancel(job)
     except RedisUnreachable as error:
         view.say(f"the cancel is noted; {error}")
-    found = records.status(store, queue, job)
+    found = desk.status(job)
     view.print_json(found.to_json()) if as_json else view.out(f"job {job} is {found.status}")
 
 
@@ -255,19 +244,18 @@ def verify(job: Job, place: Place, as_json: Json = False) -> None:
 def diff(
     first: Job,
     second: Job,
-    place: Place,
+    where: Where,
     by: Annotated[Literal["row", "id"], typer.Option(help="what joins the rows of the two jobs")] = "row",
     as_json: Json = False,
 ) -> None:
     """List the rows that two jobs answer differently, and count them. Of an unfinished job: the rows that are ready."""
     from producer.cli import view
-    from producer.jobs.diff import Summary, differences
-    from producer.jobs.find import find
+    from producer.jobs.diff import Summary
 
-    store = place.open_storage()
-    first, second = find(store, first), find(store, second)
+    _, desk = where.desk()
+    first, second = desk.find(first), desk.find(second)
     summary = Summary()
-    changes = differences(store, first, second, summary, by_id=by == "id")
+    changes = desk.diff(first, second, summary, by_id=by == "id")
     if as_json:
         view.out(f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, "changes": [', end="")
         for number, change in enumerate(changes):
@@ -277,28 +265,6 @@ def diff(
     for change in changes:
         view.change(change)
     view.diff_summary(summary)
-
-
-def _if_it_answers(queue: RedisQueue) -> RedisQueue | None:
-    """Asked once: a Redis that is away is not waited for at every job of a list."""
-    from contract.errors import RedisUnreachable
-
-    try:
-        queue.ping()
-    except RedisUnreachable:
-        return None
-    return queue
-
-
-def _well(standings: Iterable[tuple[str, Progress | BulkqaError]]) -> Iterator[Progress]:
-    """Those of jobs that are well; what is wrong with the others is told."""
-    from producer.cli import view
-
-    for job, found in standings:
-        if isinstance(found, BulkqaError):
-            view.say(f"job {job}: {found}")
-        else:
-            yield found
 
 
 def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
@@ -317,15 +283,14 @@ def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
     return done
 
 
-def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout: float | None) -> Progress:
+def _wait(job: str, desk: Desk, where: Where, timeout: float | None) -> Progress:
     """Follow a job to its end with a progress bar. Ctrl-C and a timeout leave it running."""
     from producer.cli import view
     from producer.jobs.follow import TimedOut
 
-    elsewhere = given.storage_url if given.storage_url != Place().settings().storage_url else None
-    again = f"producer status {job} --watch{as_flags(storage=elsewhere)}"
+    again = f"producer status {job} --watch{as_flags(storage=where.storage, server=where.server)}"
     try:
-        return view.follow(job, store, queue, given, timeout)
+        return view.follow(job, desk.follow(job, timeout))
     except TimedOut as late:
         view.warn(f"{late}; come back with: {again}")
         raise typer.Exit(INTERRUPTED) from None
@@ -333,13 +298,13 @@ def _wait(job: str, store: Storage, queue: RedisQueue, given: Settings, timeout:
         raise KeyboardInterrupt(f"job {job} goes on; come back with: {again}") from None
 
 
-def _deliver(store: Storage, final: Progress, out: Output, *, as_json: bool) -> None:
+def _deliver(desk: Desk, final: Progress, out: Output, *, as_json: bool) -> None:
     """Write the predictions of a job that has ended where they were asked for, and end with its exit status."""
     from producer.cli import view
     from producer.results.output import write_results
 
     if out.output:
-        write_results(store, final.id, out.output, out.output_format)
+        write_results(desk, final.id, out.output, out.output_format)
     if as_json:
         view.print_json(final.to_json())
     elif out.output != Path("-"):

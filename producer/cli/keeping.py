@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.options import Job, Json, Place, with_flags
+from producer.cli.options import Job, Json, Place, Where, with_flags
 
 
 @with_flags
@@ -34,19 +34,16 @@ def du(
 @with_flags
 def delete(
     job: Job,
-    place: Place,
+    where: Where,
     cancel: Annotated[bool, typer.Option("--cancel", help="cancel it first, if it has not ended")] = False,
     force: Annotated[bool, typer.Option("--force", help="as it is, ended or not: for one that is damaged")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove a job with its rows, answers and records. One that has not ended is refused."""
     from producer.cli import tables, view
-    from producer.jobs.remove import delete as delete_job
-    from producer.jobs.remove import find_removable
 
-    given, store, queue = place.open()
-    job = find_removable(store, job)
-    removed = delete_job(job, store, queue, given, cancel=cancel, force=force)
+    _, desk = where.desk()
+    job, removed = desk.delete(job, cancel=cancel, force=force)
     if as_json:
         view.print_json({"job": job, "bytes": removed})
     else:

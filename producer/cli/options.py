@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contract.queue.redis import RedisQueue
     from contract.settings import Settings
     from contract.storage import Storage
+    from producer.desk import Desk
     from producer.input.source import ReadOptions
     from producer.jobs.select import Wanted
 
@@ -54,18 +55,46 @@ class Place:
 
         return settings.load(redis_url=self.redis, storage_url=self.storage, **flags)
 
-    def open_storage(self, *, create: bool = False) -> Storage:
-        """Raises StorageUnreachable, UsageError."""
+    def open_storage(self) -> Storage:
+        """For a command that no server carries out. Raises StorageUnreachable, UsageError."""
+        from contract.errors import UsageError
         from contract.storage import open_storage
 
-        return open_storage(self.settings().storage_url, create=create)
+        given = self.settings()
+        if given.server and not (self.storage or self.redis):
+            raise UsageError(
+                "this command works on the storage itself, and BULKQA_SERVER names a server",
+                "Run it where the storage is: --storage URL",
+            )
+        return open_storage(given.storage_url)
 
     def open(self) -> tuple[Settings, Storage, RedisQueue]:
-        """What most commands work with. Redis is not asked for anything yet."""
+        """The same, and the queue. Redis is not asked for anything yet."""
         from contract.namespace import open_queue
 
         given, storage = self.settings(), self.open_storage()
         return given, storage, open_queue(given, storage)
+
+
+@dataclass(frozen=True)
+class Where(Place):
+    """Where a command asks: there, or at a server."""
+
+    server: Annotated[
+        str | None,
+        typer.Option("--server", help="URL of a `producer serve` to ask instead [BULKQA_SERVER]", show_default=False),
+    ] = None
+
+    def desk(self, *, create: bool = False, **flags: Any) -> tuple[Settings, Desk]:
+        """Settings, and what does what is asked. Raises StorageUnreachable, UsageError."""
+        from contract.errors import UsageError
+        from producer.desk import open_desk
+
+        here = self.storage or self.redis
+        if here and self.server:
+            raise UsageError("--server is asked instead of --storage and --redis", "Give one or the other.")
+        given = self.settings(server="" if here else self.server, **flags)
+        return given, open_desk(given, create=create)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def run(
     # First: Redis and the worker get ready while modules are imported here and the file is read.
     with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], place.redis) as stack:
         from contract.ledger import records
+        from contract.storage import open_storage
         from producer.cli import view
         from producer.jobs.find import find
         from producer.results.output import check_output
@@ -73,7 +74,7 @@ def run(
         saying.heed()
         given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
         check_output(out.output, out.output_format, file, as_json=as_json)
-        store = place.open_storage(create=True)
+        store = open_storage(given.storage_url, create=True)
         job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
         view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
         try:
@@ -120,20 +121,22 @@ def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Outp
     from contract.ledger import records
     from contract.namespace import open_queue
     from producer.cli import view
+    from producer.desk.shared import Shared
     from producer.results.output import write_results
 
     with closing(open_queue(given, store, stack.redis_url)) as queue:
+        desk = Shared(given, store, queue)
         stack.wait_ready(queue)
         for worker in queue.workers():
             view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
-        final = view.follow(job, store, queue, given, each=stack.check)
+        final = view.follow(job, desk.follow(job), each=stack.check)
     stack.stop()  # waited for when the stack is left: the answers need not wait
     if out.output:
-        write_results(store, job, out.output, out.output_format)
+        write_results(desk, job, out.output, out.output_format)
     published = records.report(store, job) or final
     if as_json:
         view.print_json(published.to_json())
     elif out.output != Path("-"):
-        view.answers(store, job, _PREVIEW, beside=out.output)
+        view.answers(desk.lines(job), _PREVIEW, beside=out.output)
         view.summary(published, out.output)
     return published

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
     from contract.ledger.progress import Progress
     from contract.ledger.reconcile import Repair
-    from contract.storage import Storage
     from producer.jobs.check import Checked
     from producer.jobs.diff import Summary
     from producer.jobs.verify import Verified
@@ -81,16 +81,14 @@ def rows(manifest: Manifest) -> str:
     return f"{manifest.rows:,} rows{bad}, {manifest.chunks:,} chunk{'s' if manifest.chunks != 1 else ''}"
 
 
-def answers(storage: Storage, job: str, limit: int, beside: Path | None = None) -> None:
+def answers(lines: Iterable[bytes], limit: int, beside: Path | None = None) -> None:
     """The first predictions of a job as a table; quietly none if all of them were written to `beside`."""
     if loudness.quiet and beside:
         return
-    from producer.results.lines import ready_lines
-
     table = Table("row", "question", "answer", "score", show_edge=False, pad_edge=False)
     left = limit
     total = 0
-    for block in ready_lines(job, storage):
+    for block in lines:
         for line in block.splitlines():
             total += 1
             if left > 0:

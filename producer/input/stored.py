@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import io
 import os
 import re
 import stat
@@ -72,6 +73,12 @@ class Stored:
         self.bytes_read = 0
         self._digest = hashlib.sha256()
         self._ahead = b""
+
+    def fileno(self) -> int:
+        """The number of the file, of one whose size is known. Raises io.UnsupportedOperation for a pipe."""
+        if self.size is None:
+            raise io.UnsupportedOperation
+        return self._file.fileno()
 
     def peek(self, count: int) -> bytes:
         """The next `count` bytes, fewer at the end only. They come again."""

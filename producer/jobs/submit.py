@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import pyarrow.compute as pc
 
-from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
+from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, layout
 from contract.format.job import CHUNKS, Manifest, Options, job_of_key, new_job_id
 from contract.format.job import Source as SourceRecord
@@ -144,6 +144,7 @@ def _write(
                 progress(source)
         index = Index(tuple(rows), tuple(digests)).to_bytes()
         create(layout.index(job, within), index)
+        _check_columns(request.columns, source, sum(rows))
         columns = request.columns or (Columns(source.types.empty_table()) if source.types is not None else None)
         described = columns.to_bytes() if columns else b""
         if described:
@@ -162,6 +163,17 @@ def _write(
         index_sha256=hashlib.sha256(index).hexdigest(),
         columns_sha256=hashlib.sha256(described).hexdigest() if described else "",
     )
+
+
+def _check_columns(columns: Columns | None, source: Source, rows: int) -> None:
+    """Raise InputError for columns that are not those of the table that they came with."""
+    if columns is None:
+        return
+    levels = columns.index.num_columns and columns.index.num_rows
+    if not set(source.columns) <= set(columns.types.column_names) or levels not in (0, rows):
+        raise InputError(
+            "unreadable", f"{source.name}: the columns beside the table are of another one", "Leave them out."
+        )
 
 
 def _manifest(job: str, within: str, source: Source, settings: Settings, request: Request) -> Manifest:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract.errors import BulkqaError
+from contract.errors import BulkqaError, InputError
 from contract.format import layout
 from contract.format.job import Manifest
 from contract.storage import Storage
@@ -47,11 +47,31 @@ def load(storage: Storage, manifest: Manifest) -> Columns | None:
         data = storage.read(key)
     except FileNotFoundError:
         data = b""
+    return parsed(data, manifest, storage.locate(key))
+
+
+def parsed(data: bytes, manifest: Manifest, place: str) -> Columns:
+    """The columns of a job, as they were read from a place. Raises BulkqaError if they are not those of the job."""
     if hashlib.sha256(data).hexdigest() != manifest.columns_sha256:
         raise BulkqaError(
-            f"{storage.locate(key)} was altered or removed: the types of the columns of job {manifest.id} are lost",
+            f"{place} was altered or removed: the types of the columns of job {manifest.id} are lost",
             "The answers are not: write them as JSON Lines, or submit the input again.",
         )
+    return _parsed(data)
+
+
+def sent(data: bytes) -> Columns:
+    """The columns that a client sends beside its table. Raises InputError for what are none."""
+    try:
+        columns = _parsed(data)
+        for table in (columns.types, columns.index):
+            table.validate(full=True)
+    except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError("unreadable", f"the columns beside the table are none: {error}", "Leave them out.") from error
+    return columns
+
+
+def _parsed(data: bytes) -> Columns:
     index = pa.ipc.open_stream(data).read_all()
     about = index.schema.metadata
     return Columns(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import accumulate, islice
 
 from contract.errors import BulkqaError
 from contract.format import layout, part
@@ -14,17 +15,29 @@ from contract.ledger.records import Index
 from contract.storage import Storage
 
 
-def ready_lines(job: str, storage: Storage, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
-    """Predictions as JSON lines, a chunk at a time, in row order: all of a job that has ended, else as far as they are
-    there without a gap.
+def ready_lines(
+    job: str, storage: Storage, *, offset: int = 0, wait: Callable[[], bool] | None = None
+) -> Iterator[bytes]:
+    """Predictions as JSON lines, a chunk at a time, in row order from the row `offset` on: all of a job that has ended,
+    else as far as they are there without a gap.
 
     With `wait`, goes on for as long as it returns True where the next part is not there yet, or is damaged: it is
     scored again then. Raises BulkqaError if a job has ended and not all of its predictions can be had.
     """
     index = records.load_index(storage, records.load(storage, job))
-    given = 0
+    ends = list(accumulate(index.rows))
+    first = bisect_right(ends, offset)  # the part that holds the row; those before it are not read
+    within = offset - (ends[first - 1] if first else 0)
+    for lines in _from(job, storage, index, first, wait):
+        yield lines.split(b"\n", within)[-1] if within else lines
+        within = 0
+
+
+def _from(job: str, storage: Storage, index: Index, first: int, wait: Callable[[], bool] | None) -> Iterator[bytes]:
+    """The lines of each part, from the `first` on."""
+    given = first
     if not storage.exists(layout.report(job)):
-        for rows in index.rows:
+        for rows in index.rows[first:]:
             while (lines := _part(storage, job, given, rows)) is None and wait and wait():
                 pass
             if lines is None:

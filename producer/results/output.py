@@ -12,17 +12,16 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow.parquet as pq
 
 from contract.errors import UsageError
-from contract.format import layout
+from contract.format.job import Manifest
 from contract.ledger import records
 from contract.machine import is_stdin
 from contract.storage import Storage
 from producer.results import columns
-from producer.results.lines import ready_lines
 from producer.results.typed import CORE, Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -91,16 +90,28 @@ def _try_writing(output: Path) -> None:
         raise UsageError(f"-o {output} cannot be written: {reason}", "Name another place, or - for stdout.") from error
 
 
+class Outcome(Protocol):
+    """What a job's outputs are made of: see `producer.desk.protocol.Desk`."""
+
+    def manifest(self, job: str) -> Manifest: ...  # noqa: D102
+
+    def columns(self, job: str) -> columns.Columns | None: ...  # noqa: D102
+
+    def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]: ...  # noqa: D102
+
+    def errors(self, job: str) -> Iterator[bytes] | None: ...  # noqa: D102
+
+
 def write_results(
-    storage: Storage, job: str, output: Path, kind: str | None, wait: Callable[[], bool] | None = None
+    desk: Outcome, job: str, output: Path, kind: str | None, wait: Callable[[], bool] | None = None
 ) -> None:
     """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows.
 
     `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
     """
     kind = format_of(output, kind)
-    shape = shape_of(storage, job) if kind in ("csv", "parquet") else None
-    lines = ready_lines(job, storage, wait=wait)
+    shape = Shape(desk.manifest(job), desk.columns(job)) if kind in ("csv", "parquet") else None
+    lines = desk.lines(job, wait=wait)
     if output == Path("-"):
         write_stream(sys.stdout.buffer, _flushed(lines), kind, shape)
         sys.stdout.flush()
@@ -108,8 +119,8 @@ def write_results(
         write_file(output, lines, kind, shape)
     while wait and wait():
         pass  # the last part is there, and what is published after it not yet
-    if output != Path("-") and not is_special(output) and storage.exists(layout.errors(job)):
-        write_file(errors_beside(output), storage.blocks(layout.errors(job)), "jsonl")
+    if output != Path("-") and not is_special(output) and (errors := desk.errors(job)) is not None:
+        write_file(errors_beside(output), errors, "jsonl")
 
 
 def shape_of(storage: Storage, job: str) -> Shape:

@@ -41,7 +41,8 @@ def make_app(settings: Settings) -> ASGIApp:
     """The application of a storage and a Redis. Raises UsageError, StorageUnreachable."""
     storage = open_storage(settings.storage_url, create=True)
     queue = open_queue(settings, storage)
-    service = Service(settings, storage, queue, Reader(settings, asyncio.Semaphore(_READERS)))
+    hidden = _hidden(settings)
+    service = Service(settings, storage, queue, Reader(settings, asyncio.Semaphore(_READERS)), hidden)
     tokens, rate = limits(settings)
 
     @asynccontextmanager
@@ -63,7 +64,7 @@ def make_app(settings: Settings) -> ASGIApp:
         "/metrics", tags=["health"], name="metrics", response_class=Response, responses=content(CONTENT_TYPE_LATEST)
     )(_metrics)
     app.mount("/page", StaticFiles(directory=Path(__file__).parent / "page"), name="page")
-    _speak_of_problems(app, hidden := _hidden(settings))
+    _speak_of_problems(app, hidden)
     _describe(app)
     refuse = lambda refused: problem(refused, hidden)  # noqa: E731
     return Access(app, tokens, settings.api_upload_bytes, rate, refuse, service.metrics.requests)

@@ -3,19 +3,12 @@ answer itself."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from contract.errors import (
-    BulkqaError,
-    InputError,
-    NoWorker,
-    TimedOut,
-    UnknownJob,
-    Unreachable,
-    UsageError,
-)
+from contract.errors import BulkqaError, TimedOut, UnknownJob, Unreachable, UsageError
 
 #: Seconds after which it is worth asking again while Redis or the storage is away.
 RETRY_AFTER = 5
@@ -63,46 +56,31 @@ def status_of(error: BulkqaError) -> int:
             return 500
 
 
-def code_of(error: BulkqaError) -> str:
-    """A word for programs: that of the command where it has one."""
-    match error:
-        case Refused() | InputError():
-            return error.code
-        case UnknownJob():
-            return "unknown_job"
-        case UsageError():
-            return "usage"
-        case TimedOut():
-            return "timed_out"
-        case NoWorker():
-            return "no_worker"
-        case Unreachable():
-            return "unreachable"
-        case _:
-            return "internal"
-
-
-def problem(error: BulkqaError, hidden: dict[str, str]) -> JSONResponse:
-    """The answer to a request that came to this. `hidden`: places of the server, each with what is said instead."""
-    status, code = status_of(error), code_of(error)
-    body: dict[str, Any] = {
-        "type": f"urn:bulkqa:problem:{code}",
+def body_of(error: BulkqaError, hidden: Mapping[str, str]) -> dict[str, Any]:
+    """The problem that an error is. `hidden`: places of the server, each with what is said instead."""
+    status = status_of(error)
+    return {
+        "type": f"urn:bulkqa:problem:{error.code}",
         "title": _TITLES.get(status, "Error"),
         "status": status,
         "detail": _without(error.message, hidden),
-        "code": code,
+        "code": error.code,
         "remedy": error.remedy and _without(error.remedy, hidden),
     }
-    headers = {}
+
+
+def problem(error: BulkqaError, hidden: Mapping[str, str]) -> JSONResponse:
+    """The answer to a request that came to this."""
+    status, headers = status_of(error), {}
     after = error.after if isinstance(error, Refused) else RETRY_AFTER if status == 503 else None
     if after is not None:
         headers["Retry-After"] = str(after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return JSONResponse(body_of(error, hidden), status, headers, media_type="application/problem+json")
 
 
-def _without(text: str, hidden: dict[str, str]) -> str:
+def _without(text: str, hidden: Mapping[str, str]) -> str:
     for place, word in hidden.items():
         text = text.replace(place, word)
     return text

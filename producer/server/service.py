@@ -6,8 +6,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -32,6 +33,8 @@ log = logging.getLogger("bulkqa.server")
 
 #: Jobs that are followed at once; whoever watches another gets its turn when one of them has ended.
 _FOLLOWED = 64
+#: Seconds after which who watches a job is told again where it stands.
+_SILENCE = 2.0
 #: Seconds for which the count of jobs under way is believed.
 _COUNTED = 2.0
 
@@ -44,6 +47,7 @@ class Service:
     storage: Storage
     queue: Queue
     reader: Reader
+    hidden: Mapping[str, str]  #: places of the server, each with what is said instead
     followed: Followed = field(init=False)
     scores: Scores = field(init=False)
     metrics: Metrics = field(init=False)
@@ -97,7 +101,8 @@ class Followed:
         self._jobs: dict[str, _Job] = {}
 
     async def watch(self, job: str) -> AsyncIterator[Progress]:
-        """Where a job stands, whenever that has changed, until it has ended. Raises what `follow` would."""
+        """Where a job stands, whenever that has changed and every few seconds, until it has ended. Raises what `follow`
+        would."""
         followed = self._jobs.get(job)
         if followed is None:
             followed = self._jobs[job] = _Job()
@@ -106,7 +111,10 @@ class Followed:
         seen = 0
         try:
             while True:
-                await followed.after(seen)
+                with suppress(TimeoutError):  # told again, so that whoever looks on knows that we are there
+                    await asyncio.wait_for(followed.after(seen), _SILENCE)
+                if followed.latest is None and followed.error is None:
+                    continue
                 if followed.error:
                     raise followed.error
                 seen, latest = followed.step, followed.latest

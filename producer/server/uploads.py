@@ -33,12 +33,15 @@ class Reader:
     turns: asyncio.Semaphore
     seconds: float = 900.0
 
-    async def read(self, file: BinaryIO, name: str, **asked: Any) -> dict[str, Any]:
-        """What came of a file: `job` and `new`, or what `only_check` asks for. Raises what `submit` would."""
-        file.seek(0)  # on macOS the child goes on where we are
-        number = file.fileno()  # makes a file of one that is still in memory
-        asked = {"path": f"/dev/fd/{number}", "name": name, "only_check": False} | asked
-        async with self.turns, self._child(number) as child:
+    async def read(self, file: BinaryIO, name: str, kept: BinaryIO | None = None, **asked: Any) -> dict[str, Any]:
+        """What came of a file: `job` and `new`, or what `only_check` asks for. Raises what `submit` would.
+
+        `kept`: the columns of a frame, as they are stored.
+        """
+        numbers = [_number(one) for one in (file, kept) if one]
+        paths = [f"/dev/fd/{number}" for number in numbers]
+        asked = {"path": paths[0], "columns": paths[1] if kept else None, "name": name, "only_check": False} | asked
+        async with self.turns, self._child(numbers) as child:
             try:
                 said, _ = await asyncio.wait_for(child.communicate(json.dumps(asked).encode()), self.seconds)
             except TimeoutError:
@@ -54,7 +57,7 @@ class Reader:
         return found
 
     @asynccontextmanager
-    async def _child(self, number: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def _child(self, numbers: list[int]) -> AsyncIterator[asyncio.subprocess.Process]:
         # Not flags: they may hold a password, and `ps` shows flags.
         env = os.environ | {
             "BULKQA_REDIS_URL": self.settings.redis_url,
@@ -65,12 +68,17 @@ class Reader:
         env.pop("BULKQA_API_TOKEN", None)
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", "producer.server.reading")
-        child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=env, pass_fds=(number,))
+        child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=env, pass_fds=numbers)
         try:
             yield child
         finally:
             if child.returncode is None:  # too late, or its client went away
                 await asyncio.shield(_end(child))
+
+
+def _number(file: BinaryIO) -> int:
+    file.seek(0)  # on macOS the child goes on where we are
+    return file.fileno()  # makes a file of one that is still in memory
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -54,7 +54,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
 
 
 def done(client: Client, job: Job) -> Job:
-    finish(job.id, client._storage, client._queue, client._settings)
+    finish(job.id, client._desk.storage, client._desk.queue, client._desk.settings)
     return job
 
 
@@ -358,7 +358,7 @@ def test_a_job_that_is_not_there_is_unknown(client: Client, job: Any) -> None:
 def test_a_client_is_closed_at_the_end_of_its_block(client: Client) -> None:
     with client as same:
         assert same is client
-    assert client._queue.closed  # type: ignore[attr-defined]
+    assert client._desk.queue.closed  # type: ignore[attr-defined]
 
 
 def test_a_job_says_where_it_stands_in_times_with_a_zone_and_in_html(client: Client) -> None:
@@ -412,7 +412,7 @@ def test_waiting_for_a_worker_that_nobody_starts_ends_with_an_error(
 
 
 def test_patience_is_with_nobody_being_there_and_not_with_slow_work(client: Client) -> None:
-    client._queue.announce(WorkerInfo("w", "tiny", "d1", "int8", 1, "0"))
+    client._desk.queue.announce(WorkerInfo("w", "tiny", "d1", "int8", 1, "0"))
     with pytest.raises(TimedOut) as caught:
         client.submit(FRAME).wait(timeout=0, patience=0)
     assert isinstance(caught.value, TimeoutError)

@@ -55,7 +55,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
 def answered(client: Client, data: Any, **asked: Any) -> Job:
     """The job of it, done."""
     job = client.submit(data, **asked)
-    finish(job.id, client._storage, client._queue, client._settings)
+    finish(job.id, client._desk.storage, client._desk.queue, client._desk.settings)
     return job
 
 
@@ -77,7 +77,7 @@ def parquet_of(job: Job) -> pa.Table:
     from producer.results.lines import ready_lines
 
     out = io.BytesIO()
-    write_stream(out, ready_lines(job.id, job._storage), "parquet", shape_of(job._storage, job.id))
+    write_stream(out, ready_lines(job.id, job._desk.storage), "parquet", shape_of(job._desk.storage, job.id))
     return pq.read_table(out)
 
 
@@ -166,11 +166,11 @@ def test_an_index_that_cannot_travel_is_refused(client: Client, index: pd.Index)
 
 def test_of_an_unfinished_job_the_first_rows_have_their_labels(client: Client) -> None:
     job = client.submit(rows(8).set_axis(list("abcdefgh"), axis=0))
-    manifest = records.load(client._storage, job.id)
-    finish_parts(client._storage, manifest)
-    client._storage.delete(layout.part(job.id, 1))
+    manifest = records.load(client._desk.storage, job.id)
+    finish_parts(client._desk.storage, manifest)
+    client._desk.storage.delete(layout.part(job.id, 1))
     assert job.results().index.tolist() == ["a", "b", "c"]
-    client._storage.delete(layout.part(job.id, 0))
+    client._desk.storage.delete(layout.part(job.id, 0))
     assert job.results().index.tolist() == []
 
 
@@ -200,7 +200,7 @@ def test_a_key_stands_for_an_index_too(client: Client) -> None:
 
 def test_types_that_were_altered_are_told_and_the_answers_are_there_all_the_same(client: Client) -> None:
     job = answered(client, rows(3).set_axis(list("abc"), axis=0))
-    client._storage.replace(layout.columns(job.id), b"other")
+    client._desk.storage.replace(layout.columns(job.id), b"other")
     with pytest.raises(BulkqaError, match="altered or removed"):
         job.results()
     assert len(job.predictions()) == 3
@@ -404,7 +404,7 @@ def outcome(client: Client, kind: str) -> pd.DataFrame:
     if kind == "cancelled":
         job.cancel()
     if kind != "nothing ready":
-        finish(job.id, client._storage, client._queue, client._settings)
+        finish(job.id, client._desk.storage, client._desk.queue, client._desk.settings)
     return job.results()
 
 
@@ -427,7 +427,7 @@ def test_offsets_slice_though_a_row_failed(client: Client) -> None:
 def test_of_files_too(client: Client, data: bytes) -> None:
     job = client.submit(io.BytesIO(data))
     assert list(job.results().columns) == [*COLUMNS, "x"]
-    finish(job.id, client._storage, client._queue, client._settings)
+    finish(job.id, client._desk.storage, client._desk.queue, client._desk.settings)
     assert list(job.results().columns) == [*COLUMNS, "x"]
     assert job.results()["x"].tolist() in (["1"], [1])
 

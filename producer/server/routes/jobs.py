@@ -24,11 +24,11 @@ from producer.jobs import follow
 from producer.jobs.diff import Summary, differences
 from producer.jobs.remove import delete as delete_job
 from producer.jobs.select import Wanted, pairs, select
-from producer.results import pages
+from producer.results import columns, pages
 from producer.results.lines import ready_lines
-from producer.results.output import document, shape_of, write_stream
+from producer.results.output import FORMATS, document, shape_of, write_stream
 from producer.server.openapi import body, content
-from producer.server.problems import Refused
+from producer.server.problems import Refused, body_of
 from producer.server.service import Here, JobId, Service
 from producer.server.submission import Naming, of_form, of_object
 from producer.server.uploads import plain_name
@@ -44,7 +44,9 @@ _KINDS = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
 }
+_RESULTS = [_KINDS[name] for name in FORMATS]
 _URL = {"type": "string", "description": f"of the storage, below {INPUTS}"}
 
 
@@ -54,16 +56,18 @@ async def submit(
     here: Here,
     idempotency_key: Annotated[str | None, Header(description="the same as `key`")] = None,
 ) -> JSONResponse:
-    """Make a job of a file: of the field `file` of a form, or of a file in the storage by its `url`."""
+    """Make a job of a file: of the field `file` of a form, or of a file in the storage by its `url`. In a form may be
+    `columns` too: what `/columns` gives, kept with the job for whoever makes a frame of its answers."""
     await run_in_threadpool(here.make_room)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=50) as form:
+        async with request.form(max_files=2, max_fields=50) as form:
             said = dict(form)
-            file = said.pop("file", None)
+            file, kept = said.pop("file", None), said.pop("columns", None)
             if not isinstance(file, UploadFile):
                 raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
-            found = await _read(here, file.file, plain_name(file.filename), of_form(said), idempotency_key)
+            beside = kept.file if isinstance(kept, UploadFile) else None
+            found = await _read(here, file.file, plain_name(file.filename), of_form(said), idempotency_key, beside)
     elif kind == "application/json":
         said = await _json(request)
         url = said.pop("url", None)
@@ -77,10 +81,12 @@ async def submit(
     return JSONResponse(told, 202 if found["new"] else 200, {"Location": f"/v1/jobs/{found['job']}"})
 
 
-async def _read(here: Service, file: BinaryIO, name: str, asked: Naming, key: str | None) -> dict[str, Any]:
+async def _read(
+    here: Service, file: BinaryIO, name: str, asked: Naming, key: str | None, kept: BinaryIO | None = None
+) -> dict[str, Any]:
     if key is not None:
         asked = asked.model_copy(update={"key": key})
-    return await here.reader.read(file, name, **asked.asked())
+    return await here.reader.read(file, name, kept, **asked.asked())
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -123,12 +129,14 @@ def list_jobs(
     status: Annotated[list[str] | None, Query(description="only of these states")] = None,
     model: str | None = None,
     metadata: Annotated[list[str] | None, Query(description="KEY=VALUE, all of them")] = None,
+    since: Annotated[float | None, Query(description="only submitted then or later, in seconds since 1970")] = None,
     sort: str = "created",
-    limit: Annotated[int, Query(ge=1, le=1000, description="the last in their order")] = 100,
+    reverse: bool = False,  # noqa: FBT001, FBT002 - a query's
+    limit: Annotated[int, Query(ge=1, le=100_000, description="the last in their order")] = 100,
 ) -> dict[str, Any]:
     """Jobs in an order, the last of them last."""
     check_states(tuple(status or ()))
-    wanted = Wanted(tuple(status or ()), model=model, metadata=pairs(metadata or ()), sort=sort, limit=limit)
+    wanted = Wanted(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
     queue = here.queue
     with suppress(RedisUnreachable):
         queue.ping()
@@ -151,27 +159,29 @@ def status(job: JobId, here: Here) -> dict[str, Any]:
 
 @router.get("/jobs/{job}/events", response_class=StreamingResponse, responses=content("text/event-stream"))
 async def events(job: JobId, here: Here) -> StreamingResponse:
-    """Where a job stands, again and again until it has ended: server-sent events `progress`, the last one `end`."""
+    """Where a job stands, again and again until it has ended, at least every two seconds: server-sent events
+    `progress`, the last one `end`. Where that cannot be told any more: `trouble`, a problem."""
 
     async def told() -> AsyncIterator[str]:
         try:
             async for step in here.followed.watch(job):
                 yield f"event: {'end' if step.finished else 'progress'}\ndata: {json.dumps(here.told(step))}\n\n"
         except BulkqaError as error:
-            yield f"event: trouble\ndata: {json.dumps({'detail': error.message, 'remedy': error.remedy})}\n\n"
+            yield f"event: trouble\ndata: {json.dumps(body_of(error, here.hidden))}\n\n"
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
 
 
-@router.get("/jobs/{job}/results", response_class=StreamingResponse, responses=content(*_KINDS.values()))
+@router.get("/jobs/{job}/results", response_class=StreamingResponse, responses=content(*_RESULTS))
 def results(
     job: JobId,
     here: Here,
     format: Literal["json", "jsonl", "csv", "parquet"] = "json",  # noqa: A002 - its name
+    offset: Annotated[int, Query(ge=0, description="the row to begin with")] = 0,
 ) -> Response:
     """All predictions in row order; of a job under way those that are ready without a gap."""
-    lines = ready_lines(job, here.storage)
+    lines = ready_lines(job, here.storage, offset=offset)
     first = next(lines, None)  # what is wrong is found now, not behind a 200
     lines = chain([] if first is None else [first], lines)
     blocks = (
@@ -229,6 +239,21 @@ def errors(job: JobId, here: Here) -> StreamingResponse:
     headers = {"Content-Disposition": f'attachment; filename="{job}.errors.csv"'}
     whole = iterate_in_threadpool(chain([first], blocks))
     return StreamingResponse(whole, media_type=_KINDS["csv"], headers=headers)
+
+
+@router.get("/jobs/{job}/manifest")
+def manifest(job: JobId, here: Here) -> dict[str, Any]:
+    """What was asked of a job: how its file was read, the options, the model."""
+    return records.load(here.storage, job).to_json()
+
+
+@router.get("/jobs/{job}/columns", response_class=Response, responses=content(_KINDS["arrow"]))
+def input_columns(job: JobId, here: Here) -> Response:
+    """The types of the input's columns, and the index of a frame, as an Arrow stream."""
+    found = columns.load(here.storage, records.load(here.storage, job))
+    if found is None:
+        raise Refused(404, "no_columns", f"nothing is known of the types of the columns of job {job}")
+    return Response(found.to_bytes(), media_type=_KINDS["arrow"])
 
 
 @router.post("/jobs/{job}/cancel", status_code=202)
