@@ -194,6 +194,8 @@ class Remote:
     @contextmanager
     def _answer(self, method: str, path: str, **given: Any) -> Iterator[httpx.Response]:
         """The answer to a request, its body yet to be read. Raises what the server says of it, and _Gone."""
+        if self._client.is_closed:
+            raise UsageError("this client is closed", "Make another.")
         try:
             with self._sent(method, path, **given) as answer:
                 yield answer

@@ -16,10 +16,9 @@ from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.desk.protocol import Listed, Reading
-from producer.jobs import remove
+from producer.jobs import follow, remove
 from producer.jobs.diff import Summary, differences
 from producer.jobs.find import find
-from producer.jobs.follow import follow
 from producer.jobs.select import Wanted, select
 from producer.jobs.submit import File, Request, Submitted, submit_and_send
 from producer.results import columns
@@ -51,7 +50,7 @@ class Shared:
         return records.status(self.storage, self.queue if reason else None, job)
 
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
-        return follow(job, self.storage, self.queue, self.settings, timeout)
+        return follow.follow(job, self.storage, self.queue, self.settings, timeout)
 
     def jobs(self, wanted: Wanted) -> Listed:
         damaged: dict[str, str] = {}

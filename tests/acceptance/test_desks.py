@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +21,7 @@ import pytest
 from contract.errors import InputError, TimedOut, UnknownJob, Unreachable, UsageError
 from producer import Client
 from producer.jobs.verify import verify_job
-from tests.acceptance.cluster import REPO, Cluster, until, write_rows
+from tests.acceptance.cluster import REPO, Cluster, write_rows
 from tests.acceptance.serving import serving
 
 pytestmark = pytest.mark.timeout(240)
@@ -225,18 +224,15 @@ def test_a_server_that_goes_and_comes_is_waited_for(running: Cluster) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith("BULKQA_")}
         job = running.producer("submit", "in.csv", "--server", url, env=env).stdout.strip()
         command = [sys.executable, "-m", "producer", "status", job, "--watch", "--json", "--server", url]
-        watching = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
-        until(lambda: "bulkqa_followed_jobs" and _followed(first), "the watch")
+        pipe = subprocess.PIPE
+        watching = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
+        assert watching.stderr
+        assert "no worker serves" in watching.stderr.readline()
     with serving(running, "--port", url.rpartition(":")[2]):
         running.worker()
         said, _ = watching.communicate(timeout=90)
-    assert watching.returncode == 0
+        assert watching.returncode == 0
     assert json.loads(said)["status"] == "completed"
-
-
-def _followed(server: httpx.Client) -> bool:
-    """Whether somebody watches a job."""
-    return 'path="/v1/jobs/{job}/events"' in server.get("/metrics").text
 
 
 def test_the_wrong_address_or_token_is_told(running: Cluster) -> None:
@@ -290,9 +286,9 @@ def test_a_server_that_is_none_of_ours_is_told_from_one(running: Cluster) -> Non
             thread.join()
 
 
-def test_an_upload_is_told_of_while_it_is_sent_and_never_held(running: Cluster, tmp_path: Path) -> None:
-    """From a pipe, whose size nobody knows."""
-    with serving(running) as server, Client(server=str(server.base_url)) as client:
+def test_a_pipe_is_sent_whose_size_nobody_knows_and_a_closed_client_says_that_it_is(running: Cluster) -> None:
+    with serving(running) as server:
+        client = Client(server=str(server.base_url))
         read, write = os.pipe()
         with os.fdopen(write, "wb") as sink, os.fdopen(read, "rb") as source:
             sink.write(b"question|context\na?|b\n")
@@ -300,4 +296,7 @@ def test_an_upload_is_told_of_while_it_is_sent_and_never_held(running: Cluster, 
             job = client.submit(source)
         assert job.status().request_counts.total == 1
     with pytest.raises(Unreachable):
+        job.status()
+    client.close()
+    with pytest.raises(UsageError, match="closed"):
         job.status()

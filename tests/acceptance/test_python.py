@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.cluster import REPO, Cluster
+from tests.acceptance.serving import serving
 
 GUIDE = REPO / "docs" / "python.md"
 _BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.M | re.S)
@@ -29,11 +31,22 @@ def code() -> str:
     return "\n".join(found)
 
 
-def test_all_code_of_the_guide_does_what_the_guide_says(
-    running: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(params=["shared", "server"])
+def asked(request: pytest.FixtureRequest, running: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment of who asks: beside the storage, and on a machine that shares nothing."""
     for name in ("BULKQA_STORAGE_URL", "BULKQA_REDIS_URL"):
         monkeypatch.setenv(name, running.env[name])
+    if request.param == "shared":
+        yield
+        return
+    with serving(running) as server:
+        monkeypatch.setenv("BULKQA_STORAGE_URL", "/nowhere")
+        monkeypatch.setenv("BULKQA_SERVER", str(server.base_url))
+        yield
+
+
+@pytest.mark.usefixtures("asked")
+def test_all_code_of_the_guide_does_what_the_guide_says(running: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     running.worker()
     running.ready()
     names: dict[str, Any] = {"__name__": "guide"}
