@@ -15,12 +15,14 @@ from typing import Any
 
 import httpx
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from contract.errors import InputError, TimedOut, UnknownJob, Unreachable, UsageError
 from producer import Client
 from producer.jobs.verify import verify_job
+from producer.results.columns import Columns
 from tests.acceptance.cluster import REPO, Cluster, write_rows
 from tests.acceptance.serving import serving
 
@@ -139,6 +141,16 @@ def test_a_frame_comes_back_with_its_index_and_types(way: Way) -> None:
     pd.testing.assert_series_equal(found["kind"], ROWS["kind"])
 
 
+def test_jobs_are_listed_in_the_order_that_is_asked_for(way: Way) -> None:
+    write_rows(way.folder / "in.csv", 5)
+    jobs = [way.producer("submit", "in.csv").stdout.strip() for _ in range(3)]
+    assert [one["id"] for one in way.asked("list", "--since", "1h", "--reverse")] == jobs[::-1]
+    assert [one["id"] for one in way.asked("list", "--limit", "2")] == jobs[1:]
+    assert way.asked("list", "--since", "2040-01-01") == []
+    assert way.asked("list", "--status", "completed") == []
+    assert "submitted" in way.producer("list").stdout
+
+
 def test_a_key_finds_its_job_and_another_file_under_it_is_refused(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
     first = way.producer("submit", "in.csv", "--key", "monday")
@@ -255,6 +267,19 @@ def test_the_wrong_address_or_token_is_told(running: Cluster) -> None:
     assert (both.returncode, "--storage" in both.stderr) == (2, True)
     kept = running.producer("du", env=running.env | {"BULKQA_SERVER": url})
     assert (kept.returncode, "BULKQA_SERVER" in kept.stderr) == (2, True)
+
+
+def test_columns_that_are_none_or_of_another_table_are_refused(running: Cluster) -> None:
+    table = b"question|context\na?|b\n"
+    other = Columns(pa.table({"question": pa.array([], pa.string())})).to_bytes()
+    long = Columns(pa.table({n: pa.array([], pa.string()) for n in ("question", "context")}), pa.table({"i": [1, 2]}))
+    with serving(running) as server:
+        for kept in (b"", b"garbage", other[:-9], other, long.to_bytes()):
+            files = {"file": ("in.csv", table), "columns": ("columns.arrow", kept)}
+            answer = server.post("/v1/jobs", files=files)
+            assert (answer.status_code, answer.json()["code"]) == (422, "unreadable"), answer.text
+            assert "the columns beside the table" in answer.json()["detail"]
+        assert server.get("/v1/jobs").json() == {"jobs": [], "damaged": []}
 
 
 class _Stranger(BaseHTTPRequestHandler):
