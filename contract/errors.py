@@ -19,6 +19,9 @@ Errors of single rows are values (`contract.job.RowError`), never exceptions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 COMPLETED_WITH_ERRORS = 3
 INTERRUPTED = 130
 
@@ -49,12 +52,15 @@ class InputError(UsageError):
     """The input file as a whole cannot be read.
 
     `code` is one of empty_file, missing_column, duplicate_column, bad_delimiter, bad_encoding, unsupported_format,
-    unreadable.
+    unreadable. Of a missing column `found` tells, for programs, which `columns` there are, and with which `delimiter`.
     """
 
-    def __init__(self, code: str, message: str, remedy: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, remedy: str | None = None, found: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message, remedy)
         self.code = code
+        self.found = dict(found or {})
 
 
 class UnknownJob(UsageError):

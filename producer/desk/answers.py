@@ -37,7 +37,7 @@ def error_of(problem: Mapping[str, Any]) -> BulkqaError:
         case 401 | 403 if code in ("no_token", "wrong_token"):
             return UsageError(message, "Set BULKQA_API_TOKEN to a token of that server.")
         case 422:
-            return InputError(code, message, remedy)
+            return InputError(code, message, remedy, problem.get("found"))
         case 429 | 502 | 503 | 504:
             return Unreachable(message, remedy)
         case int(status) if status < 500:

@@ -94,7 +94,7 @@ class Names:
 
     def _missing(self, names: list[str], remedy: str) -> InputError:
         message = f"{self._label}: {no_column(names)}. Columns found: {listed(self.found)}"
-        return InputError("missing_column", message, remedy)
+        return InputError("missing_column", message, remedy, {"columns": list(self.found)})
 
     def _flags(self, wanted: tuple[str, ...]) -> str:
         """Filled in where a name differs in its capitals only."""

@@ -19,6 +19,14 @@ _PROBLEM = {
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "remedy": {"type": ["string", "null"]},
+        "found": {
+            "type": "object",
+            "description": "where a column is missing: those that there are, and with which delimiter",
+            "properties": {
+                "columns": {"type": "array", "items": {"type": "string"}},
+                "delimiter": {"type": "string"},
+            },
+        },
     },
 }
 _ANSWERED = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from contract.errors import BulkqaError, TimedOut, UnknownJob, Unreachable, UsageError
+from contract.errors import BulkqaError, InputError, TimedOut, UnknownJob, Unreachable, UsageError
 
 #: Seconds after which it is worth asking again while Redis or the storage is away.
 RETRY_AFTER = 5
@@ -66,7 +66,7 @@ def body_of(error: BulkqaError, hidden: Mapping[str, str]) -> dict[str, Any]:
         "detail": _without(error.message, hidden),
         "code": error.code,
         "remedy": error.remedy and _without(error.remedy, hidden),
-    }
+    } | ({"found": error.found} if isinstance(error, InputError) and error.found else {})
 
 
 def problem(error: BulkqaError, hidden: Mapping[str, str]) -> JSONResponse:

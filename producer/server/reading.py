@@ -31,10 +31,10 @@ def main() -> None:
         said = _read(asked)
     except BulkqaError as error:
         said = {"error": type(error).__name__, "message": error.message, "remedy": error.remedy}
-        said |= {"code": error.code} if isinstance(error, InputError) else {}
+        said |= {"code": error.code, "found": error.found} if isinstance(error, InputError) else {}
     except MemoryError:
         said = {"error": "InputError", "code": "unreadable", "message": "reading the file takes too much memory"}
-        said["remedy"] = "Send it in several, or allow more: BULKQA_READ_MEMORY"
+        said |= {"found": {}, "remedy": "Send it in several, or allow more: BULKQA_READ_MEMORY"}
     json.dump(said, sys.stdout)
 
 
@@ -107,7 +107,7 @@ def _bound(most: int) -> None:
 def raised(said: dict[str, Any]) -> BulkqaError:
     """The error that the child speaks of."""
     if said["error"] == InputError.__name__:
-        return InputError(said["code"], said["message"], said["remedy"])
+        return InputError(said["code"], said["message"], said["remedy"], said["found"])
     kind: type[BulkqaError] = getattr(errors, said["error"], BulkqaError)
     return kind(said["message"], said["remedy"])
 

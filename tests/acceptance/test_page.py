@@ -83,15 +83,28 @@ def test_a_file_is_dropped_looked_at_and_answered(page: Any, client: httpx.Clien
     assert answers[0]["answer"] == "1874"
 
 
-def test_a_file_that_cannot_be_read_says_why(page: Any, client: httpx.Client, tmp_path: Path):
-    (tmp_path / "other.csv").write_text("q|c\n1|2\n")
+def test_columns_of_other_names_are_a_choice(page: Any, client: httpx.Client, tmp_path: Path):
+    """And the delimiter with which they are columns is found."""
+    (tmp_path / "other.csv").write_text("q;c;more\nwhat is it?;a mill;x\n")
     page.goto(str(client.base_url))
     page.set_input_files("#file", tmp_path / "other.csv")
     page.get_by_text("there is no column 'question'").wait_for()
-    page.get_by_label("Column of questions").fill("q")
-    page.get_by_label("Column of contexts").fill("c")
-    page.get_by_label("Column of contexts").press("Tab")
+    assert page.get_by_label("Delimiter").input_value() == ";"
+    page.get_by_role("button", name="Submit").click()  # is held back: nothing is chosen yet
+    page.get_by_label("Column of questions").select_option("q")
+    page.get_by_label("Column of contexts").select_option("c")
     page.get_by_text("The first rows, read as csv").wait_for()
+    page.get_by_role("cell", name="what is it?").wait_for()
+    accessible(page)
+    page.get_by_role("button", name="Submit").click()
+    page.locator("dd .completed").wait_for()
+
+
+def test_a_file_that_cannot_be_read_says_why(page: Any, client: httpx.Client, tmp_path: Path):
+    (tmp_path / "empty.csv").write_text("question|context\n")
+    page.goto(str(client.base_url))
+    page.set_input_files("#file", tmp_path / "empty.csv")
+    page.get_by_text("a header and no rows").wait_for()
 
 
 def test_rows_are_filtered_paged_and_shared_by_their_address(

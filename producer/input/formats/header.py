@@ -55,9 +55,8 @@ def wrong_header(label: str, line: bytes, found: Sequence[str], asked: Asked, de
         flags += ["--no-header", *([] if len(names) == 2 else ["--question NUMBER", "--context NUMBER"])]
     else:
         flags += names_as_flags(names, wanted)
-    return InputError(
-        "missing_column", message, f"{'Read it with' if best != delimiter else 'Name them'}: {' '.join(flags)}"
-    )
+    remedy = f"{'Read it with' if best != delimiter else 'Name them'}: {' '.join(flags)}"
+    return InputError("missing_column", message, remedy, {"columns": list(names), "delimiter": best})
 
 
 def names_as_flags(names: Sequence[str], wanted: tuple[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ export class Problem extends Error {
     this.status = status;
     this.code = told.code;
     this.remedy = told.remedy;
+    this.found = told.found || {};
   }
 }
 

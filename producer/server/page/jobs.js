@@ -88,22 +88,31 @@ function dropping() {
   return place;
 }
 
-// What is to be known of a file before it goes, with its first rows as they will be read.
+// What is to be known of a file before it goes, with its first rows as they will be read. Its columns are a choice as
+// soon as they are known.
 function asking(file) {
-  const question = el("input", { name: "question", value: "question" });
-  const context = el("input", { name: "context", value: "context" });
-  const delimiter = el("select", { name: "delimiter" }, [["|", "|"], [",", ","], [";", ";"], ["\\t", "tab"]]
+  const columns = { question: el("input", { value: "question" }), context: el("input", { value: "context" }) };
+  const delimiter = el("select", {}, [["|", "|"], [",", ","], [";", ";"], ["\t", "tab"]]
     .map(([value, text]) => el("option", { value }, text)));
-  const known = el("datalist", { id: "columns" });
-  question.setAttribute("list", "columns");
-  context.setAttribute("list", "columns");
+  const named = el("div", { class: "row" });
   const first = el("div", { "aria-live": "polite" });
   const go = el("button", {}, "Submit");
   const bar = el("progress", { value: 0, max: 1, hidden: true, "aria-label": "sent" });
+  const show = () => named.replaceChildren(field("Column of questions", columns.question),
+    field("Column of contexts", columns.context), field("Delimiter", delimiter));
+  let offered = "";
+  const offer = (known, chosen) => {
+    if (known.join("\n") !== offered) { // else who chooses by keyboard would lose the place
+      offered = known.join("\n");
+      columns.question = choice(known, chosen.question);
+      columns.context = choice(known, chosen.context);
+      show();
+    }
+  };
   const values = (body) => {
     const form = new FormData();
-    form.append("question", question.value);
-    form.append("context", context.value);
+    form.append("question", columns.question.value);
+    form.append("context", columns.context.value);
     form.append("delimiter", delimiter.value);
     form.append("file", body, file.name);
     return form;
@@ -119,20 +128,28 @@ function asking(file) {
     }
     try {
       const found = await upload("/v1/check", values(part), () => {});
+      if (mine === asked) {
+        offer(found.columns, { question: found.question_column, context: found.context_column });
+        first.replaceChildren(seen(found));
+      }
+    } catch (problem) {
       if (mine !== asked) {
         return;
       }
-      known.replaceChildren(...found.columns.map((value) => el("option", { value })));
-      first.replaceChildren(seen(found));
-    } catch (problem) {
-      if (mine === asked) {
-        first.replaceChildren(complaint(problem));
+      const other = problem.found.delimiter; // the one that its columns were found with
+      if (other && other !== delimiter.value && [...delimiter.options].some(({ value }) => value === other)) {
+        delimiter.value = other;
+        look();
+        return;
       }
+      if (problem.found.columns) {
+        offer(problem.found.columns, { question: columns.question.value, context: columns.context.value });
+      }
+      first.replaceChildren(complaint(problem));
     }
   };
-  const form = el("form", {}, el("p", {}, `${file.name}, ${bytes(file.size)}`), el("div", { class: "row" },
-    field("Column of questions", question), field("Column of contexts", context), field("Delimiter", delimiter)),
-    known, first, go, bar);
+  show();
+  const form = el("form", {}, el("p", {}, `${file.name}, ${bytes(file.size)}`), named, first, go, bar);
   form.addEventListener("change", look);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -149,6 +166,13 @@ function asking(file) {
   });
   look();
   return form;
+}
+
+// One of the columns that there are; where none is chosen yet, that has to be done before the file goes.
+function choice(known, chosen) {
+  const options = known.map((value) => el("option", { value, selected: value === chosen }, value));
+  const none = known.includes(chosen) ? null : el("option", { value: "", selected: true }, "choose a column");
+  return el("select", { required: true }, none, options);
 }
 
 // As much of a file as can be read by itself; null where that would be too much.
