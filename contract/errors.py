@@ -3,7 +3,8 @@
     BulkqaError                 1   a bug or an unforeseen condition
     ├── UsageError              2   the command was used wrongly
     │   ├── InputError          2   the file as a whole cannot be read (`code` says why)
-    │   └── UnknownJob          2   no such job, or not a job id
+    │   ├── UnknownJob          2   no such job, or not a job id
+    │   └── MissingExtra        2   packages that are not installed
     ├── ModelError              2   the model directory cannot be used
     ├── JobFailed               4   the job ended without one usable row
     ├── JobCancelled            5   the job was cancelled
@@ -19,8 +20,11 @@ Errors of single rows are values (`contract.job.RowError`), never exceptions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 COMPLETED_WITH_ERRORS = 3
 INTERRUPTED = 130
@@ -67,6 +71,13 @@ class UnknownJob(UsageError):
     """There is no such job, or what was given is no job id."""
 
     code = "unknown_job"
+
+
+class MissingExtra(UsageError):
+    """What is asked for needs packages that are not installed."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}", f"Install it: pip install 'bulkqa[{extra}]'")
 
 
 class ModelError(BulkqaError):

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     )
     api_jobs: int = Field(1000, ge=1, description="jobs under way past which `producer serve` takes no more")
     api_requests: int = Field(1200, ge=1, description="requests of a client a minute that `producer serve` answers")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="what the sweeper signs notifications with (Standard Webhooks): whsec_ and base64"
+    )
+    notify_private: bool = Field(
+        default=False, description="whether notifications may go to addresses that are not public"
+    )
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

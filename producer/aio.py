@@ -63,10 +63,12 @@ class AsyncClient:
         model: str | None = None,
         key: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        notify: str | None = None,
         **keywords: Unpack[Keywords],
     ) -> AsyncJob:
         """As `Client.submit`."""
         given: dict[str, Any] = {"read": read, "options": options, "model": model, "key": key, "metadata": metadata}
+        given["notify"] = notify
         return AsyncJob(await asyncio.to_thread(self._client.submit, data, **given, **keywords))
 
     async def job(self, job: str) -> AsyncJob:

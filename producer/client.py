@@ -93,9 +93,11 @@ class Client:
         model: str | None = None,
         key: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        notify: str | None = None,
         **keywords: Unpack[Keywords],
     ) -> Job:
-        """Submit questions and contexts, and give their job. With a `key`, the same twice gives the first job.
+        """Submit questions and contexts, and give their job. With a `key`, the same twice gives the first job. `notify`
+        is a URL to which the sweeper tells that the job has ended.
 
         `data`: the path of a file; an open file, of bytes or text; bytes; a pandas DataFrame; a list of dicts, a dict
         of columns; or a table that has the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. The
@@ -111,10 +113,10 @@ class Client:
 
         with api_words():
             reading, answering = options_of(read, options, dict(keywords))
-            check_text(model=model, key=key)
+            check_text(model=model, key=key, notify=notify)
             about = checked_metadata(metadata)
             file, columns = taken(data)
-            request = Request(reading, answering, model or "", key, about, columns)
+            request = Request(reading, answering, model or "", key, about, columns, notify or "")
             return self._job(self._desk.submit(file, request).manifest.id)
 
     def job(self, job: str) -> Job:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -119,7 +121,33 @@ def sweep(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     storage_ = open_storage(given.storage_url, create=True)
-    sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once)
+    with _telling(storage_, given, stopped, once=once):
+        sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once)
+
+
+@contextmanager
+def _telling(storage: Storage, given: settings.Settings, stopped: threading.Event, *, once: bool) -> Iterator[None]:
+    """Beside the sweeper, tell of jobs that have ended; with `once`, after it."""
+    from contract.errors import MissingExtra
+
+    try:
+        from contract.notifications.send import Sender
+    except MissingExtra as error:
+        logging.getLogger("bulkqa.sweeper").info("nobody is told of jobs that end: %s", error)
+        yield
+        return
+    sender = Sender(storage, given)
+    if once:
+        yield
+        sender.round()
+        return
+    thread = threading.Thread(target=sender.run, args=(stopped,), name="notifications", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(15)  # an attempt under way takes ten seconds at most
 
 
 @_command

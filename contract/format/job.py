@@ -198,6 +198,7 @@ class Manifest:
     metadata: dict[str, str] = field(default_factory=dict)
     chunks_folder: str = CHUNKS
     columns_sha256: str = ""
+    notify: str = ""  #: URL to which its end is told; empty: none
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where everything lies under the storage root: the only place that spells a storage key.
 
     storage.json                    the id of this storage, written once by whoever came first
+    notifications/<job>             somebody is to be told when that job ends, and was not yet
     jobs/<job>/manifest.json        what was asked; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
@@ -14,6 +15,7 @@
     jobs/<job>/model.json           the model that scores this job, pinned by the first worker
     jobs/<job>/progress.json        what the first parts add up to, so that status need not read them all; a hint
     jobs/<job>/cancel               present: cancel asked for
+    jobs/<job>/notifications/000001.json    an attempt to tell somebody that it has ended
     jobs/<job>/predictions.json  errors.csv  report.json     published in this order, each once
 
 Every name is made from a checked job id, a checked folder of chunks and integers, so that no key can leave the job's
@@ -30,6 +32,7 @@ from contract.format.job import CHUNKS, check_job_id
 
 JOBS = "jobs"
 STORAGE = "storage.json"
+OWED = "notifications"
 _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _EVENT = re.compile(r"(\d{6,})-\d+\.json")
@@ -42,6 +45,7 @@ _KINDS = {
     "outputs": re.compile(r"predictions\.json|errors\.csv|report\.json"),
     "records": re.compile(
         r"(?:manifest|model|progress)\.json|cancel|attempts/\d{6,}\.\d+(?:\.released|\.row)?|events/\d{6,}-\d+\.json"
+        r"|notifications/\d{6,}\.json"
     ),
 }
 
@@ -128,6 +132,18 @@ def progress(job: str) -> str:
 
 def cancel(job: str) -> str:
     return f"{folder(job)}/cancel"
+
+
+def owed(job: str) -> str:
+    return f"{OWED}/{check_job_id(job)}"
+
+
+def notifications(job: str) -> str:
+    return f"{folder(job)}/notifications"
+
+
+def notification(job: str, number: int) -> str:
+    return f"{notifications(job)}/{number:06d}.json"
 
 
 def predictions(job: str) -> str:

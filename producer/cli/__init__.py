@@ -37,6 +37,7 @@ _COMMANDS = {
     "diff": jobs.diff,
     "workers": asking.workers,
     "logs": asking.logs,
+    "notifications": asking.notifications,
     "du": keeping.du,
     "serve": serve,
     "delete": keeping.delete,

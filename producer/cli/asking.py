@@ -16,6 +16,16 @@ def workers(where: Where, as_json: Json = False) -> None:
 
 
 @with_flags
+def notifications(job: Job, where: Where, as_json: Json = False) -> None:
+    """Tell what became of telling somebody that a job has ended: each attempt, and when the next one comes."""
+    from producer.cli import tables, view
+
+    _, desk = where.desk()
+    found = desk.notification(desk.find(job))
+    view.print_json(found.to_json()) if as_json else tables.notification(found)
+
+
+@with_flags
 def logs(job: Job, place: Place, verbose: Verbose = False, as_json: Json = False) -> None:
     """Tell what became of a job: attempts that died or were given back, quarantine, the end; -v has each chunk."""
     from producer.cli import tables, view

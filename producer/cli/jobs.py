@@ -53,6 +53,9 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
     model: Model = None,
     chunk_rows: ChunkRows = None,
+    notify: Annotated[
+        str | None, typer.Option("--notify", metavar="URL", help="where the sweeper tells that the job has ended")
+    ] = None,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +71,9 @@ def submit(
     check_output(out.output, out.output_format, file, as_json=as_json)
     check_model(given.model)
     named = given.model if "model" in given.model_fields_set else ""
-    request = Request(reading.options(given), answering.options(), named, naming.key, naming.pairs())
+    request = Request(
+        reading.options(given), answering.options(), named, naming.key, naming.pairs(), None, notify or ""
+    )
     view.detail(f"{desk.url}, model {named or 'of the server' if given.server else given.model}")
     view.warn_of_windows(request.options, _longest_window(desk.workers(), named or given.model))
     with view.reading(file) as progress:

@@ -15,6 +15,7 @@ from producer.jobs.times import iso, local
 from producer.jobs.usage import KINDS
 
 if TYPE_CHECKING:
+    from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
     from producer.jobs.logs import Event
     from producer.jobs.remove import Old
@@ -125,6 +126,24 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def _plainly(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+_TOLD = {
+    "none": "nobody is to be told of this job: submit with --notify URL",
+    "waiting": "{url} is told when the job has ended",
+    "pending": "{url} was not told yet",
+    "delivered": "{url} was told",
+    "given_up": "{url} could not be told, and is not tried again",
+}
+
+
+def notification(found: Notification) -> None:
+    """What became of telling somebody that a job has ended, an attempt a line."""
+    for one in found.attempts:
+        said = one.problem or f"answered {one.status}"
+        view.out(f"{local(one.at)}  attempt {one.number}: {_plainly(said)}, after {one.seconds:.1f} s")
+    due = f"; next attempt {local(found.next_at)}" if found.next_at else ""
+    view.out(_TOLD[found.state].format(url=_plainly(found.url)) + due)
 
 
 def usage(found: list[Usage]) -> None:

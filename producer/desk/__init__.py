@@ -32,11 +32,11 @@ def open_desk(settings: Settings, *, create: bool = False) -> Desk:
 
 
 def _at_server(settings: Settings) -> Desk:
-    from contract.errors import UsageError
+    from contract.errors import MissingExtra
 
     try:
         from producer.desk.http import Remote
     except ModuleNotFoundError as error:
-        raise UsageError(f"asking a server needs {error.name}", "Install it: pip install 'bulkqa[http]'") from error
+        raise MissingExtra("asking a server", str(error.name), "http") from error
     token = settings.api_token.get_secret_value().partition(",")[0].strip()
     return Remote(settings.server, token)

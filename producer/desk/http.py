@@ -15,6 +15,7 @@ import httpx_sse
 from contract.errors import BulkqaError, UnknownJob, Unreachable, UsageError
 from contract.format.job import Manifest, Options, known
 from contract.ledger.progress import Progress
+from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
 from producer.desk.answers import address, changes, error_of, whole_lines
 from producer.desk.protocol import Listed, Reading
@@ -179,6 +180,10 @@ class Remote:
                 (line for block in whole_lines(answer.iter_bytes()) for line in block.splitlines()), summary
             )
 
+    def notification(self, job: str) -> Notification:
+        path = f"/v1/jobs/{_part(job)}/notifications"
+        return self._ask("GET", path, lambda said: Notification.from_json(said.json()))
+
     def workers(self) -> list[WorkerInfo]:
         return self._ask("GET", "/v1/workers", lambda said: [WorkerInfo(**known(WorkerInfo, w)) for w in said.json()])
 
@@ -260,7 +265,7 @@ class _Sent:
 
 def _form(request: Request) -> dict[str, str]:
     """What is asked for beside the file, as the fields of a form: what is not asked for is the server's to choose."""
-    said = {"model": request.model or None, "key": request.key}
+    said = {"model": request.model or None, "key": request.key, "notify": request.notify or None}
     if request.metadata:
         said["metadata"] = json.dumps(request.metadata)
     for given, usual in ((checked(request.read), ReadOptions()), (request.options, Options())):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from contract.format.job import Manifest
     from contract.ledger.progress import Progress
+    from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
     from producer.jobs.diff import Summary
     from producer.jobs.select import Wanted
@@ -98,6 +99,10 @@ class Desk(Protocol):
 
     def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
         """Rows whose outcome is another in the second job; `summary` has their counts at the end."""
+        ...
+
+    def notification(self, job: str) -> Notification:
+        """How it stands with telling somebody that a job has ended."""
         ...
 
     def workers(self) -> list[WorkerInfo]:

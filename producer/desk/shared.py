@@ -11,6 +11,7 @@ from contract.format import layout
 from contract.format.job import Manifest
 from contract.ledger import reconcile, records
 from contract.ledger.progress import Progress
+from contract.notifications import record
 from contract.queue import Queue, WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -87,6 +88,9 @@ class Shared:
 
     def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
         return differences(self.storage, first, second, summary, by_id=by_id)
+
+    def notification(self, job: str) -> record.Notification:
+        return record.of(self.storage, job)
 
     def workers(self) -> list[WorkerInfo]:
         return self.queue.workers()

@@ -68,6 +68,7 @@ def delete(
         for _ in follow(job, storage, queue, settings):
             pass
     removed = _remove(storage, job)
+    storage.delete(layout.owed(job))
     with suppress(RedisUnreachable):  # hints expire by themselves, messages of a job that is gone are dropped
         queue.forget(job)
     return removed

@@ -24,6 +24,8 @@ from contract.format.job import Source as SourceRecord
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import Index
+from contract.notifications.address import check_url
+from contract.notifications.record import owe
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -44,10 +46,13 @@ class Request:
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     columns: Columns | None = None  #: of a frame; None: those of the file
+    notify: str = ""  #: URL to which the job's end is told; of a key found again, the first one's
 
     def __post_init__(self) -> None:
         if self.key is not None and not self.key.strip():
             raise UsageError("an empty key stands for no job", "Give a key of your own, or none.")
+        if self.notify:
+            check_url(self.notify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,8 @@ def submit(
         except BaseException:
             _delete_chunks(storage, job, within)
             raise
+    if request.notify:
+        owe(storage, job, time.time())
     if not storage.create(layout.manifest(job), records.dump(manifest.to_json())):
         _delete_chunks(storage, job, within)
         return _found(storage, manifest)  # another submission with the key was quicker
@@ -203,6 +210,7 @@ def _manifest(job: str, within: str, source: Source, settings: Settings, request
         key=request.key,
         metadata=request.metadata,
         chunks_folder=within,
+        notify=request.notify,
     )
 
 

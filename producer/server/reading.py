@@ -53,7 +53,8 @@ def _read(asked: dict[str, Any]) -> dict[str, Any]:
 
     storage = open_storage(given.storage_url, create=True)
     columns = sent(Path(asked["columns"]).read_bytes()) if asked["columns"] else None
-    request = Request(read, options, asked["model"] or "", asked["key"], asked["metadata"], columns)
+    about = asked["model"] or "", asked["key"], asked["metadata"]
+    request = Request(read, options, *about, columns, asked["notify"] or "")
     with Path(asked["path"]).open("rb") as file, closing(open_queue(given, storage)) as queue:
         submitted = submit_and_send(_named(file, asked["name"]), storage, queue, given, request)
     return {"job": submitted.manifest.id, "new": submitted.new}

@@ -25,11 +25,12 @@ class Naming(BaseModel):
     model: str | None = Field(None, description="name of the model; without one that of the server")
     key: str | None = Field(None, description="submitting twice with one key finds the first job")
     metadata: dict[str, str] = Field(default_factory=dict, description="kept with the job, for a list to find")
+    notify: str | None = Field(None, description="URL to which the job's end is told")
 
     def asked(self) -> dict[str, Any]:
         """The same for the reader of uploads."""
         said = self.model_dump(exclude=set(Naming.model_fields))
-        return {"options": said, "model": self.model, "key": self.key, "metadata": self.metadata}
+        return {"options": said} | self.model_dump(include=set(Naming.model_fields))
 
 
 def _spelled(kind: Any) -> dict[str, Any]:

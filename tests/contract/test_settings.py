@@ -40,7 +40,7 @@ def test_redis_has_other_names_too_and_ours_wins(monkeypatch: pytest.MonkeyPatch
 def test_every_setting_has_its_variable_and_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch, name: str):
     default = getattr(load(), name)
     words = {"log_format": "json", "provider": "cpu", "namespace": "mine", "read_memory": "70000000"}
-    words |= {"processes": "70", "threads": "70"}
+    words |= {"processes": "70", "threads": "70", "notify_private": "True"}
     other = words.get(name) or {int: "7000", float: "77.5"}.get(type(default), "/elsewhere")
     monkeypatch.setenv(f"BULKQA_{name.upper()}", other)
     found = getattr(load(), name)

@@ -44,7 +44,7 @@ class Authority:
             _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), subject, key.public_key(),
                      ca_key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
             .sign(ca_key, hashes.SHA256())
         )  # fmt: skip
         pem = serialization.Encoding.PEM
@@ -53,6 +53,13 @@ class Authority:
         made.ca.write_bytes(ca.public_bytes(pem))
         made.chain.write_bytes(server.public_bytes(pem) + private)
         return made
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _builder(

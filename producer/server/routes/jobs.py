@@ -19,6 +19,7 @@ from contract.errors import BulkqaError, RedisUnreachable, TimedOut, UsageError
 from contract.format import layout
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
+from contract.notifications import record
 from producer.given import check_states
 from producer.jobs import follow
 from producer.jobs.diff import Summary, differences
@@ -254,6 +255,12 @@ def input_columns(job: JobId, here: Here) -> Response:
     if found is None:
         raise Refused(404, "no_columns", f"nothing is known of the types of the columns of job {job}")
     return Response(found.to_bytes(), media_type=_KINDS["arrow"])
+
+
+@router.get("/jobs/{job}/notifications")
+def notifications(job: JobId, here: Here) -> dict[str, Any]:
+    """How it stands with telling somebody that a job has ended: attempts, and when the next one comes."""
+    return record.of(here.storage, job).to_json()
 
 
 @router.post("/jobs/{job}/cancel", status_code=202)

@@ -1,0 +1,128 @@
+"""What is owed, what was tried, and when it is tried again.
+
+A job that is to be told of has a small object under `notifications/` from before it exists until it was told or given
+up: so that a round costs as much as is owed, however many jobs there are. Each attempt is an object in the job's
+folder, written once, after it was made: who dies between the two makes it again, and the event has the same id.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from contract.format import layout
+from contract.format.job import known
+from contract.ledger import records
+from contract.ledger.progress import Progress
+from contract.storage import Storage
+
+#: Seconds from one attempt to the next; with the last of them it is a day. As Standard Webhooks advises.
+PAUSES = (5.0, 60.0, 300.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 30600.0)
+#: Says that nobody wants to hear of it any more (Standard Webhooks).
+_GONE = 410
+#: Seconds after which what is owed of no job is forgotten: a submission under way has an object, and no job yet.
+_STRAY = 24 * 3600.0
+#: What of a job's standing is a place of our storage, and nobody's business elsewhere.
+_PLACES = ("output_uri", "error_uri", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A try to tell."""
+
+    number: int  #: from 1
+    at: float  #: when it began, in seconds since 1970
+    seconds: float
+    status: int | None  #: of HTTP; None: no answer came
+    problem: str = ""  #: why it did not succeed
+
+    @property
+    def delivered(self) -> bool:
+        """Whether it is known to have arrived."""
+        return not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """How it stands with telling of a job."""
+
+    url: str  #: empty: nobody is to be told
+    state: str  #: none, waiting (the job has not ended), pending, delivered or given_up
+    attempts: tuple[Attempt, ...] = ()
+    next_at: float | None = None  #: when it is tried again
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Notification:
+        """What `to_json` gave. Raises KeyError and TypeError for what is none."""
+        attempts = tuple(Attempt(**known(Attempt, one)) for one in data["attempts"])
+        return cls(**known(cls, data) | {"attempts": attempts})
+
+
+def owe(storage: Storage, job: str, now: float) -> None:
+    """Note that a job is to be told of. Before there is a manifest, so that none is ever without it."""
+    storage.create(layout.owed(job), records.dump({"at": now}))
+
+
+def forget_stray(storage: Storage, job: str, now: float) -> None:
+    """Forget what is owed of a job that is none, if it was noted a day ago: a submission under way has its time."""
+    with suppress(FileNotFoundError):
+        if now - json.loads(storage.read(layout.owed(job)))["at"] > _STRAY:
+            storage.delete(layout.owed(job))
+
+
+def owed(storage: Storage) -> list[str]:
+    """The jobs that are to be told of, ended or not."""
+    return storage.list(layout.OWED)
+
+
+def of(storage: Storage, job: str) -> Notification:
+    """How it stands with a job. Raises UnknownJob."""
+    url = records.load(storage, job).notify
+    if not url:
+        return Notification("", "none")
+    report = records.report(storage, job)
+    if report is None:
+        return Notification(url, "waiting")
+    found = attempts(storage, job)
+    if found and found[-1].delivered:
+        return Notification(url, "delivered", found)
+    due = next_at(found, report.finished_at or 0.0)
+    return Notification(url, "given_up" if due is None else "pending", found, due)
+
+
+def attempts(storage: Storage, job: str) -> tuple[Attempt, ...]:
+    """All attempts that are on record, in order."""
+    folder = layout.notifications(job)
+    read = (json.loads(storage.read(f"{folder}/{name}")) for name in storage.list(folder))
+    return tuple(Attempt(**known(Attempt, one)) for one in read)
+
+
+def keep(storage: Storage, job: str, attempt: Attempt) -> None:
+    """Put an attempt on record."""
+    storage.create(layout.notification(job, attempt.number), records.dump(asdict(attempt)))
+
+
+def next_at(found: tuple[Attempt, ...], ended_at: float) -> float | None:
+    """When it is tried again, in seconds since 1970; None: never. Pure."""
+    if not found:
+        return ended_at
+    if len(found) > len(PAUSES) or found[-1].status == _GONE or found[-1].delivered:
+        return None
+    return found[-1].at + PAUSES[len(found) - 1]
+
+
+def event_of(report: Progress, timestamp: str) -> dict[str, Any]:
+    """The event that a job has ended: its fields are those of `producer status --json`, without places of ours."""
+    data = {name: value for name, value in report.to_json().items() if name not in _PLACES}
+    return {"type": f"job.{report.status}", "timestamp": timestamp, "data": data}
+
+
+def id_of(job: str) -> str:
+    """The id of the event of a job: the same at each attempt, so that who hears it twice knows."""
+    return f"msg_{job}"

@@ -1,0 +1,297 @@
+"""Somebody is told that a job has ended: at least once, later again, and nobody of our own network unless allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ipaddress
+import json
+from pathlib import Path
+
+import pytest
+
+from contract.errors import UsageError
+from contract.format import layout
+from contract.ledger import records
+from contract.notifications import record
+from contract.notifications.address import NotAllowedError, check_url, is_public, resolved
+from contract.notifications.send import Sender
+from contract.queue.memory import MemoryQueue
+from contract.settings import Settings
+from contract.storage import Storage
+from contract.storage.memory import MemoryStorage
+from producer.input.options import ReadOptions
+from producer.jobs.remove import delete
+from producer.jobs.submit import Request, submit
+from tests.faults.tls import Authority
+from tests.making import Clock, finish
+from tests.receiver import SECRET, receiving
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def given(settings: Settings) -> Settings:
+    return settings.model_copy(update={"webhook_secret": type(settings.webhook_secret)(SECRET), "notify_private": True})
+
+
+def job_of(storage: Storage, given: Settings, url: str, key: str | None = None) -> str:
+    request = Request(ReadOptions(), key=key, notify=url)
+    return submit(io.BytesIO(b"question|context\na?|b\n"), storage, given, request).manifest.id
+
+
+def ended(storage: Storage, given: Settings, url: str) -> str:
+    job = job_of(storage, given, url)
+    finish(job, storage, MemoryQueue(), given)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::1", True),
+        ("64:ff9b::5db8:d822", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("192.168.0.1", False),
+        ("169.254.169.254", False),  # where clouds keep credentials
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:169.254.169.254", False),
+        ("2002:7f00:1::", False),  # 6to4 of 127.0.0.1
+        ("64:ff9b::a9fe:a9fe", False),
+        ("64:ff9b:1::7f00:1", False),
+    ],
+)
+def test_which_addresses_are_public(address: str, public: bool):
+    assert is_public(ipaddress.ip_address(address)) is public
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
+def test_a_name_is_looked_up_before_it_is_believed(host: str):
+    """Also a number that the system reads as an address."""
+    with pytest.raises(NotAllowedError, match="not public"):
+        asyncio.run(resolved(f"http://{host}:8080/x", private=False))
+    parts, address = asyncio.run(resolved(f"http://{host}:8080/x", private=True))
+    assert ipaddress.ip_address(address)
+    assert parts.port == 8080
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x/",
+        "http://",
+        "https://u:p@x/",
+        "http://x:0/",
+        "http://x:99999/",
+        "file:///etc/passwd",
+        "http://x/\n",
+    ],
+)
+def test_a_url_that_is_none_is_refused_before_anything_is_read(url: str):
+    with pytest.raises(UsageError):
+        check_url(url)
+
+
+def test_it_is_told_once_with_what_status_says_and_nothing_of_our_places(given: Settings):
+    storage = MemoryStorage()
+    with receiving() as receiver:
+        job = job_of(storage, given, receiver.url)
+        sender = Sender(storage, given)
+        sender.round()
+        assert record.of(storage, job).state == "waiting"
+        assert receiver.heard == []
+        finish(job, storage, MemoryQueue(), given)
+        for _ in range(3):
+            sender.round()
+        (event,) = receiver.events()
+        headers = receiver.heard[0][0]
+    found = record.of(storage, job)
+    assert (found.state, [one.status for one in found.attempts]) == ("delivered", [204])
+    assert record.owed(storage) == []
+    assert (event["type"], event["data"]["id"]) == ("job.completed", job)
+    assert event["data"]["request_counts"]["answered"] == 1
+    assert not {"output_uri", "error_uri", "outputs"} & set(event["data"])
+    assert headers["webhook-id"] == f"msg_{job}"
+    assert headers["Host"].startswith("localhost:")
+
+
+def test_it_is_tried_for_a_day_and_each_attempt_is_on_record(given: Settings):
+    storage, clock = MemoryStorage(), Clock()
+    with receiving(*[500] * 99) as receiver:
+        job = ended(storage, given, receiver.url)
+        sender = Sender(storage, given, clock)
+        clock.now = records.report(storage, job).finished_at or 0.0  # type: ignore[union-attr]
+        first = clock.now
+        while (found := record.of(storage, job)).state == "pending":
+            clock.now = max(clock.now, found.next_at or 0.0)
+            sender.round()
+        assert len(receiver.heard) == len(found.attempts) == len(record.PAUSES) + 1
+        assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == 1
+    assert found.state == "given_up"
+    assert found.attempts[-1].at - first == pytest.approx(DAY, rel=0.05)
+    assert {one.problem for one in found.attempts} == {"answered 500"}
+    sender.round()
+    assert record.owed(storage) == []
+
+
+def test_nothing_is_tried_before_its_time(given: Settings):
+    storage, clock = MemoryStorage(), Clock()
+    with receiving(500) as receiver:
+        job = ended(storage, given, receiver.url)
+        clock.now = (records.report(storage, job).finished_at or 0.0) + 1  # type: ignore[union-attr]
+        sender = Sender(storage, given, clock)
+        for _ in range(5):
+            sender.round()
+        assert len(receiver.heard) == 1
+        clock.now += record.PAUSES[0]
+        Sender(storage, given, clock).round()  # one that knows nothing of what was before
+        assert len(receiver.heard) == 2
+    assert record.of(storage, job).state == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem", "state"),
+    [
+        (302, "answered 302, and redirects are not followed", "pending"),
+        (410, "answered 410", "given_up"),
+        (404, "answered 404", "pending"),
+    ],
+)
+def test_what_is_no_yes_is_a_failure_and_says_which(given: Settings, answer: int, problem: str, state: str):
+    storage = MemoryStorage()
+    with receiving(answer) as receiver:
+        job = ended(storage, given, receiver.url)
+        Sender(storage, given).round()
+        assert len(receiver.heard) == 1
+    found = record.of(storage, job)
+    assert (found.state, found.attempts[0].problem) == (state, problem)
+
+
+def test_nobody_of_our_own_network_is_told_unless_that_is_allowed(given: Settings):
+    storage = MemoryStorage()
+    with receiving() as receiver:
+        job = ended(storage, given, receiver.url)
+        Sender(storage, given.model_copy(update={"notify_private": False})).round()
+        assert receiver.heard == []
+    assert "not public" in record.of(storage, job).attempts[0].problem
+
+
+def test_nothing_is_sent_unsigned(given: Settings):
+    storage = MemoryStorage()
+    secret = type(given.webhook_secret)
+    with receiving() as receiver:
+        job = ended(storage, given, receiver.url)
+        Sender(storage, given.model_copy(update={"webhook_secret": secret("")})).round()
+        assert receiver.heard == []
+    assert "BULKQA_WEBHOOK_SECRET" in record.of(storage, job).attempts[0].problem
+    for wrong in ("whsec_", "whsec_é", "whsec_a"):
+        with pytest.raises(UsageError, match="BULKQA_WEBHOOK_SECRET"):
+            Sender(storage, given.model_copy(update={"webhook_secret": secret(wrong)}))
+
+
+def test_a_certificate_is_verified_for_the_name_though_an_address_is_connected_to(
+    given: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    right, other = (Authority.make(tmp_path, name, host=name) for name in ("localhost", "elsewhere"))
+    storage = MemoryStorage()
+    for authority, trusted, state in (
+        (right, right, "delivered"),
+        (right, other, "pending"),
+        (other, other, "pending"),
+    ):
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted.ca))
+        with receiving(certificate=authority.chain) as receiver:
+            job = ended(storage, given, receiver.url)
+            Sender(storage, given).round()
+        found = record.of(storage, job)
+        assert found.state == state, found
+        assert state == "delivered" or "certificate" in found.attempts[0].problem.lower()
+
+
+def test_who_does_not_answer_costs_others_nothing(given: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("contract.notifications.send._SECONDS", 0.5)
+    storage = MemoryStorage()
+    with receiving("hang") as slow, receiving() as quick:
+        late, told = ended(storage, given, slow.url), ended(storage, given, quick.url)
+        away = ended(storage, given, "http://127.0.0.1:9/")
+        Sender(storage, given).round()
+        assert len(quick.heard) == 1
+    assert record.of(storage, told).state == "delivered"
+    assert record.of(storage, late).attempts[0].problem == "no answer within 0.5 s"
+    assert record.of(storage, away).attempts[0].problem.startswith("no answer: ")
+
+
+def test_a_damaged_job_keeps_no_other_waiting(given: Settings):
+    storage = MemoryStorage()
+    with receiving() as receiver:
+        bad, good = ended(storage, given, receiver.url), ended(storage, given, receiver.url)
+        storage.create(layout.notification(bad, 1), b"{")
+        Sender(storage, given).round()
+        assert [event["data"]["id"] for event in receiver.events()] == [good]
+
+
+def test_what_is_owed_of_no_job_is_forgotten_after_a_day(given: Settings):
+    storage, clock = MemoryStorage(), Clock()
+    for job in ("key-0123", "strange"):
+        record.owe(storage, job, clock.now)
+    sender = Sender(storage, given, clock)
+    sender.round()
+    assert len(record.owed(storage)) == 2, "a submission may be under way"
+    clock.now += DAY + 1
+    sender.round()
+    assert record.owed(storage) == []
+
+
+def test_a_key_that_is_found_again_is_told_of_once_and_to_the_first(given: Settings):
+    storage = MemoryStorage()
+    with receiving() as first, receiving() as second:
+        job = job_of(storage, given, first.url, key="k")
+        finish(job, storage, MemoryQueue(), given)
+        Sender(storage, given).round()
+        assert job_of(storage, given, second.url, key="k") == job
+        Sender(storage, given).round()
+        assert (len(first.heard), len(second.heard)) == (1, 0)
+
+
+def test_a_job_that_is_removed_is_told_of_no_more(given: Settings):
+    storage = MemoryStorage()
+    with receiving(500) as receiver:
+        job = ended(storage, given, receiver.url)
+        Sender(storage, given).round()
+        delete(job, storage, MemoryQueue(), given)
+        assert record.owed(storage) == []
+        assert not [name for name, _ in storage.sizes(layout.folder(job))]
+
+
+def test_many_that_ended_cost_a_round_nothing(given: Settings):
+    storage = MemoryStorage()
+    with receiving() as receiver:
+        for _ in range(5):
+            ended(storage, given, receiver.url)
+        Sender(storage, given).round()
+        assert len(receiver.heard) == 5
+    read: list[str] = []
+    storage.read = lambda key: read.append(key) or b""  # type: ignore[method-assign,func-returns-value]
+    Sender(storage, given).round()
+    assert read == []
+
+
+def test_the_record_survives_json(given: Settings):
+    storage = MemoryStorage()
+    with receiving(500) as receiver:
+        job = ended(storage, given, receiver.url)
+        Sender(storage, given).round()
+    found = record.of(storage, job)
+    assert record.Notification.from_json(json.loads(json.dumps(found.to_json()))) == found
