@@ -13,7 +13,7 @@ RUN touch constraints.txt && python -c "import tomllib, pathlib; \
     p = tomllib.load(open('pyproject.toml', 'rb')); \
     extras = p['project']['optional-dependencies']; \
     lists = {'build': p['build-system']['requires'], 'base': p['project']['dependencies'], \
-        'producer': p['project']['dependencies'] + extras['web'], 'worker': extras['worker'] + extras['notify']}; \
+        'producer': p['project']['dependencies'] + extras['web'], 'worker': extras['worker'] + extras['notify'] + extras['metrics']}; \
     [pathlib.Path(name + '.txt').write_text('\n'.join(lines) + '\n') for name, lines in lists.items()]"
 
 # The code as a wheel: a few kilobytes, the only thing that a change of code makes anew. It is copied rather than

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     notify_private: bool = Field(
         default=False, description="whether notifications may go to addresses that are not public"
     )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="where a worker or sweeper tells Prometheus what it does; 0: nowhere"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address for that")
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

@@ -23,6 +23,7 @@ from contract import logs, machine, settings
 from contract.command import say_version, without_pandas
 
 if TYPE_CHECKING:
+    from contract.metrics import Sweeping
     from contract.storage import Storage
 
 app = typer.Typer(
@@ -46,6 +47,10 @@ StorageUrl = Annotated[
 ]
 ModelDir = Annotated[
     Path | None, typer.Option("--model-dir", "--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(help="where Prometheus is told what this does [BULKQA_METRICS_PORT]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
@@ -76,6 +81,7 @@ def start(
         str | None, typer.Option(help="cpu, cuda or auto [BULKQA_PROVIDER]", show_default=False)
     ] = None,
     health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Score chunks from the queue of the model in --model-dir until stopped (SIGTERM: after the rows under way)."""
     given = settings.load(
@@ -86,6 +92,7 @@ def start(
         threads=threads,
         provider=provider,
         health_file=health_file,
+        metrics_port=metrics_port,
     )
     os.environ["BULKQA_PROVIDER"] = given.provider  # so that a row in quarantine is scored in the same place
     # Chunks are small: an allocator of Arrow's own, beside malloc and the runtime's arena, costs 5 MiB for nothing.
@@ -109,9 +116,16 @@ def sweep(
     interval: Annotated[float | None, typer.Option(help="seconds between rounds", show_default=False)] = None,
     once: Annotated[bool, typer.Option("--once", help="one round, then exit")] = False,
     health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Bring unfinished jobs forward: send lost messages again, publish what is complete. Run one beside the workers."""
-    given = settings.load(redis_url=redis, storage_url=storage, sweep_interval=interval, health_file=health_file)
+    given = settings.load(
+        redis_url=redis,
+        storage_url=storage,
+        sweep_interval=interval,
+        health_file=health_file,
+        metrics_port=metrics_port,
+    )
     logs.set_up(given.log_format, given.log_level)
     from contract.ledger.sweeper import sweep_jobs
     from contract.namespace import open_queue
@@ -121,12 +135,27 @@ def sweep(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     storage_ = open_storage(given.storage_url, create=True)
-    with _telling(storage_, given, stopped, once=once):
-        sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once)
+    counted = _counted(given)
+    with _telling(storage_, given, counted, stopped, once=once):
+        told = counted.round if counted else lambda _: None
+        sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once, told=told)
+
+
+def _counted(given: settings.Settings) -> Sweeping | None:
+    """What a sweeper counts, where Prometheus is told."""
+    if not given.metrics_port:
+        return None
+    from contract.metrics import Sweeping, serve
+
+    counted = Sweeping()
+    serve(counted.registry, given.metrics_host, given.metrics_port)
+    return counted
 
 
 @contextmanager
-def _telling(storage: Storage, given: settings.Settings, stopped: threading.Event, *, once: bool) -> Iterator[None]:
+def _telling(
+    storage: Storage, given: settings.Settings, counted: Sweeping | None, stopped: threading.Event, *, once: bool
+) -> Iterator[None]:
     """Beside the sweeper, tell of jobs that have ended; with `once`, after it."""
     from contract.errors import MissingExtra
 
@@ -137,6 +166,8 @@ def _telling(storage: Storage, given: settings.Settings, stopped: threading.Even
         yield
         return
     sender = Sender(storage, given)
+    if counted:
+        sender.told = lambda made: counted.notification(delivered=made.delivered)
     if once:
         yield
         sender.round()

@@ -14,7 +14,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from contract.format.job import Answer, Options, Row, RowError, answered, failed
@@ -89,7 +91,9 @@ def score(
     sheet = _Sheet(outcomes=dict(known or {}))
     groups = _distinct([row for row in rows if row.error is None and row.row not in sheet.outcomes])
     work = _Work(groups, 0 if watch.alone else getattr(reader, "micro_batch", 0), threads)
-    futures = [pool.submit(_drain, work, reader, options, watch, sheet) for _ in range(threads)]
+    # In a context of this thread's: what they log speaks of this chunk too.
+    drain = partial(_drain, work, reader, options, watch, sheet)
+    futures = [pool.submit(copy_context().run, drain) for _ in range(threads)]
     wait(futures, return_when=FIRST_EXCEPTION)
     work.end()  # after an exception the other threads stop too, and are waited for: the next chunk has the pool alone
     wait(futures)

@@ -32,10 +32,11 @@ from kombu.asynchronous import get_event_loop, set_event_loop
 from contract import machine
 from contract.errors import BulkqaError, ModelError
 from contract.health import health_files
+from contract.logs import always_speak_of
 from contract.queue import TASK, queue_name
 from contract.queue.app import make_app
 from contract.settings import Settings
-from worker import transport
+from worker import metrics, transport
 from worker.reader import model
 from worker.transport import PatientConsumer, UnlimitedRequest
 from worker.worker import Worker
@@ -69,6 +70,7 @@ def serve(settings: Settings, namespace: str) -> None:
     signals.worker_process_shutdown.connect(child.stop, weak=False)
     signals.worker_shutting_down.connect(child.drain, weak=False)
     signals.worker_ready.connect(_heed_signals_at_once, weak=False)
+    signals.worker_ready.connect(child.serve_metrics, weak=False)
     log.info("worker %s: model %s (%s, %s), storage %s, namespace %s", child.name, info.name, info.precision,
              info.pinned, settings.storage_url, namespace)  # fmt: skip
     # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
@@ -85,7 +87,8 @@ def serve(settings: Settings, namespace: str) -> None:
         consumer_cls=PatientConsumer,
         quiet=True,
     )
-    worker.start()
+    with metrics.counting(settings):
+        worker.start()
     if refusal := child.refusal():
         raise ModelError(refusal)
     if child.restarts():
@@ -139,13 +142,21 @@ class _Child:
         self._loads = (ctypes.c_int * settings.processes).from_buffer(mmap.mmap(-1, 4 * settings.processes))
         self._health = health_files(settings.health_file, "worker", settings.processes)
         self._worker: Worker | None = None
+        self._metrics: socket.socket | None = None
+
+    def serve_metrics(self, **_: Any) -> None:
+        """In the parent, once it has children: a thread is no thing to have while one forks."""
+        self._metrics = metrics.serve(self.settings)
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
         signal.set_wakeup_fd(-1)  # the parent's
+        if self._metrics:  # likewise: a child that takes another's place
+            self._metrics.close()
         place = current_process().index
         if self.settings.processes > 1:
             self.name += f"-{place}"
+        always_speak_of(worker=self.name)
         try:
             with self._loading(place):
                 self._worker = Worker(

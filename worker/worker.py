@@ -25,6 +25,7 @@ from contract.health import HealthFile
 from contract.ledger import counting, order, records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk, Index
+from contract.logs import speaking_of
 from contract.machine import peak_memory
 from contract.namespace import open_queue, storage_id
 from contract.queue import WorkerInfo
@@ -69,6 +70,7 @@ class Worker:
         restart: Callable[[], None],
         heard: Callable[[], float],
     ) -> None:
+        from worker.metrics import Counted, Meter
         from worker.reader.reader import Reader
 
         self.settings = settings
@@ -97,7 +99,8 @@ class Worker:
             storage=storage_id(self.storage),
         )
         self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, heard, draining)
-        self.reader.tell(self._heartbeat.beat)
+        self._meter = Counted(info, self.reader.provider) if settings.metrics_port else Meter()
+        self.reader.tell(self._heartbeat.beat, self._meter.spent)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
@@ -170,7 +173,7 @@ class Worker:
             return True
         self._hint(lambda: order.fill(manifest.model, self.queue, self.settings))  # a message less waits now
         try:
-            with self._heartbeat.over(job, chunk, tag):
+            with speaking_of(job=job, chunk=chunk), self._heartbeat.over(job, chunk, tag):
                 pinned = known.pinned = known.pinned or records.pin_model(self.storage, job, self._model)
                 if pinned.digest != self._model.digest:
                     self._decline(manifest, chunk, pinned)
@@ -191,6 +194,7 @@ class Worker:
         """Score a chunk and write its part. False where the job is not what it was: look at it again."""
         job = known.manifest.id
         data: bytes | DamagedChunk
+        began = time.monotonic()
         try:
             data = records.read_chunk(self.storage, known.manifest, known.index, chunk)
         except DamagedChunk as damage:
@@ -198,12 +202,20 @@ class Worker:
                 self._jobs.pop(job, None)
                 return False
             data = damage
+        self._meter.stored("read", time.monotonic() - began)
         attempt = Attempt(self.storage, job, chunk, self.name)
+        self._meter.attempt(after_death=attempt.number - 1 in attempt.dead)
         try:
-            mine = self.storage.create(layout.part(job, chunk), self._score(known, chunk, data, attempt))
+            with speaking_of(attempt=attempt.number):
+                scored = self._score(known, chunk, data, attempt)
+            began = time.monotonic()
+            mine = self.storage.create(layout.part(job, chunk), scored)
         except (Drained, StorageUnreachable, ModelError) as reason:  # not to count as a death
+            self._meter.ended("given_back")
             attempt.release(_why(reason))
             raise
+        self._meter.stored("write", time.monotonic() - began)
+        self._meter.ended("done" if mine else "late")
         with suppress(StorageUnreachable):
             attempt.forget(mine=mine)
         if not mine:
@@ -245,6 +257,7 @@ class Worker:
             chunk=chunk,
             peak_rss=peak_memory(),
         )
+        self._meter.part(footer)
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
                  footer.finished_at - started, footer.failed)  # fmt: skip
         return encoded

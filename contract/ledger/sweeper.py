@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import layout
@@ -17,6 +19,7 @@ from contract.format.job import has_key, is_made_here
 from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
+from contract.logs import speaking_of
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -24,32 +27,56 @@ from contract.storage.many import many
 
 log = logging.getLogger("bulkqa.sweeper")
 
+
+@dataclass(slots=True)
+class Round:
+    """What was done in a round over all open jobs."""
+
+    seconds: float = 0.0
+    jobs: int = 0  #: that had not ended
+    sent: int = 0  #: messages of chunks
+    given_up: int = 0  #: chunks
+    published: int = 0  #: jobs
+    failures: Counter[str] = field(default_factory=Counter)  #: by what kept a job back: storage, redis or job
+
+
 #: A submission to which nothing was added for this long is dead: one that lives, however slow, adds a chunk at times.
 ABANDONED = 24 * 3600.0
 _LOOK = 3600.0
 
 
 def sweep_jobs(
-    storage: Storage, queue: Queue, settings: Settings, *, stopped: threading.Event, once: bool = False
+    storage: Storage,
+    queue: Queue,
+    settings: Settings,
+    *,
+    stopped: threading.Event,
+    once: bool = False,
+    told: Callable[[Round], None] = lambda _: None,
 ) -> None:
     """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. A job that fails is logged and
-    does not keep the others waiting; so is a storage or Redis that is away."""
+    does not keep the others waiting; so is a storage or Redis that is away. Each round is `told`."""
     looked = -_LOOK
     ended: set[str] = set()
     health = health_files(settings.health_file, "sweeper")[0]
     log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
+        began, this = time.monotonic(), Round()
         try:
             if due := time.monotonic() - looked >= _LOOK:
                 looked = time.monotonic()
                 ended.clear()  # somebody may have removed a report, to have it made again
             for job in open_jobs(storage, ended):
                 health.beat()
-                _bring_forward(job, storage, queue, settings)
+                with speaking_of(job=job):
+                    _bring_forward(job, storage, queue, settings, this)
             if due:
                 remove_abandoned(storage, beat=health.beat)
         except StorageUnreachable as error:
+            this.failures["storage"] += 1
             log.warning("sweeper waits: %s", error)
+        this.seconds = time.monotonic() - began
+        told(this)
         if once:
             return
         health.beat()
@@ -106,16 +133,23 @@ def open_jobs(storage: Storage, ended: set[str]) -> list[str]:
     return [name for name in unknown if not found[name]]
 
 
-def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
-    """Reconcile a job, whatever is wrong with it."""
+def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings, this: Round) -> None:
+    """Reconcile a job, whatever is wrong with it, and count what was done."""
     try:
         if storage.exists(layout.manifest(job)):
-            reconcile(job, storage, queue, settings, owner="sweeper")
+            this.jobs += 1
+            done = reconcile(job, storage, queue, settings, owner="sweeper")
+            this.sent += len(done.sent)
+            this.given_up += len(done.given_up)
+            this.published += done.published
     except UsageError:
         pass  # a folder that is none of ours, a link, or a job that was removed just now
     except RedisUnreachable as error:
+        this.failures["redis"] += 1
         log.warning("job %s waits: %s", job, error.message)
     except BulkqaError as error:
+        this.failures["storage" if isinstance(error, StorageUnreachable) else "job"] += 1
         log.error("job %s cannot be brought forward: %s", job, error)  # noqa: TRY400 - the message says it all
     except Exception:  # whatever it is, the others go on
+        this.failures["job"] += 1
         log.exception("job %s cannot be brought forward", job)

@@ -56,6 +56,7 @@ class Sender:
     storage: Storage
     settings: Settings
     clock: Callable[[], float] = time.time
+    told: Callable[[record.Attempt], None] = lambda _: None  #: is told of each attempt
     _later: dict[str, float] = field(default_factory=dict)  #: when what waits is looked at again
     _tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
@@ -127,6 +128,7 @@ class Sender:
             at, began = self.clock(), time.monotonic()
             status, problem = await self._attempt(client, due)
             made = record.Attempt(due.number, at, round(time.monotonic() - began, 3), status, problem)
+        self.told(made)
         if problem:
             log.warning("job %s: attempt %d to tell that it has ended: %s", due.job, due.number, problem)
         try:

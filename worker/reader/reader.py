@@ -7,9 +7,11 @@ or whose model gives wrong answers. Knows no chunk, no job and no storage.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
@@ -30,6 +32,17 @@ MICRO_BATCH = 8_000
 _REMEDY = "Make the model directory again: worker build SOURCE DEST"
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What rows that were answered together took, in seconds of their thread."""
+
+    encode: float
+    score: float
+    decode: float
+    windows: int
+    tokens: int
+
+
 class Reader:
     """The extractive reader that one model directory describes. Safe to call from several threads.
 
@@ -40,6 +53,7 @@ class Reader:
         self.info = info
         self._encoder = encoder
         self._session = session
+        self._spent: Callable[[Spent], None] = lambda _: None
 
     @classmethod
     def open(cls, directory: Path, provider: str = "cpu") -> Reader:
@@ -78,9 +92,11 @@ class Reader:
         """The execution provider that the model runs on, by onnxruntime's name."""
         return self._session.provider
 
-    def tell(self, advanced: Callable[[], None]) -> None:
-        """Have `advanced` called after every run of the model, from the thread that ran it."""
+    def tell(self, advanced: Callable[[], None], spent: Callable[[Spent], None] = lambda _: None) -> None:
+        """Have `advanced` called after every run of the model, and `spent` after `answer_many`, from the thread that
+        did it."""
         self._session.advanced = advanced
+        self._spent = spent
 
     def answer(self, question: str, context: str, options: Options) -> Answer:
         """Raises RowFailure for what is wrong with this row. Not the row's fault are MemoryError, and ModelError: the
@@ -98,9 +114,12 @@ class Reader:
 
         Raises what the run of all raises: whose fault that is shows when each is asked alone.
         """
+        began = perf_counter()
         encoded = [_or_error(partial(self._encoder.encode, *pair, options)) for pair in pairs]
         windows = [window for each in encoded if isinstance(each, Encoded) for window in each.windows]
+        ready = perf_counter()
         logits = iter(self._session.run_many(windows))
+        scored = perf_counter()
         answers: list[Answer | RowError] = []
         for (_, context), each in zip(pairs, encoded, strict=True):
             if isinstance(each, RowError):
@@ -108,6 +127,9 @@ class Reader:
             else:
                 own = list(islice(logits, len(each.windows)))
                 answers.append(_or_error(partial(self._decode, context, each, own, options)))
+        tokens = sum(len(window.input_ids) for window in windows)
+        spent = Spent(ready - began, scored - ready, perf_counter() - scored, len(windows), tokens)
+        self._spent(spent)
         return answers
 
     def _answer(self, question: str, context: str, options: Options) -> Answer:
