@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-page chaos clean faults files
+.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-drum bench-page datarobot chaos clean faults files
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -65,6 +65,14 @@ bench-quick: ## the same in small, about a minute
 bench-large: ## a BERT-large shape on 2,000 rows in 4 GiB: about fifteen minutes
 	@$(MAKE) -s setup EXTRAS=dev,build
 	@$(BIN)/python -m benchmarks.large_in_4g $(BENCH)
+
+datarobot: ## dist/datarobot, to upload as a custom model (MODEL=directory)
+	@$(MAKE) -s setup
+	@$(BIN)/python scripts/datarobot.py $(MODEL)
+
+bench-drum: ## that custom model in DataRobot's own drum, 2,000 rows in 4 GiB: about two minutes
+	@$(MAKE) -s setup EXTRAS=dev,build
+	@$(BIN)/python -m benchmarks.drum $(BENCH)
 
 bench-page: ## bench, and benchmarks/README.md with its plot made anew
 	@$(MAKE) -s setup EXTRAS=dev,build,bench

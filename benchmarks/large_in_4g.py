@@ -16,16 +16,16 @@ from benchmarks import common
 _LIMIT = 4 << 30
 
 
-def limited(*arguments: str) -> tuple[int, float, float]:
+def limits() -> None:
+    """Of a process that is about to begin."""
+    resource.setrlimit(resource.RLIMIT_AS, (_LIMIT, _LIMIT))
+
+
+def limited(*arguments: str, program: str = sys.executable) -> tuple[int, float, float]:
     """Exit status, MiB at the highest, seconds of a Python program under the limit."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=common.REPO,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (_LIMIT, _LIMIT)),
-    )
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([program, *arguments], cwd=common.REPO, stdout=quiet, stderr=quiet, preexec_fn=limits)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, used.ru_maxrss / 1024, time.perf_counter() - started
