@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-drum bench-page datarobot chaos clean faults files
+.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -73,6 +73,10 @@ datarobot: ## dist/datarobot, to upload as a custom model (MODEL=directory)
 bench-drum: ## that custom model in DataRobot's own drum, 2,000 rows in 4 GiB: about two minutes
 	@$(MAKE) -s setup EXTRAS=dev,build
 	@$(BIN)/python -m benchmarks.drum $(BENCH)
+
+bench-http: ## the server under load: about four minutes
+	@$(MAKE) -s setup EXTRAS=dev,build
+	@$(BIN)/python -m benchmarks.http_load $(BENCH)
 
 bench-page: ## bench, and benchmarks/README.md with its plot made anew
 	@$(MAKE) -s setup EXTRAS=dev,build,bench

@@ -64,11 +64,12 @@ class AsyncClient:
         key: str | None = None,
         metadata: Mapping[str, str] | None = None,
         notify: str | None = None,
+        expire: str | None = None,
         **keywords: Unpack[Keywords],
     ) -> AsyncJob:
         """As `Client.submit`."""
         given: dict[str, Any] = {"read": read, "options": options, "model": model, "key": key, "metadata": metadata}
-        given["notify"] = notify
+        given |= {"notify": notify, "expire": expire}
         return AsyncJob(await asyncio.to_thread(self._client.submit, data, **given, **keywords))
 
     async def job(self, job: str) -> AsyncJob:

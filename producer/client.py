@@ -94,10 +94,11 @@ class Client:
         key: str | None = None,
         metadata: Mapping[str, str] | None = None,
         notify: str | None = None,
+        expire: str | None = None,
         **keywords: Unpack[Keywords],
     ) -> Job:
         """Submit questions and contexts, and give their job. With a `key`, the same twice gives the first job. `notify`
-        is a URL to which the sweeper tells that the job has ended.
+        is a URL to which the sweeper tells that the job has ended, `expire` how long after that it removes it: "30d".
 
         `data`: the path of a file; an open file, of bytes or text; bytes; a pandas DataFrame; a list of dicts, a dict
         of columns; or a table that has the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. The
@@ -108,15 +109,18 @@ class Client:
         was written, StorageUnreachable.
         """
         from producer.jobs.submit import Request
+        from producer.jobs.times import span
         from producer.taken import taken
         from producer.words import api_words
 
         with api_words():
             reading, answering = options_of(read, options, dict(keywords))
-            check_text(model=model, key=key, notify=notify)
+            check_text(model=model, key=key, notify=notify, expire=expire)
             about = checked_metadata(metadata)
             file, columns = taken(data)
-            request = Request(reading, answering, model or "", key, about, columns, notify or "")
+            request = Request(
+                reading, answering, model or "", key, about, columns, notify or "", span(expire) if expire else None
+            )
             return self._job(self._desk.submit(file, request).manifest.id)
 
     def job(self, job: str) -> Job:

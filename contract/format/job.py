@@ -199,6 +199,7 @@ class Manifest:
     chunks_folder: str = CHUNKS
     columns_sha256: str = ""
     notify: str = ""  #: URL to which its end is told; empty: none
+    expire: float | None = None  #: seconds after its end at which it is removed; None: never
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
     storage.json                    the id of this storage, written once by whoever came first
     notifications/<job>             somebody is to be told when that job ends, and was not yet
+    expiring/<job>                  that job is to be removed some time after its end
     jobs/<job>/manifest.json        what was asked; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
@@ -33,6 +34,7 @@ from contract.format.job import CHUNKS, check_job_id
 JOBS = "jobs"
 STORAGE = "storage.json"
 OWED = "notifications"
+EXPIRING = "expiring"
 _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _EVENT = re.compile(r"(\d{6,})-\d+\.json")
@@ -136,6 +138,10 @@ def cancel(job: str) -> str:
 
 def owed(job: str) -> str:
     return f"{OWED}/{check_job_id(job)}"
+
+
+def expiring(job: str) -> str:
+    return f"{EXPIRING}/{check_job_id(job)}"
 
 
 def notifications(job: str) -> str:

@@ -198,13 +198,14 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
     counts = Counts.of(manifest.rows, tally)
     status, reason = ledger.verdict(counts, cancel_asked=records.cancel_asked(storage, manifest.id))
     rate = tally.rows_per_second()
+    ended_at = time.time()
     return Progress(
         id=manifest.id,
         status=status,
         reason=reason,
         created_at=manifest.created_at,
         started_at=tally.started_at,
-        finished_at=time.time(),
+        finished_at=ended_at,
         request_counts=counts,
         chunks=Chunks(total=manifest.chunks, done=len(footers), retried=tally.retried),
         progress=1.0,
@@ -223,4 +224,5 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         outputs=outputs,
         batch_invariant=tally.batch_invariant,
         evaluation=evaluation.summary([tally.evaluation]),
+        expires_at=None if manifest.expire is None else ended_at + manifest.expire,
     )

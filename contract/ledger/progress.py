@@ -86,6 +86,7 @@ class Progress:
     outputs: dict[str, Any] = field(default_factory=dict)
     batch_invariant: bool = True  #: no answer came of a run with others, which may change its last digits
     evaluation: dict[str, Any] | None = None  #: quality, where the file has reference answers
+    expires_at: float | None = None  #: when it is removed, where that was asked for and it has ended
 
     @property
     def finished(self) -> bool:

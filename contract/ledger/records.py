@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
@@ -23,6 +24,8 @@ from contract.queue import Queue
 from contract.storage import Storage
 from contract.storage.many import many
 
+#: Seconds after which what was noted of no job is forgotten.
+_STRAY = 24 * 3600.0
 #: What reading a record raises that was altered.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -195,6 +198,18 @@ def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
     if pinned is None and not storage.create(layout.model(job), dump(asdict(mine))):
         pinned = model(storage, job)
     return pinned or mine
+
+
+def note(storage: Storage, key: str, now: float) -> None:
+    """Note something of a job beside it, before there is a manifest: so that no job is ever without it."""
+    storage.create(key, dump({"at": now}))
+
+
+def forget_stray(storage: Storage, key: str, now: float) -> None:
+    """Forget what was noted of a job that there is none of, if that was a day ago: a submission has its time."""
+    with suppress(FileNotFoundError):
+        if now - json.loads(storage.read(key))["at"] > _STRAY:
+            storage.delete(key)
 
 
 def ask_cancel(storage: Storage, job: str) -> None:

@@ -1,7 +1,8 @@
 """The sweeper's loop: every unfinished job, round after round. What is done for a job is `reconcile`. A round costs a
 listing of all jobs, and a look at each that is not known to have ended.
 
-Once an hour it removes the chunks of submissions that were killed, which no manifest speaks of.
+Once an hour it removes the chunks of submissions that were killed, which no manifest speaks of, and the jobs that were
+to be kept until then.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UnknownJob, UsageError
 from contract.format import layout
 from contract.format.job import has_key, is_made_here
 from contract.health import health_files
@@ -21,6 +22,7 @@ from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.logs import speaking_of
 from contract.queue import Queue
+from contract.removal import remove
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import many
@@ -58,6 +60,7 @@ def sweep_jobs(
     does not keep the others waiting; so is a storage or Redis that is away. Each round is `told`."""
     looked = -_LOOK
     ended: set[str] = set()
+    kept: dict[str, float] = {}
     health = health_files(settings.health_file, "sweeper")[0]
     log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
@@ -72,6 +75,7 @@ def sweep_jobs(
                     _bring_forward(job, storage, queue, settings, this)
             if due:
                 remove_abandoned(storage, beat=health.beat)
+                remove_expired(storage, queue, time.time(), kept, health.beat)
         except StorageUnreachable as error:
             this.failures["storage"] += 1
             log.warning("sweeper waits: %s", error)
@@ -98,6 +102,52 @@ def remove_abandoned(
         except UsageError:
             continue  # a link, and none of ours
     return removed
+
+
+def remove_expired(
+    storage: Storage, queue: Queue, now: float, kept: dict[str, float], beat: Callable[[], None] = lambda: None
+) -> list[str]:
+    """Remove the jobs that ended long enough ago for what was asked of them. Returns them.
+
+    `kept` holds until when others are kept, in seconds since 1970, as far as that is known: they are not read again.
+    """
+    names = [job for job in storage.list(layout.EXPIRING) if is_made_here(job)]
+    for job in kept.keys() - set(names):
+        del kept[job]
+    removed = []
+    for job in names:
+        beat()
+        if kept.get(job, 0.0) > now:
+            continue
+        try:
+            until = _kept_until(storage, job, now)
+        except StorageUnreachable:
+            raise
+        except BulkqaError as error:
+            log.warning("job %s was to be removed, and stays: %s", job, error.message)
+            continue
+        if until is None:
+            continue
+        if until > now:
+            kept[job] = until
+            continue
+        size = remove(job, storage, queue)
+        removed.append(job)
+        log.info("sweeper: job %s was kept as long as was asked for and is removed, %d bytes", job, size)
+    return removed
+
+
+def _kept_until(storage: Storage, job: str, now: float) -> float | None:
+    """When a job is to be removed, in seconds since 1970; None: that is not known yet."""
+    try:
+        manifest = records.load(storage, job)
+    except UnknownJob:  # a submission under way, or one that died
+        records.forget_stray(storage, layout.expiring(job), now)
+        return None
+    report = records.report(storage, job)
+    if report is None or report.finished_at is None or manifest.expire is None:
+        return None
+    return report.finished_at + manifest.expire
 
 
 def _strays(storage: Storage, job: str) -> list[str]:

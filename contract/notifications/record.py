@@ -8,7 +8,6 @@ folder, written once, after it was made: who dies between the two makes it again
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,8 +21,6 @@ from contract.storage import Storage
 PAUSES = (5.0, 60.0, 300.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 30600.0)
 #: Says that nobody wants to hear of it any more (Standard Webhooks).
 _GONE = 410
-#: Seconds after which what is owed of no job is forgotten: a submission under way has an object, and no job yet.
-_STRAY = 24 * 3600.0
 #: What of a job's standing is a place of our storage, and nobody's business elsewhere.
 _PLACES = ("output_uri", "error_uri", "outputs")
 
@@ -62,18 +59,6 @@ class Notification:
         """What `to_json` gave. Raises KeyError and TypeError for what is none."""
         attempts = tuple(Attempt(**known(Attempt, one)) for one in data["attempts"])
         return cls(**known(cls, data) | {"attempts": attempts})
-
-
-def owe(storage: Storage, job: str, now: float) -> None:
-    """Note that a job is to be told of. Before there is a manifest, so that none is ever without it."""
-    storage.create(layout.owed(job), records.dump({"at": now}))
-
-
-def forget_stray(storage: Storage, job: str, now: float) -> None:
-    """Forget what is owed of a job that is none, if it was noted a day ago: a submission under way has its time."""
-    with suppress(FileNotFoundError):
-        if now - json.loads(storage.read(layout.owed(job)))["at"] > _STRAY:
-            storage.delete(layout.owed(job))
 
 
 def owed(storage: Storage) -> list[str]:

@@ -94,7 +94,7 @@ class Sender:
         try:
             found = record.of(self.storage, job)
         except UnknownJob:  # not there yet: a submission under way. Or no more
-            record.forget_stray(self.storage, job, self.clock())
+            records.forget_stray(self.storage, layout.owed(job), self.clock())
             return None
         except Unreachable:
             raise

@@ -56,12 +56,16 @@ def submit(
     notify: Annotated[
         str | None, typer.Option("--notify", metavar="URL", help="where the sweeper tells that the job has ended")
     ] = None,
+    expire: Annotated[
+        str | None, typer.Option("--expire", metavar="SPAN", help="have it removed so long after its end: 30d, 12h")
+    ] = None,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
     from producer.cli import view
     from producer.jobs.submit import Request, check_model
+    from producer.jobs.times import span
     from producer.results.output import check_output
 
     saying.heed()
@@ -72,7 +76,13 @@ def submit(
     check_model(given.model)
     named = given.model if "model" in given.model_fields_set else ""
     request = Request(
-        reading.options(given), answering.options(), named, naming.key, naming.pairs(), None, notify or ""
+        read=reading.options(given),
+        options=answering.options(),
+        model=named,
+        key=naming.key,
+        metadata=naming.pairs(),
+        notify=notify or "",
+        expire=span(expire) if expire else None,
     )
     view.detail(f"{desk.url}, model {named or 'of the server' if given.server else given.model}")
     view.warn_of_windows(request.options, _longest_window(desk.workers(), named or given.model))

@@ -164,7 +164,7 @@ def status_table(progress: Progress) -> None:
         left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
         table.add_row("rate", f"{progress.rows_per_second:,.1f} rows/s{left}")
     for name, at in (("submitted", progress.created_at), ("started", progress.started_at),
-                     ("finished", progress.finished_at)):  # fmt: skip
+                     ("finished", progress.finished_at), ("kept until", progress.expires_at)):  # fmt: skip
         if at:
             table.add_row(name, local(at))
     for code, count in progress.top_errors:

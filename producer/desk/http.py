@@ -266,6 +266,7 @@ class _Sent:
 def _form(request: Request) -> dict[str, str]:
     """What is asked for beside the file, as the fields of a form: what is not asked for is the server's to choose."""
     said = {"model": request.model or None, "key": request.key, "notify": request.notify or None}
+    said["expire"] = None if request.expire is None else f"{request.expire:.0f}s"
     if request.metadata:
         said["metadata"] = json.dumps(request.metadata)
     for given, usual in ((checked(request.read), ReadOptions()), (request.options, Options())):

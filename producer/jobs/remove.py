@@ -1,4 +1,4 @@
-"""Removing jobs: one, or all that ended long ago. What nobody of ours put into a job's folder is left where it is."""
+"""Which jobs may be removed: one that is asked for, or all that ended long ago. How is `contract.removal`'s."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contract.format.job import is_made_here
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
 from contract.queue import Queue
+from contract.removal import remove
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs import usage
@@ -67,29 +68,7 @@ def delete(
             cancel_job(job, storage, queue, settings)
         for _ in follow(job, storage, queue, settings):
             pass
-    removed = _remove(storage, job)
-    storage.delete(layout.owed(job))
-    with suppress(RedisUnreachable):  # hints expire by themselves, messages of a job that is gone are dropped
-        queue.forget(job)
-    return removed
-
-
-def _remove(storage: Storage, job: str) -> int:
-    """Remove what is ours in a job's folder.
-
-    Report and manifest go last: until then it is a job that has ended, which nobody brings forward, whatever of it is
-    gone. And the manifest after the report: who submits with its key meanwhile must not find half of it.
-    """
-    last = {layout.report(job): 1, layout.manifest(job): 2}
-    found = [
-        (f"{layout.folder(job)}/{name}", size)
-        for name, size in storage.sizes(layout.folder(job))
-        if layout.kind_of(name)
-    ]
-    for key, _ in sorted(found, key=lambda one: (last.get(one[0], 0), one[0])):
-        storage.delete(key)
-    storage.prune(layout.folder(job))
-    return sum(size for _, size in found)
+    return remove(job, storage, queue)
 
 
 def old(storage: Storage, job: str, before: float, *, unfinished: bool = False) -> Old | None:

@@ -25,7 +25,6 @@ from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import Index
 from contract.notifications.address import check_url
-from contract.notifications.record import owe
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -47,12 +46,17 @@ class Request:
     metadata: dict[str, str] = field(default_factory=dict)
     columns: Columns | None = None  #: of a frame; None: those of the file
     notify: str = ""  #: URL to which the job's end is told; of a key found again, the first one's
+    expire: float | None = None  #: seconds after its end at which it is removed; likewise
 
     def __post_init__(self) -> None:
         if self.key is not None and not self.key.strip():
             raise UsageError("an empty key stands for no job", "Give a key of your own, or none.")
         if self.notify:
             check_url(self.notify)
+        if self.expire is not None and not 60 <= self.expire < 1e11:
+            raise UsageError(
+                f"a job cannot be kept for {self.expire:g} s", "Keep it for a minute at least: --expire 30d"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,9 @@ def submit(
         except BaseException:
             _delete_chunks(storage, job, within)
             raise
-    if request.notify:
-        owe(storage, job, time.time())
+    for wanted, note in ((request.notify, layout.owed(job)), (request.expire, layout.expiring(job))):
+        if wanted:
+            records.note(storage, note, time.time())
     if not storage.create(layout.manifest(job), records.dump(manifest.to_json())):
         _delete_chunks(storage, job, within)
         return _found(storage, manifest)  # another submission with the key was quicker
@@ -211,6 +216,7 @@ def _manifest(job: str, within: str, source: Source, settings: Settings, request
         metadata=request.metadata,
         chunks_folder=within,
         notify=request.notify,
+        expire=request.expire,
     )
 
 

@@ -49,12 +49,14 @@ def _read(asked: dict[str, Any]) -> dict[str, Any]:
         return _checked(asked, read, given)
     from contract.namespace import open_queue
     from producer.jobs.submit import Request, submit_and_send
+    from producer.jobs.times import span
     from producer.results.columns import sent
 
     storage = open_storage(given.storage_url, create=True)
     columns = sent(Path(asked["columns"]).read_bytes()) if asked["columns"] else None
     about = asked["model"] or "", asked["key"], asked["metadata"]
-    request = Request(read, options, *about, columns, asked["notify"] or "")
+    expire = span(asked["expire"]) if asked["expire"] else None
+    request = Request(read, options, *about, columns, asked["notify"] or "", expire)
     with Path(asked["path"]).open("rb") as file, closing(open_queue(given, storage)) as queue:
         submitted = submit_and_send(_named(file, asked["name"]), storage, queue, given, request)
     return {"job": submitted.manifest.id, "new": submitted.new}

@@ -26,6 +26,7 @@ class Naming(BaseModel):
     key: str | None = Field(None, description="submitting twice with one key finds the first job")
     metadata: dict[str, str] = Field(default_factory=dict, description="kept with the job, for a list to find")
     notify: str | None = Field(None, description="URL to which the job's end is told")
+    expire: str | None = Field(None, description="how long after its end it is removed: 30d, 12h")
 
     def asked(self) -> dict[str, Any]:
         """The same for the reader of uploads."""

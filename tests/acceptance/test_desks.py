@@ -163,6 +163,20 @@ def test_a_key_finds_its_job_and_another_file_under_it_is_refused(way: Way) -> N
     assert "was used for job" in refused.stderr
 
 
+def test_a_job_is_kept_for_as_long_as_is_asked(way: Way) -> None:
+    way.cluster.worker()
+    (way.folder / "in.csv").write_text("question|context\nWhat is it?|It is a mill.\n")
+    job = way.producer("submit", "in.csv", "--expire", "2h", "--wait").stdout.strip()
+    found = way.asked("status", job)
+    assert found["expires_at"] == pytest.approx(found["finished_at"] + 7200)
+    assert "kept until" in way.producer("status", job).stdout
+    with way.client() as client:
+        other = client.submit(str(way.folder / "in.csv"), expire="30d").wait()
+        assert other.expires_at == pytest.approx((other.finished_at or 0.0) + 30 * 24 * 3600)
+    refused = way.producer("submit", "in.csv", "--expire", "soon", code=2)
+    assert "30d" in refused.stderr
+
+
 def test_a_job_is_cancelled_and_removed(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
     job = way.producer("submit", "in.csv").stdout.strip()

@@ -245,7 +245,7 @@ def test_a_damaged_job_keeps_no_other_waiting(given: Settings):
 def test_what_is_owed_of_no_job_is_forgotten_after_a_day(given: Settings):
     storage, clock = MemoryStorage(), Clock()
     for job in ("key-0123", "strange"):
-        record.owe(storage, job, clock.now)
+        records.note(storage, layout.owed(job), clock.now)
     sender = Sender(storage, given, clock)
     sender.round()
     assert len(record.owed(storage)) == 2, "a submission may be under way"

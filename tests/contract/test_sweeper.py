@@ -12,7 +12,7 @@ import pytest
 
 from contract.format import layout
 from contract.ledger import records
-from contract.ledger.sweeper import ABANDONED, remove_abandoned, sweep_jobs
+from contract.ledger.sweeper import ABANDONED, remove_abandoned, remove_expired, sweep_jobs
 from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -145,3 +145,61 @@ def test_the_sweeper_removes_it_in_its_round(local_storage: LocalStorage, settin
         os.utime(path, (time.time() - ABANDONED - 60,) * 2)
     sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
     assert not root.exists()
+
+
+# Jobs that are to be kept for some time only
+
+DAY = 24 * 3600.0
+
+
+def test_a_job_is_removed_so_long_after_its_end_and_no_other(storage: Storage, settings: Settings):
+    queue = MemoryQueue()
+    short, long, forever, running = (
+        job_of(storage, settings, expire=expire).id for expire in (DAY, 30 * DAY, None, DAY)
+    )
+    for job in (short, long, forever):
+        finish_parts(storage, records.load(storage, job))
+    sweep_jobs(storage, queue, settings, stopped=threading.Event(), once=True)
+    report = records.report(storage, short)
+    assert report
+    assert report.finished_at
+    assert report.expires_at == report.finished_at + DAY
+    kept: dict[str, float] = {}
+    assert remove_expired(storage, queue, report.finished_at + DAY - 5, kept) == []
+    assert set(kept) == {short, long}
+    assert remove_expired(storage, queue, report.finished_at + DAY + 5, kept) == [short]
+    assert records.jobs(storage) == sorted([long, forever, running])
+    assert not list(storage.sizes(layout.folder(short)))
+    assert remove_expired(storage, queue, report.finished_at + 31 * DAY, kept) == [long]
+    assert storage.list(layout.EXPIRING) == [running]
+    assert records.status(storage, queue, forever).expires_at is None
+
+
+def test_what_others_put_into_a_jobs_folder_stays_when_it_is_removed(local_storage: LocalStorage, settings: Settings):
+    job = job_of(local_storage, settings, expire=DAY).id
+    finish_parts(local_storage, records.load(local_storage, job))
+    sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
+    note = local_storage.root / layout.folder(job) / "notes.txt"
+    note.write_text("mine")
+    assert remove_expired(local_storage, MemoryQueue(), time.time() + 2 * DAY, {}) == [job]
+    assert note.read_text() == "mine"
+    assert [one.name for one in note.parent.iterdir()] == ["notes.txt"]
+
+
+def test_what_was_noted_of_no_job_is_forgotten_after_a_day(storage: Storage, settings: Settings):
+    job = half_made(storage, settings)
+    records.note(storage, layout.expiring(job), time.time())
+    assert remove_expired(storage, MemoryQueue(), time.time(), {}) == []
+    assert storage.list(layout.EXPIRING) == [job], "a submission may be under way"
+    assert remove_expired(storage, MemoryQueue(), time.time() + 2 * DAY, {}) == []
+    assert storage.list(layout.EXPIRING) == []
+
+
+def test_a_damaged_job_stays_and_keeps_no_other(local_storage: LocalStorage, settings: Settings):
+    jobs = [job_of(local_storage, settings, expire=DAY).id for _ in range(2)]
+    for job in jobs:
+        finish_parts(local_storage, records.load(local_storage, job))
+    sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
+    (local_storage.root / layout.manifest(jobs[0])).write_text("{")
+    assert remove_expired(local_storage, MemoryQueue(), time.time() + 2 * DAY, {}) == [jobs[1]]
+    assert (local_storage.root / layout.predictions(jobs[0])).exists()
