@@ -14,6 +14,7 @@ import typer
 
 from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
 from producer.cli.options import (
+    Afterwards,
     Answering,
     ChunkRows,
     File,
@@ -48,24 +49,18 @@ def submit(
     reading: Reading,
     answering: Answering,
     naming: Naming,
+    afterwards: Afterwards,
     saying: Saying,
     where: Where,
     wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
     model: Model = None,
     chunk_rows: ChunkRows = None,
-    notify: Annotated[
-        str | None, typer.Option("--notify", metavar="URL", help="where the sweeper tells that the job has ended")
-    ] = None,
-    expire: Annotated[
-        str | None, typer.Option("--expire", metavar="SPAN", help="have it removed so long after its end: 30d, 12h")
-    ] = None,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
     from producer.cli import view
     from producer.jobs.submit import Request, check_model
-    from producer.jobs.times import span
     from producer.results.output import check_output
 
     saying.heed()
@@ -75,15 +70,8 @@ def submit(
     check_output(out.output, out.output_format, file, as_json=as_json)
     check_model(given.model)
     named = given.model if "model" in given.model_fields_set else ""
-    request = Request(
-        read=reading.options(given),
-        options=answering.options(),
-        model=named,
-        key=naming.key,
-        metadata=naming.pairs(),
-        notify=notify or "",
-        expire=span(expire) if expire else None,
-    )
+    reads, answers = reading.options(given), answering.options()
+    request = Request(reads, answers, named, naming.key, naming.pairs(), **afterwards.asked())
     view.detail(f"{desk.url}, model {named or 'of the server' if given.server else given.model}")
     view.warn_of_windows(request.options, _longest_window(desk.workers(), named or given.model))
     with view.reading(file) as progress:

@@ -115,6 +115,24 @@ class Naming:
 
 
 @dataclass(frozen=True)
+class Afterwards:
+    """What the sweeper does once a job has ended."""
+
+    notify: Annotated[
+        str | None, typer.Option("--notify", metavar="URL", help="have it told there that the job has ended")
+    ] = None
+    expire: Annotated[
+        str | None, typer.Option("--expire", metavar="SPAN", help="have it removed so long after its end: 30d, 12h")
+    ] = None
+
+    def asked(self) -> dict[str, Any]:
+        """The same for a request to submit. Raises UsageError."""
+        from producer.jobs.times import span
+
+        return {"notify": self.notify or "", "expire": span(self.expire) if self.expire else None}
+
+
+@dataclass(frozen=True)
 class Reading:
     """How a file is to be read."""
 
