@@ -67,7 +67,7 @@ def submit(
     given, desk = where.desk(create=True, chunk_rows=chunk_rows, model=model)
     if given.server and chunk_rows is not None:
         raise UsageError("a server cuts chunks as it is set", "Leave out --chunk-rows.")
-    check_output(out.output, out.output_format, file, as_json=as_json)
+    check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
     check_model(given.model)
     named = given.model if "model" in given.model_fields_set else ""
     reads, answers = reading.options(given), answering.options()
@@ -150,18 +150,19 @@ def results(
     kind = "json" if as_json else out.output_format
     if follow and output == Path("-"):
         kind = kind or "jsonl"
-    check_output(output, kind)
+    check_output(output, kind, in_parts=out.in_parts)
     job = desk.find(job)
     progress = desk.status(job, reason=False)
     if follow:
         steps = desk.follow(job)
         try:
-            write_results(desk, job, output, kind, wait=lambda: any(not step.finished for step in steps))
+            wait = lambda: any(not step.finished for step in steps)  # noqa: E731
+            write_results(desk, job, output, kind, wait, in_parts=out.in_parts)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"job {job} goes on; come back with: producer results {job} --follow") from None
         progress = desk.status(job, reason=False)
     else:
-        write_results(desk, job, output, kind)
+        write_results(desk, job, output, kind, in_parts=out.in_parts)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     done = progress.request_counts
@@ -307,7 +308,7 @@ def _deliver(desk: Desk, final: Progress, out: Output, *, as_json: bool) -> None
     from producer.results.output import write_results
 
     if out.output:
-        write_results(desk, final.id, out.output, out.output_format)
+        write_results(desk, final.id, out.output, out.output_format, in_parts=out.in_parts)
     if as_json:
         view.print_json(final.to_json())
     elif out.output != Path("-"):

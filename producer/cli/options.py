@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -216,6 +216,14 @@ class Output:
     output_format: Annotated[
         str | None, typer.Option("--format", help="json, jsonl, csv or parquet; default: as -o is named")
     ] = None
+    output_layout: Annotated[
+        Literal["file", "parts"], typer.Option(help="one file, or a folder of parts with a _SUCCESS in it")
+    ] = "file"
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the output is a folder of parts."""
+        return self.output_layout == "parts"
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def run(
 
         saying.heed()
         given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
-        check_output(out.output, out.output_format, file, as_json=as_json)
+        check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
         store = open_storage(given.storage_url, create=True)
         job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
         view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
@@ -132,7 +132,7 @@ def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Outp
         final = view.follow(job, desk.follow(job), each=stack.check)
     stack.stop()  # waited for when the stack is left: the answers need not wait
     if out.output:
-        write_results(desk, job, out.output, out.output_format)
+        write_results(desk, job, out.output, out.output_format, in_parts=out.in_parts)
     published = records.report(store, job) or final
     if as_json:
         view.print_json(published.to_json())

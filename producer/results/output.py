@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 from contract.errors import UsageError
 from contract.format.job import Manifest
 from contract.ledger import records
+from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.storage import Storage
-from producer.results import columns
+from producer.results import columns, parts
 from producer.results.typed import CORE, Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -42,16 +43,27 @@ def format_of(path: Path, given: str | None) -> str:
 
 
 def errors_beside(out: Path) -> Path:
-    """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv."""
+    """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv, and of a
+    folder of parts one of its files."""
+    if out.is_dir():
+        return out / parts.ERRORS
     return out.with_name(f"{out.stem}.errors.csv")
 
 
-def check_output(output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False) -> None:
+def check_output(
+    output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False, in_parts: bool = False
+) -> None:
     """Complain about where predictions are to go before the work, not after it. Raises UsageError.
 
-    `file` is the input, which nothing may be written over; `as_json`: stdout is taken by another document.
+    `file` is the input, which nothing may be written over; `as_json`: stdout is taken by another document; `in_parts`:
+    the output is a folder.
     """
     if output is None:
+        if in_parts:
+            raise UsageError("parts are written to a folder, and none is named", "Name it: -o DIR")
+        return
+    if in_parts:
+        parts.check_folder(output, kind)
         return
     if output == Path("-"):
         format_of(output, kind or "json")
@@ -95,6 +107,8 @@ class Outcome(Protocol):
 
     def manifest(self, job: str) -> Manifest: ...  # noqa: D102
 
+    def status(self, job: str, *, reason: bool = True) -> Progress: ...  # noqa: D102
+
     def columns(self, job: str) -> columns.Columns | None: ...  # noqa: D102
 
     def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]: ...  # noqa: D102
@@ -103,12 +117,22 @@ class Outcome(Protocol):
 
 
 def write_results(
-    desk: Outcome, job: str, output: Path, kind: str | None, wait: Callable[[], bool] | None = None
+    desk: Outcome,
+    job: str,
+    output: Path,
+    kind: str | None,
+    wait: Callable[[], bool] | None = None,
+    *,
+    in_parts: bool = False,
 ) -> None:
-    """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows.
+    """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows; or `in_parts`
+    to a folder.
 
     `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
     """
+    if in_parts:
+        _write_parts(desk, job, output, kind or "jsonl", wait)
+        return
     kind = format_of(output, kind)
     shape = Shape(desk.manifest(job), desk.columns(job)) if kind in ("csv", "parquet") else None
     lines = desk.lines(job, wait=wait)
@@ -121,6 +145,32 @@ def write_results(
         pass  # the last part is there, and what is published after it not yet
     if output != Path("-") and not is_special(output) and (errors := desk.errors(job)) is not None:
         write_file(errors_beside(output), errors, "jsonl")
+
+
+def _write_parts(desk: Outcome, job: str, folder: Path, kind: str, wait: Callable[[], bool] | None) -> None:
+    shape = Shape(desk.manifest(job), desk.columns(job)) if kind in ("csv", "parquet") else None
+
+    def files() -> Iterator[tuple[str, Iterable[bytes]]]:
+        for number, lines in enumerate(parts.cut(desk.lines(job, wait=wait))):
+            yield f"part-{number:05d}.{kind}", written(lines, kind, shape)
+        while wait and wait():
+            pass
+        if (errors := desk.errors(job)) is not None:
+            yield parts.ERRORS, errors
+
+    ended = wait is not None or desk.status(job, reason=False).finished
+    parts.write_parts(folder, files(), complete=ended)
+
+
+def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> Iterator[bytes]:
+    """Predictions, given as JSON lines, in one of FORMATS, block by block: those in columns by way of a file."""
+    if kind in ("json", "jsonl"):
+        yield from document(lines) if kind == "json" else lines
+        return
+    with tempfile.TemporaryFile() as file:
+        write_stream(file, lines, kind, shape)
+        file.seek(0)
+        yield from iter(lambda: file.read(1 << 18), b"")
 
 
 def shape_of(storage: Storage, job: str) -> Shape:

@@ -105,6 +105,13 @@ def test_bad_rows_are_written_beside_the_answers_and_every_format_is_the_same(wa
         way.producer("results", job, "-o", f"again.{kind}", code=3)
     assert json.loads((way.folder / "again.json").read_text())["predictions"] == lines
     assert pq.read_table(way.folder / "again.parquet")["row"].to_pylist() == list(range(11))
+    way.producer("results", job, "-o", "folder", "--output-layout", "parts", "--format", "parquet", code=3)
+    assert sorted(path.name for path in (way.folder / "folder").iterdir()) == [
+        "_SUCCESS",
+        "_errors.csv",
+        "part-00000.parquet",
+    ]
+    assert pq.read_table(way.folder / "folder").num_rows == 11
     shared = way.cluster.producer("results", job, "-o", "shared.csv")
     assert shared.returncode == 3
     assert (way.folder / "again.csv").read_bytes() == (way.cluster.folder / "shared.csv").read_bytes()

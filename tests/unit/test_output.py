@@ -20,11 +20,16 @@ from contract.ledger import records
 from contract.ledger.assemble import predictions as lines_of
 from contract.ledger.reconcile import reconcile
 from contract.queue.memory import MemoryQueue
+from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.submit import job_of_key
+from contract.storage.local import LocalStorage
+from producer.desk.shared import Shared
+from producer.jobs.submit import Request, job_of_key, submit
+from producer.results import parts
 from producer.results.lines import ready_lines
-from producer.results.output import check_output, format_of, shape_of, write_file, write_stream
+from producer.results.output import check_output, format_of, shape_of, write_file, write_results, write_stream
 from producer.results.typed import CORE, Shape, flattened
+from tests.making import csv as csv_of
 from tests.making import finish_parts, job_of, predictions
 
 SPANS = (Span("é😀", 0, 2, 0.9, 7.5), Span("x", 3, 4, 0.1, 1.0))
@@ -246,4 +251,71 @@ def test_what_can_be_is_not_and_nothing_is_left_of_the_trial(
 ):
     monkeypatch.chdir(tmp_path)
     check_output(Path(name), "json")
+    assert list(tmp_path.iterdir()) == []
+
+
+# A folder of parts
+
+
+def desk_of(storage: Storage, settings: Settings) -> Shared:
+    return Shared(settings, storage, MemoryQueue())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv"])
+def test_parts_have_all_rows_in_order_and_what_reads_a_folder_reads_them(
+    local_storage: LocalStorage, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.setattr("producer.results.parts.cut.__defaults__", (1,))
+    manifest = job_of(local_storage, settings, csv_of(20, bad=(3,)), rows=20)
+    finish_parts(local_storage, manifest)
+    reconcile(manifest.id, local_storage, MemoryQueue(), settings)
+    folder = tmp_path / "deep" / "out"
+    check_output(folder, kind, in_parts=True)
+    write_results(desk_of(local_storage, settings), manifest.id, folder, kind, in_parts=True)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["_SUCCESS", "_errors.csv", *(f"part-{n:05d}.{kind}" for n in range(manifest.chunks))]
+    if kind == "jsonl":
+        text = "".join(path.read_text() for path in sorted(folder.glob("part-*")))
+        assert [json.loads(line) for line in text.splitlines()] == predictions(local_storage, manifest.id)
+    elif kind == "parquet":
+        assert pq.read_table(folder)["row"].to_pylist() == list(range(20))
+    else:
+        again = submit(str(folder), local_storage, settings, Request()).manifest
+        assert again.rows == 20
+    assert not list(tmp_path.glob("deep/.*"))
+
+
+def test_parts_of_a_job_under_way_have_no_success(local_storage: LocalStorage, settings: Settings, tmp_path: Path):
+    manifest = job_of(local_storage, settings)
+    finish_parts(local_storage, manifest, but=(manifest.chunks - 1,))
+    write_results(desk_of(local_storage, settings), manifest.id, tmp_path / "out", None, in_parts=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["part-00000.jsonl"]
+
+
+def test_parts_are_written_over_nothing(tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for output, kind in (
+        (tmp_path / "full", None),
+        (tmp_path / "file", None),
+        (Path("-"), None),
+        (tmp_path / "x", "json"),
+    ):
+        with pytest.raises(UsageError):
+            check_output(output, kind, in_parts=True)
+    with pytest.raises(UsageError, match="-o DIR"):
+        check_output(None, None, in_parts=True)
+    with pytest.raises(UsageError):
+        parts.write_parts(tmp_path / "full", [("part-00000.jsonl", [b"x"])], complete=True)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "mine.txt"]
+
+
+def test_what_fails_in_the_middle_leaves_no_folder(tmp_path: Path):
+    def breaking() -> Iterator[bytes]:
+        yield b"x"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        parts.write_parts(tmp_path / "out", [("part-00000.jsonl", breaking())], complete=True)
     assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,7 @@ from producer.jobs.remove import delete as delete_job
 from producer.jobs.select import Wanted, pairs, select
 from producer.results import columns, pages
 from producer.results.lines import ready_lines
-from producer.results.output import FORMATS, document, shape_of, write_stream
+from producer.results.output import FORMATS, shape_of, written
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of
 from producer.server.service import Here, JobId, Service
@@ -185,19 +185,10 @@ def results(
     lines = ready_lines(job, here.storage, offset=offset)
     first = next(lines, None)  # what is wrong is found now, not behind a 200
     lines = chain([] if first is None else [first], lines)
-    blocks = (
-        document(lines) if format == "json" else lines if format == "jsonl" else _in_columns(here, job, lines, format)
-    )
+    shape = shape_of(here.storage, job) if format in ("csv", "parquet") else None
+    blocks = written(lines, format, shape)
     headers = {"Content-Disposition": f'attachment; filename="{job}.{format}"'}
     return StreamingResponse(iterate_in_threadpool(blocks), media_type=_KINDS[format], headers=headers)
-
-
-def _in_columns(here: Service, job: str, lines: Iterator[bytes], kind: str) -> Iterator[bytes]:
-    """Predictions in a format of columns, by way of a file: it is written as a whole."""
-    with tempfile.TemporaryFile() as file:
-        write_stream(file, lines, kind, shape_of(here.storage, job))
-        file.seek(0)
-        yield from iter(lambda: file.read(1 << 18), b"")
 
 
 @router.get("/jobs/{job}/rows")
