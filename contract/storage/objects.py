@@ -104,12 +104,13 @@ class ObjectStorage:
                     yield bytes(whole[start : start + _BLOCK])
 
     def exists(self, key: str) -> bool:
-        try:
-            with self._translated(key):
-                obstore.head(self._store, _checked(key))
-        except FileNotFoundError:
-            return False
-        return True
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object; None if there is none."""
+        with suppress(FileNotFoundError), self._translated(key):
+            return int(obstore.head(self._store, _checked(key))["size"])
+        return None
 
     def list(self, folder: str, after: str = "") -> list[str]:
         prefix = f"{_checked(folder)}/"

@@ -60,11 +60,12 @@ def submit(
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
     from producer.cli import view
+    from producer.desk import open_desk
     from producer.jobs.submit import Request, check_model
     from producer.results.output import check_output
 
     saying.heed()
-    given, desk = where.desk(create=True, chunk_rows=chunk_rows, model=model)
+    given = where.settings(chunk_rows=chunk_rows, model=model)
     if given.server and chunk_rows is not None:
         raise UsageError("a server cuts chunks as it is set", "Leave out --chunk-rows.")
     check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
@@ -72,6 +73,7 @@ def submit(
     named = given.model if "model" in given.model_fields_set else ""
     reads, answers = reading.options(given), answering.options()
     request = Request(reads, answers, named, naming.key, naming.pairs(), **afterwards.asked())
+    desk = open_desk(given, create=True)
     view.detail(f"{desk.url}, model {named or 'of the server' if given.server else given.model}")
     view.warn_of_windows(request.options, _longest_window(desk.workers(), named or given.model))
     with view.reading(file) as progress:
@@ -110,7 +112,7 @@ def status(
     from producer.cli import view
 
     saying.heed()
-    _, desk = where.desk()
+    desk = where.desk()
     job = desk.find(job)
     found = _wait(job, desk, where, timeout) if watch else desk.status(job)
     view.print_json(found.to_json()) if as_json else view.status_table(found)
@@ -124,7 +126,7 @@ def list_jobs(where: Where, listing: Listing, as_json: Json = False) -> None:
     from producer.cli import view
 
     wanted = listing.wanted()
-    _, desk = where.desk()
+    desk = where.desk()
     found = desk.jobs(wanted)
     for job, complaint in found.damaged.items():
         view.say(f"job {job}: {complaint}")
@@ -145,7 +147,7 @@ def results(
 
     if as_json and out.output_format not in (None, "json"):
         raise UsageError(f"--json and --format {out.output_format} ask for two formats", "Give one of them.")
-    _, desk = where.desk()
+    desk = where.desk()
     output = out.output or Path("-")
     kind = "json" if as_json else out.output_format
     if follow and output == Path("-"):
@@ -175,7 +177,7 @@ def cancel(job: Job, where: Where, as_json: Json = False) -> None:
     from contract.errors import RedisUnreachable
     from producer.cli import view
 
-    _, desk = where.desk()
+    desk = where.desk()
     job = desk.find(job)
     try:
         desk.cancel(job)
@@ -256,7 +258,7 @@ def diff(
     from producer.cli import view
     from producer.jobs.diff import Summary
 
-    _, desk = where.desk()
+    desk = where.desk()
     first, second = desk.find(first), desk.find(second)
     summary = Summary()
     changes = desk.diff(first, second, summary, by_id=by == "id")

@@ -42,7 +42,7 @@ def delete(
     """Remove a job with its rows, answers and records. One that has not ended is refused."""
     from producer.cli import tables, view
 
-    _, desk = where.desk()
+    desk = where.desk()
     job, removed = desk.delete(job, cancel=cancel, force=force)
     if as_json:
         view.print_json({"job": job, "bytes": removed})

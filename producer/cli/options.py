@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from producer.input.source import ReadOptions
     from producer.jobs.select import Wanted
 
-FILE = "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; - is stdin"
+FILE = (
+    "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; at s3://, gs://, az:// and "
+    "https:// too; - is stdin"
+)
 File = Annotated[str, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
@@ -85,16 +88,20 @@ class Where(Place):
         typer.Option("--server", help="URL of a `producer serve` to ask instead [BULKQA_SERVER]", show_default=False),
     ] = None
 
-    def desk(self, *, create: bool = False, **flags: Any) -> tuple[Settings, Desk]:
-        """Settings, and what does what is asked. Raises StorageUnreachable, UsageError."""
+    def settings(self, **flags: Any) -> Settings:
+        """As those of a place; no server is asked where a storage or Redis is named."""
         from contract.errors import UsageError
-        from producer.desk import open_desk
 
         here = self.storage or self.redis
         if here and self.server:
             raise UsageError("--server is asked instead of --storage and --redis", "Give one or the other.")
-        given = self.settings(server="" if here else self.server, **flags)
-        return given, open_desk(given, create=create)
+        return super().settings(server="" if here else self.server, **flags)
+
+    def desk(self) -> Desk:
+        """What does what is asked. Raises StorageUnreachable, UsageError."""
+        from producer.desk import open_desk
+
+        return open_desk(self.settings())
 
 
 @dataclass(frozen=True)

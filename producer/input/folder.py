@@ -16,6 +16,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from contract.errors import InputError
+from producer.input import remote
 from producer.input.opening import Found, Shared, opened
 from producer.input.options import ReadOptions
 from producer.input.stored import Stored
@@ -23,8 +24,11 @@ from producer.input.stored import Stored
 _NO_DATA = (".", "_")
 
 
-def files_of(file: str | Path | BinaryIO) -> list[Path] | None:
-    """The files of a folder, or of a pattern such as `part-*.csv`; None for what is one file. Raises InputError."""
+def files_of(file: str | Path | BinaryIO) -> list[Path] | list[str] | None:
+    """The files of a folder, or of a pattern such as `part-*.csv`, here or in an object store; None for what is one
+    file. Raises InputError."""
+    if isinstance(file, str) and remote.is_remote(file):
+        return remote.all_of(file)
     if not isinstance(file, str | Path) or str(file) in ("-", ""):  # no name is no name of this folder
         return None
     path = Path(file)
@@ -47,11 +51,15 @@ class Folder:
     """The files of a folder under way. As `Stored`, it has a name, a size, the bytes read and, at the end, a digest."""
 
     def __init__(
-        self, file: str | Path, paths: list[Path], options: ReadOptions, memory: int, resources: ExitStack
+        self,
+        file: str | Path,
+        paths: list[Path] | list[str],
+        options: ReadOptions,
+        memory: int,
+        resources: ExitStack,
     ) -> None:
-        self.label = str(file)
-        self.name = Path(file).resolve().name if Path(file).is_dir() else Path(file).name
-        self.size: int | None = sum(path.stat().st_size for path in paths)
+        self.label, self.name = _named(file)
+        self.size: int | None = sum(_size(path) for path in paths)
         self._paths = paths
         self._options = options
         self._memory = memory
@@ -95,3 +103,14 @@ class Folder:
                         raise
                 self._digests.append(self._part.finish())
             self._before, self._part = self.bytes_read, None
+
+
+def _named(file: str | Path) -> tuple[str, str]:
+    """How it is spoken of, and its last part."""
+    if isinstance(file, str) and remote.is_remote(file):
+        return remote.shown(file), remote.name_of(file)
+    return str(file), Path(file).resolve().name if Path(file).is_dir() else Path(file).name
+
+
+def _size(path: Path | str) -> int:
+    return path.stat().st_size if isinstance(path, Path) else remote.size_of(path)

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from contract.errors import InputError
+from producer.input import remote
 
 #: What is read at once.
 BLOCK = 1 << 18
@@ -60,7 +61,10 @@ class Stored:
         self.path: Path | None = None
         if isinstance(file, str) and file == "-":
             file = sys.stdin.buffer
-        if isinstance(file, str | Path):
+        if isinstance(file, str) and remote.is_remote(file):
+            self.label, self.name = remote.shown(file), remote.name_of(file)
+            self._file = cast(BinaryIO, remote.opened(file, resources))
+        elif isinstance(file, str | Path):
             self.label = str(file)
             self.name = Path(file).name
             self._file = resources.enter_context(_open(file))
@@ -69,14 +73,14 @@ class Stored:
             self._file = file
             name = getattr(file, "name", None)
             self.label = self.name = "standard input" if file is sys.stdin.buffer else Path(str(name or "stream")).name
-        self.size = _size(self._file)
+        self.size = self._file.size if isinstance(self._file, remote.Remote) else _size(self._file)
         self.bytes_read = 0
         self._digest = hashlib.sha256()
         self._ahead = b""
 
     def fileno(self) -> int:
         """The number of the file, of one whose size is known. Raises io.UnsupportedOperation for a pipe."""
-        if self.size is None:
+        if self.size is None or isinstance(self._file, remote.Remote):
             raise io.UnsupportedOperation
         return self._file.fileno()
 
@@ -116,10 +120,10 @@ class Stored:
 def refuse_url(file: object) -> None:
     """Raise InputError for the URL of something. Nothing of it but its scheme is shown: it may hold a password."""
     scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(file), re.IGNORECASE)  # a Path has lost one of the slashes
-    if scheme and not Path(str(file)).exists():
+    if scheme and not Path(str(file)).exists() and not remote.is_remote(file):
         raise InputError(
             "unreadable",
-            f"{scheme[1]}:// is a URL: inputs are files of this machine, or stdin",
+            f"{scheme[1]}:// is a URL that is not read: inputs are files, stdin, or at s3://, gs://, az:// and https://",
             "Copy it here, or pipe it: curl -sL URL | producer submit -",
         )
 

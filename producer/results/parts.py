@@ -1,7 +1,8 @@
 """Predictions as a folder of parts in row order, as Spark and its like write and read one: `part-00000.jsonl` and on.
 
 For jobs whose one document would be of use to nobody. The folder appears whole or not at all, with a `_SUCCESS` in it
-if the job has ended; rows that failed lie beside the parts as `_errors.csv`, which no reader of a folder takes for data.
+if the job has ended; rows that failed lie beside the parts as `_errors.csv`, which no reader of a folder takes for
+data.
 """
 
 from __future__ import annotations

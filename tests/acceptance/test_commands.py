@@ -191,10 +191,10 @@ def test_a_file_that_cannot_be_read_gets_its_name_the_reason_and_exit_2(tmp_path
     assert not list(tmp_path.glob("bulkqa-data/jobs/*/manifest.json"))
 
 
-def test_a_url_is_no_input_and_its_secrets_are_not_shown(tmp_path: Path) -> None:
-    done = command("producer", "check", "https://user:s3cret@host/in.csv?token=s3cret", cwd=tmp_path)
+@pytest.mark.parametrize("url", ["https://user:s3cret@host/in.csv?token=s3cret", "ftp://user:s3cret@host/in.csv"])
+def test_a_url_that_holds_a_password_or_is_of_no_known_kind_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    done = command("producer", "check", url, cwd=tmp_path)
     assert done.returncode == 2
-    assert "https:// is a URL" in done.stderr
     assert "| producer submit -" in done.stderr
     assert "s3cret" not in done.stderr
 

@@ -14,7 +14,7 @@ from contract.settings import SHIPPED_MODEL, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-KUBERNETES = sorted((ROOT / "deploy").rglob("*.yaml"))
+KUBERNETES = sorted((ROOT / "deploy" / "kubernetes").rglob("*.yaml"))
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]
 OURS = ("worker", "sweeper", "producer")
 
@@ -52,7 +52,9 @@ def test_worker_can_be_scaled() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_nothing_is_published_but_what_is_for_people_and_that_on_this_host(name: str) -> None:
-    assert SERVICES[name].get("ports", []) == (["${SERVE_ADDRESS:-127.0.0.1:8321}:8321"] if name == "serve" else [])
+    ports = {"serve": 8321, "prometheus": 9090, "grafana": 3000}
+    expected = [f"${{{name.upper()}_ADDRESS:-127.0.0.1:{ports[name]}}}:{ports[name]}"] if name in ports else []
+    assert SERVICES[name].get("ports", []) == expected
     assert SERVICES[name].get("network_mode") != "host"
 
 

@@ -214,3 +214,19 @@ def test_what_cannot_be_understood_is_no_limit(sixteen: Path, garbage: str) -> N
 
 def test_this_machine_has_a_cpu() -> None:
     assert 1 <= machine.available_cpus() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "exactly"),
+    [
+        ("flags\t\t: fpu avx2 avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("flags\t\t: fpu avx2 fma\n", False),
+        ("Features\t: fp asimd\n", True),  # of ARM
+        (None, True),
+    ],
+)
+def test_a_processor_without_vnni_is_known(tmp_path: Path, text: str | None, exactly: bool):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert machine.multiplies_bytes_exactly(tmp_path / "cpuinfo") is exactly

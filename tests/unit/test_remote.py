@@ -1,0 +1,179 @@
+"""Inputs that lie elsewhere: the same rows as of a file here, and errors that say what is wrong and no secret."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import obstore
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from obstore.store import from_url
+
+from contract.errors import InputError, UsageError
+from producer.input.source import open_source
+from tests import s3
+from tests.making import csv
+
+PREFIX = f"s3://{s3.BUCKET}/inputs"
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A prefix of its own."""
+    for name, value in s3.environment(s3_endpoint).items():
+        monkeypatch.setenv(name, value)
+    return f"{PREFIX}/{abs(hash(request.node.name))}"
+
+
+def put(url: str, data: bytes) -> None:
+    folder, _, name = url.rpartition("/")
+    obstore.put(from_url(folder, client_options={"allow_http": True}), name, data)
+
+
+def rows(url: str) -> list[tuple[str, str]]:
+    with open_source(url) as source:
+        return [
+            pair
+            for table in source.tables(5, 1 << 20)
+            for pair in zip(table["question"].to_pylist(), table["context"].to_pylist(), strict=True)
+        ]
+
+
+def here(tmp_path: Path, count: int = 30) -> tuple[list[tuple[str, str]], str]:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(csv(count))
+    with open_source(file) as source:
+        list(source.tables(5, 1 << 20))
+        digest = source.sha256
+    return rows(str(file)), digest
+
+
+def test_an_object_is_read_as_a_file_is(bucket: str, tmp_path: Path):
+    expected, digest = here(tmp_path)
+    put(f"{bucket}/rows.csv", csv(30))
+    with open_source(f"{bucket}/rows.csv") as source:
+        tables = list(source.tables(5, 1 << 20))
+        assert (source.name, source.size, source.sha256) == ("rows.csv", len(csv(30)), digest)
+        assert source.bytes_read == source.size
+    assert sum(table.num_rows for table in tables) == 30
+    assert rows(f"{bucket}/rows.csv") == expected
+
+
+def test_parquet_and_what_is_compressed_too(bucket: str, tmp_path: Path):
+    import gzip
+
+    expected, _ = here(tmp_path)
+    file = io.BytesIO()
+    pq.write_table(pa.table({"question": [q for q, _ in expected], "context": [c for _, c in expected]}), file)
+    put(f"{bucket}/rows.parquet", file.getvalue())
+    put(f"{bucket}/rows.csv.gz", gzip.compress(csv(30)))
+    assert rows(f"{bucket}/rows.parquet") == rows(f"{bucket}/rows.csv.gz") == expected
+
+
+def test_all_below_a_prefix_and_those_that_a_pattern_names_are_one_input(bucket: str, tmp_path: Path):
+    expected, _ = here(tmp_path, 4)
+    for name in ("part-1.csv", "part-0.csv", "other.csv"):
+        put(f"{bucket}/data/{name}", csv(4))
+    put(f"{bucket}/data/_SUCCESS", b"")
+    put(f"{bucket}/data/deep/part-9.csv", csv(4))
+    assert rows(f"{bucket}/data/") == expected * 3
+    assert rows(f"{bucket}/data/part-*.csv") == expected * 2
+    with open_source(f"{bucket}/data/") as source:
+        assert source.size == 3 * len(csv(4))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("none.csv", "no such object"),
+        ("nothing/", "no objects"),
+        ("none-*.csv", "no objects"),
+    ],
+)
+def test_what_is_not_there_is_told(bucket: str, path: str, said: str):
+    with pytest.raises(InputError, match=said) as error:
+        open_source(f"{bucket}/{path}")
+    assert path in error.value.message
+    assert error.value.remedy
+
+
+def test_a_bucket_that_is_not_there_and_an_address_with_a_password(bucket: str):
+    for path in ("rows.csv", "data/"):
+        with pytest.raises(InputError, match="no such"):
+            open_source(f"s3://nobody-has-this-bucket/{path}")
+    with pytest.raises(UsageError) as error:
+        open_source(f"s3://user:{s3.SECRET}@{s3.BUCKET}/rows.csv")
+    assert s3.SECRET not in str(error.value)
+
+
+# The web
+
+
+class _Site(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/moved.csv":
+            self.send_response(302)
+            self.send_header("Location", "/rows.csv?sig=other")
+            self.end_headers()
+            return
+        if path not in ("/rows.csv", "/cut.csv"):
+            self.send_response(403 if "secret" in path else 404)
+            self.end_headers()
+            return
+        data = csv(30)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if path == "/cut.csv" else data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_file_of_the_web_is_read_also_where_it_moved(site: str, tmp_path: Path):
+    expected, _ = here(tmp_path)
+    assert rows(f"{site}/rows.csv?sig=abc") == expected
+    assert rows(f"{site}/moved.csv") == expected
+    with open_source(f"{site}/rows.csv?sig=abc") as source:
+        assert (source.name, source.size) == ("rows.csv", len(csv(30)))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("/none.csv", "404"), ("/secret.csv", "403"), ("/cut.csv", r"peer|closed|complete")]
+)
+def test_what_the_web_does_not_give_is_told_without_what_may_be_secret(site: str, path: str, said: str):
+    with pytest.raises(InputError, match=said) as error:
+        rows(f"{site}{path}?sig=hidden")
+    assert path in error.value.message
+    assert "hidden" not in str(error.value)
+
+
+def test_nobody_there_is_told(tmp_path: Path):
+    with pytest.raises(InputError, match=r"unreadable|refused") as error:
+        rows("http://127.0.0.1:9/rows.csv?sig=hidden")
+    assert "hidden" not in str(error.value)
+
+
+def test_a_file_of_that_name_here_is_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:").mkdir()
+    (tmp_path / "s3:" / "rows.csv").write_bytes(csv(3))
+    assert len(rows("s3://rows.csv")) == 3
+    with pytest.raises(InputError, match="ftp://"):
+        open_source("ftp://host/rows.csv")
