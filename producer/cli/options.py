@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from producer.jobs.select import Wanted
 
 FILE = (
-    "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; at s3://, gs://, az:// and "
-    "https:// too; - is stdin"
+    "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; at s3://, gs:// and "
+    "https:// as well; - is stdin"
 )
 File = Annotated[str, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
