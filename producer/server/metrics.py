@@ -28,9 +28,9 @@ _SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 class Metrics:
     """All metrics of a server."""
 
-    def __init__(self, storage: Storage, queue: Queue) -> None:
+    def __init__(self, storage: Storage, queue: Queue, model: str) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(Fleet(storage, queue))
+        self._registry.register(Fleet(storage, queue, model))
         self.requests = Histogram(
             "bulkqa_http_request_seconds",
             "Requests, and how long they took to begin their answer",
@@ -47,7 +47,9 @@ class Metrics:
 class Fleet(Collector):
     """What storage and Redis tell of jobs and workers."""
 
-    def __init__(self, storage: Storage, queue: Queue) -> None:
+    def __init__(self, storage: Storage, queue: Queue, model: str) -> None:
+        """`model`: that of jobs which name none; of it 0 is told too, for what starts workers from none."""
+        self._model = model
         self._storage = storage
         self._queue = queue
         self._ended: set[str] = set()
@@ -68,7 +70,7 @@ class Fleet(Collector):
             jobs = None
         yield _gauge("bulkqa_storage_up", "Whether the storage answers", float(jobs is not None))
         if jobs is not None:
-            yield from _of_jobs(jobs, Counter(self._states.values()), {worker.model for worker in workers or ()})
+            yield from _of_jobs(jobs, Counter(self._states.values()), {self._model, *(w.model for w in workers or ())})
         if workers is not None:
             yield from _of_workers(workers)
             yield self._waiting(workers, jobs or [])

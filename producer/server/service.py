@@ -58,7 +58,7 @@ class Service:
     def __post_init__(self) -> None:
         self.followed = Followed(self)
         self.scores = Scores(self.storage)
-        self.metrics = Metrics(self.storage, self.queue)
+        self.metrics = Metrics(self.storage, self.queue, self.settings.model)
 
     def find(self, job: str) -> str:
         """The id of a job. Raises UnknownJob."""

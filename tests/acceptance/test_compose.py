@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from contract.queue import prefix, queue_name
 from contract.settings import SHIPPED_MODEL, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-KUBERNETES = sorted((ROOT / "deploy" / "kubernetes").rglob("*.yaml"))
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]
 OURS = ("worker", "sweeper", "producer")
 
@@ -37,11 +35,6 @@ def instructions(target: str | None = None) -> list[tuple[str, str]]:
         if stage == target:
             found.append((name, rest))
     return found
-
-
-def kubernetes(kind: str) -> list[dict[str, Any]]:
-    documents = [d for path in KUBERNETES for d in yaml.safe_load_all(path.read_text("utf-8"))]
-    return [document for document in documents if document["kind"] == kind]
 
 
 def test_worker_can_be_scaled() -> None:
@@ -171,9 +164,7 @@ def test_worker_image_holds_the_shipped_model_and_stays_offline() -> None:
     assert SERVICES["worker"]["build"]["args"]["MODEL"] == f"${{BULKQA_MODEL:-{SHIPPED_MODEL}}}"
 
 
-@pytest.mark.parametrize(
-    "path", [COMPOSE, ROOT / ".env.example", ROOT / "Dockerfile", *KUBERNETES], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", [COMPOSE, ROOT / ".env.example", ROOT / "Dockerfile"], ids=lambda p: p.name)
 def test_every_variable_is_a_setting(path: Path) -> None:
     known = {f"BULKQA_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"\bBULKQA_[A-Z_]*[A-Z]", path.read_text("utf-8"))) <= known
@@ -189,28 +180,3 @@ def test_every_variable_of_compose_has_a_default_and_an_example() -> None:
 def test_defaults_of_compose_are_those_of_the_settings() -> None:
     for name, default in re.findall(r"\$\{BULKQA_([A-Z_]+):-([^}]*)\}", COMPOSE.read_text("utf-8")):
         assert default == str(Settings.model_fields[name.lower()].default)
-
-
-def test_keda_looks_at_the_queue_that_workers_serve() -> None:
-    (scaled,) = kubernetes("ScaledObject")
-    (trigger,) = scaled["spec"]["triggers"]
-    namespace = next(c["data"]["BULKQA_NAMESPACE"] for c in kubernetes("ConfigMap") if "data" in c)
-    assert trigger["metadata"]["listName"] == prefix(namespace) + queue_name(SHIPPED_MODEL)
-    # A worker holds one message of its window and the list shows the others: fewer than two would never scale up.
-    config = next(c for c in kubernetes("ConfigMap") if "BULKQA_WINDOW" in c["data"])
-    assert int(config["data"]["BULKQA_WINDOW"]) - 1 >= 2 * int(trigger["metadata"]["listLength"])
-    assert scaled["spec"]["scaleTargetRef"]["name"] in {d["metadata"]["name"] for d in kubernetes("Deployment")}
-
-
-def test_pods_are_bounded_and_confined() -> None:
-    found = kubernetes("Deployment") + kubernetes("StatefulSet")
-    assert {workload["metadata"]["name"] for workload in found} == {"bulkqa-worker", "bulkqa-sweeper", "bulkqa-redis"}
-    for workload in found:
-        pod = workload["spec"]["template"]["spec"]
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        (container,) = pod["containers"]
-        assert container["resources"]["limits"]["memory"]
-        assert container["securityContext"]["readOnlyRootFilesystem"] is True
-        mounted = {mount["name"] for mount in container["volumeMounts"]}
-        claimed = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
-        assert mounted == {volume["name"] for volume in pod["volumes"]} | claimed
