@@ -14,7 +14,7 @@ from typing import Any
 from contract import evaluation
 from contract.errors import BulkqaError, RedisUnreachable, UnknownJob, Unreachable, UsageError
 from contract.format import chunk, layout, part
-from contract.format.job import Manifest, ModelRef, Row, RowError, failed, known
+from contract.format.job import Manifest, ModelRef, Row, RowError, failed, has_key, known
 from contract.format.part import Footer
 from contract.ledger import counting, quarantine
 from contract.ledger import progress as ledger
@@ -26,6 +26,8 @@ from contract.storage.many import many
 
 #: Seconds after which what was noted of no job is forgotten.
 _STRAY = 24 * 3600.0
+#: Jobs that have ended and are kept in mind, at most: some kilobytes each.
+_KEPT = 5000
 #: What reading a record raises that was altered.
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -284,12 +286,24 @@ def jobs(storage: Storage) -> list[str]:
     return [name for name, one in zip(names, many(storage, submitted, names), strict=True) if one]
 
 
-def standings(storage: Storage, queue: Queue | None) -> Iterator[tuple[str, Progress | BulkqaError]]:
-    """Where each job stands, oldest first by name, or what is wrong with it. Raises StorageUnreachable."""
+def standings(
+    storage: Storage, queue: Queue | None, ended: dict[str, Progress] | None = None
+) -> Iterator[tuple[str, Progress | BulkqaError]]:
+    """Where each job stands, oldest first by name, or what is wrong with it. Raises StorageUnreachable.
+
+    `ended` holds jobs of which that is known, and is brought up to date: who asks often reads none of them again. One
+    with a key is read: it may have been removed and made again since.
+    """
+    kept = {} if ended is None else ended
 
     def stand(job: str) -> Progress | BulkqaError | None:
+        if job in kept:
+            return kept[job]
         try:
-            return status(storage, queue, job)
+            found = status(storage, queue, job)
+            if ended is not None and found.finished and not has_key(job) and len(kept) < _KEPT:
+                kept[job] = found
+            return found
         except (UnknownJob, UsageError):
             return None  # being submitted, or none of ours
         except Unreachable:
@@ -298,6 +312,8 @@ def standings(storage: Storage, queue: Queue | None) -> Iterator[tuple[str, Prog
             return error
 
     names = storage.list(layout.JOBS)
+    for job in kept.keys() - set(names):
+        kept.pop(job, None)  # another thread may be at it
     return ((name, found) for name, found in zip(names, many(storage, stand, names), strict=True) if found is not None)
 
 

@@ -158,6 +158,10 @@ class ObjectStorage:
         with self._translated(key):
             obstore.put(self._store, _checked(key), data, use_multipart=False)
 
+    def write(self, key: str, pieces: Iterable[bytes]) -> None:
+        """Write or overwrite an object of any size. What `pieces` raises comes through, and nothing is written then."""
+        self._upload(_checked(key), pieces)
+
     def delete(self, key: str) -> None:
         with suppress(FileNotFoundError), self._translated(key):
             obstore.delete(self._store, _checked(key))

@@ -117,6 +117,7 @@ def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False)
     """How a job ended, and where its outputs lie: files of this machine, or the command that gets them."""
     if loudness.quiet:
         return
+    from producer.results import elsewhere
     from producer.results.output import errors_beside, is_special
 
     console = errors if on_stderr else _out
@@ -129,11 +130,13 @@ def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False)
         f"{counts.no_answer:,} without an answer, {counts.failed:,} failed{cancelled}{rate}"
     )
     shown = output if output and output != Path("-") and not is_special(output) else None
-    places = {"predictions": shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
+    url = elsewhere.url_of(shown) if shown else None
+    places = {"predictions": url or shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
     if progress.evaluation:
         places["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
-        places["error rows"] = errors_beside(shown) if shown else progress.error_uri
+        beside = errors_beside(shown) if shown else None
+        places["error rows"] = (beside and elsewhere.url_of(beside)) or beside or progress.error_uri
     for name, value in (*places.items(), ("job", progress.id)):
         console.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
 

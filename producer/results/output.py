@@ -22,7 +22,7 @@ from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.storage import Storage
-from producer.results import columns, parts
+from producer.results import columns, elsewhere, parts
 from producer.results.typed import CORE, Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -62,6 +62,11 @@ def check_output(
         if in_parts:
             raise UsageError("parts are written to a folder, and none is named", "Name it: -o DIR")
         return
+    if url := elsewhere.url_of(output):
+        if not in_parts:
+            format_of(output, kind)
+        elsewhere.check(url, in_parts=in_parts)
+        return
     if in_parts:
         parts.check_folder(output, kind)
         return
@@ -72,7 +77,7 @@ def check_output(
         return
     if _URL.match(str(output)):
         raise UsageError(
-            f"-o {output} is a URL, and predictions are written to files of this machine only",
+            f"-o {output} is a URL that nothing is written to: there are files of this machine, s3://, gs:// and az://",
             "Name a file, and copy it. The job keeps its predictions in its storage, which may be in a cloud.",
         )
     format_of(output, kind)
@@ -130,6 +135,11 @@ def write_results(
 
     `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
     """
+    if url := elsewhere.url_of(output):
+        with tempfile.TemporaryDirectory(prefix="bulkqa-") as folder:
+            write_results(desk, job, Path(folder) / output.name, kind, wait, in_parts=in_parts)
+            elsewhere.put(url, Path(folder))
+        return
     if in_parts:
         _write_parts(desk, job, output, kind or "jsonl", wait)
         return

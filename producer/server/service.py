@@ -51,6 +51,9 @@ class Service:
     followed: Followed = field(init=False)
     scores: Scores = field(init=False)
     metrics: Metrics = field(init=False)
+    listed: dict[str, Progress] = field(
+        default_factory=dict
+    )  #: jobs that have ended, for a list that is asked for often
     _ended: set[str] = field(default_factory=set)
     _open: tuple[float, int] = (-_COUNTED, 0)
     _lock: threading.Lock = field(default_factory=threading.Lock)

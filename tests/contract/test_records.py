@@ -15,6 +15,7 @@ from contract.errors import BulkqaError, UnknownJob
 from contract.format import layout, part
 from contract.format.job import ModelRef, RowError
 from contract.ledger import counting, records
+from contract.ledger.progress import Progress
 from contract.ledger.quarantine import InFlight
 from contract.ledger.reconcile import reconcile
 from contract.ledger.records import DamagedChunk
@@ -26,7 +27,7 @@ from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
-from tests.making import Hand, csv, finish_parts, job_of, part_of
+from tests.making import Hand, csv, finish, finish_parts, job_of, part_of
 
 
 def test_a_job_that_is_not_there_is_unknown(storage: Storage):
@@ -358,3 +359,23 @@ def test_workers_that_look_at_another_storage_are_told(
         assert records.status(storage, ours, job).reason.code == "other_storage"
         ours.announce(replace(worker, storage=""))
         assert records.status(storage, ours, job).reason is None
+
+
+def test_who_lists_often_reads_no_ended_job_again_but_one_with_a_key(storage: Storage, settings: Settings):
+    plain, keyed, running = (job_of(storage, settings, key=key).id for key in (None, "k", None))
+    for job in (plain, keyed):
+        finish(job, storage, MemoryQueue(), settings)
+    ended: dict[str, Progress] = {}
+    first = dict(records.standings(storage, None, ended))
+    assert set(first) == {plain, keyed, running}
+    assert set(ended) == {plain}
+    storage.delete(layout.report(plain))  # not looked at
+    storage.delete(layout.report(keyed))
+    again = dict(records.standings(storage, None, ended))
+    assert again[plain] == first[plain]
+    assert again[keyed].status != "completed"
+    assert again[running].status == "queued"
+    storage.delete(layout.manifest(plain))
+    storage.discard(layout.folder(plain))
+    assert plain not in dict(records.standings(storage, None, ended))
+    assert ended == {}

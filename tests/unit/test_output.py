@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from contract.errors import UsageError
+from contract.errors import StorageUnreachable, UsageError
 from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, RowError, Source, Span, answered, failed
 from contract.ledger import records
@@ -21,7 +21,7 @@ from contract.ledger.assemble import predictions as lines_of
 from contract.ledger.reconcile import reconcile
 from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage import Storage
+from contract.storage import Storage, open_storage
 from contract.storage.local import LocalStorage
 from producer.desk.shared import Shared
 from producer.jobs.submit import Request, job_of_key, submit
@@ -225,7 +225,7 @@ def test_a_job_of_json_lines_has_what_was_passed_through_as_json(storage: Storag
 # An output that cannot be written is refused before the work
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/a.json", "gs://b/a.parquet", "https://host/a", "file:///tmp/a.json"])
+@pytest.mark.parametrize("url", ["ftp://host/a.json", "https://host/a", "file:///tmp/a.json"])
 def test_a_url_is_no_file(url: str):
     with pytest.raises(UsageError, match="is a URL") as caught:
         check_output(Path(url), None)
@@ -319,3 +319,50 @@ def test_what_fails_in_the_middle_leaves_no_folder(tmp_path: Path):
     with pytest.raises(RuntimeError):
         parts.write_parts(tmp_path / "out", [("part-00000.jsonl", breaking())], complete=True)
     assert list(tmp_path.iterdir()) == []
+
+
+# An object store
+
+
+@pytest.fixture
+def prefix(s3_storage: Storage) -> str:
+    return s3_storage.url
+
+
+def object_at(url: str) -> bytes:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return open_storage(f"s3://{bucket}").read(key)
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "parquet"])
+def test_an_output_in_an_object_store_is_what_a_file_would_be(
+    local_storage: LocalStorage, settings: Settings, tmp_path: Path, prefix: str, kind: str
+):
+    manifest = job_of(local_storage, settings, csv_of(20, bad=(3,)), rows=20)
+    finish_parts(local_storage, manifest)
+    reconcile(manifest.id, local_storage, MemoryQueue(), settings)
+    for output in (tmp_path / f"out.{kind}", Path(f"{prefix}/deep/out.{kind}")):
+        check_output(output, None)
+        write_results(desk_of(local_storage, settings), manifest.id, output, None)
+    assert object_at(f"{prefix}/deep/out.{kind}") == (tmp_path / f"out.{kind}").read_bytes()
+    assert object_at(f"{prefix}/deep/out.errors.csv") == (tmp_path / "out.errors.csv").read_bytes()
+
+
+def test_parts_go_to_an_object_store_and_over_nothing(local_storage: LocalStorage, settings: Settings, prefix: str):
+    manifest = job_of(local_storage, settings)
+    finish_parts(local_storage, manifest)
+    reconcile(manifest.id, local_storage, MemoryQueue(), settings)
+    output = Path(f"{prefix}/out")
+    check_output(output, None, in_parts=True)
+    write_results(desk_of(local_storage, settings), manifest.id, output, None, in_parts=True)
+    assert open_storage(f"{prefix}/out").list("") == ["_SUCCESS", "part-00000.jsonl"]
+    with pytest.raises(UsageError, match="nothing is written over"):
+        check_output(output, None, in_parts=True)
+
+
+@pytest.mark.usefixtures("prefix")
+def test_an_object_store_that_cannot_be_written_is_told_before_the_work():
+    with pytest.raises(StorageUnreachable, match="no such bucket"):
+        check_output(Path("s3://nobody-has-this-bucket/out"), None, in_parts=True)
+    with pytest.raises(UsageError, match="a bucket and no object"):
+        check_output(Path("s3://nobody-has-this-bucket"), "json")
