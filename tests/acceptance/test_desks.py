@@ -23,11 +23,13 @@ from contract.errors import InputError, TimedOut, UnknownJob, Unreachable, Usage
 from producer import Client
 from producer.jobs.verify import verify_job
 from producer.results.columns import Columns
-from tests.acceptance.cluster import REPO, Cluster, write_rows
+from tests.acceptance.cluster import REPO, Cluster, cluster, write_rows
 from tests.acceptance.serving import serving
 
 pytestmark = pytest.mark.timeout(240)
 
+#: For jobs that wait.
+NOBODY = ("--model", "nobody-serves-this")
 TOKEN = "a-token-of-this-test-and-no-other"  # noqa: S105
 ROWS = pd.DataFrame(
     {
@@ -69,17 +71,20 @@ class Way:
         return json.loads(self.producer(*arguments, "--json", code=code).stdout)
 
 
-@pytest.fixture(params=["shared", "server"])
-def way(request: pytest.FixtureRequest, running: Cluster) -> Iterator[Way]:
+@pytest.fixture(scope="module", params=["shared", "server"])
+def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    """With a worker, for all tests here: they tell their jobs from others'. Nobody serves the model `NOBODY`."""
     with ExitStack() as resources:
+        running = resources.enter_context(cluster(tmp_path_factory.mktemp("desk")))
         server = None
         if request.param == "server":
             server = resources.enter_context(serving(running, BULKQA_API_TOKEN=TOKEN))
+        running.worker()
+        running.ready()
         yield Way(running, server)
 
 
 def test_a_file_is_submitted_and_waited_for_and_its_answers_are_written(way: Way) -> None:
-    way.cluster.worker()
     write_rows(way.folder / "in.csv", 40)
     done = way.producer("submit", "in.csv", "--wait", "-o", "out.json", "--metadata", "team=a")
     job = done.stdout.strip()
@@ -94,7 +99,6 @@ def test_a_file_is_submitted_and_waited_for_and_its_answers_are_written(way: Way
 
 
 def test_bad_rows_are_written_beside_the_answers_and_every_format_is_the_same(way: Way) -> None:
-    way.cluster.worker()
     done = way.producer("submit", str(REPO / "samples/bad_rows.csv"), "--wait", "-o", "out.jsonl", code=3)
     job = done.stdout.strip()
     lines = [json.loads(line) for line in (way.folder / "out.jsonl").read_text().splitlines()]
@@ -123,14 +127,12 @@ def test_answers_are_followed_while_they_come(way: Way) -> None:
     command = [sys.executable, "-m", "producer", "results", job, "--follow"]
     with subprocess.Popen(command, env=way.env, cwd=way.folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        way.cluster.worker()
         rows = [json.loads(line)["row"] for line in process.stdout]
     assert process.returncode == 0
     assert rows == list(range(60))
 
 
 def test_a_frame_comes_back_with_its_index_and_types(way: Way) -> None:
-    way.cluster.worker()
     with way.client() as client:
         job = client.submit(ROWS, top_k=2, metadata={"from": "a frame"})
         seen: list[str] = []
@@ -150,11 +152,11 @@ def test_a_frame_comes_back_with_its_index_and_types(way: Way) -> None:
 
 def test_jobs_are_listed_in_the_order_that_is_asked_for(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
-    jobs = [way.producer("submit", "in.csv").stdout.strip() for _ in range(3)]
-    assert [one["id"] for one in way.asked("list", "--since", "1h", "--reverse")] == jobs[::-1]
-    assert [one["id"] for one in way.asked("list", "--limit", "2")] == jobs[1:]
-    assert way.asked("list", "--since", "2040-01-01") == []
-    assert way.asked("list", "--status", "completed") == []
+    ours = ("--metadata", "test=order")
+    jobs = [way.producer("submit", "in.csv", *ours, *NOBODY).stdout.strip() for _ in range(3)]
+    assert [one["id"] for one in way.asked("list", *ours, "--since", "1h", "--reverse")] == jobs[::-1]
+    assert [one["id"] for one in way.asked("list", *ours, "--limit", "2")] == jobs[1:]
+    assert way.asked("list", *ours, "--since", "2040-01-01", "--status", "completed") == []
     assert "submitted" in way.producer("list").stdout
 
 
@@ -171,7 +173,6 @@ def test_a_key_finds_its_job_and_another_file_under_it_is_refused(way: Way) -> N
 
 
 def test_a_job_is_kept_for_as_long_as_is_asked(way: Way) -> None:
-    way.cluster.worker()
     (way.folder / "in.csv").write_text("question|context\nWhat is it?|It is a mill.\n")
     job = way.producer("submit", "in.csv", "--expire", "2h", "--wait").stdout.strip()
     found = way.asked("status", job)
@@ -186,7 +187,7 @@ def test_a_job_is_kept_for_as_long_as_is_asked(way: Way) -> None:
 
 def test_a_job_is_cancelled_and_removed(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
-    job = way.producer("submit", "in.csv").stdout.strip()
+    job = way.producer("submit", "in.csv", *NOBODY).stdout.strip()
     refused = way.producer("delete", job, code=2)
     assert "has not ended" in refused.stderr
     assert "cancel" in refused.stderr
@@ -198,7 +199,6 @@ def test_a_job_is_cancelled_and_removed(way: Way) -> None:
 
 
 def test_two_jobs_are_compared(way: Way) -> None:
-    way.cluster.worker()
     text = "question|context\nWho keeps the light?|The light is kept by {}.\nWhat\u2028is it?|It is\u2028a mill.\n"
     jobs = []
     for name in ("Ingrid Aas", "Olav Moe"):
@@ -212,8 +212,6 @@ def test_two_jobs_are_compared(way: Way) -> None:
 
 
 def test_workers_are_shown(way: Way) -> None:
-    way.cluster.worker()
-    way.cluster.ready()
     (one,) = way.asked("workers")
     assert one["model"] == "minilm-l6-qa"
     assert "idle" in way.producer("workers").stdout
@@ -226,6 +224,7 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(way: Way) -> None:
     missing = way.producer("submit", "none.csv", code=2)
     assert "none.csv" in missing.stderr
     with way.client() as client:
+        before = client.jobs()
         with pytest.raises(InputError) as error:
             client.submit(b"a|b\n1|2\n")
         assert error.value.code == "missing_column"
@@ -233,18 +232,17 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(way: Way) -> None:
             client.submit(ROWS, top_k=0)
         with pytest.raises(UnknownJob):
             client.job("20200101-000000-00000000")
-        assert client.jobs() == []
+        assert client.jobs() == before
 
 
 def test_who_stops_waiting_ends_no_job(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
-    job = way.producer("submit", "in.csv").stdout.strip()
+    job = way.producer("submit", "in.csv", *NOBODY).stdout.strip()
     late = way.producer("status", job, "--watch", "--timeout", "0.5", code=130)
     assert f"come back with: producer status {job} --watch" in late.stderr
     with way.client() as client, pytest.raises(TimedOut):
         client.job(job).wait(timeout=0.5)
-    way.cluster.worker()
-    assert way.asked("status", job, "--watch")["status"] == "completed"
+    assert way.asked("status", job)["status"] == "queued"
 
 
 # What only a server has
