@@ -30,13 +30,14 @@ VERSION = "1.18.1"
 
 
 def environment() -> Path:
-    """The folder of the platform's commands, in an environment that is made if it is not there."""
-    if not (ENVIRONMENT / "made").exists():
+    """The folder of the platform's commands, in an environment that is made if it is not there, or lacks something."""
+    listed = REPO / "deploy" / "datarobot" / "requirements.txt"
+    made, wanted = ENVIRONMENT / "made", f"datarobot-drum=={VERSION}\n{listed.read_text()}"
+    if not made.exists() or made.read_text() != wanted:
         print(f"making {ENVIRONMENT.name}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        wanted = [f"datarobot-drum=={VERSION}", "-r", str(REPO / "deploy" / "datarobot" / "requirements.txt")]
-        subprocess.run([str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "-q", *wanted], check=True)
-        (ENVIRONMENT / "made").touch()
+        subprocess.run([str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "-q", *wanted.split()], check=True)
+        made.write_text(wanted)
     return ENVIRONMENT / "bin"
 
 

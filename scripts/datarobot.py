@@ -11,22 +11,28 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 #: What `custom.py` imports of ours, of which nothing else comes along.
-PACKAGES = ("contract/errors.py", "contract/machine.py", "contract/format/job.py", "worker/scoring.py", "worker/reader")
+PARTS = (
+    "contract/__init__.py", "contract/errors.py", "contract/evaluation.py", "contract/machine.py", "contract/squad.py",
+    "contract/format", "producer/input", "worker/__init__.py", "worker/scoring.py", "worker/reader",
+)  # fmt: skip
 
 
 def make(model: Path, destination: Path) -> None:
-    """Write the folder anew."""
+    """Write the folder anew. Raises SystemExit for what is no model directory, or a folder with something else."""
+    if not (model / "reader.json").is_file():
+        sys.exit(f"{model} is not a model directory: it has no reader.json\n  Make one: worker build SOURCE DEST")
+    if destination.exists() and any(destination.iterdir()) and not (destination / "custom.py").is_file():
+        sys.exit(f"{destination} holds something else, and would be removed\n  Name another folder.")
     shutil.rmtree(destination, ignore_errors=True)
-    shutil.copytree(REPO / "deploy" / "datarobot", destination)
-    for name in PACKAGES:
-        source, target = REPO / name, destination / name
+    sources = {REPO / "deploy" / "datarobot": destination, model: destination / "model"}
+    for source, target in (sources | {REPO / part: destination / part for part in PARTS}).items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source.parent / "__init__.py", target.parent)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
             shutil.copy(source, target)
-    shutil.copytree(model, destination / "model")
+    # Not ours, which imports the client; and with none at all, another `producer` on the path would be taken.
+    (destination / "producer" / "__init__.py").write_text('"""Of the producer, what reads its inputs."""\n')
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ for asked in json.load(sys.stdin):
         print(json.dumps({"error": str(error)}))
 ours = [m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] in ("contract", "worker", "producer")]
 assert all(file.startswith(sys.argv[1]) for file in ours), ours
-assert not {"celery", "redis", "pyarrow", "pandas"} & set(sys.modules)
+assert not {"celery", "redis", "pydantic_settings", "rich", "typer"} & set(sys.modules)
 """
 
 
@@ -66,41 +66,93 @@ def test_every_row_gets_one_answer_in_order_however_many_there_are(folder: Path,
 
 def test_json_gives_as_many_as_came(folder: Path):
     one = {"question": "When was it built?", "context": "It was built in 1874."}
-    asked = [{"data": json.dumps(what), "mimetype": "application/json"} for what in (one, [one, one])]
+    asked = [{"data": json.dumps(what), "mimetype": "application/json"} for what in (one, [one, one], [one])]
     found = called(folder, *asked)
     assert found[0]["said"] == one | {"answer": "1874"}
     assert found[1]["said"] == {"predictions": [one | {"answer": "1874"}] * 2}
+    assert found[2]["said"] == {"predictions": [one | {"answer": "1874"}]}
+
+
+GOOD = "What is it?|It is a mill.\n"
+
+
+BAD = {
+    "empty_question": "|b",
+    "empty_context": "a?|",
+    "missing_field": "a?",
+    "extra_field": "a?|b|c",
+    "parse_error": 'a?|"It never closes.',
+    "row_too_large": "a?|" + "far " * 300_000,
+    "bad_encoding": "a?|half \ud800 a pair",
+}
 
 
 def test_a_row_that_cannot_be_answered_says_why_and_costs_no_other(folder: Path):
-    text = "id|question|context\n1||b\n2|a?\n3|a?|b|c\n4|What is it?|It is a mill.\n"
-    (found,) = called(folder, csv(text))
-    codes = [one.get("error", {}).get("code") for one in found["said"]["predictions"]]
-    assert codes == ["empty_question", "empty_context", "bad_row", None]
-    assert [one["answer"] for one in found["said"]["predictions"]][:3] == ["", "", ""]
+    """A quote that never closes took in all rows below, once, and half a surrogate pair the whole response."""
+    found = called(folder, *(csv(f"question|context\n{GOOD}{bad}\n{GOOD}{GOOD}") for bad in BAD.values()))
+    for code, one in zip(BAD, found, strict=True):
+        predictions = one["said"]["predictions"]
+        assert [each["answer"] for each in predictions] == ["mill", "", "mill", "mill"], code
+        assert [each.get("error", {}).get("code") for each in predictions] == [None, code, None, None]
+        json.dumps(one, ensure_ascii=False).encode()  # as the platform does, which fails as a whole where a row does
 
 
-def test_what_is_read_as_neither_is_refused_with_what_to_do(folder: Path):
-    long = f'question|context\n"What is it?"|"{"A long way. " * 20_000}It is a mill | forge."\n'
+def test_half_a_surrogate_pair_in_json_is_an_error_of_its_row(folder: Path):
+    good = {"question": "What is it?", "context": "It is a mill."}
+    asked = {"data": json.dumps([{"question": "\ud800?", "context": "a"}, good]), "mimetype": "application/json"}
+    bad, whole = called(folder, asked)[0]["said"]["predictions"]
+    assert (bad["answer"], bad["error"]["code"], whole["answer"]) == ("", "bad_encoding", "mill")
+    json.dumps(bad, ensure_ascii=False).encode()
+
+
+def test_answers_are_those_of_producer_run(folder: Path, tmp_path: Path):
+    file = REPO / "samples" / "bad_rows.csv"
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "producer", "run", str(file), "-o", str(out), "--id", ""]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 3, done.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    asked = {"data": file.read_bytes().decode("latin-1"), "encode": "latin-1", "mimetype": "application/octet-stream"}
+    (found,) = called(folder, asked)
+    assert [(one["answer"], one.get("error")) for one in found["said"]["predictions"]] == [
+        (line["answer"] or "", line.get("error")) for line in lines
+    ]
+
+
+def test_what_cannot_be_read_as_a_whole_is_refused_with_what_to_do(folder: Path):
     found = called(
         folder,
         csv("a,b\n1,2\n"),
-        csv("question|context\nWas ist das?|Eine M\xfchle.\n", encode="latin-1"),
-        csv("question|context\nWas ist das?|Eine M\xfchle.\n", encode="latin-1", charset="latin-1"),
-        csv("\ufeffquestion|context\nWhat is it?|It is a mill.\n", encode="utf-8"),
-        csv(long),
+        csv("question|question|context\na|b|c\n"),
+        csv("question|context\n"),
         csv(""),
-        {"data": "{", "mimetype": "application/json"},
-        {"data": "3", "mimetype": "application/json"},
+        {"data": '[{"question"', "mimetype": "application/json"},
+        {"data": "[3]", "mimetype": "application/json"},
+        {"data": "question|context\na|b\n", "encode": "utf-8", "mimetype": "text/csv", "charset": "nosuch"},
     )
-    assert "Columns found with the delimiter '|': a,b" in found[0]["error"]
-    assert "charset" in found[1]["error"]
-    assert found[2]["said"]["predictions"][0]["context"] == "Eine M\xfchle."
-    assert found[3]["said"]["predictions"][0]["answer"] == "mill"
-    assert found[4]["said"]["predictions"][0]["answer"]
-    assert "there is no column question" in found[5]["error"]
-    assert "no JSON" in found[6]["error"]
-    assert "question" in found[7]["error"]
+    said = ["no column 'question'", "several columns", "no rows", "empty", "cut off", "without an object", "nosuch"]
+    for one, why in zip(found, said, strict=True):
+        assert why in one["error"]
+        assert "Send CSV in UTF-8 with | between the columns" in one["error"]
+        assert "--" not in one["error"], "a flag of the command, which there is none of"
+
+
+def test_text_may_come_as_bytes_in_the_charset_that_is_said_or_with_a_mark(folder: Path):
+    text = "question|context\nWas ist das?|Eine M\xfchle.\n"
+    latin = csv(text, encode="latin-1", charset="latin-1")
+    marked = csv("\ufeff" + text, encode="utf-8")
+    for found in called(folder, latin, marked, csv("\ufeff" + text)):
+        assert found["said"]["predictions"][0]["context"] == "Eine M\xfchle."
+
+
+def test_the_folder_is_made_of_a_model_directory_and_removes_nothing_else(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    with pytest.raises(SystemExit, match="is not a model directory"):
+        datarobot.make(tmp_path, tmp_path / "new")
+    with pytest.raises(SystemExit, match="holds something else"):
+        datarobot.make(REPO / "models" / "minilm-l6-qa", tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
 def test_its_requirements_are_all_that_it_imports(folder: Path):
@@ -108,5 +160,5 @@ def test_its_requirements_are_all_that_it_imports(folder: Path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import custom; print(*{m.split('.')[0] for m in sys.modules})"
     command = [sys.executable, "-c", code, str(folder)]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split())
-    packages = {"numpy", "onnxruntime", "tokenizers", "pydantic"}
+    packages = {"numpy", "onnxruntime", "tokenizers", "pydantic", "pyarrow"}
     assert wanted == packages <= loaded
