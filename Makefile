@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test check format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
+.PHONY: help setup demo lock test test-s3 check format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -33,6 +33,11 @@ lock: ## choose versions anew after a change of dependencies; UPGRADE=1: the new
 
 test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults
+
+test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about ten minutes
+	@$(MAKE) -s setup EXTRAS=dev
+	@BULKQA_TEST_STORAGE=s3 $(BIN)/python -m pytest -n 2 --dist loadgroup -q $(addprefix tests/acceptance/test_, \
+		deaths.py desks.py asking.py answers.py independence.py models.py notifications.py serve.py)
 
 faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about five minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/faults

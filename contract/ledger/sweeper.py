@@ -145,9 +145,17 @@ def _kept_until(storage: Storage, job: str, now: float) -> float | None:
         records.forget_stray(storage, layout.expiring(job), now)
         return None
     report = records.report(storage, job)
+    if report is None and _is_rest(storage, job):
+        return now
     if report is None or report.finished_at is None or manifest.expire is None:
         return None
     return report.finished_at + manifest.expire
+
+
+def _is_rest(storage: Storage, job: str) -> bool:
+    """Whether nothing of ours is left of a job but its manifest: whoever was removing it died before the last step."""
+    ours = [name for name, _ in storage.sizes(layout.folder(job)) if layout.kind_of(name)]
+    return [f"{layout.folder(job)}/{name}" for name in ours] == [layout.manifest(job)]
 
 
 def _strays(storage: Storage, job: str) -> list[str]:

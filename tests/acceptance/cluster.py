@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from contract.format import layout
 from contract.ledger import counting, records
 from contract.namespace import storage_id
 from contract.queue import prefix
 from contract.queue.redis import RedisQueue
-from contract.storage.local import LocalStorage
+from contract.storage import open_storage
 from producer.jobs.verify import verify_job
 from producer.local import redis_server
+from tests import s3
 
 REPO = Path(__file__).resolve().parents[2]
 _PLACES = ("mill", "ferry", "bridge", "school", "forge", "museum", "harbour", "orchard", "archive", "chapel")
@@ -67,19 +69,19 @@ def until(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 class Cluster:
     """Everything under one temporary folder. Worker logs are shown when a test fails."""
 
-    def __init__(self, folder: Path, redis_url: str, resources: ExitStack) -> None:
+    def __init__(self, folder: Path, redis_url: str, resources: ExitStack, storage_url: str = "") -> None:
         self.folder = folder
         self.redis_url = redis_url
         self.env = os.environ | {
             "BULKQA_REDIS_URL": redis_url,
-            "BULKQA_STORAGE_URL": str(folder / "storage"),
+            "BULKQA_STORAGE_URL": storage_url or str(folder / "storage"),
             "BULKQA_LEASE": "8",
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "160",
         }
         self.resources = resources
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.storage = LocalStorage(folder / "storage", create=True)
+        self.storage = open_storage(self.env["BULKQA_STORAGE_URL"], create=True)
         self.namespace = storage_id(self.storage)
         self.prefix = prefix(self.namespace)
         self.queue = RedisQueue(redis_url, self.namespace)
@@ -139,10 +141,20 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     with ExitStack() as resources:
         socket_folder = resources.enter_context(_short_folder())
         url = resources.enter_context(redis_server(socket_folder))
-        running = Cluster(folder, url, resources)
+        running = Cluster(folder, url, resources, _storage(folder, resources))
         resources.callback(running.queue.close)
         with logs_shown(running):
             yield running
+
+
+def _storage(folder: Path, resources: ExitStack) -> str:
+    """Where the jobs of a cluster lie: in its folder, or with BULKQA_TEST_STORAGE=s3 (`make test-s3`) in an S3."""
+    if os.environ.get("BULKQA_TEST_STORAGE") != "s3":
+        return str(folder / "storage")
+    patch = resources.enter_context(pytest.MonkeyPatch.context())
+    for name, value in s3.environment(resources.enter_context(s3.moto())).items():
+        patch.setenv(name, value)
+    return f"s3://{s3.BUCKET}/{os.urandom(6).hex()}"
 
 
 @contextmanager

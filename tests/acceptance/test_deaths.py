@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -177,7 +176,7 @@ def test_a_key_of_a_job_that_was_removed_can_be_used_again(running: Cluster) -> 
         job = running.submit(str(file), "--key", "monday", "--chunk-rows", "5")
         assert running.finish(job)["status"] == "completed"
         check(running, job, rows)
-        shutil.rmtree(running.folder / "storage" / layout.JOBS / job)
+        running.storage.discard(layout.folder(job))
 
 
 def test_a_job_submitted_while_no_worker_runs_waits_and_says_so(running: Cluster) -> None:

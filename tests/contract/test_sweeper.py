@@ -203,3 +203,12 @@ def test_a_damaged_job_stays_and_keeps_no_other(local_storage: LocalStorage, set
     (local_storage.root / layout.manifest(jobs[0])).write_text("{")
     assert remove_expired(local_storage, MemoryQueue(), time.time() + 2 * DAY, {}) == [jobs[1]]
     assert (local_storage.root / layout.predictions(jobs[0])).exists()
+
+
+def test_a_removal_that_died_before_its_last_step_is_finished(storage: Storage, settings: Settings):
+    job, whole = (job_of(storage, settings, expire=30 * DAY).id for _ in range(2))
+    for name, _ in list(storage.sizes(layout.folder(job))):
+        if f"{layout.folder(job)}/{name}" != layout.manifest(job):
+            storage.delete(f"{layout.folder(job)}/{name}")
+    assert remove_expired(storage, MemoryQueue(), time.time(), {}) == [job]
+    assert records.jobs(storage) == [whole]
