@@ -19,6 +19,23 @@ BUCKET = "bulkqa-test"
 SECRET = "not-to-be-shown"  # noqa: S105 - of no use anywhere
 
 
+#: moto's own server looks whether there is an object and then writes it, while another thread does the same: two
+#: conditional puts may both succeed, which no service does. Requests one after the other are as atomic as its.
+_SERVER = """
+import sys, threading
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+
+moto, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+def one_at_a_time(environ, start_response):
+    with turn:
+        return list(moto(environ, start_response))
+
+run_simple("127.0.0.1", int(sys.argv[1]), one_at_a_time, threaded=True)
+"""
+
+
 def environment(endpoint: str) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": endpoint,
@@ -38,7 +55,7 @@ def free_port() -> int:
 def moto() -> Iterator[str]:
     """Its address. There is one bucket, empty."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", _SERVER, str(port)]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"MOTO_PORT": str(port)}
     ) as server:
