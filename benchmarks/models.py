@@ -13,13 +13,12 @@ from typing import Any
 
 from benchmarks.common import CHECKPOINT, SHIPPED
 
-#: hidden size, layers, heads. A quarter of large is larger than any cache too, and takes a quarter of the time.
+#: hidden size, layers, heads.
 SHAPES = {
     "tiny": (32, 1, 2),
     "small": (384, 6, 12),
     "base": (768, 12, 12),
     "large": (1024, 24, 16),
-    "quarter of large": (1024, 6, 16),
 }
 
 

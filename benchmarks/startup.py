@@ -3,6 +3,7 @@ and from the signal to its end; `producer run` on the sample, from the command t
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def sample(folder: Path) -> tuple[float, float]:
 
 def main() -> None:
     given = common.arguments(__doc__ or "")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the second start is measured, with modules compiled
     producer = str(Path(sys.executable).with_name("producer"))
     help_ = common.middle([common.run(producer, "--help").seconds for _ in range(9)])
     warm, ran = [], []

@@ -53,7 +53,7 @@ def warm(folder: Path, processes: int) -> float:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", rows=100_000)
+    given = common.arguments(__doc__ or "", rows=50_000)
     rows = 2000 if given.quick else given.rows
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         common.python("-m", "benchmarks.models", "tiny", name, "fp32")
