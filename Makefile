@@ -60,7 +60,7 @@ format: setup ## format the code
 
 BENCHMARKS := startup control_plane scale submit_speed assemble_speed kernel usual whole_path peers many_cores worker_memory
 
-bench: ## measure every claim, with its conditions: about ten minutes on two idle cores (installs torch)
+bench: ## measure every claim, with its conditions: under ten minutes on two idle cores (installs torch)
 	@$(MAKE) -s setup EXTRAS=dev,build
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(BENCH) || exit 1; done
 

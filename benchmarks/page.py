@@ -27,7 +27,7 @@ threads of one core for a while: then two threads do 1.6 times as much as one an
 | | |
 |---|---|
 | `make bench-quick` | all in small, about a minute |
-| `make bench` | all but the next, about ten minutes on two idle cores |
+| `make bench` | all but the next, under ten minutes on two idle cores |
 | `make bench-large` | BERT-large in 4 GiB, 2,000 rows: about fifteen minutes |
 | `make bench-page` | `bench`, and this page and its plot made anew (extra `bench`: matplotlib) |
 | `python -m benchmarks.gpu` | on a machine with a GPU, onnxruntime-gpu and torch |

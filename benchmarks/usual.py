@@ -1,8 +1,8 @@
 """Against the usual script: rows a second and peak memory, same rows, same threads, each in a process of its own.
 
-For the shape of BERT-base 200 rows would take the script some minutes. It gets every second of the 200 by length, which
-are within 2 % as long on average. With fewer rows the script is faster a row, since it has less memory to touch and pads
-less far, so the ratio is too small.
+For the shape of BERT-base 200 rows would take the script some minutes. It gets every second of the 200 by length,
+which are within 2 % as long on average. With fewer rows the script is faster a row, since it has less memory to touch
+and pads less far, so the ratio is too small.
 """
 
 from __future__ import annotations
