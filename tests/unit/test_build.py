@@ -59,12 +59,17 @@ def _finish(tokenizer: Any, special: list[str], middle: int, context_type: int) 
 
 
 def _wordpiece(middle: int = 1, context_type: int = 1) -> Any:
-    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token=SPECIAL[1]))
-    made.normalizer = tokenizers.normalizers.BertNormalizer()
-    made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    made.train_from_iterator(
-        CORPUS, tokenizers.trainers.WordPieceTrainer(vocab_size=300, special_tokens=SPECIAL, show_progress=False)
-    )
+    """Letters, pairs of them, and the words of every other text. Written out: one that is trained is another in each process, and with
+    it the logits of an untrained model, now and then beyond what fp16 allows."""
+    normalizer, splitter = tokenizers.normalizers.BertNormalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
+    texts = [[word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))] for text in CORPUS]
+    every = {word for text in texts for word in text}
+    pieces = {word[at : at + size] for word in every for size in (1, 2) for at in range(len(word))}
+    words = {word for text in texts[::2] for word in text}
+    known = [*SPECIAL, *sorted(words | pieces | {f"##{piece}" for piece in pieces})]
+    model = tokenizers.models.WordPiece({word: number for number, word in enumerate(known)}, unk_token=SPECIAL[1])
+    made = tokenizers.Tokenizer(model)
+    made.normalizer, made.pre_tokenizer = normalizer, splitter
     return _finish(made, SPECIAL, middle, context_type)
 
 
