@@ -1,29 +1,16 @@
 # Two images from one file: `producer` (no model runtime) and `worker` (onnxruntime and a baked-in model; no torch).
 #   docker compose build        or one by hand:  docker build --target worker -t bulkqa-worker .
-# Dependencies stand in layers of their own, so a change of code reinstalls none of them.
+# Dependencies stand in layers of their own, so a change of code reinstalls none of them. Both can use object storage.
 ARG PYTHON=3.12
-
-# What to install, read from pyproject.toml. A stage of its own: the layers below depend on what these lists say, so an
-# edit elsewhere in pyproject.toml (lint rules, description) does not invalidate them.
-FROM python:${PYTHON}-slim AS requirements
-WORKDIR /lists
-# The glob makes the file optional: without it the newest versions are taken.
-COPY pyproject.toml constraints.tx[t] ./
-RUN touch constraints.txt && python -c "import tomllib, pathlib; \
-    p = tomllib.load(open('pyproject.toml', 'rb')); \
-    extras = p['project']['optional-dependencies']; \
-    lists = {'build': p['build-system']['requires'], 'base': p['project']['dependencies'], \
-        'producer': p['project']['dependencies'] + extras['web'], 'worker': extras['worker'] + extras['notify'] + extras['metrics']}; \
-    [pathlib.Path(name + '.txt').write_text('\n'.join(lines) + '\n') for name, lines in lists.items()]"
 
 # The code as a wheel: a few kilobytes, the only thing that a change of code makes anew. It is copied rather than
 # mounted where it is installed: Podman's cache does not notice that a mounted file has changed.
 FROM python:${PYTHON}-slim AS wheel
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-COPY --from=requirements /lists/build.txt /lists/
-RUN pip install -r /lists/build.txt
+COPY requirements/backend.txt /lists/
+RUN pip install --require-hashes -r /lists/backend.txt
 WORKDIR /src
-COPY pyproject.toml hatch_build.py README.md LICENS[E] ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY contract contract
 COPY producer producer
 COPY worker worker
@@ -31,20 +18,22 @@ COPY worker worker
 ENV WHEEL_WITHOUT_MODEL=1
 RUN pip wheel --no-deps --no-build-isolation -w /dist .
 
-# Virtual environments with the dependencies alone. They hold no pip: the base image's is used on them.
-FROM python:${PYTHON}-slim AS base-deps
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# Virtual environments with the dependencies alone, those of the lock, whose hashes are checked. They hold no pip: the
+# base image's is used on them. UNUSED is what nothing here loads, 80 MB: Arrow's Flight, its own S3, headers; tests.
+FROM python:${PYTHON}-slim AS deps
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    UNUSED="pyarrow/*flight* pyarrow/*s3* pyarrow/include pyarrow/src */tests */*/tests */*/*/tests"
 RUN python -m venv --without-pip /opt/bulkqa
-COPY --from=requirements /lists/constraints.txt /lists/base.txt /lists/
-RUN pip --python /opt/bulkqa/bin/python install -c /lists/constraints.txt -r /lists/base.txt
 
-FROM base-deps AS producer-deps
-COPY --from=requirements /lists/producer.txt /lists/
-RUN pip --python /opt/bulkqa/bin/python install -c /lists/constraints.txt -r /lists/producer.txt
+FROM deps AS producer-deps
+COPY requirements/producer.txt /lists/
+RUN pip --python /opt/bulkqa/bin/python install --require-hashes -r /lists/producer.txt \
+    && cd /opt/bulkqa/lib/python*/site-packages && rm -rf $UNUSED
 
-FROM base-deps AS worker-deps
-COPY --from=requirements /lists/worker.txt /lists/
-RUN pip --python /opt/bulkqa/bin/python install -c /lists/constraints.txt -r /lists/base.txt -r /lists/worker.txt
+FROM deps AS worker-deps
+COPY requirements/worker.txt /lists/
+RUN pip --python /opt/bulkqa/bin/python install --require-hashes -r /lists/worker.txt \
+    && cd /opt/bulkqa/lib/python*/site-packages && rm -rf $UNUSED
 
 # What both images share. The uid is fixed and numeric: Kubernetes can then tell that it is not root, and a volume that
 # is written by one image can be written by the other. A new volume takes over the owner of /storage from here.

@@ -1,8 +1,9 @@
 """Write the lock anew: `make lock` after a change of dependencies, `make lock UPGRADE=1` for newer versions.
 
 One resolution for all Pythons and systems that bulkqa runs on, in `constraints.txt`; and of that, with the hashes of
-their files, what `make demo` installs (`requirements/local.txt`) and what tests need (`requirements/dev.txt`). torch
-has no hash: which of its variants is right depends on the machine. Needs uv.
+their files, what `make demo` installs (`requirements/local.txt`), what tests need (`dev.txt`), what the two images hold
+(`producer.txt`, `worker.txt`) and what builds the wheel for them (`backend.txt`). torch has no hash: which of its
+variants is right depends on the machine. Needs uv.
 """
 
 from __future__ import annotations
@@ -14,17 +15,25 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[1]
 LOCK = Path("constraints.txt")
-HASHED = {"local": ("local",), "dev": ("dev",)}
+BACKEND = ("--group", "pyproject.toml:backend")
 EVERYTHING = ("local", "cloud", "pandas", "web", "dev", "e2e", "build", "bench")
+#: Lists with hashes: the extras of each, and whether the build backend is among it.
+HASHED = {
+    "local": (("local",), BACKEND),
+    "dev": (("dev",), BACKEND),
+    "producer": (("web", "cloud"), ()),
+    "worker": (("worker", "notify", "metrics", "cloud"), ()),
+    "backend": (None, BACKEND),
+}
 ABOUT = "# Made by `make lock`, which says how to renew it; not to be edited."
 
 
-def compile_to(target: Path, extras: tuple[str, ...], *more: str) -> None:
-    """Have uv choose versions for the extras and the build backend, and write them without naming an index."""
-    command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--group", "backend", "--quiet", "--no-header"]
-    command += ["--no-annotate", "--output-file", str(target), "--custom-compile-command", "make lock"]
-    for extra in extras:
-        command += ["--extra", extra]
+def compile_to(target: Path, extras: tuple[str, ...] | None, *more: str) -> None:
+    """Have uv choose versions for bulkqa and these extras (None: not for bulkqa), and write them, naming no index."""
+    command = ["uv", "pip", "compile", "--universal", "--quiet", "--no-header", "--no-annotate"]
+    command += ["--output-file", str(target), "--custom-compile-command", "make lock"]
+    if extras is not None:
+        command += ["pyproject.toml", *(word for extra in extras for word in ("--extra", extra))]
     subprocess.run([*command, *more], cwd=REPO, check=True, stdout=subprocess.DEVNULL)
     path = REPO / target
     path.write_text(f"{ABOUT}\n{path.read_text()}")
@@ -33,9 +42,10 @@ def compile_to(target: Path, extras: tuple[str, ...], *more: str) -> None:
 def main() -> None:
     """Compile the constraints, and from them the lists with hashes."""
     upgrade = ["--upgrade"] if os.environ.get("UPGRADE") else []
-    compile_to(LOCK, EVERYTHING, *upgrade)
-    for name, extras in HASHED.items():
-        compile_to(Path("requirements") / f"{name}.txt", extras, "--generate-hashes", "--constraints", str(LOCK))
+    compile_to(LOCK, EVERYTHING, *BACKEND, *upgrade)
+    for name, (extras, backend) in HASHED.items():
+        more = ("--generate-hashes", "--constraints", str(LOCK))
+        compile_to(Path("requirements") / f"{name}.txt", extras, *backend, *more)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether every package of the lock has a wheel for every Python and system that the README names.
+"""Whether every package of the lock has a wheel for every Python and system that docs/one-machine.md names.
 
 `python scripts/wheels.py`. For those that are not at hand: nothing is installed, nothing built from source. Needs uv.
 Not named: macOS on Intel processors, for which onnxruntime has no wheels any more.

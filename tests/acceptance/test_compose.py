@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,16 @@ def test_bounded_and_confined(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
 
 
-@pytest.mark.parametrize("name", ["redis", "worker", "sweeper"])
-def test_what_runs_for_long_is_watched_and_read_only(name: str) -> None:
+@pytest.mark.parametrize("name", ["redis", "s3", "worker", "sweeper", "serve"])
+def test_what_runs_for_long_is_watched_and_started_again(name: str) -> None:
     service = SERVICES[name]
     assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
-    assert service["read_only"] is True
     assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "grafana"])
+def test_the_root_of_a_container_is_read_only(name: str) -> None:
+    assert SERVICES[name]["read_only"] is True
 
 
 @pytest.mark.parametrize("name", ["worker", "sweeper"])
@@ -102,13 +107,16 @@ def test_no_password_in_an_argument_list() -> None:
 def test_all_share_one_storage_and_wait_for_redis(name: str) -> None:
     service = SERVICES[name]
     assert "storage:/storage" in service["volumes"]
-    assert service["environment"]["BULKQA_STORAGE_URL"] == "/storage"
+    assert "BULKQA_STORAGE_URL=/storage" in dict(instructions("runtime"))["ENV"]
+    assert "BULKQA_STORAGE_URL" not in service["environment"], "it would win over that of storage.env"
+    assert service["env_file"] == [{"path": "storage.env", "required": False}]
     assert service["depends_on"]["redis"]["condition"] == "service_healthy"
 
 
-def test_sweeper_runs_from_the_worker_image() -> None:
+def test_sweeper_runs_from_the_worker_image_which_is_built_once() -> None:
     assert SERVICES["sweeper"]["image"] == SERVICES["worker"]["image"]
-    assert SERVICES["sweeper"]["build"] == SERVICES["worker"]["build"]
+    assert "build" not in SERVICES["sweeper"]
+    assert SERVICES["sweeper"]["pull_policy"] == "never"
 
 
 def test_producer_is_a_command() -> None:
@@ -130,14 +138,28 @@ def test_images_do_not_run_as_root(target: str) -> None:
 
 def test_compose_builds_targets_that_exist() -> None:
     stages = {rest.split(" AS ")[1] for name, rest in instructions() if name == "FROM"}
-    for name in OURS:
+    for name in ("worker", "producer", "serve"):
         assert SERVICES[name]["build"]["target"] in stages
 
 
 def test_dependencies_are_installed_before_the_code_is_copied() -> None:
     for target in ("producer-deps", "worker-deps"):
         copied = [rest for name, rest in instructions(target) if name == "COPY"]
-        assert all(rest.startswith("--from=requirements") for rest in copied)
+        assert copied == [f"requirements/{target.removesuffix('-deps')}.txt /lists/"]
+
+
+@pytest.mark.parametrize(
+    ("image", "extras"), [("producer", ["web", "cloud"]), ("worker", ["worker", "notify", "metrics", "cloud"])]
+)
+def test_the_lock_of_an_image_has_what_it_needs_and_hashes_for_all(image: str, extras: list[str]) -> None:
+    listed = (ROOT / "requirements" / f"{image}.txt").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
+    names = {re.split(r"[^\w.-]", one)[0] for one in wanted}
+    pinned = re.findall(r"^([\w.-]+)(?:\[.*?\])?==", listed, re.MULTILINE)
+    assert names <= set(pinned)
+    assert len(pinned) == len(re.findall(r"^\S.*\\\n +--hash=sha256:", listed, re.MULTILINE))
+    assert "--require-hashes" in dict(instructions(f"{image}-deps"))["RUN"]
 
 
 def test_what_the_dockerfile_copies_is_in_the_context_and_nothing_else() -> None:
@@ -152,7 +174,7 @@ def test_what_the_dockerfile_copies_is_in_the_context_and_nothing_else() -> None
         if not word.startswith("--")
     }
     assert copied == allowed
-    assert {name for name in allowed if not (ROOT / name).exists()} <= {"constraints.txt", "LICENSE"}
+    assert all((ROOT / name).exists() for name in allowed)
 
 
 def test_worker_image_holds_the_shipped_model_and_stays_offline() -> None:

@@ -13,8 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 
+from contract.ledger import records
+from contract.settings import SHIPPED_MODEL
+from contract.storage import open_storage
 from producer import cli as producer_cli
-from tests.acceptance.cluster import REPO
+from tests import s3
+from tests.acceptance.cluster import REPO, Cluster, cluster
 from worker import cli as worker_cli
 
 DOCS = REPO / "docs"
@@ -51,20 +55,85 @@ def test_every_command_and_setting_that_a_guide_names_exists():
             assert f"{program} {verb}" in known, (guide.name, program, verb)
 
 
-def shell(command: str, folder: Path) -> str:
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def shell(command: str, folder: Path, **env: str) -> str:
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | env
     done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     return done.stdout
+
+
+def commands(guide: str) -> list[str]:
+    return re.findall(r"^\$ (.*)$", (DOCS / guide).read_text(), re.M)
+
+
+@pytest.mark.parametrize("guide", sorted(path.name for path in DOCS.glob("*.md")))
+def test_every_command_of_a_guide_is_run_or_it_says_why_not(guide: str):
+    text = (DOCS / guide).read_text()
+    for before, language, block in re.findall(r"^([^\n]*\n)```(\w*)\n(.*?)^```", text, re.M | re.S):
+        if language == "":
+            assert before.startswith("<!-- not run here: "), block
+        else:
+            assert language in ("console", "python", "pycon", "json", "jsonc"), block
+    if commands(guide):
+        assert f'"{guide}"' in Path(__file__).read_text() or guide == "http.md"
+
+
+@pytest.mark.parametrize("guide", ["one-machine.md", "upgrading.md"])
+def test_the_commands_of_a_guide_work_where_a_worker_runs(guide: str, running: Cluster):
+    (running.folder / "samples").symlink_to(REPO / "samples")
+    (running.folder / "tmp").mkdir()
+    env = running.env | {"TMPDIR": str(running.folder / "tmp")}
+    running.worker(no_health_file="1", TMPDIR=env["TMPDIR"])
+    running.ready()
+    said = shell("\n".join(commands(guide)), running.folder, **env)
+    assert "minilm-l6-qa" in said
+
+
+def test_the_commands_of_the_guide_to_object_storage_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BULKQA_TEST_STORAGE", "s3")
+    (tmp_path / "samples").symlink_to(REPO / "samples")
+    with cluster(tmp_path) as running:
+        bucket = open_storage(f"s3://{s3.BUCKET}")
+        for name in ("questions.csv", "2026-11/part-0.csv", "2026-11/part-1.csv"):
+            bucket.create(f"inputs/{name}", (REPO / "samples" / "questions.csv").read_bytes())
+        running.worker()
+        running.ready()
+        script = "\n".join(commands("object-storage.md")).replace("my-bucket", s3.BUCKET)
+        shell(script, tmp_path, **running.env)
+        assert bucket.exists("answers.parquet")
+        assert bucket.exists("answers/_SUCCESS")
+        rows = sorted(records.load(running.storage, job).rows for job in records.jobs(running.storage))
+        assert rows == [12, 12, 12, 24, 24]
+
+
+def test_the_commands_of_the_guide_to_models_make_one_that_answers(tmp_path: Path):
+    checkpoint = REPO.parent / "shared" / "model"
+    if not checkpoint.exists():
+        pytest.skip("the trained checkpoint is not there: ../shared/model")
+    pytest.importorskip("torch", reason="torch is not installed: extra [build]")
+    (tmp_path / "my-checkpoint").symlink_to(checkpoint)
+    (tmp_path / "samples").symlink_to(REPO / "samples")
+    script = "\n".join(commands("models.md")).replace("SHIPPED", str(REPO / "models" / SHIPPED_MODEL))
+    said = shell(script, tmp_path)
+    assert "changed_answers" in said
+    assert (tmp_path / "models" / "mine" / "reader.json").exists()
+    listed = re.findall(r"^\| `([\w.]+)` \|", (DOCS / "models.md").read_text(), re.M)[:4]
+    assert {path.name for path in (tmp_path / "models" / "mine").iterdir()} == set(listed)
 
 
 def test_the_commands_of_the_guide_to_scores_do_what_it_says(tmp_path: Path):
     (tmp_path / "samples").symlink_to(REPO / "samples")
-    commands = re.findall(r"^\$ (.*)$", (DOCS / "scores.md").read_text(), re.M)
-    assert commands[-1] == "producer diff FIRST SECOND"  # two jobs of the reader's own
-    outputs = [shell(command, tmp_path) for command in commands[:-1]]
+    *first, last = commands("scores.md")
+    assert last == "producer diff FIRST SECOND"  # two jobs of the reader's own
+    outputs = [shell(command, tmp_path) for command in first]
     answers = pq.read_table(tmp_path / "answers.parquet").sort_by("score")["answer"].to_pylist()
     assert all(answer in outputs[1] for answer in answers[:3])
     found = json.loads(outputs[-1])["evaluation"]

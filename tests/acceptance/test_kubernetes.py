@@ -32,7 +32,7 @@ _METRICS_API = {"url", "format", "valueLocation", "targetValue", "authMode"}
 
 
 def with_component(name: str, folder: Path) -> list[dict[str, Any]]:
-    """The overlay `trial` with a component, as its README says."""
+    """The overlay `trial` with a component, as docs/kubernetes.md says."""
     about = yaml.safe_load((FOLDER / "trial" / "kustomization.yaml").read_text())
     about["components"] = [str(FOLDER / name)]
     about["resources"] = [str(FOLDER / "trial" / one) for one in about["resources"]]
@@ -96,7 +96,8 @@ def test_every_variable_is_one_that_the_program_reads_and_every_secret_one_that_
     known = {f"BULKQA_{name.upper()}" for name in Settings.model_fields}
     helpers = {"REDIS_ADDRESS", "REDIS_PASSWORD", "TMPDIR"}  # of which our settings are made here
     (config,) = kind(manifests, "ConfigMap")
-    guide = (FOLDER / "README.md").read_text() + (FOLDER / "s3" / "kustomization.yaml").read_text()
+    texts = FOLDER.parents[1] / "docs" / "kubernetes.md", FOLDER / "s3" / "kustomization.yaml"
+    guide = "".join(path.read_text() for path in texts)
     for name, pod in pods(manifests).items():
         if name == "bulkqa-redis":
             continue

@@ -59,8 +59,8 @@ def _finish(tokenizer: Any, special: list[str], middle: int, context_type: int) 
 
 
 def _wordpiece(middle: int = 1, context_type: int = 1) -> Any:
-    """Letters, pairs of them, and the words of every other text. Written out: one that is trained is another in each process, and with
-    it the logits of an untrained model, now and then beyond what fp16 allows."""
+    """Letters, pairs of them, and the words of every other text. Written out: one that is trained is another in each
+    process, and with it the logits of an untrained model, now and then beyond what fp16 allows."""
     normalizer, splitter = tokenizers.normalizers.BertNormalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
     texts = [[word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))] for text in CORPUS]
     every = {word for text in texts for word in text}

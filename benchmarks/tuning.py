@@ -1,0 +1,74 @@
+"""What the settings of a worker and the options of a job do to rows a second and memory: the figures of docs/tuning.md.
+
+One job each on the reader that ships: seconds from its first chunk to its report, memory as the parts of the job say.
+Every job has the same rows but those of long texts, which are of five contexts each, so that they take several windows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from benchmarks import common
+from contract.format import layout
+from contract.ledger import counting
+from contract.storage.local import LocalStorage
+
+_THREADS = len(os.sched_getaffinity(0))
+_ALL = ("--threads", str(_THREADS))
+#: What is changed, the flags of `producer run`, and whether the rows are long.
+TRIED: list[tuple[str, tuple[str, ...], bool]] = [
+    ("1 thread", ("--threads", "1"), False),
+    (f"{_THREADS} threads", _ALL, False),
+    (f"{_THREADS} processes of 1 thread", ("--processes", str(_THREADS), "--threads", "1"), False),
+    ("chunks of 16 rows", (*_ALL, "--chunk-rows", "16"), False),
+    ("chunks of 128 rows", (*_ALL, "--chunk-rows", "128"), False),
+    ("--top-k 5", (*_ALL, "--top-k", "5"), False),
+    ("long texts", _ALL, True),
+    ("long texts, --max-seq-len 192 --doc-stride 64", (*_ALL, "--max-seq-len", "192", "--doc-stride", "64"), True),
+    ("long texts, --doc-stride 32", (*_ALL, "--doc-stride", "32"), True),
+]
+
+
+def job(folder: Path, file: Path, flags: tuple[str, ...]) -> tuple[float, float]:
+    """Seconds, and MiB of all processes of the worker together, each at its highest."""
+    storage = folder / "storage"
+    command = ("producer", "run", str(file), "-o", str(folder / "out.json"), "--storage", str(storage), *flags)
+    common.python("-m", *command)
+    kept = LocalStorage(storage)
+    name = max(kept.list(layout.JOBS))
+    report = json.loads(kept.read(layout.report(name)))
+    highest: dict[str, int] = {}
+    for footer in counting.footers(kept, name, {}).values():
+        highest[footer.worker] = max(highest.get(footer.worker, 0), footer.peak_rss)
+    kept.discard(layout.folder(name))
+    return report["finished_at"] - report["started_at"], sum(highest.values()) / 2**20
+
+
+def main() -> None:
+    given = common.arguments(__doc__ or "", rows=1000, rounds=3)
+    count, rounds = (100, 1) if given.quick else (given.rows, given.rounds)
+    pairs, source = common.squad_pairs(count, shuffled=False)
+    rows = [(f"{question} ({n})", context) for n, (question, context) in enumerate(pairs)]  # none twice
+    long = [
+        (question, "\n".join(pairs[(n + 37 * k) % count][1] for k in range(5))) for n, (question, _) in enumerate(rows)
+    ]
+    lines = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        files = {
+            False: common.write_csv(folder / "rows.csv", rows),
+            True: common.write_csv(folder / "long.csv", long[::5]),
+        }
+        for what, flags, are_long in TRIED:
+            found = [job(folder, files[are_long], flags) for _ in range(rounds)]
+            rate = (count / 5 if are_long else count) / common.middle([seconds for seconds, _ in found])
+            memory = common.middle([memory for _, memory in found])
+            lines.append(common.Line(what, rate, "rows/s", note=f"{memory:,.0f} MiB"))
+    common.report("Tuning", lines, given, rows=count, rows_from=source, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()
