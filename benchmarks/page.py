@@ -30,6 +30,7 @@ threads of one core for a while: then two threads do 1.6 times as much as one an
 | `make bench` | all but the next, under ten minutes on two idle cores |
 | `make bench-large` | BERT-large in 4 GiB, 2,000 rows: about fifteen minutes |
 | `make bench-page` | `bench`, and this page and its plot made anew (extra `bench`: matplotlib) |
+| `python -m benchmarks.tuning` | the figures of [tuning](../docs/tuning.md), about three minutes |
 | `python -m benchmarks.gpu` | on a machine with a GPU, onnxruntime-gpu and torch |
 
 Two are simulations, and say how they were done: many cores on two of them, and a fleet on one machine.
