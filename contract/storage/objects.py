@@ -16,6 +16,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import chain
@@ -221,15 +222,15 @@ class ObjectStorage:
                 self.delete(staged)
 
     def _upload(self, key: str, pieces: Iterable[bytes]) -> None:
-        """In parts, a few at once. What `pieces` raises comes through, and nothing is written then.
+        """In parts, a few at once. What `pieces` raises comes through, and nothing is written then; an upload that
+        fails is aborted, so that none stays open and is paid for.
 
-        Not by `obstore.put`, which would run `pieces` on its own thread, from where nothing can be read.
+        `obstore.put` asks for pieces from where nothing can be read by obstore: they are made on a thread beside it.
         """
-        with self._translated(key):
-            writer = obstore.open_writer(self._store, key, buffer_size=_PIECE, max_concurrency=2)
-            for piece in pieces:
-                writer.write(piece)
-            writer.close()
+        own = iter(pieces)
+        with self._translated(key), ThreadPoolExecutor(1) as beside:
+            made = iter(lambda: beside.submit(next, own, None).result(), None)
+            obstore.put(self._store, key, made, use_multipart=True, chunk_size=_PIECE, max_concurrency=2)
 
     def _created(self, key: str, write: Callable[[], None], mine: Callable[[], bool]) -> bool:
         """Run a conditional write until it is known whether it, or another, made the object."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
+import httpx
 import pytest
 
 from contract.errors import StorageUnreachable, UsageError
@@ -90,11 +92,48 @@ def test_a_large_object_may_be_made_of_what_is_read_meanwhile(storage: ObjectSto
     assert storage.tail(KEY, 20 << 20) == LARGE[0] * 20
 
 
-def test_if_the_data_of_a_large_object_raises_nothing_is_written(storage: ObjectStorage):
-    def broken() -> Iterator[bytes]:
-        yield from LARGE
-        raise ZeroDivisionError
+def broken() -> Iterator[bytes]:
+    yield from LARGE
+    raise ZeroDivisionError
 
+
+class From(deque):  # type: ignore[type-arg]
+    """No fault for the first requests of a method, and a denial of all that follow."""
+
+    def __init__(self, good: int) -> None:
+        self.good = good
+
+    def popleft(self):  # type: ignore[no-untyped-def]
+        self.good -= 1
+        return None if self.good >= 0 else 403
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def open_uploads(service: s3.Faulty) -> int:
+    """Multipart uploads that were begun, and neither completed nor aborted: they are paid for until somebody does."""
+    return httpx.get(f"{service.url}/{s3.BUCKET}?uploads").text.count("<Upload>")
+
+
+@pytest.mark.parametrize(("method", "good"), [("PUT", 0), ("PUT", 1), ("POST", 1), ("POST", 2), ("POST", 3), ("", 0)])
+@pytest.mark.parametrize("how", ["write", "create"])
+def test_an_upload_that_fails_stays_nowhere_open(
+    storage: ObjectStorage, service: s3.Faulty, how: str, method: str, good: int
+):
+    before = open_uploads(service)
+    if method:
+        service.faults[method] = From(good)
+        with suppress(StorageUnreachable):  # after two good requests that begin and complete one `write` is done
+            getattr(storage, how)(KEY, iter(LARGE))
+    else:
+        with pytest.raises(ZeroDivisionError):
+            getattr(storage, how)(KEY, broken())
+    service.faults.clear()
+    assert open_uploads(service) == before
+
+
+def test_if_the_data_of_a_large_object_raises_nothing_is_written(storage: ObjectStorage):
     with pytest.raises(ZeroDivisionError):
         storage.create(KEY, broken())
     assert storage.list("jobs/a/parts") == []
