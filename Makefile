@@ -34,7 +34,7 @@ lock: ## choose versions anew after a change of dependencies; UPGRADE=1: the new
 test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults
 
-test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about ten minutes
+test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about five minutes
 	@$(MAKE) -s setup EXTRAS=dev
 	@BULKQA_TEST_STORAGE=s3 $(BIN)/python -m pytest -n 2 --dist loadgroup -q $(addprefix tests/acceptance/test_, \
 		deaths.py desks.py asking.py answers.py independence.py models.py notifications.py serve.py)

@@ -199,8 +199,12 @@ def kill(process: subprocess.Popen[bytes]) -> int:
 
 
 def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    """The child of a worker that holds the model."""
-    return until(lambda: psutil.Process(process.pid).children(), "the worker's child")[0]
+    """The child of a worker that holds the model. On an object store there is another, of multiprocessing."""
+
+    def forked() -> list[psutil.Process]:
+        return [one for one in psutil.Process(process.pid).children() if "start" in one.cmdline()]
+
+    return until(forked, "the worker's child")[0]
 
 
 def _family(pid: int) -> list[psutil.Process]:
