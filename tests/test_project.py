@@ -144,6 +144,29 @@ def test_every_exit_status_of_an_error_is_documented():
     assert statuses <= {int(number) for number in re.findall(r"\b\d\b", sentence[0])}
 
 
+def _prose(path: Path) -> str:
+    """Without what is in blocks of code."""
+    return re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)
+
+
+def _anchors(path: Path) -> set[str]:
+    """Of its headings, as a forge makes them."""
+    headings = re.findall(r"^#+ (.*)$", _prose(path), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_link_of_a_document_leads_somewhere():
+    rooms = ("", "docs", "deploy/*", "benchmarks", "models/*")
+    for document in [path for room in rooms for path in REPO.glob(f"{room}/*.md".lstrip("/"))]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", _prose(document)):
+            if "://" in link:
+                continue
+            path, _, anchor = link.partition("#")
+            there = document.parent / path if path else document
+            assert there.exists(), (document.name, link)
+            assert not anchor or anchor in _anchors(there), (document.name, link)
+
+
 def test_no_file_names_a_folder_of_somebodys_machine():
     git = shutil.which("git")
     if git is None or not (REPO / ".git").exists():
