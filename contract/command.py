@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from typing import Any
@@ -20,17 +22,53 @@ def main(package: str) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     app = import_module(f"{package}.cli").app
     if interruptible:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except BulkqaError as error:
         print(f"{package}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        _leave_interrupted()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _leave_interrupted()
+        raise
     except OSError as error:  # stdout on a full disk, a name too long, and the like
         print(f"{package}: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def heed_endings() -> None:
+    """Have what was started stopped in order, as by Ctrl-C, when the terminal closes or this process is told to end."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) == signal.SIG_DFL:
+            signal.signal(ending, _interrupt)
+
+
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt if there was one and the program goes on: Python drops what is raised in the callbacks
+    of a fork, or of the end of an object. For loops that last; code that tidies up after one calls nothing of this."""
+    if _interrupted:
+        raise KeyboardInterrupt
+
+
+_interrupted = False
+
+
+def _interrupt(*_: Any) -> None:
+    global _interrupted
+    _interrupted = True
+    raise KeyboardInterrupt
+
+
+def _leave_interrupted() -> None:
+    """End with our exit status. Left to itself, CPython ends by SIGINT wherever the interrupt struck in code that is
+    made of text, as dataclasses and named tuples are, whoever caught it later."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(INTERRUPTED)
 
 
 def without_pandas() -> None:

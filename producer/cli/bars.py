@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from contract.command import check_interrupt
 from producer.cli.voice import Ticker, errors, loudness, say
 from producer.jobs.times import duration
 
@@ -29,6 +30,7 @@ def reading(file: str) -> Iterator[Callable[[Reading], None]]:
         task = bars.add_task(escape(Path(file).name), total=None)
 
         def show(source: Reading) -> None:
+            check_interrupt()
             bars.update(task, completed=source.bytes_read, total=source.size)
             of = f" of {source.size:,}" if source.size else ""
             ticker.tick(lambda: f"reading {Path(file).name}: {source.bytes_read:,}{of} bytes")
@@ -47,6 +49,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         task = bars.add_task(what, total=None)
 
         def show(done: int, total: int) -> None:
+            check_interrupt()
             bars.update(task, completed=done, total=total)
             ticker.tick(lambda: f"{what}: {done:,} of {total:,}")
 
@@ -84,6 +87,7 @@ def follow(job: str, steps: Iterable[Progress], each: Callable[[], None] = lambd
     """Show a job's steps to its end under a bar, and give the last; `each` is called at every one."""
     with scoring(job) as show:
         for progress in steps:
+            check_interrupt()
             show(progress)
             each()
     return progress

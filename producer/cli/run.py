@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from contract.command import heed_endings
 from contract.errors import ModelError, UsageError
 from producer.cli.options import (
     FILE,
@@ -61,7 +61,7 @@ def run(
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
     local.require(place.redis)
-    _heed_endings()
+    heed_endings()
     flags = {"storage": place.storage, "model": model_dir, "processes": processes, "threads": threads}
     # First: Redis and the worker get ready while modules are imported here and the file is read.
     with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], place.redis) as stack:
@@ -107,13 +107,6 @@ def _described(directory: Path) -> tuple[str, int]:
         raise ModelError(
             f"{directory} is not a model directory: {error}", "Make one: worker build SOURCE DEST"
         ) from error
-
-
-def _heed_endings() -> None:
-    """When the terminal closes, or this process is told to end, what it started is stopped in order, as by Ctrl-C."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) == signal.SIG_DFL:
-            signal.signal(ending, signal.default_int_handler)
 
 
 def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Output, *, as_json: bool) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_every_command_and_setting_that_a_guide_names_exists():
 
 
 def shell(command: str, folder: Path, **env: str) -> str:
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | env
+    env = os.environ | env | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=folder,
@@ -121,7 +122,7 @@ def test_the_commands_of_the_guide_to_models_make_one_that_answers(tmp_path: Pat
     pytest.importorskip("torch", reason="torch is not installed: extra [build]")
     (tmp_path / "my-checkpoint").symlink_to(checkpoint)
     (tmp_path / "samples").symlink_to(REPO / "samples")
-    script = "\n".join(commands("models.md")).replace("SHIPPED", str(REPO / "models" / SHIPPED_MODEL))
+    script = "\n".join(commands("models.md")).replace("SHIPPED", shlex.quote(str(REPO / "models" / SHIPPED_MODEL)))
     said = shell(script, tmp_path)
     assert "changed_answers" in said
     assert (tmp_path / "models" / "mine" / "reader.json").exists()

@@ -1,0 +1,56 @@
+"""How a command ends when it is interrupted, wherever Python was at that moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_MAIN = "from contract import command; command.main('made')"
+
+
+def ended(folder: Path, body: str) -> tuple[int, str]:
+    """Exit status and output of a command with that body."""
+    (folder / "made").mkdir()
+    (folder / "made" / "__init__.py").touch()
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    head = "import os, signal, sys\nfrom contract.command import check_interrupt, heed_endings\n\ndef app():\n"
+    (folder / "made" / "cli.py").write_text(f"{head}{lines}\n")
+    run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {_MAIN}"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_has_its_exit_status(tmp_path: Path, number: str) -> None:
+    body = f"heed_endings()\nprint('data')\nos.kill(os.getpid(), signal.{number})\nprint('more')"
+    assert ended(tmp_path, body) == (130, "data\n")
+
+
+@pytest.mark.parametrize("caught", ["raise", "sys.exit(130)"])
+def test_it_has_where_it_struck_in_code_made_of_text(tmp_path: Path, caught: str) -> None:
+    """CPython would end the process by SIGINT at its exit."""
+    body = f"try:\n    exec('os.kill(os.getpid(), signal.SIGINT)')\nexcept KeyboardInterrupt:\n    {caught}"
+    assert ended(tmp_path, body) == (130, "")
+
+
+def test_one_that_python_dropped_is_raised_at_the_next_look(tmp_path: Path) -> None:
+    body = """\
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        print('dropped')
+
+heed_endings()
+held = Held()
+del held
+print('it goes on')
+check_interrupt()
+print('and on')"""
+    assert ended(tmp_path, body) == (130, "it goes on\n")
+
+
+def test_without_one_a_look_is_nothing(tmp_path: Path) -> None:
+    assert ended(tmp_path, "check_interrupt()\nsys.exit(3)") == (3, "")
