@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,14 @@ def ended(folder: Path, body: str) -> tuple[int, str]:
     head = "import os, signal, sys\nfrom contract.command import check_interrupt, heed_endings\n\ndef app():\n"
     (folder / "made" / "cli.py").write_text(f"{head}{lines}\n")
     run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {_MAIN}"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False, preexec_fn=_heard)
     return done.returncode, done.stdout
+
+
+def _heard() -> None:
+    """Tests may run where these are ignored, as under nohup."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
