@@ -37,14 +37,21 @@ def small(tmp_path: Path) -> Iterator[FaultyCluster]:
 
 
 def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
-    small.worker()
+    worker = small.worker()
     job = small.submit_rows()
     small.await_parts(job, 1)
+    os.killpg(worker.pid, signal.SIGSTOP)  # or it were done before the disk is full
     filler = small.folder / "storage" / "filler"
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
-    until(lambda: "No space left on device" in small.log(), "the worker to say so")
+
+    def said() -> bool:
+        with suppress(OSError), filler.open("ab", buffering=0) as file:  # of what was full, something is removed again
+            while True:
+                file.write(b"x" * 4096)
+        return "No space left on device" in small.log()
+
+    said()
+    os.killpg(worker.pid, signal.SIGCONT)
+    until(said, "the worker to say so")
     until(lambda: _reason(small, job) == "storage_refuses", "the job to say so")
     filler.unlink()
     small.ends_well(job)
