@@ -38,9 +38,9 @@ def small(tmp_path: Path) -> Iterator[FaultyCluster]:
 
 def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
     worker = small.worker()
-    job = small.submit_rows()
+    job = small.submit_rows(400)
     small.await_parts(job, 1)
-    os.killpg(worker.pid, signal.SIGSTOP)  # or it were done before the disk is full
+    os.killpg(worker.pid, signal.SIGSTOP)  # the disk is to be full before it is done
     filler = small.folder / "storage" / "filler"
 
     def said() -> bool:
@@ -54,7 +54,7 @@ def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
     until(said, "the worker to say so")
     until(lambda: _reason(small, job) == "storage_refuses", "the job to say so")
     filler.unlink()
-    small.ends_well(job)
+    small.ends_well(job, 400)
     assert small.workers[0].poll() is None
 
 
