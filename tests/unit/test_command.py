@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from contract import command
+from producer.cli import bars
+
 _MAIN = "from contract import command; command.main('made')"
 
 
@@ -61,3 +64,12 @@ print('and on')"""
 
 def test_without_one_a_look_is_nothing(tmp_path: Path) -> None:
     assert ended(tmp_path, "check_interrupt()\nsys.exit(3)") == (3, "")
+
+
+def test_what_lasts_looks_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a file, counting, following a job: before anything is made of the step."""
+    monkeypatch.setattr(command, "_interrupted", True)
+    with bars.reading("rows.csv") as read, bars.counting("parts") as counted:
+        for step in (lambda: read(None), lambda: counted(1, 2), lambda: bars.follow("job", [None])):  # type: ignore
+            with pytest.raises(KeyboardInterrupt):
+                step()
