@@ -11,6 +11,7 @@ COPY requirements/backend.txt /lists/
 RUN pip install --require-hashes -r /lists/backend.txt
 WORKDIR /src
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY bulkqa bulkqa
 COPY contract contract
 COPY producer producer
 COPY worker worker

@@ -37,7 +37,7 @@ test: setup ## run all tests but the fault suite
 test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about five minutes
 	@$(MAKE) -s setup EXTRAS=dev
 	@BULKQA_TEST_STORAGE=s3 $(BIN)/python -m pytest -n 2 --dist loadgroup -q $(addprefix tests/acceptance/test_, \
-		deaths.py desks.py asking.py answers.py independence.py models.py notifications.py serve.py)
+		deaths.py backends.py asking.py answers.py independence.py models.py notifications.py serve.py)
 
 faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about five minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/faults

@@ -30,13 +30,13 @@ from contract.ledger import assemble, counting, order, records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.sweeper import open_jobs
 from contract.queue import WorkerInfo, message
-from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
+from contract.queue.scripts import lua
 from contract.settings import Settings
-from contract.storage.memory import MemoryStorage
 from producer.jobs.submit import Request, submit
 from producer.local import redis_server
-from worker import transport
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 MODEL = "minilm-l6-qa"
 #: Of the simulated object store.
@@ -247,7 +247,7 @@ def of_redis(queue: RedisQueue, bare: client.Redis, workers: int, seconds: float
     job = "20261126-000000-00000001"
     bare.flushall()
     queue.plan(MODEL, job, 0, 10**6, 0.0)
-    take, ack = bare.register_script(transport._TAKE), bare.register_script(transport._ACK)
+    take, ack = bare.register_script(lua("take")), bare.register_script(lua("ack"))
     keys = [f"{prefix}unacked_index", f"{prefix}unacked"]
     dice = random.Random(1)
     names = [f"a-host-of-the-fleet-{number}-1a2b" for number in range(workers)]

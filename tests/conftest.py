@@ -13,15 +13,15 @@ import redis
 
 from contract.errors import RedisUnreachable
 from contract.queue import Queue
-from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
 from contract.storage.local import LocalStorage
-from contract.storage.memory import MemoryStorage
 from producer.local import redis_executable, redis_server
 from tests import s3
 from tests.making import NAMESPACE, Clock
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 #: Why a test may be skipped where BULKQA_TEST_ALL is set, as in CI: what no installation can change.
 _UNAVOIDABLE = (

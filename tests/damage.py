@@ -15,11 +15,11 @@ from contract.errors import InputError
 from contract.format import layout
 from contract.ledger import records
 from contract.settings import Settings
-from contract.storage.memory import MemoryStorage
 from producer.input.source import ReadOptions
 from producer.jobs.check import check_file
 from producer.jobs.submit import Request, submit
 from tests.making import csv
+from tests.twins.storage import MemoryStorage
 
 _PIECES = (
     b'"', b"|", b"\n", b"\r\n", b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b'""', b"\xed\xa0\x80", b",", b"\x1a",

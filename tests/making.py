@@ -17,11 +17,11 @@ from contract.ledger import records
 from contract.ledger.order import fill
 from contract.ledger.reconcile import reconcile
 from contract.queue import Queue, WorkerInfo, prefix, queue_name
-from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs.submit import Request, submit
+from tests.twins.queue import MemoryQueue
 
 #: Of the queue on Redis that tests within one process use, and what its keys begin with.
 NAMESPACE = "test"

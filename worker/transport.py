@@ -24,6 +24,7 @@ from contract.queue import message
 from contract.queue.bounded import BOUNDED, TooLarge
 from contract.queue.heal import Dropped, Healer, is_wrong_type
 from contract.queue.message import NotOurs
+from contract.queue.scripts import lua
 
 log = logging.getLogger("bulkqa.worker")
 
@@ -60,13 +61,13 @@ class SteadyQoS(QoS):
         """Note a message as taken."""
         job, chunk = message_.payload[0]
         value = message.noted(message_.delivery_info["routing_key"], job, chunk)
-        self._run(_TAKE, [], delivery_tag, value)
+        self._run("take", [], delivery_tag, value)
         super(QoS, self).append(message_, delivery_tag)  # type: ignore[no-untyped-call]
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message, or connect again."""
         with _reconnecting():
-            self._run(_ACK, [], delivery_tag)
+            self._run("ack", [], delivery_tag)
         super(QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's
@@ -75,7 +76,7 @@ class SteadyQoS(QoS):
             if requeue:
                 self.restore_by_tag(delivery_tag, leftmost=True)
             else:
-                self._run(_ACK, [], delivery_tag)
+                self._run("ack", [], delivery_tag)
         super(QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
@@ -90,7 +91,7 @@ class SteadyQoS(QoS):
         """Put back what workers left behind that died: called every few seconds, and when a worker starts."""
         try:
             for _ in range(_BATCHES):
-                lost, overdue = self._run(_OVERDUE, [], self.visibility_timeout, _BATCH, message.LIMIT)
+                lost, overdue = self._run("overdue", [], self.visibility_timeout, _BATCH, message.LIMIT)
                 if lost:
                     _dropped.say("an entry of `unacked` that is too long", lost)
                 for tag, value in zip(overdue[::2], overdue[1::2], strict=True):
@@ -107,12 +108,12 @@ class SteadyQoS(QoS):
             queue, job, chunk = message.read_noted(value)
         except NotOurs as error:
             _dropped.say(f"an entry of `unacked`: {error}")
-            self._run(_ACK, [], tag)
+            self._run("ack", [], tag)
         else:
             self._restore(tag, queue, job, chunk, "RPUSH")
 
     def _restore(self, tag: str | bytes, queue: str, job: str, chunk: int, side: str) -> None:
-        self._run(_RESTORE, [queue], tag, message.dumped(message.made(queue, job, chunk)), side)
+        self._run("restore", [queue], tag, message.dumped(message.made(queue, job, chunk)), side)
 
     def _run(self, script: str, queues: list[str], *args: Any) -> Any:
         return self.channel.run(script, [self.unacked_index_key, self.unacked_key, *queues], *args)
@@ -188,10 +189,10 @@ class SteadyChannel(Channel):
             raise Empty from error
 
     def run(self, script: str, names: list[str], *args: Any) -> Any:
-        """Run a script over keys of ours; where one is of another type, it is removed first."""
+        """Run a script, by its name, over keys of ours; where one is of another type, it is removed first."""
         keys = [self.global_keyprefix + name for name in names]
         client = redis.Redis(connection_pool=self.pool)
-        call = client.register_script(script)
+        call = client.register_script(lua(script))
         try:
             return call(keys=keys, args=args)
         except redis.ResponseError as error:
@@ -239,42 +240,3 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
     def _pause(self, exc: Exception) -> None:
         if isinstance(exc, self.channel_errors):
             time.sleep(_REFUSED)
-
-
-# Keys of all: unacked_index, unacked, and the queue where one is needed.
-
-_TAKE = """
-local time = redis.call('TIME')
-redis.call('ZADD', KEYS[1], time[1] + time[2] / 1e6, ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-"""
-
-_ACK = """
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
-"""
-
-_OVERDUE = """
-local found, lost = {}, 0
-local before = redis.call('TIME')[1] - ARGV[1]
-for _, tag in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', before, 'BYSCORE', 'LIMIT', 0, ARGV[2])) do
-    local value = redis.call('HGET', KEYS[2], tag)
-    if value and #tag <= 64 and #value <= tonumber(ARGV[3]) then
-        table.insert(found, tag)
-        table.insert(found, value)
-    else
-        redis.call('ZREM', KEYS[1], tag)
-        redis.call('HDEL', KEYS[2], tag)
-        if value then lost = lost + 1 end
-    end
-end
-return {lost, found}
-"""
-
-_RESTORE = """
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
-redis.call(ARGV[3], KEYS[3], ARGV[2])
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
-return 1
-"""

@@ -9,6 +9,8 @@ from typing import Any
 
 import redis
 
+from contract.queue.scripts import lua
+
 #: Between two lines about what was dropped, in seconds.
 _QUIET = 10.0
 
@@ -38,7 +40,7 @@ class Healer:
     """Removes keys of another type than ours, by commands that are in use anyway (SECURITY.md lists them)."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._heal = client.register_script(_HEAL)
+        self._heal = client.register_script(lua("heal"))
 
     def heal(
         self,
@@ -54,16 +56,3 @@ class Healer:
         if not probes:
             return 0
         return int(self._heal(keys=[key for key, _ in probes], args=[command for _, command in probes]))
-
-
-_HEAL = """
-local removed = 0
-for i, key in ipairs(KEYS) do
-    local answer
-    if ARGV[i] == 'HGET' then answer = redis.pcall('HGET', key, '') else answer = redis.pcall(ARGV[i], key) end
-    if type(answer) == 'table' and answer.err and string.find(answer.err, 'WRONGTYPE') then
-        removed = removed + redis.call('DEL', key)
-    end
-end
-return removed
-"""

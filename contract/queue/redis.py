@@ -22,10 +22,13 @@ from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Hints, WorkerInfo, p
 from contract.queue.app import KEEPALIVE, make_app
 from contract.queue.bounded import BOUNDED, TooLarge
 from contract.queue.heal import Dropped, Healer, is_wrong_type
-from contract.queue.scripts import SCRIPTS
+from contract.queue.scripts import lua
 from contract.queue.url import public_address, read_url
 
 log = logging.getLogger("bulkqa.queue")
+
+#: What one call of ours runs as one step.
+_SCRIPTS = ("announce", "claim", "end", "lease", "note", "plan", "touch")
 
 
 class RedisQueue:
@@ -54,7 +57,7 @@ class RedisQueue:
         )
         self._healer = Healer(self._redis)
         self._dropped = Dropped(log)
-        self._scripts = {name: self._redis.register_script(script) for name, script in SCRIPTS.items()}
+        self._scripts = {name: self._redis.register_script(lua(name)) for name in _SCRIPTS}
 
     def close(self) -> None:
         self._redis.close()

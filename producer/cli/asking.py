@@ -10,8 +10,8 @@ def workers(where: Where, as_json: Json = False) -> None:
     """Show each worker: its model, the chunk that it holds and since when, its rate, memory and last heartbeat."""
     from producer.cli import tables, view
 
-    desk = where.desk()
-    found = desk.workers()
+    backend = where.backend()
+    found = backend.workers()
     view.print_json([tables.worker_json(one) for one in found]) if as_json else tables.workers(found)
 
 
@@ -20,8 +20,8 @@ def notifications(job: Job, where: Where, as_json: Json = False) -> None:
     """Tell what became of telling somebody that a job has ended: each attempt, and when the next one comes."""
     from producer.cli import tables, view
 
-    desk = where.desk()
-    found = desk.notification(desk.find(job))
+    backend = where.backend()
+    found = backend.notification(backend.find(job))
     view.print_json(found.to_json()) if as_json else tables.notification(found)
 
 

@@ -12,13 +12,13 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.progress import Progress as Bars
 
 from contract.command import check_interrupt
-from producer.cli.voice import Ticker, errors, loudness, say
+from producer.cli.messages import Ticker, errors, say, verbosity
 from producer.jobs.times import duration
 
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.ledger.reasons import Reason
-    from producer.desk import Reading
+    from producer.backend import Reading
 
 
 @contextmanager
@@ -72,11 +72,11 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
             done = total - progress.request_counts.pending
             bars.update(task, completed=done, total=total, state=progress.status, rate=rate)
             ticker.tick(lambda: f"{progress.status}: {done:,} of {total:,} rows{rate and f', {rate}'}")
-            if loudness.verbose and (now := chunks(progress)) != told:
+            if verbosity.verbose and (now := chunks(progress)) != told:
                 bars.console.print(f"chunks: {now}")
                 told = now
             reason = progress.reason if not progress.finished else None
-            if reason and reason.message != said and not loudness.quiet:
+            if reason and reason.message != said and not verbosity.quiet:
                 bars.console.print(escape(in_words(reason)))
             said = reason.message if reason else None
 
@@ -112,7 +112,7 @@ def _rate(progress: Progress) -> str:
 
 def _bars(*columns: ProgressColumn, transient: bool = True) -> Bars:
     """Bars on a terminal; nothing where there is none."""
-    return Bars(*columns, console=errors, transient=transient, disable=loudness.quiet or not errors.is_terminal)
+    return Bars(*columns, console=errors, transient=transient, disable=verbosity.quiet or not errors.is_terminal)
 
 
 def _ticker() -> Ticker:

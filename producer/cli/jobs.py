@@ -35,7 +35,7 @@ from producer.cli.options import (
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.queue import WorkerInfo
-    from producer.desk import Desk
+    from producer.backend import Backend
 
 T = TypeVar("T")
 
@@ -59,8 +59,8 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
+    from producer.backend import open_backend
     from producer.cli import view
-    from producer.desk import open_desk
     from producer.jobs.submit import Request, check_model
     from producer.results.output import check_output
 
@@ -73,15 +73,15 @@ def submit(
     named = given.model if "model" in given.model_fields_set else ""
     reads, answers = reading.options(given), answering.options()
     request = Request(reads, answers, named, naming.key, naming.pairs(), **afterwards.asked())
-    desk = open_desk(given, create=True)
-    view.detail(f"{desk.url}, model {named or 'of the server' if given.server else given.model}")
-    view.warn_of_windows(request.options, _longest_window(desk.workers(), named or given.model))
+    backend = open_backend(given, create=True)
+    view.detail(f"{backend.url}, model {named or 'of the server' if given.server else given.model}")
+    view.warn_of_windows(request.options, _longest_window(backend.workers(), named or given.model))
     with view.reading(file) as progress:
-        submitted = desk.submit(file, request, progress)
+        submitted = backend.submit(file, request, progress)
     job = submitted.manifest.id
     view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.rows(submitted.manifest)}")
     if not (wait or out.output):
-        found = desk.status(job)
+        found = backend.status(job)
         if found.reason and not found.finished:
             view.say(view.in_words(found.reason))
         view.print_json(found.to_json()) if as_json else view.out(job)
@@ -90,8 +90,8 @@ def submit(
         view.say(f"job {job}")  # stdout is for the predictions alone
     elif not as_json:
         view.out(job)
-    final = _wait(job, desk, where, timeout)
-    _deliver(desk, final, out, as_json=as_json)
+    final = _wait(job, backend, where, timeout)
+    _deliver(backend, final, out, as_json=as_json)
 
 
 def _longest_window(workers: Iterable[WorkerInfo], model: str) -> int:
@@ -112,9 +112,9 @@ def status(
     from producer.cli import view
 
     saying.heed()
-    desk = where.desk()
-    job = desk.find(job)
-    found = _wait(job, desk, where, timeout) if watch else desk.status(job)
+    backend = where.backend()
+    job = backend.find(job)
+    found = _wait(job, backend, where, timeout) if watch else backend.status(job)
     view.print_json(found.to_json()) if as_json else view.status_table(found)
     if watch:
         raise typer.Exit(view.exit_code(found))
@@ -126,8 +126,8 @@ def list_jobs(where: Where, listing: Listing, as_json: Json = False) -> None:
     from producer.cli import view
 
     wanted = listing.wanted()
-    desk = where.desk()
-    found = desk.jobs(wanted)
+    backend = where.backend()
+    found = backend.jobs(wanted)
     for job, complaint in found.damaged.items():
         view.say(f"job {job}: {complaint}")
     view.print_json([progress.to_json() for progress in found.jobs]) if as_json else view.job_table(found.jobs)
@@ -147,24 +147,24 @@ def results(
 
     if as_json and out.output_format not in (None, "json"):
         raise UsageError(f"--json and --format {out.output_format} ask for two formats", "Give one of them.")
-    desk = where.desk()
+    backend = where.backend()
     output = out.output or Path("-")
     kind = "json" if as_json else out.output_format
     if follow and output == Path("-"):
         kind = kind or "jsonl"
     check_output(output, kind, in_parts=out.in_parts)
-    job = desk.find(job)
-    progress = desk.status(job, reason=False)
+    job = backend.find(job)
+    progress = backend.status(job, reason=False)
     if follow:
-        steps = desk.follow(job)
+        steps = backend.follow(job)
         try:
             wait = lambda: any(not step.finished for step in steps)  # noqa: E731
-            write_results(desk, job, output, kind, wait, in_parts=out.in_parts)
+            write_results(backend, job, output, kind, wait, in_parts=out.in_parts)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"job {job} goes on; come back with: producer results {job} --follow") from None
-        progress = desk.status(job, reason=False)
+        progress = backend.status(job, reason=False)
     else:
-        write_results(desk, job, output, kind, in_parts=out.in_parts)
+        write_results(backend, job, output, kind, in_parts=out.in_parts)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     done = progress.request_counts
@@ -177,13 +177,13 @@ def cancel(job: Job, where: Where, as_json: Json = False) -> None:
     from contract.errors import RedisUnreachable
     from producer.cli import view
 
-    desk = where.desk()
-    job = desk.find(job)
+    backend = where.backend()
+    job = backend.find(job)
     try:
-        desk.cancel(job)
+        backend.cancel(job)
     except RedisUnreachable as error:
         view.say(f"the cancel is noted; {error}")
-    found = desk.status(job)
+    found = backend.status(job)
     view.print_json(found.to_json()) if as_json else view.out(f"job {job} is {found.status}")
 
 
@@ -258,10 +258,10 @@ def diff(
     from producer.cli import view
     from producer.jobs.diff import Summary
 
-    desk = where.desk()
-    first, second = desk.find(first), desk.find(second)
+    backend = where.backend()
+    first, second = backend.find(first), backend.find(second)
     summary = Summary()
-    changes = desk.diff(first, second, summary, by_id=by == "id")
+    changes = backend.diff(first, second, summary, by_id=by == "id")
     if as_json:
         view.out(f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, "changes": [', end="")
         for number, change in enumerate(changes):
@@ -289,14 +289,14 @@ def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
     return done
 
 
-def _wait(job: str, desk: Desk, where: Where, timeout: float | None) -> Progress:
+def _wait(job: str, backend: Backend, where: Where, timeout: float | None) -> Progress:
     """Follow a job to its end with a progress bar. Ctrl-C and a timeout leave it running."""
     from producer.cli import view
     from producer.jobs.follow import TimedOut
 
     again = f"producer status {job} --watch{as_flags(storage=where.storage, server=where.server)}"
     try:
-        return view.follow(job, desk.follow(job, timeout))
+        return view.follow(job, backend.follow(job, timeout))
     except TimedOut as late:
         view.warn(f"{late}; come back with: {again}")
         raise typer.Exit(INTERRUPTED) from None
@@ -304,13 +304,13 @@ def _wait(job: str, desk: Desk, where: Where, timeout: float | None) -> Progress
         raise KeyboardInterrupt(f"job {job} goes on; come back with: {again}") from None
 
 
-def _deliver(desk: Desk, final: Progress, out: Output, *, as_json: bool) -> None:
+def _deliver(backend: Backend, final: Progress, out: Output, *, as_json: bool) -> None:
     """Write the predictions of a job that has ended where they were asked for, and end with its exit status."""
     from producer.cli import view
     from producer.results.output import write_results
 
     if out.output:
-        write_results(desk, final.id, out.output, out.output_format, in_parts=out.in_parts)
+        write_results(backend, final.id, out.output, out.output_format, in_parts=out.in_parts)
     if as_json:
         view.print_json(final.to_json())
     elif out.output != Path("-"):

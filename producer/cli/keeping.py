@@ -42,8 +42,8 @@ def delete(
     """Remove a job with its rows, answers and records. One that has not ended is refused."""
     from producer.cli import tables, view
 
-    desk = where.desk()
-    job, removed = desk.delete(job, cancel=cancel, force=force)
+    backend = where.backend()
+    job, removed = backend.delete(job, cancel=cancel, force=force)
     if as_json:
         view.print_json({"job": job, "bytes": removed})
     else:

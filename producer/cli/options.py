@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contract.queue.redis import RedisQueue
     from contract.settings import Settings
     from contract.storage import Storage
-    from producer.desk import Desk
+    from producer.backend import Backend
     from producer.input.source import ReadOptions
     from producer.jobs.select import Wanted
 
@@ -97,11 +97,11 @@ class Where(Place):
             raise UsageError("--server is asked instead of --storage and --redis", "Give one or the other.")
         return super().settings(server="" if here else self.server, **flags)
 
-    def desk(self) -> Desk:
+    def backend(self) -> Backend:
         """What does what is asked. Raises StorageUnreachable, UsageError."""
-        from producer.desk import open_desk
+        from producer.backend import open_backend
 
-        return open_desk(self.settings())
+        return open_backend(self.settings())
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class Saying:
 
         if self.quiet and self.verbose:
             raise UsageError("-q and -v ask for less and for more", "Give one of them.")
-        view.loudness.set(quiet=self.quiet, verbose=self.verbose)
+        view.verbosity.set(quiet=self.quiet, verbose=self.verbose)
 
 
 @dataclass(frozen=True)

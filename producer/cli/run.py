@@ -113,23 +113,23 @@ def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Outp
     """Score a stored job with a Redis and workers of our own, and show what came of it."""
     from contract.ledger import records
     from contract.namespace import open_queue
+    from producer.backend.direct import DirectBackend
     from producer.cli import view
-    from producer.desk.shared import Shared
     from producer.results.output import write_results
 
     with closing(open_queue(given, store, stack.redis_url)) as queue:
-        desk = Shared(given, store, queue)
+        backend = DirectBackend(given, store, queue)
         stack.wait_ready(queue)
         for worker in queue.workers():
             view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
-        final = view.follow(job, desk.follow(job), each=stack.check)
+        final = view.follow(job, backend.follow(job), each=stack.check)
     stack.stop()  # waited for when the stack is left: the answers need not wait
     if out.output:
-        write_results(desk, job, out.output, out.output_format, in_parts=out.in_parts)
+        write_results(backend, job, out.output, out.output_format, in_parts=out.in_parts)
     published = records.report(store, job) or final
     if as_json:
         view.print_json(published.to_json())
     elif out.output != Path("-"):
-        view.answers(desk.lines(job), _PREVIEW, beside=out.output)
+        view.answers(backend.lines(job), _PREVIEW, beside=out.output)
         view.summary(published, out.output)
     return published

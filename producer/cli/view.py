@@ -19,11 +19,11 @@ from producer.cli.bars import counting as counting
 from producer.cli.bars import follow as follow
 from producer.cli.bars import in_words as in_words
 from producer.cli.bars import reading as reading
-from producer.cli.voice import detail as detail
-from producer.cli.voice import errors
-from producer.cli.voice import loudness as loudness
-from producer.cli.voice import say as say
-from producer.cli.voice import warn as warn
+from producer.cli.messages import detail as detail
+from producer.cli.messages import errors
+from producer.cli.messages import say as say
+from producer.cli.messages import verbosity as verbosity
+from producer.cli.messages import warn as warn
 from producer.jobs.times import duration as duration
 from producer.jobs.times import local
 
@@ -83,7 +83,7 @@ def rows(manifest: Manifest) -> str:
 
 def answers(lines: Iterable[bytes], limit: int, beside: Path | None = None) -> None:
     """The first predictions of a job as a table; quietly none if all of them were written to `beside`."""
-    if loudness.quiet and beside:
+    if verbosity.quiet and beside:
         return
     table = Table("row", "question", "answer", "score", show_edge=False, pad_edge=False)
     left = limit
@@ -115,9 +115,9 @@ def _answer_row(prediction: dict[str, Any]) -> list[str]:
 
 def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False) -> None:
     """How a job ended, and where its outputs lie: files of this machine, or the command that gets them."""
-    if loudness.quiet:
+    if verbosity.quiet:
         return
-    from producer.results import elsewhere
+    from producer.results import upload
     from producer.results.output import errors_beside, is_special
 
     console = errors if on_stderr else _out
@@ -130,13 +130,13 @@ def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False)
         f"{counts.no_answer:,} without an answer, {counts.failed:,} failed{cancelled}{rate}"
     )
     shown = output if output and output != Path("-") and not is_special(output) else None
-    url = elsewhere.url_of(shown) if shown else None
+    url = upload.url_of(shown) if shown else None
     places = {"predictions": url or shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
     if progress.evaluation:
         places["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
         beside = errors_beside(shown) if shown else None
-        places["error rows"] = (beside and elsewhere.url_of(beside)) or beside or progress.error_uri
+        places["error rows"] = (beside and upload.url_of(beside)) or beside or progress.error_uri
     for name, value in (*places.items(), ("job", progress.id)):
         console.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
 

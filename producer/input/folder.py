@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from contract.errors import InputError
 from producer.input import remote
-from producer.input.opening import Found, Shared, opened
+from producer.input.detect import Found, Shared, opened
 from producer.input.options import ReadOptions
 from producer.input.stored import Stored
 

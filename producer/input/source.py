@@ -20,9 +20,9 @@ from typing import BinaryIO, Self
 import pyarrow as pa
 
 from contract.errors import BulkqaError, UsageError
+from producer.input.detect import Found, opened
 from producer.input.folder import Folder, files_of
 from producer.input.memory import DEFAULT as READ_MEMORY
-from producer.input.opening import Found, opened
 from producer.input.options import FORMATS, ReadOptions, checked
 from producer.input.rows import bounded
 from producer.input.stored import Stored, refuse_url

@@ -1,8 +1,8 @@
 """The columns of an input as they came: their types, and the index of a frame, kept beside the chunks.
 
 Chunks and predictions hold what JSON can: a date is a text there. This is by what a reader of predictions makes it a
-date again (`typed`, `producer.frames`). No worker reads it. An Arrow stream: the rows are the levels of the index, and
-the metadata of its schema holds the types as a stream without rows, and what a DataFrame needs beside.
+date again (`typed`, `producer.api.pandas`). No worker reads it. An Arrow stream: the rows are the levels of the index,
+and the metadata of its schema holds the types as a stream without rows, and what a DataFrame needs beside.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Columns:
 
     types: pa.Table  #: no rows, a column for each of the input; a dictionary column has its dictionary
     index: pa.Table = field(default_factory=lambda: pa.table({}))  #: a column a level, a row for each of the input
-    frame: dict[str, Any] | None = None  #: of a DataFrame: names, dtypes and kind of index (`producer.frames`)
+    frame: dict[str, Any] | None = None  #: of a DataFrame: names, dtypes and kind of index (`producer.api.pandas`)
 
     def to_bytes(self) -> bytes:
         """As it is stored: the same bytes for the same columns."""

@@ -22,7 +22,7 @@ from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.storage import Storage
-from producer.results import columns, elsewhere, parts
+from producer.results import columns, parts, upload
 from producer.results.typed import CORE, Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -62,10 +62,10 @@ def check_output(
         if in_parts:
             raise UsageError("parts are written to a folder, and none is named", "Name it: -o DIR")
         return
-    if url := elsewhere.url_of(output):
+    if url := upload.url_of(output):
         if not in_parts:
             format_of(output, kind)
-        elsewhere.check(url, in_parts=in_parts)
+        upload.check(url, in_parts=in_parts)
         return
     if in_parts:
         parts.check_folder(output, kind)
@@ -108,7 +108,7 @@ def _try_writing(output: Path) -> None:
 
 
 class Outcome(Protocol):
-    """What a job's outputs are made of: see `producer.desk.protocol.Desk`."""
+    """What a job's outputs are made of: see `producer.backend.protocol.Backend`."""
 
     def manifest(self, job: str) -> Manifest: ...  # noqa: D102
 
@@ -122,7 +122,7 @@ class Outcome(Protocol):
 
 
 def write_results(
-    desk: Outcome,
+    backend: Outcome,
     job: str,
     output: Path,
     kind: str | None,
@@ -135,17 +135,17 @@ def write_results(
 
     `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
     """
-    if url := elsewhere.url_of(output):
+    if url := upload.url_of(output):
         with tempfile.TemporaryDirectory(prefix="bulkqa-") as folder:
-            write_results(desk, job, Path(folder) / output.name, kind, wait, in_parts=in_parts)
-            elsewhere.put(url, Path(folder))
+            write_results(backend, job, Path(folder) / output.name, kind, wait, in_parts=in_parts)
+            upload.put(url, Path(folder))
         return
     if in_parts:
-        _write_parts(desk, job, output, kind or "jsonl", wait)
+        _write_parts(backend, job, output, kind or "jsonl", wait)
         return
     kind = format_of(output, kind)
-    shape = Shape(desk.manifest(job), desk.columns(job)) if kind in ("csv", "parquet") else None
-    lines = desk.lines(job, wait=wait)
+    shape = Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet") else None
+    lines = backend.lines(job, wait=wait)
     if output == Path("-"):
         write_stream(sys.stdout.buffer, _flushed(lines), kind, shape)
         sys.stdout.flush()
@@ -153,22 +153,22 @@ def write_results(
         write_file(output, lines, kind, shape)
     while wait and wait():
         pass  # the last part is there, and what is published after it not yet
-    if output != Path("-") and not is_special(output) and (errors := desk.errors(job)) is not None:
+    if output != Path("-") and not is_special(output) and (errors := backend.errors(job)) is not None:
         write_file(errors_beside(output), errors, "jsonl")
 
 
-def _write_parts(desk: Outcome, job: str, folder: Path, kind: str, wait: Callable[[], bool] | None) -> None:
-    shape = Shape(desk.manifest(job), desk.columns(job)) if kind in ("csv", "parquet") else None
+def _write_parts(backend: Outcome, job: str, folder: Path, kind: str, wait: Callable[[], bool] | None) -> None:
+    shape = Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet") else None
 
     def files() -> Iterator[tuple[str, Iterable[bytes]]]:
-        for number, lines in enumerate(parts.cut(desk.lines(job, wait=wait))):
+        for number, lines in enumerate(parts.cut(backend.lines(job, wait=wait))):
             yield f"part-{number:05d}.{kind}", written(lines, kind, shape)
         while wait and wait():
             pass
-        if (errors := desk.errors(job)) is not None:
+        if (errors := backend.errors(job)) is not None:
             yield parts.ERRORS, errors
 
-    ended = wait is not None or desk.status(job, reason=False).finished
+    ended = wait is not None or backend.status(job, reason=False).finished
     parts.write_parts(folder, files(), complete=ended)
 
 

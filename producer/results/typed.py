@@ -14,7 +14,7 @@
 | passthrough | string | in place of those, where they have no types (JSON Lines): their JSON |
 
 Undoes what `producer.input.parquet` does to types that JSON has not. What it lost cannot be had again: NaN and
-infinities are null. Covers no pandas (`producer.frames`).
+infinities are null. Covers no pandas (`producer.api.pandas`).
 """
 
 from __future__ import annotations

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
+from bulkqa import Client
 from contract.errors import UnknownJob
 from contract.ledger.reconcile import reconcile
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from producer import Client
 from producer.jobs.times import iso
 from tests.acceptance.cluster import REPO, Cluster, child_of, kill, until, write_rows
 from tests.making import finish, job_of
+from tests.twins.queue import MemoryQueue
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -20,15 +20,15 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from bulkqa import Client
 from contract.format import layout
 from contract.ledger import records
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage.local import LocalStorage
-from producer import Client
 from producer.cli import view
 from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows
 from tests.making import csv, finish, finish_parts, job_of
+from tests.twins.queue import MemoryQueue
 
 GOOD = "id|question|context\na|Who keeps the light?|The light is kept by Ingrid Aas.\n"
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from bulkqa import Client
 from contract.notifications import record
-from producer import Client
 from tests.acceptance.cluster import Cluster, kill, until, write_rows
 from tests.acceptance.serving import serving
 from tests.receiver import SECRET, receiving

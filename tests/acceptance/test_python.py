@@ -63,7 +63,7 @@ def test_all_code_of_the_guide_does_what_the_guide_says(running: Cluster, capsys
 
 def test_the_types_of_the_guide_are_right_in_strict_mode(tmp_path: Path) -> None:
     (tmp_path / "guide.py").write_text(code())
-    (tmp_path / "wrong.py").write_text('from producer import Client\nClient().submit("f.csv", top_k="3")\n')
+    (tmp_path / "wrong.py").write_text('from bulkqa import Client\nClient().submit("f.csv", top_k="3")\n')
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(REPO / "pyproject.toml")]
     env = os.environ | {"MYPYPATH": str(REPO)}
 

@@ -16,11 +16,11 @@ from contract.format.job import Answer, Options, Row, RowError, Span, answered, 
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage.memory import MemoryStorage
 from producer.input.source import ReadOptions
 from tests.making import finish_parts, job_of
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
 from contract.queue import queue_name
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage.memory import MemoryStorage
 from tests.making import Clock, Hand, csv, job_of, outcome, pop, predictions
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 anyone = st.integers(0, 99)  #: which of the jobs, chunks, messages or workers that there are
 

@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import StorageUnreachable
 from contract.storage.many import created, many
-from contract.storage.memory import MemoryStorage
+from tests.twins.storage import MemoryStorage
 
 
 class Remote(MemoryStorage):

@@ -16,16 +16,16 @@ from contract.ledger import records
 from contract.notifications import record
 from contract.notifications.address import NotAllowedError, check_url, is_public, resolved
 from contract.notifications.send import Sender
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from contract.storage.memory import MemoryStorage
 from producer.input.options import ReadOptions
 from producer.jobs.remove import delete
 from producer.jobs.submit import Request, submit
 from tests.faults.tls import Authority
 from tests.making import Clock, finish
 from tests.receiver import SECRET, receiving
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 DAY = 24 * 3600.0
 

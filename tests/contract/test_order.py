@@ -10,11 +10,11 @@ from contract.format.job import Manifest
 from contract.ledger import order, records
 from contract.ledger.reconcile import reconcile
 from contract.queue import Queue, WorkerInfo
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from contract.storage.memory import MemoryStorage
 from tests.making import Hand, all_messages, job_of, pop
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 WINDOW = Settings(model="tiny", window=1)
 

@@ -6,11 +6,11 @@ from contract.format.job import ModelRef
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.queue import Queue, WorkerInfo, queue_name
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
-from contract.storage.memory import MemoryStorage
 from tests.conftest import Clock
 from tests.making import job_of, pop
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 
 def worker(name: str, digest: str, model: str = "tiny") -> WorkerInfo:

@@ -16,10 +16,10 @@ import redis
 
 from contract.errors import RedisUnreachable
 from contract.queue import Queue, WorkerInfo
-from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from producer.local import redis_server
 from tests.making import NAMESPACE, PREFIX, Clock, all_messages, clock_back, pop
+from tests.twins.queue import MemoryQueue
 
 JOB, MODEL = "20261122-174512-3f9ac2d1", "tiny"
 

@@ -18,12 +18,10 @@ from contract.ledger import counting, quarantine, records
 from contract.ledger.quarantine import InFlight, given_up, poison
 from contract.ledger.reconcile import reconcile, to_send
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue, WorkerInfo
-from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
-from contract.storage.memory import MemoryStorage
 from producer.input.source import ReadOptions
 from producer.jobs.submit import Request, submit
 from producer.jobs.verify import verify_job
@@ -40,6 +38,8 @@ from tests.making import (
     pop,
     predictions,
 )
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 
 @pytest.fixture

@@ -22,12 +22,12 @@ from contract.ledger.records import DamagedChunk
 from contract.ledger.sweeper import sweep_jobs
 from contract.ledger.tally import Tally
 from contract.queue import WorkerInfo
-from contract.queue.memory import MemoryQueue
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
 from tests.making import Hand, csv, finish, finish_parts, job_of, part_of
+from tests.twins.queue import MemoryQueue
 
 
 def test_a_job_that_is_not_there_is_unknown(storage: Storage):

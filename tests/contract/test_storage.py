@@ -17,8 +17,8 @@ import pytest
 from contract.errors import StorageUnreachable, UsageError
 from contract.storage import Storage, open_storage
 from contract.storage.local import LocalStorage
-from contract.storage.memory import MemoryStorage
 from tests.acceptance.cluster import until
+from tests.twins.storage import MemoryStorage
 
 KEY = "jobs/a/parts/000000.jsonl"
 

@@ -13,13 +13,13 @@ import pytest
 from contract.format import layout
 from contract.ledger import records
 from contract.ledger.sweeper import ABANDONED, remove_abandoned, remove_expired, sweep_jobs
-from contract.queue.memory import MemoryQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
-from contract.storage.memory import MemoryStorage
 from tests.acceptance.cluster import until
 from tests.making import finish_parts, job_of, predictions
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

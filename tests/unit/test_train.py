@@ -13,16 +13,16 @@ import pytest
 
 from contract.errors import UsageError
 from contract.format.job import Options
+from tests import REPO
 from worker.evaluate import load_squad
 
 torch = pytest.importorskip("torch", reason="needs the extra [build]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [build]")
 
-from tests.unit.test_build import SIZES, SPECIAL, _finish  # noqa: E402
+from tests.unit.worker.build.test_build import SIZES, SPECIAL, _finish  # noqa: E402
 
 pytestmark = pytest.mark.build
 
-REPO = Path(__file__).resolve().parents[2]
 SAMPLE = REPO / "samples" / "evaluation.json"
 #: For a model and a file so small.
 SMALL = ["--tokens", "128", "--mispaired", "0", "--cropped", "0", "--max-seq-len", "120", "--doc-stride", "16"]

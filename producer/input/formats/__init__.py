@@ -1,5 +1,5 @@
-"""One format each into records, with what is wrong with each: CSV (`csv`; `blocks` for what is well-formed, `lines`,
-`header`, `fields`, `escapes`), JSON (`jsonl`, `documents`), Parquet (`parquet`) and Excel (`excel`).
+"""One format each into records, with what is wrong with each: CSV (`csv`), JSON (`jsonl`, `documents`), Parquet
+(`parquet`) and Excel (`excel`).
 
 What must not come in: where the bytes come from, which columns are asked for, and row numbers.
 """

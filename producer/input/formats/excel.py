@@ -19,7 +19,7 @@ from xml.etree.ElementTree import ParseError
 
 from contract.errors import InputError
 from producer.input.columns import listed
-from producer.input.formats.csv import BATCH_BYTES, BATCH_ROWS, Batch
+from producer.input.formats.csv.parser import BATCH_BYTES, BATCH_ROWS, Batch
 from producer.input.memory import Bound
 from producer.input.rows import Fault
 from producer.input.stored import unsupported

@@ -14,7 +14,7 @@ from typing import Any
 
 from contract.format import nesting
 from producer.input.formats import documents
-from producer.input.formats.csv import BATCH_BYTES, BATCH_ROWS, RAW_LIMIT, Batch, decoded, raw_text, too_large
+from producer.input.formats.csv.parser import BATCH_BYTES, BATCH_ROWS, RAW_LIMIT, Batch, decoded, raw_text, too_large
 from producer.input.rows import Fault
 from producer.input.stored import BLOCK
 

@@ -15,6 +15,7 @@ from starlette.background import BackgroundTask
 from contract.errors import BulkqaError, NoWorker, TimedOut, UsageError
 from contract.format.job import Options
 from contract.ledger.progress import Progress
+from producer.api.data import taken
 from producer.input.options import ReadOptions
 from producer.jobs import follow
 from producer.jobs.remove import delete
@@ -22,7 +23,6 @@ from producer.jobs.submit import Request, submit_and_send
 from producer.results.lines import ready_lines
 from producer.server.service import Here, Service
 from producer.server.submission import Answering
-from producer.taken import taken
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 

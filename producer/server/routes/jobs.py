@@ -20,7 +20,7 @@ from contract.format import layout
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
 from contract.notifications import record
-from producer.given import check_states
+from producer.api.arguments import check_states
 from producer.jobs import follow
 from producer.jobs.diff import Summary, differences
 from producer.jobs.remove import delete as delete_job

@@ -1,0 +1,115 @@
+"""A job's standing as Python shows it: times with zones, a table and a bar in a notebook, a bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import Any
+
+from contract.ledger.progress import Progress
+from producer.api.words import in_api_words
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress(Progress):
+    """Where a job stands: the fields of `producer status --json`, and times as Python has them, of the zone UTC."""
+
+    @classmethod
+    def of(cls, progress: Progress) -> JobProgress:
+        """The same, to be shown, with its reason in the words of the API."""
+        values = {each.name: getattr(progress, each.name) for each in fields(Progress)}
+        if reason := progress.reason:
+            remedy = reason.remedy and in_api_words(reason.remedy)
+            values["reason"] = replace(reason, message=in_api_words(reason.message), remedy=remedy)
+        return cls(**values)
+
+    @property
+    def created(self) -> datetime:
+        """When the job was submitted."""
+        return _moment(self.created_at)
+
+    @property
+    def started(self) -> datetime | None:
+        """When the first chunk was begun."""
+        return None if self.started_at is None else _moment(self.started_at)
+
+    @property
+    def ended(self) -> datetime | None:
+        """When the job ended."""
+        return None if self.finished_at is None else _moment(self.finished_at)
+
+    @property
+    def remaining(self) -> timedelta | None:
+        """How long it will take, as far as its rate tells."""
+        return None if self.eta_seconds is None else timedelta(seconds=self.eta_seconds)
+
+    def _repr_html_(self) -> str:
+        counts = self.request_counts
+        told = {
+            "job": self.id,
+            "status": self.status,
+            "because": f"{self.reason.message}. {self.reason.remedy or ''}" if self.reason else "",
+            "rows": f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} without an answer, "
+            f"{counts.failed:,} failed, {counts.cancelled:,} cancelled, {counts.pending:,} pending",
+            "model": self.model.name,
+            "submitted": f"{self.created:%Y-%m-%d %H:%M:%S %Z}",
+            "ended": f"{self.ended:%Y-%m-%d %H:%M:%S %Z}" if self.ended else "",
+        }
+        cells = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in told.items() if text)
+        bar = f'<progress value="{self.progress}" max="1"></progress>'
+        return f"<table>{''.join(cells)}</table>{bar} {self.progress:.0%}"
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def line(progress: Progress) -> str:
+    """A job's standing in a line."""
+    counts = progress.request_counts
+    rate = f", {progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
+    why = f": {progress.reason.message}" if progress.reason else ""
+    return f"{progress.status} {counts.total - counts.pending:,} of {counts.total:,} rows{rate}{why}"
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[JobProgress], None]]:
+    """What shows a job's progress: in a notebook a table that changes, on a terminal a bar, elsewhere nothing."""
+    if _is_notebook():
+        yield _Notebook()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=1.0)
+        yield lambda now: bars.update(task, completed=now.progress, description=line(now))
+
+
+def _is_notebook() -> bool:
+    """Whether this is a kernel that shows HTML. IPython is not imported for it: where it runs, it is there."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+class _Notebook:
+    """A table that is shown once, and then changed."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def __call__(self, now: JobProgress) -> None:
+        from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
+
+        if self._handle is None:
+            self._handle = display(now, display_id=True)
+        else:
+            self._handle.update(now)

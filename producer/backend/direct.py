@@ -1,0 +1,108 @@
+"""The backend of a machine that shares storage and Redis with the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from contract.errors import BulkqaError, RedisUnreachable
+from contract.format import layout
+from contract.format.job import Manifest
+from contract.ledger import reconcile, records
+from contract.ledger.progress import Progress
+from contract.notifications import record
+from contract.queue import Queue, WorkerInfo
+from contract.queue.redis import RedisQueue
+from contract.settings import Settings
+from contract.storage import Storage
+from producer.backend.protocol import Listed, Reading
+from producer.jobs import follow, remove
+from producer.jobs.diff import Summary, differences
+from producer.jobs.find import find
+from producer.jobs.select import Wanted, select
+from producer.jobs.submit import File, Request, Submitted, submit_and_send
+from producer.results import columns
+from producer.results.lines import ready_lines
+
+
+@dataclass(frozen=True)
+class DirectBackend:
+    """See `producer.backend.protocol.Backend`."""
+
+    settings: Settings
+    storage: Storage
+    queue: RedisQueue
+
+    @property
+    def url(self) -> str:
+        return self.storage.url
+
+    def submit(self, file: File, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
+        return submit_and_send(file, self.storage, self.queue, self.settings, request, progress)
+
+    def find(self, job: str) -> str:
+        return find(self.storage, job)
+
+    def manifest(self, job: str) -> Manifest:
+        return records.load(self.storage, job)
+
+    def status(self, job: str, *, reason: bool = True) -> Progress:
+        return records.status(self.storage, self.queue if reason else None, job)
+
+    def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
+        return follow.follow(job, self.storage, self.queue, self.settings, timeout)
+
+    def jobs(self, wanted: Wanted) -> Listed:
+        damaged: dict[str, str] = {}
+        return Listed(select(_well(records.standings(self.storage, self._if_it_answers()), damaged), wanted), damaged)
+
+    def _if_it_answers(self) -> Queue | None:
+        """Asked once: a Redis that is away is not waited for at every job of a list."""
+        try:
+            self.queue.ping()
+        except RedisUnreachable:
+            return None
+        return self.queue
+
+    def ids(self, limit: int | None) -> list[str]:
+        names = records.jobs(self.storage)
+        return names[max(0, len(names) - limit) if limit is not None else 0 :]
+
+    def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
+        return ready_lines(job, self.storage, wait=wait)
+
+    def columns(self, job: str) -> columns.Columns | None:
+        return columns.load(self.storage, self.manifest(job))
+
+    def errors(self, job: str) -> Iterator[bytes] | None:
+        key = layout.errors(job)
+        return self.storage.blocks(key) if self.storage.exists(key) else None
+
+    def cancel(self, job: str) -> None:
+        reconcile.cancel(job, self.storage, self.queue, self.settings)
+
+    def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
+        found = remove.find_removable(self.storage, job)
+        return found, remove.delete(found, self.storage, self.queue, self.settings, cancel=cancel, force=force)
+
+    def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
+        return differences(self.storage, first, second, summary, by_id=by_id)
+
+    def notification(self, job: str) -> record.Notification:
+        return record.of(self.storage, job)
+
+    def workers(self) -> list[WorkerInfo]:
+        return self.queue.workers()
+
+    def close(self) -> None:
+        self.queue.close()
+
+
+def _well(standings: Iterable[tuple[str, Progress | BulkqaError]], damaged: dict[str, str]) -> Iterator[Progress]:
+    """Those of jobs that are well; what is wrong with the others goes to `damaged`."""
+    for job, found in standings:
+        if isinstance(found, BulkqaError):
+            damaged[job] = str(found)
+        else:
+            yield found

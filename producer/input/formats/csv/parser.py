@@ -1,0 +1,368 @@
+"""CSV into records, each with its line number and what is wrong with it. A quoted field that goes on is cut.
+
+The CSV grammar is the standard library's, in strict mode. What is added here is recovery: **after a failed record only
+its first line is lost, and reading goes on with its second**: an unbalanced quote never swallows its neighbours. A
+record over several lines is ambiguous when it parses: it may be a row with newlines in its fields, or a stray quote
+that ran into the rows below. The rule:
+
+1. With the right number of fields it is a row. (Valid CSV is always read as it is written.)
+2. With another number it is read again from its second line on. If that finds a row with the right number of fields, or
+   ends inside a quote, the quote of the first line was a stray one; otherwise it is one row, of a wrong field count.
+
+3. A field of blanks and then a quote can be read in two ways. As one in quotes, if that gives the right number of
+   fields and takes in no row below; else as text, if its quotes are balanced; else it is an error of its line.
+
+Lines in which nothing is wrong take a shortcut to the same records
+(`blocks`). Covers no JSON (`jsonl`) and no checks of what the fields hold (`rows`).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from producer.input.formats.csv.blocks import Block, parse
+from producer.input.formats.csv.lines import Lines
+from producer.input.rows import Fault
+
+#: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
+BATCH_ROWS = 1024
+BATCH_BYTES = 4 << 20
+#: About so many bytes make a block: what is made of it stays in the cache.
+_BLOCK_BYTES = 1 << 20
+_MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
+_MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
+_BLANK_LINES = 100  # after which the next ones are passed over in one
+_SPACED_QUOTE = re.compile(r'[ \t]+"')
+_ESCAPE_HINT = "; if a backslash escapes quotes in this file: --escape '\\'"
+#: So much is kept of the text of a row that could not be parsed, in characters.
+RAW_LIMIT = 2_000
+
+
+@dataclass(slots=True)
+class Batch:
+    """Consecutive records, all of one width, the line that each starts on, and the faults by index.
+
+    Bytes that are not UTF-8 are in the strings as lone surrogates (PEP 383): whoever makes columns of them will notice.
+    """
+
+    records: list[list[str | None]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    faults: dict[int, Fault] = field(default_factory=dict)
+
+    def reject(self, record: list[str | None], line: int, fault: Fault) -> None:
+        """Add a record that has a fault."""
+        self.faults[len(self.records)] = fault
+        self.records.append(record)
+        self.lines.append(line)
+
+
+def decoded(line: bytes) -> str:
+    """UTF-8 as text; bytes that are none become lone surrogates (PEP 383)."""
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _marked(line: bytes, body: bytes | None = None) -> str:
+    """A line for csv.reader, for which every \\r and \\n ends a record: those within its body are marked as lone
+    surrogates that no decoding makes."""
+    body = line.rstrip(b"\r\n") if body is None else body
+    if b"\r" in body or b"\n" in body:
+        return decoded(body).translate(_MARKS) + line[len(body) :].decode()
+    return decoded(line)
+
+
+def _restored(fields: list[str]) -> list[str]:
+    return [field.translate(_MARKED) if "\udc0d" in field or "\udc0a" in field else field for field in fields]
+
+
+def raw_text(lines: list[bytes]) -> str:
+    """The text of a row as far as it is kept. Of UTF-8, a character takes four bytes at most."""
+    start = b"".join(lines)[: 4 * RAW_LIMIT] if len(lines) > 1 else lines[0][: 4 * RAW_LIMIT]
+    return start.decode("utf-8", "replace").rstrip("\r\n")[:RAW_LIMIT]
+
+
+def too_large(line: bytes, limit: int) -> Fault:
+    """Of what is over the limit, how much there is depends on how the file was cut into reads: it is not shown."""
+    return Fault("row_too_large", f"the row has more than {limit:,} bytes", raw_text([line[:limit]]))
+
+
+class _TooLarge(Exception):
+    """The record under way has more bytes than a row may have."""
+
+
+class _StrayQuote(Exception):
+    """The record under way is one line with an unbalanced quote, and rows below it. The text says how that shows."""
+
+
+class _SpacedQuote(Exception):
+    """The record under way has a field of blanks and then a quote."""
+
+
+class CsvRecords:
+    """The records of a CSV file, in batches."""
+
+    def __init__(self, lines: Lines, delimiter: str, limit: int, line: int = 1) -> None:
+        self._lines = lines
+        self._delimiter = delimiter
+        self._limit = limit
+        blank = re.escape(" \t".replace(delimiter, ""))
+        self._spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[{blank}]+"')
+        self._as_text = 0  # the line on which a quote after blanks is text
+        self._blank_is_none = not delimiter.isspace()
+        self._line = line  # the line that the record under way starts on
+        self._pending: list[bytes] = []  # the lines of the record under way
+        self._pushed: deque[bytes] = deque()  # lines to be read again
+        self._fed = 0
+        self._failed_on = 0  # the line on which the last record that failed did
+        self._failure = ""
+        # The module's own limit is the process's, 128 KiB by default. Ours is on the row, and is held by _feed.
+        csv.field_size_limit(max(csv.field_size_limit(), limit))
+
+    def header(self) -> list[str]:
+        """The names in the first record that is not blank; none if there is none. Raises csv.Error."""
+        try:
+            self._as_text = self._line
+            for fields in self._reader():
+                self._line += len(self._pending)
+                self._pending.clear()
+                self._as_text = self._line
+                if any(name.strip() for name in fields):
+                    self._as_text = 0
+                    return [name.strip() for name in fields]
+        except _TooLarge as error:
+            raise csv.Error("it does not end") from error
+        return []
+
+    def peek(self) -> list[str]:
+        """The fields of the next record, which comes again; none where they cannot be told."""
+        self._as_text = self._line
+        try:
+            fields = next(self._reader(), [])
+        except (csv.Error, _TooLarge, _SpacedQuote):
+            fields = []
+        self._as_text = 0
+        if self._pushed:
+            self._pushed.extendleft(reversed(self._pending))
+        else:
+            self._lines.put_back(tuple(self._pending))
+        self._pending.clear()
+        return fields
+
+    def batches(self, width: int) -> Iterator[Batch | Block]:
+        """The records of `width` fields: in blocks where nothing is wrong, else row by row."""
+        done = False
+        while not done:
+            if block := self._block(width):
+                yield block
+                continue
+            batch = Batch()
+            done = self._fill(batch, width)
+            if batch.records:
+                yield batch
+
+    def _block(self, width: int) -> Block | None:
+        """The next records, if nothing is wrong with any; else none, and the lines are left to `_fill`."""
+        if self._pushed or self._line < self._failed_on:
+            return None
+        self._line += self._lines.pass_blank() if self._blank_is_none else 0
+        data = self._lines.block(_BLOCK_BYTES)
+        block = parse(data, self._delimiter, width, self._limit, self._line, self._lines.own)
+        if block is None:
+            self._pushed.extend(self._lines.split(data))
+        else:
+            self._line += block.height
+            self._lines.put_back(self._lines.split(data[block.size :]))
+        return block
+
+    def _fill(self, batch: Batch, width: int) -> bool:
+        """Read until the batch is full (False) or the file ends (True)."""
+        until = self._fed + BATCH_BYTES
+        while len(batch.records) < BATCH_ROWS and self._fed < until:
+            try:
+                if self._read(batch, width, until):
+                    return True
+            except _TooLarge:
+                why = f"and not closed within {self._limit:,} bytes, the most a row may have"
+                self._give_up(batch, width, self._remembered(why))
+            except _SpacedQuote:
+                self._either(batch, width)
+            except _StrayQuote as error:
+                self._give_up(batch, width, str(error))
+            except csv.Error as error:
+                self._give_up(batch, width, self._remembered(_in_words(error)))
+        return False
+
+    def _read(self, batch: Batch, width: int, until: int) -> bool:
+        """The loop that every other row passes: what is not needed for a good row on one line is left to _odd."""
+        pending, records, starts = self._pending, batch.records, batch.lines
+        for fields in self._reader():
+            if len(fields) == width and len(pending) == 1:
+                records.append(fields)  # type: ignore[arg-type]
+                starts.append(self._line)
+                self._line += 1
+            else:
+                self._odd(batch, fields, width)
+                self._line += len(pending)
+            pending.clear()
+            if len(records) >= BATCH_ROWS or self._fed >= until:
+                return False
+        return True
+
+    def _reader(self) -> Iterator[list[str]]:
+        return map(_restored, csv.reader(self._feed(), delimiter=self._delimiter, strict=True))
+
+    def _feed(self) -> Iterator[str]:
+        """The lines for csv.reader, which asks for no line before it needs it: `_pending` is always one record's."""
+        pending, limit = self._pending, self._limit
+        size = blank = 0
+        for line in chain(self._again(), self._lines):
+            if not pending and self._blank_is_none and line.isspace():
+                self._line += 1
+                blank += 1
+                if blank > _BLANK_LINES and not self._pushed:
+                    self._line += self._lines.pass_blank()
+                continue
+            blank = 0
+            size = size + len(line) if pending else len(line)
+            pending.append(line)
+            if size > limit:
+                raise _TooLarge
+            if self._line < self._failed_on and len(pending) > 1:
+                # The record that failed there was inside quotes when this line began, and so is this one: it would fail
+                # there too. Said at once, so that no line is read more than a few times.
+                raise _StrayQuote(self._failure)
+            self._fed += len(line)
+            text = _marked(line, self._lines.body(line))
+            if b'"' in line and len(pending) == 1 and self._line != self._as_text and self._spaced.search(text):
+                raise _SpacedQuote
+            yield text
+
+    def _again(self) -> Iterator[bytes]:
+        while self._pushed:
+            yield self._pushed.popleft()
+
+    def _either(self, batch: Batch, width: int) -> None:
+        """A record in which blanks come before a quote: see rule 3. Within a field that is in quotes that is text."""
+        first = self._pending[0]
+        self._pending.clear()
+        for skipping in (False, True):
+            taken: list[bytes] = []
+            fields = self._alone(first, taken, skipping=skipping)
+            if fields and len(fields) == width and not self._may_be_other(fields, taken, width, skipping=skipping):
+                batch.records.append(list(fields))
+                batch.lines.append(self._line)
+                self._line += len(taken)
+                return
+            self._pushed.extendleft(reversed(taken[1:]))
+        if _balanced(first, self._delimiter):
+            self._as_text = self._line
+            self._pushed.appendleft(first)
+            return
+        why = "unbalanced quote, with blanks before it: they would have to go, or the quote to be closed"
+        batch.reject([None] * width, self._line, Fault("parse_error", why, raw_text([first])))
+        self._line += 1
+
+    def _may_be_other(self, fields: list[str], taken: list[bytes], width: int, *, skipping: bool) -> bool:
+        """Whether a record may be read otherwise than it was: with its blanks before quotes, or without."""
+        if skipping:
+            return _hides_a_row(taken[1:], width, self._delimiter)
+        return any(map(_SPACED_QUOTE.match, fields))
+
+    def _alone(self, first: bytes, taken: list[bytes], *, skipping: bool) -> list[str] | None:
+        """The fields of a record, blanks before a quote taken for none or not, and the lines that it takes; None if it
+        is none."""
+
+        def lines() -> Iterator[str]:
+            size = 0
+            for line in chain([first], self._again(), self._lines):
+                taken.append(line)
+                size += len(line)
+                if size > self._limit:
+                    return
+                yield _marked(line, self._lines.body(line))
+
+        try:
+            reader = csv.reader(lines(), delimiter=self._delimiter, strict=True, skipinitialspace=skipping)
+            fields = next(reader, None)
+        except csv.Error:
+            return None
+        return fields and _restored(fields)
+
+    def _odd(self, batch: Batch, fields: list[str], width: int) -> None:
+        """A record over several lines, with a wrong number of fields, or a blank line, which is no record."""
+        found = len(fields)
+        if found == width:
+            batch.records.append(list(fields))
+            batch.lines.append(self._line)
+        elif found > 1 or (found == 1 and fields[0].strip()):
+            if len(self._pending) > 1 and _hides_a_row(self._pending[1:], width, self._delimiter):
+                raise _StrayQuote("and takes in rows below")
+            code = "missing_field" if found < width else "extra_field"
+            fault = Fault(code, f"{_fields(found)}, the header has {width}", raw_text(self._pending))
+            batch.reject([*fields[:width], *[None] * (width - found)], self._line, fault)
+
+    def _remembered(self, why: str) -> str:
+        self._failed_on = self._line + len(self._pending) - 1
+        self._failure = why
+        return why
+
+    def _give_up(self, batch: Batch, width: int, why: str) -> None:
+        """Reject the first line of the record under way; the others are read again."""
+        first, *others = self._pending
+        if len(first) > self._limit:
+            fault = too_large(first, self._limit)
+        else:
+            hint = _ESCAPE_HINT if b'\\"' in first else ""
+            fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}{hint}", raw_text([first]))
+        batch.reject([None] * width, self._line, fault)
+        self._pushed.extendleft(reversed(others))
+        self._pending.clear()
+        self._line += 1
+
+
+def _fields(number: int) -> str:
+    return "1 field" if number == 1 else f"{number} fields"
+
+
+def _in_words(error: csv.Error) -> str:
+    if _at_the_end(error):
+        return "and never closed"
+    return 'and followed by text after it was closed (inside a quoted field a quote is written twice: "")'
+
+
+def _at_the_end(error: csv.Error) -> bool:
+    """Whether the input ended inside quotes. csv.Error has no codes, only this text."""
+    return "unexpected end" in str(error)
+
+
+def _balanced(line: bytes, delimiter: str) -> bool:
+    """Whether a line has, in each field of blanks and then a quote, as many quotes as close one another."""
+    try:
+        fields = next(csv.reader([_marked(line)], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return True  # it has others, by which it is read
+    return all(field.count('"') % 2 == 0 for field in fields if _SPACED_QUOTE.match(field))
+
+
+def _hides_a_row(lines: list[bytes], width: int, delimiter: str) -> bool:
+    """Whether the lines hold a row of the right width, or the start of one that goes on after them."""
+    reader = csv.reader(map(_marked, lines), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            return any(len(fields) == width for fields in reader)
+        except csv.Error as error:  # after which the reader goes on with the next line
+            if _at_the_end(error):
+                return True
+
+
+def split_header(header: bytes, delimiter: str) -> list[str]:
+    """The names in a header line, for another delimiter than the one asked for."""
+    try:
+        names = next(csv.reader([_marked(header)], delimiter=delimiter, strict=True), [])
+        return [name.strip() for name in _restored(names)]
+    except csv.Error:
+        return []

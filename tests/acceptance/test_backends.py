@@ -1,0 +1,346 @@
+"""The same commands and the same Python on a machine that shares storage and Redis with the workers, and on one that
+shares nothing and asks a server. Every test here runs both ways."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import httpx
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bulkqa import Client
+from contract.errors import InputError, TimedOut, UnknownJob, Unreachable, UsageError
+from producer.jobs.verify import verify_job
+from producer.results.columns import Columns
+from tests.acceptance.cluster import REPO, Cluster, cluster, write_rows
+from tests.acceptance.serving import serving
+
+pytestmark = pytest.mark.timeout(240)
+
+#: For jobs that wait.
+NOBODY = ("--model", "nobody-serves-this")
+TOKEN = "a-token-of-this-test-and-no-other"  # noqa: S105
+ROWS = pd.DataFrame(
+    {
+        "question": ["When was the mill built?", "Who keeps the light?", ""],
+        "context": ["The mill was built in 1731.", "The light is kept by Ingrid Aas.", "Nothing is asked of this."],
+        "when": pd.to_datetime(["2026-01-01", "2026-02-01", None]),
+        "kind": pd.Categorical(["a", "b", "a"]),
+    },
+    index=pd.Index([7, 11, 13], name="number"),
+)
+
+
+class Way:
+    """How a user's machine comes to jobs."""
+
+    def __init__(self, cluster: Cluster, server: httpx.Client | None) -> None:
+        self.cluster = cluster
+        self.server = server
+        self.env = dict(cluster.env)
+        if server:
+            for name in ("BULKQA_STORAGE_URL", "BULKQA_REDIS_URL"):
+                del self.env[name]
+            self.env |= {"BULKQA_SERVER": str(server.base_url), "BULKQA_API_TOKEN": TOKEN}
+        self.folder = cluster.folder / "home"  # what lies elsewhere is not there for who runs a command here
+        self.folder.mkdir()
+
+    def client(self) -> Client:
+        if self.server:
+            return Client(server=str(self.server.base_url), token=TOKEN)
+        return Client(self.cluster.env["BULKQA_STORAGE_URL"], self.cluster.redis_url)
+
+    def producer(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = self.cluster.producer(*arguments, env=self.env, cwd=self.folder)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, done.stderr
+        return done
+
+    def asked(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self.producer(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture(scope="module", params=["shared", "server"])
+def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    """With a worker, for all tests here: they tell their jobs from others'. Nobody serves the model `NOBODY`."""
+    with ExitStack() as resources:
+        running = resources.enter_context(cluster(tmp_path_factory.mktemp("desk")))
+        server = None
+        if request.param == "server":
+            server = resources.enter_context(serving(running, BULKQA_API_TOKEN=TOKEN))
+        running.worker()
+        running.ready()
+        yield Way(running, server)
+
+
+def test_a_file_is_submitted_and_waited_for_and_its_answers_are_written(way: Way) -> None:
+    write_rows(way.folder / "in.csv", 40)
+    done = way.producer("submit", "in.csv", "--wait", "-o", "out.json", "--metadata", "team=a")
+    job = done.stdout.strip()
+    predictions = json.loads((way.folder / "out.json").read_text())["predictions"]
+    assert [one["row"] for one in predictions] == list(range(40))
+    assert all(one["context"][one["start"] : one["end"]] == one["answer"] for one in predictions)
+    assert verify_job(way.cluster.storage, job).problems == ()
+    assert way.asked("status", job[:17])["request_counts"]["answered"] == 40
+    assert [one["id"] for one in way.asked("list", "--metadata", "team=a")] == [job]
+    assert way.asked("list", "--metadata", "team=b") == []
+    assert "completed: 40 answered" in done.stderr
+
+
+def test_bad_rows_are_written_beside_the_answers_and_every_format_is_the_same(way: Way) -> None:
+    done = way.producer("submit", str(REPO / "samples/bad_rows.csv"), "--wait", "-o", "out.jsonl", code=3)
+    job = done.stdout.strip()
+    lines = [json.loads(line) for line in (way.folder / "out.jsonl").read_text().splitlines()]
+    assert [one["row"] for one in lines] == list(range(11))
+    errors = way.producer("check", "out.errors.csv", "--json", code=3)
+    assert json.loads(errors.stdout)["rows"] == 7
+    for kind in ("json", "csv", "parquet"):
+        way.producer("results", job, "-o", f"again.{kind}", code=3)
+    assert json.loads((way.folder / "again.json").read_text())["predictions"] == lines
+    assert pq.read_table(way.folder / "again.parquet")["row"].to_pylist() == list(range(11))
+    way.producer("results", job, "-o", "folder", "--output-layout", "parts", "--format", "parquet", code=3)
+    assert sorted(path.name for path in (way.folder / "folder").iterdir()) == [
+        "_SUCCESS",
+        "_errors.csv",
+        "part-00000.parquet",
+    ]
+    assert pq.read_table(way.folder / "folder").num_rows == 11
+    shared = way.cluster.producer("results", job, "-o", "shared.csv")
+    assert shared.returncode == 3
+    assert (way.folder / "again.csv").read_bytes() == (way.cluster.folder / "shared.csv").read_bytes()
+
+
+def test_answers_are_followed_while_they_come(way: Way) -> None:
+    write_rows(way.folder / "in.csv", 60)
+    job = way.producer("submit", "in.csv").stdout.strip()
+    command = [sys.executable, "-m", "producer", "results", job, "--follow"]
+    with subprocess.Popen(command, env=way.env, cwd=way.folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        rows = [json.loads(line)["row"] for line in process.stdout]
+    assert process.returncode == 0
+    assert rows == list(range(60))
+
+
+def test_a_frame_comes_back_with_its_index_and_types(way: Way) -> None:
+    with way.client() as client:
+        job = client.submit(ROWS, top_k=2, metadata={"from": "a frame"})
+        seen: list[str] = []
+        final = job.wait(progress=lambda now: seen.append(now.status))
+        found = job.results()
+        again = client.job(job.id)
+        assert again == job
+        assert [one.id for one in client.jobs(metadata={"from": "a frame"})] == [job.id]
+        assert [one.id for one in client.jobs(limit=1)] == [job.id]
+    assert (final.status, final.options["top_k"]) == ("completed_with_errors", 2)
+    assert seen[-1] == final.status
+    pd.testing.assert_index_equal(found.index, ROWS.index)
+    assert list(found["answer"].fillna("")) == ["1731", "Ingrid Aas", ""]
+    pd.testing.assert_series_equal(found["when"], ROWS["when"])
+    pd.testing.assert_series_equal(found["kind"], ROWS["kind"])
+
+
+def test_jobs_are_listed_in_the_order_that_is_asked_for(way: Way) -> None:
+    write_rows(way.folder / "in.csv", 5)
+    ours = ("--metadata", "test=order")
+    jobs = [way.producer("submit", "in.csv", *ours, *NOBODY).stdout.strip() for _ in range(3)]
+    assert [one["id"] for one in way.asked("list", *ours, "--since", "1h", "--reverse")] == jobs[::-1]
+    assert [one["id"] for one in way.asked("list", *ours, "--limit", "2")] == jobs[1:]
+    assert way.asked("list", *ours, "--since", "2040-01-01", "--status", "completed") == []
+    assert "submitted" in way.producer("list").stdout
+
+
+def test_a_key_finds_its_job_and_another_file_under_it_is_refused(way: Way) -> None:
+    write_rows(way.folder / "in.csv", 5)
+    first = way.producer("submit", "in.csv", "--key", "monday")
+    second = way.producer("submit", "in.csv", "--key", "monday")
+    assert first.stdout == second.stdout
+    assert "submitted 5 rows" in first.stderr
+    assert "found by its key: 5 rows" in second.stderr
+    write_rows(way.folder / "in.csv", 6)
+    refused = way.producer("submit", "in.csv", "--key", "monday", code=2)
+    assert "was used for job" in refused.stderr
+
+
+def test_a_job_is_kept_for_as_long_as_is_asked(way: Way) -> None:
+    (way.folder / "in.csv").write_text("question|context\nWhat is it?|It is a mill.\n")
+    job = way.producer("submit", "in.csv", "--expire", "2h", "--wait").stdout.strip()
+    found = way.asked("status", job)
+    assert found["expires_at"] == pytest.approx(found["finished_at"] + 7200)
+    assert "kept until" in way.producer("status", job).stdout
+    with way.client() as client:
+        other = client.submit(str(way.folder / "in.csv"), expire="30d").wait()
+        assert other.expires_at == pytest.approx((other.finished_at or 0.0) + 30 * 24 * 3600)
+    refused = way.producer("submit", "in.csv", "--expire", "soon", code=2)
+    assert "30d" in refused.stderr
+
+
+def test_a_job_is_cancelled_and_removed(way: Way) -> None:
+    write_rows(way.folder / "in.csv", 5)
+    job = way.producer("submit", "in.csv", *NOBODY).stdout.strip()
+    refused = way.producer("delete", job, code=2)
+    assert "has not ended" in refused.stderr
+    assert "cancel" in refused.stderr
+    assert way.asked("cancel", job)["status"] in ("cancelling", "cancelled")
+    assert way.asked("status", job, "--watch", code=5)["request_counts"]["cancelled"] == 5
+    assert way.asked("delete", job) == {"job": job, "bytes": pytest.approx(10_000, abs=9_999)}
+    gone = way.producer("status", job, code=2)
+    assert "there is no job" in gone.stderr
+
+
+def test_two_jobs_are_compared(way: Way) -> None:
+    text = "question|context\nWho keeps the light?|The light is kept by {}.\nWhat\u2028is it?|It is\u2028a mill.\n"
+    jobs = []
+    for name in ("Ingrid Aas", "Olav Moe"):
+        (way.folder / "in.csv").write_text(text.format(name))
+        jobs.append(way.producer("submit", "in.csv", "--wait").stdout.strip())
+    found = way.asked("diff", *jobs)
+    assert [one["first"]["answer"] for one in found["changes"]] == ["Ingrid Aas"]
+    assert (found["summary"]["changed"], found["summary"]["same"]) == (1, 1)
+    assert "1 the same, 1 changed" in way.producer("diff", *jobs).stdout
+    assert way.asked("diff", jobs[0], jobs[0])["summary"]["same"] == 2
+
+
+def test_workers_are_shown(way: Way) -> None:
+    (one,) = way.asked("workers")
+    assert one["model"] == "minilm-l6-qa"
+    assert "idle" in way.producer("workers").stdout
+
+
+def test_what_cannot_be_read_is_refused_and_leaves_nothing(way: Way) -> None:
+    (way.folder / "in.csv").write_text("a|b\n1|2\n")
+    refused = way.producer("submit", "in.csv", code=2)
+    assert "question" in refused.stderr
+    missing = way.producer("submit", "none.csv", code=2)
+    assert "none.csv" in missing.stderr
+    with way.client() as client:
+        before = client.jobs()
+        with pytest.raises(InputError) as error:
+            client.submit(b"a|b\n1|2\n")
+        assert error.value.code == "missing_column"
+        with pytest.raises(UsageError):
+            client.submit(ROWS, top_k=0)
+        with pytest.raises(UnknownJob):
+            client.job("20200101-000000-00000000")
+        assert client.jobs() == before
+
+
+def test_who_stops_waiting_ends_no_job(way: Way) -> None:
+    write_rows(way.folder / "in.csv", 5)
+    job = way.producer("submit", "in.csv", *NOBODY).stdout.strip()
+    late = way.producer("status", job, "--watch", "--timeout", "0.5", code=130)
+    assert f"come back with: producer status {job} --watch" in late.stderr
+    with way.client() as client, pytest.raises(TimedOut):
+        client.job(job).wait(timeout=0.5)
+    assert way.asked("status", job)["status"] == "queued"
+
+
+# What only a server has
+
+
+def test_a_server_that_goes_and_comes_is_waited_for(running: Cluster) -> None:
+    write_rows(running.folder / "in.csv", 5)
+    with serving(running) as first:
+        url = str(first.base_url).rstrip("/")
+        env = {name: value for name, value in os.environ.items() if not name.startswith("BULKQA_")}
+        job = running.producer("submit", "in.csv", "--server", url, env=env).stdout.strip()
+        command = [sys.executable, "-m", "producer", "status", job, "--watch", "--json", "--server", url]
+        pipe = subprocess.PIPE
+        watching = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
+        assert watching.stderr
+        assert "no worker serves" in watching.stderr.readline()
+    with serving(running, "--port", url.rpartition(":")[2]):
+        running.worker()
+        said, _ = watching.communicate(timeout=90)
+        assert watching.returncode == 0
+    assert json.loads(said)["status"] == "completed"
+
+
+def test_the_wrong_address_or_token_is_told(running: Cluster) -> None:
+    (running.folder / "in.csv").write_text("question|context\na?|b\n")
+    with serving(running, BULKQA_API_TOKEN=TOKEN) as server:
+        url = str(server.base_url)
+        for env, what in (({}, "asks for a token"), ({"BULKQA_API_TOKEN": "x" * 20}, "is not one of this server")):
+            refused = running.producer("list", "--server", url, env=os.environ | env)
+            assert refused.returncode == 2
+            assert what in refused.stderr
+            assert "Set BULKQA_API_TOKEN" in refused.stderr
+    gone = running.producer("list", "--server", url)
+    assert gone.returncode == 6
+    assert "does not answer" in gone.stderr
+    for wrong in ("localhost:1", "ftp://host/", "http://u:p@host/"):
+        refused = running.producer("list", "--server", wrong)
+        assert refused.returncode == 2, refused.stderr
+        assert "u:p" not in refused.stderr
+    both = running.producer("list", "--server", url, "--storage", "here")
+    assert (both.returncode, "--storage" in both.stderr) == (2, True)
+    kept = running.producer("du", env=running.env | {"BULKQA_SERVER": url})
+    assert (kept.returncode, "BULKQA_SERVER" in kept.stderr) == (2, True)
+
+
+def test_columns_that_are_none_or_of_another_table_are_refused(running: Cluster) -> None:
+    table = b"question|context\na?|b\n"
+    other = Columns(pa.table({"question": pa.array([], pa.string())})).to_bytes()
+    long = Columns(pa.table({n: pa.array([], pa.string()) for n in ("question", "context")}), pa.table({"i": [1, 2]}))
+    with serving(running) as server:
+        for kept in (b"", b"garbage", other[:-9], other, long.to_bytes()):
+            files = {"file": ("in.csv", table), "columns": ("columns.arrow", kept)}
+            answer = server.post("/v1/jobs", files=files)
+            assert (answer.status_code, answer.json()["code"]) == (422, "unreadable"), answer.text
+            assert "the columns beside the table" in answer.json()["detail"]
+        assert server.get("/v1/jobs").json() == {"jobs": [], "damaged": []}
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    """A server that is none of ours, and says yes to everything."""
+
+    def do_GET(self) -> None:
+        body = b'{"hello": "there"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_that_is_none_of_ours_is_told_from_one(running: Cluster) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Stranger) as stranger:
+        thread = threading.Thread(target=stranger.serve_forever)
+        thread.start()
+        try:
+            for verb in ("list", "status"):
+                given = ("20200101-000000-00000000",) if verb == "status" else ()
+                done = running.producer(verb, *given, "--server", f"http://127.0.0.1:{stranger.server_port}")
+                assert done.returncode == 2, done.stderr
+                assert "does not answer as bulkqa" in done.stderr
+        finally:
+            stranger.shutdown()
+            thread.join()
+
+
+def test_a_pipe_is_sent_whose_size_nobody_knows_and_a_closed_client_says_that_it_is(running: Cluster) -> None:
+    with serving(running) as server:
+        client = Client(server=str(server.base_url))
+        read, write = os.pipe()
+        with os.fdopen(write, "wb") as sink, os.fdopen(read, "rb") as source:
+            sink.write(b"question|context\na?|b\n")
+            sink.close()
+            job = client.submit(source)
+        assert job.status().request_counts.total == 1
+    with pytest.raises(Unreachable):
+        job.status()
+    client.close()
+    with pytest.raises(UsageError, match="closed"):
+        job.status()

@@ -1,0 +1,581 @@
+"""The Python API: what it takes, what it refuses and in which words, and how it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import io
+import json
+import logging
+import re
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from bulkqa import AsyncClient, Client, Job, Options, ReadOptions
+from contract import errors
+from contract.errors import BulkqaError, InputError, NoWorker, StorageUnreachable, TimedOut, UnknownJob, UsageError
+from contract.queue import WorkerInfo
+from producer.api.arguments import Keywords
+from producer.api.display import bar
+from producer.api.words import in_api_words
+from tests.making import finish
+from tests.twins.queue import MemoryQueue
+from tests.twins.storage import MemoryStorage
+
+OWN: dict[str, Any] = {"question": ["what?", "who?"], "context": ["word0 it is", "word1 too"]}
+FRAME = pd.DataFrame(OWN)
+RECORDS = FRAME.to_dict("records")
+CSV = "question|context\nwhat?|word0 it is\nwho?|word1 too\n"
+
+
+class Closing(MemoryQueue):
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client of a storage and a queue in memory: tests work by hand."""
+    monkeypatch.setenv("BULKQA_MODEL", "tiny")
+    monkeypatch.setattr("contract.storage.open_storage", lambda *_, **__: MemoryStorage())
+    monkeypatch.setattr("contract.namespace.open_queue", lambda *_: Closing())
+    with Client() as made:
+        yield made
+
+
+def done(client: Client, job: Job) -> Job:
+    finish(job.id, client._backend.storage, client._backend.queue, client._backend.settings)
+    return job
+
+
+# What is taken
+
+
+class Polars:
+    """A table of another library: it has the Arrow PyCapsule interface, and nothing else that is known of it."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        columns = {name: pa.array(values, pa.string_view()) for name, values in OWN.items()}
+        return pa.table(columns).__arrow_c_stream__(requested_schema)
+
+
+class Batch:
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
+        return pa.record_batch(OWN).__arrow_c_array__(requested_schema)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "f.csv"
+    path.write_text(CSV)
+    return path
+
+
+TAKEN: dict[str, Any] = {
+    "a DataFrame": FRAME,
+    "records": RECORDS,
+    "a tuple of records": tuple(RECORDS),
+    "columns": OWN,
+    "columns of arrays": {name: pd.Series(values).to_numpy() for name, values in OWN.items()},
+    "a table of pyarrow": pa.table(OWN),
+    "a batch": pa.record_batch(OWN),
+    "a table of another library": Polars(),
+    "a batch of another library": Batch(),
+    "bytes": CSV.encode(),
+    "a bytearray": bytearray(CSV.encode()),
+}
+
+
+@pytest.mark.parametrize("data", TAKEN.values(), ids=TAKEN)
+def test_tables_of_all_kinds_are_taken(client: Client, data: Any) -> None:
+    results = done(client, client.submit(data)).results()
+    assert results["question"].tolist() == OWN["question"]
+    assert results["answer"].tolist() == ["word0", "word1"]
+
+
+def test_paths_and_files_are_taken_of_text_and_of_bytes(client: Client, file: Path) -> None:
+    def rows(data: Any) -> list[str]:
+        return [prediction["context"] for prediction in client.submit(data).results().to_dict("records")]
+
+    with file.open("rb") as binary, file.open() as text, file.open(encoding="latin-1") as other:
+        for data in (file, str(file), binary, text, other, io.StringIO(CSV), io.BytesIO(CSV.encode())):
+            assert done(client, client.submit(data)).results()["question"].tolist() == OWN["question"]
+
+
+def test_categories_of_polars_come_back_as_categories(client: Client) -> None:
+    """Their texts are views, which Parquet does not take in a dictionary."""
+    kinds = pa.DictionaryArray.from_arrays(pa.array([1, None], pa.uint32()), pa.array(["a", "b"], pa.string_view()))
+    table = done(
+        client, client.submit(pa.table(OWN | {"kind": kinds, "view": pa.array(["x", None]).view(pa.string())}))
+    )
+    assert table.table()["kind"].to_pylist() == ["b", None]
+    assert table.table().schema.field("kind").type == pa.dictionary(pa.uint32(), pa.string())
+    assert table.results()["kind"].cat.categories.tolist() == ["a", "b"]
+
+
+def test_a_table_that_is_a_stream_is_read(client: Client) -> None:
+    assert len(done(client, client.submit(pa.table(OWN).to_reader())).results()) == 2
+
+
+def test_of_text_in_utf_8_the_line_ends_are_those_of_the_file(client: Client, tmp_path: Path) -> None:
+    """A file that is opened as text changes them as it is read, also within a quoted context."""
+    path = tmp_path / "f.csv"
+    path.write_bytes(b'question|context\nwhat?|"a\r\nb"\n')
+    with path.open() as text:
+        assert done(client, client.submit(text)).results()["context"].tolist() == ["a\r\nb"]
+
+
+def test_text_that_is_read_in_pieces_is_whole(client: Client) -> None:
+    many = "question|context\n" + "".join(f"wé{n}?|wörd{n} it is\n" for n in range(40_000))
+    job = client.submit(io.StringIO(many))
+    assert job.status().request_counts.total == 40_000
+    assert job.status().input["bytes"] == len(many.encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [{"question": "q\ud800?", "context": "c"}, {"question": "q?", "context": "word it is"}],
+        pd.DataFrame({"question": pd.Series(["q\ud800?", "q?"], dtype="object"), "context": ["c", "word it is"]}),
+        io.StringIO("question|context\nq\ud800?|c\nq?|word it is\n"),
+    ],
+    ids=["records", "DataFrame", "text"],
+)
+def test_half_a_surrogate_pair_is_an_error_of_its_row(client: Client, data: Any) -> None:
+    results = done(client, client.submit(data)).results()
+    assert results["error_code"].fillna("").tolist() == ["bad_encoding", ""]
+    assert results["answer"].tolist()[1] == "word"
+
+
+def test_what_is_missing_is_an_error_of_its_row(client: Client) -> None:
+    results = done(client, client.submit([{"question": "q?"}, *RECORDS])).results()
+    assert results["error_code"].fillna("").tolist() == ["missing_field", "", ""]
+
+
+# What is refused: the error, what it says, and what to do
+
+REFUSED: dict[str, tuple[Any, str, str]] = {
+    "nothing": (None, "cannot submit an object of type NoneType", "Give a path, an open file, a DataFrame"),
+    "a number": (5, "cannot submit an object of type int", "Give a path"),
+    "a list of text": (["a"], "cannot submit an object of type list", "a list of dicts"),
+    "an empty list": ([], "no row in an empty list", ""),
+    "a single record": ({"question": "q", "context": "c"}, "a dict whose values are no lists", r"\[row\]"),
+    "columns of two lengths": (OWN | {"x": [1]}, "columns of different lengths: 'question' 2", "Give a path"),
+    "a series": (FRAME["question"], "cannot submit a Series that is no table", "a DataFrame"),
+    "text in place of a name": (CSV, "text with several lines", r"io\.StringIO\(text\)"),
+    "no such file": ("/nothing/here.csv", "no such file", "Check the name"),
+    "types in one column": (
+        [RECORDS[0] | {"x": 1}, RECORDS[1] | {"x": "a"}],
+        "the column 'x' holds values of several types: int and str",
+        r"astype\(str\)",
+    ),
+    "text among bytes": (FRAME.assign(x=pd.Series(["a", b"b"], dtype="object")), "several types: str and bytes", "one"),
+    "days among times": (
+        FRAME.assign(x=pd.Series([dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, 5, tzinfo=dt.UTC)], dtype="object")),
+        "several types: date and datetime", "one",
+    ),
+    "types among questions": ([RECORDS[0], {"question": 1, "context": "c"}], "'question' holds .* str and int", ""),
+    "questions that are numbers": (
+        pd.DataFrame({"question": [1], "context": ["c"]}), "'question' is of type int64", r"question='NAME'",
+    ),
+    "what no table holds": (FRAME.assign(x=[1j, 2j]), "the column 'x' holds values that no table can hold", "leave"),
+    "an unusual column": (
+        pa.table(OWN | {"x": pa.nulls(2, pa.month_day_nano_interval())}), "'x' is of type month_day_nan", "Con",
+    ),
+    "two columns of a name": (
+        pd.DataFrame([["q", "c", "d"]], columns=["question", "context", "context"]), "one name: 'context'", "Rename",
+    ),
+    "columns of several levels": (
+        pd.DataFrame([["q", "c"]], columns=pd.MultiIndex.from_tuples([("a", "question"), ("a", "context")])),
+        "columns have several levels", "Join them",
+    ),
+    "a column named by a date": (FRAME.assign(x=1).rename(columns={"x": dt.date(2026, 1, 1)}), "a date", "names"),
+    "no rows": (FRAME[:0], "columns and no rows", ""),
+    "no columns": (pd.DataFrame(), "no columns", ""),
+    "no such column": (
+        FRAME.rename(columns={"question": "q"}), r"no column 'question'\. Columns found: 'q'", "question=",
+    ),
+    "a closed file": (None, "a file that is closed", "Open it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "said", "remedy"), REFUSED.values(), ids=REFUSED)
+def test_the_rest_is_refused_in_words_about_the_argument(client: Client, data: Any, said: str, remedy: str) -> None:
+    if said == "a file that is closed":
+        data = io.BytesIO()
+        data.close()
+    with pytest.raises(InputError, match=said) as caught:
+        client.submit(data)
+    assert re.search(remedy, caught.value.remedy or "")
+    assert "--" not in str(caught.value)
+    assert client.jobs() == []
+
+
+def test_a_lazy_table_is_refused_with_what_makes_it_one(client: Client) -> None:
+    class LazyFrame:
+        def collect(self) -> None: ...
+
+    with pytest.raises(InputError, match="LazyFrame, which holds no rows yet") as caught:
+        client.submit(LazyFrame())
+    assert "collect()" in (caught.value.remedy or "")
+
+
+def test_a_storage_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file" / "storage", "/proc/nothing", "ftp://host/x"):
+        with pytest.raises((StorageUnreachable, UsageError)) as caught:
+            Client(storage=place)
+        assert "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "remedy"),
+    [
+        ({"top_n": 3}, "submit takes no top_n", "Did you mean top_k"),
+        ({"xyz": 3}, "submit takes no xyz", "There are: answers, context"),
+        ({"top_k": "3"}, "top_k must be int, not '3'", ""),
+        ({"top_k": 3.0}, "top_k must be int", ""),
+        ({"top_k": True}, "top_k must be int", ""),
+        ({"question": None}, "question must be str, not None", ""),
+        ({"omit_context": "no"}, "omit_context must be bool", ""),
+        ({"top_k": 30}, "cannot exceed n_best", ""),
+        ({"read": {"question": "q"}}, r"read must be ReadOptions\(...\), not a dict", ""),
+        ({"options": ReadOptions()}, r"options must be Options", ""),
+        ({"metadata": {"a": 1}}, "metadata must be text: 'a' is 1", "str"),
+        ({"metadata": ["a"]}, "metadata must be a dict", ""),
+        ({"model": 5}, "model must be str", ""),
+        ({"key": 5}, "key must be str", ""),
+        ({"key": " "}, "an empty key", ""),
+        ({"delimiter": ";;"}, "it must be one character", "delimiter=','"),
+        ({"id": "no"}, "there is no column 'no'", "id='NAME'"),
+        ({"format": "xml"}, "unknown format", "csv"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_by_name(client: Client, asked: Any, said: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        client.submit(FRAME, **asked)
+    assert remedy in (caught.value.remedy or "")
+    assert "--" not in str(caught.value)
+    assert client.jobs() == []
+
+
+def test_options_are_given_by_name_or_as_a_whole_or_both(client: Client) -> None:
+    frame = FRAME.rename(columns={"question": "q"})
+    for job in (
+        client.submit(frame, question="q", top_k=3, no_answer_threshold=1, metadata={"team": "a"}),
+        client.submit(
+            frame, read=ReadOptions(question="q"), options=Options(top_k=2), top_k=3, no_answer_threshold=1.0
+        ),
+    ):
+        assert job.status().options["top_k"] == 3
+        assert job.status().options["no_answer_threshold"] == 1
+    assert client.jobs(metadata={"team": "a"})[0].status().metadata == {"team": "a"}
+
+
+def test_the_keywords_are_the_options_that_there_are() -> None:
+    expected = {}
+    for kind in (ReadOptions, Options):
+        expected |= {
+            each.name: hint for each, hint in zip(fields(kind), typing.get_type_hints(kind).values(), strict=True)
+        }
+    assert typing.get_type_hints(Keywords) == expected
+
+
+@pytest.mark.parametrize("path", ["models/roberta", "./roberta", "~/roberta", "../roberta/"])
+def test_a_model_is_asked_for_by_its_name_and_not_by_its_folder(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    with pytest.raises(UsageError, match="is a path") as caught:
+        client.submit(FRAME, model=path)
+    assert "model='roberta'" in (caught.value.remedy or "")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "roberta").mkdir(parents=True)
+    (tmp_path / "models" / "roberta" / "reader.json").write_text('{"name": "roberta-large"}')
+    with pytest.raises(UsageError) as caught:
+        client.submit(FRAME, model="models/roberta")
+    assert "model='roberta-large'" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("command", "python"),
+    [
+        ("Name them: --question NAME --context NAME", "Name them: question='NAME', context='NAME'"),
+        ("--delimiter ';'", "delimiter=';'"),
+        ("or none: --id ''", "or none: id=''"),
+        ("Leave out --input-format.", "Leave out format."),
+        ("name another with --storage or BULKQA_STORAGE_URL.", "name another with storage or BULKQA_STORAGE_URL."),
+        ("--top-k 1, now 2", "top_k=1, now 2"),
+        ("Read it with: --no-header", "Read it with: header=False"),
+        ("Start one: worker start --model DIR. Or name another with --model.",
+         "Start one: worker start --model DIR. Or name another with model."),
+        ("List the jobs with: producer list", "Client.jobs() lists them."),
+        ("then: producer repair 20261126-1-2. More.", "then: Client.job('20261126-1-2').wait(). More."),
+        ("a -- b, x--y", "a -- b, x--y"),
+        ("a<b=1, c=2 d=3>", "a<b=1, c=2 d=3>"),
+    ],
+)  # fmt: skip
+def test_errors_are_in_the_words_of_the_api(command: str, python: str) -> None:
+    assert in_api_words(command) == python
+
+
+# Jobs
+
+
+def test_jobs_are_found_by_id_status_metadata_and_number(client: Client) -> None:
+    two = done(client, client.submit(FRAME, metadata={"n": "1", "all": "yes"}))
+    one, three = (client.submit(FRAME, metadata={"n": str(n), "all": "yes"}) for n in (0, 2))
+    assert {job.id for job in client.jobs()} == {one.id, two.id, three.id}
+    assert client.jobs(status="completed") == [two]
+    assert set(client.jobs(status=["queued", "running"])) == {one, three}
+    assert client.jobs(metadata={"n": "2", "all": "yes"}) == [three]
+    assert client.jobs(metadata={"n": "9"}) == []
+    assert client.jobs(status="queued", limit=1) == [three]
+    assert len(client.jobs(limit=2)) == 2
+    assert client.jobs(limit=0) == []
+    assert client.job(one.id) == one
+    with pytest.raises(UsageError, match="no job has the status 'complete'") as caught:
+        client.jobs(status="complete")
+    assert "completed" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize("job", ["nothing", "", "../x", None, 5])
+def test_a_job_that_is_not_there_is_unknown(client: Client, job: Any) -> None:
+    with pytest.raises(UnknownJob) as caught:
+        client.job(job)
+    assert "Client.jobs()" in (caught.value.remedy or "")
+
+
+def test_a_client_is_closed_at_the_end_of_its_block(client: Client) -> None:
+    with client as same:
+        assert same is client
+    assert client._backend.queue.closed  # type: ignore[attr-defined]
+
+
+def test_a_job_says_where_it_stands_in_times_with_a_zone_and_in_html(client: Client) -> None:
+    job = client.submit([*RECORDS, {"question": "<b>?", "context": None}], metadata={"a": "b"})
+    waiting = job.status()
+    assert waiting.created.tzinfo is dt.UTC
+    assert waiting.created.timestamp() == pytest.approx(waiting.created_at)
+    assert (waiting.started, waiting.ended, waiting.remaining) == (None, None, None)
+    assert "no worker serves the model tiny" in job._repr_html_()
+    done(client, job)
+    ended = job.status()
+    assert ended.ended
+    assert ended.ended >= ended.created
+    html = ended._repr_html_()
+    assert "completed_with_errors" in html
+    assert "3: 2 answered" in html
+    assert "<script" not in job._repr_html_()
+    assert json.loads(json.dumps(ended.to_json()))["status"] == "completed_with_errors"
+
+
+def test_what_html_shows_is_text(client: Client) -> None:
+    job = client.submit(FRAME, model="<script>alert(1)<")
+    assert "&lt;script&gt;" in job._repr_html_()
+    assert "<script>" not in job._repr_html_()
+
+
+# Waiting
+
+
+def test_waiting_ends_with_the_job_and_tells_each_step(client: Client) -> None:
+    job = done(client, client.submit(FRAME))
+    seen: list[str] = []
+    assert job.wait(progress=lambda now: seen.append(now.status)).status == "completed"
+    assert seen == ["completed"]
+    assert job.wait(progress=True).status == "completed"
+
+
+def test_waiting_for_a_worker_that_nobody_starts_ends_with_an_error(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = client.submit(FRAME)
+    with caplog.at_level(logging.WARNING, "bulkqa.client"), pytest.raises(NoWorker) as caught:
+        job.wait(patience=0)
+    assert "no worker serves the model tiny" in caught.value.message
+    assert "wait(patience=SECONDS)" in (caught.value.remedy or "")
+    said = [record.getMessage() for record in caplog.records if "waits" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith(f"job {job.id} waits: no worker serves the model tiny. Start one that holds it:")
+    assert said[0].endswith("name another with model.")
+    assert done(client, job).wait().status == "completed", "the job is none the worse"
+
+
+def test_patience_is_with_nobody_being_there_and_not_with_slow_work(client: Client) -> None:
+    client._backend.queue.announce(WorkerInfo("w", "tiny", "d1", "int8", 1, "0"))
+    with pytest.raises(TimedOut) as caught:
+        client.submit(FRAME).wait(timeout=0, patience=0)
+    assert isinstance(caught.value, TimeoutError)
+    assert "still queued" in caught.value.message
+
+
+def test_patience_begins_anew_when_a_worker_was_there_and_each_change_is_said_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Steps by hand: nobody, somebody, nobody; ten seconds between two of them."""
+    now = [0.0]
+    monkeypatch.setattr("producer.api.client.time.monotonic", lambda: now[0])
+    job = client.submit(FRAME)
+    alone = job.status()
+    served = alone.__class__.of(
+        alone.__class__(**{f.name: getattr(alone, f.name) for f in fields(alone)} | {"reason": None})
+    )
+    steps = [alone, alone, served, alone, alone, alone]
+    seen: list[int] = []
+
+    def follow(*_: Any) -> Iterator[Any]:
+        for number, step in enumerate(steps):
+            seen.append(number)
+            yield step
+            now[0] += 10
+
+    monkeypatch.setattr("producer.jobs.follow.follow", follow)
+    with pytest.raises(NoWorker):
+        job.wait(patience=15)
+    assert seen == [0, 1, 2, 3, 4, 5]
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [f"job {job.id} waits"] * 2
+
+
+@pytest.mark.parametrize("asked", [{"timeout": -1}, {"timeout": "5"}, {"patience": float("nan")}, {"patience": True}])
+def test_seconds_are_numbers(client: Client, asked: Any) -> None:
+    with pytest.raises(UsageError, match="must be a number of seconds"):
+        client.submit(FRAME).wait(**asked)
+
+
+def test_a_bar_is_drawn_on_a_terminal_and_a_table_in_a_notebook(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = done(client, client.submit(FRAME)).status()
+    with bar() as show:
+        show(now)
+    assert capsys.readouterr() == ("", ""), "a log is not drawn in"
+
+    shown: list[Any] = []
+
+    class Handle:
+        def update(self, what: Any) -> None:
+            shown.append(what)
+
+    class ZMQInteractiveShell: ...
+
+    def display(what: Any, display_id: bool) -> Handle:
+        shown.append(what)
+        return Handle()
+
+    ipython = type(sys)("IPython")
+    ipython.get_ipython = ZMQInteractiveShell  # type: ignore[attr-defined]
+    ipython.display = type(sys)("IPython.display")  # type: ignore[attr-defined]
+    ipython.display.display = display
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)
+    with bar() as show:
+        show(now)
+        show(now)
+    assert shown == [now, now]
+
+
+# asyncio
+
+
+def test_the_same_for_asyncio(client: Client) -> None:
+    async def main() -> list[str]:
+        async with AsyncClient() as asynchronous:
+            asynchronous._client = client
+            job = await asynchronous.submit(FRAME.set_axis(["a", "b"], axis=0), top_k=2, metadata={"x": "y"})
+            with pytest.raises(NoWorker):
+                await job.wait(patience=0)
+            assert (await job.status()).status == "queued"
+            await asyncio.to_thread(done, client, client.job(job.id))
+            seen: list[str] = []
+            assert (await job.wait(progress=lambda now: seen.append(now.status))).status == "completed"
+            assert seen == ["completed"]
+            assert await asynchronous.jobs(status="completed") == [await asynchronous.job(job.id)]
+            assert len(await job.predictions()) == (await job.table()).num_rows == 2
+            assert (await job.results(long=True)).index.tolist() == (await job.results()).index.tolist()
+            answers: list[str] = (await job.results())["answer"].to_dict()
+            await job.delete()
+            assert await asynchronous.jobs() == []
+            with pytest.raises(UnknownJob):
+                await asynchronous.job(job.id)
+            assert await asynchronous.workers() is not None
+            return answers
+
+    assert asyncio.run(main()) == {"a": "word0", "b": "word1"}
+
+
+def test_a_task_that_stops_waiting_leaves_the_job_alone(client: Client) -> None:
+    async def main() -> str:
+        asynchronous = AsyncClient()
+        asynchronous._client = client
+        job = await asynchronous.submit(FRAME)
+        waiting, begun = None, asyncio.Event()
+        waiting = asyncio.create_task(job.wait(progress=lambda _: begun.set(), patience=None))
+        await begun.wait()
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        assert waiting.cancelled()
+        return (await job.status()).status
+
+    assert asyncio.run(main()) == "queued"
+
+
+def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
+    import inspect
+
+    from bulkqa import AsyncJob
+
+    for plain, other in ((Client, AsyncClient), (Job, AsyncJob)):
+        names = {name for name in vars(plain) if not name.startswith("_") and callable(vars(plain)[name])}
+        assert names == {name for name in vars(other) if not name.startswith("_") and callable(vars(other)[name])}
+        for name in names:
+            ours, theirs = (inspect.signature(getattr(kind, name)).parameters for kind in (plain, other))
+            assert [str(p) for p in ours.values()] == [str(p) for p in theirs.values()], name
+            assert inspect.iscoroutinefunction(getattr(other, name))
+
+
+# Importing
+
+
+def test_importing_is_light_and_what_is_heavy_comes_when_it_is_asked_for() -> None:
+    code = """
+import sys
+from bulkqa import Client, errors
+heavy = [name for name in ("pandas", "pyarrow", "numpy", "pydantic", "redis", "rich", "celery") if name in sys.modules]
+assert not heavy, heavy
+from bulkqa import AsyncClient, Options, ReadOptions
+assert "pandas" not in sys.modules
+assert Options().top_k == 1 and ReadOptions().question == "question"
+assert issubclass(errors.NoWorker, errors.BulkqaError)
+import bulkqa
+assert {"Client", "Options", "ReadOptions", "errors"} <= set(dir(bulkqa))
+try: bulkqa.nothing
+except AttributeError: print("right")
+"""
+    done_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done_.stdout == "right\n", done_.stderr
+
+
+def test_without_pandas_there_are_predictions_and_tables(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = done(client, client.submit(RECORDS))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert job.table()["answer"].to_pylist() == [one["answer"] for one in job.predictions()] == ["word0", "word1"]
+    with pytest.raises(UsageError, match="pandas is not installed") as caught:
+        job.results()
+    assert "pip install 'bulkqa[pandas]'" in (caught.value.remedy or "")
+
+
+def test_every_error_is_of_one_tree() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert all(issubclass(kind, BulkqaError) for kind in kinds)
+    assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)

@@ -1,0 +1,57 @@
+"""CSV whose quotes are escaped by a backslash."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.errors import InputError
+from producer.input.formats.csv.escapes import doubled
+from producer.input.source import ReadOptions, open_source
+
+text = st.text(st.sampled_from('ab"\\|\n é'), min_size=1, max_size=8)
+
+
+def read(data: str, **options: object) -> list[dict[str, object]]:
+    with open_source(io.BytesIO(data.encode()), ReadOptions(**options)) as source:  # type: ignore[arg-type]
+        return [row for table in source.tables(100, 1 << 20) for row in table.to_pylist()]
+
+
+@given(st.lists(st.tuples(text, text), min_size=1, max_size=20))
+def test_what_spark_writes_is_read_back(rows: list[tuple[str, str]]) -> None:
+    def cell(value: str) -> str:
+        if not set(value) & set('"|\n'):
+            return value
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    data = "question|context\n" + "".join(f"{cell('x' + a)}|{cell('x' + b)}\n" for a, b in rows)
+    found = read(data, escape="\\")
+    assert [(row["question"], row["context"]) for row in found] == [("x" + a, "x" + b) for a, b in rows]
+
+
+@given(st.text(st.sampled_from('a"\\\n|'), max_size=40), st.integers(1, 7))
+def test_where_blocks_are_cut_does_not_matter(data: str, size: int) -> None:
+    raw = data.encode()
+    blocks = (raw[at : at + size] for at in range(0, len(raw), size))
+    assert b"".join(doubled(blocks, "\\", 1000)) == b"".join(doubled(iter([raw]), "\\", 1000))
+
+
+def test_a_quote_that_is_not_closed_costs_its_line_and_little_time() -> None:
+    raw = b'"' + b"a\\" * 50_000 + b"\n" + b'x|"\\""\n' * 20_000
+    found = b"".join(doubled((raw[at : at + 1000] for at in range(0, len(raw), 1000)), "\\", 10_000))
+    assert found.endswith(b'x|""""\n' * 19_000)
+
+
+def test_a_row_in_which_it_shows_is_an_error_that_names_the_flag() -> None:
+    (row,) = read('question|context\nwho?|"he said \\"me\\" again"\n')
+    assert row["code"] == "parse_error"
+    assert "--escape '\\'" in str(row["message"])
+
+
+@pytest.mark.parametrize("escape", ["", "ab", '"', "\n", "é", "|"])
+def test_what_cannot_escape_is_refused(escape: str) -> None:
+    with pytest.raises(InputError, match="escape"):
+        read("question|context\na|b\n", escape=escape)

@@ -1,0 +1,368 @@
+"""Files that people have: read as they were meant, or refused with a command that then works."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contract.errors import InputError
+from contract.evaluation import references, unreadable
+from contract.format import chunk
+from contract.format.job import Row
+from producer.input.source import ReadOptions, Source, open_source
+from tests import REPO
+
+CASES = REPO.parent / "shared" / "cases"
+needs_cases = pytest.mark.skipif(not CASES.exists(), reason="needs the shared cases")
+MILL = "The mill was rebuilt in 1791 after a flood."
+ROWS = [("a", "When?", MILL), ("b", "Why?", "A flood | of “water” carried it away.")]
+
+
+def opened(data: bytes | str | Path, **options: Any) -> tuple[list[Row], Source]:
+    file = io.BytesIO(data.encode() if isinstance(data, str) else data) if isinstance(data, bytes | str) else data
+    with open_source(file, ReadOptions(**options)) as source:
+        return [row for table in source.tables(100, 1 << 20) for row in chunk.rows(table)], source
+
+
+def read(data: bytes | str | Path, **options: Any) -> list[Row]:
+    return opened(data, **options)[0]
+
+
+def codes(rows: list[Row]) -> list[str | None]:
+    return [row.error.code if row.error else None for row in rows]
+
+
+def texts(rows: list[Row]) -> list[tuple[str | None, str | None, str | None]]:
+    return [(row.id, row.question, row.context) for row in rows]
+
+
+def advised(data: bytes | str | Path, **options: Any) -> tuple[str, dict[str, Any]]:
+    """What the refusal of a file says, and the options that its remedy names."""
+    with pytest.raises(InputError) as caught:
+        read(data, **options)
+    flags = shlex.split((caught.value.remedy or "").partition(": ")[2].partition("   Or ")[0])
+    found: dict[str, Any] = {}
+    while flags:
+        flag = flags.pop(0).removeprefix("--").replace("-", "_")
+        found |= {"header": False} if flag == "no_header" else {flag: flags.pop(0)}
+    return caught.value.message, options | found
+
+
+# Names and delimiters
+
+
+@pytest.mark.parametrize(
+    "head", ["ID|QUESTION|CONTEXT", "Id| Question |Context\u00a0", "id|question|con text", "id|Question|context"]
+)
+def test_names_that_differ_in_capitals_and_blanks_are_taken(head: str) -> None:
+    rows, source = opened(f"{head}\na|When?|{MILL}\n")
+    assert texts(rows) == [("a", "When?", MILL)]
+    assert [source.id_column, source.question_column, source.context_column] == [
+        name.strip() for name in head.split("|")
+    ]
+    line = json.dumps({"Question": "When?", "CONTEXT": MILL, "ID": "a"})
+    assert texts(read(line + "\n")) == [("a", "When?", MILL)]
+
+
+def test_a_name_that_two_columns_have_is_not_guessed() -> None:
+    message, _ = advised("Question|QUESTION|context\na|b|c\n")
+    assert "'Question', 'QUESTION'" in message
+    assert read("Question|question|context\na|b|c\n")[0].question == "b"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "head", ["text question", "Question Passage", "story_text_id story_text query", "context question"]
+)
+def test_the_command_that_is_advised_for_other_delimiters_and_names_works(delimiter: str, head: str) -> None:
+    names = head.split()
+    row = ["When?" if "que" in name.lower() else "x1" if name.endswith("id") else MILL for name in names]
+    message, options = advised(delimiter.join(names) + "\n" + delimiter.join(row) + "\n")
+    assert all(repr(name) in message for name in names)
+    assert [(r.question, r.context, r.error) for r in read(
+        delimiter.join(names) + "\n" + delimiter.join(row) + "\n", **options)] == [("When?", MILL, None)]  # fmt: skip
+
+
+@pytest.mark.parametrize("delimiter", ["|", ","])
+def test_a_file_without_a_header_is_said_to_be_one(delimiter: str) -> None:
+    data = f"where do I live?{delimiter}I live in Borgholm.\nwhat is it?{delimiter}It is an island.\n"
+    message, options = advised(data)
+    assert "Perhaps there is no header" in message
+    assert [(row.question, row.context, row.line) for row in read(data, **options)] == [
+        ("where do I live?", "I live in Borgholm.", 1), ("what is it?", "It is an island.", 2),
+    ]  # fmt: skip
+
+
+def test_without_a_header_columns_have_numbers() -> None:
+    rows, source = opened(f'7|"When\nnow?"|{MILL}\n8|q|c\n', header=False, question="2", context="3", id="1")
+    assert texts(rows) == [("7", "When\nnow?", MILL), ("8", "q", "c")]
+    assert source.columns == ("1", "2", "3")
+    assert [row.line for row in rows] == [1, 3]
+    message, _ = advised("1|q|c\n", header=False)
+    assert "'1', '2', '3'" in message
+
+
+@pytest.mark.parametrize("delimiter", ["|", ";", ","])
+def test_a_line_that_names_the_delimiter_is_taken_at_its_word(delimiter: str) -> None:
+    lines = [f"sep={delimiter}", delimiter.join(["id", "question", "context"]), delimiter.join(["a", "When?", MILL])]
+    rows, source = opened("\ufeff" + "\r\n".join(lines) + "\r\n")
+    assert (texts(rows), rows[0].line, source.delimiter) == ([("a", "When?", MILL)], 3, delimiter)
+
+
+@pytest.mark.parametrize("head", ["id|question|context", "id|question|context|"])
+def test_a_delimiter_at_every_line_end_is_let_go(head: str) -> None:
+    rows, source = opened(f"{head}\na|When?|{MILL}|\nb|q|c|x\nc|q|c\nd|q|c|\n")
+    assert codes(rows) == [None, "extra_field", "missing_field", None]
+    assert source.columns == ("id", "question", "context")
+    assert rows[0].passthrough == {}
+    assert codes(read("id|question|context\na|q|c\nb|q|c|\n")) == [None, "extra_field"]
+
+
+def test_ids_of_blanks_are_none() -> None:
+    rows = read("id|question|context\n|q|c\n  |q|c\n  |q|c\n\u00a0|q|c\n1|q|c\n1|q|c\n")
+    assert [row.id for row in rows] == [None, None, None, None, "1", "1"]
+    assert codes(rows) == [None] * 5 + ["duplicate_id"]
+
+
+# Encodings
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_utf_16_is_told_by_its_nuls_and_the_advised_command_reads_it(encoding: str, end: str) -> None:
+    data = end.join(["id|question|context", *map("|".join, ROWS[:1]), f"é|q|{'ü' * 50}"]).encode(encoding)
+    message, options = advised(data)
+    assert "UTF-16" in message
+    assert texts(read(data, **options)) == [*ROWS[:1], ("é", "q", "ü" * 50)]
+
+
+def test_windows_1252_is_advised_and_read() -> None:
+    text = "id|question|catégorie|context\na|What is the café\u2019s dish?|x|“Spytt”, at 12 €\n"
+    _, options = advised(text.encode("cp1252"))
+    assert options == {"encoding": "WINDOWS-1252"}
+    assert read(text.encode("cp1252"), **options)[0].context == "“Spytt”, at 12 €"
+    row = read(text.replace("é", "e").encode("cp1252"))[0]
+    assert row.error
+    assert "--encoding" in row.error.message
+
+
+def test_bytes_that_an_encoding_does_not_have_are_errors_of_their_rows() -> None:
+    rows = read(b"question|context\nq|a\x81b\nq|\x80\n", encoding="windows-1252")
+    assert (codes(rows), rows[1].context) == (["bad_encoding", None], "€")
+    with pytest.raises(InputError, match="not valid utf-16"):
+        read("question|context\nq|c\n".encode("utf-16") + b"x", encoding="utf-16")
+    for name in ("nonsense", "base64", "rot13"):
+        with pytest.raises(InputError, match="unknown encoding") as caught:
+            read(b"question|context\nq|c\n", encoding=name)
+        assert "WINDOWS-1252" in (caught.value.remedy or "")
+
+
+def test_json_is_read_in_other_encodings_too() -> None:
+    line = json.dumps({"question": "é?", "context": "ü"}, ensure_ascii=False) + "\n"
+    assert read((line * 2).encode("utf-16"), encoding="utf-16")[1].context == "ü"
+
+
+# JSON
+
+RECORDS = [{"id": i, "question": q, "context": c} for i, q, c in ROWS]
+SQUAD = {
+    "version": "v2.0",
+    "data": [
+        {"title": "Mill", "paragraphs": [
+            {"context": MILL, "qas": [
+                {"id": "a", "question": "When?", "answers": [{"text": "1791"}], "is_impossible": False},
+                {"id": "n", "question": "Who?", "answers": [{"text": "x"}], "is_impossible": True},
+            ]},
+            {"context": ROWS[1][2], "qas": [
+                {"id": "b", "question": "Why?", "answers": [{"text": "flood"}, {"text": "A flood"}]},
+            ]},
+        ]},
+    ],
+}  # fmt: skip
+FRAME = pd.DataFrame(RECORDS)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_squad_is_read_with_its_reference_answers(indent: int | None) -> None:
+    rows, source = opened(json.dumps(SQUAD, indent=indent))
+    assert texts(rows) == [ROWS[0], ("n", "Who?", MILL), ROWS[1]]
+    assert (source.format, source.answers_column) == ("json", "answers")
+    assert [references(row.passthrough["answers"]) for row in rows] == [("1791",), (), ("flood", "A flood")]
+    assert {row.passthrough["title"] for row in rows} == {"Mill"}
+
+
+def test_mrqa_and_articles_a_line_are_read() -> None:
+    qas = [{"qid": "a", "question": "When?", "answers": ["1791"]}, {"qid": "z", "question": "What?", "answers": []}]
+    lines = [{"header": {"dataset": "Own"}}, {"id": "", "context": MILL, "qas": qas}]
+    rows, source = opened("\n".join(map(json.dumps, lines)))
+    assert texts(rows) == [("a", "When?", MILL), ("z", "What?", MILL)]
+    assert ([row.line for row in rows], source.answers_column) == ([2, 2], "answers")
+    assert references(rows[0].passthrough["answers"]) == ("1791",)
+    assert len(read("\n".join(map(json.dumps, SQUAD["data"] * 1)))) == 3
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "value",
+    [
+        RECORDS,
+        {"data": RECORDS},
+        {"version": 1, "rows": [{"row_idx": n, "row": row} for n, row in enumerate(RECORDS)]},
+        {"inputs": RECORDS},
+        {name: [row[name] for row in RECORDS] for name in RECORDS[0]},
+        json.loads(FRAME.to_json()),
+        json.loads(FRAME.to_json(orient="split")),
+        json.loads(FRAME.to_json(orient="index")),
+        json.loads(FRAME.to_json(orient="table")),
+        {"data": json.loads(FRAME.to_json())},
+    ],
+    ids=["array", "data", "served", "inputs", "lists", "columns", "split", "index", "table", "nested"],
+)
+def test_rows_in_json_are_found_whatever_they_are_wrapped_in(value: Any, indent: int | None) -> None:
+    rows = read(json.dumps(value, indent=indent, ensure_ascii=indent is None) + "\n")
+    assert texts(rows) == ROWS
+    assert codes(rows) == [None, None]
+
+
+def test_a_bad_row_in_an_array_harms_no_other() -> None:
+    bad = ['{"question": "q", "context": "c", "context": "d"}', '{"question": 5, "context": "c"}', '{"question": "q"}']
+    good = json.dumps(RECORDS[0])
+    rows = read(
+        "[" + ",\n".join([good, *bad]) + ', {"question": "q", "context": "' + "c" * 3000 + '"}]', max_row_bytes=2000
+    )
+    assert codes(rows) == [None, "parse_error", "parse_error", "missing_field", "row_too_large"]
+
+
+@pytest.mark.parametrize("data", ["[", '[{"question": ', "[1, 2]", "[]", '{\n"question": "q",'])
+def test_json_without_rows_is_refused(data: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(data)
+    assert caught.value.remedy
+
+
+def test_a_large_document_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"[" + b",".join([json.dumps(RECORDS[0]).encode()] * 300_000) + b"]"
+    with pytest.raises(InputError, match="does not fit") as caught, open_source(io.BytesIO(data), memory=64 << 20):
+        pass
+    assert "jq -c" in (caught.value.remedy or "")
+    assert "BULKQA_READ_MEMORY=" in (caught.value.remedy or "")
+
+
+def test_a_key_that_is_repeated_is_an_error_of_its_row() -> None:
+    good = '{"question": "q", "context": "c"}\n'
+    rows = read(good + '{"question": "q", "context": "first", "context": "second"}\n' + good)
+    assert codes(rows) == [None, "parse_error", None]
+    assert codes(read('{"question": "q", "context": "c", "x": {"a": 1, "a": 2}}\n' + good)) == ["parse_error", None]
+
+
+def test_nan_where_nobody_asked_costs_nothing() -> None:
+    line = '{"id": NaN, "question": "q", "context": "c", "w": NaN, "v": [-Infinity, 1e999, {"a": NaN}]}\n'
+    [row] = read(line)
+    assert (row.error, row.id, row.passthrough) == (None, None, {"w": None, "v": [None, None, {"a": None}]})
+    assert codes(read(line.replace('"c"', "NaN"))) == ["missing_field"]
+
+
+# Reference answers
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (repr({"text": np.array(["1791"], dtype=object), "answer_start": np.array([44])}), ("1791",)),
+        (repr({"text": np.array([], dtype=object), "answer_start": np.array([], dtype="int32")}), ()),
+        (str({"text": ["nine", "it's"], "answer_start": [1, 2]}), ("nine", "it's")),
+        (str(np.array(["nine", "it's", 'a "b"'], dtype=object)), ("nine", "it's", 'a "b"')),
+        (str(np.array(["a word " * 9 + str(n) for n in range(9)])), tuple("a word " * 9 + str(n) for n in range(9))),
+        (repr(np.array(["nine", "ten"])), ("nine", "ten")),
+        (str(["nine"]), ("nine",)), (str(("nine", "ten")), ("nine", "ten")), (str([{"text": "nine"}]), ("nine",)),
+        ('["nine"]', ("nine",)), ("[np.str_('nine')]", ("nine",)), ("['nine', None]", ("nine",)),
+        ("[citation needed]", ("[citation needed]",)), ("(in 1791)", ("(in 1791)",)), ("nine", ("nine",)),
+        ("array of things", ("array of things",)), ("[1]", ("[1]",)), ("", None),
+        ("['nine' ... 'ten']", None), ("{'text': array(['a', ..., 'b'])}", None),
+        ("[__import__('os').getpid()]", ("[__import__('os').getpid()]",)),
+    ],
+)  # fmt: skip
+def test_lists_and_dicts_are_understood_as_they_are_printed(cell: str, expected: tuple[str, ...] | None) -> None:
+    assert references(cell) == expected
+    assert unreadable(cell) == (expected is None and cell != "")
+
+
+def test_answers_that_cannot_be_read_are_refused_with_a_word() -> None:
+    data = "question|context|answers\nq|c|nine\nq|c|['nine' ... 'ten']\n"
+    with pytest.raises(InputError, match=r"'answers' .* row 1: ") as caught:
+        read(data)
+    assert "--answers ''" in (caught.value.remedy or "")
+    assert codes(read(data, answers="")) == [None, None]
+
+
+# The cases
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("02-coqa-csv/CoQA_data.csv", 2), ("03-newsqa-csv/newsqa.csv", 2), ("04-subjqa-csv/dev.csv", 2),
+     ("09-utf16-excel/pipe-utf16be-nobom.csv", 4), ("10-cp1252-excel/header.csv", 2),
+     ("47-tab-question-capital/q.tsv", 4),
+     ("52-headerless/noheader.csv", 2)],
+)  # fmt: skip
+def test_the_advised_command_reads_the_case(name: str, rows: int) -> None:
+    _, options = advised(CASES / name)
+    found = read(CASES / name, **options)
+    assert (len(found), set(codes(found))) == (rows, {None})
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("01-squad-json/dev.json", [None] * 3), ("01-squad-json/dev-indent.json", [None] * 3),
+        ("07-mrqa-jsonl-gz/dev.jsonl.gz", [None]), ("11-sep-line/sep-pipe.csv", [None] * 4),
+        ("13-header-spaces-case/upper.csv", [None] * 4), ("13-header-spaces-case/spaces.csv", [None] * 4),
+        ("14-trailing-delimiter/all.csv", [None] * 4), ("14-trailing-delimiter/rows.csv", [None] * 4),
+        ("24-duplicate-columns/dup-key.jsonl", ["parse_error"]), ("28-json-array/array.json", [None] * 4),
+        ("28-json-array/columns.json", [None] * 4), ("28-json-array/wrapped.json", [None] * 4),
+        ("28-json-array/hf-request.json", [None]), ("06-hf-squad-csv/squad.csv", [None] * 3),
+    ],
+)  # fmt: skip
+def test_the_case_is_read(name: str, expected: list[str | None]) -> None:
+    assert codes(read(CASES / name)) == expected
+
+
+@needs_cases
+def test_what_the_cases_hold_is_understood() -> None:
+    rows = read(CASES / "06-hf-squad-csv/squad.csv")
+    assert [references(row.passthrough["answers"]) for row in rows] == [("1791",), ("nine",), ()]
+    blank = read(CASES / "62-blank-ids/blank-ids.csv")
+    assert [row.id for row in blank[:4]] == [None] * 4
+    nan = next(row for row in read(CASES / "27-jsonl-oddities/odd.jsonl") if row.id == "nan-1")
+    assert (nan.error, nan.passthrough) == (None, {"w": None, "v": None})
+    utf16 = read(CASES / "09-utf16-excel/unicode_text.txt", encoding="UTF-16", delimiter="\t")
+    assert (len(utf16), set(codes(utf16))) == (4, {None})
+
+
+# Wide tables
+
+
+def test_ten_thousand_columns_are_read_and_more_refused_with_a_word() -> None:
+    def table(width: int) -> str:
+        more = "".join(f"|c{n}" for n in range(width - 2))
+        return f"question|context{more}\nq|c{'|x' * (width - 2)}\nq|c\n"
+
+    rows, source = opened(table(10_000))
+    assert (len(source.columns), codes(rows)) == (10_000, [None, "missing_field"])
+    for width in (10_001, 100_000):
+        with pytest.raises(InputError, match=f"{width:,} columns, and 10,000 is the most"):
+            read(table(width))
+
+
+def test_json_lines_of_many_keys_are_read_in_linear_time() -> None:
+    line = json.dumps({"question": "q", "context": "c"} | {f"key{n}": n for n in range(30_000)})
+    assert codes(read(f"{line}\n" * 3)) == [None] * 3  # quadratic: 20 s

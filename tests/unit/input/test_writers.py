@@ -1,0 +1,70 @@
+"""What files that programs write have shown (`tests.files`): each fault that was found, and a sample of such files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contract.ledger import records
+from contract.settings import Settings
+from producer.input.source import ReadOptions, open_source
+from producer.jobs.check import check_file
+from producer.jobs.submit import Request, submit
+from tests.files.compare import expected
+from tests.files.generate import installed, one
+from tests.twins.storage import MemoryStorage
+
+SEED, FILES, CHECKED = 15, 25, 5
+
+
+def read(path: Path, **options: object) -> list[dict[str, object]]:
+    with open_source(str(path), ReadOptions(**options)) as source:  # type: ignore[arg-type]
+        return [row for table in source.tables(100, 1 << 20) for row in table.to_pylist()]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["line\nbreak", "a|b", 'a "b"'])
+def test_a_name_in_quotes_may_hold_anything(name: str, end: str, tmp_path: Path) -> None:
+    path = tmp_path / "input.csv"
+    quoted = '"' + name.replace('"', '""') + '"'
+    path.write_bytes(f"{quoted}|question|context{end}x|who?|me{end}".encode())
+    (row,) = read(path)
+    assert (row["question"], row["context"], row["passthrough"]) == ("who?", "me", {name: "x"})
+
+
+def test_a_column_of_parquet_without_one_value_costs_its_rows_and_not_the_file(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"question": ["who?"], "context": pa.nulls(1)}), tmp_path / "input.parquet")
+    assert [row["code"] for row in read(tmp_path / "input.parquet")] == ["missing_field"]
+
+
+@pytest.mark.parametrize("writer", installed())
+def test_each_cell_is_what_the_writer_held_or_an_error(writer: str, tmp_path: Path, settings: Settings) -> None:
+    """A sample of what `make files` compares; and `producer check` counts the same."""
+    for number in range(FILES):
+        held, found = one(writer, SEED, number, tmp_path)
+        assert not found.faults, (number, held.option)
+        if number < CHECKED and found.refused is None:
+            checked = check_file(str(held.path), held.read, settings)
+            assert (checked.rows, checked.rejected) == (held.table.rows, found.errors.total())
+
+
+@pytest.mark.parametrize("writer", ["pandas csv", "spark folder", "python json", "arrow parquet"])
+def test_a_job_holds_what_the_writer_held(writer: str, tmp_path: Path, settings: Settings) -> None:
+    """The same through `submit`: from the file to the rows that a worker is given."""
+    for number in range(CHECKED):
+        held, found = one(writer, SEED, number, tmp_path)
+        if found.refused is not None:
+            continue
+        storage = MemoryStorage()
+        manifest = submit(held.path, storage, settings, Request(read=held.read)).manifest
+        index = records.load_index(storage, manifest)
+        rows = [row for n in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, n)]
+        assert len(rows) == held.table.rows
+        for row in rows:
+            wanted = expected(held, row.row)
+            assert row.error or (row.id, row.question, row.context) == (
+                wanted["id"], wanted["question"], wanted["context"],
+            )  # fmt: skip

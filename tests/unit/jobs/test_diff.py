@@ -1,0 +1,96 @@
+"""What two jobs answer differently, row by row or by id."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from contract.format import layout, part
+from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
+from contract.ledger import records
+from contract.settings import Settings
+from producer.jobs.diff import Summary, differences
+from tests.making import job_of
+from tests.twins.storage import MemoryStorage
+
+
+def scored(storage: MemoryStorage, settings: Settings, answers: dict[str, str | None], chunk_rows: int = 3) -> str:
+    """A job of a row for each id, whose answer is given: "" is no answer, None an error."""
+    lines = [f"{name}|what is {name}?|the words a b c d" for name in answers]
+    data = "\n".join(["id|question|context", *lines, ""]).encode()
+    manifest = job_of(storage, settings.model_copy(update={"chunk_rows": chunk_rows}), data)
+    index = records.load_index(storage, manifest)
+    for number in range(manifest.chunks):
+        rows = records.load_rows(storage, manifest, index, number)
+        storage.create(layout.part(manifest.id, number), part.encode(_outcome(row, answers) for row in rows)[0])
+    return manifest.id
+
+
+def _outcome(row: Row, answers: dict[str, str | None]) -> dict:
+    text = answers[row.id or ""]
+    if text is None:
+        return failed(row, RowError("inference_error", "x"), Options())
+    start = (row.context or "").index(text) if text else 0
+    spans = (Span(text, start, start + len(text), 0.5, 1.0),) if text else ()
+    return answered(row, Answer(spans, 0.0, 0.5), Options())
+
+
+def compare(storage: MemoryStorage, first: str, second: str, *, by_id: bool = False) -> tuple[dict, dict[str, int]]:
+    summary = Summary()
+    found = {c["id"]: c for c in differences(storage, first, second, summary, by_id=by_id)}
+    return found, {name: count for name, count in asdict(summary).items() if count}
+
+
+FIRST = {"r0": "a", "r1": "b", "r2": "", "r3": "c", "r4": "d", "r5": None, "r6": ""}
+SECOND = {"r0": "a", "r1": "a b", "r2": "c", "r3": "", "r4": None, "r5": None, "r6": None}
+
+
+def test_every_kind_of_difference_is_told_and_counted_whatever_the_chunks(settings: Settings) -> None:
+    storage = MemoryStorage()
+    first, second = scored(storage, settings, FIRST, 3), scored(storage, settings, SECOND, 2)
+    found, counts = compare(storage, first, second)
+    assert {name: change["kind"] for name, change in found.items()} == {
+        "r1": "changed",
+        "r2": "only_second_answered",
+        "r3": "only_first_answered",
+        "r4": "only_first_answered",
+        "r6": "changed",
+    }
+    assert counts == {"same": 2, "changed": 2, "only_first_answered": 2, "only_second_answered": 1}
+    assert found["r1"]["first"] == {"status": "answered", "answer": "b", "start": 12, "end": 13, "score": 0.5}
+    assert found["r1"]["second"]["answer"] == "a b"
+    assert compare(storage, first, first) == ({}, {"same": 7})
+
+
+def test_rows_in_another_order_are_joined_by_id(settings: Settings) -> None:
+    storage = MemoryStorage()
+    first, second = scored(storage, settings, FIRST), scored(storage, settings, dict(reversed(SECOND.items())))
+    found, counts = compare(storage, first, second, by_id=True)
+    assert list(found) == ["r1", "r2", "r3", "r4", "r6"]
+    assert counts == {"same": 2, "changed": 2, "only_first_answered": 2, "only_second_answered": 1}
+    assert compare(storage, first, second)[1]["not_comparable"] == 6, "r3 is in the middle either way"
+
+
+def test_rows_of_one_job_only_are_counted(settings: Settings) -> None:
+    storage = MemoryStorage()
+    first, second = scored(storage, settings, FIRST), scored(storage, settings, {"r1": "b", "new": "a"})
+    assert compare(storage, first, second, by_id=True)[1] == {"same": 1, "missing": 7}
+    shorter = scored(storage, settings, {"r0": "a"})
+    assert compare(storage, first, shorter)[1] == {"same": 1, "missing": 6}
+
+
+def test_of_an_unfinished_job_what_is_ready_is_compared(settings: Settings) -> None:
+    storage = MemoryStorage()
+    first, second = scored(storage, settings, FIRST), scored(storage, settings, FIRST)
+    storage.delete(layout.part(second, 1))
+    assert compare(storage, first, second)[1] == {"same": 3, "missing": 4}
+
+
+def test_the_same_words_at_another_place_are_another_answer(settings: Settings) -> None:
+    storage = MemoryStorage()
+    one = scored(storage, settings, {"r0": "a"})
+    row = records.load_rows(storage, m := records.load(storage, one), records.load_index(storage, m), 0)[0]
+    other = scored(storage, settings, {"r0": "a"})
+    moved = answered(row, Answer((Span("a", 99, 100, 0.5, 1.0),), 0.0, 0.5), replace(Options()))
+    storage.delete(layout.part(other, 0))
+    storage.create(layout.part(other, 0), part.encode([moved])[0])
+    assert compare(storage, one, other)[1] == {"changed": 1}

@@ -1,0 +1,46 @@
+"""The graph answers as the torch checkpoint does, decoded by the same rules, row by row.
+
+On the checkpoint of the reader that ships and the evaluation questions, which are not part of this repository: skipped
+where ../shared is absent. `test_build` compares logits of tiny checkpoints of every family.
+"""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from contract.format.job import Options
+from tests import REPO
+from worker.evaluate import load_squad
+
+torch = pytest.importorskip("torch", reason="needs the extra [build]")
+pytest.importorskip("transformers", reason="needs the extra [build]")
+
+from worker.build import build  # noqa: E402
+from worker.reader.reader import Reader  # noqa: E402
+
+SHARED = REPO.parent / "shared"
+
+pytestmark = [
+    pytest.mark.build,
+    pytest.mark.skipif(not (SHARED / "model").exists(), reason="the checkpoint is not there: ../shared/model"),
+]
+
+
+def test_every_row_has_the_answer_of_torch(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    build(str(SHARED / "model"), tmp_path / "fp32", "fp32")
+    reader = Reader.open(tmp_path / "fp32")
+    recipe = runpy.run_path(str(REPO / "models" / "train.py"), run_name="recipe")
+    reference, _ = recipe["opened"](str(SHARED / "model"))
+    options = Options(top_k=2, max_seq_len=160, doc_stride=48, max_question_len=40)
+    rows = load_squad(SHARED / "data" / "eval.json")[::6]
+    assert len(rows) > 70
+    for row in rows:
+        ours, theirs = (one.answer(row.question, row.context, options) for one in (reader, reference))
+        assert [(s.start, s.end) for s in ours.spans] == [(s.start, s.end) for s in theirs.spans], row.question
+        assert ours.flags == theirs.flags
+        assert ours.score == pytest.approx(theirs.score, abs=1e-3)
+        assert ours.null_score == pytest.approx(theirs.null_score, abs=1e-3)
