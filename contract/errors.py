@@ -15,12 +15,14 @@
         └── NoWorker
 
 Exit code 0 is a completed job and 3 a job completed with row errors: both are outcomes, not exceptions.
-Errors of single rows are values (`contract.job.RowError`), never exceptions.
+Errors of single rows are values (`contract.format.job.RowError`), never exceptions.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from contract.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +33,15 @@ INTERRUPTED = 130
 
 
 class BulkqaError(Exception):
-    """An error with a message for the user and, where there is one, what to do about it."""
+    """An error with a message for the user and, where there is one, what to do about it.
+
+    `remedy` is text in the words of the terminal, and a `Remedy` as long as no surface has said it in its own words.
+    """
 
     exit_code = 1
     code = "internal"  #: a word for programs
 
-    def __init__(self, message: str, remedy: str | None = None) -> None:
+    def __init__(self, message: str, remedy: Remedy | str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
@@ -60,7 +65,7 @@ class InputError(UsageError):
     """
 
     def __init__(
-        self, code: str, message: str, remedy: str | None = None, found: Mapping[str, Any] | None = None
+        self, code: str, message: str, remedy: Remedy | str | None = None, found: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(message, remedy)
         self.code = code
