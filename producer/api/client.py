@@ -111,7 +111,7 @@ class Client:
         from producer.api.data import taken
         from producer.api.words import api_words
         from producer.jobs.submit import Request
-        from producer.jobs.times import span
+        from producer.times import span
 
         with api_words():
             reading, answering = options_of(read, options, dict(keywords))

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 
 from contract.command import check_interrupt
 from producer.cli.messages import Ticker, errors, say, verbosity
-from producer.jobs.times import duration
+from producer.times import duration
 
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress

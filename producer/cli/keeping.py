@@ -68,7 +68,7 @@ def gc(
     from producer.cli.jobs import of_each
     from producer.jobs.remove import delete as delete_job
     from producer.jobs.remove import old
-    from producer.jobs.times import span
+    from producer.times import span
 
     before = time.time() - span(older_than)
     given, store, queue = place.open()

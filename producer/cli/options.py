@@ -134,7 +134,7 @@ class Afterwards:
 
     def asked(self) -> dict[str, Any]:
         """The same for a request to submit. Raises UsageError."""
-        from producer.jobs.times import span
+        from producer.times import span
 
         return {"notify": self.notify or "", "expire": span(self.expire) if self.expire else None}
 
@@ -276,7 +276,7 @@ class Listing:
     def wanted(self) -> Wanted:
         """The same for `producer.jobs`. Raises UsageError."""
         from producer.jobs.select import Wanted, pairs
-        from producer.jobs.times import moment
+        from producer.times import moment
 
         return Wanted(
             status=tuple(_known_status(status) for status in self.status or ()),

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from producer.cli import view
-from producer.jobs.times import iso, local
 from producer.jobs.usage import KINDS
+from producer.times import iso, local
 
 if TYPE_CHECKING:
     from contract.notifications.record import Notification

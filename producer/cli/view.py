@@ -24,8 +24,8 @@ from producer.cli.messages import errors
 from producer.cli.messages import say as say
 from producer.cli.messages import verbosity as verbosity
 from producer.cli.messages import warn as warn
-from producer.jobs.times import duration as duration
-from producer.jobs.times import local
+from producer.times import duration as duration
+from producer.times import local
 
 if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
@@ -57,7 +57,7 @@ def show(table: Table) -> None:
 def print_json(value: Any) -> None:
     """One document on stdout. Beside each time in seconds since 1970, `created_at`, is the same as ISO 8601,
     `created`."""
-    from producer.jobs.times import dated
+    from producer.times import dated
 
     out(json.dumps(dated(value), ensure_ascii=False, indent=1))
 

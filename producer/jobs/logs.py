@@ -22,7 +22,7 @@ from contract.ledger.events import Attempted, attempts
 from contract.ledger.progress import Progress
 from contract.queue import Hints, Queue
 from contract.storage import Storage
-from producer.jobs.times import iso
+from producer.times import iso
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,8 @@ def _read(asked: dict[str, Any]) -> dict[str, Any]:
         return _checked(asked, read, given)
     from contract.namespace import open_queue
     from producer.jobs.submit import Request, submit_and_send
-    from producer.jobs.times import span
     from producer.results.columns import sent
+    from producer.times import span
 
     storage = open_storage(given.storage_url, create=True)
     columns = sent(Path(asked["columns"]).read_bytes()) if asked["columns"] else None

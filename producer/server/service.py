@@ -23,11 +23,11 @@ from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs.find import find
 from producer.jobs.follow import follow
-from producer.jobs.times import dated
 from producer.results.scores import Scores
 from producer.server.metrics import Metrics
 from producer.server.problems import Refused
 from producer.server.uploads import Reader
+from producer.times import dated
 
 log = logging.getLogger("bulkqa.server")
 

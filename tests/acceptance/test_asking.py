@@ -21,7 +21,7 @@ from bulkqa import Client
 from contract.errors import UnknownJob
 from contract.ledger.reconcile import reconcile
 from contract.settings import Settings
-from producer.jobs.times import iso
+from producer.times import iso
 from tests.acceptance.cluster import REPO, Cluster, child_of, kill, until, write_rows
 from tests.making import finish, job_of
 from tests.twins.queue import MemoryQueue

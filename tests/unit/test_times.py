@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from contract.errors import UsageError
-from producer.jobs.times import dated, iso, local, moment, span
+from producer.times import dated, iso, local, moment, span
 
 
 @pytest.mark.parametrize(
