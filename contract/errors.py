@@ -22,11 +22,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contract.remedy import Remedy
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from contract.remedy import Remedy
 
 COMPLETED_WITH_ERRORS = 3
 INTERRUPTED = 130
