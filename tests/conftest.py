@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ from tests import s3
 from tests.making import NAMESPACE, Clock
 from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage
+
+# The tests start a thousand processes; without bytecode each of them compiles every module that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 #: Why a test may be skipped where BULKQA_TEST_ALL is set, as in CI: what no installation can change.
 _UNAVOIDABLE = (
