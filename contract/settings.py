@@ -5,6 +5,8 @@ The variable of a field is `BULKQA_` and its name in capitals; the README's tabl
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,11 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.errors import UsageError
+
+log = logging.getLogger("bulkqa.settings")
+
+#: Old names of variables that are still read, and the names that replaced them, which win.
+RENAMED = {"BULKQA_WINDOW": "BULKQA_QUEUE_AHEAD"}
 
 #: The model that ships with this repository.
 SHIPPED_MODEL = "minilm-l6-qa"
@@ -67,7 +74,12 @@ class Settings(BaseSettings):
         ge=1024,
         description="memory in bytes that reading an input may take, where the kernel bounds it (Linux)",
     )
-    window: int = Field(1, ge=1, description="messages that wait on the queue per worker")
+    queue_ahead: int = Field(
+        1,
+        ge=1,
+        validation_alias=AliasChoices("BULKQA_QUEUE_AHEAD", "BULKQA_WINDOW"),
+        description="messages waiting on the queue per worker",
+    )
     max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before its rows are given up")
     lease: float = Field(45.0, gt=0, le=900, description="a chunk whose worker is silent for this long is sent again")
     stall: float = Field(
@@ -102,14 +114,23 @@ class Settings(BaseSettings):
 
 
 def load(**flags: Any) -> Settings:
-    """Settings from the environment, with the flags that were given (not None) on top. Raises UsageError."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    if "redis_url" in given:
-        given["BULKQA_REDIS_URL"] = given.pop("redis_url")  # its field has aliases, and the first of them wins
+    """Settings from the environment, overridden by the flags that are not None. Raises UsageError.
+
+    An environment variable under its old name is read, and logged as deprecated.
+    """
+    for old, new in RENAMED.items():
+        if os.environ.get(old):
+            log.warning("%s is deprecated: its new name is %s", old, new)
     try:
-        return Settings(**given)
+        return Settings(**{_alias(name): value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         variable = name if name.isupper() else f"BULKQA_{name.upper()}"
         raise UsageError(f"{variable}: {first['msg']} (got {first['input']!r})") from error
+
+
+def _alias(name: str) -> str:
+    """The key under which a field's value wins over the environment: its first alias, where it has several."""
+    aliases = Settings.model_fields[name].validation_alias
+    return str(aliases.choices[0]) if isinstance(aliases, AliasChoices) else name

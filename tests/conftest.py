@@ -128,7 +128,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         storage_url=str(tmp_path / "storage"),
         model="tiny",
         chunk_rows=3,
-        window=2,
+        queue_ahead=2,
         max_attempts=3,
         lease=5.0,
         sweep_interval=0.05,

@@ -26,7 +26,7 @@ def due(manifest: Manifest) -> float:
 
 def each(settings: Settings) -> int:
     """How many chunks of one job may be on the queue and under way, for each worker: one is under way, others wait."""
-    return settings.window + 1
+    return settings.queue_ahead + 1
 
 
 def fill(model: str, queue: Queue, settings: Settings) -> list[tuple[str, int]]:
@@ -36,7 +36,7 @@ def fill(model: str, queue: Queue, settings: Settings) -> list[tuple[str, int]]:
     the chunks may have their part already, where Redis was emptied: whoever is asked for one sees that.
     """
     sent = []
-    while found := queue.claim(model, settings.window, each(settings)):
+    while found := queue.claim(model, settings.queue_ahead, each(settings)):
         job, chunk = found
         try:
             check_job_id(job)

@@ -66,7 +66,7 @@ class History(RuleBasedStateMachine):
         self.clock = Clock()
         self.queue = MemoryQueue(self.clock)
         self.storage = MemoryStorage()
-        self.settings = Settings(model="tiny", chunk_rows=3, window=2, max_attempts=3, lease=45.0)
+        self.settings = Settings(model="tiny", chunk_rows=3, queue_ahead=2, max_attempts=3, lease=45.0)
         self.told: dict[str, Told] = {}
         self.under_way: list[UnderWay] = []
         self.names = 0

@@ -16,7 +16,7 @@ from tests.making import Hand, all_messages, job_of, pop
 from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage
 
-WINDOW = Settings(model="tiny", window=1)
+ONE_AHEAD = Settings(model="tiny", queue_ahead=1)
 
 
 def test_a_small_job_passes_a_large_one_that_came_before(storage: Storage, queue: Queue, settings: Settings):
@@ -25,7 +25,7 @@ def test_a_small_job_passes_a_large_one_that_came_before(storage: Storage, queue
     small = job_of(storage, settings, rows=3).id
     reconcile(small, storage, queue, settings)
     served = Hand(storage, queue, settings).run()
-    assert served.index((small, 0)) <= settings.window, "it waits for what was on the queue, and for nothing else"
+    assert served.index((small, 0)) <= settings.queue_ahead, "it waits for what was on the queue, and for nothing else"
     assert len(served) == 101
 
 
@@ -43,24 +43,24 @@ def test_messages_of_all_jobs_together_are_few(storage: Storage, queue: Queue, s
     """And grow with the workers of the model, so that none of them waits."""
     jobs = [job_of(storage, settings, rows=30).id for _ in range(5)]
     for job in jobs:
-        reconcile(job, storage, queue, WINDOW)
+        reconcile(job, storage, queue, ONE_AHEAD)
     assert queue.waiting("tiny", "") == 1
     for name in "abc":
         queue.announce(WorkerInfo(name, "tiny", "d1", "int8", 1, "0"))
-    assert len(order.fill("tiny", queue, WINDOW)) == 2
-    assert order.fill("tiny", queue, WINDOW) == []
+    assert len(order.fill("tiny", queue, ONE_AHEAD)) == 2
+    assert order.fill("tiny", queue, ONE_AHEAD) == []
 
 
 def test_a_job_whose_messages_nobody_takes_holds_up_no_other(storage: Storage, queue: Queue, settings: Settings):
     """As one that is pinned to a digest that nobody holds: its chunks are under way, as far as can be told."""
     stuck, other = (job_of(storage, settings, rows=30).id for _ in range(2))
-    reconcile(stuck, storage, queue, WINDOW)
+    reconcile(stuck, storage, queue, ONE_AHEAD)
     while (message := pop(queue, "tiny")) and message[0] == stuck:
-        order.fill("tiny", queue, WINDOW)  # taken, and handed on to a queue of which nobody takes
-    reconcile(other, storage, queue, WINDOW)
+        order.fill("tiny", queue, ONE_AHEAD)  # taken, and handed on to a queue of which nobody takes
+    reconcile(other, storage, queue, ONE_AHEAD)
     assert {job for job, _ in [message or ("", 0), *all_messages(queue, "tiny")]} <= {other, ""}
     assert queue.waiting("tiny", "") == 0
-    assert order.fill("tiny", queue, WINDOW)[0][0] == other
+    assert order.fill("tiny", queue, ONE_AHEAD)[0][0] == other
 
 
 def test_what_can_be_no_job_is_forgotten(memory_queue: MemoryQueue, settings: Settings):

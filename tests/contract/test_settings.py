@@ -20,11 +20,24 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch):
-    assert load().window == 1
+    assert load().queue_ahead == 1
+    monkeypatch.setenv("BULKQA_QUEUE_AHEAD", "7")
+    assert load().queue_ahead == 7
+    assert load(queue_ahead=9).queue_ahead == 9
+    assert load(queue_ahead=None).queue_ahead == 7, "a flag that was not given"
+
+
+def test_a_variable_under_its_old_name_is_read_and_said_to_be_deprecated(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    load()
+    assert not caplog.messages
     monkeypatch.setenv("BULKQA_WINDOW", "7")
-    assert load().window == 7
-    assert load(window=9).window == 9
-    assert load(window=None).window == 7, "a flag that was not given"
+    assert load().queue_ahead == 7
+    assert caplog.messages == ["BULKQA_WINDOW is deprecated: its new name is BULKQA_QUEUE_AHEAD"]
+    monkeypatch.setenv("BULKQA_QUEUE_AHEAD", "5")
+    assert load().queue_ahead == 5, "the new name wins"
+    assert load(queue_ahead=9).queue_ahead == 9, "and a flag over both"
 
 
 def test_redis_has_other_names_too_and_ours_wins(monkeypatch: pytest.MonkeyPatch):
@@ -71,4 +84,4 @@ def test_a_wrong_flag_is_named_too():
 
 def test_settings_do_not_change_once_they_were_read():
     with pytest.raises(ValidationError):
-        load().window = 5
+        load().queue_ahead = 5
