@@ -12,8 +12,9 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 #: What `custom.py` imports of ours, of which nothing else comes along.
 PARTS = (
-    "contract/__init__.py", "contract/errors.py", "contract/evaluation.py", "contract/machine.py", "contract/squad.py",
-    "contract/format", "producer/input", "worker/__init__.py", "worker/scoring.py", "worker/reader",
+    "contract/__init__.py", "contract/errors.py", "contract/evaluation.py", "contract/machine.py", "contract/remedy.py",
+    "contract/squad.py", "contract/format", "producer/input", "worker/__init__.py", "worker/scoring.py",
+    "worker/reader",
 )  # fmt: skip
 
 
