@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-s3 check format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
+.PHONY: help setup demo lock test test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -54,6 +54,9 @@ check: setup ## lint, types, import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+generate: setup ## write the files that are made from the code: docs/commands.md, docs/settings.md
+	@$(BIN)/python scripts/generate.py
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .

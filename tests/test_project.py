@@ -105,9 +105,16 @@ def listed(program: str) -> set[str]:
     return set(re.findall(r"^  (\w+)  ", text.partition("Commands:\n")[2], re.M))
 
 
-@pytest.mark.parametrize("program", ["producer", "worker"])
-def test_the_readme_has_a_row_for_every_command_and_for_no_other(program: str):
-    assert set(re.findall(rf"^\| `{program} (\w+)[ `]", README, re.M)) == listed(program)
+def test_generated_files_are_current():
+    command = [sys.executable, "scripts/generate.py", "--check"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_readme_is_short_and_python_comes_early():
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    assert "from bulkqa import Client" in lines[:60]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +144,7 @@ def test_every_reason_of_a_job_is_documented():
 def test_every_exit_status_of_an_error_is_documented():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BulkqaError)]
     statuses = {kind.exit_code for kind in kinds} | {0, errors.COMPLETED_WITH_ERRORS}
-    sentence = re.search(r"^Exit status: .*?(?:\n\n|\Z)", README, re.M | re.S)
+    sentence = re.search(r"^Exit status: .*?(?:\n\n|\Z)", REFERENCE, re.M | re.S)
     assert sentence
     assert statuses <= {int(number) for number in re.findall(r"\b\d\b", sentence[0])}
 
