@@ -13,19 +13,19 @@ from benchmarks import common
 from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, Source, Span, answered
 from contract.ledger import records
-from contract.ledger.records import Index
+from contract.ledger.stored import Index
 from contract.storage.local import LocalStorage
 
 _ROWS = 512
 _ASSEMBLE = """
 import sys, time
 from pathlib import Path
-from contract.ledger import assemble, records
+from contract.ledger import assemble
+from contract.ledger.stored import StoredJob
 from contract.storage.local import LocalStorage
-storage = LocalStorage(Path(sys.argv[1]))
-manifest = records.load(storage, "j")
+job = StoredJob.open(LocalStorage(Path(sys.argv[1])), "j")
 started = time.perf_counter(), time.process_time()
-assert assemble.publish(storage, manifest, records.load_index(storage, manifest)) == []
+assert assemble.publish(job) == []
 print(time.perf_counter() - started[0], time.process_time() - started[1])
 """
 

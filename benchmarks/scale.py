@@ -28,6 +28,7 @@ from contract.format import layout, part
 from contract.format.job import Manifest
 from contract.ledger import assemble, counting, order, records
 from contract.ledger.reconcile import reconcile
+from contract.ledger.stored import StoredJob, load_manifest
 from contract.ledger.sweeper import open_jobs
 from contract.queue import WorkerInfo, message
 from contract.queue.redis import RedisQueue
@@ -169,10 +170,9 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
         records.status(store, queue, large.id)
     with Cost(store).over() as mending:
         reconcile(large.id, store, queue, settings)
-    index = records.load_index(store, small)
     finished(store, small, range(small.chunks))
     with Cost(store).over() as assembling:
-        assemble.publish(store, small, index)
+        assemble.publish(StoredJob.open(store, small.id))
     report = store._objects[layout.report(small.id)]
     for number in range(jobs - 2):
         name = f"20261126-{number:06}-{number:08x}"
@@ -189,7 +189,7 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
             if job == large.id:
                 reconcile(job, store, queue, settings, owner="sweeper")
             else:
-                records.load(store, job)
+                load_manifest(store, job)
     assert listed >= jobs - 1
     return [
         common.Line(f"submit, of {few:,} chunks, each", 1000 * submitting.seconds / few, "ms", note=submitting.note()),

@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 
 from contract.errors import InputError
 from contract.format import layout
-from contract.ledger import records
 from contract.settings import Settings
 from producer.input.source import ReadOptions
 from producer.jobs.check import check_file
 from producer.jobs.submit import Request, submit
-from tests.making import csv
+from tests.making import csv, submitted_rows
 from tests.twins.storage import MemoryStorage
 
 _PIECES = (
@@ -115,8 +114,7 @@ def keeps_promises(path: Path, settings: Settings) -> str:
         assert storage.list(layout.JOBS) == []
         return refused.code
     assert told == (manifest.rows, manifest.rejected, manifest.chunks, manifest.source.sha256)
-    index = records.load_index(storage, manifest)
-    rows = [row for n in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, n)]
+    rows = submitted_rows(storage, manifest.id)
     assert [row.row for row in rows] == list(range(manifest.rows))
     assert sum(row.error is not None for row in rows) == manifest.rejected
     assert all(row.error or (row.question and row.context) for row in rows)

@@ -16,6 +16,7 @@ from contract.format.job import Answer, Manifest, Options, Row, RowError, Span, 
 from contract.ledger import records
 from contract.ledger.order import fill
 from contract.ledger.reconcile import reconcile
+from contract.ledger.stored import StoredJob, load_manifest
 from contract.queue import Queue, WorkerInfo, prefix, queue_name
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -68,10 +69,17 @@ def outcome(row: Row, options: Options) -> dict[str, Any]:
     return failed(row, found, options) if isinstance(found, RowError) else answered(row, found, options)
 
 
+def submitted_rows(storage: Storage, job: str) -> list[Row]:
+    """All rows of a job, as they were submitted."""
+    stored = StoredJob.open(storage, job)
+    chunks = [stored.chunk(number) for number in range(stored.manifest.chunks)]
+    assert all(isinstance(data, bytes) for data in chunks)
+    return [row for number, data in enumerate(chunks) for row in stored.rows_of(number, data)]
+
+
 def part_of(storage: Storage, manifest: Manifest, number: int, **given: Any) -> bytes:
     """The part that a worker would write."""
-    index = records.load_index(storage, manifest)
-    rows = records.rows_or_blanks(storage, manifest, index, number)
+    rows = StoredJob.open(storage, manifest.id).rows(number)
     about = {"started_at": 100.0, "finished_at": 101.0, "worker": "hand", "model": "d1"}
     about |= {"job": manifest.id, "chunk": number} | given
     return part.encode((outcome(row, manifest.options) for row in rows), **about)[0]
@@ -136,18 +144,18 @@ class Hand:
         return number
 
     def end(self, job: str, chunk: int) -> None:
-        manifest = records.load(self.storage, job)
+        stored = StoredJob.open(self.storage, job)
         if records.cancel_asked(self.storage, job):
-            index = records.load_index(self.storage, manifest)
-            error = RowError("job_cancelled", "the job was cancelled")
-            records.failed_part(self.storage, manifest, index, chunk, error, 1)
+            stored.fail(chunk, RowError("job_cancelled", "the job was cancelled"), 1)
         else:
-            self.storage.create(layout.part(job, chunk), part_of(self.storage, manifest, chunk, worker=self.name))
+            self.storage.create(
+                layout.part(job, chunk), part_of(self.storage, stored.manifest, chunk, worker=self.name)
+            )
         self.advance(job, chunk)
 
     def advance(self, job: str, chunk: int) -> None:
         """Fill the queue, and bring the job forward where this was its last message."""
-        manifest = records.load(self.storage, job)
+        manifest = load_manifest(self.storage, job)
         last = self.queue.finish(job, chunk, self.name)
         fill(manifest.model, self.queue, self.settings)
         if last:
@@ -183,7 +191,7 @@ def finish(
 
 def predictions(storage: Storage, job: str) -> list[dict[str, Any]]:
     """The published predictions, having checked what holds for every job that ended."""
-    manifest = records.load(storage, job)
+    manifest = load_manifest(storage, job)
     report = records.report(storage, job)
     assert report is not None
     counts = report.request_counts

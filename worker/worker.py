@@ -24,7 +24,7 @@ from contract.format.job import Manifest, ModelRef, check_job_id
 from contract.health import HealthFile
 from contract.ledger import counting, order, records
 from contract.ledger.reconcile import reconcile
-from contract.ledger.records import DamagedChunk, Index
+from contract.ledger.stored import Damage, StoredJob
 from contract.logs import speaking_of
 from contract.machine import peak_memory
 from contract.namespace import open_queue, storage_id
@@ -52,8 +52,7 @@ _KEPT_JOBS = 64
 class _Known:
     """What a worker keeps of a job, none of which changes in its life."""
 
-    manifest: Manifest
-    index: Index
+    job: StoredJob
     pinned: ModelRef | None = None
     kept: bool = False  #: it was read for another chunk
 
@@ -152,7 +151,7 @@ class Worker:
         except BulkqaError as error:  # no such job, damaged, or of another version: who understands it sends it again
             log.warning("worker %s dropped a message: %s", self.name, error.message)
             return None
-        manifest = known.manifest
+        manifest = known.job.manifest
         if type(chunk) is not int or not 0 <= chunk < manifest.chunks:
             log.warning("worker %s dropped a message: job %s has no chunk %r", self.name, manifest.id, chunk)
             return None
@@ -162,7 +161,7 @@ class Worker:
         return known, chunk
 
     def _do(self, known: _Known, chunk: int, tag: str | None) -> bool:
-        manifest = known.manifest
+        manifest = known.job.manifest
         job = manifest.id
         # Of a job that was just read also whether it has ended: its parts may be on their way out.
         if self.storage.exists(layout.part(job, chunk)) or (not known.kept and self.storage.exists(layout.report(job))):
@@ -192,22 +191,18 @@ class Worker:
 
     def _done(self, known: _Known, chunk: int) -> bool:
         """Score a chunk and write its part. False where the job is not what it was: look at it again."""
-        job = known.manifest.id
-        data: bytes | DamagedChunk
+        job = known.job.id
         began = time.monotonic()
-        try:
-            data = records.read_chunk(self.storage, known.manifest, known.index, chunk)
-        except DamagedChunk as damage:
-            if known.kept:  # the job may have been removed since, and made again under its key
-                self._jobs.pop(job, None)
-                return False
-            data = damage
+        data = known.job.chunk(chunk)
+        if isinstance(data, Damage) and known.kept:  # the job may have been removed since, and made again under its key
+            self._jobs.pop(job, None)
+            return False
         self._meter.stored("read", time.monotonic() - began)
         attempt = Attempt(self.storage, job, chunk, self.name)
         self._meter.attempt(after_death=attempt.number - 1 in attempt.dead)
         try:
             with speaking_of(attempt=attempt.number):
-                scored = self._score(known, chunk, data, attempt)
+                scored = self._score(known.job, chunk, data, attempt)
             began = time.monotonic()
             mine = self.storage.create(layout.part(job, chunk), scored)
         except (Drained, StorageUnreachable, ModelError) as reason:  # not to count as a death
@@ -230,11 +225,11 @@ class Worker:
         self._hint(lambda: self.queue.release(manifest.id, chunk, self.name))
         self._hint(lambda: self.queue.send(manifest.model, manifest.id, [chunk], pinned.digest))
 
-    def _score(self, known: _Known, chunk: int, data: bytes | DamagedChunk, attempt: Attempt) -> bytes:
+    def _score(self, job: StoredJob, chunk: int, data: bytes | Damage, attempt: Attempt) -> bytes:
         """The bytes of the chunk's part. `data`: its file, or what is wrong with that."""
         started = time.time()
-        manifest, options = known.manifest, known.manifest.options
-        rows = records.rows_of(data) if isinstance(data, bytes) else records.blanks(known.index, chunk, data)
+        manifest, options = job.manifest, job.manifest.options
+        rows = job.rows_of(chunk, data)
         heartbeat = self._heartbeat
         watch = Watch(stop=self._stop(manifest.id), end=lambda _row: heartbeat.beat(), done=heartbeat.rows)
         with self._heartbeat.watching():
@@ -311,10 +306,10 @@ class Worker:
         if job in self._jobs:
             self._jobs[job].kept = True
             return self._jobs[job]
-        manifest = records.load(self.storage, job)
+        stored = StoredJob.open(self.storage, job)
         if len(self._jobs) >= _KEPT_JOBS:
             self._jobs.clear()
-        self._jobs[job] = _Known(manifest, records.load_index(self.storage, manifest))
+        self._jobs[job] = _Known(stored)
         return self._jobs[job]
 
 

@@ -15,13 +15,13 @@ from dataclasses import asdict
 from typing import Any
 
 from contract import evaluation
-from contract.format import errorfile, layout, part
+from contract.format import errorfile, layout
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
 from contract.ledger import records
 from contract.ledger.progress import Chunks, Counts, Progress
-from contract.ledger.records import Index
+from contract.ledger.stored import Damage, Part, StoredJob
 from contract.ledger.tally import Tally
 from contract.storage import Storage
 from contract.storage.many import many
@@ -49,80 +49,68 @@ class _Digest:
         return {"uri": uri, "bytes": self.bytes, "sha256": self.sha.hexdigest()}
 
 
-def publish(
-    storage: Storage, manifest: Manifest, index: Index, hold: Callable[[], bool] = lambda: True
-) -> list[tuple[int, str]]:
-    """Write the outputs of a job all of whose parts are there. Returns the parts found damaged, with the reason: if
-    there are any, nothing was published. `hold` is called now and then, to keep the lease of this work."""
-    job = manifest.id
+class ChangedMeanwhile(Exception):
+    """A part or an output was altered or removed while the outputs were made."""
+
+
+def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int]:
+    """Write the outputs of a job that has all its parts. Returns the numbers of parts found damaged: if there are any,
+    nothing was published. `hold` is called now and then, to keep the lease of this work. Raises ChangedMeanwhile."""
+    storage, manifest = job.storage, job.manifest
     footers: list[Footer] = []
     try:
         # Parts are read once: checked as they go by, and a damaged one leaves no document.
-        document = _document(storage, index, job, hold, footers)
-        outputs = {"predictions": _write(storage, layout.predictions(job), document)}
-    except (part.DamagedPart, FileNotFoundError):
-        _, damaged = check_parts(storage, manifest, index)
+        outputs = {"predictions": _write(storage, layout.predictions(job.id), _document(job, hold, footers))}
+    except ChangedMeanwhile:
+        _, damaged = _check_parts(job)
         if not damaged:
             raise
         return damaged
-    if len(footers) < len(index.rows):  # a writer before us made the document
-        footers, damaged = check_parts(storage, manifest, index)
+    if len(footers) < manifest.chunks:  # a writer before us made the document
+        footers, damaged = _check_parts(job)
         if damaged:
             return damaged
     if any(footer.failed or footer.cancelled for footer in footers):
-        outputs["errors"] = _write(storage, layout.errors(job), _error_file(storage, manifest, index, footers))
+        outputs["errors"] = _write(storage, layout.errors(job.id), _error_file(job, footers))
     report = _report(storage, manifest, footers, outputs)
-    storage.create(layout.report(job), records.dump(report.to_json()))
-    storage.delete(layout.progress(job))
-    storage.sweep(layout.folder(job), older_than=0.0)  # whoever still writes here has lost the race for its object
+    storage.create(layout.report(job.id), records.dump(report.to_json()))
+    storage.delete(layout.progress(job.id))
+    storage.sweep(layout.folder(job.id), older_than=0.0)  # whoever still writes here has lost the race for its object
     return []
 
 
-def check_parts(storage: Storage, manifest: Manifest, index: Index) -> tuple[list[Footer], list[tuple[int, str]]]:
-    """The footer of every part, and the parts that are not whole and unaltered, with the reason."""
-
-    def read(number: int) -> Footer | str:
-        try:
-            return records.read_part(storage, manifest.id, number, index.rows[number])[1]
-        except FileNotFoundError:
-            return "it is missing"
-        except part.DamagedPart as reason:
-            return str(reason)
-
+def _check_parts(job: StoredJob) -> tuple[list[Footer], list[int]]:
+    """The footer of every part, and the numbers of parts that are missing or damaged."""
     footers: list[Footer] = []
-    damaged: list[tuple[int, str]] = []
-    for number, found in enumerate(many(storage, read, range(len(index.rows)), _AHEAD)):
-        if isinstance(found, Footer):
-            footers.append(found)
+    damaged: list[int] = []
+    for number, part in enumerate(_parts(job)):
+        if isinstance(part, Part):
+            footers.append(part.footer)
         else:
-            damaged.append((number, found))
+            damaged.append(number)
     if damaged:
-        storage.delete(layout.progress(manifest.id))  # it counts them
+        job.storage.delete(layout.progress(job.id))  # it counts them
     return footers, damaged
 
 
-def predictions(storage: Storage, index: Index, job: str) -> Iterator[bytes]:
-    """The predictions of all parts as JSON lines, a block a part."""
-    return (lines for lines, _ in _parts(storage, index, job))
+def _parts(job: StoredJob) -> Iterator[Part | Damage]:
+    return many(job.storage, job.part, range(job.manifest.chunks), _AHEAD)
 
 
-def _parts(storage: Storage, index: Index, job: str) -> Iterator[tuple[bytes, Footer]]:
-    def read(number: int) -> tuple[bytes, Footer]:
-        return records.read_part(storage, job, number, index.rows[number])
+def _whole(part: Part | Damage) -> Part:
+    if isinstance(part, Damage):
+        raise ChangedMeanwhile(part.reason)
+    return part
 
-    return many(storage, read, range(len(index.rows)), _AHEAD)
 
-
-def _document(
-    storage: Storage, index: Index, job: str, hold: Callable[[], bool], footers: list[Footer]
-) -> Iterator[bytes]:
+def _document(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
     """The document, one prediction a line. Newlines inside strings are escaped, so that one ends a prediction.
 
-    `footers` is given those of the parts that go by. Raises DamagedPart, FileNotFoundError.
+    The footers of the parts that go by are added to `footers`. Raises ChangedMeanwhile.
     """
     yield _HEAD
-    held, last = time.monotonic(), len(index.rows) - 1
-    for number, (lines, footer) in enumerate(_parts(storage, index, job)):
+    held, last = time.monotonic(), job.manifest.chunks - 1
+    for number, (lines, footer) in enumerate(map(_whole, _parts(job))):
         footers.append(footer)
         if time.monotonic() - held > 10.0:
             hold()
@@ -132,21 +120,19 @@ def _document(
     yield _FOOT
 
 
-def _error_file(storage: Storage, manifest: Manifest, index: Index, footers: list[Footer]) -> Iterator[bytes]:
+def _error_file(job: StoredJob, footers: list[Footer]) -> Iterator[bytes]:
     """The rows with an error in the input's own columns and delimiter, and why: to be mended and submitted again."""
+    manifest = job.manifest
     columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
     delimiter = manifest.source.delimiter or "|"
     yield _csv([[*columns, *errorfile.COLUMNS]], delimiter)
     for number, footer in enumerate(footers):
         if footer.failed or footer.cancelled:
-            lines = records.read_part(storage, manifest.id, number, footer.rows)[0].splitlines()
-            found = [json.loads(line) for line in lines]
+            predictions = [json.loads(line) for line in _whole(job.part(number)).lines.splitlines()]
             if manifest.options.omit_context:  # it is wanted here all the same
-                for prediction, row in zip(
-                    found, records.rows_or_blanks(storage, manifest, index, number), strict=True
-                ):
+                for prediction, row in zip(predictions, job.rows(number), strict=True):
                     prediction["context"] = row.context
-            yield _csv([_error_row(p, columns, manifest) for p in found if p["status"] == "error"], delimiter)
+            yield _csv([_error_row(p, columns, manifest) for p in predictions if p["status"] == "error"], delimiter)
 
 
 def _error_row(prediction: dict[str, Any], columns: list[str], manifest: Manifest) -> list[Any]:
@@ -183,13 +169,17 @@ class _Lines:
 
 
 def _write(storage: Storage, key: str, blocks: Iterator[bytes]) -> dict[str, Any]:
-    """Write an output, or read the one that a writer before us finished: it has the same content."""
+    """Write an output, or read the one that a writer before us finished: it has the same content. Raises
+    ChangedMeanwhile."""
     digest = _Digest()
     if not storage.exists(key) and storage.create(key, digest.of(blocks)):
         return digest.about(storage.locate(key))
     digest = _Digest()
-    for _ in digest.of(storage.blocks(key)):
-        pass
+    try:
+        for _ in digest.of(storage.blocks(key)):
+            pass
+    except FileNotFoundError:
+        raise ChangedMeanwhile(f"{key} is missing") from None
     return digest.about(storage.locate(key))
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from contract.errors import StorageUnreachable
-from contract.format import layout, part
+from contract.format import layout
 from contract.format.job import Manifest
 from contract.format.part import Footer
+from contract.ledger.stored import read_footer
 from contract.ledger.tally import Tally
 from contract.storage import Storage
 from contract.storage.many import many
@@ -54,13 +55,8 @@ def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator
     """The footers of some parts. One that is damaged or gone is left out: assembling finds it and has it scored
     again."""
 
-    def read(number: int) -> Footer | None:
-        try:
-            return part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number))
-        except (part.DamagedPart, FileNotFoundError):
-            return None
-
-    return ((number, footer) for number, footer in zip(numbers, many(storage, read, numbers), strict=True) if footer)
+    footers = many(storage, lambda number: read_footer(storage, job, number), numbers)
+    return ((number, each) for number, each in zip(numbers, footers, strict=True) if isinstance(each, Footer))
 
 
 def _beyond(storage: Storage, job: str, tally: Tally) -> set[int]:

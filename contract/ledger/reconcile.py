@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from contract.errors import RedisUnreachable
 from contract.format import layout
 from contract.format.job import Manifest, RowError
-from contract.format.part import DamagedPart
 from contract.ledger import assemble, counting, order, quarantine, records
-from contract.ledger.records import Attempts, Index
+from contract.ledger.records import Attempts
+from contract.ledger.stored import Part, StoredJob
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -52,8 +52,8 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     """
     if storage.exists(layout.report(job)):
         return Repair(finished=True)
-    manifest = records.load(storage, job)
-    index = records.load_index(storage, manifest)
+    stored = StoredJob.open(storage, job)
+    manifest = stored.manifest
     hints, unreachable = _hints(storage, queue, manifest)
     missing = counting.missing(storage, manifest)
     live = live_leases(hints) if hints else set()
@@ -65,16 +65,16 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
         attempted = records.attempts(storage, job)
         for number in [number for number in missing if number not in live]:
             attempts = len(attempted[number].started) if number in attempted else 0
-            records.failed_part(storage, manifest, index, number, error, attempts)
+            stored.fail(number, error, attempts)
         missing = [number for number in missing if number in live]
     else:
         # Only a lease that ran out tells a death: where there is none Redis was emptied, or is away, and the last
         # attempt may be under way.
         silent = [n for n in missing if hints and n in hints.leases and n not in live]
-        given_up = _give_up(storage, manifest, index, silent, settings.max_attempts)
+        given_up = _give_up(stored, silent, settings.max_attempts)
         missing = [number for number in missing if number not in given_up]
     if not missing:
-        published = _publish(storage, queue, manifest, index, owner)
+        published = _publish(stored, queue, owner)
         return Repair(finished=published, given_up=given_up, published=published)
     if hints is None:
         raise unreachable or RedisUnreachable("Redis does not answer")
@@ -142,20 +142,20 @@ def _lost(number: int, hints: Hints) -> bool:
     return age < 0 or age > VISIBILITY_TIMEOUT or (hints.waiting == 0 and age > _GRACE)
 
 
-def _give_up(storage: Storage, manifest: Manifest, index: Index, idle: list[int], max_attempts: int) -> tuple[int, ...]:
-    attempted: Mapping[int, Attempts] = records.attempts(storage, manifest.id) if idle else {}
+def _give_up(job: StoredJob, idle: list[int], max_attempts: int) -> tuple[int, ...]:
+    attempted: Mapping[int, Attempts] = records.attempts(job.storage, job.id) if idle else {}
     hopeless = tuple(
         number
         for number in idle
-        if number in attempted and _kills(storage, manifest.id, number, attempted[number], max_attempts)
+        if number in attempted and _kills(job.storage, job.id, number, attempted[number], max_attempts)
     )
     for number in hopeless:
         died = len(attempted[number].dead)
-        log.error("job %s: chunk %d ended %d workers; its rows are marked worker_crash", manifest.id, number, died)
+        log.error("job %s: chunk %d ended %d workers; its rows are marked worker_crash", job.id, number, died)
         error = RowError(
             "worker_crash", f"{died} workers died on the chunk of this row, and no single row was found guilty"
         )
-        records.failed_part(storage, manifest, index, number, error, len(attempted[number].started))
+        job.fail(number, error, len(attempted[number].started))
     return hopeless
 
 
@@ -166,46 +166,44 @@ def _kills(storage: Storage, job: str, number: int, made: Attempts, max_attempts
     return quarantine.given_up((quarantine.read(storage, job, number, one) for one in made.dead), max_attempts)
 
 
-def _publish(storage: Storage, queue: Queue, manifest: Manifest, index: Index, owner: str) -> bool:
+def _publish(job: StoredJob, queue: Queue, owner: str) -> bool:
     """Assemble a complete job, unless somebody is at it. True if it is published now."""
 
     def hold() -> bool:
         try:
-            return queue.lease(manifest.id, _ASSEMBLY, owner, _ASSEMBLY_LEASE)
+            return queue.lease(job.id, _ASSEMBLY, owner, _ASSEMBLY_LEASE)
         except RedisUnreachable:
             return True  # two may assemble then: both write the same bytes, and each object is written once
 
     if not hold():
         return False
     try:
-        damaged = assemble.publish(storage, manifest, index, hold)
-    except (DamagedPart, FileNotFoundError) as error:
-        log.warning(
-            "job %s: a part was altered while the outputs were made (%s); they are made again", manifest.id, error
-        )
+        damaged = assemble.publish(job, hold)
+    except assemble.ChangedMeanwhile as error:
+        log.warning("job %s: a part was altered while the outputs were made (%s); they are made again", job.id, error)
         return False
-    for number, _ in damaged:
-        _remove_damaged(storage, manifest, index, number)
+    for number in damaged:
+        _remove_damaged(job, number)
     try:
-        queue.forget(manifest.id)
+        queue.forget(job.id)
     except RedisUnreachable:
         pass  # hints expire by themselves
-    return not damaged or storage.exists(layout.report(manifest.id))
+    return not damaged or job.storage.exists(layout.report(job.id))
 
 
-def _remove_damaged(storage: Storage, manifest: Manifest, index: Index, number: int) -> None:
+def _remove_damaged(job: StoredJob, number: int) -> None:
     """Have a part scored again. While the others were read, another may have had that done, and even published: so it
     is read once more, and removed at once or not at all."""
-    if storage.exists(layout.report(manifest.id)):
+    if job.storage.exists(layout.report(job.id)):
         return
-    key = layout.part(manifest.id, number)
-    try:
-        records.read_part(storage, manifest.id, number, index.rows[number])
-    except FileNotFoundError:
-        log.error("job %s: part %d is missing; it is scored again", manifest.id, number)  # noqa: TRY400
-    except DamagedPart as reason:
-        storage.delete(key)
-        log.error("job %s: part %d is damaged (%s); it is scored again", manifest.id, number, reason)  # noqa: TRY400
+    part = job.part(number)
+    if isinstance(part, Part):
+        return
+    if part.missing:
+        log.error("job %s: part %d is missing; it is scored again", job.id, number)
+    else:
+        job.storage.delete(layout.part(job.id, number))
+        log.error("job %s: part %d is damaged (%s); it is scored again", job.id, number, part.reason)
 
 
 def _hints(storage: Storage, queue: Queue, manifest: Manifest) -> tuple[Hints | None, RedisUnreachable | None]:

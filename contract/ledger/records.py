@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from typing import Any
 
-from contract import evaluation
 from contract.errors import BulkqaError, RedisUnreachable, UnknownJob, Unreachable, UsageError
-from contract.format import chunk, layout, part
-from contract.format.job import Manifest, ModelRef, Row, RowError, failed, has_key, known
+from contract.format import layout
+from contract.format.job import Manifest, ModelRef, has_key, known
 from contract.format.part import Footer
 from contract.ledger import counting, quarantine
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Progress, Seen
+from contract.ledger.stored import WRONG, load_manifest
 from contract.namespace import known_id
 from contract.queue import Queue
 from contract.storage import Storage
@@ -28,28 +26,6 @@ from contract.storage.many import many
 _STRAY = 24 * 3600.0
 #: Jobs that have ended and are kept in mind, at most: some kilobytes each.
 _KEPT = 5000
-#: What reading a record raises that was altered.
-_WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-
-
-class DamagedChunk(Exception):
-    """A chunk file that is missing or is not the one that was submitted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """Rows and sha256 of every chunk of a job, by number."""
-
-    rows: tuple[int, ...]
-    sha256: tuple[str, ...]
-
-    def first_rows(self) -> list[int]:
-        """The number of the first row of each chunk, and of the row behind the last."""
-        return list(accumulate(self.rows, initial=0))
-
-    def to_bytes(self) -> bytes:
-        """The index as its file holds it."""
-        return json.dumps({"rows": self.rows, "sha256": self.sha256}, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,106 +46,6 @@ def dump(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def load(storage: Storage, job: str) -> Manifest:
-    """The manifest of a job, checked as a whole. Raises UnknownJob, and BulkqaError for one that is damaged."""
-    try:
-        manifest = Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
-        manifest.check()
-    except FileNotFoundError:
-        raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list") from None
-    except (UsageError, *_WRONG) as error:
-        if isinstance(error, UnknownJob) and error.message.startswith(repr(job)):
-            raise
-        raise _damaged(job, error) from error
-    if manifest.id != job:
-        raise _damaged(job, ValueError(f"it is that of job {manifest.id}"))
-    return manifest
-
-
-def _damaged(job: str, error: Exception) -> BulkqaError:
-    said = error.message if isinstance(error, BulkqaError) else str(error)
-    return BulkqaError(f"the manifest of job {job} is damaged: {said[:300]}", "Submit the file again.")
-
-
-def load_index(storage: Storage, manifest: Manifest) -> Index:
-    """The index of a job's chunks. Raises BulkqaError if it was altered, or does not go with the manifest."""
-    try:
-        data = storage.read(layout.index(manifest.id, manifest.chunks_folder))
-    except FileNotFoundError:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
-        raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
-    values = json.loads(data)
-    index = Index(tuple(values["rows"]), tuple(values["sha256"]))
-    if (len(index.rows), len(index.sha256), sum(index.rows)) != (manifest.chunks, manifest.chunks, manifest.rows):
-        raise _damaged(manifest.id, ValueError("its chunks and rows are not those of the chunk index"))
-    return index
-
-
-def read_chunk(storage: Storage, manifest: Manifest, index: Index, number: int) -> bytes:
-    """The file of a chunk. Raises DamagedChunk unless it is the one that was submitted."""
-    try:
-        data = storage.read(layout.chunk(manifest.id, number, manifest.chunks_folder))
-    except FileNotFoundError:
-        raise DamagedChunk("the chunk file is missing") from None
-    if hashlib.sha256(data).hexdigest() != index.sha256[number]:
-        raise DamagedChunk("the chunk file was altered since it was submitted")
-    return data
-
-
-def load_rows(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
-    """The rows of a chunk. Raises DamagedChunk unless its file is the one that was submitted."""
-    return rows_of(read_chunk(storage, manifest, index, number))
-
-
-def rows_of(data: bytes) -> list[Row]:
-    """The rows in the file of a chunk."""
-    return list(chunk.rows(chunk.from_bytes(data)))
-
-
-def failed_part(
-    storage: Storage, manifest: Manifest, index: Index, number: int, error: RowError, attempts: int
-) -> bool:
-    """Give every row of a chunk the same error, except those that have their own. True if this made the part."""
-    now = time.time()
-    rows = rows_or_blanks(storage, manifest, index, number)
-    predictions = (failed(row, row.error or error, manifest.options) for row in rows)
-    judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
-    data, _ = part.encode(
-        judged,
-        started_at=now,
-        finished_at=now,
-        evaluation=sums,
-        attempts=attempts,
-        job=manifest.id,
-        chunk=number,
-    )
-    return storage.create(layout.part(manifest.id, number), data)
-
-
-def rows_or_blanks(storage: Storage, manifest: Manifest, index: Index, number: int) -> list[Row]:
-    """The rows of a chunk; where its file is damaged, as many rows that say so."""
-    try:
-        return load_rows(storage, manifest, index, number)
-    except DamagedChunk as damage:
-        return blanks(index, number, damage)
-
-
-def blanks(index: Index, number: int, damage: DamagedChunk) -> list[Row]:
-    """As many rows as a damaged chunk had, each with an error that says so."""
-    error = RowError("chunk_damaged", f"{damage}; submit these rows again")
-    first = index.first_rows()[number]
-    return [Row(first + i, None, None, error=error) for i in range(index.rows[number])]
-
-
-def read_part(storage: Storage, job: str, number: int, rows: int) -> tuple[bytes, Footer]:
-    """The predictions of a chunk of `rows` rows, as JSON lines, and the footer of its part.
-
-    Raises FileNotFoundError, and DamagedPart unless it is whole, unaltered and the part of this place.
-    """
-    return part.body(storage.read(layout.part(job, number)), rows, (job, number))
-
-
 def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
     """The attempts at every chunk of a job that has no part yet; of those that have, some may be left."""
     found: dict[int, dict[str, set[int]]] = {}
@@ -187,7 +63,7 @@ def model(storage: Storage, job: str) -> ModelRef | None:
         return ModelRef(**known(ModelRef, json.loads(storage.read(layout.model(job)))))
     except FileNotFoundError:
         return None
-    except _WRONG as error:
+    except WRONG as error:
         raise BulkqaError(
             f"what job {job} says of its model is damaged: {error}",
             f"If all workers hold one model, remove {storage.locate(layout.model(job))}, then: producer repair {job}",
@@ -230,7 +106,7 @@ def report(storage: Storage, job: str) -> Progress | None:
         return Progress.from_json(json.loads(storage.read(layout.report(job))))
     except FileNotFoundError:
         return None
-    except _WRONG as error:
+    except WRONG as error:
         raise BulkqaError(
             f"the report of job {job} is damaged: {error}",
             f"Remove {storage.locate(layout.report(job))}, then: producer repair {job}",
@@ -242,7 +118,7 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
     published = report(storage, job)
     if published:
         return published
-    manifest = load(storage, job)
+    manifest = load_manifest(storage, job)
     pinned = model(storage, job)
     tally, later = counting.counted(storage, job, {} if known is None else known)
     unfinished = {

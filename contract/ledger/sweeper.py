@@ -20,6 +20,7 @@ from contract.format.job import has_key, is_made_here
 from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
+from contract.ledger.stored import load_manifest
 from contract.logs import speaking_of
 from contract.queue import Queue
 from contract.removal import remove
@@ -140,7 +141,7 @@ def remove_expired(
 def _kept_until(storage: Storage, job: str, now: float) -> float | None:
     """When a job is to be removed, in seconds since 1970; None: that is not known yet."""
     try:
-        manifest = records.load(storage, job)
+        manifest = load_manifest(storage, job)
     except UnknownJob:  # a submission under way, or one that died
         records.forget_stray(storage, layout.expiring(job), now)
         return None
@@ -167,7 +168,7 @@ def _strays(storage: Storage, job: str) -> list[str]:
     if not submitted:  # with anything but chunks it was a job, and is for people to look at
         return [layout.folder(job)] if all(map(layout.is_chunks, names)) else []
     try:
-        own = records.load(storage, job).chunks_folder
+        own = load_manifest(storage, job).chunks_folder
     except BulkqaError:  # also one of another version
         return []
     return [layout.chunks(job, name) for name in names if layout.is_chunks(name) and name != own]

@@ -15,6 +15,7 @@ from contract.format import layout
 from contract.format.job import known
 from contract.ledger import records
 from contract.ledger.progress import Progress
+from contract.ledger.stored import load_manifest
 from contract.storage import Storage
 
 #: Seconds from one attempt to the next; with the last of them it is a day. As Standard Webhooks advises.
@@ -68,7 +69,7 @@ def owed(storage: Storage) -> list[str]:
 
 def of(storage: Storage, job: str) -> Notification:
     """How it stands with a job. Raises UnknownJob."""
-    url = records.load(storage, job).notify
+    url = load_manifest(storage, job).notify
     if not url:
         return Notification("", "none")
     report = records.report(storage, job)

@@ -11,6 +11,7 @@ from contract.format import layout
 from contract.format.job import Manifest
 from contract.ledger import reconcile, records
 from contract.ledger.progress import Progress
+from contract.ledger.stored import load_manifest
 from contract.notifications import record
 from contract.queue import Queue, WorkerInfo
 from contract.queue.redis import RedisQueue
@@ -45,7 +46,7 @@ class DirectBackend:
         return find(self.storage, job)
 
     def manifest(self, job: str) -> Manifest:
-        return records.load(self.storage, job)
+        return load_manifest(self.storage, job)
 
     def status(self, job: str, *, reason: bool = True) -> Progress:
         return records.status(self.storage, self.queue if reason else None, job)

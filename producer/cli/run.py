@@ -65,7 +65,7 @@ def run(
     flags = {"storage": place.storage, "model": model_dir, "processes": processes, "threads": threads}
     # First: Redis and the worker get ready while modules are imported here and the file is read.
     with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], place.redis) as stack:
-        from contract.ledger import records
+        from contract.ledger.stored import load_manifest
         from contract.storage import open_storage
         from producer.cli import view
         from producer.jobs.find import find
@@ -76,7 +76,7 @@ def run(
         check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
         store = open_storage(given.storage_url, create=True)
         job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
-        view.say(f"job {job}: {view.rows(records.load(store, job))} in {given.storage_url}")
+        view.say(f"job {job}: {view.rows(load_manifest(store, job))} in {given.storage_url}")
         try:
             final = _answered(job, store, given, stack, out, as_json=as_json)
         except KeyboardInterrupt:

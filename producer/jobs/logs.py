@@ -20,6 +20,7 @@ from contract.format.part import Footer
 from contract.ledger import counting, records
 from contract.ledger.events import Attempted, attempts
 from contract.ledger.progress import Progress
+from contract.ledger.stored import load_manifest
 from contract.queue import Hints, Queue
 from contract.storage import Storage
 from producer.times import iso
@@ -44,7 +45,7 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
 
     Raises UnknownJob. Without Redis it is not known which attempts are under way.
     """
-    manifest = records.load(storage, job)
+    manifest = load_manifest(storage, job)
     report = records.report(storage, job)
     found: dict[tuple[int, int, float | None], Attempted] = {}
     for one in attempts(storage, job):

@@ -10,6 +10,7 @@ from contract.format import layout
 from contract.format.job import is_made_here
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
+from contract.ledger.stored import load_manifest
 from contract.queue import Queue
 from contract.removal import remove
 from contract.settings import Settings
@@ -78,7 +79,7 @@ def old(storage: Storage, job: str, before: float, *, unfinished: bool = False) 
     if report := records.report(storage, job):
         since, status = report.finished_at or report.created_at, report.status
     elif unfinished:
-        since, status = records.load(storage, job).created_at, "unfinished"
+        since, status = load_manifest(storage, job).created_at, "unfinished"
     else:
         return None
     return Old(job, status, since, usage.of(storage, job).total) if since < before else None

@@ -23,7 +23,7 @@ from contract.format.job import CHUNKS, Manifest, Options, job_of_key, new_job_i
 from contract.format.job import Source as SourceRecord
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
-from contract.ledger.records import Index
+from contract.ledger.stored import Index, load_manifest
 from contract.notifications.address import check_url
 from contract.queue import Queue
 from contract.settings import Settings
@@ -227,7 +227,7 @@ def _delete_chunks(storage: Storage, job: str, within: str) -> None:
 
 def _found(storage: Storage, asked: Manifest) -> Submitted:
     """The job that a key stands for, if the same is asked of it. Raises UsageError if it is not."""
-    manifest = records.load(storage, asked.id)
+    manifest = load_manifest(storage, asked.id)
     was, now = _deciding(manifest), _deciding(asked)
     other = [f"{what} {was[what]}, now {now[what]}" for what in now if was[what] != now[what]]
     if other:

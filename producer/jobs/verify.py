@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from contract.format import layout, part
+from contract.format import layout
 from contract.format.job import Row
 from contract.ledger import records
 from contract.ledger.progress import Counts
-from contract.ledger.records import DamagedChunk, Index
+from contract.ledger.stored import Damage, Part, StoredJob
 from contract.storage import Storage
 from producer.results.lines import digest, document_lines
 
@@ -47,26 +47,25 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
     A job that has ended stands by its document, whose digest is in the report: rows of a part that was damaged since
     are checked there, and that is a note.
     """
-    manifest = records.load(storage, job)
-    index = records.load_index(storage, manifest)
-    first_rows = index.first_rows()
+    stored = StoredJob.open(storage, job)
+    manifest = stored.manifest
     report = records.report(storage, job)
     problems, notes = _Problems(), _Problems()
     document = _document(storage, job, report.outputs, problems) if report else None
     outcomes: Counter[str] = Counter()
     checked = answers = 0
     differs = False
-    for number, rows in enumerate(index.rows):
+    for number, rows in enumerate(stored.index.rows):
         if progress:
             progress(number, manifest.chunks)
         published = b"".join(islice(document, rows)) if document else None
-        lines = _lines(storage, job, number, rows, published, notes if document else problems, ended=bool(report))
+        lines = _lines(stored, number, published, notes if document else problems, ended=bool(report))
         if lines is None:
             continue
         differs |= published is not None and lines != published
         checked += rows
-        given = _rows(storage, manifest, index, number, problems)
-        answers += _check_part(lines.splitlines(), given, first_rows[number], problems, outcomes)
+        given = _rows(stored, number, problems)
+        answers += _check_part(lines.splitlines(), given, stored.first_rows[number], problems, outcomes)
     if report and not problems.told:
         if document and (differs or next(document, None) is not None):
             problems.add("the predictions document does not hold what the parts hold")
@@ -75,17 +74,15 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
     return Verified(job, manifest.rows, checked, answers, tuple(problems.told), report is not None, tuple(notes.told))
 
 
-def _lines(
-    storage: Storage, job: str, number: int, rows: int, published: bytes | None, damaged: _Problems, *, ended: bool
-) -> bytes | None:
+def _lines(job: StoredJob, number: int, published: bytes | None, damaged: _Problems, *, ended: bool) -> bytes | None:
     """The predictions of a chunk: its part's, else what was published of it. None: there are none."""
-    try:
-        return records.read_part(storage, job, number, rows)[0]
-    except FileNotFoundError:
-        if ended:
-            damaged.add(f"part {number} is missing")
-    except part.DamagedPart as damage:
-        damaged.add(f"part {number}: {damage}")
+    part = job.part(number)
+    if isinstance(part, Part):
+        return part.lines
+    if not part.missing:
+        damaged.add(f"part {number}: {part.reason}")
+    elif ended:
+        damaged.add(f"part {number} is missing")
     return published
 
 
@@ -105,12 +102,12 @@ class _Problems:
             self.told.append("and more")
 
 
-def _rows(storage: Storage, manifest: Any, index: Index, number: int, problems: _Problems) -> list[Row] | None:
-    try:
-        return records.load_rows(storage, manifest, index, number)
-    except DamagedChunk as damage:
-        problems.add(f"chunk {number}: {damage}")
+def _rows(job: StoredJob, number: int, problems: _Problems) -> list[Row] | None:
+    data = job.chunk(number)
+    if isinstance(data, Damage):
+        problems.add(f"chunk {number}: {data.reason}")
         return None
+    return job.rows_of(number, data)
 
 
 def _check_part(

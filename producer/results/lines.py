@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, islice
+from itertools import islice
 
 from contract.errors import BulkqaError
-from contract.format import layout, part
+from contract.format import layout
 from contract.ledger import records
 from contract.ledger.progress import Progress
-from contract.ledger.records import Index
+from contract.ledger.stored import StoredJob
+from contract.remedy import Call, Remedy
 from contract.storage import Storage
 
 
@@ -24,56 +24,49 @@ def ready_lines(
     With `wait`, goes on for as long as it returns True where the next part is not there yet, or is damaged: it is
     scored again then. Raises BulkqaError if a job has ended and not all of its predictions can be had.
     """
-    index = records.load_index(storage, records.load(storage, job))
-    ends = list(accumulate(index.rows))
-    first = bisect_right(ends, offset)  # the part that holds the row; those before it are not read
-    within = offset - (ends[first - 1] if first else 0)
-    for lines in _from(job, storage, index, first, wait):
+    stored = StoredJob.open(storage, job)
+    first = stored.chunk_of(offset)  # parts before it are not read
+    within = offset - stored.first_rows[first]
+    for lines in _from(stored, first, wait):
         yield lines.split(b"\n", within)[-1] if within else lines
         within = 0
 
 
-def _from(job: str, storage: Storage, index: Index, first: int, wait: Callable[[], bool] | None) -> Iterator[bytes]:
+def _from(job: StoredJob, first: int, wait: Callable[[], bool] | None) -> Iterator[bytes]:
     """The lines of each part, from the `first` on."""
-    given = first
-    if not storage.exists(layout.report(job)):
-        for rows in index.rows[first:]:
-            while (lines := _part(storage, job, given, rows)) is None and wait and wait():
+    number, chunks = first, job.manifest.chunks
+    if not job.storage.exists(layout.report(job.id)):
+        while number < chunks:
+            while (lines := job.lines(number)) is None and wait and wait():
                 pass
             if lines is None:
                 break
             yield lines
-            given += 1
-    if given < len(index.rows) and (report := records.report(storage, job)):  # which may have come meanwhile
-        yield from islice(_published(storage, job, index, report), given, None)
+            number += 1
+    if number < chunks and (report := records.report(job.storage, job.id)):  # which may have come meanwhile
+        yield from islice(_published(job, report), number, None)
 
 
-def _part(storage: Storage, job: str, number: int, rows: int) -> bytes | None:
-    """The lines of a part, None if it is missing or damaged."""
-    try:
-        return records.read_part(storage, job, number, rows)[0]
-    except (part.DamagedPart, FileNotFoundError):
-        return None
-
-
-def _published(storage: Storage, job: str, index: Index, report: Progress) -> Iterator[bytes]:
+def _published(job: StoredJob, report: Progress) -> Iterator[bytes]:
     """The predictions of a job that has ended, from its document; if that was altered or removed, from the parts.
 
     The document is read twice, and checked before anything of it is believed.
     """
-    key = layout.predictions(job)
+    storage, key = job.storage, layout.predictions(job.id)
     try:
         whole = digest(storage.blocks(key))[0] == report.outputs.get("predictions", {}).get("sha256")
     except FileNotFoundError:
         whole = False
     document = document_lines(storage.blocks(key)) if whole else iter(())
-    for number, rows in enumerate(index.rows):
-        lines = b"".join(islice(document, rows)) if whole else _part(storage, job, number, rows)
+    for number, rows in enumerate(job.index.rows):
+        lines = b"".join(islice(document, rows)) if whole else job.lines(number)
         if lines is None or lines.count(b"\n") != rows:
-            places = storage.locate(key), storage.locate(layout.report(job))
+            places = storage.locate(key), storage.locate(layout.report(job.id))
             raise BulkqaError(
-                f"{places[0]} was altered or removed since job {job} ended, and so was part {number} of it",
-                f"Remove {' and '.join(places)}, then: producer repair {job}. What is lost is scored again.",
+                f"{places[0]} was altered or removed since job {job.id} ended, and so was part {number} of it",
+                Remedy(
+                    f"Remove {' and '.join(places)}, then: ", Call("repair", job.id), ". What is lost is scored again."
+                ),
             )
         yield lines
 

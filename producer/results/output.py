@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from contract.errors import UsageError
 from contract.format.job import Manifest
-from contract.ledger import records
 from contract.ledger.progress import Progress
+from contract.ledger.stored import load_manifest
 from contract.machine import is_stdin
 from contract.storage import Storage
 from producer.results import columns, parts, upload
@@ -185,7 +185,7 @@ def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> It
 
 def shape_of(storage: Storage, job: str) -> Shape:
     """The columns of a job's predictions. Raises UnknownJob, and BulkqaError where their types were altered."""
-    manifest = records.load(storage, job)
+    manifest = load_manifest(storage, job)
     return Shape(manifest, columns.load(storage, manifest))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import BulkqaError
-from contract.format import layout, part
-from contract.ledger import records
+from contract.format import layout
+from contract.ledger.stored import StoredJob
+from contract.remedy import Call, Remedy
 from contract.storage import Storage
 
 #: Rows that are looked through at a time, where not all are wanted: who wants more asks again, from `next` on.
@@ -60,7 +60,7 @@ def chosen(
     storage: Storage, job: str, order: NDArray[np.int64], offset: int, limit: int, wanted: Wanted, rows: int
 ) -> Page:
     """The same of rows in an `order` of their own, from the one at place `offset` on; `next` is a place in it."""
-    firsts = records.load_index(storage, records.load(storage, job)).first_rows()
+    stored = StoredJob.open(storage, job)
     held: dict[int, list[bytes]] = {}
     found: list[dict[str, Any]] = []
     last = min(len(order), offset + _LOOKED_UP)
@@ -68,13 +68,13 @@ def chosen(
         if len(found) == limit:
             return Page(found, place, ready=True, rows=rows)
         row = int(order[place])
-        number = bisect_right(firsts, row) - 1
+        number = stored.chunk_of(row)
         if number not in held:
             if len(held) == _HELD:
                 del held[next(iter(held))]
-            held[number] = _lines(storage, job, number, firsts[number + 1] - firsts[number]) or []
+            held[number] = _lines(stored, number) or []
         if held[number]:
-            prediction = json.loads(held[number][row - firsts[number]])
+            prediction = json.loads(held[number][row - stored.first_rows[number]])
             found += [prediction] if wanted.fits(prediction) else []
     return Page(found, last if last < len(order) else None, ready=True, rows=rows)
 
@@ -82,33 +82,31 @@ def chosen(
 def page(storage: Storage, job: str, offset: int, limit: int, wanted: Wanted) -> Page:
     """At most `limit` predictions from row `offset` on. Raises UnknownJob, and BulkqaError for a part of a job that has
     ended which was altered or removed."""
-    manifest = records.load(storage, job)
-    index = records.load_index(storage, manifest)
-    firsts = index.first_rows()
+    stored = StoredJob.open(storage, job)
+    rows = stored.manifest.rows
     found: list[dict[str, Any]] = []
     at = offset
-    while at < manifest.rows and at - offset < _LOOKED_THROUGH:
-        number = bisect_right(firsts, at) - 1
-        lines = _lines(storage, job, number, index.rows[number])
+    while at < rows and at - offset < _LOOKED_THROUGH:
+        number = stored.chunk_of(at)
+        lines = _lines(stored, number)
         if lines is None:
-            return Page(found, at, ready=False, rows=manifest.rows)
-        for line in lines[at - firsts[number] :]:
+            return Page(found, at, ready=False, rows=rows)
+        for line in lines[at - stored.first_rows[number] :]:
             if len(found) == limit:
-                return Page(found, at, ready=True, rows=manifest.rows)
+                return Page(found, at, ready=True, rows=rows)
             prediction = json.loads(line)
             found += [prediction] if wanted.fits(prediction) else []
             at += 1
-    return Page(found, at if at < manifest.rows else None, ready=True, rows=manifest.rows)
+    return Page(found, at if at < rows else None, ready=True, rows=rows)
 
 
-def _lines(storage: Storage, job: str, number: int, rows: int) -> list[bytes] | None:
+def _lines(job: StoredJob, number: int) -> list[bytes] | None:
     """The predictions of a chunk, None if it was not scored yet."""
-    try:
-        return records.read_part(storage, job, number, rows)[0].splitlines()
-    except (part.DamagedPart, FileNotFoundError) as error:
-        if not storage.exists(layout.report(job)):
-            return None
-        raise BulkqaError(
-            f"part {number} of job {job} was altered or removed since it ended",
-            f"Get all predictions with: producer results {job}",
-        ) from error
+    if (lines := job.lines(number)) is not None:
+        return lines.splitlines()
+    if not job.storage.exists(layout.report(job.id)):
+        return None
+    raise BulkqaError(
+        f"part {number} of job {job.id} was altered or removed since it ended",
+        Remedy("Get all predictions with: ", Call("results", job.id)),
+    )

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.format import part
-from contract.ledger import records
+from contract.ledger.stored import StoredJob
 from contract.storage import Storage
 
 #: Bins of a histogram, from 0 to 1.
@@ -53,23 +52,24 @@ class Scores:
     def spread(self, job: str) -> Spread:
         """How the scores of a job are spread, as far as they could be read by now. Raises UnknownJob."""
         with self._lock:
-            found, rows = self._read(job)
+            stored = StoredJob.open(self._storage, job)
+            found = self._read(stored)
         scores = np.concatenate([*found.parts.values(), np.empty(0, np.float32)])
         edges = np.linspace(0, 1, BINS + 1)
         return Spread(
             answered=np.histogram(scores[scores >= 0], edges)[0].tolist(),
             no_answer=np.histogram(-scores[np.signbit(scores)], edges)[0].tolist(),
-            rows=rows,
+            rows=stored.manifest.rows,
             read=len(scores),
         )
 
     def lowest(self, job: str) -> NDArray[np.int64]:
         """The rows of a job that were read by now and have an answer, the lowest score first. Raises UnknownJob."""
         with self._lock:
-            found, _ = self._read(job)
+            stored = StoredJob.open(self._storage, job)
+            found = self._read(stored)
             if found.order is None or found.ordered != len(found.parts):
-                manifest = records.load(self._storage, job)
-                firsts = records.load_index(self._storage, manifest).first_rows()
+                firsts = stored.first_rows
                 numbers = sorted(found.parts)
                 scores = np.concatenate([found.parts[n] for n in numbers] or [np.empty(0, np.float32)])
                 rows = np.concatenate(
@@ -80,26 +80,21 @@ class Scores:
                 found.order, found.ordered = rows[with_answer][order], len(found.parts)
             return found.order
 
-    def _read(self, job: str) -> tuple[_Job, int]:
+    def _read(self, job: StoredJob) -> _Job:
         """Read parts that were not read yet, for as long as a call may."""
-        manifest = records.load(self._storage, job)
-        index = records.load_index(self._storage, manifest)
-        known = self._jobs.pop(job, None) or _Job()
-        self._jobs[job] = known
+        known = self._jobs.pop(job.id, None) or _Job()
+        self._jobs[job.id] = known
         while len(self._jobs) > _JOBS:
             self._jobs.popitem(last=False)
         until = time.monotonic() + _PATIENCE
-        for number, rows in enumerate(index.rows):
+        for number in range(job.manifest.chunks):
             if number in known.parts:
                 continue
             if time.monotonic() > until:
                 break
-            try:
-                lines = records.read_part(self._storage, job, number, rows)[0].splitlines()
-            except (part.DamagedPart, FileNotFoundError):
-                continue
-            known.parts[number] = np.array([_score(line) for line in lines], np.float32)
-        return known, manifest.rows
+            if (lines := job.lines(number)) is not None:
+                known.parts[number] = np.array([_score(line) for line in lines.splitlines()], np.float32)
+        return known
 
 
 def _score(line: bytes) -> float:

@@ -15,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 from contract.ledger import records
+from contract.ledger.stored import load_manifest
 from contract.settings import SHIPPED_MODEL
 from contract.storage import open_storage
 from producer import cli as producer_cli
@@ -111,7 +112,7 @@ def test_the_commands_of_the_guide_to_object_storage_work(tmp_path: Path, monkey
         shell(script, tmp_path, **running.env)
         assert bucket.exists("answers.parquet")
         assert bucket.exists("answers/_SUCCESS")
-        rows = sorted(records.load(running.storage, job).rows for job in records.jobs(running.storage))
+        rows = sorted(load_manifest(running.storage, job).rows for job in records.jobs(running.storage))
         assert rows == [12, 12, 12, 24, 24]
 
 

@@ -16,6 +16,7 @@ from contract.format.job import Answer, Options, Row, RowError, Span, answered, 
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
+from contract.ledger.stored import StoredJob
 from contract.settings import Settings
 from producer.input.source import ReadOptions
 from tests.making import finish_parts, job_of
@@ -139,8 +140,7 @@ def test_a_job_says_how_well_it_was_answered_while_it_runs_and_in_its_report(set
     storage, queue = MemoryStorage(), MemoryQueue()
     manifest = job_of(storage, settings, CSV, read=ReadOptions(answers="gold"))
     assert manifest.answers_column == "gold"
-    index = records.load_index(storage, manifest)
-    records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "x"), 2)
+    StoredJob.open(storage, manifest.id).fail(0, RowError("worker_crash", "x"), 2)
     running = records.status(storage, queue, manifest.id)
     assert running.evaluation is not None
     assert (running.evaluation["rows"], running.evaluation["failed"]) == (2, 2)

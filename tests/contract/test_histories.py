@@ -21,6 +21,7 @@ from contract.format.job import Manifest
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
+from contract.ledger.stored import StoredJob
 from contract.queue import queue_name
 from contract.settings import Settings
 from tests.making import Clock, Hand, csv, job_of, outcome, pop, predictions
@@ -85,8 +86,8 @@ class History(RuleBasedStateMachine):
         manifest = job_of(self.storage, self.settings, csv(rows, bad=tuple(bad), odd=tuple(odd)), key=key)
         manifest = replace(manifest, created_at=self.clock.now)
         self.storage.replace(layout.manifest(manifest.id), records.dump(manifest.to_json()))
-        index = records.load_index(self.storage, manifest)
-        chunks = [records.load_rows(self.storage, manifest, index, number) for number in range(manifest.chunks)]
+        stored = StoredJob.open(self.storage, manifest.id)
+        chunks = [stored.rows(number) for number in range(manifest.chunks)]
         expected = [outcome(row, manifest.options) for chunk in chunks for row in chunk]
         chunk_of = [number for number, chunk in enumerate(chunks) for _ in chunk]
         self.told[manifest.id] = Told(manifest, expected, chunk_of)

@@ -37,6 +37,7 @@ from tests.making import (
     part_of,
     pop,
     predictions,
+    submitted_rows,
 )
 from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage
@@ -679,8 +680,7 @@ def test_rows_with_errors_can_be_submitted_again_as_they_were(
     assert all(name.startswith("bulkqa_") for name in header[3:])
     assert again.source.columns == ("q", "ctx", "top ic")
     assert (again.rows, again.rejected) == (len(AWKWARD), 1)
-    index = records.load_index(storage, again)
-    rows = [row for number in range(again.chunks) for row in records.load_rows(storage, again, index, number)]
+    rows = submitted_rows(storage, again.id)
     assert [(row.question or "", row.context or "") for row in rows] == AWKWARD
     assert [row.passthrough for row in rows] == [{"top ic": f"t{n}"} for n in range(len(AWKWARD))]
 

@@ -18,7 +18,7 @@ from contract.ledger import counting, records
 from contract.ledger.progress import Progress
 from contract.ledger.quarantine import InFlight
 from contract.ledger.reconcile import reconcile
-from contract.ledger.records import DamagedChunk
+from contract.ledger.stored import Damage, StoredJob, load_manifest
 from contract.ledger.sweeper import sweep_jobs
 from contract.ledger.tally import Tally
 from contract.queue import WorkerInfo
@@ -26,7 +26,7 @@ from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
-from tests.making import Hand, csv, finish, finish_parts, job_of, part_of
+from tests.making import Hand, csv, finish, finish_parts, job_of, part_of, submitted_rows
 from tests.twins.queue import MemoryQueue
 
 
@@ -42,7 +42,7 @@ def test_a_job_that_is_not_there_is_unknown(storage: Storage):
 def test_a_damaged_manifest_is_told_not_a_traceback(storage: Storage, data: bytes):
     storage.create(layout.manifest("a"), data)
     with pytest.raises(BulkqaError, match="the manifest of job a is damaged"):
-        records.load(storage, "a")
+        load_manifest(storage, "a")
 
 
 @pytest.mark.parametrize("data", [b"", b'{"name": "ti', b"{}", b"[]"])
@@ -76,46 +76,49 @@ def test_a_damaged_report_is_told_with_the_way_out(storage: Storage, settings: S
 
 def test_an_index_that_was_altered_is_refused(storage: Storage, settings: Settings):
     manifest = job_of(storage, settings)
-    assert sum(records.load_index(storage, manifest).rows) == manifest.rows == 8
+    assert sum(StoredJob.open(storage, manifest.id).index.rows) == manifest.rows == 8
     storage.replace(layout.index(manifest.id), storage.read(layout.index(manifest.id)) + b" ")
     with pytest.raises(BulkqaError, match="altered or removed"):
-        records.load_index(storage, manifest)
+        StoredJob.open(storage, manifest.id)
     storage.delete(layout.index(manifest.id))
     with pytest.raises(BulkqaError, match="altered or removed"):
-        records.load_index(storage, manifest)
+        StoredJob.open(storage, manifest.id)
 
 
 def test_the_rows_of_a_chunk_are_those_that_were_submitted(storage: Storage, settings: Settings):
     manifest = job_of(storage, settings, csv(8, bad=(4,)))
-    index = records.load_index(storage, manifest)
-    rows = [row for number in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, number)]
+    rows = submitted_rows(storage, manifest.id)
     assert [row.row for row in rows] == list(range(8))
     assert [row.id for row in rows] == [f"id-{n}" for n in range(8)]
     assert [row.row for row in rows if row.error] == [4]
-    assert index.first_rows()[:-1] == [0, 3, 6]
+    stored = StoredJob.open(storage, manifest.id)
+    assert stored.first_rows == [0, 3, 6, 8]
+    assert [stored.chunk_of(row) for row in range(9)] == [0, 0, 0, 1, 1, 1, 2, 2, 3]
 
 
 @pytest.mark.parametrize("how", ["missing", "altered"])
 def test_a_damaged_chunk_is_as_many_rows_that_say_so(storage: Storage, settings: Settings, how: str):
     manifest = job_of(storage, settings)
-    index = records.load_index(storage, manifest)
+    stored = StoredJob.open(storage, manifest.id)
     data = storage.read(layout.chunk(manifest.id, 1))
     storage.delete(layout.chunk(manifest.id, 1))
     if how == "altered":
         storage.create(layout.chunk(manifest.id, 1), data[:-1] + b"x")
 
-    with pytest.raises(DamagedChunk, match=how):
-        records.load_rows(storage, manifest, index, 1)
-    rows = records.rows_or_blanks(storage, manifest, index, 1)
+    damage = stored.chunk(1)
+    assert isinstance(damage, Damage)
+    assert how in damage.reason
+    assert damage.missing == (how == "missing")
+    rows = stored.rows(1)
     assert [row.row for row in rows] == [3, 4, 5]
     assert {row.error.code for row in rows if row.error} == {"chunk_damaged"}
 
 
 def test_rows_that_were_rejected_keep_their_own_error_when_a_chunk_is_given_up(storage: Storage, settings: Settings):
     manifest = job_of(storage, settings, csv(3, bad=(1,)))
-    index = records.load_index(storage, manifest)
-    assert records.failed_part(storage, manifest, index, 0, RowError("worker_crash", "m"), 1)
-    assert not records.failed_part(storage, manifest, index, 0, RowError("job_cancelled", "m"), 0), "it has its part"
+    stored = StoredJob.open(storage, manifest.id)
+    assert stored.fail(0, RowError("worker_crash", "m"), 1)
+    assert not stored.fail(0, RowError("job_cancelled", "m"), 0), "it has its part"
     assert counting.footers(storage, manifest.id, {})[0].codes == {"empty_question": 1, "worker_crash": 2}
 
 
@@ -237,14 +240,14 @@ def grown(storage: Storage, key: str, *path: str) -> None:
 def test_what_a_later_version_added_to_a_manifest_is_passed_over(storage: Storage, settings: Settings, path: tuple):
     manifest = job_of(storage, settings)
     grown(storage, layout.manifest(manifest.id), *path)
-    assert records.load(storage, manifest.id) == manifest
+    assert load_manifest(storage, manifest.id) == manifest
 
 
 def test_a_job_with_an_option_that_is_not_known_is_not_scored_without_it(storage: Storage, settings: Settings):
     manifest = job_of(storage, settings)
     grown(storage, layout.manifest(manifest.id), "options")
     with pytest.raises(BulkqaError, match="has options that this program does not know: later") as caught:
-        records.load(storage, manifest.id)
+        load_manifest(storage, manifest.id)
     assert "Upgrade" in (caught.value.remedy or "")
 
 

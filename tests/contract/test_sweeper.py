@@ -12,6 +12,7 @@ import pytest
 
 from contract.format import layout
 from contract.ledger import records
+from contract.ledger.stored import StoredJob, load_manifest
 from contract.ledger.sweeper import ABANDONED, remove_abandoned, remove_expired, sweep_jobs
 from contract.settings import Settings
 from contract.storage import Storage
@@ -46,7 +47,7 @@ def test_a_job_is_never_removed(storage: Storage, settings: Settings):
     jobs = {key: job_of(storage, settings, key=key).id for key in (None, "k")}
     assert remove_abandoned(storage, older_than=0.0) == []
     for job in jobs.values():
-        finish_parts(storage, records.load(storage, job))
+        finish_parts(storage, load_manifest(storage, job))
     sweep_jobs(storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
     assert [len(predictions(storage, job)) for job in jobs.values()] == [8, 8]
 
@@ -57,7 +58,7 @@ def test_a_key_is_used_again_once_its_job_is_gone(storage: Storage, settings: Se
     queue = MemoryQueue()
     sweeper = threading.Thread(target=sweep_jobs, args=(storage, queue, settings), kwargs={"stopped": stopped})
     job = job_of(storage, settings, key="k").id
-    finish_parts(storage, records.load(storage, job))
+    finish_parts(storage, load_manifest(storage, job))
     sweeper.start()
     try:
         until(lambda: storage.exists(layout.report(job)), "the job to end")
@@ -65,7 +66,7 @@ def test_a_key_is_used_again_once_its_job_is_gone(storage: Storage, settings: Se
         queue.wipe()
         assert job_of(storage, settings, key="k").id == job
         until(lambda: queue.hints("tiny", job).waiting, "its messages")
-        finish_parts(storage, records.load(storage, job))
+        finish_parts(storage, load_manifest(storage, job))
         until(lambda: storage.exists(layout.report(job)), "the job to end again")
     finally:
         stopped.set()
@@ -80,7 +81,7 @@ def test_one_bad_job_keeps_no_other_waiting(local_storage: LocalStorage, setting
     local_storage.replace(layout.manifest(jobs[1]), json.dumps(manifest | {"chunks": "three"}).encode())
     for name in ("a-link", "20261122-174512-3f9ac2d1"):
         (local_storage.root / layout.JOBS / name).symlink_to(tmp_path)
-    finish_parts(local_storage, records.load(local_storage, jobs[2]))
+    finish_parts(local_storage, load_manifest(local_storage, jobs[2]))
 
     sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
 
@@ -94,8 +95,7 @@ def test_chunks_of_others_with_the_key_of_a_job_go_too(storage: Storage, setting
     others = [name for name in storage.list(layout.folder(manifest.id)) if layout.is_chunks(name)]
     others.remove(manifest.chunks_folder)
     assert remove_abandoned(storage, older_than=0.0) == [layout.chunks(manifest.id, name) for name in others]
-    index = records.load_index(storage, manifest)
-    assert len(records.load_rows(storage, manifest, index, 0)) == 3
+    assert len(StoredJob.open(storage, manifest.id).rows(0)) == 3
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_job_is_removed_so_long_after_its_end_and_no_other(storage: Storage, s
         job_of(storage, settings, expire=expire).id for expire in (DAY, 30 * DAY, None, DAY)
     )
     for job in (short, long, forever):
-        finish_parts(storage, records.load(storage, job))
+        finish_parts(storage, load_manifest(storage, job))
     sweep_jobs(storage, queue, settings, stopped=threading.Event(), once=True)
     report = records.report(storage, short)
     assert report
@@ -177,7 +177,7 @@ def test_a_job_is_removed_so_long_after_its_end_and_no_other(storage: Storage, s
 
 def test_what_others_put_into_a_jobs_folder_stays_when_it_is_removed(local_storage: LocalStorage, settings: Settings):
     job = job_of(local_storage, settings, expire=DAY).id
-    finish_parts(local_storage, records.load(local_storage, job))
+    finish_parts(local_storage, load_manifest(local_storage, job))
     sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
     note = local_storage.root / layout.folder(job) / "notes.txt"
     note.write_text("mine")
@@ -198,7 +198,7 @@ def test_what_was_noted_of_no_job_is_forgotten_after_a_day(storage: Storage, set
 def test_a_damaged_job_stays_and_keeps_no_other(local_storage: LocalStorage, settings: Settings):
     jobs = [job_of(local_storage, settings, expire=DAY).id for _ in range(2)]
     for job in jobs:
-        finish_parts(local_storage, records.load(local_storage, job))
+        finish_parts(local_storage, load_manifest(local_storage, job))
     sweep_jobs(local_storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
     (local_storage.root / layout.manifest(jobs[0])).write_text("{")
     assert remove_expired(local_storage, MemoryQueue(), time.time() + 2 * DAY, {}) == [jobs[1]]

@@ -19,6 +19,7 @@ from contract.errors import BulkqaError, RedisUnreachable, TimedOut, UsageError
 from contract.format import layout
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
+from contract.ledger.stored import load_manifest
 from contract.notifications import record
 from producer.api.arguments import check_states
 from producer.jobs import follow
@@ -238,13 +239,13 @@ def errors(job: JobId, here: Here) -> StreamingResponse:
 @router.get("/jobs/{job}/manifest")
 def manifest(job: JobId, here: Here) -> dict[str, Any]:
     """What was asked of a job: how its file was read, the options, the model."""
-    return records.load(here.storage, job).to_json()
+    return load_manifest(here.storage, job).to_json()
 
 
 @router.get("/jobs/{job}/columns", response_class=Response, responses=content(_KINDS["arrow"]))
 def input_columns(job: JobId, here: Here) -> Response:
     """The types of the input's columns, and the index of a frame, as an Arrow stream."""
-    found = columns.load(here.storage, records.load(here.storage, job))
+    found = columns.load(here.storage, load_manifest(here.storage, job))
     if found is None:
         raise Refused(404, "no_columns", f"nothing is known of the types of the columns of job {job}")
     return Response(found.to_bytes(), media_type=_KINDS["arrow"])

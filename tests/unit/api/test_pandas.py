@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from bulkqa import Client, Job
 from contract.errors import BulkqaError, InputError
 from contract.format import layout
-from contract.ledger import records
+from contract.ledger.stored import load_manifest
 from producer.results.output import shape_of, write_stream
 from producer.results.typed import CORE
 from tests.making import finish, finish_parts
@@ -166,7 +166,7 @@ def test_an_index_that_cannot_travel_is_refused(client: Client, index: pd.Index)
 
 def test_of_an_unfinished_job_the_first_rows_have_their_labels(client: Client) -> None:
     job = client.submit(rows(8).set_axis(list("abcdefgh"), axis=0))
-    manifest = records.load(client._backend.storage, job.id)
+    manifest = load_manifest(client._backend.storage, job.id)
     finish_parts(client._backend.storage, manifest)
     client._backend.storage.delete(layout.part(job.id, 1))
     assert job.results().index.tolist() == ["a", "b", "c"]

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from contract.format import errorfile, layout
 from contract.format.job import Row
-from contract.ledger import records
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.source import ReadOptions
 from tests import REPO
-from tests.making import finish, job_of
+from tests.making import finish, job_of, submitted_rows
 from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage
 
@@ -33,8 +32,7 @@ def errors_of(storage: Storage, given: Settings, data: bytes, **read: object) ->
     """The error file of a job on such data, and the job's rows."""
     manifest = job_of(storage, given, data, read=ReadOptions(max_row_bytes=5000, **read))
     finish(manifest.id, storage, MemoryQueue(), given)
-    index = records.load_index(storage, manifest)
-    rows = [row for n in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, n)]
+    rows = submitted_rows(storage, manifest.id)
     name = layout.errors(manifest.id)
     return storage.read(name) if storage.exists(name) else b"", rows
 

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contract.ledger import records
 from contract.settings import Settings
 from producer.input.source import ReadOptions, open_source
 from producer.jobs.check import check_file
 from producer.jobs.submit import Request, submit
 from tests.files.compare import expected
 from tests.files.generate import installed, one
+from tests.making import submitted_rows
 from tests.twins.storage import MemoryStorage
 
 SEED, FILES, CHECKED = 15, 25, 5
@@ -60,8 +60,7 @@ def test_a_job_holds_what_the_writer_held(writer: str, tmp_path: Path, settings:
             continue
         storage = MemoryStorage()
         manifest = submit(held.path, storage, settings, Request(read=held.read)).manifest
-        index = records.load_index(storage, manifest)
-        rows = [row for n in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, n)]
+        rows = submitted_rows(storage, manifest.id)
         assert len(rows) == held.table.rows
         for row in rows:
             wanted = expected(held, row.row)

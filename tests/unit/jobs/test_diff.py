@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from contract.format import layout, part
 from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
-from contract.ledger import records
+from contract.ledger.stored import StoredJob
 from contract.settings import Settings
 from producer.jobs.diff import Summary, differences
 from tests.making import job_of
@@ -18,9 +18,9 @@ def scored(storage: MemoryStorage, settings: Settings, answers: dict[str, str | 
     lines = [f"{name}|what is {name}?|the words a b c d" for name in answers]
     data = "\n".join(["id|question|context", *lines, ""]).encode()
     manifest = job_of(storage, settings.model_copy(update={"chunk_rows": chunk_rows}), data)
-    index = records.load_index(storage, manifest)
+    stored = StoredJob.open(storage, manifest.id)
     for number in range(manifest.chunks):
-        rows = records.load_rows(storage, manifest, index, number)
+        rows = stored.rows(number)
         storage.create(layout.part(manifest.id, number), part.encode(_outcome(row, answers) for row in rows)[0])
     return manifest.id
 
@@ -88,7 +88,7 @@ def test_of_an_unfinished_job_what_is_ready_is_compared(settings: Settings) -> N
 def test_the_same_words_at_another_place_are_another_answer(settings: Settings) -> None:
     storage = MemoryStorage()
     one = scored(storage, settings, {"r0": "a"})
-    row = records.load_rows(storage, m := records.load(storage, one), records.load_index(storage, m), 0)[0]
+    row = StoredJob.open(storage, one).rows(0)[0]
     other = scored(storage, settings, {"r0": "a"})
     moved = answered(row, Answer((Span("a", 99, 100, 0.5, 1.0),), 0.0, 0.5), replace(Options()))
     storage.delete(layout.part(other, 0))

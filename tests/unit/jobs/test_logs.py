@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from contract.format import layout
-from contract.ledger import records
 from contract.ledger.quarantine import InFlight
 from contract.ledger.reconcile import cancel, reconcile
+from contract.ledger.stored import load_manifest
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.cli import tables
@@ -41,7 +41,7 @@ def ends(found: list[Event], chunk: int) -> list[tuple[int, str, str]]:
 
 def score(storage: Storage, job: str, attempt: Attempt, chunk: int, **about: Any) -> None:
     """What a worker does at the end of an attempt."""
-    manifest = records.load(storage, job)
+    manifest = load_manifest(storage, job)
     about = {"worker": attempt._worker, "attempts": attempt.number, "finished_at": attempt._started_at} | about
     mine = storage.create(layout.part(job, chunk), part_of(storage, manifest, chunk, **about))
     attempt.forget(mine=mine)

@@ -15,8 +15,9 @@ import pytest
 
 from contract.errors import BulkqaError, InputError, StorageUnreachable, UnknownJob, UsageError
 from contract.format import layout
-from contract.format.job import Options, Row
+from contract.format.job import Options
 from contract.ledger import records
+from contract.ledger.stored import StoredJob, load_manifest
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
@@ -25,18 +26,12 @@ from producer.jobs.find import find
 from producer.jobs.submit import Request, job_of_key, submit
 from producer.results import columns
 from tests import REPO
-from tests.making import csv, finish, predictions
+from tests.making import csv, finish, predictions, submitted_rows
 from tests.twins.queue import MemoryQueue
 
 
 def submitted(storage: Storage, settings: Settings, data: bytes, **request):
     return submit(io.BytesIO(data), storage, settings, Request(**request))
-
-
-def rows_of(storage: Storage, job: str) -> list[Row]:
-    manifest = records.load(storage, job)
-    index = records.load_index(storage, manifest)
-    return [row for number in range(manifest.chunks) for row in records.load_rows(storage, manifest, index, number)]
 
 
 def left(storage: Storage) -> list[str]:
@@ -61,7 +56,7 @@ def test_the_manifest_says_what_was_asked(storage: Storage, settings: Settings, 
     file.write_bytes(data)
     request = Request(options=Options(top_k=2), model="m", key="k", metadata={"a": "b"})
     made = submit(file, storage, settings, request)
-    manifest = records.load(storage, made.manifest.id)
+    manifest = load_manifest(storage, made.manifest.id)
     assert manifest == made.manifest
     assert made.new
     assert (manifest.rows, manifest.rejected, manifest.chunks) == (8, 2, 3)
@@ -77,7 +72,7 @@ def test_the_model_is_the_one_of_the_settings_unless_one_is_asked_for(storage: S
 
 def test_every_row_is_in_a_chunk_once_in_order_rejected_ones_too(storage: Storage, settings: Settings):
     made = submitted(storage, settings, csv(20, bad=(0, 19)))
-    rows = rows_of(storage, made.manifest.id)
+    rows = submitted_rows(storage, made.manifest.id)
     assert [(row.row, row.id) for row in rows] == [(n, f"id-{n}") for n in range(20)]
     assert [row.row for row in rows if row.error] == [0, 19]
 
@@ -86,7 +81,7 @@ def test_every_row_is_in_a_chunk_once_in_order_rejected_ones_too(storage: Storag
 def test_chunks_are_bounded_by_rows_and_by_bytes(storage: Storage, settings: Settings, rows: int, size: int):
     bounded = settings.model_copy(update={"chunk_rows": rows, "chunk_bytes": size})
     manifest = submitted(storage, bounded, csv(100)).manifest
-    counts = records.load_index(storage, manifest).rows
+    counts = StoredJob.open(storage, manifest.id).index.rows
     assert sum(counts) == 100
     assert max(counts) <= rows
     assert (len(counts) > 1) == (rows < 100 or size < 4096)
@@ -191,8 +186,8 @@ def test_another_request_with_the_same_key_is_refused(
     with pytest.raises(UsageError, match=f"the key 'k' was used for job {job_of_key('k')}, .*{told}") as caught:
         submit(io.BytesIO(data), storage, settings, Request(key="k", **request_), first)
     assert "take a new key" in (caught.value.remedy or "")
-    manifest = records.load(storage, job_of_key("k"))
-    assert [row.question for row in rows_of(storage, manifest.id)] == ["q"] * 8
+    manifest = load_manifest(storage, job_of_key("k"))
+    assert [row.question for row in submitted_rows(storage, manifest.id)] == ["q"] * 8
     assert len(left(storage)) == manifest.chunks + 1, "of the one that was refused nothing is left"
 
 
@@ -215,7 +210,7 @@ def test_one_that_is_overtaken_by_the_same_request_finds_its_job(storage: Storag
     late = submit(io.BytesIO(csv(8)), storage, settings, Request(key="k"), overtaken)
     assert (made[0].new, late.new) == (True, False)
     assert late.manifest == made[0].manifest
-    assert [row.row for row in rows_of(storage, late.manifest.id)] == list(range(8))
+    assert [row.row for row in submitted_rows(storage, late.manifest.id)] == list(range(8))
     assert len(left(storage)) == late.manifest.chunks + 1
 
 
@@ -241,7 +236,7 @@ def test_after_a_submission_that_died_the_key_is_free(storage: Storage, settings
 
     assert again.new
     assert again.manifest.id == job
-    assert [row.row for row in rows_of(storage, job)] == list(range(rows))
+    assert [row.row for row in submitted_rows(storage, job)] == list(range(rows))
 
 
 def test_two_different_submissions_with_one_key_do_not_mix(storage: Storage, settings: Settings):
@@ -253,7 +248,7 @@ def test_two_different_submissions_with_one_key_do_not_mix(storage: Storage, set
 
     with pytest.raises(UsageError, match="file sha256"):
         submit(io.BytesIO(csv(8)), storage, settings, Request(key="k"), meanwhile)
-    assert [row.question for row in rows_of(storage, job_of_key("k"))][:2] == ["odd?", "what is 1?"]
+    assert [row.question for row in submitted_rows(storage, job_of_key("k"))][:2] == ["odd?", "what is 1?"]
 
 
 def test_a_submission_whose_chunks_were_swept_meanwhile_makes_no_job(storage: Storage, settings: Settings):
@@ -272,8 +267,8 @@ def test_of_many_that_submit_with_one_key_at_once_one_makes_the_job(local_storag
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: submitted(local_storage, settings, csv(30), key="k"), range(4)))
     assert [one.new for one in made].count(True) == 1
-    assert {one.manifest.created_at for one in made} == {records.load(local_storage, job_of_key("k")).created_at}
-    assert len(rows_of(local_storage, job_of_key("k"))) == 30
+    assert {one.manifest.created_at for one in made} == {load_manifest(local_storage, job_of_key("k")).created_at}
+    assert len(submitted_rows(local_storage, job_of_key("k"))) == 30
     assert len(left(local_storage)) == 11, "the others took their chunks away"
 
 

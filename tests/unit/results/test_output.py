@@ -16,9 +16,8 @@ import pytest
 from contract.errors import StorageUnreachable, UsageError
 from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, RowError, Source, Span, answered, failed
-from contract.ledger import records
-from contract.ledger.assemble import predictions as lines_of
 from contract.ledger.reconcile import reconcile
+from contract.ledger.stored import StoredJob
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
 from contract.storage.local import LocalStorage
@@ -132,9 +131,10 @@ def test_a_document_made_of_parts_is_the_one_that_is_published(storage: Storage,
     manifest = job_of(storage, settings, rows=10, key="k")
     finish_parts(storage, manifest)
     reconcile(manifest.id, storage, MemoryQueue(), settings)
-    index = records.load_index(storage, manifest)
     assert manifest.id == job_of_key("k")
-    assert written("json", list(lines_of(storage, index, manifest.id))) == storage.read(layout.predictions(manifest.id))
+    stored = StoredJob.open(storage, manifest.id)
+    parts = [stored.lines(number) or b"" for number in range(manifest.chunks)]
+    assert written("json", parts) == storage.read(layout.predictions(manifest.id))
     assert len(predictions(storage, manifest.id)) == 10
 
 

@@ -1,0 +1,183 @@
+"""A job in storage: its manifest, its chunks as they were submitted, its parts as they were scored.
+
+All of it is checked as it is read: the manifest as a whole, the index and the chunks by their digests, a part by its
+footer. A damaged manifest or index is an error. A damaged chunk or part is a value, `Damage`, since the rest of the job
+can still be used. Covers no attempts, no report and no other record: those are in `records`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import NamedTuple, TypeVar
+
+from contract import evaluation
+from contract.errors import BulkqaError, UnknownJob, UsageError
+from contract.format import chunk, layout, part
+from contract.format.job import Manifest, Row, RowError, failed
+from contract.format.part import DamagedPart, Footer
+from contract.remedy import Call, Remedy
+from contract.storage import Storage
+
+T = TypeVar("T")
+
+#: What reading a record raises that was altered.
+WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Rows and sha256 of every chunk of a job, by number."""
+
+    rows: tuple[int, ...]
+    sha256: tuple[str, ...]
+
+    def to_bytes(self) -> bytes:
+        """The index as its file holds it."""
+        return json.dumps({"rows": self.rows, "sha256": self.sha256}, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Why a chunk or a part cannot be used: its object is missing, or is not what was written."""
+
+    reason: str
+    missing: bool = False
+
+
+class Part(NamedTuple):
+    """A part that is whole and unaltered."""
+
+    lines: bytes  #: predictions as JSON lines
+    footer: Footer
+
+
+@dataclass(frozen=True, eq=False)
+class StoredJob:
+    """A job that was submitted. Its manifest and index never change, so they are read once, when it is opened."""
+
+    storage: Storage
+    manifest: Manifest
+    index: Index
+
+    @classmethod
+    def open(cls, storage: Storage, job: str) -> StoredJob:
+        """Raises UnknownJob, and BulkqaError if the manifest or the index is damaged."""
+        manifest = load_manifest(storage, job)
+        return cls(storage, manifest, _load_index(storage, manifest))
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.manifest.id
+
+    @cached_property
+    def first_rows(self) -> list[int]:
+        """The number of the first row of each chunk, and of the row behind the last."""
+        return list(accumulate(self.index.rows, initial=0))
+
+    def chunk_of(self, row: int) -> int:
+        """The number of the chunk that holds a row; behind the last row, the number of chunks."""
+        return bisect_right(self.first_rows, row) - 1
+
+    def chunk(self, number: int) -> bytes | Damage:
+        """The file of a chunk, if it is the one that was submitted."""
+        try:
+            data = self.storage.read(layout.chunk(self.id, number, self.manifest.chunks_folder))
+        except FileNotFoundError:
+            return Damage("the chunk file is missing", missing=True)
+        if hashlib.sha256(data).hexdigest() != self.index.sha256[number]:
+            return Damage("the chunk file was altered since it was submitted")
+        return data
+
+    def rows(self, number: int) -> list[Row]:
+        """The rows of a chunk; if its file is damaged, as many rows with an error that says so."""
+        return self.rows_of(number, self.chunk(number))
+
+    def rows_of(self, number: int, data: bytes | Damage) -> list[Row]:
+        """The same, given what `chunk` returned."""
+        if isinstance(data, bytes):
+            return list(chunk.rows(chunk.from_bytes(data)))
+        error = RowError("chunk_damaged", f"{data.reason}; submit these rows again")
+        return [Row(row, None, None, error=error) for row in range(*self.first_rows[number : number + 2])]
+
+    def part(self, number: int) -> Part | Damage:
+        """The part of a chunk, if it is whole, unaltered and in its place."""
+
+        def read() -> Part:
+            data = self.storage.read(layout.part(self.id, number))
+            return Part(*part.body(data, self.index.rows[number], (self.id, number)))
+
+        return _checked(read)
+
+    def lines(self, number: int) -> bytes | None:
+        """The predictions of a chunk as JSON lines; None if its part is missing or damaged."""
+        found = self.part(number)
+        return found.lines if isinstance(found, Part) else None
+
+    def fail(self, number: int, error: RowError, attempts: int) -> bool:
+        """Give every row of a chunk the same error, except those that have their own. True if this made the part."""
+        now = time.time()
+        rows = self.rows(number)
+        predictions = (failed(row, row.error or error, self.manifest.options) for row in rows)
+        judged, sums = evaluation.judge(predictions, rows, self.manifest.answers_column)
+        data, _ = part.encode(
+            judged, started_at=now, finished_at=now, evaluation=sums, attempts=attempts, job=self.id, chunk=number
+        )
+        return self.storage.create(layout.part(self.id, number), data)
+
+
+def read_footer(storage: Storage, job: str, number: int) -> Footer | Damage:
+    """The footer of a part: reads its end alone, so the predictions are not checked."""
+    return _checked(lambda: part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number)))
+
+
+def _checked(read: Callable[[], T]) -> T | Damage:
+    try:
+        return read()
+    except FileNotFoundError:
+        return Damage("it is missing", missing=True)
+    except DamagedPart as damage:
+        return Damage(str(damage))
+
+
+def load_manifest(storage: Storage, job: str) -> Manifest:
+    """The manifest of a job, checked as a whole. Raises UnknownJob, and BulkqaError if it is damaged."""
+    try:
+        manifest = Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+        manifest.check()
+    except FileNotFoundError:
+        raise UnknownJob(
+            f"there is no job {job} in {storage.url}", Remedy("List the jobs with: ", Call("list"))
+        ) from None
+    except (UsageError, *WRONG) as error:
+        if isinstance(error, UnknownJob) and error.message.startswith(repr(job)):
+            raise
+        raise _damaged(job, error.message if isinstance(error, BulkqaError) else str(error)) from error
+    if manifest.id != job:
+        raise _damaged(job, f"it is that of job {manifest.id}")
+    return manifest
+
+
+def _load_index(storage: Storage, manifest: Manifest) -> Index:
+    try:
+        data = storage.read(layout.index(manifest.id, manifest.chunks_folder))
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
+        raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
+    values = json.loads(data)
+    index = Index(tuple(values["rows"]), tuple(values["sha256"]))
+    if (len(index.rows), len(index.sha256), sum(index.rows)) != (manifest.chunks, manifest.chunks, manifest.rows):
+        raise _damaged(manifest.id, "its chunks and rows are not those of the chunk index")
+    return index
+
+
+def _damaged(job: str, reason: str) -> BulkqaError:
+    return BulkqaError(f"the manifest of job {job} is damaged: {reason[:300]}", "Submit the file again.")
