@@ -4,6 +4,7 @@
     ├── UsageError              2   the command was used wrongly
     │   ├── InputError          2   the file as a whole cannot be read (`code` says why)
     │   ├── UnknownJob          2   no such job, or not a job id
+    │   ├── NotEnded            2   the job has to end before this can be done
     │   └── MissingExtra        2   packages that are not installed
     ├── ModelError              2   the model directory cannot be used
     ├── JobFailed               4   the job ended without one usable row
@@ -16,6 +17,8 @@
 
 Exit code 0 is a completed job and 3 a job completed with row errors: both are outcomes, not exceptions.
 Errors of single rows are values (`contract.format.job.RowError`), never exceptions.
+
+`contract.format.failure` carries an error to another process.
 """
 
 from __future__ import annotations
@@ -57,11 +60,18 @@ class UsageError(BulkqaError):
     code = "usage"
 
 
+#: Why a file cannot be read.
+INPUT_CODES = (
+    "empty_file", "missing_column", "duplicate_column", "bad_delimiter", "bad_encoding", "unsupported_format",
+    "unreadable",
+)  # fmt: skip
+
+
 class InputError(UsageError):
     """The input file as a whole cannot be read.
 
-    `code` is one of empty_file, missing_column, duplicate_column, bad_delimiter, bad_encoding, unsupported_format,
-    unreadable. Of a missing column `found` tells, for programs, which `columns` there are, and with which `delimiter`.
+    `code` is one of INPUT_CODES. Of a missing column `found` tells programs which `columns` there are, and with which
+    `delimiter`.
     """
 
     def __init__(
@@ -76,6 +86,12 @@ class UnknownJob(UsageError):
     """There is no such job, or what was given is no job id."""
 
     code = "unknown_job"
+
+
+class NotEnded(UsageError):
+    """The job has to end before this can be done."""
+
+    code = "not_ended"
 
 
 class MissingExtra(UsageError):
@@ -130,7 +146,7 @@ class NoWorker(Unreachable):
     code = "no_worker"
 
 
-#: What a code stands for where it came from elsewhere; any other is one of InputError's, or of HTTP alone.
+#: The kind of error of each code that is not one of InputError's.
 BY_CODE: dict[str, type[BulkqaError]] = {
-    each.code: each for each in (BulkqaError, UsageError, UnknownJob, TimedOut, Unreachable, NoWorker)
+    each.code: each for each in (BulkqaError, UsageError, UnknownJob, NotEnded, TimedOut, Unreachable, NoWorker)
 }

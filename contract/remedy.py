@@ -94,8 +94,9 @@ class Remedy(str):
     parts: tuple[Part, ...]
 
     def __new__(cls, *parts: Part) -> Self:
-        """Of texts, options and commands, one after the other. A remedy among them is taken apart."""
-        flat = tuple(each for part in parts for each in (part.parts if isinstance(part, Remedy) else (part,)))
+        """Of texts, options and commands, one after the other. A remedy among them is taken apart, an empty text left
+        out."""
+        flat = tuple(each for part in parts for each in (part.parts if isinstance(part, Remedy) else (part,)) if each)
         made = super().__new__(cls, _said(flat, TERMINAL))
         made.parts = flat
         return made

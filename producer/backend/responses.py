@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from contract import errors
 from contract.errors import BulkqaError, InputError, Unreachable, UsageError
+from contract.format import failure
 from producer.jobs.diff import Summary
 
 
@@ -29,21 +29,21 @@ def address(url: str) -> str:
 
 
 def error_of(problem: Mapping[str, Any]) -> BulkqaError:
-    """The error that a problem (RFC 9457) stands for: what the command would raise if it were where the server is."""
-    code, message, remedy = problem["code"], problem["detail"], problem.get("remedy")
-    if kind := errors.BY_CODE.get(code):
-        return kind(message, remedy)
-    match problem.get("status"):
-        case 401 | 403 if code in ("no_token", "wrong_token"):
-            return UsageError(message, "Set BULKQA_API_TOKEN to a token of that server.")
-        case 422:
-            return InputError(code, message, remedy, problem.get("found"))
-        case 429 | 502 | 503 | 504:
-            return Unreachable(message, remedy)
-        case int(status) if status < 500:
-            return UsageError(message, remedy)
-        case _:
-            return BulkqaError(message, remedy)
+    """The error of a problem document (RFC 9457): the one that the command would raise beside the storage."""
+    status = problem.get("status", 500)
+    if status in (401, 403) and problem["code"] in ("no_token", "wrong_token"):
+        return UsageError(problem["detail"], "Set BULKQA_API_TOKEN to a token of that server.")
+    error = {"code": problem["code"], "message": problem["detail"], "remedy": problem["remedy_parts"]}
+    return failure.from_json(error | {"found": problem.get("found")}, _kind(status))
+
+
+def _kind(status: int) -> type[BulkqaError]:
+    """What a problem is that has a code of HTTP's own, or of another version."""
+    if status == 422:
+        return InputError
+    if status in (429, 502, 503, 504):
+        return Unreachable
+    return UsageError if status < 500 else BulkqaError
 
 
 def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:

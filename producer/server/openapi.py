@@ -11,14 +11,20 @@ _REF = "#/components/schemas/{model}"
 _PROBLEM = {
     "type": "object",
     "description": "RFC 9457, with a code for programs, and what to do",
-    "required": ["type", "title", "status", "detail", "code", "remedy"],
+    "required": ["type", "title", "status", "detail", "code", "remedy", "remedy_parts", "set"],
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "code": {"type": "string"},
-        "remedy": {"type": ["string", "null"]},
+        "remedy": {"type": ["string", "null"], "description": "a sentence in the words of HTTP"},
+        "remedy_parts": {"type": "array", "description": "the same in parts: texts, options and commands", "items": {}},
+        "set": {
+            "type": "object",
+            "description": "the fields of a submission that the remedy sets, as a form takes them",
+            "additionalProperties": {"type": "string"},
+        },
         "found": {
             "type": "object",
             "description": "where a column is missing: those that there are, and with which delimiter",

@@ -1,14 +1,24 @@
-"""What an error looks like over HTTP: RFC 9457, with the code and the remedy that the command prints. Pure but for the
-answer itself."""
+"""Errors over HTTP: problems of RFC 9457, with the code of the error and its remedy in the words of HTTP."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from contract.errors import BulkqaError, InputError, TimedOut, UnknownJob, Unreachable, UsageError
+from contract.errors import (
+    BulkqaError,
+    InputError,
+    NotEnded,
+    TimedOut,
+    UnknownJob,
+    Unreachable,
+    UsageError,
+)
+from contract.remedy import TERMINAL, Call, Remedy
+from producer.server.submission import Submission
 
 #: Seconds after which it is worth asking again while Redis or the storage is away.
 RETRY_AFTER = 5
@@ -46,6 +56,8 @@ def status_of(error: BulkqaError) -> int:
             return error.status
         case UnknownJob():
             return 404
+        case NotEnded():
+            return 409
         case UsageError():
             return 422
         case TimedOut():
@@ -57,16 +69,66 @@ def status_of(error: BulkqaError) -> int:
 
 
 def body_of(error: BulkqaError, hidden: Mapping[str, str]) -> dict[str, Any]:
-    """The problem that an error is. `hidden`: places of the server, each with what is said instead."""
+    """The problem document of an error. `hidden`: places of the server, and what to say instead of each."""
     status = status_of(error)
-    return {
+    head = {
         "type": f"urn:bulkqa:problem:{error.code}",
         "title": _TITLES.get(status, "Error"),
         "status": status,
-        "detail": _without(error.message, hidden),
-        "code": error.code,
-        "remedy": error.remedy and _without(error.remedy, hidden),
-    } | ({"found": error.found} if isinstance(error, InputError) and error.found else {})
+        "detail": error.message,
+    }
+    body: dict[str, Any] = _without(head | told(error), hidden)
+    return body
+
+
+def told(error: BulkqaError) -> dict[str, Any]:
+    """What a document says of an error beside its message."""
+    found = {"found": error.found} if isinstance(error, InputError) and error.found else {}
+    return {"code": error.code} | remedied(Remedy(error.remedy or "")) | found
+
+
+def remedied(remedy: Remedy) -> dict[str, Any]:
+    """A remedy as a sentence, as its parts, and as the fields of a form that it sets."""
+    fields = {name: value for name, value in remedy.settings.items() if name in Submission.model_fields}
+    return {
+        "remedy": remedy.said(HTTP) or None,
+        "remedy_parts": remedy.to_json(),
+        "set": {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()},
+    }
+
+
+class Http:
+    """The words of HTTP: fields of a form or a JSON object, and requests."""
+
+    separator = ", "
+    #: The request of each command; a command without one stays a command.
+    REQUESTS = {  # noqa: RUF012
+        "submit": "POST /v1/jobs",
+        "check": "POST /v1/check",
+        "list": "GET /v1/jobs",
+        "status": "GET /v1/jobs/{job}",
+        "results": "GET /v1/jobs/{job}/results",
+        "diff": "GET /v1/jobs/{job}/diff",
+        "notifications": "GET /v1/jobs/{job}/notifications",
+        "cancel": "POST /v1/jobs/{job}/cancel",
+        "delete": "DELETE /v1/jobs/{job}",
+        "workers": "GET /v1/workers",
+    }
+
+    def option(self, name: str, value: object) -> str:
+        """`"encoding": "UTF-16"`."""
+        field = json.dumps(name)
+        return field if value is None else f"{field}: {json.dumps(value, ensure_ascii=False)}"
+
+    def call(self, call: Call) -> str:
+        """`DELETE /v1/jobs/JOB?cancel=true`."""
+        if call.verb not in self.REQUESTS:
+            return TERMINAL.call(call)
+        query = "&".join(f"{flag}=true" for flag in call.flags)
+        return self.REQUESTS[call.verb].format(job=call.job or "JOB") + (f"?{query}" if query else "")
+
+
+HTTP = Http()
 
 
 def problem(error: BulkqaError, hidden: Mapping[str, str]) -> JSONResponse:
@@ -80,7 +142,13 @@ def problem(error: BulkqaError, hidden: Mapping[str, str]) -> JSONResponse:
     return JSONResponse(body_of(error, hidden), status, headers, media_type="application/problem+json")
 
 
-def _without(text: str, hidden: Mapping[str, str]) -> str:
-    for place, word in hidden.items():
-        text = text.replace(place, word)
-    return text
+def _without(value: Any, hidden: Mapping[str, str]) -> Any:
+    """A JSON value whose texts name no place of the server."""
+    if isinstance(value, dict):
+        return {name: _without(each, hidden) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without(each, hidden) for each in value]
+    if isinstance(value, str):
+        for place, word in hidden.items():
+            value = value.replace(place, word)
+    return value

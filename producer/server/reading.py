@@ -14,11 +14,17 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from contract import command, errors, machine
+from contract import command, machine
 from contract.errors import BulkqaError, InputError
+from contract.format import failure
 
 #: What the program itself takes, above what reading may.
 _BESIDE = 1 << 30
+_TOO_LARGE = InputError(
+    "unreadable",
+    "reading the file takes too much memory",
+    "Split it into several files, or allow more memory: BULKQA_READ_MEMORY",
+)
 
 
 def main() -> None:
@@ -30,11 +36,9 @@ def main() -> None:
     try:
         said = _read(asked)
     except BulkqaError as error:
-        said = {"error": type(error).__name__, "message": error.message, "remedy": error.remedy}
-        said |= {"code": error.code, "found": error.found} if isinstance(error, InputError) else {}
+        said = {"error": failure.to_json(error)}
     except MemoryError:
-        said = {"error": "InputError", "code": "unreadable", "message": "reading the file takes too much memory"}
-        said |= {"found": {}, "remedy": "Send it in several, or allow more: BULKQA_READ_MEMORY"}
+        said = {"error": failure.to_json(_TOO_LARGE)}
     json.dump(said, sys.stdout)
 
 
@@ -105,14 +109,6 @@ def _bound(most: int) -> None:
     if hard != resource.RLIM_INFINITY:  # who started the server allows less, and it cannot be raised
         most = min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-
-
-def raised(said: dict[str, Any]) -> BulkqaError:
-    """The error that the child speaks of."""
-    if said["error"] == InputError.__name__:
-        return InputError(said["code"], said["message"], said["remedy"], said["found"])
-    kind: type[BulkqaError] = getattr(errors, said["error"], BulkqaError)
-    return kind(said["message"], said["remedy"])
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from contract.errors import BulkqaError, InputError
+from contract.format import failure
 from contract.settings import Settings
-from producer.server.reading import raised
 
 #: Seconds that are left to a child that was told to end, to remove what it wrote.
 _TIDYING = 10.0
@@ -53,7 +53,7 @@ class Reader:
         except ValueError:
             raise _ended(name, child.returncode) from None
         if "error" in found:
-            raise raised(found)
+            raise failure.from_json(found["error"])
         return found
 
     @asynccontextmanager
