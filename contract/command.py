@@ -13,6 +13,14 @@ from typing import Any
 from contract.errors import INTERRUPTED, BulkqaError
 
 
+def program(module: str) -> list[str]:
+    """The command line that runs a module of this installation as a process.
+
+    `-P` keeps the current folder off the child's path, where a user's own `worker.py` would be imported instead.
+    """
+    return [sys.executable, "-P", "-m", module]
+
+
 def main(package: str) -> None:
     """Import `package.cli` and run its `app`. Every error of ours ends in a message and its exit code, never in a
     traceback."""

@@ -11,7 +11,6 @@ import platform
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from contract import machine
+from contract.command import program
 from contract.errors import BulkqaError, ModelError, RedisUnreachable
 
 if TYPE_CHECKING:  # the first thing that `producer run` does is to start what is slow: nothing slow is imported before
@@ -160,9 +160,9 @@ def _started(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def _worker(flags: Sequence[str], redis_url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "worker", "start", *flags, "--health-file", str(log.with_suffix(".health"))]
-    # Not a flag: it may hold a password, and `ps` shows flags. And a folder `worker` where the user is is not ours.
-    env = os.environ | {"BULKQA_REDIS_URL": redis_url, "PYTHONSAFEPATH": "1"}
+    command = [*program("worker"), "start", *flags, "--health-file", str(log.with_suffix(".health"))]
+    # Not a flag: it may hold a password, and `ps` shows flags.
+    env = os.environ | {"BULKQA_REDIS_URL": redis_url}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, **_OURS)
         with _stopped(process):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from contract.command import program
 from contract.errors import ModelError
 from contract.format import layout
 from contract.format.job import Answer, Options, Row, RowError, Span
@@ -145,7 +145,7 @@ def score_apart(row: Row, options: Options, model_dir: Path, watch: Watch) -> An
 
     That process ends itself when it hangs (`worker.cli`), and is ended when `watch` asks for a stop: Drained.
     """
-    command = [sys.executable, "-m", "worker", "quarantine", "--model-dir", str(model_dir)]
+    command = [*program("worker"), "quarantine", "--model-dir", str(model_dir)]
     request = json.dumps({"question": row.question, "context": row.context, "options": asdict(options)})
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         pending: str | None = request

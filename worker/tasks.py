@@ -30,6 +30,7 @@ from celery.exceptions import Reject
 from kombu.asynchronous import get_event_loop, set_event_loop
 
 from contract import machine
+from contract.command import program
 from contract.errors import BulkqaError, ModelError
 from contract.health import health_files
 from contract.logs import always_speak_of
@@ -92,7 +93,7 @@ def serve(settings: Settings, namespace: str) -> None:
     if refusal := child.refusal():
         raise ModelError(refusal)
     if child.restarts():
-        os.execv(sys.executable, [sys.executable, "-m", "worker", *sys.argv[1:]])  # noqa: S606 - itself
+        os.execv(sys.executable, [*program("worker"), *sys.argv[1:]])  # noqa: S606 - itself
     if not child.draining():  # nobody told it to stop: who looks after it must see that it failed
         raise BulkqaError(f"worker {child.name} ended without being told to", "Its log says why.")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
+from contract.command import program
 from contract.errors import BulkqaError, InputError
 from contract.format import failure
 from contract.settings import Settings
@@ -63,11 +63,10 @@ class Reader:
             "BULKQA_REDIS_URL": self.settings.redis_url,
             "BULKQA_STORAGE_URL": self.settings.storage_url,
             "BULKQA_MODEL": self.settings.model,
-            "PYTHONSAFEPATH": "1",
         }
         env.pop("BULKQA_API_TOKEN", None)
         pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "producer.server.reading")
+        command = program("producer.server.reading")
         child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=env, pass_fds=numbers)
         try:
             yield child
