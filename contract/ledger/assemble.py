@@ -5,9 +5,7 @@ The report comes last: where it is, the outputs are whole and the job has ended.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from contract import evaluation
-from contract.format import errorfile, layout
+from contract.format import csvfile, document, errorfile, layout
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
@@ -28,8 +26,6 @@ from contract.storage.many import many
 
 #: Parts that are read ahead, where a storage takes long over each: so many are held in memory.
 _AHEAD = 8
-_HEAD = b'{"predictions": [\n'
-_FOOT = b"\n]}\n"
 
 
 class _Digest:
@@ -60,7 +56,9 @@ def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int
     footers: list[Footer] = []
     try:
         # Parts are read once: checked as they go by, and a damaged one leaves no document.
-        outputs = {"predictions": _write(storage, layout.predictions(job.id), _document(job, hold, footers))}
+        outputs = {
+            "predictions": _write(storage, layout.predictions(job.id), document.write(_lines(job, hold, footers)))
+        }
     except ChangedMeanwhile:
         _, damaged = _check_parts(job)
         if not damaged:
@@ -103,21 +101,16 @@ def _whole(part: Part | Damage) -> Part:
     return part
 
 
-def _document(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
-    """The document, one prediction a line. Newlines inside strings are escaped, so that one ends a prediction.
-
-    The footers of the parts that go by are added to `footers`. Raises ChangedMeanwhile.
-    """
-    yield _HEAD
-    held, last = time.monotonic(), job.manifest.chunks - 1
-    for number, (lines, footer) in enumerate(map(_whole, _parts(job))):
+def _lines(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
+    """The lines of all parts, in order. The footers of the parts that go by are added to `footers`. Raises
+    ChangedMeanwhile."""
+    held = time.monotonic()
+    for lines, footer in map(_whole, _parts(job)):
         footers.append(footer)
         if time.monotonic() - held > 10.0:
             hold()
             held = time.monotonic()
-        separated = lines.replace(b"\n", b",\n")
-        yield separated[:-2] if number == last else separated
-    yield _FOOT
+        yield lines
 
 
 def _error_file(job: StoredJob, footers: list[Footer]) -> Iterator[bytes]:
@@ -125,14 +118,15 @@ def _error_file(job: StoredJob, footers: list[Footer]) -> Iterator[bytes]:
     manifest = job.manifest
     columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
     delimiter = manifest.source.delimiter or "|"
-    yield _csv([[*columns, *errorfile.COLUMNS]], delimiter)
+    yield csvfile.encode([[*columns, *errorfile.COLUMNS]], delimiter)
     for number, footer in enumerate(footers):
         if footer.failed or footer.cancelled:
             predictions = [json.loads(line) for line in _whole(job.part(number)).lines.splitlines()]
             if manifest.options.omit_context:  # it is wanted here all the same
                 for prediction, row in zip(predictions, job.rows(number), strict=True):
                     prediction["context"] = row.context
-            yield _csv([_error_row(p, columns, manifest) for p in predictions if p["status"] == "error"], delimiter)
+            rows = (_error_row(p, columns, manifest) for p in predictions if p["status"] == "error")
+            yield csvfile.encode(rows, delimiter)
 
 
 def _error_row(prediction: dict[str, Any], columns: list[str], manifest: Manifest) -> list[Any]:
@@ -142,30 +136,9 @@ def _error_row(prediction: dict[str, Any], columns: list[str], manifest: Manifes
     if manifest.id_column:
         values[manifest.id_column] = prediction["id"]
     error = prediction["error"]
-    cells = [_cell(values.get(column)) for column in columns]
+    cells = [csvfile.cell(values.get(column)) for column in columns]
     ours = [prediction["row"], prediction.get("line"), error["code"], error["message"], prediction.get("raw")]
     return [*cells, *ours, errorfile.digest(cells)]
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-
-
-def _csv(rows: list[list[Any]], delimiter: str) -> bytes:
-    lines = _Lines()
-    # The writer quotes what holds a character of its line end: so it has to be both, lest a lone \r be one.
-    csv.writer(lines, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
-    return lines.text.getvalue().encode()
-
-
-class _Lines:
-    """What csv.writer writes to, a line at a time: ends each with a newline alone."""
-
-    def __init__(self) -> None:
-        self.text = io.StringIO()
-
-    def write(self, line: str) -> None:
-        self.text.write(line.removesuffix("\r\n") + "\n")
 
 
 def _write(storage: Storage, key: str, blocks: Iterator[bytes]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from contract.settings import Settings
 from contract.storage import Storage
 from producer.backend.protocol import Listed, Reading
 from producer.jobs import follow, remove
-from producer.jobs.diff import Summary, differences
+from producer.jobs.diff import differences
+from producer.jobs.diff_document import Summary
 from producer.jobs.find import find
 from producer.jobs.select import Wanted, select
 from producer.jobs.submit import File, Request, Submitted, submit_and_send

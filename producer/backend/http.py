@@ -18,11 +18,12 @@ from contract.ledger.progress import Progress
 from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
 from producer.backend.protocol import Listed, Reading
-from producer.backend.responses import address, changes, error_of, whole_lines
+from producer.backend.responses import address, error_of, whole_lines
 from producer.input.folder import files_of
 from producer.input.options import ReadOptions, checked
 from producer.input.stored import Stored, refuse_url
-from producer.jobs.diff import Summary
+from producer.jobs import diff_document
+from producer.jobs.diff_document import Summary
 from producer.jobs.follow import TimedOut
 from producer.jobs.select import Wanted
 from producer.jobs.submit import File, Request, Submitted
@@ -176,7 +177,7 @@ class HttpBackend:
     def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
         asked = {"with": second, "by": "id" if by_id else "row"}
         with self._answer("GET", f"/v1/jobs/{_part(first)}/diff", params=asked) as answer:
-            yield from changes(
+            yield from diff_document.read(
                 (line for block in whole_lines(answer.iter_bytes()) for line in block.splitlines()), summary
             )
 

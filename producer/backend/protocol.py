@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
-    from producer.jobs.diff import Summary
+    from producer.jobs.diff_document import Summary
     from producer.jobs.select import Wanted
     from producer.jobs.submit import File, Request, Submitted
     from producer.results.columns import Columns

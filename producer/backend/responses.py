@@ -1,15 +1,13 @@
-"""What a server answers, as what the rest of the producer knows: errors, lines, changes. Pure."""
+"""What a server answers, as what the rest of the producer knows: errors and lines. Pure."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from contract.errors import BulkqaError, InputError, Unreachable, UsageError
 from contract.format import failure
-from producer.jobs.diff import Summary
 
 
 def address(url: str) -> str:
@@ -58,25 +56,3 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
             rest += block
     if rest:
         yield rest
-
-
-def changes(lines: Iterable[bytes], summary: Summary) -> Iterator[dict[str, Any]]:
-    """The changes of a diff document, one a line but for its first, and the counts at its end into `summary`.
-
-    Raises ValueError for a document that is none.
-    """
-    decoder = json.JSONDecoder()
-    for line in lines:
-        text = line.decode()
-        if text.startswith('{"first"'):
-            if text.endswith("["):
-                continue
-            counts = json.loads(text)["summary"]
-        else:
-            change, end = decoder.raw_decode(text)
-            yield change
-            if text[end:] == ",":
-                continue
-            counts = json.loads("{" + text[end:].removeprefix("], "))["summary"]
-        for name, count in counts.items():
-            setattr(summary, name, count)

@@ -5,7 +5,6 @@ Each parses its flags, calls one function of `producer.jobs` or `contract.ledger
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -256,17 +255,15 @@ def diff(
 ) -> None:
     """List the rows that two jobs answer differently, and count them. Of an unfinished job: the rows that are ready."""
     from producer.cli import view
-    from producer.jobs.diff import Summary
+    from producer.jobs import diff_document
 
     backend = where.backend()
     first, second = backend.find(first), backend.find(second)
-    summary = Summary()
+    summary = diff_document.Summary()
     changes = backend.diff(first, second, summary, by_id=by == "id")
     if as_json:
-        view.out(f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, "changes": [', end="")
-        for number, change in enumerate(changes):
-            view.out(",\n" if number else "\n", json.dumps(change, ensure_ascii=False), end="")
-        view.out(f'], "summary": {json.dumps(summary.to_json())}}}')
+        for piece in diff_document.write(first, second, changes, summary):
+            view.out(piece, end="")
         return
     for change in changes:
         view.change(change)

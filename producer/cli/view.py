@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.ledger.reconcile import Repair
     from producer.jobs.check import Checked
-    from producer.jobs.diff import Summary
+    from producer.jobs.diff_document import Summary
     from producer.jobs.verify import Verified
 
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # what is not a terminal has no width

@@ -9,30 +9,14 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any
 
 from contract.storage import Storage
+from producer.jobs.diff_document import Summary
 from producer.results.lines import ready_lines
 
 _KEPT = ("row", "id", "question", "status", "answer", "start", "end", "score")
-
-
-@dataclass(slots=True)
-class Summary:
-    """Counts of rows. All but the last two were found in both jobs with the same question."""
-
-    same: int = 0
-    changed: int = 0  #: both answered, differently; or one failed where the other found no answer
-    only_first_answered: int = 0
-    only_second_answered: int = 0
-    not_comparable: int = 0  #: the row has another question in the other job
-    missing: int = 0  #: found in one job only, or not scored yet
-
-    def to_json(self) -> dict[str, Any]:
-        """The counts as JSON holds them."""
-        return asdict(self)
 
 
 def differences(

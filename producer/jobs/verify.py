@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from contract.format import layout
+from contract.format import document, layout
 from contract.format.job import Row
 from contract.ledger import records
 from contract.ledger.progress import Counts
 from contract.ledger.stored import Damage, Part, StoredJob
 from contract.storage import Storage
-from producer.results.lines import digest, document_lines
+from producer.results.lines import digest
 
 #: Problems that are told one by one; more are only counted.
 _TOLD = 20
@@ -51,15 +51,15 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
     manifest = stored.manifest
     report = records.report(storage, job)
     problems, notes = _Problems(), _Problems()
-    document = _document(storage, job, report.outputs, problems) if report else None
+    predictions = _document(storage, job, report.outputs, problems) if report else None
     outcomes: Counter[str] = Counter()
     checked = answers = 0
     differs = False
     for number, rows in enumerate(stored.index.rows):
         if progress:
             progress(number, manifest.chunks)
-        published = b"".join(islice(document, rows)) if document else None
-        lines = _lines(stored, number, published, notes if document else problems, ended=bool(report))
+        published = b"".join(islice(predictions, rows)) if predictions else None
+        lines = _lines(stored, number, published, notes if predictions else problems, ended=bool(report))
         if lines is None:
             continue
         differs |= published is not None and lines != published
@@ -67,7 +67,7 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
         given = _rows(stored, number, problems)
         answers += _check_part(lines.splitlines(), given, stored.first_rows[number], problems, outcomes)
     if report and not problems.told:
-        if document and (differs or next(document, None) is not None):
+        if predictions and (differs or next(predictions, None) is not None):
             problems.add("the predictions document does not hold what the parts hold")
         if _counts(manifest.rows, outcomes) != report.request_counts:
             problems.add("the counts of the report are not those of the rows")
@@ -145,7 +145,7 @@ def _document(storage: Storage, job: str, outputs: dict[str, Any], problems: _Pr
     """The lines of the published document, None unless it is the one that the report speaks of."""
     _check_outputs(storage, job, outputs, problems)
     key = layout.predictions(job)
-    return None if any(key in problem for problem in problems.told) else document_lines(storage.blocks(key))
+    return None if any(key in problem for problem in problems.told) else document.read(storage.blocks(key))
 
 
 def _check_outputs(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from contract.errors import BulkqaError
-from contract.format import layout
+from contract.format import document, layout
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.stored import StoredJob
@@ -57,9 +57,9 @@ def _published(job: StoredJob, report: Progress) -> Iterator[bytes]:
         whole = digest(storage.blocks(key))[0] == report.outputs.get("predictions", {}).get("sha256")
     except FileNotFoundError:
         whole = False
-    document = document_lines(storage.blocks(key)) if whole else iter(())
+    published = document.read(storage.blocks(key)) if whole else iter(())
     for number, rows in enumerate(job.index.rows):
-        lines = b"".join(islice(document, rows)) if whole else job.lines(number)
+        lines = b"".join(islice(published, rows)) if whole else job.lines(number)
         if lines is None or lines.count(b"\n") != rows:
             places = storage.locate(key), storage.locate(layout.report(job.id))
             raise BulkqaError(
@@ -69,22 +69,6 @@ def _published(job: StoredJob, report: Progress) -> Iterator[bytes]:
                 ),
             )
         yield lines
-
-
-def document_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The predictions of a published document as JSON lines."""
-    for line in _lines(blocks):
-        if line not in (b'{"predictions": [', b"]}"):
-            yield line.removesuffix(b",") + b"\n"
-
-
-def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
 
 
 def digest(blocks: Iterable[bytes]) -> tuple[str, int]:

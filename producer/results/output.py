@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import secrets
@@ -17,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow.parquet as pq
 
 from contract.errors import UsageError
+from contract.format import csvfile, document
 from contract.format.job import Manifest
 from contract.ledger.progress import Progress
 from contract.ledger.stored import load_manifest
@@ -175,7 +174,7 @@ def _write_parts(backend: Outcome, job: str, folder: Path, kind: str, wait: Call
 def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> Iterator[bytes]:
     """Predictions, given as JSON lines, in one of FORMATS, block by block: those in columns by way of a file."""
     if kind in ("json", "jsonl"):
-        yield from document(lines) if kind == "json" else lines
+        yield from document.write(lines) if kind == "json" else lines
         return
     with tempfile.TemporaryFile() as file:
         write_stream(file, lines, kind, shape)
@@ -237,7 +236,7 @@ def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str, shape: Shape
         assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
         _write_csv(file, lines, shape) if kind == "csv" else _write_parquet(file, lines, shape)
         return
-    for block in document(lines) if kind == "json" else lines:
+    for block in document.write(lines) if kind == "json" else lines:
         file.write(block)
 
 
@@ -249,9 +248,9 @@ def _write_parquet(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None
 
 def _write_csv(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None:
     """In the delimiter of the input, as the error rows beside it."""
-    file.write(_csv_lines([shape.schema.names], shape.delimiter))
+    file.write(csvfile.encode([shape.schema.names], shape.delimiter))
     for block in lines:
-        file.write(_csv_lines((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter))
+        file.write(csvfile.encode((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter))
 
 
 def _cells(prediction: dict[str, Any], shape: Shape) -> list[Any]:
@@ -262,31 +261,4 @@ def _cells(prediction: dict[str, Any], shape: Shape) -> list[Any]:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
-
-
-class _Lines:
-    """What csv.writer writes to, a line at a time: ends each with a newline alone."""
-
-    def __init__(self) -> None:
-        self.text = io.StringIO()
-
-    def write(self, line: str) -> None:
-        self.text.write(line.removesuffix("\r\n") + "\n")
-
-
-def _csv_lines(rows: Iterable[list[Any]], delimiter: str) -> bytes:
-    lines = _Lines()
-    # The writer quotes what holds a character of its line end: so it has to be both, lest a lone \r be one.
-    csv.writer(lines, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
-    return lines.text.getvalue().encode()
-
-
-def document(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """`{"predictions": [...]}`, one prediction a line, of predictions as JSON lines."""
-    yield b'{"predictions": [\n'
-    between = b""
-    for block in lines:
-        yield between + block.rstrip(b"\n").replace(b"\n", b",\n")
-        between = b",\n"
-    yield b"\n]}\n"
+    return json.dumps(value) if isinstance(value, bool) else csvfile.cell(value)

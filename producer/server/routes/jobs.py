@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain
@@ -22,8 +22,9 @@ from contract.ledger.reconcile import cancel as cancel_job
 from contract.ledger.stored import load_manifest
 from contract.notifications import record
 from producer.api.arguments import check_states
-from producer.jobs import follow
-from producer.jobs.diff import Summary, differences
+from producer.jobs import diff_document, follow
+from producer.jobs.diff import differences
+from producer.jobs.diff_document import Summary
 from producer.jobs.remove import delete as delete_job
 from producer.jobs.select import Wanted, pairs, select
 from producer.results import columns, pages
@@ -299,13 +300,8 @@ def diff(
     second, summary = here.find(other), Summary()
     changes = differences(here.storage, job, second, summary, by_id=by == "id")
 
-    def told() -> Iterator[str]:
-        yield f'{{"first": {json.dumps(job)}, "second": {json.dumps(second)}, "changes": ['
-        for number, change in enumerate(changes):
-            yield (",\n" if number else "\n") + json.dumps(change, ensure_ascii=False)
-        yield f'], "summary": {json.dumps(summary.to_json())}}}\n'
-
-    return StreamingResponse(iterate_in_threadpool(told()), media_type="application/json")
+    document = diff_document.write(job, second, changes, summary)
+    return StreamingResponse(iterate_in_threadpool(document), media_type="application/json")
 
 
 @router.get("/workers", tags=["workers"])

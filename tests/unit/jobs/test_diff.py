@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
+
+import pytest
 
 from contract.format import layout, part
 from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
 from contract.ledger.stored import StoredJob
 from contract.settings import Settings
-from producer.jobs.diff import Summary, differences
+from producer.jobs import diff_document
+from producer.jobs.diff import differences
+from producer.jobs.diff_document import Summary
 from tests.making import job_of
 from tests.twins.storage import MemoryStorage
 
@@ -94,3 +99,34 @@ def test_the_same_words_at_another_place_are_another_answer(settings: Settings) 
     storage.delete(layout.part(other, 0))
     storage.create(layout.part(other, 0), part.encode([moved])[0])
     assert compare(storage, one, other)[1] == {"changed": 1}
+
+
+def document_of(changes: list[dict], summary: Summary) -> list[bytes]:
+    return "".join(diff_document.write("a", "b", changes, summary)).encode().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("changes", [[], [{"kind": "changed", "answer": '"], "summary": {'}], [{"row": 1}, {"row": 2}]])
+def test_the_document_is_json_and_gives_its_changes_and_counts_again(changes: list[dict]) -> None:
+    lines = document_of(changes, Summary(same=3, changed=len(changes)))
+    whole = json.loads(b"".join(lines))
+    assert (whole["first"], whole["second"], whole["changes"]) == ("a", "b", changes)
+    assert len(lines) == 1 + len(changes)
+    counted = Summary()
+    assert list(diff_document.read(lines, counted)) == changes
+    assert counted == Summary(same=3, changed=len(changes))
+
+
+def test_a_count_of_a_later_version_is_passed_over() -> None:
+    lines = [line.replace(b'"same"', b'"newer": 1, "same"') for line in document_of([], Summary(same=3))]
+    counted = Summary()
+    assert list(diff_document.read(lines, counted)) == []
+    assert counted == Summary(same=3)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"<html>", b'{"first": "a", "second": "b", "changes": ['])
+def test_anything_but_a_whole_document_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"diff document"):
+        list(diff_document.read(data.splitlines(), Summary()))
+    lines = document_of([{"row": 1}, {"row": 2}], Summary())
+    with pytest.raises(ValueError, match="cut short"):
+        list(diff_document.read(lines[:-1], Summary()))

@@ -1,0 +1,67 @@
+"""The document of a diff: the two jobs, the changed rows, one a line, and the counts.
+
+    {"first": "...", "second": "...", "changes": [
+    {"kind": "changed", "row": 3, ...},
+    {"kind": "only_first_answered", "row": 8, ...}], "summary": {"same": 10, ...}}
+
+`producer diff --json` prints it, the server answers with it, and a client of the server reads it. Both sides stream.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+_CHANGES, _SUMMARY = '"changes": [', '], "summary": '
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts of rows. All but the last two were found in both jobs with the same question."""
+
+    same: int = 0
+    changed: int = 0  #: both answered, differently; or one failed where the other found no answer
+    only_first_answered: int = 0
+    only_second_answered: int = 0
+    not_comparable: int = 0  #: the row has another question in the other job
+    missing: int = 0  #: found in one job only, or not scored yet
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts as JSON holds them."""
+        return asdict(self)
+
+
+def write(first: str, second: str, changes: Iterable[dict[str, Any]], summary: Summary) -> Iterator[str]:
+    """The document, piece by piece. `summary` is read behind the last change."""
+    yield f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, {_CHANGES}'
+    for number, change in enumerate(changes):
+        yield (",\n" if number else "\n") + json.dumps(change, ensure_ascii=False)
+    yield f"{_SUMMARY}{json.dumps(summary.to_json())}}}\n"
+
+
+def read(lines: Iterable[bytes], summary: Summary) -> Iterator[dict[str, Any]]:
+    """The changes of a document, given line by line; its counts go into `summary`. Counts with unknown names are
+    skipped. Raises ValueError for anything that is not a whole document."""
+    known = {field.name for field in fields(Summary)}
+    decoder = json.JSONDecoder()
+    rest = ""
+    for number, line in enumerate(lines):
+        rest = line.decode().rstrip("\n")
+        if number == 0:
+            head, found, rest = rest.partition(_CHANGES)
+            if not (found and head.startswith('{"first"')):
+                raise ValueError("it does not begin as a diff document")
+        if rest.startswith("{"):
+            change, end = decoder.raw_decode(rest)
+            yield change
+            rest = rest[end:]
+        if rest.startswith(_SUMMARY):
+            counts, _ = decoder.raw_decode(rest, len(_SUMMARY))
+            for name in known & counts.keys():
+                setattr(summary, name, counts[name])
+        elif rest not in ("", ","):
+            raise ValueError(f"line {number + 1} is not of a diff document")
+    if not rest.startswith(_SUMMARY):
+        raise ValueError("the diff document is cut short")
