@@ -10,9 +10,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import common
-from contract.format import layout, part
+from contract.format import codec, layout, part
 from contract.format.job import Answer, Manifest, Options, Row, Source, Span, answered
-from contract.ledger import records
 from contract.ledger.stored import Index
 from contract.storage.local import LocalStorage
 
@@ -39,7 +38,7 @@ def write_parts(storage: LocalStorage, rows: int) -> int:
     source = Source("f.csv", "csv", 1, "s", ("question", "context"), "|")
     digest = hashlib.sha256(index.to_bytes()).hexdigest()
     manifest = Manifest("j", 1.0, "m", chunks * _ROWS, 0, chunks, digest, source)
-    storage.create(layout.manifest("j"), records.dump(manifest.to_json()), durable=False)
+    storage.create(layout.manifest("j"), codec.dump(manifest), durable=False)
     for chunk in range(chunks):
         predictions = [_prediction(chunk * _ROWS + n, *pair) for n, pair in enumerate(some)]
         data, _ = part.encode(predictions, started_at=1.0 + chunk, finished_at=2.0 + chunk, model="d", worker="w")

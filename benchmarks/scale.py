@@ -24,7 +24,7 @@ from typing import Any
 import redis as client
 
 from benchmarks import common
-from contract.format import layout, part
+from contract.format import codec, layout, part
 from contract.format.job import Manifest
 from contract.ledger import assemble, counting, order, records
 from contract.ledger.reconcile import reconcile
@@ -176,7 +176,7 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
     report = store._objects[layout.report(small.id)]
     for number in range(jobs - 2):
         name = f"20261126-{number:06}-{number:08x}"
-        store.create(layout.manifest(name), records.dump(replace(small, id=name).to_json()))
+        store.create(layout.manifest(name), codec.dump(replace(small, id=name)))
         if number % 100:
             store.create(layout.report(name), report)
     with Cost(store).over() as listing:

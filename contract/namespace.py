@@ -5,17 +5,25 @@ By default it is made of an id that lies in the storage and was written once, by
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
+from dataclasses import dataclass
 
 from contract.errors import BulkqaError
-from contract.format import layout
+from contract.format import codec, layout
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
 
 _ID = re.compile(r"[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class _StorageId:
+    """The record that tells a storage from all others."""
+
+    schema_version: int = 1
+    id: str = ""
 
 
 def open_queue(settings: Settings, storage: Storage, redis_url: str | None = None) -> RedisQueue:
@@ -39,8 +47,8 @@ def storage_id(storage: Storage) -> str:
     StorageUnreachable, and BulkqaError if they were altered."""
     found = known_id(storage)
     if found is None:
-        made = {"schema_version": 1, "id": secrets.token_hex(6)}
-        storage.create(layout.STORAGE, json.dumps(made).encode() + b"\n")
+        record = _StorageId(id=secrets.token_hex(6))
+        storage.create(layout.STORAGE, codec.line(record, (", ", ": ")).encode() + b"\n")
         found = known_id(storage)  # another's, if he was quicker
     return found or ""
 
@@ -48,12 +56,10 @@ def storage_id(storage: Storage) -> str:
 def known_id(storage: Storage) -> str | None:
     """The same, None if nobody has asked for it yet: nothing is written."""
     try:
-        found = json.loads(storage.read(layout.STORAGE))["id"]
+        found = codec.salvage(_StorageId, storage.read(layout.STORAGE)).id
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        found = None
-    if not isinstance(found, str) or not _ID.fullmatch(found):
+    if not _ID.fullmatch(found):
         where = storage.locate(layout.STORAGE)
         raise BulkqaError(
             f"{where} is damaged: it holds no id of this storage", "Stop the workers, remove it, and start them again."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,7 +55,11 @@ def duration(seconds: float) -> str:
 
 
 def dated(value: Any) -> Any:
-    """A JSON value with, behind each number `<name>_at`, the same time as ISO 8601 under `<name>`."""
+    """A record or JSON value with, behind each number `<name>_at`, the same time as ISO 8601 under `<name>`."""
+    if is_dataclass(value):
+        from contract.format import codec
+
+        value = codec.values(value)
     if isinstance(value, list | tuple):
         return [dated(one) for one in value]
     if not isinstance(value, dict):

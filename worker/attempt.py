@@ -20,7 +20,7 @@ from pathlib import Path
 
 from contract.command import program
 from contract.errors import ModelError
-from contract.format import layout
+from contract.format import codec, layout
 from contract.format.job import Answer, Options, Row, RowError, Span
 from contract.ledger import events, quarantine, records
 from contract.ledger.quarantine import InFlight
@@ -41,7 +41,7 @@ class Attempt:
         """Record the attempt. Raises StorageUnreachable: no work without it, since a death would not be counted."""
         self._storage, self._job, self._chunk = storage, job, chunk
         self._worker, self._started_at = worker, time.time()
-        record = records.dump({"worker": worker, "started_at": self._started_at})
+        record = codec.dump(events.Started(worker, self._started_at))
         self.number = 1
         self.dead: tuple[int, ...] = ()
         # The first attempt is the rule: it finds out by making its record, without a look at those of all other chunks.
@@ -57,7 +57,7 @@ class Attempt:
 
     def release(self, why: str) -> None:
         """The attempt ended in order, unfinished: it does not count against the chunk."""
-        record = events.released(why, time.time())
+        record = codec.dump(events.Released(why, time.time()))
         self._storage.create(layout.released(self._job, self._chunk, self.number), record)
 
     def forget(self, *, mine: bool = True) -> None:

@@ -6,19 +6,15 @@ All are frozen and go to and from JSON. Covers no storage key (`layout`) and no 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
 from contract.errors import BulkqaError, UnknownJob, UsageError
+from contract.format import codec
 
 #: Format version of everything under `jobs/<job>/`. A reader refuses a version that it does not know.
 SCHEMA_VERSION = 1
@@ -64,12 +60,6 @@ def check_job_id(job: str) -> str:
     if not isinstance(job, str) or not _JOB_ID.fullmatch(job):
         raise UnknownJob(f"{job!r} is not a job id", "List the jobs with: producer list")
     return job
-
-
-def known(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what was read, the fields that a record has. A later version may have added to it: that is no damage."""
-    names = {f.name for f in fields(cls)}
-    return {name: value for name, value in data.items() if name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,35 +192,6 @@ class Manifest:
     expire: float | None = None  #: seconds after its end at which it is removed; None: never
     schema_version: int = SCHEMA_VERSION
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Manifest:
-        """What `to_json` gave, every field checked. Fields that are not known are passed over.
-
-        Raises BulkqaError for one of another version, ValueError for what is none.
-        """
-        version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise BulkqaError(
-                f"job {data.get('id')!r} is of format version {version}, this program understands {SCHEMA_VERSION}",
-                "Finish it with the version of bulkqa that made it, or upgrade this one.",
-            )
-        options = data.get("options")
-        if isinstance(options, dict) and (strange := sorted(options.keys() - known(Options, options).keys())):
-            raise BulkqaError(  # without it, answers would not be those that were asked for
-                f"job {data.get('id')!r} has options that this program does not know: {', '.join(strange)}",
-                "Upgrade this one.",
-            )
-        try:
-            # Strict, from JSON: a number in quotes is no number, and a list may be a tuple.
-            return _adapter().validate_json(json.dumps(data), strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
     def check(self) -> None:
         """Raises ValueError for numbers that no file has, and UnknownJob for an id that is none."""
         check_job_id(self.id)
@@ -243,9 +204,31 @@ class Manifest:
             raise ValueError(f"created_at: {self.created_at}")
 
 
-@lru_cache(1)
-def _adapter() -> TypeAdapter[Manifest]:
-    return TypeAdapter(Manifest)
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What tells whether a manifest can be read."""
+
+    id: Any = None
+    schema_version: Any = None
+    options: Any = None
+
+
+def read_manifest(data: bytes | str) -> Manifest:
+    """The manifest in a JSON text. Raises ValueError or UsageError if a value is wrong, and BulkqaError if it takes
+    another version of the program."""
+    version = codec.read(_Version, data)
+    if version.schema_version != SCHEMA_VERSION:
+        raise BulkqaError(
+            f"job {version.id!r} has format version {version.schema_version}, this program reads {SCHEMA_VERSION}",
+            "Finish it with the version of bulkqa that made it, or upgrade this one.",
+        )
+    options = version.options if isinstance(version.options, dict) else {}
+    if unknown := sorted(options.keys() - {each.name for each in fields(Options)}):
+        raise BulkqaError(  # without it, answers would not be those that were asked for
+            f"job {version.id!r} has options that this program does not know: {', '.join(unknown)}",
+            "Upgrade this one.",
+        )
+    return codec.read(Manifest, data)
 
 
 def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:

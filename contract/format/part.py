@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from contract.format.job import known
+from contract.format import codec
 
 #: A footer is shorter than this, so that reading a part's end finds it.
 FOOTER_BYTES = 4096
@@ -72,38 +73,41 @@ def encode(predictions: Iterable[dict[str, Any]], **about: Any) -> tuple[bytes, 
         codes=dict(sorted(codes.items())),
         **about,
     )
-    return body + _last_line(asdict(footer)), footer
+    return body + _last_line(codec.line(footer)), footer
 
 
-def _last_line(values: dict[str, Any]) -> bytes:
+def _last_line(footer: str) -> bytes:
     """The footer and its own digest: the counts of a job are read from here alone."""
-    text = json.dumps(values, separators=(",", ":"))
-    return f'{{"footer":{text},"sha256":"{hashlib.sha256(text.encode()).hexdigest()}"}}\n'.encode()
+    return f'{{"footer":{footer},"sha256":"{hashlib.sha256(footer.encode()).hexdigest()}"}}\n'.encode()
+
+
+_LAST_LINE = re.compile(rb'\{"footer":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n')
 
 
 def footer(tail: bytes, place: Place | None = None) -> Footer:
     """The footer in the last FOOTER_BYTES of a part. `place`: the job and chunk that it has to be of. Raises
     DamagedPart."""
+    line = _LAST_LINE.fullmatch(tail, tail.rfind(b"\n", 0, -1) + 1)
+    if line is None:
+        raise DamagedPart("it has no footer")
+    if hashlib.sha256(line[1]).hexdigest().encode() != line[2]:
+        raise DamagedPart("its footer was altered")
     try:
-        line = tail[tail.rindex(b"\n", 0, len(tail) - 1) + 1 :] if b"\n" in tail[:-1] else tail
-        values = json.loads(line)["footer"]
-        if line != _last_line(values):
-            raise DamagedPart("its footer was altered")
-        found = Footer(**known(Footer, values))
-        if place and found.job and (found.job, found.chunk) != place:
-            raise DamagedPart(f"it is part {found.chunk} of job {found.job}, under another name")
-        return found
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedPart("it has no footer") from error
+        footer = codec.read(Footer, line[1])
+    except ValueError as error:
+        raise DamagedPart(f"its footer cannot be read: {error}") from error
+    if place and footer.job and (footer.job, footer.chunk) != place:
+        raise DamagedPart(f"it is part {footer.chunk} of job {footer.job}, under another name")
+    return footer
 
 
 def body(data: bytes, rows: int, place: Place | None = None) -> tuple[bytes, Footer]:
     """The predictions of a part, as JSON lines, and its footer. Raises DamagedPart unless it is whole, unaltered, of
     `rows` rows, and the part of its `place`."""
-    found = footer(data[-FOOTER_BYTES:], place)
+    last = footer(data[-FOOTER_BYTES:], place)
     lines = data[: data.rfind(b"\n", 0, len(data) - 1) + 1]
-    if found.sha256 != hashlib.sha256(lines).hexdigest():
+    if last.sha256 != hashlib.sha256(lines).hexdigest():
         raise DamagedPart("its sha256 is not the one in its footer")
-    if found.rows != rows:
-        raise DamagedPart(f"it has {found.rows} rows, its chunk {rows}")
-    return lines, found
+    if last.rows != rows:
+        raise DamagedPart(f"it has {last.rows} rows, its chunk {rows}")
+    return lines, last

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from contract import evaluation
-from contract.format import csvfile, document, errorfile, layout
+from contract.format import codec, csvfile, document, errorfile, layout
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
@@ -71,7 +71,7 @@ def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int
     if any(footer.failed or footer.cancelled for footer in footers):
         outputs["errors"] = _write(storage, layout.errors(job.id), _error_file(job, footers))
     report = _report(storage, manifest, footers, outputs)
-    storage.create(layout.report(job.id), records.dump(report.to_json()))
+    storage.create(layout.report(job.id), codec.dump(report))
     storage.delete(layout.progress(job.id))
     storage.sweep(layout.folder(job.id), older_than=0.0)  # whoever still writes here has lost the race for its object
     return []

@@ -5,8 +5,6 @@ The tally that is kept in storage is a hint, made anew by whoever comes by.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -15,7 +13,7 @@ from contract.format import layout
 from contract.format.job import Manifest
 from contract.format.part import Footer
 from contract.ledger.stored import read_footer
-from contract.ledger.tally import Tally
+from contract.ledger.tally import Tally, sealed, unsealed
 from contract.storage import Storage
 from contract.storage.many import many
 
@@ -84,22 +82,15 @@ def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally
         tally = tally.plus(known)
         known.clear()
         with suppress(StorageUnreachable, FileNotFoundError):  # it may be read-only; or the job was published
-            storage.replace(layout.progress(job), _sealed(tally))
+            storage.replace(layout.progress(job), sealed(tally))
     return tally, known
-
-
-def _sealed(tally: Tally) -> bytes:
-    text = json.dumps(tally.to_json(), separators=(",", ":"))
-    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n".encode()
 
 
 def _kept(storage: Storage, job: str) -> Tally:
     """The tally in storage, an empty one if there is none or it was altered."""
     try:
-        data = storage.read(layout.progress(job))
-        tally = Tally.from_json(json.loads(data[64:]))
-        return tally if data == _sealed(tally) else Tally()
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return unsealed(storage.read(layout.progress(job)))
+    except (FileNotFoundError, ValueError):
         return Tally()
 
 

@@ -7,23 +7,39 @@ no attempt did, the same is read from the records of the attempts themselves.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from contract.format import layout
-from contract.format.job import known
+from contract.format import codec, layout
 from contract.ledger import quarantine, records
 from contract.storage import Storage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The record of an attempt, written before the work."""
+
+    worker: str = ""
+    started_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The record of an attempt that ended in order, and why."""
+
+    why: str = ""
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
     """An attempt at a chunk, as it is on record."""
 
-    chunk: int
-    attempt: int
+    chunk: int = -1
+    attempt: int = 0
     worker: str = ""
     started_at: float | None = None
     ended_at: float | None = None
@@ -35,63 +51,46 @@ class Attempted:
     poison: tuple[int, ...] = ()  #: rows found to be poison until then
 
 
-def released(why: str, at: float) -> bytes:
-    """What the record of an attempt that ended in order says."""
-    return records.dump({"why": why, "ended_at": at})
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """All attempts at a chunk."""
+
+    attempts: tuple[Any, ...] = ()
 
 
 def on_record(storage: Storage, job: str, chunk: int, attempt: int) -> Attempted:
     """What the records of one attempt say. What cannot be read is left out."""
-    began = _read(storage, layout.attempt(job, chunk, attempt))
+    started = _read(storage, layout.attempt(job, chunk, attempt), Started)
     left = quarantine.read(storage, job, chunk, attempt)
-    values: dict[str, Any] = {"worker": began.get("worker"), "started_at": began.get("started_at")}
-    if storage.exists(layout.released(job, chunk, attempt)):
-        ended = _read(storage, layout.released(job, chunk, attempt))
-        values |= {"end": "given_back", "why": ended.get("why"), "ended_at": ended.get("ended_at")}
-    values |= {"rows": left.rows, "quarantine": left.quarantine, "poison": left.poison}
-    return _attempted({**values, "chunk": chunk, "attempt": attempt})
+    attempted = Attempted(chunk, attempt, started.worker, started.started_at)
+    attempted = replace(attempted, rows=left.rows, quarantine=left.quarantine, poison=left.poison)
+    if not storage.exists(layout.released(job, chunk, attempt)):
+        return attempted
+    released = _read(storage, layout.released(job, chunk, attempt), Released)
+    return replace(attempted, end="given_back", why=released.why, ended_at=released.ended_at)
 
 
 def keep(storage: Storage, job: str, last: Attempted) -> None:
     """Write down how the attempts at a chunk went, of which `last` ended it. Before their records are deleted."""
     before = [on_record(storage, job, last.chunk, number) for number in range(1, last.attempt)]
-    story = {"attempts": [asdict(one) for one in [*before, last]]}
-    storage.create(layout.event(job, last.chunk, last.started_at or 0.0), records.dump(story), durable=False)
+    story = codec.dump(_Story((*before, last)))
+    storage.create(layout.event(job, last.chunk, last.started_at or 0.0), story, durable=False)
 
 
 def attempts(storage: Storage, job: str) -> Iterator[Attempted]:
     """All attempts at a job that did not go well or are under way, in no order; some may come twice."""
     for name in storage.list(layout.events(job)):
         if layout.event_of(name) is not None:
-            kept = _read(storage, f"{layout.events(job)}/{name}").get("attempts")
-            for values in kept if isinstance(kept, list) else ():
-                if isinstance(values, dict):
-                    yield _attempted(values)
+            story = _read(storage, f"{layout.events(job)}/{name}", _Story)
+            yield from (codec.salvage(Attempted, each) for each in story.attempts if isinstance(each, dict))
     for chunk, made in records.attempts(storage, job).items():
         for attempt in sorted(made.started):
             yield on_record(storage, job, chunk, attempt)
 
 
-def _read(storage: Storage, key: str) -> dict[str, Any]:
+def _read(storage: Storage, key: str, kind: type[T]) -> T:
+    """A record that may be missing, or altered: what is of the wrong type is left out."""
     try:
-        values = json.loads(storage.read(key))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _attempted(values: Mapping[str, Any]) -> Attempted:
-    """A record that may be of another version, or altered: what is of the wrong type is left out."""
-    fits = {name: value for name, value in known(Attempted, values).items() if _fits(name, value)}
-    for name in ("rows", "suspects", "poison"):
-        if name in fits:
-            fits[name] = tuple(fits[name])
-    return Attempted(**{"chunk": -1, "attempt": 0, **fits})
-
-
-def _fits(name: str, value: Any) -> bool:
-    if name in ("rows", "suspects", "poison"):
-        return isinstance(value, list | tuple) and all(isinstance(one, int) for one in value)
-    if name in ("started_at", "ended_at"):
-        return value is None or isinstance(value, int | float)
-    return isinstance(value, {"chunk": int, "attempt": int, "quarantine": bool}.get(name, str))
+        return codec.salvage(kind, storage.read(key))
+    except FileNotFoundError:
+        return kind()

@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from contract import evaluation
-from contract.format.job import Manifest, ModelRef, known
+from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.ledger import reasons
 from contract.ledger.reasons import Reason
@@ -64,7 +66,7 @@ class Progress:
 
     id: str
     status: str
-    reason: Reason | None
+    reason: Annotated[Reason | None, BeforeValidator(reasons.of_code)]
     created_at: float
     started_at: float | None
     finished_at: float | None
@@ -92,22 +94,6 @@ class Progress:
     def finished(self) -> bool:
         """Whether the job has ended, and nothing of it changes any more."""
         return self.status in TERMINAL
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Progress:
-        """What `to_json` gave. Fields that are not known are passed over. Raises KeyError and TypeError for what is
-        none."""
-        values = known(cls, data)
-        for name, record in (("request_counts", Counts), ("chunks", Chunks), ("model", ModelRef)):
-            values[name] = record(**known(record, values[name]))
-        values["reason"] = Reason.from_json(values["reason"]) if values["reason"] else None
-        values["top_errors"] = tuple((code, count) for code, count in values["top_errors"])
-        values["workers"] = tuple(values["workers"])
-        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

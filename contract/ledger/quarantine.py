@@ -6,12 +6,14 @@ those as suspects into quarantine (`worker.attempt`): each is scored alone in a 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
-from contract.format import layout
+from pydantic import Field
+
+from contract.format import codec, layout
 from contract.storage import Storage
 
 #: A worker may be killed by anything while a row is in quarantine. Twice by chance is unlikely.
@@ -20,23 +22,25 @@ _DEATHS = 2
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What an attempt leaves behind: rows in flight, whether they were in quarantine, and the poison rows so far."""
+    """What an attempt leaves behind: rows in flight, whether they were in quarantine, and the poison rows so far.
+
+    In storage the fields keep their first names.
+    """
 
     rows: tuple[int, ...] = ()
-    quarantine: bool = False
-    poison: tuple[int, ...] = ()
+    quarantine: Annotated[bool, Field(alias="trial")] = False
+    poison: Annotated[tuple[int, ...], Field(alias="condemned")] = ()
 
     def to_bytes(self) -> bytes:
-        """JSON under the names of the storage format."""
-        return json.dumps({"rows": self.rows, "trial": self.quarantine, "condemned": self.poison}).encode()
+        """The record as its file holds it."""
+        return codec.line(self, (", ", ": ")).encode()
 
 
 def read(storage: Storage, job: str, chunk: int, attempt: int) -> InFlight:
     """What an attempt left; an empty record if it left none, or none that can be read."""
     try:
-        values = json.loads(storage.read(layout.in_flight(job, chunk, attempt)))
-        return InFlight(tuple(values["rows"]), values["trial"], tuple(values["condemned"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return codec.read(InFlight, storage.read(layout.in_flight(job, chunk, attempt)))
+    except (FileNotFoundError, ValueError):
         return InFlight()
 
 

@@ -21,8 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from contract.format.job import known
-
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -32,10 +30,10 @@ class Reason:
     message: str
     remedy: str | None = None
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any] | str) -> Reason:
-        """What JSON holds of a reason; reports of earlier versions hold its code alone."""
-        return cls(data, data.replace("_", " ")) if isinstance(data, str) else cls(**known(cls, data))
+
+def of_code(stored: Any) -> Any:
+    """Reports of earlier versions hold only the code of a reason: the reason of a code, and anything else unchanged."""
+    return Reason(stored, stored.replace("_", " ")) if isinstance(stored, str) else stored
 
 
 ALL_FAILED = Reason("all_rows_failed", "not one row was answered", "See the error rows for why.")

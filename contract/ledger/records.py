@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import BulkqaError, RedisUnreachable, UnknownJob, Unreachable, UsageError
-from contract.format import layout
-from contract.format.job import Manifest, ModelRef, has_key, known
+from contract.format import codec, layout
+from contract.format.job import Manifest, ModelRef, has_key
 from contract.format.part import Footer
 from contract.ledger import counting, quarantine
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Progress, Seen
-from contract.ledger.stored import WRONG, load_manifest
+from contract.ledger.stored import load_manifest
 from contract.namespace import known_id
 from contract.queue import Queue
 from contract.storage import Storage
@@ -41,9 +40,18 @@ class Attempts:
         return tuple(sorted(self.started - self.released))
 
 
-def dump(value: dict[str, Any]) -> bytes:
-    """A record as its file holds it."""
-    return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is noted of a job beside it."""
+
+    at: float = 0.0  #: when it was noted
+
+
+@dataclass(frozen=True, slots=True)
+class CancelMarker:
+    """That the job is to be cancelled."""
+
+    asked_at: float = 0.0
 
 
 def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
@@ -60,10 +68,10 @@ def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
 def model(storage: Storage, job: str) -> ModelRef | None:
     """The model that was pinned for a job, if one was."""
     try:
-        return ModelRef(**known(ModelRef, json.loads(storage.read(layout.model(job)))))
+        return codec.read(ModelRef, storage.read(layout.model(job)))
     except FileNotFoundError:
         return None
-    except WRONG as error:
+    except ValueError as error:
         raise BulkqaError(
             f"what job {job} says of its model is damaged: {error}",
             f"If all workers hold one model, remove {storage.locate(layout.model(job))}, then: producer repair {job}",
@@ -73,26 +81,26 @@ def model(storage: Storage, job: str) -> ModelRef | None:
 def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
     """The model of a job: the one pinned before, else `mine`, which is pinned now."""
     pinned = model(storage, job)
-    if pinned is None and not storage.create(layout.model(job), dump(asdict(mine))):
+    if pinned is None and not storage.create(layout.model(job), codec.dump(mine)):
         pinned = model(storage, job)
     return pinned or mine
 
 
 def note(storage: Storage, key: str, now: float) -> None:
     """Note something of a job beside it, before there is a manifest: so that no job is ever without it."""
-    storage.create(key, dump({"at": now}))
+    storage.create(key, codec.dump(Note(now)))
 
 
 def forget_stray(storage: Storage, key: str, now: float) -> None:
     """Forget what was noted of a job that there is none of, if that was a day ago: a submission has its time."""
     with suppress(FileNotFoundError):
-        if now - json.loads(storage.read(key))["at"] > _STRAY:
+        if now - codec.salvage(Note, storage.read(key)).at > _STRAY:
             storage.delete(key)
 
 
 def ask_cancel(storage: Storage, job: str) -> None:
     """Put the marker there by which workers stop a job."""
-    storage.create(layout.cancel(job), dump({"asked_at": time.time()}))
+    storage.create(layout.cancel(job), codec.dump(CancelMarker(time.time())))
 
 
 def cancel_asked(storage: Storage, job: str) -> bool:
@@ -103,10 +111,10 @@ def cancel_asked(storage: Storage, job: str) -> bool:
 def report(storage: Storage, job: str) -> Progress | None:
     """What was published of a job, None before that."""
     try:
-        return Progress.from_json(json.loads(storage.read(layout.report(job))))
+        return codec.read(Progress, storage.read(layout.report(job)))
     except FileNotFoundError:
         return None
-    except WRONG as error:
+    except ValueError as error:
         raise BulkqaError(
             f"the report of job {job} is damaged: {error}",
             f"Remove {storage.locate(layout.report(job))}, then: producer repair {job}",

@@ -8,7 +8,6 @@ can still be used. Covers no attempts, no report and no other record: those are 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from bisect import bisect_right
 from collections.abc import Callable
@@ -19,16 +18,13 @@ from typing import NamedTuple, TypeVar
 
 from contract import evaluation
 from contract.errors import BulkqaError, UnknownJob, UsageError
-from contract.format import chunk, layout, part
-from contract.format.job import Manifest, Row, RowError, failed
+from contract.format import chunk, codec, layout, part
+from contract.format.job import Manifest, Row, RowError, failed, read_manifest
 from contract.format.part import DamagedPart, Footer
 from contract.remedy import Call, Remedy
 from contract.storage import Storage
 
 T = TypeVar("T")
-
-#: What reading a record raises that was altered.
-WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Index:
 
     def to_bytes(self) -> bytes:
         """The index as its file holds it."""
-        return json.dumps({"rows": self.rows, "sha256": self.sha256}, separators=(",", ":")).encode()
+        return codec.line(self).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +146,13 @@ def _checked(read: Callable[[], T]) -> T | Damage:
 def load_manifest(storage: Storage, job: str) -> Manifest:
     """The manifest of a job, checked as a whole. Raises UnknownJob, and BulkqaError if it is damaged."""
     try:
-        manifest = Manifest.from_json(json.loads(storage.read(layout.manifest(job))))
+        manifest = read_manifest(storage.read(layout.manifest(job)))
         manifest.check()
     except FileNotFoundError:
         raise UnknownJob(
             f"there is no job {job} in {storage.url}", Remedy("List the jobs with: ", Call("list"))
         ) from None
-    except (UsageError, *WRONG) as error:
+    except (UsageError, ValueError) as error:
         if isinstance(error, UnknownJob) and error.message.startswith(repr(job)):
             raise
         raise _damaged(job, error.message if isinstance(error, BulkqaError) else str(error)) from error
@@ -172,8 +168,7 @@ def _load_index(storage: Storage, manifest: Manifest) -> Index:
         data = b""
     if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
         raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
-    values = json.loads(data)
-    index = Index(tuple(values["rows"]), tuple(values["sha256"]))
+    index = codec.read(Index, data)
     if (len(index.rows), len(index.sha256), sum(index.rows)) != (manifest.chunks, manifest.chunks, manifest.rows):
         raise _damaged(manifest.id, "its chunks and rows are not those of the chunk index")
     return index

@@ -7,13 +7,14 @@ behind it again and again.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from contract import evaluation
-from contract.format.job import known
+from contract.format import codec
 from contract.format.part import Footer
 
 #: Parts finished within this many seconds before the latest give the rate.
@@ -92,22 +93,26 @@ class Tally:
         earliest = min(started for _, started in self.seconds.values())
         return sum(rows for rows, _ in self.seconds.values()) / max(until - earliest, 1e-3)
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self) | {"without": sorted(self.without)}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Tally:
-        """What `to_json` gave. Raises KeyError, TypeError, ValueError for what is none."""
-        seconds = {int(second): (int(rows), float(start)) for second, (rows, start) in data["seconds"].items()}
-        return cls(**{**known(cls, data), "seconds": seconds, "without": frozenset(map(int, data["without"]))})
+def sealed(tally: Tally) -> bytes:
+    """A tally with its digest, as it lies in storage."""
+    text = codec.line(tally)
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n".encode()
+
+
+def unsealed(data: bytes) -> Tally:
+    """What `sealed` made. Raises ValueError if it was altered."""
+    digest, _, text = data.removesuffix(b"\n").partition(b"\n")
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        raise ValueError("its digest is another")
+    return codec.read(Tally, text)
 
 
 def _seconds(
-    known: Mapping[int, tuple[int, float]], timed: Iterable[Footer], latest: float
+    before: Mapping[int, tuple[int, float]], timed: Iterable[Footer], latest: float
 ) -> dict[int, tuple[int, float]]:
-    found = dict(known)
+    seconds = dict(before)
     for footer in timed:
-        rows, start = found.get(int(footer.finished_at), (0, footer.started_at))
-        found[int(footer.finished_at)] = (rows + footer.rows, min(start, footer.started_at))
-    return {second: value for second, value in found.items() if second > latest - RATE_WINDOW}
+        rows, start = seconds.get(int(footer.finished_at), (0, footer.started_at))
+        seconds[int(footer.finished_at)] = (rows + footer.rows, min(start, footer.started_at))
+    return {second: value for second, value in seconds.items() if second > latest - RATE_WINDOW}

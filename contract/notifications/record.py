@@ -7,12 +7,10 @@ folder, written once, after it was made: who dies between the two makes it again
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from contract.format import layout
-from contract.format.job import known
+from contract.format import codec, layout
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.stored import load_manifest
@@ -51,16 +49,6 @@ class Notification:
     attempts: tuple[Attempt, ...] = ()
     next_at: float | None = None  #: when it is tried again
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Notification:
-        """What `to_json` gave. Raises KeyError and TypeError for what is none."""
-        attempts = tuple(Attempt(**known(Attempt, one)) for one in data["attempts"])
-        return cls(**known(cls, data) | {"attempts": attempts})
-
 
 def owed(storage: Storage) -> list[str]:
     """The jobs that are to be told of, ended or not."""
@@ -85,13 +73,12 @@ def of(storage: Storage, job: str) -> Notification:
 def attempts(storage: Storage, job: str) -> tuple[Attempt, ...]:
     """All attempts that are on record, in order."""
     folder = layout.notifications(job)
-    read = (json.loads(storage.read(f"{folder}/{name}")) for name in storage.list(folder))
-    return tuple(Attempt(**known(Attempt, one)) for one in read)
+    return tuple(codec.read(Attempt, storage.read(f"{folder}/{name}")) for name in storage.list(folder))
 
 
 def keep(storage: Storage, job: str, attempt: Attempt) -> None:
     """Put an attempt on record."""
-    storage.create(layout.notification(job, attempt.number), records.dump(asdict(attempt)))
+    storage.create(layout.notification(job, attempt.number), codec.dump(attempt))
 
 
 def next_at(found: tuple[Attempt, ...], ended_at: float) -> float | None:
@@ -105,7 +92,7 @@ def next_at(found: tuple[Attempt, ...], ended_at: float) -> float | None:
 
 def event_of(report: Progress, timestamp: str) -> dict[str, Any]:
     """The event that a job has ended: its fields are those of `producer status --json`, without places of ours."""
-    data = {name: value for name, value in report.to_json().items() if name not in _PLACES}
+    data = {name: value for name, value in codec.values(report).items() if name not in _PLACES}
     return {"type": f"job.{report.status}", "timestamp": timestamp, "data": data}
 
 

@@ -13,10 +13,8 @@ not come in: storage, and what a message means.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
-from types import NoneType
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 #: Of all keys in Redis. A namespace follows, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
@@ -79,26 +77,8 @@ class WorkerInfo:
     #: Since it said so, by the queue's own clock: `workers` fills it in.
     age_seconds: float = field(default=0.0, compare=False)
 
-    def __post_init__(self) -> None:
-        """Raises TypeError and ValueError: what is read from Redis may have been written by anybody."""
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if not isinstance(value, _KINDS[str(one.type)]):
-                raise TypeError(f"{one.name} of a worker cannot be {value!r}")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{one.name} of a worker cannot be {value}")
-
-
-#: What may stand in a field of WorkerInfo, by its annotation.
-_KINDS: dict[str, Any] = {
-    "str": str,
-    "int": int,
-    "bool": bool,
-    "float": (int, float),
-    "str | None": (str, NoneType),
-    "int | None": (int, NoneType),
-    "float | None": (int, float, NoneType),
-}
+    #: Anybody may have written what is read from Redis.
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"allow_inf_nan": False}
 
 
 class Queue(Protocol):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from contract.errors import RedisUnreachable
-from contract.format.job import known
+from contract.format import codec
 from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Hints, WorkerInfo, prefix, queue_name
 from contract.queue.app import KEEPALIVE, make_app
 from contract.queue.bounded import BOUNDED, TooLarge
@@ -164,7 +163,7 @@ class RedisQueue:
     def announce(self, worker: WorkerInfo) -> None:
         keys = _Keys(hashes=(self._workers,), zsets=(self._key("serving", worker.model),))
         # The script writes the time into it, so that all go by one clock.
-        args = [worker.name, json.dumps(asdict(worker)).removeprefix("{"), WORKER_TTL, _KEEP]
+        args = [worker.name, codec.line(worker, (", ", ": ")).removeprefix("{"), WORKER_TTL, _KEEP]
         self._run("announce", [*keys.hashes, *keys.zsets], args, keys)
 
     def leave(self, name: str, model: str) -> None:
@@ -292,18 +291,23 @@ class _Keys(NamedTuple):
         return [until, owner, since, *sent, *plan]
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the script adds to what a worker says."""
+
+    seen: float
+
+
 def _worker(name: str, value: str, now: float) -> WorkerInfo | None:
     """What a worker said of itself, None if none of ours did or it was silent for long."""
     try:
-        data = json.loads(value)
-        age = now - data["seen"]
-        worker = WorkerInfo(**known(WorkerInfo, data) | {"age_seconds": max(0.0, float(age))})
-        lively = -_AHEAD <= age <= WORKER_TTL
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        age = now - codec.read(_Seen, value).seen
+        worker = replace(codec.read(WorkerInfo, value), age_seconds=max(0.0, age))
+    except ValueError:
         return None
-    texts = [value for value in asdict(worker).values() if isinstance(value, str)]
+    texts = [value for value in codec.values(worker).values() if isinstance(value, str)]
     right = all(len(text) < 300 and text.isprintable() for text in texts)
-    return worker if lively and right and worker.name == name else None
+    return worker if -_AHEAD <= age <= WORKER_TTL and right and worker.name == name else None
 
 
 def _reason(error: BaseException) -> str:

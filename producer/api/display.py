@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
+from contract.format import codec
 from contract.ledger.progress import Progress
 from producer.api.words import in_api_words
 
@@ -26,6 +27,10 @@ class JobProgress(Progress):
             remedy = reason.remedy and in_api_words(reason.remedy)
             values["reason"] = replace(reason, message=in_api_words(reason.message), remedy=remedy)
         return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as `producer status --json` names them."""
+        return codec.values(self)
 
     @property
     def created(self) -> datetime:

@@ -13,7 +13,8 @@ import httpx
 import httpx_sse
 
 from contract.errors import BulkqaError, UnknownJob, Unreachable, UsageError
-from contract.format.job import Manifest, Options, known
+from contract.format import codec
+from contract.format.job import Manifest, Options, read_manifest
 from contract.ledger.progress import Progress
 from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
@@ -78,7 +79,7 @@ class HttpBackend:
         return self.status(job).id
 
     def manifest(self, job: str) -> Manifest:
-        return self._ask("GET", f"/v1/jobs/{_part(job)}/manifest", lambda said: Manifest.from_json(said.json()))
+        return self._ask("GET", f"/v1/jobs/{_part(job)}/manifest", lambda said: read_manifest(said.content))
 
     def status(self, job: str, *, reason: bool = True) -> Progress:
         return self._ask("GET", f"/v1/jobs/{_part(job)}", lambda said: self._progress(said.json()))
@@ -87,7 +88,7 @@ class HttpBackend:
         """Where a job stands, with the addresses of its outputs as seen from here."""
         for name in ("output_uri", "error_uri"):
             said[name] = said[name] and f"{self.url}{said[name]}"
-        return Progress.from_json(said)
+        return codec.parse(Progress, said)
 
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
         """See the protocol. A server that goes is waited for, for a minute."""
@@ -183,10 +184,10 @@ class HttpBackend:
 
     def notification(self, job: str) -> Notification:
         path = f"/v1/jobs/{_part(job)}/notifications"
-        return self._ask("GET", path, lambda said: Notification.from_json(said.json()))
+        return self._ask("GET", path, lambda said: codec.read(Notification, said.content))
 
     def workers(self) -> list[WorkerInfo]:
-        return self._ask("GET", "/v1/workers", lambda said: [WorkerInfo(**known(WorkerInfo, w)) for w in said.json()])
+        return self._ask("GET", "/v1/workers", lambda said: codec.read(list[WorkerInfo], said.content))
 
     def close(self) -> None:
         self._client.close()

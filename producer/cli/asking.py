@@ -22,7 +22,7 @@ def notifications(job: Job, where: Where, as_json: Json = False) -> None:
 
     backend = where.backend()
     found = backend.notification(backend.find(job))
-    view.print_json(found.to_json()) if as_json else tables.notification(found)
+    view.print_json(found) if as_json else tables.notification(found)
 
 
 @with_flags

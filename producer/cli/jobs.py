@@ -83,7 +83,7 @@ def submit(
         found = backend.status(job)
         if found.reason and not found.finished:
             view.say(view.in_words(found.reason))
-        view.print_json(found.to_json()) if as_json else view.out(job)
+        view.print_json(found) if as_json else view.out(job)
         return
     if out.output == Path("-"):
         view.say(f"job {job}")  # stdout is for the predictions alone
@@ -114,7 +114,7 @@ def status(
     backend = where.backend()
     job = backend.find(job)
     found = _wait(job, backend, where, timeout) if watch else backend.status(job)
-    view.print_json(found.to_json()) if as_json else view.status_table(found)
+    view.print_json(found) if as_json else view.status_table(found)
     if watch:
         raise typer.Exit(view.exit_code(found))
 
@@ -129,7 +129,7 @@ def list_jobs(where: Where, listing: Listing, as_json: Json = False) -> None:
     found = backend.jobs(wanted)
     for job, complaint in found.damaged.items():
         view.say(f"job {job}: {complaint}")
-    view.print_json([progress.to_json() for progress in found.jobs]) if as_json else view.job_table(found.jobs)
+    view.print_json(found.jobs) if as_json else view.job_table(found.jobs)
 
 
 @with_flags
@@ -183,7 +183,7 @@ def cancel(job: Job, where: Where, as_json: Json = False) -> None:
     except RedisUnreachable as error:
         view.say(f"the cancel is noted; {error}")
     found = backend.status(job)
-    view.print_json(found.to_json()) if as_json else view.out(f"job {job} is {found.status}")
+    view.print_json(found) if as_json else view.out(f"job {job} is {found.status}")
 
 
 @with_flags
@@ -226,7 +226,7 @@ def check(file: File, reading: Reading, as_json: Json = False) -> None:
     given = Place().settings()
     with view.reading(file) as progress:
         found = check_file(file, reading.options(given), given, progress)
-    view.print_json(found.to_json()) if as_json else view.check_table(found)
+    view.print_json(found) if as_json else view.check_table(found)
     raise typer.Exit(COMPLETED_WITH_ERRORS if found.rejected else 0)
 
 
@@ -241,7 +241,7 @@ def verify(job: Job, place: Place, as_json: Json = False) -> None:
     job = find(store, job)
     with view.counting("verifying") as progress:
         found = verify_job(store, job, progress)
-    view.print_json(found.to_json()) if as_json else view.verify_table(found)
+    view.print_json(found) if as_json else view.verify_table(found)
     raise typer.Exit(1 if found.problems else 0)
 
 
@@ -309,7 +309,7 @@ def _deliver(backend: Backend, final: Progress, out: Output, *, as_json: bool) -
     if out.output:
         write_results(backend, final.id, out.output, out.output_format, in_parts=out.in_parts)
     if as_json:
-        view.print_json(final.to_json())
+        view.print_json(final)
     elif out.output != Path("-"):
         view.summary(final, out.output, on_stderr=True)  # stdout has the job's id, and nothing else
     raise typer.Exit(view.exit_code(final))

@@ -128,7 +128,7 @@ def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Outp
         write_results(backend, job, out.output, out.output_format, in_parts=out.in_parts)
     published = records.report(store, job) or final
     if as_json:
-        view.print_json(published.to_json())
+        view.print_json(published)
     elif out.output != Path("-"):
         view.answers(backend.lines(job), _PREVIEW, beside=out.output)
         view.summary(published, out.output)

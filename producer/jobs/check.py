@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,10 +39,6 @@ class Checked:
     longest_context: int
     codes: dict[str, int]
     first_errors: tuple[dict[str, Any], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
 
 
 def check_file(

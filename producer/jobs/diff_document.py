@@ -28,17 +28,13 @@ class Summary:
     not_comparable: int = 0  #: the row has another question in the other job
     missing: int = 0  #: found in one job only, or not scored yet
 
-    def to_json(self) -> dict[str, Any]:
-        """The counts as JSON holds them."""
-        return asdict(self)
-
 
 def write(first: str, second: str, changes: Iterable[dict[str, Any]], summary: Summary) -> Iterator[str]:
     """The document, piece by piece. `summary` is read behind the last change."""
     yield f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, {_CHANGES}'
     for number, change in enumerate(changes):
         yield (",\n" if number else "\n") + json.dumps(change, ensure_ascii=False)
-    yield f"{_SUMMARY}{json.dumps(summary.to_json())}}}\n"
+    yield f"{_SUMMARY}{json.dumps(asdict(summary))}}}\n"
 
 
 def read(lines: Iterable[bytes], summary: Summary) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,6 @@ well, the cancel marker, the report. Bounded by the number of chunks, not by the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,7 @@ from itertools import zip_longest
 from typing import Any
 
 from contract.errors import RedisUnreachable
-from contract.format import layout
+from contract.format import codec, layout
 from contract.format.job import Manifest
 from contract.format.part import Footer
 from contract.ledger import counting, records
@@ -171,8 +170,6 @@ def _hints(queue: Queue | None, manifest: Manifest) -> Hints | None:
 
 def _cancelled_at(storage: Storage, job: str) -> float | None:
     try:
-        return float(json.loads(storage.read(layout.cancel(job)))["asked_at"])
+        return codec.salvage(records.CancelMarker, storage.read(layout.cancel(job))).asked_at
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
-        return 0.0  # asked for, nobody knows when

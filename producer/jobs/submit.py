@@ -18,7 +18,7 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
-from contract.format import chunk, layout
+from contract.format import chunk, codec, layout
 from contract.format.job import CHUNKS, Manifest, Options, job_of_key, new_job_id
 from contract.format.job import Source as SourceRecord
 from contract.ledger import records
@@ -129,7 +129,7 @@ def submit(
     for wanted, note in ((request.notify, layout.owed(job)), (request.expire, layout.expiring(job))):
         if wanted:
             records.note(storage, note, time.time())
-    if not storage.create(layout.manifest(job), records.dump(manifest.to_json())):
+    if not storage.create(layout.manifest(job), codec.dump(manifest)):
         _delete_chunks(storage, job, within)
         return _found(storage, manifest)  # another submission with the key was quicker
     return Submitted(manifest, new=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -35,10 +35,6 @@ class Verified:
     problems: tuple[str, ...]
     finished: bool
     notes: tuple[str, ...] = ()  #: what is damaged, and cost no row
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
-        return asdict(self)
 
 
 def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] | None = None) -> Verified:

@@ -73,7 +73,7 @@ class Service:
 
     def told(self, progress: Progress) -> dict[str, Any]:
         """The fields of `producer status --json`; where outputs are, as paths of this server."""
-        said = dict(dated(progress.to_json()))
+        said = dict(dated(progress))
         here = f"/v1/jobs/{progress.id}"
         places = {"output_uri": f"{here}/results", "error_uri": f"{here}/errors"}
         said |= {name: place for name, place in places.items() if said[name]}

@@ -11,7 +11,7 @@ import pytest
 from contract import evaluation
 from contract.errors import InputError
 from contract.evaluation import judge, references, summary
-from contract.format import layout, part
+from contract.format import codec, layout, part
 from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
 from contract.ledger import records
 from contract.ledger.progress import Progress
@@ -153,9 +153,9 @@ def test_a_report_from_before_there_was_quality_is_read(settings: Settings) -> N
     storage, queue = MemoryStorage(), MemoryQueue()
     manifest = job_of(storage, settings)
     finish_parts(storage, manifest)
-    data = records.status(storage, queue, manifest.id).to_json()
+    data = codec.values(records.status(storage, queue, manifest.id))
     del data["evaluation"]
-    assert Progress.from_json(data).evaluation is None
+    assert codec.parse(Progress, data).evaluation is None
     assert manifest.answers_column is None
 
 

@@ -22,7 +22,7 @@ import pytest
 import redis
 
 from contract import namespace
-from contract.format import chunk, layout, part
+from contract.format import chunk, codec, layout, part
 from contract.format.job import Manifest, ModelRef, Options, Row, RowError, Source, answered, failed
 from contract.format.part import Footer
 from contract.ledger import assemble, counting, events, quarantine, records
@@ -30,7 +30,7 @@ from contract.ledger.events import Attempted
 from contract.ledger.progress import Chunks, Counts, Progress
 from contract.ledger.quarantine import InFlight
 from contract.ledger.reasons import Reason
-from contract.ledger.records import Index
+from contract.ledger.stored import Index, Part, StoredJob, load_manifest
 from contract.ledger.tally import Tally
 from contract.notifications import record
 from contract.notifications.record import Notification
@@ -159,7 +159,7 @@ def write_input(storage: Storage) -> None:
     records.note(storage, layout.expiring(ENDED), NOW)
     for job, folder in FOLDERS.items():
         storage.create(layout.index(job, folder), index_of(storage, job).to_bytes())
-        storage.create(layout.manifest(job), records.dump(manifest_of(storage, job).to_json()))
+        storage.create(layout.manifest(job), codec.dump(manifest_of(storage, job)))
 
 
 def write_open(storage: Storage) -> None:
@@ -183,15 +183,16 @@ def write_open(storage: Storage) -> None:
 
 
 def write_ended(storage: Storage) -> None:
-    manifest, index = manifest_of(storage, ENDED), index_of(storage, ENDED)
+    manifest = manifest_of(storage, ENDED)
     records.pin_model(storage, ENDED, MODEL)
     outcomes = [
         failed(row, said, manifest.options) if isinstance(said, RowError) else answered(row, said, manifest.options)
         for row, said in ((row, answer(row)) for row in ROWS[:3])
     ]
     storage.create(layout.part(ENDED, 0), part.encode(outcomes, **FOOTER, evaluation=None)[0])
-    records.failed_part(storage, manifest, index, 1, RowError("worker_crash", "died"), 3)
-    assert assemble.publish(storage, manifest, index) == []
+    job = StoredJob.open(storage, ENDED)
+    job.fail(1, RowError("worker_crash", "died"), 3)
+    assert assemble.publish(job) == []
     for attempt in TRIED:
         record.keep(storage, ENDED, attempt)
 
@@ -236,7 +237,7 @@ _FREE = ("options", "metadata", "codes", "seconds", "evaluation", "outputs", "in
 def grown(data: bytes) -> bytes:
     lines = data.splitlines(keepends=True)
     if lines[-1].startswith(b'{"footer"'):
-        return b"".join(lines[:-1]) + part._last_line(more(json.loads(lines[-1])["footer"]))
+        return b"".join(lines[:-1]) + part._last_line(json.dumps(more(json.loads(lines[-1])["footer"])))
     if len(lines) == 2 and len(lines[0]) == 65:  # a digest, and what it is of
         text = json.dumps(more(json.loads(lines[1])), separators=(",", ":"))
         return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n".encode()
@@ -261,30 +262,30 @@ def storage(request: pytest.FixtureRequest) -> MemoryStorage:
 
 @pytest.mark.parametrize("job", [ENDED, OPEN])
 def test_what_was_asked_is_read(storage: MemoryStorage, job: str):
-    manifest = records.load(storage, job)
-    assert manifest == manifest_of(storage, job)
-    assert records.load_index(storage, manifest) == index_of(storage, job)
+    assert load_manifest(storage, job) == manifest_of(storage, job)
+    assert StoredJob.open(storage, job).index == index_of(storage, job)
 
 
 def test_rows_and_columns_are_read(storage: MemoryStorage):
-    manifest, index = manifest_of(storage, ENDED), index_of(storage, ENDED)
-    rows = [row for number in range(2) for row in records.load_rows(storage, manifest, index, number)]
-    assert rows == ROWS
-    found = columns.load(storage, manifest)
+    job = StoredJob.open(storage, ENDED)
+    assert [row for number in range(2) for row in job.rows(number)] == ROWS
+    found = columns.load(storage, job.manifest)
     assert found is not None
     assert (found.types.schema, found.index, found.frame) == (COLUMNS.types.schema, COLUMNS.index, COLUMNS.frame)
 
 
 def test_parts_are_read(storage: MemoryStorage):
-    lines, footer = records.read_part(storage, ENDED, 0, 3)
-    sha = hashlib.sha256(lines).hexdigest()
-    assert footer == Footer(3, 1, 1, 1, 0, sha, {"inference_error": 1}, **FOOTER)
-    lines, footer = records.read_part(storage, ENDED, 1, 2)
-    sha, codes = hashlib.sha256(lines).hexdigest(), {"parse_error": 1, "worker_crash": 1}
+    job = StoredJob.open(storage, ENDED)
+    first, second = (job.lines(number) or b"" for number in range(2))
+    sha256 = [hashlib.sha256(lines).hexdigest() for lines in (first, second)]
+    assert job.part(0) == Part(first, Footer(3, 1, 1, 1, 0, sha256[0], {"inference_error": 1}, **FOOTER))
     bins = [[0, 0.0, 0.0] for _ in range(10)]
     sums = {"rows": 1, "failed": 1, "exact_match": 0.0, "f1": 0.0, "unanswerable": 0, "no_answer_right": 0.0}
     about = {"started_at": NOW, "finished_at": NOW, "attempts": 3, "job": ENDED, "chunk": 1}
-    assert footer == Footer(2, 0, 0, 2, 0, sha, codes, **about, evaluation=sums | {"bins": bins})
+    codes = {"parse_error": 1, "worker_crash": 1}
+    assert job.part(1) == Part(
+        second, Footer(2, 0, 0, 2, 0, sha256[1], codes, **about, evaluation=sums | {"bins": bins})
+    )
 
 
 def test_the_model_and_the_markers_are_read(storage: MemoryStorage):

@@ -16,7 +16,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from contract.format import layout
+from contract.format import codec, layout
 from contract.format.job import Manifest
 from contract.ledger import records
 from contract.ledger.progress import Progress
@@ -85,7 +85,7 @@ class History(RuleBasedStateMachine):
         key = f"job {len(self.told)}"
         manifest = job_of(self.storage, self.settings, csv(rows, bad=tuple(bad), odd=tuple(odd)), key=key)
         manifest = replace(manifest, created_at=self.clock.now)
-        self.storage.replace(layout.manifest(manifest.id), records.dump(manifest.to_json()))
+        self.storage.replace(layout.manifest(manifest.id), codec.dump(manifest))
         stored = StoredJob.open(self.storage, manifest.id)
         chunks = [stored.rows(number) for number in range(manifest.chunks)]
         expected = [outcome(row, manifest.options) for chunk in chunks for row in chunk]

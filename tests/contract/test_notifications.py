@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import ipaddress
-import json
 from pathlib import Path
 
 import pytest
 
 from contract.errors import UsageError
-from contract.format import layout
+from contract.format import codec, layout
 from contract.ledger import records
 from contract.notifications import record
 from contract.notifications.address import NotAllowedError, check_url, is_public, resolved
@@ -294,4 +293,4 @@ def test_the_record_survives_json(given: Settings):
         job = ended(storage, given, receiver.url)
         Sender(storage, given).round()
     found = record.of(storage, job)
-    assert record.Notification.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert codec.read(record.Notification, codec.dump(found)) == found

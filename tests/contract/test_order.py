@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from contract.format import layout
+from contract.format import codec, layout
 from contract.format.job import Manifest
-from contract.ledger import order, records
+from contract.ledger import order
 from contract.ledger.reconcile import reconcile
 from contract.queue import Queue, WorkerInfo
 from contract.settings import Settings
@@ -83,7 +83,7 @@ def test_the_mean_time_to_completion_is_near_the_best(memory_queue: MemoryQueue,
     jobs = [job_of(storage, settings, rows=int(dice.lognormvariate(3, 1)) + 1) for _ in range(60)]
     for job in jobs:
         at_once = replace(job, created_at=1000.0)
-        storage.replace(layout.manifest(job.id), records.dump(at_once.to_json()))
+        storage.replace(layout.manifest(job.id), codec.dump(at_once))
         reconcile(job.id, storage, memory_queue, settings)
     rows, ended = 0, {}
     hand = Hand(storage, memory_queue, settings)

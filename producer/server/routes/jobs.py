@@ -16,7 +16,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from contract.errors import BulkqaError, RedisUnreachable, TimedOut, UsageError
-from contract.format import layout
+from contract.format import codec, layout
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
 from contract.ledger.stored import load_manifest
@@ -240,7 +240,7 @@ def errors(job: JobId, here: Here) -> StreamingResponse:
 @router.get("/jobs/{job}/manifest")
 def manifest(job: JobId, here: Here) -> dict[str, Any]:
     """What was asked of a job: how its file was read, the options, the model."""
-    return load_manifest(here.storage, job).to_json()
+    return codec.values(load_manifest(here.storage, job))
 
 
 @router.get("/jobs/{job}/columns", response_class=Response, responses=content(_KINDS["arrow"]))
@@ -255,7 +255,7 @@ def input_columns(job: JobId, here: Here) -> Response:
 @router.get("/jobs/{job}/notifications")
 def notifications(job: JobId, here: Here) -> dict[str, Any]:
     """How it stands with telling somebody that a job has ended: attempts, and when the next one comes."""
-    return record.of(here.storage, job).to_json()
+    return codec.values(record.of(here.storage, job))
 
 
 @router.post("/jobs/{job}/cancel", status_code=202)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from contract.errors import UnknownJob
-from contract.format import layout, part
+from contract.format import codec, layout, part
 from contract.format.job import Manifest
 from contract.ledger import records
 from contract.settings import Settings
@@ -61,7 +61,7 @@ def test_a_job_that_ended_well_has_no_problem(storage: Storage, job: Manifest):
     found = verify_job(storage, job.id, lambda *at: seen.append(at))
     assert found == Verified(job.id, rows=8, checked=8, answers=6, problems=(), finished=True)
     assert seen == [(0, 3), (1, 3), (2, 3)]
-    assert json.loads(json.dumps(found.to_json()))["problems"] == []
+    assert json.loads(codec.dump(found))["problems"] == []
 
 
 def test_a_job_under_way_is_checked_as_far_as_it_is(storage: Storage, settings: Settings):
@@ -151,15 +151,15 @@ def test_an_output_that_is_not_known_is_named(storage: Storage, job: Manifest):
     about = {"uri": "x", "bytes": 1, "sha256": "x"}
     key = layout.report(job.id)
     report = json.loads(storage.read(key))
-    storage.replace(key, records.dump(report | {"outputs": report["outputs"] | {"plots": about}}))
+    storage.replace(key, json.dumps(report | {"outputs": report["outputs"] | {"plots": about}}).encode())
     assert told(storage, job, "the report names an output that is not known here: 'plots'").checked == 8
 
 
 def test_a_report_that_says_nothing_of_the_predictions_vouches_for_none(storage: Storage, job: Manifest):
     key = layout.report(job.id)
-    storage.replace(key, records.dump(json.loads(storage.read(key)) | {"outputs": {}}))
+    storage.replace(key, json.dumps(json.loads(storage.read(key)) | {"outputs": {}}).encode())
     told(storage, job, r"predictions\.json was altered")
-    storage.replace(key, records.dump(json.loads(storage.read(key)) | {"outputs": {"predictions": {}}}))
+    storage.replace(key, json.dumps(json.loads(storage.read(key)) | {"outputs": {"predictions": {}}}).encode())
     told(storage, job, r"predictions\.json was altered")
 
 
