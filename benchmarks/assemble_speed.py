@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import common
 from contract.format import codec, layout, part
-from contract.format.job import Answer, Manifest, Options, Row, Source, Span, answered
+from contract.format.job import Answer, InputFile, Manifest, Options, Row, Span, answered
 from contract.ledger.stored import Index
 from contract.storage.local import LocalStorage
 
@@ -35,7 +35,7 @@ def write_parts(storage: LocalStorage, rows: int) -> int:
     chunks = -(-rows // _ROWS)
     index = Index((_ROWS,) * chunks, ("",) * chunks)
     storage.create(layout.index("j"), index.to_bytes(), durable=False)
-    source = Source("f.csv", "csv", 1, "s", ("question", "context"), "|")
+    source = InputFile("f.csv", "csv", 1, "s", ("question", "context"), "|")
     digest = hashlib.sha256(index.to_bytes()).hexdigest()
     manifest = Manifest("j", 1.0, "m", chunks * _ROWS, 0, chunks, digest, source)
     storage.create(layout.manifest("j"), codec.dump(manifest), durable=False)

@@ -151,7 +151,7 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class InputFile:
     """The file that was submitted."""
 
     name: str
@@ -177,7 +177,7 @@ class Manifest:
     rejected: int
     chunks: int
     index_sha256: str
-    source: Source
+    source: InputFile
     options: Options = Options()
     question_column: str = "question"
     context_column: str = "context"

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import InputError
-from producer.results.columns import Columns
+from producer.results.columns import InputColumns
 from producer.results.typed import settled
 
 #: What Arrow raises for values that it cannot hold.
@@ -104,7 +104,7 @@ def types_of(table: pa.Table) -> pa.Table:
     return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in table.schema]))
 
 
-def parquet(table: pa.Table, columns: Columns) -> Table:
+def parquet(table: pa.Table, columns: InputColumns) -> Table:
     """With a digest of what is kept: a key that stands for these rows stands for this index too."""
     about = {"bulkqa.columns": hashlib.sha256(columns.to_bytes()).hexdigest()}
     file = Table()

@@ -147,7 +147,7 @@ class Client:
         """
         from contract.errors import UsageError
         from producer.api.words import api_words
-        from producer.jobs.select import Wanted
+        from producer.jobs.select import JobFilter
 
         with api_words():
             states = (status,) if isinstance(status, str) else tuple(status)
@@ -156,7 +156,7 @@ class Client:
                 raise UsageError(f"limit must be a number of jobs, not {limit!r}")
             if not (states or metadata or model):
                 return [self._job(job) for job in self._backend.ids(limit)]
-            wanted = Wanted(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
+            wanted = JobFilter(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
             found = self._backend.jobs(wanted)
             for job, complaint in found.damaged.items():  # passed over, with a word
                 log.warning("job %s: %s", job, complaint)

@@ -17,10 +17,10 @@ import pyarrow as pa
 from contract.errors import InputError
 from producer.api import pandas as frames
 from producer.api.arrow import ERRORS, parquet, refused, table_of, types_of
-from producer.results.columns import Columns
+from producer.results.columns import InputColumns
 
 
-def taken(data: object) -> tuple[str | Path | BinaryIO, Columns | None]:
+def taken(data: object) -> tuple[str | Path | BinaryIO, InputColumns | None]:
     """What to read rows from, and what is to be kept of its columns. Raises InputError for what is no table."""
     if isinstance(data, str | os.PathLike):
         return _path(data), None
@@ -31,7 +31,7 @@ def taken(data: object) -> tuple[str | Path | BinaryIO, Columns | None]:
     if _is_frame(data):
         return frames.of_frame(data)
     table = _arrow(data)
-    columns = Columns(types_of(table))
+    columns = InputColumns(types_of(table))
     return parquet(table, columns), columns
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from contract.errors import InputError, UsageError
 from producer.api.arrow import ERRORS, Table, parquet, refused, table_of, types_of
-from producer.results.columns import Columns
+from producer.results.columns import InputColumns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def need_pandas() -> None:
         ) from error
 
 
-def of_frame(frame: pd.DataFrame) -> tuple[Table, Columns]:
+def of_frame(frame: pd.DataFrame) -> tuple[Table, InputColumns]:
     """The rows of a DataFrame, and what is kept of its columns and index. Raises InputError where either cannot
     travel."""
     if frame.columns.nlevels > 1:
@@ -42,7 +42,7 @@ def of_frame(frame: pd.DataFrame) -> tuple[Table, Columns]:
     index, about = _index_in(frame.index)
     about["dtypes"] = {str(name): str(frame.iloc[:, place].dtype) for place, name in enumerate(frame.columns)}
     about["numbers"] = [str(name) for name in frame.columns if not isinstance(name, str)]
-    columns = Columns(types_of(table), index, about)
+    columns = InputColumns(types_of(table), index, about)
     _check_index(frame.index, columns)
     return parquet(table, columns), columns
 
@@ -86,7 +86,7 @@ def _label(name: Any) -> Any:
     raise _no_index(f"its name is {name!r}, a {type(name).__name__}")
 
 
-def _check_index(index: pd.Index, columns: Columns) -> None:
+def _check_index(index: pd.Index, columns: InputColumns) -> None:
     """Better no job than answers at wrong rows."""
     try:
         back = index_out(columns, len(index))
@@ -97,7 +97,7 @@ def _check_index(index: pd.Index, columns: Columns) -> None:
         raise _no_index("it would come back as another")
 
 
-def index_out(columns: Columns | None, rows: int) -> pd.Index:
+def index_out(columns: InputColumns | None, rows: int) -> pd.Index:
     """The index of a job's first rows: that of its DataFrame, else their numbers."""
     import pandas as pd
 
@@ -156,7 +156,7 @@ def _dtype(kind: str | None, of_arrow: Any) -> Any:
         return None
 
 
-def frame_of(table: pa.Table, columns: Columns | None, shown: dict[str, str]) -> pd.DataFrame:
+def frame_of(table: pa.Table, columns: InputColumns | None, shown: dict[str, str]) -> pd.DataFrame:
     """Predictions in the schema of `results.typed` as a DataFrame. `shown`: what the input's columns are called.
 
     `start`, `end` and `line` are Int64, lists are never missing, and the index is the one that was submitted.

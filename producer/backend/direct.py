@@ -22,7 +22,7 @@ from producer.jobs import follow, remove
 from producer.jobs.diff import differences
 from producer.jobs.diff_document import Summary
 from producer.jobs.find import find
-from producer.jobs.select import Wanted, select
+from producer.jobs.select import JobFilter, select
 from producer.jobs.submit import File, Request, Submitted, submit_and_send
 from producer.results import columns
 from producer.results.lines import ready_lines
@@ -55,7 +55,7 @@ class DirectBackend:
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
         return follow.follow(job, self.storage, self.queue, self.settings, timeout)
 
-    def jobs(self, wanted: Wanted) -> Listed:
+    def jobs(self, wanted: JobFilter) -> Listed:
         damaged: dict[str, str] = {}
         return Listed(select(_well(records.standings(self.storage, self._if_it_answers()), damaged), wanted), damaged)
 
@@ -74,7 +74,7 @@ class DirectBackend:
     def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
         return ready_lines(job, self.storage, wait=wait)
 
-    def columns(self, job: str) -> columns.Columns | None:
+    def columns(self, job: str) -> columns.InputColumns | None:
         return columns.load(self.storage, self.manifest(job))
 
     def errors(self, job: str) -> Iterator[bytes] | None:

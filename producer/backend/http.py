@@ -26,7 +26,7 @@ from producer.input.stored import Stored, refuse_url
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.follow import TimedOut
-from producer.jobs.select import Wanted
+from producer.jobs.select import JobFilter
 from producer.jobs.submit import File, Request, Submitted
 from producer.results import columns
 
@@ -119,7 +119,7 @@ class HttpBackend:
                     raise error_of(json.loads(event.data))
                 yield self._progress(event.json())
 
-    def jobs(self, wanted: Wanted) -> Listed:
+    def jobs(self, wanted: JobFilter) -> Listed:
         asked = {
             "status": list(wanted.status),
             "since": wanted.since,
@@ -137,7 +137,7 @@ class HttpBackend:
         return Listed([self._progress(one) for one in said["jobs"]], damaged)
 
     def ids(self, limit: int | None) -> list[str]:
-        return [] if limit == 0 else [one.id for one in self.jobs(Wanted(limit=limit)).jobs]
+        return [] if limit == 0 else [one.id for one in self.jobs(JobFilter(limit=limit)).jobs]
 
     def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
         given, more = 0, True
@@ -149,7 +149,7 @@ class HttpBackend:
                     given += block.count(b"\n")
                     yield block
 
-    def columns(self, job: str) -> columns.Columns | None:
+    def columns(self, job: str) -> columns.InputColumns | None:
         manifest = self.manifest(job)
         if not manifest.columns_sha256:
             return None

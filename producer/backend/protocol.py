@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
     from producer.jobs.diff_document import Summary
-    from producer.jobs.select import Wanted
+    from producer.jobs.select import JobFilter
     from producer.jobs.submit import File, Request, Submitted
-    from producer.results.columns import Columns
+    from producer.results.columns import InputColumns
 
 
 class Reading(Protocol):
@@ -67,7 +67,7 @@ class Backend(Protocol):
         """
         ...
 
-    def jobs(self, wanted: Wanted) -> Listed:
+    def jobs(self, wanted: JobFilter) -> Listed:
         """Jobs that are wanted, in their order."""
         ...
 
@@ -80,7 +80,7 @@ class Backend(Protocol):
         without a gap. With `wait`, goes on for as long as it returns True where the next is not there yet."""
         ...
 
-    def columns(self, job: str) -> Columns | None:
+    def columns(self, job: str) -> InputColumns | None:
         """The types of the input's columns; None where nothing is known of them."""
         ...
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contract.storage import Storage
     from producer.backend import Backend
     from producer.input.source import ReadOptions
-    from producer.jobs.select import Wanted
+    from producer.jobs.select import JobFilter
 
 FILE = (
     "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; at s3://, gs:// and "
@@ -273,12 +273,12 @@ class Listing:
         int | None, typer.Option("--limit", min=1, help="only so many, the last in their order: the newest")
     ] = None
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> JobFilter:
         """The same for `producer.jobs`. Raises UsageError."""
-        from producer.jobs.select import Wanted, pairs
+        from producer.jobs.select import JobFilter, pairs
         from producer.times import moment
 
-        return Wanted(
+        return JobFilter(
             status=tuple(_known_status(status) for status in self.status or ()),
             since=moment(self.since) if self.since else None,
             model=self.model,

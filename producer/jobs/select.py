@@ -22,7 +22,7 @@ ORDERS: Mapping[str, Callable[[Progress], Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobFilter:
     """What a job must be like to be listed; what is not given matters not."""
 
     status: tuple[str, ...] = ()  #: one of these
@@ -38,19 +38,19 @@ class Wanted:
             raise UsageError(f"jobs cannot be sorted by {self.sort!r}", f"Sort by one of: {', '.join(ORDERS)}.")
 
 
-def select(jobs: Iterable[Progress], wanted: Wanted) -> list[Progress]:
+def select(jobs: Iterable[Progress], job_filter: JobFilter) -> list[Progress]:
     """The jobs that are wanted, in their order."""
-    found = [job for job in jobs if _fits(job, wanted)]
-    found.sort(key=lambda job: (ORDERS[wanted.sort](job), job.created_at, job.id), reverse=wanted.reverse)
-    return found if wanted.limit is None else found[max(0, len(found) - wanted.limit) :]
+    found = [job for job in jobs if _fits(job, job_filter)]
+    found.sort(key=lambda job: (ORDERS[job_filter.sort](job), job.created_at, job.id), reverse=job_filter.reverse)
+    return found if job_filter.limit is None else found[max(0, len(found) - job_filter.limit) :]
 
 
-def _fits(job: Progress, wanted: Wanted) -> bool:
+def _fits(job: Progress, job_filter: JobFilter) -> bool:
     return (
-        (not wanted.status or job.status in wanted.status)
-        and (wanted.since is None or job.created_at >= wanted.since)
-        and (wanted.model is None or job.model.name == wanted.model)
-        and all(job.metadata.get(name) == value for name, value in wanted.metadata.items())
+        (not job_filter.status or job.status in job_filter.status)
+        and (job_filter.since is None or job.created_at >= job_filter.since)
+        and (job_filter.model is None or job.model.name == job_filter.model)
+        and all(job.metadata.get(name) == value for name, value in job_filter.metadata.items())
     )
 
 

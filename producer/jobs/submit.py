@@ -19,8 +19,7 @@ import pyarrow.compute as pc
 
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, codec, layout
-from contract.format.job import CHUNKS, Manifest, Options, job_of_key, new_job_id
-from contract.format.job import Source as SourceRecord
+from contract.format.job import CHUNKS, InputFile, Manifest, Options, job_of_key, new_job_id
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import Index, load_manifest
@@ -30,7 +29,7 @@ from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
 from producer.input.source import ReadOptions, Source, open_source
-from producer.results.columns import Columns
+from producer.results.columns import InputColumns
 
 File = str | Path | BinaryIO
 
@@ -44,7 +43,7 @@ class Request:
     model: str = ""
     key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-    columns: Columns | None = None  #: of a frame; None: those of the file
+    columns: InputColumns | None = None  #: of a frame; None: those of the file
     notify: str = ""  #: URL to which the job's end is told; of a key found again, the first one's
     expire: float | None = None  #: seconds after its end at which it is removed; likewise
 
@@ -157,7 +156,7 @@ def _write(
         index = Index(tuple(rows), tuple(digests)).to_bytes()
         create(layout.index(job, within), index)
         _check_columns(request.columns, source, sum(rows))
-        columns = request.columns or (Columns(source.types.empty_table()) if source.types is not None else None)
+        columns = request.columns or (InputColumns(source.types.empty_table()) if source.types is not None else None)
         described = columns.to_bytes() if columns else b""
         if described:
             create(layout.columns(job, within), described)
@@ -177,7 +176,7 @@ def _write(
     )
 
 
-def _check_columns(columns: Columns | None, source: Source, rows: int) -> None:
+def _check_columns(columns: InputColumns | None, source: Source, rows: int) -> None:
     """Raise InputError for columns that are not those of the table that they came with."""
     if columns is None:
         return
@@ -198,7 +197,7 @@ def _manifest(job: str, within: str, source: Source, settings: Settings, request
         rejected=0,
         chunks=0,
         index_sha256="",
-        source=SourceRecord(
+        source=InputFile(
             name=source.name,
             format=source.format,
             bytes=source.bytes_read,

@@ -23,7 +23,7 @@ _TYPES, _FRAME = b"bulkqa.types", b"bulkqa.frame"
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class InputColumns:
     """What is kept of an input's columns."""
 
     types: pa.Table  #: no rows, a column for each of the input; a dictionary column has its dictionary
@@ -38,7 +38,7 @@ class Columns:
         return _stream(self.index.replace_schema_metadata(about))
 
 
-def load(storage: Storage, manifest: Manifest) -> Columns | None:
+def load(storage: Storage, manifest: Manifest) -> InputColumns | None:
     """The columns of a job; None where nothing is known of them. Raises BulkqaError if they were altered or removed."""
     if not manifest.columns_sha256:
         return None
@@ -50,7 +50,7 @@ def load(storage: Storage, manifest: Manifest) -> Columns | None:
     return parsed(data, manifest, storage.locate(key))
 
 
-def parsed(data: bytes, manifest: Manifest, place: str) -> Columns:
+def parsed(data: bytes, manifest: Manifest, place: str) -> InputColumns:
     """The columns of a job, as they were read from a place. Raises BulkqaError if they are not those of the job."""
     if hashlib.sha256(data).hexdigest() != manifest.columns_sha256:
         raise BulkqaError(
@@ -60,7 +60,7 @@ def parsed(data: bytes, manifest: Manifest, place: str) -> Columns:
     return _parsed(data)
 
 
-def sent(data: bytes) -> Columns:
+def sent(data: bytes) -> InputColumns:
     """The columns that a client sends beside its table. Raises InputError for what are none."""
     try:
         columns = _parsed(data)
@@ -71,10 +71,10 @@ def sent(data: bytes) -> Columns:
     return columns
 
 
-def _parsed(data: bytes) -> Columns:
+def _parsed(data: bytes) -> InputColumns:
     index = pa.ipc.open_stream(data).read_all()
     about = index.schema.metadata
-    return Columns(
+    return InputColumns(
         pa.ipc.open_stream(about[_TYPES]).read_all(), index.replace_schema_metadata(), json.loads(about[_FRAME])
     )
 

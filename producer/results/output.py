@@ -113,7 +113,7 @@ class Outcome(Protocol):
 
     def status(self, job: str, *, reason: bool = True) -> Progress: ...  # noqa: D102
 
-    def columns(self, job: str) -> columns.Columns | None: ...  # noqa: D102
+    def columns(self, job: str) -> columns.InputColumns | None: ...  # noqa: D102
 
     def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]: ...  # noqa: D102
 

@@ -22,7 +22,7 @@ _LOOKED_UP, _HELD = 500, 16
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RowFilter:
     """Which predictions; what is not given matters not."""
 
     status: tuple[str, ...] = ()  #: one of these
@@ -57,7 +57,7 @@ class Page:
 
 
 def chosen(
-    storage: Storage, job: str, order: NDArray[np.int64], offset: int, limit: int, wanted: Wanted, rows: int
+    storage: Storage, job: str, order: NDArray[np.int64], offset: int, limit: int, row_filter: RowFilter, rows: int
 ) -> Page:
     """The same of rows in an `order` of their own, from the one at place `offset` on; `next` is a place in it."""
     stored = StoredJob.open(storage, job)
@@ -75,11 +75,11 @@ def chosen(
             held[number] = _lines(stored, number) or []
         if held[number]:
             prediction = json.loads(held[number][row - stored.first_rows[number]])
-            found += [prediction] if wanted.fits(prediction) else []
+            found += [prediction] if row_filter.fits(prediction) else []
     return Page(found, last if last < len(order) else None, ready=True, rows=rows)
 
 
-def page(storage: Storage, job: str, offset: int, limit: int, wanted: Wanted) -> Page:
+def page(storage: Storage, job: str, offset: int, limit: int, row_filter: RowFilter) -> Page:
     """At most `limit` predictions from row `offset` on. Raises UnknownJob, and BulkqaError for a part of a job that has
     ended which was altered or removed."""
     stored = StoredJob.open(storage, job)
@@ -95,7 +95,7 @@ def page(storage: Storage, job: str, offset: int, limit: int, wanted: Wanted) ->
             if len(found) == limit:
                 return Page(found, at, ready=True, rows=rows)
             prediction = json.loads(line)
-            found += [prediction] if wanted.fits(prediction) else []
+            found += [prediction] if row_filter.fits(prediction) else []
             at += 1
     return Page(found, at if at < rows else None, ready=True, rows=rows)
 

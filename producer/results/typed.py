@@ -32,7 +32,7 @@ from pyarrow import compute
 from contract.errors import BulkqaError
 from contract.format.job import Manifest
 from producer.input.columns import OURS
-from producer.results.columns import Columns
+from producer.results.columns import InputColumns
 
 types = pa.types
 
@@ -90,7 +90,7 @@ class Column:
 class Shape:
     """The columns of a job's predictions."""
 
-    def __init__(self, manifest: Manifest, columns: Columns | None) -> None:
+    def __init__(self, manifest: Manifest, columns: InputColumns | None) -> None:
         """`columns`: what was kept of the input's, if anything."""
         own = {manifest.question_column, manifest.context_column, manifest.id_column}
         self.delimiter = manifest.source.delimiter or ","
@@ -141,14 +141,14 @@ def shown_names(names: Iterable[str]) -> dict[str, str]:
     return {name: shown[name] for name in given}
 
 
-def _id_type(manifest: Manifest, columns: Columns | None) -> DataType:
+def _id_type(manifest: Manifest, columns: InputColumns | None) -> DataType:
     if columns is None or manifest.id_column is None:
         return pa.string()
     kind = settled(columns.types.schema.field(manifest.id_column).type)
     return settled(kind.value_type) if types.is_dictionary(kind) else kind
 
 
-def _column(name: str, shown: str, columns: Columns | None) -> Column:
+def _column(name: str, shown: str, columns: InputColumns | None) -> Column:
     if columns is None:
         return Column(name, shown, pa.string())
     kind = settled(columns.types.schema.field(name).type)

@@ -22,7 +22,7 @@ import pytest
 from bulkqa import Client
 from contract.errors import InputError, TimedOut, UnknownJob, Unreachable, UsageError
 from producer.jobs.verify import verify_job
-from producer.results.columns import Columns
+from producer.results.columns import InputColumns
 from tests.acceptance.cluster import REPO, Cluster, cluster, write_rows
 from tests.acceptance.serving import serving
 
@@ -290,8 +290,10 @@ def test_the_wrong_address_or_token_is_told(running: Cluster) -> None:
 
 def test_columns_that_are_none_or_of_another_table_are_refused(running: Cluster) -> None:
     table = b"question|context\na?|b\n"
-    other = Columns(pa.table({"question": pa.array([], pa.string())})).to_bytes()
-    long = Columns(pa.table({n: pa.array([], pa.string()) for n in ("question", "context")}), pa.table({"i": [1, 2]}))
+    other = InputColumns(pa.table({"question": pa.array([], pa.string())})).to_bytes()
+    long = InputColumns(
+        pa.table({n: pa.array([], pa.string()) for n in ("question", "context")}), pa.table({"i": [1, 2]})
+    )
     with serving(running) as server:
         for kept in (b"", b"garbage", other[:-9], other, long.to_bytes()):
             files = {"file": ("in.csv", table), "columns": ("columns.arrow", kept)}

@@ -23,7 +23,7 @@ import redis
 
 from contract import namespace
 from contract.format import chunk, codec, layout, part
-from contract.format.job import Manifest, ModelRef, Options, Row, RowError, Source, answered, failed
+from contract.format.job import InputFile, Manifest, ModelRef, Options, Row, RowError, answered, failed
 from contract.format.part import Footer
 from contract.ledger import assemble, counting, events, quarantine, records
 from contract.ledger.events import Attempted
@@ -39,7 +39,7 @@ from contract.queue.redis import RedisQueue
 from contract.storage import Storage
 from producer.jobs import logs
 from producer.results import columns
-from producer.results.columns import Columns
+from producer.results.columns import InputColumns
 from tests.making import PREFIX, answer
 from tests.twins.storage import MemoryStorage
 from worker.attempt import Attempt
@@ -62,7 +62,7 @@ ROWS = [
     Row(4, "so?", "c", id="e", line=6, passthrough={"topic": "t", "answers": ["c"], "n": 0.0}),
 ]
 FIELDS = [pa.field("topic", pa.string()), pa.field("answers", pa.list_(pa.string())), pa.field("n", pa.float64())]
-COLUMNS = Columns(
+COLUMNS = InputColumns(
     pa.schema([("question", pa.string()), ("context", pa.string()), *FIELDS]).empty_table(),
     pa.table({"at": pa.array([1, 2, 3, 4, 5], pa.timestamp("s"))}),
     {"names": ["at"]},
@@ -97,7 +97,10 @@ def index_of(storage: Storage, job: str) -> Index:
 
 
 def manifest_of(storage: Storage, job: str) -> Manifest:
-    index, source = digest(storage, layout.index(job, FOLDERS[job])), Source("q.csv", "csv", 123, "f" * 64, ("q", "c"))
+    index, source = (
+        digest(storage, layout.index(job, FOLDERS[job])),
+        InputFile("q.csv", "csv", 123, "f" * 64, ("q", "c")),
+    )
     if job == OPEN:
         return Manifest(OPEN, NOW - 60, "tiny", 40, 0, 4, index, source)
     return Manifest(

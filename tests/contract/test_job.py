@@ -14,18 +14,18 @@ from contract.format import codec
 from contract.format.job import (
     ROW_ERRORS,
     Answer,
+    InputFile,
     Manifest,
     Options,
     Row,
     RowError,
-    Source,
     Span,
     answered,
     failed,
     read_manifest,
 )
 
-SOURCE = Source("f.csv", "csv", 10, "s", ("id", "question", "context"), "|")
+SOURCE = InputFile("f.csv", "csv", 10, "s", ("id", "question", "context"), "|")
 ROW = Row(3, "who?", "Ada wrote it", id="x", line=5, passthrough={"topic": "t"})
 ADA, WROTE = Span("Ada", 0, 3, 0.9, 7.5), Span("wrote", 4, 9, 0.05, 4.0)
 
@@ -85,7 +85,7 @@ manifests = st.builds(
     rejected=st.integers(0, 10**9),
     chunks=st.integers(0, 10**6),
     index_sha256=texts,
-    source=st.builds(Source, texts, texts, st.integers(0), texts, st.lists(texts).map(tuple), st.none() | texts),
+    source=st.builds(InputFile, texts, texts, st.integers(0), texts, st.lists(texts).map(tuple), st.none() | texts),
     options=st.builds(
         Options, top_k=st.integers(1, 20), no_answer_threshold=st.none() | st.floats(-9, 9), omit_context=st.booleans()
     ),

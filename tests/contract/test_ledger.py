@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.format import codec
-from contract.format.job import Manifest, ModelRef, Options, Source
+from contract.format.job import InputFile, Manifest, ModelRef, Options
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Counts, Progress, Seen
 from contract.ledger.tally import Tally
 
-SOURCE = Source("f.csv", "csv", 10, "s", ("question", "context"), "|")
+SOURCE = InputFile("f.csv", "csv", 10, "s", ("question", "context"), "|")
 MANIFEST = Manifest("j", 50.0, "tiny", 40, 0, 4, "i", SOURCE, Options())
 
 

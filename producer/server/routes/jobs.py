@@ -26,7 +26,7 @@ from producer.jobs import diff_document, follow
 from producer.jobs.diff import differences
 from producer.jobs.diff_document import Summary
 from producer.jobs.remove import delete as delete_job
-from producer.jobs.select import Wanted, pairs, select
+from producer.jobs.select import JobFilter, pairs, select
 from producer.results import columns, pages
 from producer.results.lines import ready_lines
 from producer.results.output import FORMATS, shape_of, written
@@ -139,7 +139,7 @@ def list_jobs(
 ) -> dict[str, Any]:
     """Jobs in an order, the last of them last."""
     check_states(tuple(status or ()))
-    wanted = Wanted(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
+    wanted = JobFilter(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
     queue = here.queue
     with suppress(RedisUnreachable):
         queue.ping()
@@ -150,7 +150,7 @@ def list_jobs(
     )  # not waited for at every job
 
 
-def _listed(here: Service, found: list[tuple[str, Any]], wanted: Wanted) -> dict[str, Any]:
+def _listed(here: Service, found: list[tuple[str, Any]], wanted: JobFilter) -> dict[str, Any]:
     damaged = [{"id": job, "message": one.message} for job, one in found if isinstance(one, BulkqaError)]
     well = [one for _, one in found if not isinstance(one, BulkqaError)]
     return {"jobs": [here.told(one) for one in select(well, wanted)], "damaged": damaged}
@@ -209,7 +209,7 @@ def rows(
 ) -> dict[str, Any]:
     """Some predictions from a row on. `next` is the row to go on with, null behind the last; it is not `ready` before
     its chunk was scored. Rows may be none though `next` is one: so many were looked through, and none was wanted."""
-    wanted = pages.Wanted(tuple(status or ()), flag, below, text)
+    wanted = pages.RowFilter(tuple(status or ()), flag, below, text)
     if order == "score":
         lowest = here.scores.lowest(job)
         return asdict(pages.chosen(here.storage, job, lowest, offset, limit, wanted, len(lowest)))

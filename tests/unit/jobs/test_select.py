@@ -10,7 +10,7 @@ import pytest
 from contract.errors import UsageError
 from contract.format.job import ModelRef
 from contract.ledger.progress import Chunks, Counts, Progress
-from producer.jobs.select import ORDERS, Wanted, pairs, select
+from producer.jobs.select import ORDERS, JobFilter, pairs, select
 
 ONE = Progress(
     id="a", status="completed", reason=None, created_at=100.0, started_at=None, finished_at=None,
@@ -32,7 +32,7 @@ JOBS = [
 
 
 def names(**wanted: Any) -> list[str]:
-    return [one.id for one in select(JOBS, Wanted(**wanted))]
+    return [one.id for one in select(JOBS, JobFilter(**wanted))]
 
 
 def test_all_are_listed_oldest_first():
@@ -73,7 +73,7 @@ def test_what_is_equal_in_an_order_is_sorted_by_age():
 
 def test_an_unknown_order_is_told_with_those_there_are():
     with pytest.raises(UsageError) as caught:
-        Wanted(sort="colour")
+        JobFilter(sort="colour")
     assert "created" in (caught.value.remedy or "")
 
 

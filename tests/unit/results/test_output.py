@@ -15,7 +15,7 @@ import pytest
 
 from contract.errors import StorageUnreachable, UsageError
 from contract.format import layout, part
-from contract.format.job import Answer, Manifest, Options, Row, RowError, Source, Span, answered, failed
+from contract.format.job import Answer, InputFile, Manifest, Options, Row, RowError, Span, answered, failed
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import StoredJob
 from contract.settings import Settings
@@ -46,7 +46,9 @@ ROWS = [
 
 COLUMNS = ("id", "question", "context", "n", "ä", "row")
 #: Of a job from a pipe-delimited file.
-SHAPE = Shape(Manifest("job", 0.0, "m", 3, 1, 1, "", Source("f.csv", "csv", 9, "", COLUMNS, "|"), id_column="id"), None)
+SHAPE = Shape(
+    Manifest("job", 0.0, "m", 3, 1, 1, "", InputFile("f.csv", "csv", 9, "", COLUMNS, "|"), id_column="id"), None
+)
 
 
 def blocks() -> list[bytes]:
