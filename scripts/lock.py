@@ -22,7 +22,7 @@ HASHED = {
     "local": (("local",), BACKEND),
     "dev": (("dev",), BACKEND),
     "producer": (("web", "cloud"), ()),
-    "worker": (("worker", "notify", "metrics", "cloud"), ()),
+    "worker": (("worker", "notify", "cloud"), ()),
     "backend": (None, BACKEND),
 }
 ABOUT = "# Made by `make lock`, which says how to renew it; not to be edited."

@@ -9,8 +9,10 @@ import faulthandler
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from contract import logs, machine, settings
 from contract.command import say_version, without_pandas
 
 if TYPE_CHECKING:
-    from contract.metrics import Sweeping
+    from contract.metrics import SweeperMetrics
     from contract.storage import Storage
 
 app = typer.Typer(
@@ -103,10 +105,28 @@ def start(
     os.environ["BULKQA_REDIS_URL"] = given.redis_url  # for when the worker restarts
     os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
     os.environ.pop("CELERY_RESULT_BACKEND", None)
-    from contract.storage import open_storage
-    from worker.tasks import serve
+    with _counters(given.metrics_port):
+        from contract.storage import open_storage
+        from worker.tasks import serve
 
-    serve(given, _namespace(given, open_storage(given.storage_url, create=True)))
+        serve(given, _namespace(given, open_storage(given.storage_url, create=True)))
+
+
+@contextmanager
+def _counters(port: int) -> Iterator[None]:
+    """The folder of the files in which a worker's processes count (`worker.metrics`), made before prometheus_client is
+    imported. A worker that restarts keeps it. Without a port there is none."""
+    name, prefix = "PROMETHEUS_MULTIPROC_DIR", "bulkqa-metrics-"
+    if not port:
+        os.environ.pop(name, None)
+        yield
+        return
+    folder = os.environ[name] = os.environ.get(name) or tempfile.mkdtemp(prefix=prefix)
+    try:
+        yield
+    finally:
+        if Path(folder).name.startswith(prefix):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @_command
@@ -128,6 +148,8 @@ def sweep(
     )
     logs.set_up(given.log_format, given.log_level)
     from contract.ledger.sweeper import sweep_jobs
+    from contract.metrics import SweeperMetrics
+    from contract.metrics import serve as serve_metrics
     from contract.namespace import open_queue
     from contract.storage import open_storage
 
@@ -135,28 +157,18 @@ def sweep(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     storage_ = open_storage(given.storage_url, create=True)
-    counted = _counted(given)
-    with _telling(storage_, given, counted, stopped, once=once):
-        told = counted.round if counted else lambda _: None
-        sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once, told=told)
-
-
-def _counted(given: settings.Settings) -> Sweeping | None:
-    """What a sweeper counts, where Prometheus is told."""
-    if not given.metrics_port:
-        return None
-    from contract.metrics import Sweeping, serve
-
-    counted = Sweeping()
-    serve(counted.registry, given.metrics_host, given.metrics_port)
-    return counted
+    metrics = SweeperMetrics()
+    if given.metrics_port:
+        serve_metrics(metrics.registry, given.metrics_host, given.metrics_port)
+    with _notifying(storage_, given, metrics, stopped, once=once):
+        sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once, told=metrics.count_round)
 
 
 @contextmanager
-def _telling(
-    storage: Storage, given: settings.Settings, counted: Sweeping | None, stopped: threading.Event, *, once: bool
+def _notifying(
+    storage: Storage, given: settings.Settings, metrics: SweeperMetrics, stopped: threading.Event, *, once: bool
 ) -> Iterator[None]:
-    """Beside the sweeper, tell of jobs that have ended; with `once`, after it."""
+    """Deliver the notifications of ended jobs, in a thread beside the sweeper; with `once`, after it."""
     from contract.errors import MissingExtra
 
     try:
@@ -166,8 +178,7 @@ def _telling(
         yield
         return
     sender = Sender(storage, given)
-    if counted:
-        sender.told = lambda made: counted.notification(delivered=made.delivered)
+    sender.told = lambda made: metrics.count_delivery(delivered=made.delivered)
     if once:
         yield
         sender.round()

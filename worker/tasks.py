@@ -88,8 +88,7 @@ def serve(settings: Settings, namespace: str) -> None:
         consumer_cls=PatientConsumer,
         quiet=True,
     )
-    with metrics.counting(settings):
-        worker.start()
+    worker.start()
     if refusal := child.refusal():
         raise ModelError(refusal)
     if child.restarts():
@@ -147,7 +146,7 @@ class _Child:
 
     def serve_metrics(self, **_: Any) -> None:
         """In the parent, once it has children: a thread is no thing to have while one forks."""
-        self._metrics = metrics.serve(self.settings)
+        self._metrics = metrics.serve_all(self.settings)
 
     def start(self, **_: Any) -> None:
         """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""

@@ -69,7 +69,7 @@ class Worker:
         restart: Callable[[], None],
         heard: Callable[[], float],
     ) -> None:
-        from worker.metrics import Counted, Meter
+        from worker.metrics import Meter
         from worker.reader.reader import Reader
 
         self.settings = settings
@@ -98,8 +98,8 @@ class Worker:
             storage=storage_id(self.storage),
         )
         self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, heard, draining)
-        self._meter = Counted(info, self.reader.provider) if settings.metrics_port else Meter()
-        self.reader.tell(self._heartbeat.beat, self._meter.spent)
+        self._meter = Meter(info, self.reader.provider)
+        self.reader.tell(self._heartbeat.beat, self._meter.count_batch)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
@@ -197,20 +197,21 @@ class Worker:
         if isinstance(data, Damage) and known.kept:  # the job may have been removed since, and made again under its key
             self._jobs.pop(job, None)
             return False
-        self._meter.stored("read", time.monotonic() - began)
+        self._meter.count_storage("read", time.monotonic() - began)
         attempt = Attempt(self.storage, job, chunk, self.name)
-        self._meter.attempt(after_death=attempt.number - 1 in attempt.dead)
+        if attempt.number - 1 in attempt.dead:
+            self._meter.count_death()
         try:
             with speaking_of(attempt=attempt.number):
                 scored = self._score(known.job, chunk, data, attempt)
             began = time.monotonic()
             mine = self.storage.create(layout.part(job, chunk), scored)
         except (Drained, StorageUnreachable, ModelError) as reason:  # not to count as a death
-            self._meter.ended("given_back")
+            self._meter.count_attempt("given_back")
             attempt.release(_why(reason))
             raise
-        self._meter.stored("write", time.monotonic() - began)
-        self._meter.ended("done" if mine else "late")
+        self._meter.count_storage("write", time.monotonic() - began)
+        self._meter.count_attempt("done" if mine else "late")
         with suppress(StorageUnreachable):
             attempt.forget(mine=mine)
         if not mine:
@@ -252,7 +253,7 @@ class Worker:
             chunk=chunk,
             peak_rss=peak_memory(),
         )
-        self._meter.part(footer)
+        self._meter.count_part(footer)
         log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
                  footer.finished_at - started, footer.failed)  # fmt: skip
         return encoded

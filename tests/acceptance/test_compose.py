@@ -149,7 +149,7 @@ def test_dependencies_are_installed_before_the_code_is_copied() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "extras"), [("producer", ["web", "cloud"]), ("worker", ["worker", "notify", "metrics", "cloud"])]
+    ("image", "extras"), [("producer", ["web", "cloud"]), ("worker", ["worker", "notify", "cloud"])]
 )
 def test_the_lock_of_an_image_has_what_it_needs_and_hashes_for_all(image: str, extras: list[str]) -> None:
     listed = (ROOT / "requirements" / f"{image}.txt").read_text("utf-8")

@@ -129,6 +129,19 @@ def test_a_worker_counts_what_all_its_processes_do_and_what_died_of_them_did(run
     assert not list((running.folder / "counted").glob("bulkqa-metrics-*"))
 
 
+def test_a_worker_that_restarts_goes_on_counting(running: Cluster, tmp_path: Path):
+    port = _free_port()
+    rows = write_rows(tmp_path / "rows.csv", 3, poison=(1,))
+    poison = {"PYTHONPATH": str(REPO / "tests" / "acceptance" / "poison"), "POISON": "lost"}
+    running.worker("--metrics-port", str(port), **poison, POISON_MARK=str(tmp_path / "lost"))
+    running.finish(running.submit(str(rows)))
+    assert "It restarts" in running.log()
+    until(lambda: served(port), "the metrics of the worker")
+    found = scraped(port)
+    assert found["bulkqa_worker_attempts_total", "given_back"] == 1
+    assert found["bulkqa_worker_attempts_total", "done"] == 1
+
+
 def test_a_sweeper_counts_its_rounds_and_what_it_did(running: Cluster, tmp_path: Path):
     job = running.submit(str(write_rows(tmp_path / "rows.csv", 20)), "--chunk-rows", "10")
     port = _free_port()
