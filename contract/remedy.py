@@ -72,15 +72,17 @@ class Terminal:
         if name == "header" and value is False:
             return "--no-header"
         flag = self.FLAGS.get(name, f"--{name.replace('_', '-')}")
-        return flag if value is None or value is True else f"{flag} {shlex.quote(_readable(value))}"
+        return flag if value is None or value is True else f"{flag} {_quoted(value)}"
 
     def call(self, call: Call) -> str:
         """`producer delete JOB --cancel`."""
         return " ".join(["producer", call.verb, *([call.job] if call.job else []), *(f"--{f}" for f in call.flags)])
 
 
-def _readable(value: object) -> str:
-    return "\\t" if value == "\t" else str(value)
+def _quoted(value: object) -> str:
+    """For a shell. A tab is spelled; a delimiter has quotes, though a shell needs none around a comma."""
+    text = "\\t" if value == "\t" else str(value)
+    return f"'{text}'" if len(text) == 1 and not text.isalnum() and text != "'" else shlex.quote(text)
 
 
 TERMINAL = Terminal()

@@ -1,63 +1,44 @@
-"""Which columns of an input are what: question, context, id, answers, others; and what to do where one is not there."""
+"""Which column of an input holds what: question, context, id, answers, others; and what to do if one is missing."""
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Protocol
 
 from contract.errors import InputError
 from contract.format import errorfile
+from contract.remedy import Part, Remedy, Set
+from producer.input.options import ReadOptions
 
-#: Columns of ours, in error files. They are no data, so that such a file can be submitted again.
+#: Columns of bulkqa's own, in error files. They are not data, so that such a file can be submitted again.
 OURS = errorfile.PREFIX
 
-#: Tables of embeddings have a few thousand columns. Beyond this, each row costs more than the answer to it, and it is
-#: more likely that rows and columns were taken for each other.
+#: Tables of embeddings have a few thousand columns. Beyond this, each row costs more than its answer, and rows and
+#: columns were probably swapped.
 COLUMNS_LIMIT = 10_000
 _SHOWN = 50
 _PLURAL = {"id": "ids", "answers": "answers"}
-
-
-class Wanted(Protocol):
-    """The names that were asked for (`producer.reader.ReadOptions`)."""
-
-    @property
-    def question(self) -> str:
-        """The column of the questions."""
-        ...
-
-    @property
-    def context(self) -> str:
-        """The column of the contexts."""
-        ...
-
-    @property
-    def id(self) -> str | None:
-        """The column of the ids: None for the usual one, "" for none."""
-        ...
-
-    @property
-    def answers(self) -> str | None:
-        """The column of reference answers, likewise."""
-        ...
+#: Usual names of the columns of questions and contexts, the likeliest first.
+_QUESTIONS = ("question", "query", "q")
+_CONTEXTS = (
+    "context", "passage", "paragraph", "text", "story", "review", "document", "article", "content", "body", "abstract",
+)  # fmt: skip
 
 
 class Names:
-    """The columns of an input. Raises InputError if one is not to be found, or is to be found twice."""
+    """The columns of an input. Raises InputError if one is missing or there twice."""
 
-    def __init__(self, label: str, found: Iterable[str], wanted: Wanted, *, trailing: bool = False) -> None:
+    def __init__(self, label: str, found: Iterable[str], options: ReadOptions, *, trailing: bool = False) -> None:
         self._label = label
         self.trailing = trailing  # each line ends with a delimiter, behind which there is nothing
         self.found = list(found)
         self._places = {name: place for place, name in reversed(list(enumerate(self.found)))}
-        self._check(wanted.question, wanted.context)
-        self.question = near(wanted.question, self.found) or wanted.question
-        self.context = near(wanted.context, self.found) or wanted.context
-        self.id = self._one("id", wanted.id)
-        self.answers = self._one("answers", wanted.answers)
+        self._check(options.question, options.context)
+        self.question = near(options.question, self.found) or options.question
+        self.context = near(options.context, self.found) or options.context
+        self.id = self._optional("id", options.id)
+        self.answers = self._optional("answers", options.answers)
 
     def index(self, name: str) -> int:
         """The place of a column in a record."""
@@ -69,7 +50,7 @@ class Names:
         return len(self.found) + self.trailing
 
     def place(self, name: str) -> int | None:
-        """Where a column is, None if it is not there."""
+        """The place of a column, None if it is missing."""
         return self._places.get(name)
 
     @property
@@ -79,36 +60,33 @@ class Names:
 
     @property
     def others(self) -> list[str]:
-        """Those that are passed through."""
+        """The columns that are passed through."""
         own = {self.question, self.context, self.id}
         return [name for name in self.columns if name not in own]
 
-    def _check(self, *wanted: str) -> None:
+    def _check(self, question: str, context: str) -> None:
+        wanted = (question, context)
         if any(near(name, self.found) is None for name in wanted):
             missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
-            raise self._missing(missing, f"Name them: {self._flags(wanted)}")
+            raise self._missing(missing, named(self.found, wanted))
         twice = [name for name, count in Counter(self.found).items() if count > 1]
         if twice:
             message = f"{self._label}: several columns of one name: {listed(twice)}"
             raise InputError("duplicate_column", message, "Rename or remove all but one.")
 
-    def _missing(self, names: list[str], remedy: str) -> InputError:
+    def _missing(self, names: list[str], remedy: Remedy) -> InputError:
         message = f"{self._label}: {no_column(names)}. Columns found: {listed(self.found)}"
         return InputError("missing_column", message, remedy, {"columns": list(self.found)})
 
-    def _flags(self, wanted: tuple[str, ...]) -> str:
-        """Filled in where a name differs in its capitals only."""
-        question, context = (near(name, self.found) or "NAME" for name in wanted)
-        return f"--question {shlex.quote(question)} --context {shlex.quote(context)}"
-
-    def _one(self, usual: str, wanted: str | None) -> str | None:
-        """A column that there may be: the one that is wanted, else the one of the usual name; "" for none."""
-        same = near(wanted or usual, self.found)
-        if wanted is None:
-            return same
-        if wanted and same is None:
-            raise self._missing([wanted], f"Name it: --{usual} NAME, or go without {_PLURAL[usual]}: --{usual} ''")
-        return same if wanted else None
+    def _optional(self, usual: str, name: str | None) -> str | None:
+        """An optional column: the named one, else the one of the usual name; "" for none."""
+        column = near(name or usual, self.found)
+        if name is None:
+            return column
+        if name and column is None:
+            without = Remedy(f", or go without {_PLURAL[usual]}: ", Set(**{usual: ""}))
+            raise self._missing([name], Remedy("Name it with ", Set(usual), without))
+        return column if name else None
 
 
 def near(wanted: str, names: Sequence[str]) -> str | None:
@@ -123,15 +101,48 @@ def _plain(name: str) -> str:
     return "".join(name.casefold().split())
 
 
+def named(names: Sequence[str], wanted: tuple[str, str], options: Mapping[str, object] | None = None) -> Remedy:
+    """What reads a file of these columns: `options`, and the names of the columns of questions and contexts, as far as
+    they can be guessed. `wanted` are the names that were asked for."""
+    columns = [_likely(names, name, usual) for name, usual in zip(wanted, (_QUESTIONS, _CONTEXTS), strict=True)]
+    guesses = {} if columns == [*wanted] else dict(zip(("question", "context"), columns, strict=True))
+    known = {name: column for name, column in guesses.items() if column is not None}
+    return advice("Read it with" if options else "Name them", {**(options or {}), **known}, [*guesses.keys() - known])
+
+
+def advice(verb: str, options: Mapping[str, object], unknown: Sequence[str]) -> Remedy:
+    """Options with their values, and the names of columns that the user has to name."""
+    names = sorted(unknown, reverse=True)  # the question first
+    last: list[Part] = [Set(names[0]), *(part for name in names[1:] for part in (" and ", Set(name)))] if names else []
+    columns = "the column" if len(names) == 1 else "the columns"
+    if not options:
+        return Remedy(f"Name {columns} with ", *last)
+    return Remedy(f"{verb}: ", Set(**options), *([f" and name {columns} with ", *last] if last else []))
+
+
+def _likely(names: Sequence[str], wanted: str, usual: Sequence[str]) -> str | None:
+    if (same := near(wanted, names)) is not None:
+        return same
+    for word in usual:
+        if (same := near(word, names)) is not None:
+            return same
+    for word in usual:
+        for name in names:
+            plain = name.casefold()
+            if len(word) > 1 and word in plain and not plain.endswith("id"):
+                return name
+    return None
+
+
 def refuse_wide(label: str, count: int) -> None:
-    """Raise InputError for a table of more columns than are read."""
+    """Raise InputError for a table of too many columns."""
     if count > COLUMNS_LIMIT:
         message = f"{label}: {count:,} columns, and {COLUMNS_LIMIT:,} is the most"
         raise InputError("unsupported_format", message, "Leave out columns, or put several into one as JSON.")
 
 
 def no_column(names: list[str]) -> str:
-    """That columns are missing, in words."""
+    """Says that columns are missing."""
     return "there is no column " + " and no column ".join(map(repr, names))
 
 

@@ -20,7 +20,8 @@ import pyarrow as pa
 from contract.errors import InputError
 from contract.evaluation import unreadable
 from contract.format import chunk
-from producer.input.columns import OURS, Names, refuse_wide
+from contract.remedy import Remedy, Set
+from producer.input.columns import OURS, Names, near, refuse_wide
 from producer.input.formats.csv.blocks import Block
 from producer.input.formats.csv.escapes import doubled
 from producer.input.formats.csv.fields import Places
@@ -123,7 +124,9 @@ class _Opening:
         if parquet and self._options.format in (None, "parquet"):
             return self._parquet(blocks)
         if self._options.format == "parquet":
-            raise InputError("unreadable", f"{self._label}: not a Parquet file", "Leave out --input-format.")
+            raise InputError(
+                "unreadable", f"{self._label}: not a Parquet file", Remedy("Leave out ", Set("format"), ".")
+            )
         return self._text(head, blocks)
 
     def _empty(self) -> InputError:
@@ -255,16 +258,20 @@ class _Opening:
         return Found("jsonl", names, schema, tables)
 
     def _excel(self, path: Path) -> Found:
-        records = ExcelRecords(path, self._label, self._options.sheet, self._bound, self._resources)
+        options = self._options
+        records = ExcelRecords(path, self._label, options.sheet, self._bound, self._resources)
         if not records.names:
-            raise InputError("empty_file", f"{self._label}: the sheet {records.sheet!r} is empty", records.remedy)
+            message = f"{self._label}: the sheet {records.sheet!r} is empty"
+            remedy = records.other_sheet(options.question, options.context) or _WRONG_FILE
+            raise InputError("empty_file", message, remedy)
         refuse_wide(self._label, len(records.names))
         try:
-            names = Names(self._label, records.names, self._options)
+            names = Names(self._label, records.names, options)
         except InputError as error:
-            error.remedy = f"{error.remedy} {records.remedy}".strip()
+            if None in (near(options.question, records.names), near(options.context, records.names)):
+                error.remedy = _of_sheets(error.remedy, records.other_sheet(options.question, options.context))
             raise
-        return self._texts("xlsx", names, records.batches(self._options.max_row_bytes))
+        return self._texts("xlsx", names, records.batches(options.max_row_bytes))
 
     def _texts(self, kind: str, names: Names, batches: Iterator[Batch | Block], delimiter: str | None = None) -> Found:
         """Records whose fields are all texts."""
@@ -340,8 +347,15 @@ def _refuse_answers(label: str, first: pa.Table, column: str | None) -> None:
             raise InputError(
                 "unsupported_format",
                 f"{label}: the column {column!r} holds answers that cannot be read, first in row {row}: {shown}",
-                'Write them as JSON, such as ["one", "another"], or go without: --answers \'\'',
+                Remedy('Write them as JSON, such as ["one", "another"], or go without: ', Set(answers="")),
             )
+
+
+def _of_sheets(names: Remedy | str | None, sheet: Remedy | None) -> Remedy | str | None:
+    """A sheet that has the columns is the remedy; if it is only another sheet, it is the second choice."""
+    if sheet is None or sheet.settings:
+        return sheet or names
+    return Remedy(names or "", ". ", sheet)
 
 
 def _on_one_line(data: bytes) -> bytes:

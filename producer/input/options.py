@@ -6,6 +6,7 @@ import codecs
 from dataclasses import dataclass, replace
 
 from contract.errors import InputError, UsageError
+from contract.remedy import Remedy, Set
 
 FORMATS = ("csv", "parquet", "jsonl", "json")
 
@@ -36,7 +37,7 @@ def checked(options: ReadOptions) -> ReadOptions:
         raise InputError(
             "bad_delimiter",
             f"the delimiter is {options.delimiter!r}: it must be one character, and no quote or line end",
-            "For example: --delimiter ',' or, for a tab, --delimiter '\\t'",
+            Remedy("Set ", Set("delimiter"), " to a comma, for example, or to '\\t' for a tab."),
         )
     if options.escape is not None and (
         len(options.escape) != 1 or not options.escape.isascii() or options.escape in f'"\r\n\0{delimiter}'
@@ -44,7 +45,7 @@ def checked(options: ReadOptions) -> ReadOptions:
         raise InputError(
             "bad_delimiter",
             f"the escape is {options.escape!r}: it must be one ASCII character, and no quote, line end or delimiter",
-            "For example: --escape '\\'",
+            Remedy("Set ", Set("escape"), " to a backslash, for example."),
         )
     if options.format not in (None, *FORMATS):
         raise InputError("unsupported_format", f"unknown format {options.format!r}", f"One of: {', '.join(FORMATS)}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from contract.errors import BulkqaError, InputError, MissingExtra, UsageError
+from contract.remedy import Call, Remedy
 
 if TYPE_CHECKING:
     from contract.storage.objects import ObjectStorage
@@ -123,7 +124,7 @@ def _of_web(url: str, resources: ExitStack) -> Remote:
     if urlsplit(url).username or urlsplit(url).password:
         raise UsageError(
             f"{shown(url)}: an address holds no password here, since others see it",
-            "Pipe it: curl --netrc -sL URL | producer submit -",
+            Remedy("Pipe it: curl --netrc -sL URL | ", Call("submit", "-")),
         )
     try:
         import httpx

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from contract.errors import BulkqaError
+from contract.remedy import Remedy, Set
 
 # What pyarrow says of its own types differs from version to version, and some have nothing to say.
 pc: Any = compute
@@ -37,8 +38,8 @@ class Fault(NamedTuple):
 
 _BAD_ENCODING = Fault(
     "bad_encoding",
-    "the row is not valid UTF-8; what is invalid was replaced by \N{REPLACEMENT CHARACTER} "
-    "(if the file is in another encoding: --encoding NAME, of Excel often WINDOWS-1252)",
+    "the row is not valid UTF-8; invalid bytes were replaced by \N{REPLACEMENT CHARACTER} "
+    "(if the file is in another encoding, set the encoding option; Excel often writes WINDOWS-1252)",
 )
 
 
@@ -120,7 +121,9 @@ class Ids:
         except sqlite3.Error as error:
             raise BulkqaError(
                 f"the ids of the input cannot be kept track of in a temporary file: {error}",
-                "Make room for temporary files, or set TMPDIR to a folder with room, or go without ids: --id ''",
+                Remedy(
+                    "Make room for temporary files, set TMPDIR to a folder with room, or go without ids: ", Set(id="")
+                ),
             ) from error
         return {row: owner for row, owner in owners.items() if owner != row}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from contract.errors import InputError
+from contract.remedy import Call, Remedy, Set
 from producer.input import remote
 
 #: What is read at once.
@@ -124,7 +125,7 @@ def refuse_url(file: object) -> None:
         raise InputError(
             "unreadable",
             f"{scheme[1]}:// is a URL that is not read: inputs are files, stdin, or at s3://, gs://, az:// and https://",
-            "Copy it here, or pipe it: curl -sL URL | producer submit -",
+            Remedy("Copy it here, or pipe it: curl -sL URL | ", Call("submit", "-")),
         )
 
 
@@ -180,7 +181,8 @@ def encrypted(label: str) -> InputError:
 
 def bad_encoding(label: str, what: str, encoding: str) -> InputError:
     """An error for a file that is in another encoding, of a name that both Python and iconv know."""
-    remedy = f"Read it with: --encoding {encoding}   Or convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+    convert = f"   Or convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+    remedy = Remedy("Read it with: ", Set(encoding=encoding), convert)
     return InputError("bad_encoding", f"{label}: {what}, not UTF-8", remedy)
 
 
@@ -193,7 +195,9 @@ def recoded(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[byte
             yield decoder.decode(block, final=not block).encode("utf-8", "surrogateescape")
     except UnicodeError as error:
         what = f"{label}: not valid {encoding}: {error.reason if isinstance(error, UnicodeDecodeError) else error}"
-        raise InputError("bad_encoding", what, "Name another --encoding, or copy the file again.") from error
+        raise InputError(
+            "bad_encoding", what, Remedy("Name another ", Set("encoding"), ", or copy the file again.")
+        ) from error
 
 
 def _byte_order(head: bytes) -> str | None:

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from contract.errors import InputError
+from contract.remedy import Call, Remedy
 from producer.input.memory import Bound
 from producer.input.stored import BLOCK, Stored, reason, unsupported
 
@@ -151,11 +152,15 @@ def _guarded(blocks: Iterator[bytes], kind: str, label: str, stored: Callable[[]
                     "unreadable",
                     f"{label}: {_A[kind]} bomb: {stored():,} bytes of it unpack to over {size:,}, and {ratio} times "
                     "its size is the most",
-                    f"If it is meant so, unpack it first: {_TOOLS.get(kind, f'{kind} -dc')} FILE | producer submit -",
+                    Remedy("If that is intended, unpack it first: ", _piped(kind)),
                 )
             yield block
     except _DAMAGE as error:
         raise _damaged(label, kind, error) from error
+
+
+def _piped(kind: str) -> Remedy:
+    return Remedy(f"{_TOOLS.get(kind, f'{kind} -dc')} FILE | ", Call("submit", "-"))
 
 
 def _damaged(label: str, kind: str, error: BaseException) -> InputError:
@@ -163,6 +168,6 @@ def _damaged(label: str, kind: str, error: BaseException) -> InputError:
         return InputError("unreadable", f"{label}: the {kind} file is truncated", "Copy it again.")
     if "Memory usage limit" in str(error):
         what = f"{label}: unpacking it takes more than {_XZ_MEMORY >> 20} MiB of memory"
-        return InputError("unreadable", what, f"Unpack it first: {kind} -dc FILE | producer submit -")
+        return InputError("unreadable", what, Remedy("Unpack it first: ", _piped(kind)))
     said = reason(error) if isinstance(error, Exception) else str(error)
     return InputError("unreadable", f"{label}: damaged {kind} file: {said}", "Copy it again.")

@@ -18,7 +18,8 @@ from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from contract.errors import InputError
-from producer.input.columns import listed
+from contract.remedy import Remedy, Set
+from producer.input.columns import listed, near
 from producer.input.formats.csv.parser import BATCH_BYTES, BATCH_ROWS, Batch
 from producer.input.memory import Bound
 from producer.input.rows import Fault
@@ -30,6 +31,8 @@ _LAST_ROW = 1 << 20
 _DAMAGE = (
     OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, ParseError,
 )  # fmt: skip
+#: In how many rows the header of another sheet is looked for.
+_TOP = 20
 #: A character that XML cannot hold, as Excel writes it.
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 
@@ -59,13 +62,26 @@ class ExcelRecords:
             raise unsupported(label, "an Excel workbook without a sheet", _AS_CSV)
         self.sheet = self._named(sheet) if sheet else shown[0]
         self._rows = self._read(self._sheets[self.sheet])
-        self.names = self._header()
+        self.names = _header(next(self._rows, (0, []))[1])
 
-    @property
-    def remedy(self) -> str:
-        """What to do where it is not this sheet that is wanted."""
+    def other_sheet(self, question: str, context: str) -> Remedy | None:
+        """What to do if another sheet is meant: the first that has these columns, else any; None if there is none."""
         others = [title for title in self._sheets if title != self.sheet]
-        return f"Or another sheet: --sheet NAME, of {listed(others)}" if others else ""
+        for title in others:
+            names = self._names_of(self._sheets[title])
+            if near(question, names) is not None and near(context, names) is not None:
+                return Remedy("Read the sheet that has these columns: ", Set(sheet=title))
+        return Remedy("Or read another sheet with ", Set("sheet"), f": {listed(others)}") if others else None
+
+    def _names_of(self, sheet: Any) -> list[str]:
+        """The header of a sheet, if it is near the top."""
+        try:
+            with self._bound:
+                sheet.reset_dimensions()
+                rows = [[_text(cell) for cell in row] for row in sheet.iter_rows(max_row=_TOP, values_only=True)]
+        except (*_DAMAGE, MemoryError):
+            return []
+        return _header(next(filter(_has_text, rows), []))
 
     def _opened(self, path: Path, resources: ExitStack) -> Any:
         try:
@@ -86,7 +102,9 @@ class ExcelRecords:
         if sheet.isdecimal() and 0 < int(sheet) <= len(self._sheets):
             return [*self._sheets][int(sheet) - 1]
         message = f"{self._label}: there is no sheet {sheet!r}. Sheets found: {listed(self._sheets)}"
-        raise InputError("unreadable", message, "Name one: --sheet NAME, or its number")
+        meant = near(sheet, [*self._sheets])
+        remedy = Remedy("Read it with: ", Set(sheet=meant)) if meant else Remedy("Name one with ", Set("sheet"))
+        raise InputError("unreadable", message, remedy)
 
     def _read(self, sheet: Any) -> Iterator[Row]:
         """The rows that are not blank, by number. What the sheet says of its size is not believed."""
@@ -99,18 +117,11 @@ class ExcelRecords:
                 if row is None:
                     return
                 texts = [_text(cell) for cell in row]
-                if any(text and not text.isspace() for text in texts):
+                if _has_text(texts):
                     yield number, texts
             raise ValueError(f"more than {_LAST_ROW:,} rows")
         except (*_DAMAGE, MemoryError) as error:
             raise self._unreadable(error) from error
-
-    def _header(self) -> list[str]:
-        _, first = next(self._rows, (0, []))
-        names = [(name or "").strip() for name in first]
-        while names and not names[-1]:
-            names.pop()
-        return names
 
     def batches(self, limit: int) -> Iterator[Batch]:
         """All rows below the header, each of at most `limit` bytes."""
@@ -139,6 +150,17 @@ class ExcelRecords:
             more = f"Or allow more, in bytes: BULKQA_READ_MEMORY={4 * self._bound.budget}"
             return InputError("unreadable", what, f"{_AS_CSV} {more}")
         return InputError("unreadable", f"{self._label}: an Excel workbook that is damaged: {error}", _AS_CSV)
+
+
+def _has_text(texts: list[str | None]) -> bool:
+    return any(text and not text.isspace() for text in texts)
+
+
+def _header(texts: list[str | None]) -> list[str]:
+    names = [(name or "").strip() for name in texts]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _text(cell: Any) -> str | None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import InputError
+from contract.remedy import Remedy, Set
 from producer.input.memory import Bound
 from producer.input.rows import ROW_OVERHEAD, Column, Fault, Rows, bad_encoding, pc, sizes, weights, where
 from producer.input.stored import encrypted
@@ -31,6 +32,8 @@ _ID_BYTES = 1000
 #: Most bytes of a text and entries of a list in the directory of a file: that of 10,000 columns has texts of 3 MiB.
 _DIRECTORY_TEXT, _DIRECTORY_ENTRIES = 8 << 20, 1 << 17
 _DIRECTORY_TOO_LARGE = ("Exceeded size limit", "bad_alloc", "too deeply nested")
+_CONVERT_TEXT = Remedy("Convert it, or name other columns with ", Set("question"), " and ", Set("context"), ".")
+_CONVERT_ID = Remedy("Convert it, name another with ", Set("id"), ", or go without ids: ", Set(id=""))
 #: Rows decoded at once; where memory does not suffice, the next number of them.
 _AT_ONCE = (1024, 64, 4, 1)
 _RUN_ROWS = 16_384
@@ -79,15 +82,15 @@ class ParquetRecords:
             kind = self.schema.field(name).type
             text = _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
             if not text and not pa.types.is_null(kind):
-                raise self._wrong_type(name, "string", "--question NAME --context NAME")
+                raise self._wrong_type(name, "string", _CONVERT_TEXT)
         if id_ is not None and pa.types.is_nested(self.schema.field(id_).type):
-            raise self._wrong_type(id_, "string or integer", "--id NAME, or none: --id ''")
+            raise self._wrong_type(id_, "string or integer", _CONVERT_ID)
         if not self.rows:
             raise InputError("empty_file", f"{self._label}: columns and no rows", "Is it the right file?")
 
-    def _wrong_type(self, name: str, wanted: str, flags: str) -> InputError:
+    def _wrong_type(self, name: str, wanted: str, remedy: Remedy) -> InputError:
         message = f"{self._label}: the column {name!r} is of type {self.schema.field(name).type}, not {wanted}"
-        return InputError("unsupported_format", message, f"Convert the column, or name another: {flags}")
+        return InputError("unsupported_format", message, remedy)
 
     def batches(self, columns: Columns, limit: int) -> Iterator[Rows]:
         """All rows. Raises InputError where they cannot be decoded, or not in bounded memory."""

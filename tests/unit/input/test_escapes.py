@@ -45,10 +45,10 @@ def test_a_quote_that_is_not_closed_costs_its_line_and_little_time() -> None:
     assert found.endswith(b'x|""""\n' * 19_000)
 
 
-def test_a_row_in_which_it_shows_is_an_error_that_names_the_flag() -> None:
+def test_a_row_in_which_it_shows_is_an_error_that_names_the_option() -> None:
     (row,) = read('question|context\nwho?|"he said \\"me\\" again"\n')
     assert row["code"] == "parse_error"
-    assert "--escape '\\'" in str(row["message"])
+    assert "set the escape option" in str(row["message"])
 
 
 @pytest.mark.parametrize("escape", ["", "ab", '"', "\n", "é", "|"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import InputError
+from contract.remedy import Remedy
 from producer.input.source import ReadOptions, Source, open_source
 
 openpyxl = pytest.importorskip("openpyxl", reason="needs the extra [excel]")
@@ -53,10 +54,25 @@ def test_dates_are_iso_8601_and_cells_behind_the_header_are_errors(tmp_path: Pat
 def test_a_sheet_is_read_by_name_or_number(sheet: str, tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", first=[["notes"], ["read me"]], second=ROWS)
     assert len(read(path, sheet=sheet)[0]) == 3
-    with pytest.raises(InputError, match="--sheet NAME, of 'second'"):
+    with pytest.raises(InputError, match="columns: --sheet second"):
         read(path)
     with pytest.raises(InputError, match=r"there is no sheet 'third'\. Sheets found: 'first', 'second'"):
         read(path, sheet="third")
+
+
+def test_a_sheet_that_has_the_columns_is_advised_and_else_any_is_named(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", first=[["query", "text"], ["q", "c"]], notes=[["x"]], second=[[], *ROWS])
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert isinstance(caught.value.remedy, Remedy)
+    assert caught.value.remedy.settings == {"sheet": "second"}
+    assert len(read(path, **caught.value.remedy.settings)[0]) == 3
+    path = workbook(tmp_path / "b.xlsx", first=[["query", "text"], ["q", "c"]], notes=[["x"]])
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert str(caught.value.remedy) == (
+        "Name them: --question query --context text. Or read another sheet with --sheet: 'notes'"
+    )
 
 
 def changed(path: Path, name: str, old: bytes, new: bytes) -> Path:

@@ -16,6 +16,7 @@ from contract.errors import InputError
 from contract.evaluation import references, unreadable
 from contract.format import chunk
 from contract.format.job import Row
+from contract.remedy import Remedy
 from producer.input.source import ReadOptions, Source, open_source
 from tests import REPO
 
@@ -44,14 +45,18 @@ def texts(rows: list[Row]) -> list[tuple[str | None, str | None, str | None]]:
 
 
 def advised(data: bytes | str | Path, **options: Any) -> tuple[str, dict[str, Any]]:
-    """What the refusal of a file says, and the options that its remedy names."""
+    """What the refusal of a file says, and the options that its remedy sets: the same as data and as flags."""
     with pytest.raises(InputError) as caught:
         read(data, **options)
-    flags = shlex.split((caught.value.remedy or "").partition(": ")[2].partition("   Or ")[0])
+    remedy = caught.value.remedy
+    assert isinstance(remedy, Remedy)
+    command = remedy.partition(": ")[2].partition("   Or ")[0].partition(" and name ")[0]
+    flags = shlex.split(command)
     found: dict[str, Any] = {}
     while flags:
         flag = flags.pop(0).removeprefix("--").replace("-", "_")
-        found |= {"header": False} if flag == "no_header" else {flag: flags.pop(0)}
+        found |= {"header": False} if flag == "no_header" else {flag: flags.pop(0).replace("\\t", "\t")}
+    assert remedy.settings == found
     return caught.value.message, options | found
 
 
@@ -88,6 +93,35 @@ def test_the_command_that_is_advised_for_other_delimiters_and_names_works(delimi
     assert all(repr(name) in message for name in names)
     assert [(r.question, r.context, r.error) for r in read(
         delimiter.join(names) + "\n" + delimiter.join(row) + "\n", **options)] == [("When?", MILL, None)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("head", "remedy", "settings"),
+    [
+        ("foo|bar", "Name the columns with --question and --context", {}),
+        ("query|bar", "Name them: --question query and name the column with --context", {"question": "query"}),
+        ("foo,bar", "Read it with: --delimiter ',' and name the columns with --question and --context",
+         {"delimiter": ","}),
+        ("a|when?|c", "Read it with: --no-header and name the columns with --question and --context",
+         {"header": False}),
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_be_guessed_are_left_to_the_user(
+    head: str, remedy: str, settings: dict[str, object]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read(head + "\n1|2|3\n")
+    assert caught.value.remedy == remedy
+    assert isinstance(caught.value.remedy, Remedy)
+    assert caught.value.remedy.settings == settings
+
+
+def test_columns_of_any_format_are_guessed() -> None:
+    line = json.dumps({"query": "When?", "passage": MILL}) + "\n"
+    _, options = advised(line)
+    assert (options, texts(read(line, **options))) == (
+        {"question": "query", "context": "passage"}, [(None, "When?", MILL)],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("delimiter", ["|", ","])
@@ -150,7 +184,7 @@ def test_windows_1252_is_advised_and_read() -> None:
     assert read(text.encode("cp1252"), **options)[0].context == "“Spytt”, at 12 €"
     row = read(text.replace("é", "e").encode("cp1252"))[0]
     assert row.error
-    assert "--encoding" in row.error.message
+    assert "set the encoding option" in row.error.message
 
 
 def test_bytes_that_an_encoding_does_not_have_are_errors_of_their_rows() -> None:

@@ -38,7 +38,7 @@ _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
 _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
 _BLANK_LINES = 100  # after which the next ones are passed over in one
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
-_ESCAPE_HINT = "; if a backslash escapes quotes in this file: --escape '\\'"
+_ESCAPE_HINT = "; if a backslash escapes quotes in this file, set the escape option to a backslash"
 #: So much is kept of the text of a row that could not be parsed, in characters.
 RAW_LIMIT = 2_000
 
