@@ -23,7 +23,7 @@ from contract.settings import load
 from contract.storage.local import LocalStorage
 from pathlib import Path
 from producer.jobs.submit import submit, Request
-import producer.input.source
+import producer.input.open
 started = time.perf_counter(), time.process_time()
 submit(sys.argv[1], LocalStorage(Path(sys.argv[2]), create=True), load(), Request(model="m"))
 print(time.perf_counter() - started[0], time.process_time() - started[1])

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from contract.errors import InputError
 from contract.format import layout
 from contract.settings import Settings
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
 from producer.jobs.submit import Request, submit
 from tests.making import csv, submitted_rows

@@ -18,7 +18,8 @@ from contract import machine
 from contract.errors import InputError
 from contract.format import chunk
 from contract.format.job import Options
-from producer.input.source import ReadOptions, Source, open_source
+from producer.input.open import Input, open_input
+from producer.input.options import ReadOptions
 from worker.reader.reader import Reader
 from worker.scoring import Watch, score
 
@@ -40,7 +41,7 @@ class Model:
     pool: ThreadPoolExecutor
     threads: int
 
-    def answers(self, source: Source) -> Iterator[dict[str, Any]]:
+    def answers(self, source: Input) -> Iterator[dict[str, Any]]:
         """An answer for each row, in order. One that cannot be answered has an empty answer and an `error`."""
         for table in source.tables(ROWS, BYTES):
             for made in score(list(chunk.rows(table)), self.reader, Options(), self.pool, self.threads, Watch()):
@@ -70,7 +71,7 @@ def score_unstructured(model: Model, data: bytes | str, query: Any = None, **abo
     body = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     options = ReadOptions(id="", answers="", encoding=None if text else about.get("charset"))
     try:
-        with open_source(_Request(body), options) as source:
+        with open_input(_Request(body), options) as source:
             found = [json.dumps(one, ensure_ascii=False) for one in model.answers(source)]
     except InputError as error:
         raise ValueError(f"{error.message}. {EXPECTED}") from None

@@ -20,9 +20,9 @@ from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, whole_lines
-from producer.input.folder import files_of
+from producer.input.files import files_of
 from producer.input.options import ReadOptions, checked
-from producer.input.stored import Stored, refuse_url
+from producer.input.raw import RawFile, refuse_url
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.follow import TimedOut
@@ -65,7 +65,7 @@ class HttpBackend:
                 "Submit them one by one, or write them as one Parquet file.",
             )
         with ExitStack() as resources:
-            sent = _Sent(Stored(file, resources), progress)
+            sent = _Sent(RawFile(file, resources), progress)
             files = {"file": (sent.name, cast(Any, sent))}
             if request.columns:
                 files["columns"] = ("columns.arrow", request.columns.to_bytes())
@@ -248,7 +248,7 @@ class _Gone(Unreachable):
 class _Sent:
     """An input as the body of a request: it counts what was read of it, and is never held as a whole."""
 
-    def __init__(self, stored: Stored, progress: Callable[[Reading], None] | None) -> None:
+    def __init__(self, stored: RawFile, progress: Callable[[Reading], None] | None) -> None:
         self.name = stored.name
         self._stored = stored
         self._progress = progress

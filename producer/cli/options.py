@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contract.settings import Settings
     from contract.storage import Storage
     from producer.backend import Backend
-    from producer.input.source import ReadOptions
+    from producer.input.options import ReadOptions
     from producer.jobs.select import JobFilter
 
 FILE = (
@@ -173,7 +173,7 @@ class Reading:
 
     def options(self, settings: Settings) -> ReadOptions:
         """The same for `producer.input`."""
-        from producer.input.source import ReadOptions
+        from producer.input.options import ReadOptions
 
         return ReadOptions(
             question=self.question,

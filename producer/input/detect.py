@@ -24,13 +24,13 @@ from contract.remedy import Remedy, Set
 from producer.input.columns import OURS, Names, near, refuse_wide
 from producer.input.formats.csv.blocks import Block
 from producer.input.formats.csv.escapes import doubled
-from producer.input.formats.csv.fields import Places
 from producer.input.formats.csv.header import named_delimiter, wrong_header
 from producer.input.formats.csv.lines import Lines
 from producer.input.formats.csv.parser import Batch, CsvRecords, decoded
-from producer.input.formats.documents import rows_of
 from producer.input.formats.excel import ExcelRecords, is_workbook
-from producer.input.formats.jsonl import (
+from producer.input.formats.fields import Places
+from producer.input.formats.json.documents import rows_of
+from producer.input.formats.json.lines import (
     JsonKeys,
     NotJsonError,
     document_batches,
@@ -41,11 +41,11 @@ from producer.input.formats.jsonl import (
     parsed,
     sample,
 )
-from producer.input.formats.parquet import Columns, ParquetRecords, json_type
+from producer.input.formats.parquet.file import Columns, ParquetRecords, json_type
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
+from producer.input.raw import RawFile, bad_encoding, reason, recoded, refuse_foreign, unsupported
 from producer.input.rows import Checker, Rows, pc, strings
-from producer.input.stored import Stored, bad_encoding, reason, recoded, refuse_foreign, unsupported
 from producer.input.unpack import compression, unpacked, unzipped
 
 _AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
@@ -76,7 +76,7 @@ class Shared:
 
 
 def opened(
-    stored: Stored, options: ReadOptions, resources: ExitStack, memory: int, shared: Shared | None = None
+    stored: RawFile, options: ReadOptions, resources: ExitStack, memory: int, shared: Shared | None = None
 ) -> Found:
     """What a file is, once as much of it was read as tells whether it can be. Raises InputError."""
     found = _Opening(stored, options, resources, memory, shared or Shared(resources)).found()
@@ -92,7 +92,9 @@ def opened(
 class _Opening:
     """Finds out what an input is, and how its rows are read."""
 
-    def __init__(self, stored: Stored, options: ReadOptions, resources: ExitStack, memory: int, shared: Shared) -> None:
+    def __init__(
+        self, stored: RawFile, options: ReadOptions, resources: ExitStack, memory: int, shared: Shared
+    ) -> None:
         self._stored = stored
         self._label = stored.label
         self._options = options

@@ -22,7 +22,7 @@ import pyarrow as pa
 from contract.errors import InputError
 from contract.remedy import Call, Remedy
 from producer.input.memory import Bound
-from producer.input.stored import BLOCK, Stored, reason, unsupported
+from producer.input.raw import BLOCK, RawFile, reason, unsupported
 
 _MAGIC = {
     "gzip": b"\x1f\x8b",
@@ -51,7 +51,7 @@ def compression(head: bytes, name: str) -> str | None:
     return "brotli" if name.endswith(".br") else None
 
 
-def unpacked(stored: Stored, kind: str) -> Iterator[bytes]:
+def unpacked(stored: RawFile, kind: str) -> Iterator[bytes]:
     """The bytes that a compressed file stands for, members one after the other. Raises InputError for damage and bombs,
     as they are come by."""
     return _guarded(_READERS[kind](stored), kind, stored.label, lambda: stored.bytes_read)
@@ -84,8 +84,8 @@ def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
     return files[0]
 
 
-def _arrow(kind: str) -> Callable[[Stored], Iterator[bytes]]:
-    def read(stored: Stored) -> Iterator[bytes]:
+def _arrow(kind: str) -> Callable[[RawFile], Iterator[bytes]]:
+    def read(stored: RawFile) -> Iterator[bytes]:
         with pa.CompressedInputStream(pa.PythonFile(_Open(stored), mode="r"), kind) as file:
             yield from iter(lambda: file.read(BLOCK), b"")
 
@@ -97,24 +97,24 @@ class _Open:
 
     closed = False
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: RawFile) -> None:
         self.read = stored.read
 
     def close(self) -> None:
         pass
 
 
-def _gzip(stored: Stored) -> Iterator[bytes]:
-    # GzipFile asks for read() only; Stored has no more.
+def _gzip(stored: RawFile) -> Iterator[bytes]:
+    # GzipFile asks for read() only; RawFile has no more.
     with gzip.GzipFile(fileobj=stored) as file:  # type: ignore[call-overload]
         yield from iter(lambda: file.read(BLOCK), b"")
 
 
-def _streams(new: Callable[[], Any]) -> Callable[[Stored], Iterator[bytes]]:
+def _streams(new: Callable[[], Any]) -> Callable[[RawFile], Iterator[bytes]]:
     """Stream by stream, each with a decompressor of its own. The standard library's files take a damaged second stream
     for the end, and have no bound on memory."""
 
-    def read(stored: Stored) -> Iterator[bytes]:
+    def read(stored: RawFile) -> Iterator[bytes]:
         data = stored.read()
         while data:
             stream = new()

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.settings import Settings
-from producer.input.source import ReadOptions, Source, open_source
+from producer.input.open import Input, open_input
+from producer.input.options import ReadOptions
 
 File = str | Path | BinaryIO
 
@@ -42,13 +43,13 @@ class Checked:
 
 
 def check_file(
-    file: str, read: ReadOptions, settings: Settings, progress: Callable[[Source], None] | None = None
+    file: str, read: ReadOptions, settings: Settings, progress: Callable[[Input], None] | None = None
 ) -> Checked:
     """Read a whole file as submit does. Raises InputError where submit would."""
     codes = Counter[str]()
     shown: list[dict[str, Any]] = []
     rows = chunks = question = context = 0
-    with open_source(file, read, settings.read_memory) as source:
+    with open_input(file, read, settings.read_memory) as source:
         for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
             rows += table.num_rows
             chunks += 1
@@ -95,7 +96,7 @@ class Glance:
 
 def glance(file: File, read: ReadOptions, settings: Settings) -> Glance:
     """Look at the first rows of a file, as submit would read them. Raises InputError where submit would by then."""
-    with open_source(file, read, settings.read_memory) as source:
+    with open_input(file, read, settings.read_memory) as source:
         first = next(source.tables(_SHOWN, settings.chunk_bytes))
         return Glance(
             name=source.name,

@@ -28,7 +28,8 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
-from producer.input.source import ReadOptions, Source, open_source
+from producer.input.open import Input, open_input
+from producer.input.options import ReadOptions
 from producer.results.columns import InputColumns
 
 File = str | Path | BinaryIO
@@ -72,7 +73,7 @@ def submit_and_send(
     queue: Queue,
     settings: Settings,
     request: Request,
-    progress: Callable[[Source], None] | None = None,
+    progress: Callable[[Input], None] | None = None,
 ) -> Submitted:
     """`submit`, and its first messages on the queue. Raises UsageError for a model's folder in place of its name, and
     RedisUnreachable: before anything was written, or with a word that the job is stored."""
@@ -105,7 +106,7 @@ def check_model(name: str) -> None:
 
 
 def submit(
-    file: File, storage: Storage, settings: Settings, request: Request, progress: Callable[[Source], None] | None = None
+    file: File, storage: Storage, settings: Settings, request: Request, progress: Callable[[Input], None] | None = None
 ) -> Submitted:
     """Write a job's chunks and manifest. Sends nothing: that is `submit_and_send`'s.
 
@@ -115,7 +116,7 @@ def submit(
     job = job_of_key(request.key) if request.key else new_job_id()
     # Of several submissions with one key each has a folder of its own: nothing is shared before there is a manifest.
     within = layout.new_chunks() if request.key else CHUNKS
-    with open_source(file, request.read, settings.read_memory) as source:
+    with open_input(file, request.read, settings.read_memory) as source:
         if request.key and storage.exists(layout.manifest(job)):
             for _ in source.tables(1 << 16, 1 << 26):
                 pass  # its digest is known at its end
@@ -137,11 +138,11 @@ def submit(
 def _write(
     job: str,
     within: str,
-    source: Source,
+    source: Input,
     storage: Storage,
     settings: Settings,
     request: Request,
-    progress: Callable[[Source], None] | None,
+    progress: Callable[[Input], None] | None,
 ) -> Manifest:
     rows, digests, rejected = [], [], 0
     with created(storage) as create:
@@ -176,7 +177,7 @@ def _write(
     )
 
 
-def _check_columns(columns: InputColumns | None, source: Source, rows: int) -> None:
+def _check_columns(columns: InputColumns | None, source: Input, rows: int) -> None:
     """Raise InputError for columns that are not those of the table that they came with."""
     if columns is None:
         return
@@ -187,7 +188,7 @@ def _check_columns(columns: InputColumns | None, source: Source, rows: int) -> N
         )
 
 
-def _manifest(job: str, within: str, source: Source, settings: Settings, request: Request) -> Manifest:
+def _manifest(job: str, within: str, source: Input, settings: Settings, request: Request) -> Manifest:
     """What is asked for, but for what only chunks tell. The source was read to its end."""
     return Manifest(
         id=job,

@@ -13,7 +13,7 @@
 | the input's others | the input's | `input_<name>` where a column above has that name |
 | passthrough | string | in place of those, where they have no types (JSON Lines): their JSON |
 
-Undoes what `producer.input.parquet` does to types that JSON has not. What it lost cannot be had again: NaN and
+Undoes what `producer.input.formats.parquet` does to types that JSON has not. What it lost cannot be had again: NaN and
 infinities are null. Covers no pandas (`producer.api.pandas`).
 """
 

@@ -18,7 +18,7 @@ from contract.ledger.progress import Progress
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import StoredJob
 from contract.settings import Settings
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from tests.making import finish_parts, job_of
 from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage

@@ -22,7 +22,7 @@ from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from producer.jobs.submit import Request, submit
 from producer.jobs.verify import verify_job
 from tests.making import (

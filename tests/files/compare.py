@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import InputError
-from producer.input.source import ReadOptions, open_source
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
 from tests.files.tables import Table
 
 
@@ -43,7 +44,7 @@ def compared(held: Held) -> Outcome:
     """Read a file and compare. A difference that is no error of its row is a fault."""
     found = Outcome(rows=held.table.rows)
     try:
-        with open_source(str(held.path), held.read) as source:
+        with open_input(str(held.path), held.read) as source:
             rows = [row for table in source.tables(1000, 1 << 22) for row in table.to_pylist()]
     except InputError as error:
         found.refused = error.code

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from tests.files.compare import Held
 from tests.files.tables import Cell, Table
 

@@ -22,8 +22,8 @@ from contract.remedy import Remedy, Set
 from producer.input.columns import listed, near
 from producer.input.formats.csv.parser import BATCH_BYTES, BATCH_ROWS, Batch
 from producer.input.memory import Bound
+from producer.input.raw import unsupported
 from producer.input.rows import Fault
-from producer.input.stored import unsupported
 
 _AS_CSV = "Save the sheet as CSV (UTF-8)."
 #: The most rows that a sheet has. A number beyond it is a forgery, and the rows up to it would be made one by one.

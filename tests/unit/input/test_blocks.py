@@ -1,6 +1,6 @@
 """The shortcut for well-formed CSV: the same rows with it as without, and it is taken where it may be.
 
-That it changes nothing is seen from outside, in the rows that `open_source` gives.
+That it changes nothing is seen from outside, in the rows that `open_input` gives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from contract.format import chunk
 from producer.input.formats.csv import parser as text
 from producer.input.formats.csv.blocks import parse
-from producer.input.source import ReadOptions, open_source
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
 
 HEADER = b"id|question|context\n"
 #: Mostly what decides where fields and records end.
@@ -23,7 +24,7 @@ PIECES = ["|", "|", "\n", "\n", '"', '"', '""', "a", "é", " ", "\r\n", "\r", "\
 
 
 def rows(data: bytes, limit: int) -> list:
-    with open_source(io.BytesIO(data), ReadOptions(max_row_bytes=limit)) as source:
+    with open_input(io.BytesIO(data), ReadOptions(max_row_bytes=limit)) as source:
         return [row for table in source.tables(100, 1 << 20) for row in chunk.rows(table)]
 
 

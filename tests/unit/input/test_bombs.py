@@ -24,7 +24,7 @@ import pytest
 from contract.errors import InputError
 from contract.settings import Settings
 from producer.input import memory
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
 from tests import REPO
 

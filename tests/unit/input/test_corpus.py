@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.settings import Settings
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
 from tests.damage import keeps_promises, made
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from contract.format import chunk
 from contract.format.job import Row
 from producer.input.formats.csv.lines import line_end
-from producer.input.source import ReadOptions, open_source
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
 from tests import REPO
 
 CASES = REPO.parent / "shared" / "cases"
@@ -22,7 +23,7 @@ HEADER = b"id|question|context\n"
 
 
 def read(data: bytes | Path, **options) -> list[Row]:
-    with open_source(io.BytesIO(data) if isinstance(data, bytes) else data, ReadOptions(**options)) as source:
+    with open_input(io.BytesIO(data) if isinstance(data, bytes) else data, ReadOptions(**options)) as source:
         return [row for table in source.tables(100, 1 << 20) for row in chunk.rows(table)]
 
 

@@ -14,7 +14,7 @@ from contract.format import errorfile, layout
 from contract.format.job import Row
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from tests import REPO
 from tests.making import finish, job_of, submitted_rows
 from tests.twins.queue import MemoryQueue

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from contract.errors import InputError
 from producer.input.formats.csv.escapes import doubled
-from producer.input.source import ReadOptions, open_source
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
 
 text = st.text(st.sampled_from('ab"\\|\n é'), min_size=1, max_size=8)
 
 
 def read(data: str, **options: object) -> list[dict[str, object]]:
-    with open_source(io.BytesIO(data.encode()), ReadOptions(**options)) as source:  # type: ignore[arg-type]
+    with open_input(io.BytesIO(data.encode()), ReadOptions(**options)) as source:  # type: ignore[arg-type]
         return [row for table in source.tables(100, 1 << 20) for row in table.to_pylist()]
 
 

@@ -11,13 +11,14 @@ import pytest
 
 from contract.errors import InputError
 from contract.remedy import Remedy
-from producer.input.source import ReadOptions, Source, open_source
+from producer.input.open import Input, open_input
+from producer.input.options import ReadOptions
 
 openpyxl = pytest.importorskip("openpyxl", reason="needs the extra [excel]")
 
 
-def read(path: Path, memory: int = 384 << 20, **options: object) -> tuple[list[dict[str, object]], Source]:
-    with open_source(path, ReadOptions(**options), memory) as source:  # type: ignore[arg-type]
+def read(path: Path, memory: int = 384 << 20, **options: object) -> tuple[list[dict[str, object]], Input]:
+    with open_input(path, ReadOptions(**options), memory) as source:  # type: ignore[arg-type]
         return [row for table in source.tables(100, 1 << 20) for row in table.to_pylist()], source
 
 

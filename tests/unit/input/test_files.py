@@ -17,7 +17,8 @@ from contract.evaluation import references, unreadable
 from contract.format import chunk
 from contract.format.job import Row
 from contract.remedy import Remedy
-from producer.input.source import ReadOptions, Source, open_source
+from producer.input.open import Input, open_input
+from producer.input.options import ReadOptions
 from tests import REPO
 
 CASES = REPO.parent / "shared" / "cases"
@@ -26,9 +27,9 @@ MILL = "The mill was rebuilt in 1791 after a flood."
 ROWS = [("a", "When?", MILL), ("b", "Why?", "A flood | of “water” carried it away.")]
 
 
-def opened(data: bytes | str | Path, **options: Any) -> tuple[list[Row], Source]:
+def opened(data: bytes | str | Path, **options: Any) -> tuple[list[Row], Input]:
     file = io.BytesIO(data.encode() if isinstance(data, str) else data) if isinstance(data, bytes | str) else data
-    with open_source(file, ReadOptions(**options)) as source:
+    with open_input(file, ReadOptions(**options)) as source:
         return [row for table in source.tables(100, 1 << 20) for row in chunk.rows(table)], source
 
 
@@ -283,7 +284,7 @@ def test_json_without_rows_is_refused(data: str) -> None:
 
 def test_a_large_document_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"[" + b",".join([json.dumps(RECORDS[0]).encode()] * 300_000) + b"]"
-    with pytest.raises(InputError, match="does not fit") as caught, open_source(io.BytesIO(data), memory=64 << 20):
+    with pytest.raises(InputError, match="does not fit") as caught, open_input(io.BytesIO(data), memory=64 << 20):
         pass
     assert "jq -c" in (caught.value.remedy or "")
     assert "BULKQA_READ_MEMORY=" in (caught.value.remedy or "")

@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.errors import InputError
-from producer.input.source import ReadOptions, Source, open_source
+from producer.input.open import Input, open_input
+from producer.input.options import ReadOptions
 
 HEADER = "id|question|context\n"
 
 
-def read(file: Path | str, **options: object) -> tuple[list[dict[str, object]], Source]:
-    with open_source(file, ReadOptions(**options)) as source:  # type: ignore[arg-type]
+def read(file: Path | str, **options: object) -> tuple[list[dict[str, object]], Input]:
+    with open_input(file, ReadOptions(**options)) as source:  # type: ignore[arg-type]
         return [row for table in source.tables(100, 1 << 20) for row in table.to_pylist()], source
 
 

@@ -15,7 +15,7 @@ import pytest
 from obstore.store import from_url
 
 from contract.errors import InputError, UsageError
-from producer.input.source import open_source
+from producer.input.open import open_input
 from tests import s3
 from tests.making import csv
 
@@ -36,7 +36,7 @@ def put(url: str, data: bytes) -> None:
 
 
 def rows(url: str) -> list[tuple[str, str]]:
-    with open_source(url) as source:
+    with open_input(url) as source:
         return [
             pair
             for table in source.tables(5, 1 << 20)
@@ -47,7 +47,7 @@ def rows(url: str) -> list[tuple[str, str]]:
 def here(tmp_path: Path, count: int = 30) -> tuple[list[tuple[str, str]], str]:
     file = tmp_path / "rows.csv"
     file.write_bytes(csv(count))
-    with open_source(file) as source:
+    with open_input(file) as source:
         list(source.tables(5, 1 << 20))
         digest = source.sha256
     return rows(str(file)), digest
@@ -56,7 +56,7 @@ def here(tmp_path: Path, count: int = 30) -> tuple[list[tuple[str, str]], str]:
 def test_an_object_is_read_as_a_file_is(bucket: str, tmp_path: Path):
     expected, digest = here(tmp_path)
     put(f"{bucket}/rows.csv", csv(30))
-    with open_source(f"{bucket}/rows.csv") as source:
+    with open_input(f"{bucket}/rows.csv") as source:
         tables = list(source.tables(5, 1 << 20))
         assert (source.name, source.size, source.sha256) == ("rows.csv", len(csv(30)), digest)
         assert source.bytes_read == source.size
@@ -83,7 +83,7 @@ def test_all_below_a_prefix_and_those_that_a_pattern_names_are_one_input(bucket:
     put(f"{bucket}/data/deep/part-9.csv", csv(4))
     assert rows(f"{bucket}/data/") == expected * 3
     assert rows(f"{bucket}/data/part-*.csv") == expected * 2
-    with open_source(f"{bucket}/data/") as source:
+    with open_input(f"{bucket}/data/") as source:
         assert source.size == 3 * len(csv(4))
 
 
@@ -97,7 +97,7 @@ def test_all_below_a_prefix_and_those_that_a_pattern_names_are_one_input(bucket:
 )
 def test_what_is_not_there_is_told(bucket: str, path: str, said: str):
     with pytest.raises(InputError, match=said) as error:
-        open_source(f"{bucket}/{path}")
+        open_input(f"{bucket}/{path}")
     assert path in error.value.message
     assert error.value.remedy
 
@@ -105,9 +105,9 @@ def test_what_is_not_there_is_told(bucket: str, path: str, said: str):
 def test_a_bucket_that_is_not_there_and_an_address_with_a_password(bucket: str):
     for path in ("rows.csv", "data/"):
         with pytest.raises(InputError, match="no such"):
-            open_source(f"s3://nobody-has-this-bucket/{path}")
+            open_input(f"s3://nobody-has-this-bucket/{path}")
     with pytest.raises(UsageError) as error:
-        open_source(f"s3://user:{s3.SECRET}@{s3.BUCKET}/rows.csv")
+        open_input(f"s3://user:{s3.SECRET}@{s3.BUCKET}/rows.csv")
     assert s3.SECRET not in str(error.value)
 
 
@@ -150,7 +150,7 @@ def test_a_file_of_the_web_is_read_also_where_it_moved(site: str, tmp_path: Path
     expected, _ = here(tmp_path)
     assert rows(f"{site}/rows.csv?sig=abc") == expected
     assert rows(f"{site}/moved.csv") == expected
-    with open_source(f"{site}/rows.csv?sig=abc") as source:
+    with open_input(f"{site}/rows.csv?sig=abc") as source:
         assert (source.name, source.size) == ("rows.csv", len(csv(30)))
 
 
@@ -176,4 +176,4 @@ def test_a_file_of_that_name_here_is_the_file(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "s3:" / "rows.csv").write_bytes(csv(3))
     assert len(rows("s3://rows.csv")) == 3
     with pytest.raises(InputError, match="ftp://"):
-        open_source("ftp://host/rows.csv")
+        open_input("ftp://host/rows.csv")

@@ -1,6 +1,6 @@
 """The reader: every row of an input comes out once, in order, good or with a code, and no row harms another.
 
-Covers files read through `open_source` only, never the modules below it, so that these may be cut otherwise.
+Covers files read through `open_input` only, never the modules below it, so that these may be cut otherwise.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from hypothesis import strategies as st
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.format import chunk
 from contract.format.job import Row
+from producer.input.open import grown, open_input
+from producer.input.options import ReadOptions
 from producer.input.rows import ROW_OVERHEAD, bounded, weights
-from producer.input.source import ReadOptions, grown, open_source
 from tests import REPO
 
 SAMPLES = REPO / "samples"
@@ -43,7 +44,7 @@ def read(data: bytes | str | Path, max_rows: int = 1000, max_bytes: int = 1 << 2
     """All rows of an input, having checked what holds for every input."""
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     rows: list[Row] = []
-    with open_source(file, ReadOptions(**options)) as source:
+    with open_input(file, ReadOptions(**options)) as source:
         for table in source.tables(max_rows, max_bytes):
             assert table.schema == source.schema
             assert 0 < table.num_rows <= max_rows
@@ -192,7 +193,7 @@ def test_how_a_file_is_cut_into_reads_does_not_matter(end):
         def read(self, size=-1):
             return super().read(1)
 
-    with open_source(Drip(data), ReadOptions(max_row_bytes=200)) as source:
+    with open_input(Drip(data), ReadOptions(max_row_bytes=200)) as source:
         found = [row for table in source.tables(4, 1 << 20) for row in chunk.rows(table)]
 
     assert found == read(data, max_row_bytes=200)
@@ -334,7 +335,7 @@ def test_a_line_without_end_is_passed_over_in_bounded_memory():
             return head or super().read(size)
 
     tracemalloc.start()
-    with open_source(Whole()) as source:
+    with open_input(Whole()) as source:
         found = [row for table in source.tables(10, 1000) for row in chunk.rows(table)]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -434,7 +435,7 @@ def test_a_file_without_permission_is_refused(tmp_path):
 
 def test_columns_of_ours_are_passed_over():
     data = b"question|bulkqa_code|context|topic|bulkqa_message\nq|empty|c|t|m\n"
-    with open_source(io.BytesIO(data)) as source:
+    with open_input(io.BytesIO(data)) as source:
         assert source.columns == ("question", "context", "topic")
     assert read(data)[0].passthrough == {"topic": "t"}
     assert read(b'{"question": "q", "context": "c", "bulkqa_code": 1}\n')[0].passthrough == {}
@@ -451,14 +452,14 @@ def test_a_key_that_is_not_utf8_is_an_error_of_its_row_and_no_column(key):
     good = b'{"question": "q", "context": "c", "tag": 1}\n'
     data = good + good.replace(b"tag", key)
     assert codes(read(data)) == [None, "bad_encoding"]
-    with open_source(io.BytesIO(data)) as source:
+    with open_input(io.BytesIO(data)) as source:
         assert source.columns == ("question", "context", "tag")
 
 
 def test_what_a_source_says_of_itself(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(HEADER + b"1|q|c|t\n")
-    with open_source(path) as source:
+    with open_input(path) as source:
         assert (source.name, source.format, source.delimiter, source.id_column) == ("rows.csv", "csv", "|", "id")
         assert source.size == path.stat().st_size
         with pytest.raises(BulkqaError):
@@ -517,7 +518,7 @@ def test_gzip_is_read_and_its_stored_bytes_are_digested():
 def test_gzip_that_ends_early_gives_its_rows_first():
     lines = b"".join(b"%d|%s|c|t\n" % (i, hashlib.sha256(b"%d" % i).hexdigest().encode()) for i in range(40_000))
     data = gzip.compress(HEADER + lines)[:-20_000]
-    with open_source(io.BytesIO(data)) as source:
+    with open_input(io.BytesIO(data)) as source:
         tables = source.tables(1000, 1 << 20)
         assert next(tables).num_rows == 1000
         with pytest.raises(InputError, match="truncated") as caught:
@@ -635,7 +636,7 @@ def test_parquet_is_read_from_a_path_and_from_a_stream(tmp_path):
     assert [(r.id, r.question, r.context, r.line, r.passthrough) for r in found] == [
         ("1", "a", "c", None, {"n": 1}), ("2", "b", "d", None, {"n": None}),
     ]  # fmt: skip
-    with open_source(path) as source:
+    with open_input(path) as source:
         list(source.tables(1, 1))
         assert (source.sha256, source.bytes_read) == (hashlib.sha256(data).hexdigest(), len(data))
 
@@ -800,7 +801,7 @@ def test_tables_are_as_full_as_their_bounds_let_them(lengths, max_rows, max_byte
         parquet(columns, row_group_size=7),
         b"question|context\n" + b"".join(b"q|%s\n" % (b"c" * (n + 1)) for n in lengths),
     ):
-        with open_source(io.BytesIO(data)) as source:
+        with open_input(io.BytesIO(data)) as source:
             by_format.append([table.num_rows for table in source.tables(max_rows, max_bytes)])
 
     assert by_format[0] == by_format[1]
@@ -814,7 +815,7 @@ def test_bounds_hold_where_rows_come_in_several_batches(lengths, max_rows, max_b
     lines = [b"q|%s\n" % (b"c" * (n + 1)) for n in lengths * 100]
     data = b"question|context\n" + b"".join(lines)
 
-    with open_source(io.BytesIO(data)) as source:
+    with open_input(io.BytesIO(data)) as source:
         tables = list(source.tables(max_rows, max_bytes))
 
     assert sum(table.num_rows for table in tables) == len(lines)

@@ -22,7 +22,8 @@ from contract.errors import InputError
 from contract.format import chunk
 from contract.settings import Settings
 from producer.input import unpack
-from producer.input.source import ReadOptions, open_source
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
 
 LINES = b"".join(b"%d|who is %s?|the context of %d\n" % (n, os.urandom(20).hex().encode(), n) for n in range(20_000))
@@ -46,7 +47,7 @@ def named(folder: Path, kind: str, data: bytes) -> Path:
 
 
 def rows(file: Path | io.BytesIO) -> list[tuple[str | None, str | None, int | None]]:
-    with open_source(file) as source:
+    with open_input(file) as source:
         found = [row for table in source.tables(1000, 1 << 20) for row in chunk.rows(table)]
         if isinstance(file, Path):
             assert source.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()

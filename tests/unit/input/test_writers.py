@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.settings import Settings
-from producer.input.source import ReadOptions, open_source
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
 from producer.jobs.submit import Request, submit
 from tests.files.compare import expected
@@ -21,7 +22,7 @@ SEED, FILES, CHECKED = 15, 25, 5
 
 
 def read(path: Path, **options: object) -> list[dict[str, object]]:
-    with open_source(str(path), ReadOptions(**options)) as source:  # type: ignore[arg-type]
+    with open_input(str(path), ReadOptions(**options)) as source:  # type: ignore[arg-type]
         return [row for table in source.tables(100, 1 << 20) for row in table.to_pylist()]
 
 

@@ -21,7 +21,7 @@ from contract.ledger.stored import StoredJob, load_manifest
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
-from producer.input.source import ReadOptions
+from producer.input.options import ReadOptions
 from producer.jobs.find import find
 from producer.jobs.submit import Request, job_of_key, submit
 from producer.results import columns

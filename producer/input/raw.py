@@ -55,7 +55,7 @@ _MARKUP = {
 }
 
 
-class Stored:
+class RawFile:
     """The bytes of an input as they are stored: counted, digested, with a look ahead at the first ones."""
 
     def __init__(self, file: str | Path | BinaryIO, resources: ExitStack) -> None:

@@ -21,25 +21,23 @@ import pyarrow as pa
 
 from contract.errors import BulkqaError, UsageError
 from producer.input.detect import Found, opened
-from producer.input.folder import Folder, files_of
+from producer.input.files import Folder, files_of
 from producer.input.memory import DEFAULT as READ_MEMORY
-from producer.input.options import FORMATS, ReadOptions, checked
+from producer.input.options import ReadOptions, checked
+from producer.input.raw import RawFile, refuse_url
 from producer.input.rows import bounded
-from producer.input.stored import Stored, refuse_url
 
 #: Rows in the first tables, where nothing else is asked for; after so many tables twice as many, and so often.
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
 
-__all__ = ["FORMATS", "ReadOptions", "Source", "grown", "open_source"]
 
-
-class Source:
-    """An input under way, made by `open_source`. Its tables can be read once.
+class Input:
+    """An input under way, made by `open_input`. Its tables can be read once.
 
     `columns` are those of the input without ours; of JSON Lines, the keys of the first lines. A pipe has no `size`.
     """
 
-    def __init__(self, stored: Stored | Folder, resources: ExitStack, found: Found) -> None:
+    def __init__(self, stored: RawFile | Folder, resources: ExitStack, found: Found) -> None:
         self.name = stored.name
         self.size = stored.size
         self.format = found.format
@@ -108,7 +106,7 @@ def grown(number: int) -> int:
     return _ROWS << min(number // _DOUBLED, _DOUBLINGS)
 
 
-def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Source:
+def open_input(file: str | Path | BinaryIO, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Input:
     """Open a file, a folder or pattern of files, or standard input for "-", and read as much of it as tells whether it
     can be read.
 
@@ -118,15 +116,15 @@ def open_source(file: str | Path | BinaryIO, options: ReadOptions | None = None,
     refuse_url(file)
     resources = ExitStack()
     try:
-        stored: Stored | Folder
+        stored: RawFile | Folder
         paths = files_of(file)
         if paths is None or not isinstance(file, str | Path):
-            one = stored = Stored(file, resources)
+            one = stored = RawFile(file, resources)
             found = opened(one, options, resources, memory)
         else:
             stored = Folder(file, paths, options, memory, resources)
             found = stored.found()
-        return Source(stored, resources, found)
+        return Input(stored, resources, found)
     except BaseException:
         resources.close()
         raise

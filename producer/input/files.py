@@ -19,7 +19,7 @@ from contract.errors import InputError
 from producer.input import remote
 from producer.input.detect import Found, Shared, opened
 from producer.input.options import ReadOptions
-from producer.input.stored import Stored
+from producer.input.raw import RawFile
 
 _NO_DATA = (".", "_")
 
@@ -48,7 +48,7 @@ def files_of(file: str | Path | BinaryIO) -> list[Path] | list[str] | None:
 
 
 class Folder:
-    """The files of a folder under way. As `Stored`, it has a name, a size, the bytes read and, at the end, a digest."""
+    """The files of a folder under way: a name, a size, the bytes read and, at the end, a digest, as a `RawFile` has."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Folder:
         self._options = options
         self._memory = memory
         self._shared = Shared(resources, several=True)
-        self._part: Stored | None = None
+        self._part: RawFile | None = None
         self._before = 0  # bytes of the files that were read
         self._digests: list[str] = []
 
@@ -95,7 +95,7 @@ class Folder:
         """File by file, each closed and digested when the next is asked for."""
         for path in self._paths:
             with ExitStack() as resources:
-                self._part = Stored(path, resources)
+                self._part = RawFile(path, resources)
                 try:
                     yield opened(self._part, self._options, resources, self._memory, self._shared)
                 except InputError as error:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.format import nesting
-from producer.input.formats import documents
 from producer.input.formats.csv.parser import BATCH_BYTES, BATCH_ROWS, RAW_LIMIT, Batch, decoded, raw_text, too_large
+from producer.input.formats.json import documents
+from producer.input.raw import BLOCK
 from producer.input.rows import Fault
-from producer.input.stored import BLOCK
 
 _SAMPLE_LINES = 1000
 _SAMPLE_BYTES = 4 * BLOCK

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from contract.errors import InputError
 from contract.remedy import Remedy, Set
 from producer.input.memory import Bound
+from producer.input.raw import encrypted
 from producer.input.rows import ROW_OVERHEAD, Column, Fault, Rows, bad_encoding, pc, sizes, weights, where
-from producer.input.stored import encrypted
 
 #: An Arrow type.
 DataType = Any

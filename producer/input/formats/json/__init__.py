@@ -1,0 +1,1 @@
+"""JSON into rows: `lines` reads an object a line, `documents` finds the rows in anything else."""

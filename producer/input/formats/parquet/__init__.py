@@ -1,0 +1,1 @@
+"""Parquet into rows: `file` decodes in bounded memory."""
