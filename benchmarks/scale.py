@@ -180,7 +180,7 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
         if number % 100:
             store.create(layout.report(name), report)
     with Cost(store).over() as listing:
-        listed = len(list(records.standings(store, None)))
+        listed = len(list(records.statuses(store, None)))
     ended: set[str] = set()
     with Cost(store).over() as first:
         open_jobs(store, ended)

@@ -145,7 +145,7 @@ class Hand:
 
     def end(self, job: str, chunk: int) -> None:
         stored = StoredJob.open(self.storage, job)
-        if records.cancel_asked(self.storage, job):
+        if records.cancel_requested(self.storage, job):
             stored.fail(chunk, RowError("job_cancelled", "the job was cancelled"), 1)
         else:
             self.storage.create(

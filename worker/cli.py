@@ -161,7 +161,9 @@ def sweep(
     if given.metrics_port:
         serve_metrics(metrics.registry, given.metrics_host, given.metrics_port)
     with _notifying(storage_, given, metrics, stopped, once=once):
-        sweep_jobs(storage_, open_queue(given, storage_), given, stopped=stopped, once=once, told=metrics.count_round)
+        sweep_jobs(
+            storage_, open_queue(given, storage_), given, stopped=stopped, once=once, on_round=metrics.count_round
+        )
 
 
 @contextmanager

@@ -271,7 +271,7 @@ class Worker:
                 began = time.monotonic()
                 self._looks = job, began + _CANCEL_LOOK  # not by all threads at once
                 with suppress(StorageUnreachable):
-                    cancelled = records.cancel_asked(self.storage, job)
+                    cancelled = records.cancel_requested(self.storage, job)
                 took = time.monotonic() - began
                 self._looks = job, began + max(_CANCEL_LOOK, _LOOK_SHARE * took)
             return "cancel" if cancelled else None

@@ -1,11 +1,10 @@
-"""Put the parts of a complete job together, in row order and in bounded memory: predictions, errors, report.
+"""Publishing: the parts of a complete job become its outputs, in row order and in bounded memory.
 
-The report comes last: where it is, the outputs are whole and the job has ended.
+Predictions, error file, report: the report comes last, so a job with a report has ended and its outputs are whole.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -22,40 +21,24 @@ from contract.ledger.progress import Chunks, Counts, Progress
 from contract.ledger.stored import Damage, Part, StoredJob
 from contract.ledger.tally import Tally
 from contract.storage import Storage
+from contract.storage.digest import Digest, digest_of
 from contract.storage.many import many
 
-#: Parts that are read ahead, where a storage takes long over each: so many are held in memory.
+#: Parts that are read ahead from a slow storage; this many are held in memory.
 _AHEAD = 8
 
 
-class _Digest:
-    """Counts and hashes what flows by."""
-
-    def __init__(self) -> None:
-        self.sha = hashlib.sha256()
-        self.bytes = 0
-
-    def of(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            self.sha.update(block)
-            self.bytes += len(block)
-            yield block
-
-    def about(self, uri: str) -> dict[str, Any]:
-        return {"uri": uri, "bytes": self.bytes, "sha256": self.sha.hexdigest()}
-
-
 class ChangedMeanwhile(Exception):
-    """A part or an output was altered or removed while the outputs were made."""
+    """A part or an output was altered or removed while the outputs were written."""
 
 
 def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int]:
-    """Write the outputs of a job that has all its parts. Returns the numbers of parts found damaged: if there are any,
-    nothing was published. `hold` is called now and then, to keep the lease of this work. Raises ChangedMeanwhile."""
+    """Write the outputs of a job that has all its parts. Returns the numbers of damaged parts: if there are any,
+    nothing was published. `hold` is called every ten seconds to renew the lease. Raises ChangedMeanwhile."""
     storage, manifest = job.storage, job.manifest
     footers: list[Footer] = []
     try:
-        # Parts are read once: checked as they go by, and a damaged one leaves no document.
+        # Parts are read once and checked as they stream by. A damaged one leaves no document.
         outputs = {
             "predictions": _write(storage, layout.predictions(job.id), document.write(_lines(job, hold, footers)))
         }
@@ -64,7 +47,7 @@ def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int
         if not damaged:
             raise
         return damaged
-    if len(footers) < manifest.chunks:  # a writer before us made the document
+    if len(footers) < manifest.chunks:  # an earlier writer finished the document
         footers, damaged = _check_parts(job)
         if damaged:
             return damaged
@@ -73,7 +56,7 @@ def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int
     report = _report(storage, manifest, footers, outputs)
     storage.create(layout.report(job.id), codec.dump(report))
     storage.delete(layout.progress(job.id))
-    storage.sweep(layout.folder(job.id), older_than=0.0)  # whoever still writes here has lost the race for its object
+    storage.sweep(layout.folder(job.id), older_than=0.0)  # whoever still writes here has lost the race
     return []
 
 
@@ -87,7 +70,7 @@ def _check_parts(job: StoredJob) -> tuple[list[Footer], list[int]]:
         else:
             damaged.append(number)
     if damaged:
-        job.storage.delete(layout.progress(job.id))  # it counts them
+        job.storage.delete(layout.progress(job.id))  # it counts the damaged parts
     return footers, damaged
 
 
@@ -102,8 +85,7 @@ def _whole(part: Part | Damage) -> Part:
 
 
 def _lines(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
-    """The lines of all parts, in order. The footers of the parts that go by are added to `footers`. Raises
-    ChangedMeanwhile."""
+    """The lines of all parts, in order; their footers are appended to `footers`. Raises ChangedMeanwhile."""
     held = time.monotonic()
     for lines, footer in map(_whole, _parts(job)):
         footers.append(footer)
@@ -114,7 +96,7 @@ def _lines(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> I
 
 
 def _error_file(job: StoredJob, footers: list[Footer]) -> Iterator[bytes]:
-    """The rows with an error in the input's own columns and delimiter, and why: to be mended and submitted again."""
+    """The rows with errors, in the input's columns and delimiter, with the reason: to be fixed and submitted again."""
     manifest = job.manifest
     columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
     delimiter = manifest.source.delimiter or "|"
@@ -122,7 +104,7 @@ def _error_file(job: StoredJob, footers: list[Footer]) -> Iterator[bytes]:
     for number, footer in enumerate(footers):
         if footer.failed or footer.cancelled:
             predictions = [json.loads(line) for line in _whole(job.part(number)).lines.splitlines()]
-            if manifest.options.omit_context:  # it is wanted here all the same
+            if manifest.options.omit_context:  # the error file needs it all the same
                 for prediction, row in zip(predictions, job.rows(number), strict=True):
                     prediction["context"] = row.context
             rows = (_error_row(p, columns, manifest) for p in predictions if p["status"] == "error")
@@ -137,29 +119,26 @@ def _error_row(prediction: dict[str, Any], columns: list[str], manifest: Manifes
         values[manifest.id_column] = prediction["id"]
     error = prediction["error"]
     cells = [csvfile.cell(values.get(column)) for column in columns]
-    ours = [prediction["row"], prediction.get("line"), error["code"], error["message"], prediction.get("raw")]
-    return [*cells, *ours, errorfile.digest(cells)]
+    added = [prediction["row"], prediction.get("line"), error["code"], error["message"], prediction.get("raw")]
+    return [*cells, *added, errorfile.digest(cells)]
 
 
 def _write(storage: Storage, key: str, blocks: Iterator[bytes]) -> dict[str, Any]:
-    """Write an output, or read the one that a writer before us finished: it has the same content. Raises
-    ChangedMeanwhile."""
-    digest = _Digest()
-    if not storage.exists(key) and storage.create(key, digest.of(blocks)):
-        return digest.about(storage.locate(key))
-    digest = _Digest()
-    try:
-        for _ in digest.of(storage.blocks(key)):
-            pass
-    except FileNotFoundError:
-        raise ChangedMeanwhile(f"{key} is missing") from None
-    return digest.about(storage.locate(key))
+    """Write an output, or read the one that an earlier writer finished, which has the same content. Returns its URI,
+    size and digest. Raises ChangedMeanwhile."""
+    digest = Digest()
+    if storage.exists(key) or not storage.create(key, digest.over(blocks)):
+        try:
+            digest = digest_of(storage.blocks(key))
+        except FileNotFoundError:
+            raise ChangedMeanwhile(f"{key} is missing") from None
+    return {"uri": storage.locate(key), "bytes": digest.bytes, "sha256": digest.sha256}
 
 
 def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs: dict[str, Any]) -> Progress:
     tally = Tally().plus(dict(enumerate(footers)))
     counts = Counts.of(manifest.rows, tally)
-    status, reason = ledger.verdict(counts, cancel_asked=records.cancel_asked(storage, manifest.id))
+    status, reason = ledger.verdict(counts, cancel_asked=records.cancel_requested(storage, manifest.id))
     rate = tally.rows_per_second()
     ended_at = time.time()
     return Progress(

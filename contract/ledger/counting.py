@@ -1,6 +1,7 @@
-"""Which parts a job has, and what they add up to: few of them are listed and read again when somebody looks.
+"""Which parts a job has, and what they add up to, without listing and reading all of them each time.
 
-The tally that is kept in storage is a hint, made anew by whoever comes by.
+A tally of the first parts is kept in storage. It is a hint: whoever counts may rewrite it, anybody may delete it, and
+nothing is published from it.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ from contract.ledger.tally import Tally, sealed, unsealed
 from contract.storage import Storage
 from contract.storage.many import many
 
-#: So many parts beyond those in the tally that is kept are worth a new one.
+#: With this many parts beyond the stored tally, a new one is written.
 KEEP_EVERY = 128
-#: Names that an object store lists in one call.
+#: Names that an object store lists per call.
 _LISTED = 1000
 
 
 def missing(storage: Storage, manifest: Manifest) -> list[int]:
-    """The chunks that have no part yet, in order. What the tally says is believed: a part that was taken away since is
-    found when the outputs are made."""
-    tally = _kept(storage, manifest.id)
-    there = _beyond(storage, manifest.id, tally)
-    open_ = sorted(tally.without) + list(range(tally.until, manifest.chunks))
-    return [number for number in open_ if number not in there and number < manifest.chunks]
+    """The chunks that have no part yet, in order. Trusts the stored tally: a part that was removed since is noticed
+    when the outputs are written."""
+    tally = _stored_tally(storage, manifest.id)
+    present = _beyond(storage, manifest.id, tally)
+    candidates = sorted(tally.without) + list(range(tally.until, manifest.chunks))
+    return [number for number in candidates if number not in present and number < manifest.chunks]
 
 
 def done(storage: Storage, job: str) -> set[int]:
-    """Numbers of the chunks that have their part."""
+    """The numbers of the chunks that have a part."""
     return _numbers(storage.list(layout.parts(job)))
 
 
 def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, Footer]:
-    """The footers of all parts. `known` holds those read before and is added to: parts never change."""
+    """The footers of all parts, by number. `known` is a cache of footers, brought up to date: parts never change."""
     return _footers(storage, job, done(storage, job), known)
 
 
@@ -50,44 +51,42 @@ def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Foo
 
 
 def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator[tuple[int, Footer]]:
-    """The footers of some parts. One that is damaged or gone is left out: assembling finds it and has it scored
+    """The footers of some parts. Damaged and missing parts are left out: publishing notices them and has them scored
     again."""
-
-    footers = many(storage, lambda number: read_footer(storage, job, number), numbers)
-    return ((number, each) for number, each in zip(numbers, footers, strict=True) if isinstance(each, Footer))
+    results = many(storage, lambda number: read_footer(storage, job, number), numbers)
+    return ((number, footer) for number, footer in zip(numbers, results, strict=True) if isinstance(footer, Footer))
 
 
 def _beyond(storage: Storage, job: str, tally: Tally) -> set[int]:
-    """Numbers of the parts that are there and not in a tally, by as few calls as may be: where only some are missing in
-    a long row, as when one worker is slow, these are looked for, and the row is not listed."""
-    found: list[int] = []
+    """The numbers of the parts that exist and are not in a tally, in as few calls as possible: if the tally has only a
+    few gaps, as when one worker is slow, the gaps are looked up one by one instead of listing everything behind."""
+    gaps_filled: list[int] = []
     after = tally.first_without
     if len(tally.without) * _LISTED < (tally.until - after) * storage.at_once:
-        after, wanted = tally.until, sorted(tally.without)
-        there = many(storage, lambda number: storage.exists(layout.part(job, number)), wanted)
-        found = [number for number, one in zip(wanted, there, strict=True) if one]
+        after, gaps = tally.until, sorted(tally.without)
+        filled = many(storage, lambda number: storage.exists(layout.part(job, number)), gaps)
+        gaps_filled = [number for number, exists in zip(gaps, filled, strict=True) if exists]
     names = storage.list(layout.parts(job), after=layout.part_name(after - 1) if after else "")
-    return {number for number in _numbers(names) if not tally.has(number)}.union(found)
+    return {number for number in _numbers(names) if not tally.has(number)}.union(gaps_filled)
 
 
 def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
-    """A tally of parts of a job, and the footers of all others; `known` as for `footers`.
+    """The stored tally of a job's parts, and the footers of all parts that are not in it. `known` as for `footers`.
 
-    The tally is kept in storage and made again, by whoever comes by, as the parts become more. It is a hint: it may be
-    removed at any time, and nothing is published from it.
+    With enough parts beyond it, the stored tally is replaced by a newer one.
     """
-    tally = _kept(storage, job)
+    tally = _stored_tally(storage, job)
     _footers(storage, job, _beyond(storage, job, tally), known)
     if len(known) >= KEEP_EVERY:
         tally = tally.plus(known)
         known.clear()
-        with suppress(StorageUnreachable, FileNotFoundError):  # it may be read-only; or the job was published
+        with suppress(StorageUnreachable, FileNotFoundError):  # read-only; or the job was just published
             storage.replace(layout.progress(job), sealed(tally))
     return tally, known
 
 
-def _kept(storage: Storage, job: str) -> Tally:
-    """The tally in storage, an empty one if there is none or it was altered."""
+def _stored_tally(storage: Storage, job: str) -> Tally:
+    """The tally in storage; an empty one if it is missing or was altered."""
     try:
         return unsealed(storage.read(layout.progress(job)))
     except (FileNotFoundError, ValueError):

@@ -1,10 +1,10 @@
 """Which chunk is sent next, of all that were never sent: small jobs first, then older ones.
 
-The queue of a model is kept short, about a message a worker, so that whoever comes later need not wait for what was
-sent before. What is next is decided when there is room: a job that is due sooner is served whole before one that is due
-later. A job is due some time after it came, the later the more rows it has: so the mean time to completion is near that
-of the shortest job first, the best order there is (Smith, "Various optimizers for single-stage production", 1956), and
-no job is passed for ever (benchmarks/scale.py compares).
+The queue of a model is kept short, about one message per worker, so that a new job doesn't wait behind a long backlog.
+Which chunk is next is decided when there is room: the job that is due first is served completely before the next one.
+The more rows a job has, the longer after its submission it is due. So the mean time to completion is near that of
+shortest job first, the best order there is (Smith, "Various optimizers for single-stage production", 1956), and no job
+starves (benchmarks/scale.py compares).
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from contract.format.job import Manifest, check_job_id
 from contract.queue import Queue
 from contract.settings import Settings
 
-#: A job is passed by smaller ones that come within so many seconds for each of its rows (a hundred times what a row
-#: takes, roughly, on a CPU with the reader that ships), and within a day at most.
-_PASSED, _PASSED_AT_MOST = 2.0, 86_400.0
+#: A job is due this many seconds per row after its submission (about a hundred times what a row takes on a CPU with
+#: the reader that ships), and a day at most. Smaller jobs that come within that time may overtake it.
+_SECONDS_PER_ROW, _SECONDS_AT_MOST = 2.0, 86_400.0
 
 
 def due(manifest: Manifest) -> float:
     """When a job is due, in seconds since 1970."""
-    return manifest.created_at + min(_PASSED * (manifest.rows - manifest.rejected), _PASSED_AT_MOST)
+    return manifest.created_at + min(_SECONDS_PER_ROW * (manifest.rows - manifest.rejected), _SECONDS_AT_MOST)
 
 
-def each(settings: Settings) -> int:
-    """How many chunks of one job may be on the queue and under way, for each worker: one is under way, others wait."""
+def per_worker(settings: Settings) -> int:
+    """How many chunks of one job may be queued or running per worker: one is running, the others wait."""
     return settings.queue_ahead + 1
 
 
 def fill(model: str, queue: Queue, settings: Settings) -> list[tuple[str, int]]:
-    """Send chunks that were never sent while there is room. Returns which: (job, chunk). Raises RedisUnreachable.
+    """Send chunks that were never sent while the queue has room. Returns them as (job, chunk). Raises RedisUnreachable.
 
-    There is room for so many messages that no worker waits, and for so few that the next job does not either. Some of
-    the chunks may have their part already, where Redis was emptied: whoever is asked for one sees that.
+    The room is large enough to keep every worker busy, and small enough that a new job doesn't wait. If Redis was
+    emptied, some of the chunks may have their part already: the worker that gets the message notices.
     """
     sent = []
-    while found := queue.claim(model, settings.queue_ahead, each(settings)):
-        job, chunk = found
+    while claimed := queue.claim(model, settings.queue_ahead, per_worker(settings)):
+        job, chunk = claimed
         try:
             check_job_id(job)
         except UnknownJob:
             queue.forget(job)
             continue
         queue.put(model, job, chunk)
-        sent.append(found)
+        sent.append(claimed)
     return sent

@@ -1,9 +1,9 @@
-"""Bring a job forward, whatever was lost: `reconcile(job)` compares storage with what Redis believes.
+"""Bring a job forward, whatever was lost: `reconcile(job)` compares what storage has with what Redis says.
 
-It sends again what is missing and nobody is at, gives up chunks that keep killing workers, gives cancelled rows their
-outcome, and publishes what is complete. It may be called at any time, by anyone, as often as one likes, and by
-several at once: everything that it writes is write-once, and a message too many is only looked at and dropped.
-Callers are workers that finish a chunk, polling clients, `worker sweep` and `producer repair`.
+It sends chunks again that are missing and that nobody works on, gives up chunks that keep killing workers, gives
+cancelled rows their outcome, and publishes a complete job. Anyone may call it at any time, several callers at once:
+everything it writes is written once, and a superfluous message is dropped by the worker that gets it. Workers call it
+when they finish the last chunk, and so do polling clients, `worker sweep` and `producer repair`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from contract.storage import Storage
 
 log = logging.getLogger("bulkqa.reconcile")
 
-#: A message may be between the queue and its lease for this long before it counts as lost.
+#: Seconds after which a message that is neither on the queue nor leased counts as lost.
 _GRACE = 10.0
-#: The number under which the assembling of a job is leased.
+#: The chunk number under which the publishing of a job is leased.
 _ASSEMBLY = -1
 _ASSEMBLY_LEASE = 60.0
-#: This process as an owner of leases: two clients must not take each other for themselves.
-_THIS = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+#: The owner of this process's leases, different for each process.
+_THIS_PROCESS = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Repair:
     published: bool = False
 
 
-def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owner: str = _THIS) -> Repair:
-    """Do for a job what is to be done now. `owner`: who assembles a complete one, unless somebody else does.
+def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owner: str = _THIS_PROCESS) -> Repair:
+    """Do everything for a job that can be done now. `owner` holds the lease under which a complete job is published.
 
-    Raises UnknownJob, StorageUnreachable, and RedisUnreachable only after all that storage alone allows was done.
+    Raises UnknownJob, StorageUnreachable, and RedisUnreachable after doing everything that storage alone allows.
     """
     if storage.exists(layout.report(job)):
         return Repair(finished=True)
@@ -57,10 +57,10 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     hints, unreachable = _hints(storage, queue, manifest)
     missing = counting.missing(storage, manifest)
     live = live_leases(hints) if hints else set()
-    cancelled = bool(missing) and records.cancel_asked(storage, job)
+    cancelled = bool(missing) and records.cancel_requested(storage, job)
     given_up: tuple[int, ...] = ()
     if cancelled:
-        # A worker that is alive sees the marker before its next rows and writes its part itself.
+        # A live worker sees the marker before its next rows and writes its part itself.
         error = RowError("job_cancelled", "the job was cancelled")
         attempted = records.attempts(storage, job)
         for number in [number for number in missing if number not in live]:
@@ -68,10 +68,10 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
             stored.fail(number, error, attempts)
         missing = [number for number in missing if number in live]
     else:
-        # Only a lease that ran out tells a death: where there is none Redis was emptied, or is away, and the last
-        # attempt may be under way.
-        silent = [n for n in missing if hints and n in hints.leases and n not in live]
-        given_up = _give_up(stored, silent, settings.max_attempts)
+        # Only an expired lease proves a death. With no lease at all, Redis was emptied or is away, and the last attempt
+        # may still be running.
+        expired = [n for n in missing if hints and n in hints.leases and n not in live]
+        given_up = _give_up(stored, expired, settings.max_attempts)
         missing = [number for number in missing if number not in given_up]
     if not missing:
         published = _publish(stored, queue, owner)
@@ -85,68 +85,69 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
 
 
 def _send(manifest: Manifest, missing: list[int], hints: Hints, queue: Queue, settings: Settings) -> list[int]:
-    """Send what was lost, have the rest sent in its turn, and send what is next of all jobs. Returns which of the
-    chunks of this job were sent."""
+    """Send lost chunks again, plan those never sent, and fill the queue from all jobs in order. Returns the chunks of
+    this job that were sent."""
     job, model = manifest.id, manifest.model
-    each = order.each(settings) * queue.serving(model)
-    lost, following = to_send(missing, hints, each, manifest.chunks)
-    # A worker may have ended after it wrote a part; and what nobody of ours sent must not stand in the way of the rest.
+    limit = order.per_worker(settings) * queue.serving(model)
+    lost, following = to_send(missing, hints, limit, manifest.chunks)
+    # Clear the marks of chunks that have their part (their worker died after writing it), and foreign ones.
     queue.unsend(job, sorted(hints.sent.keys() - {number for number in missing if number < following}))
     if lost:
         queue.send(model, job, lost)
     queue.plan(model, job, following, manifest.chunks, order.due(manifest))
-    return lost + [chunk for one, chunk in order.fill(model, queue, settings) if one == job]
+    return lost + [chunk for sent_job, chunk in order.fill(model, queue, settings) if sent_job == job]
 
 
 def cancel(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
-    """Ask for a job's end: rows that are done stay, the others get job_cancelled. One that has ended stays as it is.
+    """Cancel a job: finished rows stay, the others get job_cancelled. Does nothing to a job that has ended.
 
-    Raises UnknownJob, StorageUnreachable, and RedisUnreachable once the cancel is noted.
+    Raises UnknownJob, StorageUnreachable, and RedisUnreachable once the cancel marker is written.
     """
     if records.report(storage, job) is None:
-        records.ask_cancel(storage, job)
+        records.request_cancel(storage, job)
         reconcile(job, storage, queue, settings)
 
 
 def live_leases(hints: Hints) -> set[int]:
-    """The chunks, and the assembling, whose lease has not run out."""
+    """The numbers whose lease has not expired: chunks, and -1 for the publishing."""
     return {number for number, until in hints.leases.items() if until > hints.now}
 
 
-def to_send(missing: list[int], hints: Hints, each: int, chunks: int) -> tuple[list[int], int]:
-    """Which of the missing chunks were lost and are to be sent now, and which is the first that was never sent,
-    `chunks` if all were. Pure.
+def to_send(missing: list[int], hints: Hints, limit: int, chunks: int) -> tuple[list[int], int]:
+    """The missing chunks that were lost and are sent again now, and the first chunk that was never sent (`chunks` if
+    all were). Pure.
 
-    Not those with a live lease, nor those whose message is believed to be on its way. Of the lost ones as many as leave
-    no more than `each` on their way, lowest first, so that the ordered prefix of the results grows. Where Redis knows
-    nothing of the job, those behind all that are done or under way count as never sent.
+    A chunk with a live lease or with a message under way is not lost. At most as many are sent as keep `limit` chunks
+    under way, lowest first, so that the ordered prefix of the results grows. If Redis knows nothing about the job, the
+    chunks behind all that are done or under way count as never sent.
     """
     live = live_leases(hints)
-    on_its_way = {number for number in hints.sent if number not in live and not _lost(number, hints)}
-    idle = [number for number in missing if number not in live and number not in on_its_way]
+    under_way = {number for number in hints.sent if number not in live and not _lost(number, hints)}
+    idle = [number for number in missing if number not in live and number not in under_way]
     following = hints.following
-    if following is None or following > chunks:  # or somebody else wrote that
+    if following is None or following > chunks:  # such a number is foreign
         following = chunks
         while idle and following > idle[0] and idle[following - chunks - 1] == following - 1:
             following -= 1
-    room = max(0, each - len(missing) + len(idle))
+    room = max(0, limit - len(missing) + len(idle))
     return [number for number in idle if number < following][:room], following
 
 
 def _lost(number: int, hints: Hints) -> bool:
-    """Whether a chunk's message is gone, as far as can be told: messages cannot be looked up on the queue."""
+    """Whether a chunk's message is probably gone: messages cannot be looked up on the queue."""
     if hints.leases.get(number, 0.0) > hints.sent[number]:
-        return True  # taken after it was sent, and run out: whoever had it died or froze
+        return True  # leased after it was sent, and the lease expired: its worker died or froze
     age = hints.now - hints.sent[number]
-    # Sent at a time that is yet to come: Redis' clock went back, and until it catches up nothing could be told.
+    # A negative age: Redis' clock went back, and until it catches up the age says nothing.
     return age < 0 or age > VISIBILITY_TIMEOUT or (hints.waiting == 0 and age > _GRACE)
 
 
-def _give_up(job: StoredJob, idle: list[int], max_attempts: int) -> tuple[int, ...]:
-    attempted: Mapping[int, Attempts] = records.attempts(job.storage, job.id) if idle else {}
+def _give_up(job: StoredJob, expired: list[int], max_attempts: int) -> tuple[int, ...]:
+    """Write the parts of chunks that have killed too many workers. Returns their numbers."""
+    attempted: Mapping[int, Attempts] = records.attempts(job.storage, job.id) if expired else {}
     hopeless = tuple(
         number
-        for number in idle
+        for number in expired
         if number in attempted and _kills(job.storage, job.id, number, attempted[number], max_attempts)
     )
     for number in hopeless:
@@ -159,41 +160,44 @@ def _give_up(job: StoredJob, idle: list[int], max_attempts: int) -> tuple[int, .
     return hopeless
 
 
-def _kills(storage: Storage, job: str, number: int, made: Attempts, max_attempts: int) -> bool:
-    """Whether a chunk is given up (`quarantine`). Few are ever near it, so that little is read here."""
-    if len(made.dead) < max_attempts:
+def _kills(storage: Storage, job: str, number: int, attempts: Attempts, max_attempts: int) -> bool:
+    """Whether a chunk is given up, as `quarantine` decides. Reads the records only of chunks near the limit."""
+    if len(attempts.dead) < max_attempts:
         return False
-    return quarantine.given_up((quarantine.read(storage, job, number, one) for one in made.dead), max_attempts)
+    in_flight = (quarantine.read(storage, job, number, attempt) for attempt in attempts.dead)
+    return quarantine.given_up(in_flight, max_attempts)
 
 
 def _publish(job: StoredJob, queue: Queue, owner: str) -> bool:
-    """Assemble a complete job, unless somebody is at it. True if it is published now."""
+    """Publish a complete job, unless somebody else holds the lease. True if it is published now."""
 
     def hold() -> bool:
         try:
             return queue.lease(job.id, _ASSEMBLY, owner, _ASSEMBLY_LEASE)
         except RedisUnreachable:
-            return True  # two may assemble then: both write the same bytes, and each object is written once
+            return True  # then two may publish: both write the same bytes, and each object once
 
     if not hold():
         return False
     try:
         damaged = assemble.publish(job, hold)
     except assemble.ChangedMeanwhile as error:
-        log.warning("job %s: a part was altered while the outputs were made (%s); they are made again", job.id, error)
+        log.warning(
+            "job %s: a part was altered while the outputs were written (%s); they are written again", job.id, error
+        )
         return False
     for number in damaged:
         _remove_damaged(job, number)
     try:
         queue.forget(job.id)
     except RedisUnreachable:
-        pass  # hints expire by themselves
+        pass  # the hints expire
     return not damaged or job.storage.exists(layout.report(job.id))
 
 
 def _remove_damaged(job: StoredJob, number: int) -> None:
-    """Have a part scored again. While the others were read, another may have had that done, and even published: so it
-    is read once more, and removed at once or not at all."""
+    """Delete a damaged part, so that its chunk is scored again. Meanwhile somebody else may have done so, and even
+    published the job: so the part is read once more right before."""
     if job.storage.exists(layout.report(job.id)):
         return
     part = job.part(number)

@@ -1,4 +1,5 @@
-"""Reading and writing a job's records in storage: the effects around `progress`."""
+"""The records of a job in storage, read and written: attempts, the pinned model, the cancel marker, the report; and
+with them the status of one job or of all. What they add up to is decided in `progress`."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ from contract.ledger.progress import Progress, Seen
 from contract.ledger.stored import load_manifest
 from contract.namespace import known_id
 from contract.queue import Queue
+from contract.remedy import Call, Remedy
 from contract.storage import Storage
 from contract.storage.many import many
 
-#: Seconds after which what was noted of no job is forgotten.
+#: Seconds after which a note about a job that was never submitted is deleted.
 _STRAY = 24 * 3600.0
-#: Jobs that have ended and are kept in mind, at most: some kilobytes each.
-_KEPT = 5000
+#: Ended jobs that a caller's cache holds at most: some kilobytes each.
+_CACHED = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +38,53 @@ class Attempts:
 
     @property
     def dead(self) -> tuple[int, ...]:
-        """Attempts that did not end in order, in their order; the one under way, if any, is among them."""
+        """Attempts that did not end in order, by number; the one under way, if any, is among them."""
         return tuple(sorted(self.started - self.released))
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that is noted of a job beside it."""
+    """A note about a job, outside its folder."""
 
-    at: float = 0.0  #: when it was noted
+    at: float = 0.0  #: when it was written
 
 
 @dataclass(frozen=True, slots=True)
 class CancelMarker:
-    """That the job is to be cancelled."""
+    """Present: the job is to be cancelled."""
 
     asked_at: float = 0.0
 
 
 def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
-    """The attempts at every chunk of a job that has no part yet; of those that have, some may be left."""
-    found: dict[int, dict[str, set[int]]] = {}
+    """The attempts at each chunk that has no part yet, by its number. Some records of finished chunks may be left."""
+    by_chunk: dict[int, dict[str, set[int]]] = {}
     for name in storage.list(layout.attempts(job)):
         parsed = layout.attempt_of(name)
         if parsed:
             number, attempt, kind = parsed
-            found.setdefault(number, {"": set(), "released": set(), "row": set()})[kind].add(attempt)
-    return {n: Attempts(frozenset(k[""]), frozenset(k["released"])) for n, k in found.items()}
+            by_chunk.setdefault(number, {"": set(), "released": set(), "row": set()})[kind].add(attempt)
+    return {n: Attempts(frozenset(kinds[""]), frozenset(kinds["released"])) for n, kinds in by_chunk.items()}
 
 
 def model(storage: Storage, job: str) -> ModelRef | None:
-    """The model that was pinned for a job, if one was."""
+    """The model that a job is pinned to, if any."""
     try:
         return codec.read(ModelRef, storage.read(layout.model(job)))
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise BulkqaError(
-            f"what job {job} says of its model is damaged: {error}",
-            f"If all workers hold one model, remove {storage.locate(layout.model(job))}, then: producer repair {job}",
+            f"the pinned model of job {job} is damaged: {error}",
+            Remedy(
+                f"If all workers hold the same model, remove {storage.locate(layout.model(job))}, then: ",
+                Call("repair", job),
+            ),
         ) from error
 
 
 def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
-    """The model of a job: the one pinned before, else `mine`, which is pinned now."""
+    """The model that a job is pinned to. If there is none yet, pins it to `mine`."""
     pinned = model(storage, job)
     if pinned is None and not storage.create(layout.model(job), codec.dump(mine)):
         pinned = model(storage, job)
@@ -87,29 +92,29 @@ def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
 
 
 def note(storage: Storage, key: str, now: float) -> None:
-    """Note something of a job beside it, before there is a manifest: so that no job is ever without it."""
+    """Write a note about a job. Called before the manifest is written, so that no job exists without its note."""
     storage.create(key, codec.dump(Note(now)))
 
 
 def forget_stray(storage: Storage, key: str, now: float) -> None:
-    """Forget what was noted of a job that there is none of, if that was a day ago: a submission has its time."""
+    """Delete a note whose job doesn't exist, if it is a day old: before that, the submission may be under way."""
     with suppress(FileNotFoundError):
         if now - codec.salvage(Note, storage.read(key)).at > _STRAY:
             storage.delete(key)
 
 
-def ask_cancel(storage: Storage, job: str) -> None:
-    """Put the marker there by which workers stop a job."""
+def request_cancel(storage: Storage, job: str) -> None:
+    """Write the cancel marker, at which workers stop a job."""
     storage.create(layout.cancel(job), codec.dump(CancelMarker(time.time())))
 
 
-def cancel_asked(storage: Storage, job: str) -> bool:
-    """Whether the marker is there."""
+def cancel_requested(storage: Storage, job: str) -> bool:
+    """Whether the cancel marker exists."""
     return storage.exists(layout.cancel(job))
 
 
 def report(storage: Storage, job: str) -> Progress | None:
-    """What was published of a job, None before that."""
+    """The published report of a job; None if it has not ended."""
     try:
         return codec.read(Progress, storage.read(layout.report(job)))
     except FileNotFoundError:
@@ -117,100 +122,107 @@ def report(storage: Storage, job: str) -> Progress | None:
     except ValueError as error:
         raise BulkqaError(
             f"the report of job {job} is damaged: {error}",
-            f"Remove {storage.locate(layout.report(job))}, then: producer repair {job}",
+            Remedy(f"Remove {storage.locate(layout.report(job))}, then: ", Call("repair", job)),
         ) from error
 
 
 def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Footer] | None = None) -> Progress:
-    """Where a job stands. Works without Redis, which then is the `reason`. Raises UnknownJob."""
+    """The status of a job. Without Redis it is still right, and the `reason` says that Redis is away. `known` caches
+    footers between calls, as in `counting.footers`. Raises UnknownJob."""
     published = report(storage, job)
     if published:
         return published
     manifest = load_manifest(storage, job)
     pinned = model(storage, job)
-    tally, later = counting.counted(storage, job, {} if known is None else known)
+    tally, footers = counting.counted(storage, job, {} if known is None else known)
     unfinished = {
-        number: made for number, made in attempts(storage, job).items() if number not in later and not tally.has(number)
+        number: tries
+        for number, tries in attempts(storage, job).items()
+        if number not in footers and not tally.has(number)
     }
     seen = Seen(
         tally=tally,
-        footers=later,
-        attempts=sum(len(made.started) for made in unfinished.values()),
-        repeated=tuple(number for number, made in unfinished.items() if len(made.started) > 1),
+        footers=footers,
+        attempts=sum(len(tries.started) for tries in unfinished.values()),
+        repeated=tuple(number for number, tries in unfinished.items() if len(tries.started) > 1),
         retry=_retry(storage, job, unfinished),
-        cancelled=cancel_asked(storage, job),
+        cancelled=cancel_requested(storage, job),
         model=pinned,
-        **_around(storage, queue, manifest, pinned),
+        **_seen_in_redis(storage, queue, manifest, pinned),
     )
-    # The report may have come while the rest was read: then it, and not a half-empty folder, is the truth.
+    # The report may have been published while the rest was read: then it holds, not a half-empty folder.
     return report(storage, job) or ledger.progress(manifest, seen, time.time())
 
 
 def _retry(storage: Storage, job: str, unfinished: dict[int, Attempts]) -> tuple[int, int, tuple[int, ...]] | None:
-    """The chunk that has ended most workers: its number, the attempt under way, the rows suspected or found guilty."""
-    deaths = {number: made.dead for number, made in unfinished.items() if len(made.dead) > 1}
+    """The chunk that ended most workers: its number, the current attempt, its suspected and poison rows."""
+    deaths = {number: tries.dead for number, tries in unfinished.items() if len(tries.dead) > 1}
     if not deaths:
         return None
-    number = max(deaths, key=lambda each: len(deaths[each]))
-    left = [quarantine.read(storage, job, number, attempt) for attempt in deaths[number]]
-    rows = {row for one in left for row in (*one.rows, *one.poison)}
+    number = max(deaths, key=lambda chunk: len(deaths[chunk]))
+    in_flight = [quarantine.read(storage, job, number, attempt) for attempt in deaths[number]]
+    rows = {row for left in in_flight for row in (*left.rows, *left.poison)}
     return number, max(unfinished[number].started), tuple(sorted(rows))
 
 
 def jobs(storage: Storage) -> list[str]:
-    """Ids of all jobs that have a manifest, oldest first by name."""
+    """The ids of all jobs that have a manifest, sorted: the oldest first."""
 
     def submitted(name: str) -> bool:
         try:
             return storage.exists(layout.manifest(name))
         except UsageError:
-            return False  # a folder that is none of ours, or a link
+            return False  # not a folder of ours, or a link
 
     names = storage.list(layout.JOBS)
-    return [name for name, one in zip(names, many(storage, submitted, names), strict=True) if one]
+    return [name for name, exists in zip(names, many(storage, submitted, names), strict=True) if exists]
 
 
-def standings(
+def statuses(
     storage: Storage, queue: Queue | None, ended: dict[str, Progress] | None = None
 ) -> Iterator[tuple[str, Progress | BulkqaError]]:
-    """Where each job stands, oldest first by name, or what is wrong with it. Raises StorageUnreachable.
+    """The status of each job, or the error that keeps it from being read; sorted by id, the oldest first. Raises
+    StorageUnreachable.
 
-    `ended` holds jobs of which that is known, and is brought up to date: who asks often reads none of them again. One
-    with a key is read: it may have been removed and made again since.
+    `ended` is a cache of ended jobs, which are not read again; this call keeps it current. A job with a key is not
+    cached: it may be removed and submitted again.
     """
-    kept = {} if ended is None else ended
+    cache = {} if ended is None else ended
 
-    def stand(job: str) -> Progress | BulkqaError | None:
-        if job in kept:
-            return kept[job]
+    def status_of(job: str) -> Progress | BulkqaError | None:
+        if job in cache:
+            return cache[job]
         try:
-            found = status(storage, queue, job)
-            if ended is not None and found.finished and not has_key(job) and len(kept) < _KEPT:
-                kept[job] = found
-            return found
+            progress = status(storage, queue, job)
+            if ended is not None and progress.finished and not has_key(job) and len(cache) < _CACHED:
+                cache[job] = progress
+            return progress
         except (UnknownJob, UsageError):
-            return None  # being submitted, or none of ours
+            return None  # being submitted, or not a job of ours
         except Unreachable:
             raise
         except BulkqaError as error:
             return error
 
     names = storage.list(layout.JOBS)
-    for job in kept.keys() - set(names):
-        kept.pop(job, None)  # another thread may be at it
-    return ((name, found) for name, found in zip(names, many(storage, stand, names), strict=True) if found is not None)
+    for job in cache.keys() - set(names):
+        cache.pop(job, None)  # another thread may do the same
+    results = zip(names, many(storage, status_of, names), strict=True)
+    return ((name, result) for name, result in results if result is not None)
 
 
-def _around(storage: Storage, queue: Queue | None, manifest: Manifest, pinned: ModelRef | None) -> dict[str, Any]:
-    """What Redis tells of a job, as the fields of `Seen`: of chunks under way, workers, and what waits before it."""
+def _seen_in_redis(
+    storage: Storage, queue: Queue | None, manifest: Manifest, pinned: ModelRef | None
+) -> dict[str, Any]:
+    """What Redis knows about a job, as fields of `Seen`: running chunks, workers, messages ahead of it."""
     if queue is None:
         return {}
     try:
         hints = queue.hints(manifest.model, manifest.id, pinned.digest if pinned else "")
-        found = [worker for worker in queue.workers() if worker.model == manifest.model]
+        workers = [worker for worker in queue.workers() if worker.model == manifest.model]
         here = known_id(storage)
-        serving = [worker for worker in found if worker.storage in ("", here)]
-        elsewhere = 0 if serving else len(found) + queue.elsewhere(manifest.model)
+        serving = [worker for worker in workers if worker.storage in ("", here)]
+        elsewhere = 0 if serving else len(workers) + queue.elsewhere(manifest.model)
     except RedisUnreachable:
         return {}
     running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)

@@ -1,8 +1,8 @@
 """A job in storage: its manifest, its chunks as they were submitted, its parts as they were scored.
 
-All of it is checked as it is read: the manifest as a whole, the index and the chunks by their digests, a part by its
+Everything is checked as it is read: the manifest as a whole, the index and the chunks by their digests, a part by its
 footer. A damaged manifest or index is an error. A damaged chunk or part is a value, `Damage`, since the rest of the job
-can still be used. Covers no attempts, no report and no other record: those are in `records`.
+can still be used. Covers no attempts, reports or other records: see `records`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Why a chunk or a part cannot be used: its object is missing, or is not what was written."""
+    """Why a chunk or a part cannot be used: its object is missing, or was altered since it was written."""
 
     reason: str
     missing: bool = False
@@ -56,7 +56,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class StoredJob:
-    """A job that was submitted. Its manifest and index never change, so they are read once, when it is opened."""
+    """A submitted job. Its manifest and index never change, so they are read once, by `open`."""
 
     storage: Storage
     manifest: Manifest
@@ -64,7 +64,7 @@ class StoredJob:
 
     @classmethod
     def open(cls, storage: Storage, job: str) -> StoredJob:
-        """Raises UnknownJob, and BulkqaError if the manifest or the index is damaged."""
+        """Read the manifest and the index. Raises UnknownJob, and BulkqaError if one of them is damaged."""
         manifest = load_manifest(storage, job)
         return cls(storage, manifest, _load_index(storage, manifest))
 
@@ -75,15 +75,15 @@ class StoredJob:
 
     @cached_property
     def first_rows(self) -> list[int]:
-        """The number of the first row of each chunk, and of the row behind the last."""
+        """The number of the first row of each chunk, and at the end the number of rows."""
         return list(accumulate(self.index.rows, initial=0))
 
     def chunk_of(self, row: int) -> int:
-        """The number of the chunk that holds a row; behind the last row, the number of chunks."""
+        """The number of the chunk that holds a row; past the last row, the number of chunks."""
         return bisect_right(self.first_rows, row) - 1
 
     def chunk(self, number: int) -> bytes | Damage:
-        """The file of a chunk, if it is the one that was submitted."""
+        """The file of a chunk, as it was submitted."""
         try:
             data = self.storage.read(layout.chunk(self.id, number, self.manifest.chunks_folder))
         except FileNotFoundError:
@@ -93,18 +93,18 @@ class StoredJob:
         return data
 
     def rows(self, number: int) -> list[Row]:
-        """The rows of a chunk; if its file is damaged, as many rows with an error that says so."""
+        """The rows of a chunk. If its file is damaged: as many rows, each with the error chunk_damaged."""
         return self.rows_of(number, self.chunk(number))
 
     def rows_of(self, number: int, data: bytes | Damage) -> list[Row]:
-        """The same, given what `chunk` returned."""
+        """The same, given the result of `chunk`."""
         if isinstance(data, bytes):
             return list(chunk.rows(chunk.from_bytes(data)))
         error = RowError("chunk_damaged", f"{data.reason}; submit these rows again")
         return [Row(row, None, None, error=error) for row in range(*self.first_rows[number : number + 2])]
 
     def part(self, number: int) -> Part | Damage:
-        """The part of a chunk, if it is whole, unaltered and in its place."""
+        """The part of a chunk, if it is whole, unaltered and under the right key."""
 
         def read() -> Part:
             data = self.storage.read(layout.part(self.id, number))
@@ -114,11 +114,12 @@ class StoredJob:
 
     def lines(self, number: int) -> bytes | None:
         """The predictions of a chunk as JSON lines; None if its part is missing or damaged."""
-        found = self.part(number)
-        return found.lines if isinstance(found, Part) else None
+        part_ = self.part(number)
+        return part_.lines if isinstance(part_, Part) else None
 
     def fail(self, number: int, error: RowError, attempts: int) -> bool:
-        """Give every row of a chunk the same error, except those that have their own. True if this made the part."""
+        """Write the part of a chunk with the same error for every row that has none of its own. True if this wrote it,
+        False if there was a part already."""
         now = time.time()
         rows = self.rows(number)
         predictions = (failed(row, row.error or error, self.manifest.options) for row in rows)
@@ -130,7 +131,7 @@ class StoredJob:
 
 
 def read_footer(storage: Storage, job: str, number: int) -> Footer | Damage:
-    """The footer of a part: reads its end alone, so the predictions are not checked."""
+    """The footer of a part. Reads only the end of the part, so its predictions are not checked."""
     return _checked(lambda: part.footer(storage.tail(layout.part(job, number), part.FOOTER_BYTES), (job, number)))
 
 
@@ -157,7 +158,7 @@ def load_manifest(storage: Storage, job: str) -> Manifest:
             raise
         raise _damaged(job, error.message if isinstance(error, BulkqaError) else str(error)) from error
     if manifest.id != job:
-        raise _damaged(job, f"it is that of job {manifest.id}")
+        raise _damaged(job, f"it is the manifest of job {manifest.id}")
     return manifest
 
 

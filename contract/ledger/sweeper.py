@@ -1,8 +1,7 @@
-"""The sweeper's loop: every unfinished job, round after round. What is done for a job is `reconcile`. A round costs a
-listing of all jobs, and a look at each that is not known to have ended.
+"""The sweeper's loop: it reconciles every unfinished job, round after round. A round costs one listing of all jobs, and
+one call for each job not known to have ended.
 
-Once an hour it removes the chunks of submissions that were killed, which no manifest speaks of, and the jobs that were
-to be kept until then.
+Once an hour it removes expired jobs, and chunks of killed submissions, which belong to no manifest.
 """
 
 from __future__ import annotations
@@ -33,19 +32,20 @@ log = logging.getLogger("bulkqa.sweeper")
 
 @dataclass(slots=True)
 class Round:
-    """What was done in a round over all open jobs."""
+    """What one round over all open jobs did."""
 
     seconds: float = 0.0
-    jobs: int = 0  #: that had not ended
+    jobs: int = 0  #: open ones
     sent: int = 0  #: messages of chunks
     given_up: int = 0  #: chunks
     published: int = 0  #: jobs
-    failures: Counter[str] = field(default_factory=Counter)  #: by what kept a job back: storage, redis or job
+    failures: Counter[str] = field(default_factory=Counter)  #: by cause: storage, redis or job
 
 
-#: A submission to which nothing was added for this long is dead: one that lives, however slow, adds a chunk at times.
+#: Seconds without a new chunk after which a submission is dead: a live one, however slow, adds chunks.
 ABANDONED = 24 * 3600.0
-_LOOK = 3600.0
+#: Seconds between two removals.
+_REMOVE_EVERY = 3600.0
 
 
 def sweep_jobs(
@@ -55,33 +55,34 @@ def sweep_jobs(
     *,
     stopped: threading.Event,
     once: bool = False,
-    told: Callable[[Round], None] = lambda _: None,
+    on_round: Callable[[Round], None] = lambda _: None,
 ) -> None:
-    """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. A job that fails is logged and
-    does not keep the others waiting; so is a storage or Redis that is away. Each round is `told`."""
-    looked = -_LOOK
+    """Reconcile all unfinished jobs every `sweep_interval` seconds until `stopped`. Failures are logged: one of a job
+    doesn't hold up the others, and an unreachable storage or Redis is retried in the next round. `on_round` is called
+    after each round."""
+    removed_at = -_REMOVE_EVERY
     ended: set[str] = set()
-    kept: dict[str, float] = {}
+    expiries: dict[str, float] = {}
     health = health_files(settings.health_file, "sweeper")[0]
     log.info("sweeper: storage %s, a round every %g s", storage.url, settings.sweep_interval)
     while not stopped.is_set():
-        began, this = time.monotonic(), Round()
+        began, this_round = time.monotonic(), Round()
         try:
-            if due := time.monotonic() - looked >= _LOOK:
-                looked = time.monotonic()
-                ended.clear()  # somebody may have removed a report, to have it made again
+            if remove_now := time.monotonic() - removed_at >= _REMOVE_EVERY:
+                removed_at = time.monotonic()
+                ended.clear()  # somebody may have removed a report, to have it written again
             for job in open_jobs(storage, ended):
                 health.beat()
                 with speaking_of(job=job):
-                    _bring_forward(job, storage, queue, settings, this)
-            if due:
+                    _bring_forward(job, storage, queue, settings, this_round)
+            if remove_now:
                 remove_abandoned(storage, beat=health.beat)
-                remove_expired(storage, queue, time.time(), kept, health.beat)
+                remove_expired(storage, queue, time.time(), expiries, health.beat)
         except StorageUnreachable as error:
-            this.failures["storage"] += 1
+            this_round.failures["storage"] += 1
             log.warning("sweeper waits: %s", error)
-        this.seconds = time.monotonic() - began
-        told(this)
+        this_round.seconds = time.monotonic() - began
+        on_round(this_round)
         if once:
             return
         health.beat()
@@ -91,7 +92,7 @@ def sweep_jobs(
 def remove_abandoned(
     storage: Storage, older_than: float = ABANDONED, beat: Callable[[], None] = lambda: None
 ) -> list[str]:
-    """Remove chunks that no manifest speaks of, if nothing came to them for so many seconds. Returns their folders."""
+    """Remove folders of chunks that belong to no manifest, if they are older than so many seconds. Returns them."""
     removed = []
     for job in filter(is_made_here, storage.list(layout.JOBS)):
         beat()
@@ -99,73 +100,73 @@ def remove_abandoned(
             for folder in _strays(storage, job):
                 if storage.discard(folder, older_than):
                     removed.append(folder)
-                    log.info("sweeper: %s, of a submission that was not finished, is removed", folder)
+                    log.info("sweeper: removed %s, of a submission that was not finished", folder)
         except UsageError:
-            continue  # a link, and none of ours
+            continue  # a link, not a job of ours
     return removed
 
 
 def remove_expired(
-    storage: Storage, queue: Queue, now: float, kept: dict[str, float], beat: Callable[[], None] = lambda: None
+    storage: Storage, queue: Queue, now: float, expiries: dict[str, float], beat: Callable[[], None] = lambda: None
 ) -> list[str]:
-    """Remove the jobs that ended long enough ago for what was asked of them. Returns them.
+    """Remove the jobs that have expired. Returns their ids.
 
-    `kept` holds until when others are kept, in seconds since 1970, as far as that is known: they are not read again.
+    `expiries` is a cache of when other jobs expire, in seconds since 1970: those are not read again.
     """
     names = [job for job in storage.list(layout.EXPIRING) if is_made_here(job)]
-    for job in kept.keys() - set(names):
-        del kept[job]
+    for job in expiries.keys() - set(names):
+        del expiries[job]
     removed = []
     for job in names:
         beat()
-        if kept.get(job, 0.0) > now:
+        if expiries.get(job, 0.0) > now:
             continue
         try:
-            until = _kept_until(storage, job, now)
+            expires_at = _expires_at(storage, job, now)
         except StorageUnreachable:
             raise
         except BulkqaError as error:
-            log.warning("job %s was to be removed, and stays: %s", job, error.message)
+            log.warning("job %s may have expired, but stays: %s", job, error.message)
             continue
-        if until is None:
+        if expires_at is None:
             continue
-        if until > now:
-            kept[job] = until
+        if expires_at > now:
+            expiries[job] = expires_at
             continue
         size = remove(job, storage, queue)
         removed.append(job)
-        log.info("sweeper: job %s was kept as long as was asked for and is removed, %d bytes", job, size)
+        log.info("sweeper: removed job %s, which has expired, %d bytes", job, size)
     return removed
 
 
-def _kept_until(storage: Storage, job: str, now: float) -> float | None:
-    """When a job is to be removed, in seconds since 1970; None: that is not known yet."""
+def _expires_at(storage: Storage, job: str, now: float) -> float | None:
+    """When a job expires, in seconds since 1970; None if it has not ended, or never expires."""
     try:
         manifest = load_manifest(storage, job)
-    except UnknownJob:  # a submission under way, or one that died
+    except UnknownJob:  # a submission that is under way or was killed
         records.forget_stray(storage, layout.expiring(job), now)
         return None
     report = records.report(storage, job)
-    if report is None and _is_rest(storage, job):
+    if report is None and _is_bare_manifest(storage, job):
         return now
     if report is None or report.finished_at is None or manifest.expire is None:
         return None
     return report.finished_at + manifest.expire
 
 
-def _is_rest(storage: Storage, job: str) -> bool:
-    """Whether nothing of ours is left of a job but its manifest: whoever was removing it died before the last step."""
+def _is_bare_manifest(storage: Storage, job: str) -> bool:
+    """Whether only the manifest is left of a job: its removal was killed before the last step."""
     ours = [name for name, _ in storage.sizes(layout.folder(job)) if layout.kind_of(name)]
     return [f"{layout.folder(job)}/{name}" for name in ours] == [layout.manifest(job)]
 
 
 def _strays(storage: Storage, job: str) -> list[str]:
-    """The folders under a job's id that no manifest speaks of: all of it, or chunks of others with its key."""
+    """The folders of a job that belong to no manifest: the whole job, or chunks of other submissions with its key."""
     submitted = storage.exists(layout.manifest(job))
     if submitted and not has_key(job):
         return []
     names = storage.list(layout.folder(job))
-    if not submitted:  # with anything but chunks it was a job, and is for people to look at
+    if not submitted:  # with anything but chunks it was a job: that is left for people to look at
         return [layout.folder(job)] if all(map(layout.is_chunks, names)) else []
     try:
         own = load_manifest(storage, job).chunks_folder
@@ -175,40 +176,40 @@ def _strays(storage: Storage, job: str) -> list[str]:
 
 
 def open_jobs(storage: Storage, ended: set[str]) -> list[str]:
-    """The jobs that have not ended. `ended` holds those of which that is known, and is brought up to date: what has
-    ended is not looked at in every round. A job with a key is: it may have been removed and made again since."""
+    """The jobs that have not ended. `ended` is a cache of ended jobs, which are not looked at again; this call keeps it
+    current. A job with a key is not cached: it may be removed and submitted again."""
 
     def has_ended(job: str) -> bool:
         try:
             return storage.exists(layout.report(job))
         except UsageError:
-            return False  # a folder that is none of ours, or a link
+            return False  # not a folder of ours, or a link
 
     names = storage.list(layout.JOBS)
     ended.intersection_update(names)
     unknown = [name for name in names if name not in ended]
-    found = dict(zip(unknown, many(storage, has_ended, unknown), strict=True))
-    ended.update(name for name in unknown if found[name] and not has_key(name))
-    return [name for name in unknown if not found[name]]
+    ended_now = dict(zip(unknown, many(storage, has_ended, unknown), strict=True))
+    ended.update(name for name in unknown if ended_now[name] and not has_key(name))
+    return [name for name in unknown if not ended_now[name]]
 
 
-def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings, this: Round) -> None:
-    """Reconcile a job, whatever is wrong with it, and count what was done."""
+def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings, this_round: Round) -> None:
+    """Reconcile a job and count what was done. Never raises, whatever is wrong with the job."""
     try:
         if storage.exists(layout.manifest(job)):
-            this.jobs += 1
-            done = reconcile(job, storage, queue, settings, owner="sweeper")
-            this.sent += len(done.sent)
-            this.given_up += len(done.given_up)
-            this.published += done.published
+            this_round.jobs += 1
+            repair = reconcile(job, storage, queue, settings, owner="sweeper")
+            this_round.sent += len(repair.sent)
+            this_round.given_up += len(repair.given_up)
+            this_round.published += repair.published
     except UsageError:
-        pass  # a folder that is none of ours, a link, or a job that was removed just now
+        pass  # not a folder of ours, a link, or a job that was just removed
     except RedisUnreachable as error:
-        this.failures["redis"] += 1
+        this_round.failures["redis"] += 1
         log.warning("job %s waits: %s", job, error.message)
     except BulkqaError as error:
-        this.failures["storage" if isinstance(error, StorageUnreachable) else "job"] += 1
+        this_round.failures["storage" if isinstance(error, StorageUnreachable) else "job"] += 1
         log.error("job %s cannot be brought forward: %s", job, error)  # noqa: TRY400 - the message says it all
-    except Exception:  # whatever it is, the others go on
-        this.failures["job"] += 1
+    except Exception:  # the other jobs go on, whatever it is
+        this_round.failures["job"] += 1
         log.exception("job %s cannot be brought forward", job)

@@ -57,7 +57,7 @@ class DirectBackend:
 
     def jobs(self, wanted: JobFilter) -> Listed:
         damaged: dict[str, str] = {}
-        return Listed(select(_well(records.standings(self.storage, self._if_it_answers()), damaged), wanted), damaged)
+        return Listed(select(_well(records.statuses(self.storage, self._if_it_answers()), damaged), wanted), damaged)
 
     def _if_it_answers(self) -> Queue | None:
         """Asked once: a Redis that is away is not waited for at every job of a list."""

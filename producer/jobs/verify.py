@@ -18,7 +18,7 @@ from contract.ledger import records
 from contract.ledger.progress import Counts
 from contract.ledger.stored import Damage, Part, StoredJob
 from contract.storage import Storage
-from producer.results.lines import digest
+from contract.storage.digest import digest_of
 
 #: Problems that are told one by one; more are only counted.
 _TOLD = 20
@@ -151,9 +151,9 @@ def _check_outputs(storage: Storage, job: str, outputs: dict[str, Any], problems
             problems.add(f"the report names an output that is not known here: {name!r}")
             continue
         try:
-            sha256, size = digest(storage.blocks(keys[name]))
+            digest = digest_of(storage.blocks(keys[name]))
         except FileNotFoundError:
             problems.add(f"{keys[name]} is missing")
             continue
-        if sha256 != about.get("sha256") or size != about.get("bytes"):
+        if digest.sha256 != about.get("sha256") or digest.bytes != about.get("bytes"):
             problems.add(f"{keys[name]} was altered since it was published")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from contract.errors import BulkqaError
@@ -13,6 +12,7 @@ from contract.ledger.progress import Progress
 from contract.ledger.stored import StoredJob
 from contract.remedy import Call, Remedy
 from contract.storage import Storage
+from contract.storage.digest import digest_of
 
 
 def ready_lines(
@@ -54,7 +54,7 @@ def _published(job: StoredJob, report: Progress) -> Iterator[bytes]:
     """
     storage, key = job.storage, layout.predictions(job.id)
     try:
-        whole = digest(storage.blocks(key))[0] == report.outputs.get("predictions", {}).get("sha256")
+        whole = digest_of(storage.blocks(key)).sha256 == report.outputs.get("predictions", {}).get("sha256")
     except FileNotFoundError:
         whole = False
     published = document.read(storage.blocks(key)) if whole else iter(())
@@ -69,12 +69,3 @@ def _published(job: StoredJob, report: Progress) -> Iterator[bytes]:
                 ),
             )
         yield lines
-
-
-def digest(blocks: Iterable[bytes]) -> tuple[str, int]:
-    """The sha256 and the size of an object."""
-    sha, size = hashlib.sha256(), 0
-    for block in blocks:
-        sha.update(block)
-        size += len(block)
-    return sha.hexdigest(), size

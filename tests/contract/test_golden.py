@@ -182,7 +182,7 @@ def write_open(storage: Storage) -> None:
         about = FOOTER | {"job": OPEN, "chunk": number, "finished_at": NOW - number, "batch_invariant": True}
         storage.create(layout.part(OPEN, number), part.encode(outcomes, **about)[0])
     counting.counted(storage, OPEN, {})
-    records.ask_cancel(storage, OPEN)
+    records.request_cancel(storage, OPEN)
 
 
 def write_ended(storage: Storage) -> None:

@@ -99,7 +99,7 @@ class History(RuleBasedStateMachine):
     @rule(which=anyone)
     def cancel(self, which: int) -> None:
         told = self.job(which)
-        records.ask_cancel(self.storage, told.manifest.id)
+        records.request_cancel(self.storage, told.manifest.id)
         told.cancelled = True
 
     @rule(which=anyone, owner=st.sampled_from(["client", "sweeper"]), times=st.integers(1, 2))

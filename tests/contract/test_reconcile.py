@@ -567,7 +567,7 @@ def test_a_cancelled_job_keeps_what_is_done_and_gives_the_rest_its_outcome(
     hand = Hand(storage, queue, settings)
     for _ in range(done):
         hand.step()
-    records.ask_cancel(storage, manifest.id)
+    records.request_cancel(storage, manifest.id)
 
     assert reconcile(manifest.id, storage, queue, settings).published
 
@@ -587,7 +587,7 @@ def test_a_chunk_that_is_being_scored_ends_itself_when_cancelled(storage: Storag
     hand = Hand(storage, queue, settings.model_copy(update={"lease": 600.0}))
     message = pop(queue, "tiny")
     hand.begin(*message)
-    records.ask_cancel(storage, manifest.id)
+    records.request_cancel(storage, manifest.id)
 
     repair = reconcile(manifest.id, storage, queue, settings)
     assert (repair.finished, repair.sent) == (False, ())
@@ -602,7 +602,7 @@ def test_a_chunk_that_is_being_scored_ends_itself_when_cancelled(storage: Storag
 def test_a_job_is_cancelled_though_redis_is_away(storage: Storage, away: RedisQueue, settings: Settings):
     manifest = job_of(storage, settings)
     storage.create(layout.part(manifest.id, 0), part_of(storage, manifest, 0))
-    records.ask_cancel(storage, manifest.id)
+    records.request_cancel(storage, manifest.id)
     assert reconcile(manifest.id, storage, away, settings).published
     assert records.report(storage, manifest.id).request_counts.cancelled == 5
 
@@ -610,7 +610,7 @@ def test_a_job_is_cancelled_though_redis_is_away(storage: Storage, away: RedisQu
 def test_a_cancel_that_comes_too_late_changes_nothing(storage: Storage, queue: Queue, settings: Settings):
     manifest = job_of(storage, settings)
     finish_parts(storage, manifest)
-    records.ask_cancel(storage, manifest.id)
+    records.request_cancel(storage, manifest.id)
     reconcile(manifest.id, storage, queue, settings)
     assert records.report(storage, manifest.id).status == "completed"
 
@@ -669,7 +669,7 @@ def test_rows_with_errors_can_be_submitted_again_as_they_were(
     read = ReadOptions(question="q", context="ctx", delimiter=delimiter)
     data = awkward(AWKWARD, delimiter)
     manifest = job_of(storage, settings, data, read=read, options=Options(omit_context=omit_context))
-    records.ask_cancel(storage, manifest.id)  # so that every row has an error
+    records.request_cancel(storage, manifest.id)  # so that every row has an error
     reconcile(manifest.id, storage, queue, settings)
 
     errors = storage.read(layout.errors(manifest.id))

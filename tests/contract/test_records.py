@@ -50,7 +50,7 @@ def test_a_damaged_model_is_told_with_the_way_out(storage: Storage, settings: Se
     manifest = job_of(storage, settings)
     storage.create(layout.model(manifest.id), data)
     for look in (records.status, lambda *of: reconcile(of[2], storage, MemoryQueue(), settings)):
-        with pytest.raises(BulkqaError, match=r"what job .* says of its model is damaged") as caught:
+        with pytest.raises(BulkqaError, match=r"the pinned model of job .* is damaged") as caught:
             look(storage, None, manifest.id)
         assert storage.locate(layout.model(manifest.id)) in (caught.value.remedy or "")
 
@@ -174,10 +174,10 @@ def test_jobs_are_listed_by_name_and_strange_folders_are_passed_over(storage: St
 
 
 def test_cancel_may_be_asked_twice(storage: Storage):
-    assert not records.cancel_asked(storage, "a")
-    records.ask_cancel(storage, "a")
-    records.ask_cancel(storage, "a")
-    assert records.cancel_asked(storage, "a")
+    assert not records.cancel_requested(storage, "a")
+    records.request_cancel(storage, "a")
+    records.request_cancel(storage, "a")
+    assert records.cancel_requested(storage, "a")
 
 
 def test_status_follows_a_job_from_its_first_chunk_to_its_last(
@@ -369,16 +369,16 @@ def test_who_lists_often_reads_no_ended_job_again_but_one_with_a_key(storage: St
     for job in (plain, keyed):
         finish(job, storage, MemoryQueue(), settings)
     ended: dict[str, Progress] = {}
-    first = dict(records.standings(storage, None, ended))
+    first = dict(records.statuses(storage, None, ended))
     assert set(first) == {plain, keyed, running}
     assert set(ended) == {plain}
     storage.delete(layout.report(plain))  # not looked at
     storage.delete(layout.report(keyed))
-    again = dict(records.standings(storage, None, ended))
+    again = dict(records.statuses(storage, None, ended))
     assert again[plain] == first[plain]
     assert again[keyed].status != "completed"
     assert again[running].status == "queued"
     storage.delete(layout.manifest(plain))
     storage.discard(layout.folder(plain))
-    assert plain not in dict(records.standings(storage, None, ended))
+    assert plain not in dict(records.statuses(storage, None, ended))
     assert ended == {}

@@ -143,11 +143,9 @@ def list_jobs(
     queue = here.queue
     with suppress(RedisUnreachable):
         queue.ping()
-        found = list(records.standings(here.storage, queue, here.listed))
+        found = list(records.statuses(here.storage, queue, here.listed))
         return _listed(here, found, wanted)
-    return _listed(
-        here, list(records.standings(here.storage, None, here.listed)), wanted
-    )  # not waited for at every job
+    return _listed(here, list(records.statuses(here.storage, None, here.listed)), wanted)  # not waited for at every job
 
 
 def _listed(here: Service, found: list[tuple[str, Any]], wanted: JobFilter) -> dict[str, Any]:
