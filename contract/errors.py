@@ -1,22 +1,20 @@
 """The tree of errors that reach a user, each with its exit code and its remedy.
 
     BulkqaError                 1   a bug or an unforeseen condition
-    ├── UsageError              2   the command was used wrongly
+    ├── UsageError              2   the command, or the API, was used wrongly
     │   ├── InputError          2   the file as a whole cannot be read (`code` says why)
     │   ├── UnknownJob          2   no such job, or not a job id
     │   ├── NotEnded            2   the job has to end before this can be done
     │   └── MissingExtra        2   packages that are not installed
     ├── ModelError              2   the model directory cannot be used
-    ├── JobFailed               4   the job ended without one usable row
-    ├── JobCancelled            5   the job was cancelled
-    ├── TimedOut                1   a wait was longer than its limit; a TimeoutError too
-    └── Unreachable             6   Redis or the storage does not answer, or nobody serves a model
+    ├── TimedOut                1   a wait reached its timeout; a TimeoutError too
+    └── Unreachable             6   Redis or the storage does not answer, or no worker serves a model
         ├── RedisUnreachable
         ├── StorageUnreachable
         └── NoWorker
 
-Exit code 0 is a completed job and 3 a job completed with row errors: both are outcomes, not exceptions.
-Errors of single rows are values (`contract.format.job.RowError`), never exceptions.
+How a job ends is an outcome, not an exception: exit codes 0, 3, 4 and 5 are below. Errors of single rows are values
+(`contract.format.job.RowError`), never exceptions.
 
 `contract.format.failure` carries an error to another process.
 """
@@ -32,13 +30,15 @@ if TYPE_CHECKING:
     from contract.remedy import Remedy
 
 COMPLETED_WITH_ERRORS = 3
+JOB_FAILED = 4  #: not one row was answered
+JOB_CANCELLED = 5
 INTERRUPTED = 130
 
 
 class BulkqaError(Exception):
-    """An error with a message for the user and, where there is one, what to do about it.
+    """An error with a message for the user and, if there is one, a remedy.
 
-    `remedy` is text in the words of the terminal, and a `Remedy` as long as no surface has said it in its own words.
+    `remedy` is text in the words of the terminal, and a `Remedy` until a surface has put it in its own words.
     """
 
     exit_code = 1
@@ -70,7 +70,7 @@ INPUT_CODES = (
 class InputError(UsageError):
     """The input file as a whole cannot be read.
 
-    `code` is one of INPUT_CODES. Of a missing column `found` tells programs which `columns` there are, and with which
+    `code` is one of INPUT_CODES. For a missing column, `found` gives programs the `columns` that there are and the
     `delimiter`.
     """
 
@@ -83,7 +83,7 @@ class InputError(UsageError):
 
 
 class UnknownJob(UsageError):
-    """There is no such job, or what was given is no job id."""
+    """There is no such job, or the text is not a job id."""
 
     code = "unknown_job"
 
@@ -95,53 +95,41 @@ class NotEnded(UsageError):
 
 
 class MissingExtra(UsageError):
-    """What is asked for needs packages that are not installed."""
+    """The request needs packages that are not installed."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}", f"Install it: pip install 'bulkqa[{extra}]'")
 
 
 class ModelError(BulkqaError):
-    """A model directory cannot be used, or makes wrong answers."""
+    """A model directory cannot be used, or gives wrong answers."""
 
     exit_code = 2
 
 
-class JobFailed(BulkqaError):
-    """A job ended without one usable row."""
-
-    exit_code = 4
-
-
-class JobCancelled(BulkqaError):
-    """A job was cancelled."""
-
-    exit_code = 5
-
-
 class TimedOut(BulkqaError, TimeoutError):
-    """A wait was longer than its limit. The job goes on."""
+    """A wait reached its timeout. The job goes on."""
 
     code = "timed_out"
 
 
 class Unreachable(BulkqaError):
-    """What jobs stand on does not answer. Nothing is lost by it."""
+    """Redis, the storage or a worker does not answer. Jobs lose nothing."""
 
     exit_code = 6
     code = "unreachable"
 
 
 class RedisUnreachable(Unreachable):
-    """Redis does not answer, or refuses."""
+    """Redis does not answer, or refuses a command."""
 
 
 class StorageUnreachable(Unreachable):
-    """The storage does not answer, is full, or refuses."""
+    """The storage does not answer, is full, or denies access."""
 
 
 class NoWorker(Unreachable):
-    """No worker serves the model of a job, or none from its storage."""
+    """No worker serves the model of a job, or none that uses its storage."""
 
     code = "no_worker"
 

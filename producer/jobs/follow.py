@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from contract.errors import COMPLETED_WITH_ERRORS, JobCancelled, JobFailed, RedisUnreachable
+from contract.errors import COMPLETED_WITH_ERRORS, JOB_CANCELLED, JOB_FAILED, RedisUnreachable
 from contract.format.part import Footer
 from contract.ledger import records
 from contract.ledger.progress import Progress
@@ -21,8 +21,8 @@ _RECONCILE_EVERY, _RECONCILE_SHARE = 2.0, 20.0
 EXIT_CODES = {
     "completed": 0,
     "completed_with_errors": COMPLETED_WITH_ERRORS,
-    "failed": JobFailed.exit_code,
-    "cancelled": JobCancelled.exit_code,
+    "failed": JOB_FAILED,
+    "cancelled": JOB_CANCELLED,
 }
 
 
