@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from contract.errors import BulkqaError, UnknownJob, UsageError
 from contract.format import codec
+from contract.remedy import Call, Remedy
 
 #: Format version of everything under `jobs/<job>/`. A reader refuses a version that it does not know.
 SCHEMA_VERSION = 1
@@ -58,7 +59,7 @@ def is_made_here(job: str) -> bool:
 def check_job_id(job: str) -> str:
     """Return `job` if it can name a folder of ours, else raise UnknownJob: no id may leave the storage root."""
     if not isinstance(job, str) or not _JOB_ID.fullmatch(job):
-        raise UnknownJob(f"{job!r} is not a job id", "List the jobs with: producer list")
+        raise UnknownJob(f"{job!r} is not a job id", Remedy("List the jobs with: ", Call("list")))
     return job
 
 

@@ -8,6 +8,7 @@ import socket
 from urllib.parse import SplitResult, urlsplit
 
 from contract.errors import UsageError
+from contract.remedy import Remedy, Set
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -21,7 +22,7 @@ class NotAllowedError(Exception):
 
 def check_url(url: str) -> None:
     """Raise UsageError for what an event cannot be posted to, as far as a URL tells."""
-    example = "For example: --notify https://example.org/hooks/bulkqa"
+    example = Remedy("For example: ", Set(notify="https://example.org/hooks/bulkqa"))
     try:
         parts = urlsplit(url)
         is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

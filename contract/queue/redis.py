@@ -331,7 +331,7 @@ def _remedy(error: BaseException) -> str:
                 "one in rediss://...?ssl_ca_certs=FILE; redis:// is for a Redis without TLS."
             )
         cause = cause.__cause__ or cause.__context__
-    return "Start it, or name another with --redis or BULKQA_REDIS_URL. Jobs lose nothing meanwhile."
+    return "Start it, or set BULKQA_REDIS_URL to another. Jobs lose nothing meanwhile."
 
 
 #: How a chunk is spelled, or the assembling of its job. What else stands there is none of ours.

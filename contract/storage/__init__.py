@@ -1,7 +1,8 @@
 """Storage: the truth about every job.
 
-Hands out `Storage`, the interface (`protocol`), and `open_storage`, which finds the kind that a URL names: `local` disk
-or `objects` in a cloud. `memory` is their twin for tests. What must not come in: what the objects mean.
+Exports `Storage`, the interface (`protocol`), and `open_storage`, which opens the kind that a URL names: a `local`
+folder or `objects` in a cloud. `tests/twins` has their twin in memory. Must not import: anything that knows what
+objects mean.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
         path = Path(unquote(parts.path)) if parts.scheme else Path(url)
         return LocalStorage(path, create=create)
     if parts.scheme in ("s3", "gs", "az"):
-        from contract.storage.objects import ObjectStorage  # an extra, and slow to import
+        from contract.storage.objects import ObjectStorage  # an optional extra, slow to import
 
         return ObjectStorage(url)
     raise UsageError(

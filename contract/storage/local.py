@@ -1,4 +1,4 @@
-"""Storage in a folder: a disk, or a volume that all containers mount. Objects are files, named once and for all."""
+"""Storage in a folder: on a disk, or on a volume that all containers mount. Objects are files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from typing import BinaryIO
 
 from contract.errors import BulkqaError, StorageUnreachable, UsageError
 from contract.machine import NO_FOLLOW, link_once
+from contract.remedy import Call, Remedy
 from contract.storage.protocol import BLOCK, TEMPORARY, Data
 
 
 class LocalStorage:
-    """A folder on a disk, or a volume that all containers mount. See `link_once` for what its file system must have."""
+    """A folder. `contract.machine.link_once` says what its file system must support."""
 
     at_once = 1
 
@@ -32,7 +33,7 @@ class LocalStorage:
             elif not self.root.is_dir():
                 raise StorageUnreachable(
                     f"there is no storage folder {self.root}",
-                    "Create it, or name another with --storage or BULKQA_STORAGE_URL.",
+                    "Create it, or set BULKQA_STORAGE_URL to another.",
                 )
             self._real = os.path.realpath(self.root)
 
@@ -61,7 +62,7 @@ class LocalStorage:
             except (FileNotFoundError, NotADirectoryError):
                 return []
         names.sort()
-        last = first = bisect_left(names, TEMPORARY)  # those are side by side now: no look at each of ten thousand
+        last = first = bisect_left(names, TEMPORARY)  # now side by side: no need to look at each of ten thousand names
         while last < len(names) and names[last].startswith(TEMPORARY):
             last += 1
         del names[first:last]
@@ -70,9 +71,9 @@ class LocalStorage:
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         with _translated(self.url):
             top = self._path(folder)
-            for path, about in _tree(top):
-                if not stat.S_ISDIR(about.st_mode):
-                    yield path.relative_to(top).as_posix(), about.st_size
+            for path, status in _tree(top):
+                if not stat.S_ISDIR(status.st_mode):
+                    yield path.relative_to(top).as_posix(), status.st_size
 
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         with _translated(self.url), self._staged(key, data, durable=durable) as (staged, path):
@@ -81,7 +82,7 @@ class LocalStorage:
             except FileExistsError:
                 if not _is_same(staged, path):
                     return False
-            except FileNotFoundError:  # swept away: the job was published meanwhile, by who made this object first
+            except FileNotFoundError:  # the staged file was swept: whoever made this object has published the job
                 if path.exists():
                     return False
                 raise
@@ -93,7 +94,7 @@ class LocalStorage:
         os.sync()
 
     def replace(self, key: str, data: bytes) -> None:
-        # Not synced: a hint has to survive the death of a process, not that of the machine.
+        # Not synced: a hint has to survive the death of a process, not a crash of the machine.
         with _translated(self.url), self._staged(key, data, durable=False) as (staged, path):
             staged.replace(path)
 
@@ -104,25 +105,25 @@ class LocalStorage:
     def sweep(self, folder: str, older_than: float) -> None:
         with _translated(self.url):
             for path in self._path(folder).rglob(f"{TEMPORARY}*"):
-                with suppress(FileNotFoundError):  # its writer, or another sweep, was quicker
+                with suppress(FileNotFoundError):  # its writer, or another sweep, was faster
                     if time.time() - path.stat().st_mtime >= older_than:
                         path.unlink()
 
     def discard(self, folder: str, older_than: float = 0.0) -> bool:
         with _translated(self.url):
-            found = list(_tree(self._path(folder)))
-            if older_than and any(time.time() - about.st_mtime < older_than for _, about in found):
+            contents = list(_tree(self._path(folder)))
+            if older_than and any(time.time() - status.st_mtime < older_than for _, status in contents):
                 return False
-            for path, about in found:  # what came since keeps its folder, and is told as an error
+            for path, status in contents:  # a file that was added since keeps its folder, and rmdir raises
                 with suppress(FileNotFoundError):
-                    path.rmdir() if stat.S_ISDIR(about.st_mode) else path.unlink()
+                    path.rmdir() if stat.S_ISDIR(status.st_mode) else path.unlink()
         return True
 
     def prune(self, folder: str) -> None:
         with _translated(self.url):
-            for path, about in _tree(self._path(folder)):
-                if stat.S_ISDIR(about.st_mode):
-                    with suppress(OSError):  # it is not empty
+            for path, status in _tree(self._path(folder)):
+                if stat.S_ISDIR(status.st_mode):
+                    with suppress(OSError):  # not empty
                         path.rmdir()
 
     def locate(self, key: str) -> str:
@@ -130,7 +131,7 @@ class LocalStorage:
 
     @contextmanager
     def _staged(self, key: str, data: Data, *, durable: bool = True) -> Iterator[tuple[Path, Path]]:
-        """Write `data` to a temporary file in the folder of `key`, on disk before it gets its name."""
+        """Write `data` to a temporary file in the folder of `key`. If `durable`, sync it before it gets its name."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.parent / f"{TEMPORARY}{path.name}-{uuid.uuid4().hex}"
@@ -146,21 +147,19 @@ class LocalStorage:
             staged.unlink(missing_ok=True)
 
     def _open(self, key: str) -> BinaryIO:
-        """A regular file alone: whoever opened a pipe that lies there would wait for ever. A link is not followed."""
+        """Open a regular file and nothing else: opening a pipe could block forever. Links are not followed."""
         file = open(os.open(self._path(key), os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-        raise BulkqaError(
-            f"{self.locate(key)} is no regular file", "Remove it: nothing of ours puts such a thing there."
-        )
+        raise BulkqaError(f"{self.locate(key)} is not a regular file", "Remove it: bulkqa did not create it.")
 
     def _path(self, key: str) -> Path:
         path = self.root / key
-        # A symlink inside the root must not lead out of it, whoever made it.
+        # No symlink inside the root may lead out of it, whoever made it.
         inside = (os.path.realpath(path.parent) + os.sep).startswith(self._real.rstrip(os.sep) + os.sep)
         if not inside or ".." in path.parts or path.is_symlink():
-            raise UsageError(f"{key!r} leads out of the storage root")
+            raise UsageError(f"{key!r} is outside of the storage root")
         return path
 
 
@@ -175,17 +174,17 @@ def _translated(url: str) -> Iterator[None]:
 
 
 _REMEDY = {
-    errno.ENOSPC: "The disk is full: make room, then continue the job with: producer repair JOB",
-    errno.EDQUOT: "The quota is used up: make room, then continue the job with: producer repair JOB",
-    errno.EACCES: "Give this user the right to read and write there, or name another folder with --storage.",
-    errno.EOPNOTSUPP: "Results are written once, and this file system has no hard links to do it with, nor a rename "
-    "that replaces nothing. Name a folder on another disk with --storage or BULKQA_STORAGE_URL.",
-    errno.EROFS: "It is mounted read-only: mount it writable, or name another folder with --storage.",
+    errno.ENOSPC: Remedy("The disk is full: make room, then continue jobs with: ", Call("repair")),
+    errno.EDQUOT: Remedy("The quota is used up: make room, then continue jobs with: ", Call("repair")),
+    errno.EACCES: "Give this user read and write access, or set BULKQA_STORAGE_URL to another folder.",
+    errno.EOPNOTSUPP: "Results are written once. That takes hard links or a rename that never replaces a file: this "
+    "file system has neither. Set BULKQA_STORAGE_URL to a folder on another disk.",
+    errno.EROFS: "It is mounted read-only: mount it writable, or set BULKQA_STORAGE_URL to another folder.",
 }
 
 
 def _tree(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """A folder and all that is in it, contents first; what vanishes meanwhile is left out."""
+    """A folder and everything in it, contents first. What disappears meanwhile is left out."""
     for at, folders, files in os.walk(root, topdown=False):
         folder = Path(at)
         links = (name for name in folders if (folder / name).is_symlink())
@@ -195,7 +194,7 @@ def _tree(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _is_same(staged: Path, path: Path) -> bool:
-    """Whether a link that is said to exist is our own: on NFS a call whose reply was lost is made again."""
+    """Whether a link that already exists is our own: NFS repeats a call whose reply was lost."""
     try:
         return os.path.samestat(staged.lstat(), path.lstat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Several calls of a storage at a time: an object store takes long over each, and answers many in the same time."""
+"""Concurrent calls of a storage: an object store answers many in the time that it takes for one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ V = TypeVar("V")
 
 
 def many(storage: Storage, do: Callable[[K], V], keys: Iterable[K], ahead: int = 1024) -> Iterator[V]:
-    """What `do`, which asks the storage, gives for each of the keys, in their order, no more than `ahead` of them at a
-    time: so many results are held in memory. What it raises comes through."""
+    """The results of `do`, which calls the storage, for each key in order. At most `ahead` calls are pending, and so
+    many results are held in memory. Exceptions of `do` propagate."""
     if storage.at_once == 1:
         yield from map(do, keys)
         return
@@ -35,8 +35,10 @@ def many(storage: Storage, do: Callable[[K], V], keys: Iterable[K], ahead: int =
 
 @contextmanager
 def created(storage: Storage, ahead: int = 8) -> Iterator[Callable[[str, bytes], None]]:
-    """Gives what creates an object, durable once the storage has settled. On the way out all are there; no more than
-    `ahead` of them are under way and in memory at a time. What a creation raises comes through, later or at the end."""
+    """Gives a function that creates an object in the background, durable once the storage has settled. All objects are
+    there on exit. At most `ahead` of them are pending and in memory. Exceptions propagate, from a later call or on
+    exit.
+    """
 
     def create(key: str, data: bytes) -> None:
         storage.create(key, data, durable=False)
@@ -53,5 +55,5 @@ def created(storage: Storage, ahead: int = 8) -> Iterator[Callable[[str, bytes],
 
     with ThreadPoolExecutor(min(storage.at_once, ahead)) as pool:
         yield later
-        for one in waiting:
-            one.result()
+        for pending in waiting:
+            pending.result()

@@ -1,11 +1,10 @@
-"""Object storage: `s3://bucket/prefix`, `gs://`, `az://`, by obstore (extra `cloud`), behind the interface of
-`contract.storage`.
+"""Object storage: `s3://bucket/prefix`, `gs://`, `az://`, by obstore (extra `cloud`).
 
-Credentials and endpoints come from the environment alone (AWS_*, GOOGLE_*, AZURE_*), and are in no message. Nothing is
-asked of the service before the first use: a worker opens its storage before it forks, and no connection survives that.
+Credentials and endpoints come only from the environment (AWS_*, GOOGLE_*, AZURE_*) and are in no message. The service
+is first called at the first use: a worker opens its storage before it forks, and connections do not survive a fork.
 
-An object is created by a conditional put. Where the answer to one was lost it is not known who made the object, so each
-carries a mark of its writer. What is larger than a piece goes to a temporary object and is copied, conditionally too.
+An object is created by a conditional put. If the response is lost, nobody knows who made the object, so each carries a
+mark of its writer. An object larger than a piece goes to a temporary object and is copied, conditionally too.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ except ImportError as error:
     raise UsageError("this installation has no object storage", "Install it: pip install 'bulkqa[cloud]'") from error
 
 _BLOCK = 1 << 20
-#: What is held in memory of an object that comes in pieces; if it is larger it is put in parts.
+#: Bytes held in memory of an object that is written piece by piece; a larger one is uploaded in parts.
 _PIECE = 8 << 20
-#: What a service copies at once, in bytes. Of more, the temporary object is read and written again.
+#: Bytes that a service copies at once. A larger temporary object is read and written again.
 _COPIED = 5 << 30
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 _WRITER = "bulkqa-writer"
-#: Attempts at a conditional write whose answer was lost, and the first pause between them.
+#: Attempts at a conditional write whose response was lost, and the first pause between them, in seconds.
 _ATTEMPTS, _PAUSE = 5, 0.2
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 _CREDENTIALS = {
@@ -57,25 +56,25 @@ class ObjectStorage:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc:
-            raise UsageError(  # its words may hold a password
+            raise UsageError(  # the URL is not shown, it may hold a password
                 f"a storage URL is {parts.scheme}://bucket/prefix and nothing else",
                 f"Credentials come from the environment: {_CREDENTIALS[parts.scheme]}.",
             )
         self._scheme = parts.scheme
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
-        # Whoever names an endpoint without TLS means it: a MinIO in the next container, a test.
+        # An endpoint without TLS is deliberate: a MinIO in the next container, a test.
         plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
         options: dict[str, Any] = {"timeout": "60s", "connect_timeout": "10s", "allow_http": plain}
-        # A service that two buckets share says so by 503 for a while: reads are retried by obstore, puts by create.
+        # A throttled service answers 503 for a while: obstore retries reads, `create` retries puts.
         backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2}
         config = {"copy_if_not_exists": "multipart"} if parts.scheme == "s3" else {}
 
-        def opened(retries: int) -> Any:
+        def open_store(retries: int) -> Any:
             retry = {"max_retries": retries, "retry_timeout": timedelta(seconds=60), "backoff": backoff}
             return store.from_url(self.url, config=config, client_options=options, retry_config=retry)  # type: ignore[call-overload]
 
         try:
-            self._store, self._once = opened(6), opened(0)
+            self._store, self._once = open_store(6), open_store(0)
         except exceptions.BaseError as error:
             raise UsageError(f"{self.url} cannot be used: {_reason(error)}", "Give s3://bucket/prefix.") from None
 
@@ -87,9 +86,8 @@ class ObjectStorage:
         if size <= 0:
             return b""
         with self._translated(key):
-            with suppress(
-                exceptions.GenericError, exceptions.NotSupportedError
-            ):  # Azure cannot, nor can any if it is empty
+            # Azure has no suffix ranges, and no service has them for an empty object.
+            with suppress(exceptions.GenericError, exceptions.NotSupportedError):
                 options: Any = {"range": {"suffix": size}}
                 return bytes(obstore.get(self._store, _checked(key), options=options).bytes())
             length = obstore.head(self._store, _checked(key))["size"]
@@ -100,15 +98,15 @@ class ObjectStorage:
     def blocks(self, key: str) -> Iterator[bytes]:
         with self._translated(key):
             for piece in obstore.get(self._store, _checked(key)).stream(min_chunk_size=_BLOCK):
-                whole = memoryview(piece)
-                for start in range(0, len(whole), _BLOCK):
-                    yield bytes(whole[start : start + _BLOCK])
+                view = memoryview(piece)
+                for start in range(0, len(view), _BLOCK):
+                    yield bytes(view[start : start + _BLOCK])
 
     def exists(self, key: str) -> bool:
         return self.size(key) is not None
 
     def size(self, key: str) -> int | None:
-        """Bytes of an object; None if there is none."""
+        """Bytes of an object; None if it does not exist."""
         with suppress(FileNotFoundError), self._translated(key):
             return int(obstore.head(self._store, _checked(key))["size"])
         return None
@@ -118,20 +116,19 @@ class ObjectStorage:
         with self._translated(folder):
             if after:
                 pages = obstore.list(self._store, prefix, offset=prefix + after)
-                behind = (found["path"].removeprefix(prefix) for page in pages for found in page)
+                behind = (each["path"].removeprefix(prefix) for page in pages for each in page)
                 return sorted(name for name in behind if "/" not in name and not name.startswith(TEMPORARY))
-            found = obstore.list_with_delimiter(self._store, _checked(folder))
-        names = [
-            path.rsplit("/", 1)[-1] for path in (*found["common_prefixes"], *(o["path"] for o in found["objects"]))
-        ]
+            listing = obstore.list_with_delimiter(self._store, _checked(folder))
+        paths = (*listing["common_prefixes"], *(each["path"] for each in listing["objects"]))
+        names = [path.rsplit("/", 1)[-1] for path in paths]
         return sorted(name for name in names if not name.startswith(TEMPORARY))
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         prefix = f"{_checked(folder)}/"
         with self._translated(folder):
             for batch in obstore.list(self._store, prefix):
-                for found in batch:
-                    yield found["path"].removeprefix(prefix), found["size"]
+                for each in batch:
+                    yield each["path"].removeprefix(prefix), each["size"]
 
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         _checked(key)
@@ -153,14 +150,14 @@ class ObjectStorage:
         return self._created(key, put, mine)
 
     def settle(self) -> None:
-        """A put that was answered is durable."""
+        """Nothing to do: a put is durable once it was answered."""
 
     def replace(self, key: str, data: bytes) -> None:
         with self._translated(key):
             obstore.put(self._store, _checked(key), data, use_multipart=False)
 
     def write(self, key: str, pieces: Iterable[bytes]) -> None:
-        """Write or overwrite an object of any size. What `pieces` raises comes through, and nothing is written then."""
+        """Write or overwrite an object of any size. If `pieces` raises, nothing is written."""
         self._upload(_checked(key), pieces)
 
     def delete(self, key: str) -> None:
@@ -170,22 +167,22 @@ class ObjectStorage:
     def sweep(self, folder: str, older_than: float) -> None:
         with self._translated(folder):
             for batch in obstore.list(self._store, f"{_checked(folder)}/"):
-                for found in batch:
-                    old = time.time() - found["last_modified"].timestamp() >= older_than
-                    if found["path"].rsplit("/", 1)[-1].startswith(TEMPORARY) and old:
-                        self.delete(found["path"])
+                for each in batch:
+                    old = time.time() - each["last_modified"].timestamp() >= older_than
+                    if each["path"].rsplit("/", 1)[-1].startswith(TEMPORARY) and old:
+                        self.delete(each["path"])
 
     def discard(self, folder: str, older_than: float = 0.0) -> bool:
         with self._translated(folder):
-            found = [one for batch in obstore.list(self._store, f"{_checked(folder)}/") for one in batch]
-        if older_than and any(time.time() - one["last_modified"].timestamp() < older_than for one in found):
+            contents = [each for batch in obstore.list(self._store, f"{_checked(folder)}/") for each in batch]
+        if older_than and any(time.time() - each["last_modified"].timestamp() < older_than for each in contents):
             return False
-        for one in found:
-            self.delete(one["path"])
+        for each in contents:
+            self.delete(each["path"])
         return True
 
     def prune(self, folder: str) -> None:
-        """There are no folders here."""
+        """Nothing to do: there are no folders."""
 
     def locate(self, key: str) -> str:
         return f"{self.url}/{key}"
@@ -212,20 +209,20 @@ class ObjectStorage:
             self._upload(staged, counted())
             if size <= _COPIED:
                 return self._created(key, copy, mine)
-            # Nothing is conditional here. Whoever comes second writes the same: outputs follow from their parts.
+            # This write is not conditional. A second writer writes the same bytes: outputs follow from their parts.
             if self.exists(key):
                 return False
             self._upload(key, self.blocks(staged))
             return True
         finally:
-            with suppress(StorageUnreachable):  # it is swept later
+            with suppress(StorageUnreachable):  # swept later
                 self.delete(staged)
 
     def _upload(self, key: str, pieces: Iterable[bytes]) -> None:
-        """In parts, a few at once. What `pieces` raises comes through, and nothing is written then; an upload that
-        fails is aborted, so that none stays open and is paid for.
+        """Upload in parts, a few at once. If `pieces` raises, nothing is written. A failed upload is aborted: an open
+        one is billed.
 
-        `obstore.put` asks for pieces from where nothing can be read by obstore: they are made on a thread beside it.
+        `obstore.put` takes the pieces in a context where obstore cannot read, so a thread makes them.
         """
         own = iter(pieces)
         with self._translated(key), ThreadPoolExecutor(1) as beside:
@@ -233,8 +230,8 @@ class ObjectStorage:
             obstore.put(self._store, key, made, use_multipart=True, chunk_size=_PIECE, max_concurrency=2)
 
     def _created(self, key: str, write: Callable[[], None], mine: Callable[[], bool]) -> bool:
-        """Run a conditional write until it is known whether it, or another, made the object."""
-        lost = False  # the answer to an attempt: it may have made the object
+        """Run a conditional write until it is known whether it, or another one, made the object."""
+        lost = False  # the response to an attempt, which may have made the object
         with self._translated(key):
             for number in range(1, _ATTEMPTS + 1):
                 try:
@@ -243,7 +240,7 @@ class ObjectStorage:
                 except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
                     if self.exists(key):
                         return lost and mine()
-                    conflict: exceptions.BaseError = error  # 409: with a write that came to nothing, or was deleted
+                    conflict: exceptions.BaseError = error  # 409: with a write that failed, or an object since deleted
                 except exceptions.GenericError as error:
                     lost, conflict = True, error
                 if number == _ATTEMPTS:
@@ -262,13 +259,13 @@ class ObjectStorage:
         try:
             yield
         except (exceptions.BaseError, FileNotFoundError) as error:
-            raise self._told(error, key) from None
+            raise self._translation(error, key) from None
 
-    def _told(self, error: Exception, key: str) -> Exception:
-        """The error as those who use a storage know it."""
+    def _translation(self, error: Exception, key: str) -> Exception:
+        """The error that the protocol has for it."""
         if any(code in str(error) for code in _NO_BUCKET):
             return StorageUnreachable(
-                f"storage {self.url}: there is no such bucket", "Make it, or name another with --storage."
+                f"storage {self.url}: there is no such bucket", "Create it, or set BULKQA_STORAGE_URL to another."
             )
         if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
             return FileNotFoundError(errno.ENOENT, "no such object", key)
@@ -283,10 +280,10 @@ class ObjectStorage:
 
 def _checked(key: str) -> str:
     if key.startswith("/") or ".." in key.split("/"):
-        raise UsageError(f"{key!r} leads out of the storage root")
+        raise UsageError(f"{key!r} is outside of the storage root")
     return key
 
 
 def _reason(error: Exception) -> str:
-    """What obstore says, in a line: the rest is its own innards, with headers."""
+    """The first line of obstore's message: the rest is internals and headers."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,7 +1,7 @@
 """The interface of a storage: read, list, and write whole objects atomically, once.
 
-An object is whole or absent, never half-written, whatever dies; `create` tells whether this call was the one that made
-it. One suite of tests runs over all kinds.
+An object is whole or absent, never half-written, whatever dies. `create` says whether this call made it. One test suite
+runs over all kinds.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-#: Names of files under way. Never listed, never read; what is left of them is swept when the job is published.
+#: Names of files that are being written. Never listed, never read; leftovers are swept when the job is published.
 TEMPORARY = ".tmp-"
-#: What is read at once, in bytes.
+#: Bytes that are read at once.
 BLOCK = 1 << 20
 
 Data = bytes | Iterable[bytes]
 
 
 class Storage(Protocol):
-    """Keys are `/`-separated and spelled by `format.layout`. A missing key raises FileNotFoundError, a storage that
+    """Keys are `/`-separated and come from `format.layout`. A missing key raises FileNotFoundError, a storage that
     does not answer StorageUnreachable."""
 
     url: str
-    #: Calls that are worth making at the same time: many where each is waited for, one where each is work.
+    #: How many concurrent calls pay off: many if a call is mostly waiting, one if it is mostly work.
     at_once: int
 
     def read(self, key: str) -> bytes:
@@ -34,7 +34,7 @@ class Storage(Protocol):
         ...
 
     def blocks(self, key: str) -> Iterator[bytes]:
-        """The object piece by piece, in bounded memory."""
+        """The object, a block at a time, in bounded memory."""
         ...
 
     def exists(self, key: str) -> bool:
@@ -42,47 +42,47 @@ class Storage(Protocol):
         ...
 
     def list(self, folder: str, after: str = "") -> list[str]:
-        """Names directly in a folder, sorted; empty if there is no such folder. With `after`, those behind it, and only
-        of objects: it costs no more for all that is before."""
+        """Names directly in a folder, sorted; empty if there is no such folder. With `after`, only names of objects
+        that sort behind it, at no cost for those before it."""
         ...
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
-        """All objects in a folder, however deep, in no order: their keys below it, and their bytes. What is under way
-        counts too, under its own name."""
+        """All objects in a folder, however deep, in no order: keys relative to the folder, and bytes. Files that are
+        being written are included, under their temporary names."""
         ...
 
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         """Write an object unless it exists. True if this call wrote it. If `data` raises, nothing is written.
 
-        What is not `durable` survives the death of any process at once, that of the machine only after `settle`.
+        Without `durable`, the object survives the death of any process at once, but a crash of the machine only after
+        `settle`.
         """
         ...
 
     def settle(self) -> None:
-        """Return when all that this process created survives the death of the machine."""
+        """Return when everything that this process created survives a crash of the machine."""
         ...
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write or overwrite a small object that is a hint, not a record."""
+        """Write or overwrite a small object that is only a hint."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove an object, if it is there."""
+        """Remove an object if it is there."""
         ...
 
     def sweep(self, folder: str, older_than: float) -> None:
-        """Remove what writers left under way in a folder, if it is older than so many seconds."""
+        """Remove leftovers of writers in a folder that are older than so many seconds."""
         ...
 
     def discard(self, folder: str, older_than: float = 0.0) -> bool:
-        """Remove a folder with all that is in it, unless something there is younger than so many seconds. False if
-        it was left."""
+        """Remove a folder and everything in it, unless something there is younger than so many seconds: then False."""
         ...
 
     def prune(self, folder: str) -> None:
-        """Remove folders without an object in them, from this one downwards, where a storage has such."""
+        """Remove empty folders, this one and those below it, if the storage has folders."""
         ...
 
     def locate(self, key: str) -> str:
-        """The address of an object, for people: a path or a URL."""
+        """The address of an object for people: a path or a URL."""
         ...

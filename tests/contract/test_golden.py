@@ -335,7 +335,7 @@ def test_the_report_is_read(storage: MemoryStorage):
     )
     assert replace(report, options={}, input={}, outputs={}, evaluation=None) == Progress(
         ENDED, "completed_with_errors",
-        Reason("some_rows_failed", "some rows have an error", "Mend them in the file of error rows, and submit that."),
+        Reason("some_rows_failed", "some rows have an error", "Fix them in the error file, and submit that."),
         NOW - 3600, NOW - 9.5, NOW, Counts(5, 1, 1, 3), Chunks(2, 2, retried=2), 1.0, 0.4, None, 5, 5,
         (("inference_error", 1), ("parse_error", 1), ("worker_crash", 1)), MODEL, {}, {},
         f"memory://{layout.predictions(ENDED)}", f"memory://{layout.errors(ENDED)}", {"team": "Süd", "run": "7"},

@@ -164,7 +164,7 @@ def test_what_was_counted_before_is_done_like_the_rest():
         (
             {"retry": (3, 4, (70, 71))},
             "retrying",
-            "chunk 3 is on attempt 4, since workers ended on it; suspected: rows 70, 71",
+            "chunk 3 is on attempt 4, because workers died on it; suspected: rows 70, 71",
         ),
         ({"ahead": 7}, "behind_others", "7 chunks of other jobs wait before it"),
     ],

@@ -102,7 +102,7 @@ def test_without_any_way_to_write_once_the_storage_is_refused_with_a_remedy(
     local_storage: LocalStorage, lacking: pytest.MonkeyPatch
 ) -> None:
     lacking.setattr(os, "link", without_links(errno.EPERM))
-    with pytest.raises(StorageUnreachable, match=r"another disk with --storage"):
+    with pytest.raises(StorageUnreachable, match=r"BULKQA_STORAGE_URL to a folder on another disk"):
         local_storage.create(KEY, b"first")
     assert local_storage.list("jobs/a/parts") == []
 

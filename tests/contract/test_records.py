@@ -293,7 +293,7 @@ def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
     storage.replace(layout.in_flight(manifest.id, 0, 2), InFlight((4, 5)).to_bytes())
     told = records.status(storage, memory_queue, manifest.id).reason
     assert told.code == "retrying"
-    assert told.message == "chunk 0 is on attempt 3, since workers ended on it; suspected: rows 4, 5"
+    assert told.message == "chunk 0 is on attempt 3, because workers died on it; suspected: rows 4, 5"
     memory_queue.send("tiny", "another-job", [0, 1, 2])
     assert records.status(storage, memory_queue, job_of(storage, settings, rows=2).id).reason.code == "behind_others"
 
@@ -341,7 +341,7 @@ def test_a_pipe_in_the_place_of_a_record_is_named_and_keeps_nobody_waiting(tmp_p
     path = tmp_path / layout.manifest(bad)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(BulkqaError, match="is no regular file"):
+    with pytest.raises(BulkqaError, match="is not a regular file"):
         records.status(storage, None, bad)
     stopped = threading.Event()
     sweep_jobs(storage, MemoryQueue(), settings, stopped=stopped, once=True)

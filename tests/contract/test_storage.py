@@ -342,7 +342,7 @@ def _refused(storage: LocalStorage, key: str) -> None:
         lambda: storage.replace(key, b"y"),
         lambda: storage.delete(key),
     ):
-        with pytest.raises(UsageError, match="leads out of the storage root"):
+        with pytest.raises(UsageError, match="is outside of the storage root"):
             use()
 
 
@@ -360,7 +360,7 @@ def test_the_root_itself_may_be_a_symlink(tmp_path: Path):
         (errno.ENOSPC, "make room"),
         (errno.EDQUOT, "make room"),
         (errno.EROFS, "mount it writable"),
-        (errno.EACCES, "right to read and write"),
+        (errno.EACCES, "read and write access"),
         (errno.EIO, ""),
     ],
 )
@@ -412,7 +412,7 @@ def test_a_folder_of_somebody_else_is_unreachable_storage():
             for use in (lambda: storage.read(KEY), lambda: storage.create("jobs/b", b""), lambda: storage.list("jobs")):
                 with pytest.raises(StorageUnreachable, match="Permission denied") as caught:
                     use()
-                assert "right to read and write" in (caught.value.remedy or "")
+                assert "read and write access" in (caught.value.remedy or "")
         finally:
             os.seteuid(me)
             (storage.root / "jobs").chmod(0o700)

@@ -407,8 +407,8 @@ def test_waiting_for_a_worker_that_nobody_starts_ends_with_an_error(
     assert "wait(patience=SECONDS)" in (caught.value.remedy or "")
     said = [record.getMessage() for record in caplog.records if "waits" in record.getMessage()]
     assert len(said) == 1
-    assert said[0].startswith(f"job {job.id} waits: no worker serves the model tiny. Start one that holds it:")
-    assert said[0].endswith("name another with model.")
+    assert said[0].startswith(f"job {job.id} waits: no worker serves the model tiny. Start one that has it:")
+    assert said[0].endswith("submit it with another model.")
     assert done(client, job).wait().status == "completed", "the job is none the worse"
 
 
