@@ -129,6 +129,14 @@ def test_documents_speak_of_commands_that_there_are(document: str):
     assert spoken <= known
 
 
+def test_the_map_has_every_room():
+    text = (REPO / "ARCHITECTURE.md").read_text()
+    for package in (contract, producer, worker):
+        folder = Path(package.__file__).parent
+        for room in [path.parent for path in folder.glob("*/__init__.py")]:
+            assert f"\n  {room.name}/ " in text, room
+
+
 @pytest.mark.parametrize("code", ROW_ERRORS)
 def test_every_code_of_a_row_error_is_documented(code: str):
     assert f"`{code}`" in REFERENCE
