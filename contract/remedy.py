@@ -69,8 +69,8 @@ class Terminal:
 
     def option(self, name: str, value: object) -> str:
         """`--top-k 3`, `--no-header`, `--omit-context`."""
-        if name == "header" and value is False:
-            return "--no-header"
+        if value is False:
+            return f"--no-{name.replace('_', '-')}"
         flag = self.FLAGS.get(name, f"--{name.replace('_', '-')}")
         return flag if value is None or value is True else f"{flag} {_quoted(value)}"
 

@@ -14,7 +14,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,8 +24,11 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo, ParameterInfo
 
+from contract.format.option import options_of
 from contract.settings import Settings
 from producer.cli import app as producer_app
+from producer.cli.options import Section, sections
+from producer.request import OPTIONS, Request
 from worker.cli import app as worker_app
 
 REPO = Path(__file__).resolve().parents[1]
@@ -161,18 +164,16 @@ def _command(name: str, callback: Callable[..., Any]) -> Command:
     own, groups = [], []
     for parameter in inspect.signature(function).parameters.values():
         hint = hints[parameter.name]
-        if is_dataclass(hint):
-            groups.append(_group(hint))
+        if found := sections(hint):
+            groups += [_group(section) for section in found]
         else:
             own.append(_parameter(parameter.name, hint, parameter.default))
     own.sort(key=lambda parameter: not parameter.is_argument)
     return Command(name, " ".join((function.__doc__ or "").split()), tuple(own), tuple(groups))
 
 
-def _group(kind: Any) -> Group:
-    hints = get_type_hints(kind, include_extras=True)
-    title = (kind.__doc__ or "").partition("\n")[0].rstrip(".")
-    return Group(title, tuple(_parameter(field.name, hints[field.name], field.default) for field in fields(kind)))
+def _group(section: Section) -> Group:
+    return Group(section.title, tuple(_parameter(flag.name, flag.annotation, flag.default) for flag in section.flags))
 
 
 def _parameter(name: str, hint: Any, default: Any) -> Parameter:
@@ -254,6 +255,39 @@ def _type_of(field: FieldInfo) -> str:
     return ", ".join([name, *(f"{words[key]} {bound:g}" for key, bound in bounds.items())])
 
 
+# producer/api/keywords.py
+
+
+def keywords() -> str:
+    """The keywords of `submit` as a type."""
+    lines = [
+        '"""The keywords of `submit`, for type checkers and editors. Made of `producer.request` by `make generate`."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "from collections.abc import Mapping",
+        "from typing import TypedDict",
+        "",
+        "",
+        "class Keywords(TypedDict, total=False):",
+        '    """Every option of a job. One that is left out has its default."""',
+        "",
+    ]
+    own = {option.name for option in options_of(Request)}
+    for option in OPTIONS.values():
+        kind = "Mapping[str, str]" if option.type == dict[str, str] else _spelled_type(option.type)
+        if option.name in own and "None" not in kind:
+            kind += " | None"  # of the job itself: None is the default
+        lines += [f"    #: {option.help}", f"    {option.name}: {kind}"]
+    return "\n".join(
+        line if len(line) <= 120 else re.sub(r"^(.*?)  #: (.*)$", r"    #: \2\n\1", line) for line in lines
+    )
+
+
+def _spelled_type(kind: Any) -> str:
+    return " | ".join("None" if each is NoneType else each.__name__ for each in get_args(kind) or (kind,))
+
+
 # All files
 
 
@@ -269,6 +303,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[st
 FILES: list[tuple[str, Callable[[], str]]] = [
     ("docs/commands.md", commands),
     ("docs/settings.md", settings),
+    ("producer/api/keywords.py", keywords),
 ]
 
 

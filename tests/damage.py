@@ -16,7 +16,8 @@ from contract.format import layout
 from contract.settings import Settings
 from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
-from producer.jobs.submit import Request, submit
+from producer.jobs.submit import submit
+from producer.request import Request
 from tests.making import csv, submitted_rows
 from tests.twins.storage import MemoryStorage
 

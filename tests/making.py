@@ -21,7 +21,8 @@ from contract.queue import Queue, WorkerInfo, prefix, queue_name
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.submit import Request, submit
+from producer.jobs.submit import submit
+from producer.request import Request
 from tests.twins.queue import MemoryQueue
 
 #: Of the queue on Redis that tests within one process use, and what its keys begin with.

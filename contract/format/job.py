@@ -11,10 +11,11 @@ import re
 import secrets
 import time
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from contract.errors import BulkqaError, UnknownJob, UsageError
 from contract.format import codec
+from contract.format.option import AtLeast, Help, check_bounds
 from contract.remedy import Call, Remedy
 
 #: Format version of everything under `jobs/<job>/`. A reader refuses a version that it does not know.
@@ -67,19 +68,19 @@ def check_job_id(job: str) -> str:
 class Options:
     """How answers are looked for. Lengths are in tokens of the model; names and defaults are the field's own."""
 
-    max_seq_len: int = 384
-    doc_stride: int = 128
-    max_question_len: int = 64
-    max_answer_len: int = 30
-    top_k: int = 1
-    n_best: int = 20
-    no_answer_threshold: float | None = None  #: None: what the model directory says, which may be "never"
-    omit_context: bool = False
+    max_seq_len: Annotated[int, Help("tokens in a window"), AtLeast(1)] = 384
+    doc_stride: Annotated[int, Help("tokens that neighbouring windows share"), AtLeast(1)] = 128
+    max_question_len: Annotated[int, Help("tokens of a question; a longer one is cut and flagged"), AtLeast(1)] = 64
+    max_answer_len: Annotated[int, Help("tokens of an answer, at most"), AtLeast(1)] = 30
+    top_k: Annotated[int, Help("answers per row, best first"), AtLeast(1)] = 1
+    n_best: Annotated[int, Help("best spans of a row that its score is computed over; at least top_k"), AtLeast(1)] = 20
+    no_answer_threshold: Annotated[
+        float | None, Help("no answer if null beats the best span by more than this [default: the model's]")
+    ] = None  #: the model directory may say "never"
+    omit_context: Annotated[bool, Help("leave contexts out of the predictions")] = False
 
     def __post_init__(self) -> None:
-        for name in ("max_seq_len", "doc_stride", "max_question_len", "max_answer_len", "top_k", "n_best"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_bounds(self)
         if self.no_answer_threshold is not None and not math.isfinite(self.no_answer_threshold):
             raise UsageError(  # JSON has no other
                 f"no_answer_threshold must be a finite number, not {self.no_answer_threshold}",

@@ -1,43 +1,122 @@
-"""The Python API for asyncio: the same methods as `producer.api.client`, each in a thread."""
+"""The Python API for asyncio: the methods of `producer.api.client`, each in a thread, with the same signatures."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from producer.api.client import PATIENCE, Client, Job
-from producer.api.words import api_words
+from producer.api.client import Client, Connected, Job, _shown
+from producer.api.errors import api_errors
 
 if TYPE_CHECKING:
-    import os
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import Self
 
-    import pandas as pd
-    import pyarrow as pa
-
-    from contract.format.job import Options
-    from contract.queue import WorkerInfo
-    from producer.api.arguments import Keywords
-    from producer.api.client import Data
     from producer.api.display import JobProgress
-    from producer.input.options import ReadOptions
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class AsyncClient:
-    """`bulkqa.Client` for asyncio, to be used as `async with AsyncClient() as client`. Errors are the same."""
+def _in_thread(
+    method: Callable[Concatenate[Any, P], T],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """A method of `Client` or `Job` as one of its asynchronous twin, `_sync` being the object itself."""
 
-    def __init__(
-        self,
-        storage: str | os.PathLike[str] | None = None,
-        redis: str | None = None,
-        *,
-        server: str | None = None,
-        token: str | None = None,
-    ) -> None:
-        self._client = Client(storage, redis, server=server, token=token)
+    @wraps(method)
+    async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(method, self._sync, *args, **kwargs)
+
+    return called
+
+
+def _giving(
+    made: Callable[[T], R], method: Callable[Concatenate[Any, P], T]
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """The same, with something made of the result."""
+
+    @wraps(method)
+    async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return made(await asyncio.to_thread(method, self._sync, *args, **kwargs))
+
+    return called
+
+
+def _signature_of(
+    method: Callable[Concatenate[Any, P], T],
+) -> Callable[[Callable[..., Coroutine[Any, Any, T]]], Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]]:
+    """For an asynchronous method that is written out: it is called with all arguments of `method`, by name."""
+    signature = inspect.signature(method)
+
+    def decorated(written: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
+        @wraps(method)
+        async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            return await written(**bound.arguments)
+
+        return called
+
+    return decorated
+
+
+class AsyncJob:
+    """`bulkqa.Job` for asyncio."""
+
+    def __init__(self, job: Job) -> None:
+        self._sync = job
+        self.id = job.id
+
+    def __repr__(self) -> str:
+        return f"Async{self._sync!r}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncJob) and self._sync == other._sync
+
+    def __hash__(self) -> int:
+        return hash(self._sync)
+
+    def _repr_html_(self) -> str:
+        return self._sync._repr_html_()
+
+    status = _in_thread(Job.status)
+    cancel = _in_thread(Job.cancel)
+    delete = _in_thread(Job.delete)
+    predictions = _in_thread(Job.predictions)
+    table = _in_thread(Job.table)
+    results = _in_thread(Job.results)
+
+    @_signature_of(Job.wait)
+    async def wait(self, timeout: float | None, progress: Any, patience: float | None) -> JobProgress:
+        """As `Job.wait`. A cancelled task stops waiting within a second or two, and the job goes on."""
+        with api_errors(), ExitStack() as resources:
+            show = _shown(progress, resources)
+            steps = self._sync._follow(timeout, patience)
+            latest = await asyncio.to_thread(next, steps)
+            while True:
+                show(latest)
+                later = await asyncio.to_thread(next, steps, None)
+                if later is None:
+                    return latest
+                latest = later
+
+
+def _async_jobs(jobs: list[Job]) -> list[AsyncJob]:
+    return [AsyncJob(job) for job in jobs]
+
+
+class AsyncClient(Connected):
+    """`bulkqa.Client` for asyncio: use it as `async with AsyncClient() as client`. It raises the same errors."""
+
+    @property
+    def _sync(self) -> Client:
+        return Client.over(self._backend)
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,111 +126,8 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    def __repr__(self) -> str:
-        return f"Async{self._client!r}"
-
-    async def close(self) -> None:
-        """Close the connections. Jobs go on."""
-        await asyncio.to_thread(self._client.close)
-
-    async def submit(
-        self,
-        data: Data,
-        *,
-        read: ReadOptions | None = None,
-        options: Options | None = None,
-        model: str | None = None,
-        key: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        notify: str | None = None,
-        expire: str | None = None,
-        **keywords: Unpack[Keywords],
-    ) -> AsyncJob:
-        """As `Client.submit`."""
-        given: dict[str, Any] = {"read": read, "options": options, "model": model, "key": key, "metadata": metadata}
-        given |= {"notify": notify, "expire": expire}
-        return AsyncJob(await asyncio.to_thread(self._client.submit, data, **given, **keywords))
-
-    async def job(self, job: str) -> AsyncJob:
-        """As `Client.job`."""
-        return AsyncJob(await asyncio.to_thread(self._client.job, job))
-
-    async def jobs(
-        self,
-        *,
-        status: str | Iterable[str] = (),
-        limit: int | None = None,
-        metadata: Mapping[str, str] | None = None,
-        model: str | None = None,
-    ) -> list[AsyncJob]:
-        """As `Client.jobs`."""
-        given: dict[str, Any] = {"status": status, "limit": limit, "metadata": metadata, "model": model}
-        return [AsyncJob(job) for job in await asyncio.to_thread(self._client.jobs, **given)]
-
-    async def workers(self) -> list[WorkerInfo]:
-        """As `Client.workers`."""
-        return await asyncio.to_thread(self._client.workers)
-
-
-class AsyncJob:
-    """`bulkqa.Job` for asyncio."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.id = job.id
-
-    def __repr__(self) -> str:
-        return f"AsyncJob({self.id!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AsyncJob) and self._job == other._job
-
-    def __hash__(self) -> int:
-        return hash(self._job)
-
-    def _repr_html_(self) -> str:
-        return self._job._repr_html_()
-
-    async def status(self) -> JobProgress:
-        """As `Job.status`."""
-        return await asyncio.to_thread(self._job.status)
-
-    async def wait(
-        self,
-        timeout: float | None = None,
-        progress: bool | Callable[[JobProgress], None] = False,  # noqa: FBT001, FBT002
-        *,
-        patience: float | None = PATIENCE,
-    ) -> JobProgress:
-        """As `Job.wait`. A task that is cancelled stops waiting within a second or two, and the job goes on."""
-        with api_words(), ExitStack() as resources:
-            show = progress if callable(progress) else self._job._bar(resources) if progress else None
-            steps = self._job._follow(timeout, patience)
-            latest = await asyncio.to_thread(next, steps)
-            while True:
-                if show:
-                    show(latest)
-                later = await asyncio.to_thread(next, steps, None)
-                if later is None:
-                    return latest
-                latest = later
-
-    async def cancel(self) -> None:
-        """As `Job.cancel`."""
-        await asyncio.to_thread(self._job.cancel)
-
-    async def delete(self, *, cancel: bool = False, force: bool = False) -> None:
-        """As `Job.delete`."""
-        await asyncio.to_thread(self._job.delete, cancel=cancel, force=force)
-
-    async def predictions(self) -> list[dict[str, Any]]:
-        """As `Job.predictions`."""
-        return await asyncio.to_thread(self._job.predictions)
-
-    async def table(self) -> pa.Table:
-        """As `Job.table`."""
-        return await asyncio.to_thread(self._job.table)
-
-    async def results(self, *, long: bool = False) -> pd.DataFrame:
-        """As `Job.results`."""
-        return await asyncio.to_thread(self._job.results, long=long)
+    close = _in_thread(Client.close)
+    submit = _giving(AsyncJob, Client.submit)
+    job = _giving(AsyncJob, Client.job)
+    jobs = _giving(_async_jobs, Client.jobs)
+    workers = _in_thread(Client.workers)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from producer.api.arguments import check_seconds, check_states, check_text, checked_metadata, options_of
+from producer.api.arguments import check_count, check_kind, check_seconds, checked_metadata
+from producer.api.errors import raises_api_errors
 
 if TYPE_CHECKING:
     import os
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from contract.format.job import Options
+    from contract.format.job import Manifest, Options
     from contract.queue import WorkerInfo
-    from producer.api.arguments import Keywords
     from producer.api.display import JobProgress
+    from producer.api.keywords import Keywords
     from producer.backend import Backend
     from producer.input.options import ReadOptions
+    from producer.results.columns import InputColumns
     from producer.results.typed import Shape
 
     #: A path, an open file, bytes; a DataFrame, records, columns, or a table of any library of Arrow.
@@ -34,21 +36,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bulkqa.client")
 
-#: Why a job waits that nobody will score before somebody does something.
+#: Reasons for which a job waits until somebody does something: nobody is going to score it.
 _NOBODY = ("no_worker", "other_model", "other_storage")
-#: For how long `wait` lets nobody serve a job's model, in seconds, unless it is told.
+#: Seconds without a worker for the job's model after which `wait` gives up, by default.
 PATIENCE = 300.0
 
 
-class Client:
-    """A connection to the storage and the Redis that workers share, or to a `producer serve` in front of them.
+class Connected:
+    """What a client is connected to: the same for `Client` and for `AsyncClient`."""
 
-    What is not given comes from the environment: BULKQA_STORAGE_URL and BULKQA_REDIS_URL, or BULKQA_SERVER and
-    BULKQA_API_TOKEN. To be closed, or used as `with Client() as client`. Raises errors of `contract.errors` only, here
-    and in all methods: UsageError for an address that is none, StorageUnreachable for a storage that cannot be made,
-    Unreachable where a server does not answer.
-    """
-
+    @raises_api_errors
     def __init__(
         self,
         storage: str | os.PathLike[str] | None = None,
@@ -59,17 +56,36 @@ class Client:
     ) -> None:
         from contract import settings
         from contract.errors import UsageError
-        from producer.api.words import api_words
         from producer.backend import open_backend
 
-        with api_words():
-            place = None if storage is None else str(storage)
-            if place or redis:
-                if server:
-                    raise UsageError("a server is asked instead of a storage and Redis", "Give one or the other.")
-                server = ""
-            given = settings.load(storage_url=place, redis_url=redis, server=server, api_token=token)
-            self._backend: Backend = open_backend(given, create=True)
+        place = None if storage is None else str(storage)
+        if place or redis:
+            if server:
+                raise UsageError("a server takes the place of a storage and Redis", "Give one or the other.")
+            server = ""
+        self._backend: Backend = open_backend(
+            settings.load(storage_url=place, redis_url=redis, server=server, api_token=token), create=True
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._backend.url!r})"
+
+
+class Client(Connected):
+    """A connection to the storage and the Redis that workers share, or to a `producer serve` in front of them.
+
+    What is left out comes from the environment: BULKQA_STORAGE_URL and BULKQA_REDIS_URL, or BULKQA_SERVER and
+    BULKQA_API_TOKEN. Close it, or use it as `with Client() as client`. All methods raise errors of `contract.errors`
+    only; this one raises UsageError for a malformed address, StorageUnreachable if the storage cannot be created, and
+    Unreachable if a server does not answer.
+    """
+
+    @classmethod
+    def over(cls, backend: Backend) -> Self:
+        """A client of a backend that is open already."""
+        client = cls.__new__(cls)
+        client._backend = backend
+        return client
 
     def __enter__(self) -> Self:
         return self
@@ -77,62 +93,52 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"Client({self._backend.url!r})"
-
     def close(self) -> None:
         """Close the connections. Jobs go on."""
         self._backend.close()
 
+    @raises_api_errors
     def submit(
         self,
         data: Data,
         *,
         read: ReadOptions | None = None,
         options: Options | None = None,
-        model: str | None = None,
-        key: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        notify: str | None = None,
-        expire: str | None = None,
         **keywords: Unpack[Keywords],
     ) -> Job:
-        """Submit questions and contexts, and give their job. With a `key`, the same twice gives the first job. `notify`
-        is a URL to which the sweeper tells that the job has ended, `expire` how long after that it removes it: "30d".
+        """Submit questions and contexts, and return their job.
 
         `data`: the path of a file; an open file, of bytes or text; bytes; a pandas DataFrame; a list of dicts, a dict
-        of columns; or a table that has the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. The
-        fields of `read` and `options` may be given as keywords: `submit(frame, question="q", top_k=3)`.
+        of columns; or a table with the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. Options are
+        keywords, `submit(frame, question="q", top_k=3)`; those of `read` and `options` can also be given as objects.
+        With the same `key`, the second call returns the first job.
 
-        A row that cannot be scored is no error here: it has an error in the results. Raises InputError if the data as a
-        whole cannot be read, UsageError for an option, key or model that cannot be, RedisUnreachable before anything
-        was written, StorageUnreachable.
+        A row that cannot be scored raises nothing: its prediction holds the error. Raises InputError if the data as a
+        whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,
+        StorageUnreachable.
         """
+        from contract.format.job import Options
         from producer.api.data import taken
-        from producer.api.words import api_words
-        from producer.jobs.submit import Request
-        from producer.times import span
+        from producer.input.options import ReadOptions
+        from producer.request import request_of
 
-        with api_words():
-            reading, answering = options_of(read, options, dict(keywords))
-            check_text(model=model, key=key, notify=notify, expire=expire)
-            about = checked_metadata(metadata)
-            file, columns = taken(data)
-            request = Request(
-                reading, answering, model or "", key, about, columns, notify or "", span(expire) if expire else None
-            )
-            return self._job(self._backend.submit(file, request).manifest.id)
+        check_kind("read", read, ReadOptions)
+        check_kind("options", options, Options)
+        request_of(keywords, read=read, options=options)  # a wrong option is found before the data is read
+        file, columns = taken(data)
+        request = request_of(keywords, read=read, options=options, columns=columns)
+        return self._job(self._backend.submit(file, request).manifest.id)
 
+    @raises_api_errors
     def job(self, job: str) -> Job:
         """A job that was submitted before, by its id or an unambiguous beginning of it. Raises UnknownJob."""
         from contract.errors import UnknownJob
-        from producer.api.words import api_words
 
-        with api_words():
-            if not isinstance(job, str):
-                raise UnknownJob(f"{job!r} is not a job id", "Client.jobs() lists them.")
-            return self._job(self._backend.find(job))
+        if not isinstance(job, str):
+            raise UnknownJob(f"{job!r} is not a job id", "Client.jobs() lists them.")
+        return self._job(self._backend.find(job))
 
+    @raises_api_errors
     def jobs(
         self,
         *,
@@ -141,33 +147,26 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         model: str | None = None,
     ) -> list[Job]:
-        """Jobs, oldest first: those of one of these states, with all of this metadata, of this model; the last `limit`.
+        """Jobs, oldest first: in one of these states, with all of this metadata, of this model; the last `limit`.
 
-        Raises UsageError for a state that there is not, StorageUnreachable.
+        Raises UsageError for an unknown state, StorageUnreachable.
         """
-        from contract.errors import UsageError
-        from producer.api.words import api_words
         from producer.jobs.select import JobFilter
 
-        with api_words():
-            states = (status,) if isinstance(status, str) else tuple(status)
-            check_states(states)
-            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-                raise UsageError(f"limit must be a number of jobs, not {limit!r}")
-            if not (states or metadata or model):
-                return [self._job(job) for job in self._backend.ids(limit)]
-            wanted = JobFilter(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
-            found = self._backend.jobs(wanted)
-            for job, complaint in found.damaged.items():  # passed over, with a word
-                log.warning("job %s: %s", job, complaint)
-            return [self._job(one.id) for one in found.jobs]
+        states = (status,) if isinstance(status, str) else tuple(status)
+        check_count("limit", limit)
+        wanted = JobFilter(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
+        if not (states or metadata or model):
+            return [self._job(job) for job in self._backend.ids(limit)]
+        listed = self._backend.jobs(wanted)
+        for job, problem in listed.damaged.items():
+            log.warning("job %s is left out: %s", job, problem)
+        return [self._job(progress.id) for progress in listed.jobs]
 
+    @raises_api_errors
     def workers(self) -> list[WorkerInfo]:
-        """The workers that are there, with what each holds. Raises RedisUnreachable."""
-        from producer.api.words import api_words
-
-        with api_words():
-            return self._backend.workers()
+        """The running workers, with the chunk that each holds. Raises RedisUnreachable."""
+        return self._backend.workers()
 
     def _job(self, job: str) -> Job:
         return Job(job, self._backend)
@@ -192,14 +191,14 @@ class Job:
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()
 
+    @raises_api_errors
     def status(self) -> JobProgress:
-        """Where the job stands now. Raises StorageUnreachable; without Redis that is the `reason`."""
+        """The job's current state. Raises StorageUnreachable; a Redis that does not answer is its `reason`."""
         from producer.api.display import JobProgress
-        from producer.api.words import api_words
 
-        with api_words():
-            return JobProgress.of(self._backend.status(self.id))
+        return JobProgress.of(self._backend.status(self.id))
 
+    @raises_api_errors
     def wait(
         self,
         timeout: float | None = None,
@@ -207,30 +206,22 @@ class Job:
         *,
         patience: float | None = PATIENCE,
     ) -> JobProgress:
-        """Until the job has ended, whatever its end, which is in the `status` of what is returned.
+        """Wait until the job has ended, however it ends: see the `status` of the result.
 
-        `progress`: True for a bar in a notebook or on a terminal, or what is to be called with each standing. Where the
-        job does not go on, the reason is logged as a warning of `bulkqa.client`. Whoever stops waiting ends no job.
+        `progress`: True for a bar in a notebook or a terminal, or a function to call with each state. If the job makes
+        no progress, the reason is logged as a warning of `bulkqa.client`. A job goes on when nobody waits for it.
 
-        Raises TimedOut, a TimeoutError, after `timeout` seconds; NoWorker if for `patience` seconds no worker served
-        the job's model from its storage (None: wait for one for ever); StorageUnreachable.
+        Raises TimedOut, a TimeoutError, after `timeout` seconds; NoWorker if no worker served the job's model from its
+        storage for `patience` seconds (None: wait for one without limit); StorageUnreachable.
         """
-        from producer.api.words import api_words
-
-        with api_words(), ExitStack() as resources:
-            show = progress if callable(progress) else self._bar(resources) if progress else None
+        with ExitStack() as resources:
+            show = _shown(progress, resources)
             for latest in self._follow(timeout, patience):
-                if show:
-                    show(latest)
+                show(latest)
             return latest
 
-    def _bar(self, resources: ExitStack) -> Callable[[JobProgress], None]:
-        from producer.api.display import bar
-
-        return resources.enter_context(bar())
-
     def _follow(self, timeout: float | None, patience: float | None) -> Iterator[JobProgress]:
-        """Where the job stands, again and again until it has ended."""
+        """The job's state, again and again until it has ended."""
         from contract.errors import NoWorker, TimedOut
         from producer.api.display import JobProgress
         from producer.jobs import follow
@@ -238,15 +229,15 @@ class Job:
         for name, seconds in (("timeout", timeout), ("patience", patience)):
             check_seconds(name, seconds)
         alone_since: float | None = None
-        told: str | None = None
+        logged: str | None = None
         try:
             for step in self._backend.follow(self.id, timeout):
-                found = JobProgress.of(step)
-                yield found
-                reason = found.reason if not found.finished else None
-                if reason and reason.code != told:
+                progress = JobProgress.of(step)
+                yield progress
+                reason = progress.reason if not progress.finished else None
+                if reason and reason.code != logged:
                     log.warning("job %s waits: %s. %s", self.id, reason.message, reason.remedy or "")
-                told = reason.code if reason else None
+                logged = reason.code if reason else None
                 if reason is None or reason.code not in _NOBODY:
                     alone_since = None
                     continue
@@ -254,78 +245,80 @@ class Job:
                 if patience is not None and time.monotonic() - alone_since >= patience:
                     raise NoWorker(
                         f"job {self.id} waits, and has for {patience:g} seconds: {reason.message}",
-                        f"{reason.remedy} The job is kept. To wait longer: wait(patience=SECONDS), or None for ever.",
+                        f"{reason.remedy} The job is kept. To wait longer: wait(patience=SECONDS), or None: no limit.",
                     )
         except follow.TimedOut as late:
             reason = late.progress.reason
             raise TimedOut(f"{late}{f': {reason.message}' if reason else ''}", "The job goes on.") from late
 
+    @raises_api_errors
     def cancel(self) -> None:
-        """Ask for the job's end: rows that are done stay. Raises RedisUnreachable once the cancel is noted."""
-        from producer.api.words import api_words
+        """Cancel the job: rows that are done stay. Raises RedisUnreachable after the cancel was stored."""
+        self._backend.cancel(self.id)
 
-        with api_words():
-            self._backend.cancel(self.id)
-
+    @raises_api_errors
     def delete(self, *, cancel: bool = False, force: bool = False) -> None:
-        """Remove the job with all its rows, answers and records. One under way is refused, unless it is to be cancelled
-        first, or removed as it is. Raises UsageError."""
-        from producer.api.words import api_words
+        """Delete the job with all its rows, answers and records. Raises UsageError for a running job, unless it is to
+        be cancelled first (`cancel`) or deleted as it is (`force`)."""
+        self._backend.delete(self.id, cancel=cancel, force=force)
 
-        with api_words():
-            self._backend.delete(self.id, cancel=cancel, force=force)
-
+    @raises_api_errors
     def predictions(self) -> list[dict[str, Any]]:
-        """Predictions in row order, as JSON has them: of an unfinished job, those that are there without a gap.
+        """Predictions in row order, as JSON has them: of an unfinished job, those that are ready without a gap.
 
-        Raises BulkqaError where they were altered or removed since the job ended, StorageUnreachable.
+        Raises BulkqaError if they were altered or deleted since the job ended, StorageUnreachable.
         """
-        from producer.api.words import api_words
+        return [json.loads(line) for block in self._backend.lines(self.id) for line in block.splitlines()]
 
-        with api_words():
-            return [json.loads(line) for block in self._backend.lines(self.id) for line in block.splitlines()]
-
+    @raises_api_errors
     def table(self) -> pa.Table:
         """The same as an Arrow table with a column `row`, in the types of the input: see `results`."""
-        from producer.api.words import api_words
+        return self._shape()[0].table(self.predictions())
 
-        with api_words():
-            return self._shape()[0].table(self.predictions())
-
-    def _shape(self) -> tuple[Shape, Any, Any]:
+    def _shape(self) -> tuple[Shape, InputColumns | None, Manifest]:
         """The columns of the predictions, those that were kept of the input, and the manifest."""
         from producer.results.typed import Shape
 
         manifest, kept = self._backend.manifest(self.id), self._backend.columns(self.id)
         return Shape(manifest, kept), kept, manifest
 
+    @raises_api_errors
     def results(self, *, long: bool = False) -> pd.DataFrame:
-        """The same as a DataFrame, with the index of the DataFrame that was submitted, else the numbers of the rows: so
-        that `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
+        """The same as a DataFrame, with the index of the DataFrame that was submitted, else the row numbers: so
+        `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
 
         The columns, whatever the outcome: line, id, status, question, context, answer, start and end (Int64), score,
         raw_score, null_score, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives (lists of
-        dicts), and those that were passed through, in the types that they had: under their own names, but for those
-        that would hide one of the others, which get `input_` before them. `long`: a row for each answer, of which
-        `rank` counts from 1, instead of alternatives.
+        dicts), and those that were passed through, with their types: under their own names, but `input_` is put before
+        a name that would hide one of the others. `long`: a row for each answer, with its `rank` from 1, in place of
+        alternatives.
 
-        Needs the extra [pandas]. Raises UsageError without it, BulkqaError where answers or the types of columns were
-        altered or removed, StorageUnreachable.
+        Needs the extra [pandas]. Raises UsageError without it, BulkqaError if answers or column types were altered or
+        deleted, StorageUnreachable.
         """
         from producer.api import pandas as frames
-        from producer.api.words import api_words
         from producer.results.typed import shown_names
 
-        with api_words():
-            frames.need_pandas()
-            shape, kept, manifest = self._shape()
-            predictions = self.predictions()
-            shown = {column.name: column.shown for column in shape.others}
-            named = shown | ({manifest.id_column: "id"} if manifest.id_column else {})
-            frame = frames.frame_of(shape.table(predictions), kept, named)
-            if not shape.typed:
-                passed = [prediction.get("passthrough") or {} for prediction in predictions]
-                own = {manifest.question_column, manifest.context_column, manifest.id_column}
-                keys = dict.fromkeys([*manifest.source.columns, *(key for row in passed for key in row)])
-                frame = frames.expanded(frame, passed, shown_names(key for key in keys if key not in own))
-            return frames.long_of(frame) if long else frame
+        frames.need_pandas()
+        shape, kept, manifest = self._shape()
+        predictions = self.predictions()
+        shown = {column.name: column.shown for column in shape.others}
+        named = shown | ({manifest.id_column: "id"} if manifest.id_column else {})
+        frame = frames.frame_of(shape.table(predictions), kept, named)
+        if not shape.typed:
+            passed = [prediction.get("passthrough") or {} for prediction in predictions]
+            own = {manifest.question_column, manifest.context_column, manifest.id_column}
+            keys = dict.fromkeys([*manifest.source.columns, *(key for row in passed for key in row)])
+            frame = frames.expanded(frame, passed, shown_names(key for key in keys if key not in own))
+        return frames.long_of(frame) if long else frame
+
+
+def _shown(progress: bool | Callable[[JobProgress], None], resources: ExitStack) -> Callable[[JobProgress], None]:  # noqa: FBT001 - what `wait` was given
+    """The function that shows each state of a job."""
+    if callable(progress):
+        return progress
+    if not progress:
+        return lambda _: None
+    from producer.api.display import bar
+
+    return resources.enter_context(bar())

@@ -12,7 +12,7 @@ from typing import Any
 
 from contract.format import codec
 from contract.ledger.progress import Progress
-from producer.api.words import in_api_words
+from producer.api.errors import in_keywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,10 @@ class JobProgress(Progress):
 
     @classmethod
     def of(cls, progress: Progress) -> JobProgress:
-        """The same, to be shown, with its reason in the words of the API."""
+        """The same, with the remedy of its reason in the words of Python."""
         values = {each.name: getattr(progress, each.name) for each in fields(Progress)}
         if reason := progress.reason:
-            remedy = reason.remedy and in_api_words(reason.remedy)
-            values["reason"] = replace(reason, message=in_api_words(reason.message), remedy=remedy)
+            values["reason"] = replace(reason, remedy=in_keywords(reason.remedy))
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:

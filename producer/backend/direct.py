@@ -23,7 +23,8 @@ from producer.jobs.diff import differences
 from producer.jobs.diff_document import Summary
 from producer.jobs.find import find
 from producer.jobs.select import JobFilter, select
-from producer.jobs.submit import File, Request, Submitted, submit_and_send
+from producer.jobs.submit import File, Submitted, submit_and_send
+from producer.request import Request
 from producer.results import columns
 from producer.results.lines import ready_lines
 

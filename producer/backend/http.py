@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -14,20 +14,21 @@ import httpx_sse
 
 from contract.errors import BulkqaError, UnknownJob, Unreachable, UsageError
 from contract.format import codec
-from contract.format.job import Manifest, Options, read_manifest
+from contract.format.job import Manifest, read_manifest
 from contract.ledger.progress import Progress
 from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, whole_lines
 from producer.input.files import files_of
-from producer.input.options import ReadOptions, checked
+from producer.input.options import checked
 from producer.input.raw import RawFile, refuse_url
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.follow import TimedOut
 from producer.jobs.select import JobFilter
-from producer.jobs.submit import File, Request, Submitted
+from producer.jobs.submit import File, Submitted
+from producer.request import Request
 from producer.results import columns
 
 T = TypeVar("T")
@@ -267,19 +268,12 @@ class _Sent:
 
 def _form(request: Request) -> dict[str, str]:
     """What is asked for beside the file, as the fields of a form: what is not asked for is the server's to choose."""
-    said = {"model": request.model or None, "key": request.key, "notify": request.notify or None}
-    said["expire"] = None if request.expire is None else f"{request.expire:.0f}s"
-    if request.metadata:
-        said["metadata"] = json.dumps(request.metadata)
-    for given, usual in ((checked(request.read), ReadOptions()), (request.options, Options())):
-        before = asdict(usual)
-        said |= {name: _text(value) for name, value in asdict(given).items() if value != before[name]}
-    said.pop("max_row_bytes", None)  # the server's
-    return {name: value for name, value in said.items() if value is not None}
+    request = replace(request, read=checked(request.read))
+    return {option.name: _text(value) for option, value in request.given() if not option.local}
 
 
 def _text(value: object) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
+    return json.dumps(value) if isinstance(value, bool | dict) else str(value)
 
 
 def _part(job: str) -> str:

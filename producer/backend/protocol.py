@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from contract.queue import WorkerInfo
     from producer.jobs.diff_document import Summary
     from producer.jobs.select import JobFilter
-    from producer.jobs.submit import File, Request, Submitted
+    from producer.jobs.submit import File, Submitted
+    from producer.request import Request
     from producer.results.columns import InputColumns
 
 

@@ -6,6 +6,7 @@ Each parses its flags, calls one function of `producer.jobs` or `contract.ledger
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -13,23 +14,21 @@ import typer
 
 from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
 from producer.cli.options import (
-    Afterwards,
-    Answering,
     ChunkRows,
     File,
     Job,
     Json,
     Listing,
-    Naming,
+    Messages,
     Output,
     Place,
-    Reading,
-    Saying,
     Timeout,
     Where,
     as_flags,
     with_flags,
 )
+from producer.input.options import ReadOptions
+from producer.request import Request
 
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
@@ -38,21 +37,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Model = Annotated[str | None, typer.Option("--model", help="model that the job asks for, by name [BULKQA_MODEL]")]
-
 
 @with_flags
 def submit(
     file: File,
     out: Output,
-    reading: Reading,
-    answering: Answering,
-    naming: Naming,
-    afterwards: Afterwards,
-    saying: Saying,
+    request: Request,
+    messages: Messages,
     where: Where,
     wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
-    model: Model = None,
     chunk_rows: ChunkRows = None,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -60,21 +53,20 @@ def submit(
     """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
     from producer.backend import open_backend
     from producer.cli import view
-    from producer.jobs.submit import Request, check_model
+    from producer.jobs.submit import check_model
     from producer.results.output import check_output
 
-    saying.heed()
-    given = where.settings(chunk_rows=chunk_rows, model=model)
-    if given.server and chunk_rows is not None:
-        raise UsageError("a server cuts chunks as it is set", "Leave out --chunk-rows.")
+    messages.apply()
+    settings = where.settings(chunk_rows=chunk_rows, model=request.model or None)
+    if settings.server and chunk_rows is not None:
+        raise UsageError("the server decides how large chunks are", "Leave out --chunk-rows.")
     check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
-    check_model(given.model)
-    named = given.model if "model" in given.model_fields_set else ""
-    reads, answers = reading.options(given), answering.options()
-    request = Request(reads, answers, named, naming.key, naming.pairs(), **afterwards.asked())
-    backend = open_backend(given, create=True)
-    view.detail(f"{backend.url}, model {named or 'of the server' if given.server else given.model}")
-    view.warn_of_windows(request.options, _longest_window(backend.workers(), named or given.model))
+    check_model(settings.model)
+    named = settings.model if "model" in settings.model_fields_set else ""
+    request = replace(request.with_row_limit(settings.max_row_bytes), model=named)
+    backend = open_backend(settings, create=True)
+    view.detail(f"{backend.url}, model {named or 'of the server' if settings.server else settings.model}")
+    view.warn_of_windows(request.options, _longest_window(backend.workers(), named or settings.model))
     with view.reading(file) as progress:
         submitted = backend.submit(file, request, progress)
     job = submitted.manifest.id
@@ -101,7 +93,7 @@ def _longest_window(workers: Iterable[WorkerInfo], model: str) -> int:
 @with_flags
 def status(
     job: Job,
-    saying: Saying,
+    messages: Messages,
     where: Where,
     watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
     timeout: Timeout = None,
@@ -110,7 +102,7 @@ def status(
     """Tell where a job stands: counts, rate, time left, errors. With --watch the exit code is the job's."""
     from producer.cli import view
 
-    saying.heed()
+    messages.apply()
     backend = where.backend()
     job = backend.find(job)
     found = _wait(job, backend, where, timeout) if watch else backend.status(job)
@@ -218,16 +210,17 @@ def repair(
 
 
 @with_flags
-def check(file: File, reading: Reading, as_json: Json = False) -> None:
+def check(file: File, reading: ReadOptions, as_json: Json = False) -> None:
     """Read FILE as submit would, make no job, and tell what was found: columns, rows, errors, sizes."""
     from producer.cli import view
     from producer.jobs.check import check_file
 
-    given = Place().settings()
+    settings = Place().settings()
+    read = replace(reading, max_row_bytes=settings.max_row_bytes)
     with view.reading(file) as progress:
-        found = check_file(file, reading.options(given), given, progress)
-    view.print_json(found) if as_json else view.check_table(found)
-    raise typer.Exit(COMPLETED_WITH_ERRORS if found.rejected else 0)
+        checked = check_file(file, read, settings, progress)
+    view.print_json(checked) if as_json else view.check_table(checked)
+    raise typer.Exit(COMPLETED_WITH_ERRORS if checked.rejected else 0)
 
 
 @with_flags

@@ -1,6 +1,7 @@
-"""Every flag of the `producer` command, declared once. Those that go together are a group: a frozen dataclass.
+"""The flags of the `producer` command. Those that go together are a group, a frozen dataclass, declared once.
 
-A command takes a group as one parameter; `with_flags` spells its fields out for typer, which knows single flags only.
+Flags of what can be asked of a job are made of `producer.request`; the others are declared here. A command takes a
+group as one parameter; `with_flags` spells its fields out for typer, which knows single flags only.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from contract.errors import INTERRUPTED
+from contract.format.job import Options
+from contract.format.option import Option, options_of
+from contract.remedy import TERMINAL
+from producer.input.options import ReadOptions
+from producer.request import OPTIONS, Request, request_of
 
 if TYPE_CHECKING:
-    from contract.format.job import Options
     from contract.queue.redis import RedisQueue
     from contract.settings import Settings
     from contract.storage import Storage
     from producer.backend import Backend
-    from producer.input.options import ReadOptions
     from producer.jobs.select import JobFilter
 
 FILE = (
@@ -36,8 +40,18 @@ File = Annotated[str, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job goes on")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="say more on the way")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="more messages on the way")]
 ChunkRows = Annotated[int | None, typer.Option(help="rows in a chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
+
+
+@dataclass(frozen=True)
+class Without:
+    """Options of a `Request` that a command has no flags for: `Annotated[Request, Without("model")]`."""
+
+    names: frozenset[str]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", frozenset(names))
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,7 @@ class Place:
     ] = None
 
     def settings(self, **flags: Any) -> Settings:
-        """All settings, those of this place and the other flags given on top. Raises UsageError."""
+        """All settings, with those of this place and other flags on top. Raises UsageError."""
         from contract import settings
 
         return settings.load(redis_url=self.redis, storage_url=self.storage, **flags)
@@ -105,114 +119,6 @@ class Where(Place):
 
 
 @dataclass(frozen=True)
-class Naming:
-    """How a job is found again."""
-
-    key: Annotated[str | None, typer.Option("--key", help="submitting twice with one key finds the first job")] = None
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option("--metadata", metavar="KEY=VALUE", help="kept with the job, for list to find; may be repeated"),
-    ] = None
-
-    def pairs(self) -> dict[str, str]:
-        """The metadata. Raises UsageError."""
-        from producer.jobs.select import pairs
-
-        return pairs(self.metadata or ())
-
-
-@dataclass(frozen=True)
-class Afterwards:
-    """What the sweeper does once a job has ended."""
-
-    notify: Annotated[
-        str | None, typer.Option("--notify", metavar="URL", help="have it told there that the job has ended")
-    ] = None
-    expire: Annotated[
-        str | None, typer.Option("--expire", metavar="SPAN", help="have it removed so long after its end: 30d, 12h")
-    ] = None
-
-    def asked(self) -> dict[str, Any]:
-        """The same for a request to submit. Raises UsageError."""
-        from producer.times import span
-
-        return {"notify": self.notify or "", "expire": span(self.expire) if self.expire else None}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a file is to be read."""
-
-    question: Annotated[str, typer.Option("--question", help="column of the questions")] = "question"
-    context: Annotated[str, typer.Option("--context", help="column of the contexts")] = "context"
-    id_column: Annotated[
-        str | None, typer.Option("--id", help="column of the ids; '' for none [default: id, if there is one]")
-    ] = None
-    answers: Annotated[
-        str | None,
-        typer.Option(
-            "--answers", help="column of the right answers, for EM and F1; '' for none [default: answers, if there]"
-        ),
-    ] = None
-    delimiter: Annotated[str, typer.Option("-d", "--delimiter", help="of a CSV file; \\t for a tab")] = "|"
-    escape: Annotated[
-        str | None, typer.Option("--escape", help="what escapes a quote, \\\\ for Spark's files [default: a quote]")
-    ] = None
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="the first line of a CSV file is a row; columns are called 1, 2, 3 ...")
-    ] = False
-    encoding: Annotated[
-        str | None, typer.Option("--encoding", help="of a text file, such as cp1252 or utf-16 [default: UTF-8]")
-    ] = None
-    sheet: Annotated[
-        str | None, typer.Option("--sheet", help="of an Excel workbook, by name or number [default: the first]")
-    ] = None
-    input_format: Annotated[
-        str | None, typer.Option("--input-format", help="csv, parquet, jsonl or json [default: by content]")
-    ] = None
-
-    def options(self, settings: Settings) -> ReadOptions:
-        """The same for `producer.input`."""
-        from producer.input.options import ReadOptions
-
-        return ReadOptions(
-            question=self.question,
-            context=self.context,
-            id=self.id_column,
-            answers=self.answers,
-            delimiter=self.delimiter,
-            max_row_bytes=settings.max_row_bytes,
-            escape=self.escape,
-            header=not self.no_header,
-            encoding=self.encoding,
-            sheet=self.sheet,
-            format=self.input_format,
-        )
-
-
-@dataclass(frozen=True)
-class Answering:
-    """How answers are to be looked for."""
-
-    max_seq_len: Annotated[int, typer.Option(help="tokens in a window")] = 384
-    doc_stride: Annotated[int, typer.Option(help="tokens that neighbouring windows share")] = 128
-    max_question_len: Annotated[int, typer.Option(help="tokens of a question; a longer one is cut and flagged")] = 64
-    max_answer_len: Annotated[int, typer.Option(help="tokens of an answer, at most")] = 30
-    top_k: Annotated[int, typer.Option(help="answers a row, best first")] = 1
-    no_answer_threshold: Annotated[
-        float | None,
-        typer.Option("--no-answer-threshold", help="no answer if null beats the best span by more than this"),
-    ] = None
-    omit_context: Annotated[bool, typer.Option("--omit-context", help="leave contexts out of the predictions")] = False
-
-    def options(self) -> Options:
-        """The same as a job's record. Raises UsageError."""
-        from contract.format.job import Options
-
-        return Options(**{field.name: getattr(self, field.name) for field in fields(self)})
-
-
-@dataclass(frozen=True)
 class Output:
     """Where predictions go."""
 
@@ -234,19 +140,19 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Saying:
-    """How much is said beside the data."""
+class Messages:
+    """How many messages there are beside the data."""
 
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="data and errors only")] = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="say more on the way")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="more messages on the way")] = False
 
-    def heed(self) -> None:
+    def apply(self) -> None:
         """For the rest of the command. Raises UsageError."""
         from contract.errors import UsageError
         from producer.cli import view
 
         if self.quiet and self.verbose:
-            raise UsageError("-q and -v ask for less and for more", "Give one of them.")
+            raise UsageError("-q and -v contradict each other", "Give one of them.")
         view.verbosity.set(quiet=self.quiet, verbose=self.verbose)
 
 
@@ -279,7 +185,7 @@ class Listing:
         from producer.times import moment
 
         return JobFilter(
-            status=tuple(_known_status(status) for status in self.status or ()),
+            status=tuple(self.status or ()),
             since=moment(self.since) if self.since else None,
             model=self.model,
             metadata=pairs(self.metadata or ()),
@@ -289,30 +195,23 @@ class Listing:
         )
 
 
-def _known_status(status: str) -> str:
-    """Raises UsageError for what no job ever is."""
-    from contract.errors import UsageError
-    from contract.ledger.progress import STATES
-
-    if status not in STATES:
-        raise UsageError(f"no job has the status {status!r}", f"A job is one of: {', '.join(STATES)}.")
-    return status
-
-
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the flags of its groups spelled out in its signature, for typer to read."""
+    """The command with the flags of its groups spelled out in its signature, for typer to read.
+
+    A group is a parameter that is a dataclass: one of this file, or one whose fields are declared options
+    (`contract.format.option`); a `Request` has those of reading and answering too, without those in `Without`.
+    """
     signature = inspect.signature(command, eval_str=True)
-    annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
-    groups: dict[str, Any] = {name: kind for name, kind in annotations.items() if is_dataclass(kind)}
+    groups = {
+        name: _group(each.annotation) for name, each in signature.parameters.items() if _is_group(each.annotation)
+    }
 
     @wraps(command)
-    def called(**given: Any) -> None:
-        made = {
-            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
-            for name, group in groups.items()
-        }
+    def called(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group.make({flag.name: values.pop(flag.name) for flag in group.flags})
         try:
-            command(**given, **made)
+            command(**values)
         except KeyboardInterrupt as interrupt:  # whoever raises it anew says what became of the work
             print(f"\ninterrupted{f': {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
@@ -322,23 +221,108 @@ def with_flags(command: Callable[..., None]) -> Callable[..., None]:
 
     flags: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
-        flags += _spelled(groups[name]) if name in groups else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        flags += groups[name].flags if name in groups else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
     called.__signature__ = signature.replace(parameters=flags)  # type: ignore[attr-defined]
     called.__annotations__ = {flag.name: flag.annotation for flag in flags}
     return called
 
 
-def _spelled(group: Any) -> list[inspect.Parameter]:
-    """The fields of a group as parameters."""
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in fields(group)
-    ]
+@dataclass(frozen=True)
+class _Group:
+    """The flags of a group, and what makes the group of their values."""
+
+    flags: list[inspect.Parameter]
+    make: Callable[[dict[str, Any]], Any]
 
 
-def as_flags(**given: Any) -> str:
+def _is_group(annotation: Any) -> bool:
+    return is_dataclass(_split(annotation)[0])
+
+
+def _split(annotation: Any) -> tuple[Any, list[Any]]:
+    kind, *extras = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    return kind, extras
+
+
+def _group(annotation: Any) -> _Group:
+    kind, _ = _split(annotation)
+    flags = [flag for section in sections(annotation) for flag in section.flags]
+    if kind is Request:
+        return _Group(flags, lambda values: request_of(_kept(values)))
+    if options_of(kind):
+        return _Group(flags, lambda values: kind(**_kept(values)))
+    return _Group(flags, lambda values: kind(**values))
+
+
+@dataclass(frozen=True)
+class Section:
+    """Flags that stand together where flags are listed."""
+
+    title: str
+    flags: tuple[inspect.Parameter, ...]
+
+
+def sections(annotation: Any) -> list[Section]:
+    """The flags of a parameter that is a group, as they are listed; none of one that is no group."""
+    kind, extras = _split(annotation)
+    if not is_dataclass(kind):
+        return []
+    without = {name for extra in extras if isinstance(extra, Without) for name in extra.names}
+    declared = (ReadOptions, Options, Request) if kind is Request else (kind,) if options_of(kind) else ()
+    if declared:
+        return [
+            Section(_TITLES[each], tuple(_flag(o) for o in options_of(each) if not o.local and o.name not in without))
+            for each in declared
+        ]
+    hints = get_type_hints(kind, include_extras=True)
+    title = (kind.__doc__ or "").partition("\n")[0].rstrip(".")
+    return [Section(title, tuple(_parameter(each.name, hints[each.name], each.default) for each in fields(kind)))]
+
+
+_TITLES: dict[Any, str] = {ReadOptions: "Reading the file", Options: "Finding answers", Request: "The job"}
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+#: What a flag has beside its long name, and what stands for its value in the help.
+_SHORT = {"delimiter": "-d"}
+_METAVARS = {"notify": "URL", "expire": "SPAN", "metadata": "KEY=VALUE"}
+
+
+def _flag(option: Option) -> inspect.Parameter:
+    """A declared option as a flag. One that is on unless it is switched off is `--no-NAME`."""
+    name = TERMINAL.option(option.name, False if option.default is True else None)
+    names = [_SHORT[option.name], name] if option.name in _SHORT else [name]
+    choices = f": {', '.join(option.choices[:-1])} or {option.choices[-1]}" if option.choices else ""
+    default = False if isinstance(option.default, bool) else option.default or None
+    kind = list[str] if option.type == dict[str, str] else option.type
+    info = typer.Option(
+        *names,
+        help=option.help.replace(" [", f"{choices} [", 1) if choices else option.help,
+        metavar=_METAVARS.get(option.name),
+        show_default=default is not None,
+    )
+    return _parameter(option.name, Annotated[kind if default is not None else kind | None, info], default)
+
+
+def _kept(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of flags as those of their options; without those that were not given. Raises UsageError."""
+    from producer.jobs.select import pairs
+
+    kept: dict[str, Any] = {}
+    for name, value in values.items():
+        option = OPTIONS[name]
+        if option.type == dict[str, str]:
+            kept[name] = pairs(value or ())
+        elif option.default is True:
+            kept[name] = not value
+        elif value is not None:
+            kept[name] = value
+    return kept
+
+
+def as_flags(**values: Any) -> str:
     """Flags as they were given, for a command that goes on with the work."""
-    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in values.items() if value is not None)

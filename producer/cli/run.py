@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,17 +14,16 @@ from contract.command import heed_endings
 from contract.errors import ModelError, UsageError
 from producer.cli.options import (
     FILE,
-    Answering,
     ChunkRows,
     Json,
-    Naming,
+    Messages,
     Output,
     Place,
-    Reading,
-    Saying,
+    Without,
     as_flags,
     with_flags,
 )
+from producer.request import Request
 
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
@@ -38,10 +38,8 @@ _PREVIEW = 12
 @with_flags
 def run(
     out: Output,
-    reading: Reading,
-    answering: Answering,
-    naming: Naming,
-    saying: Saying,
+    request: Annotated[Request, Without("model", "notify", "expire")],
+    messages: Messages,
     place: Place,
     file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     model_dir: Annotated[
@@ -71,31 +69,30 @@ def run(
         from producer.jobs.find import find
         from producer.results.output import check_output
 
-        saying.heed()
-        given = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
+        messages.apply()
+        settings = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
         check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
-        store = open_storage(given.storage_url, create=True)
-        job = find(store, resume) if resume else _stored(str(file), store, given, reading, answering, naming)
-        view.say(f"job {job}: {view.rows(load_manifest(store, job))} in {given.storage_url}")
+        store = open_storage(settings.storage_url, create=True)
+        job = find(store, resume) if resume else _stored(str(file), store, settings, request)
+        view.say(f"job {job}: {view.rows(load_manifest(store, job))} in {settings.storage_url}")
         try:
-            final = _answered(job, store, given, stack, out, as_json=as_json)
+            final = _answered(job, store, settings, stack, out, as_json=as_json)
         except KeyboardInterrupt:
             again = as_flags(storage=place.storage, model=model_dir, output=out.output)
             raise KeyboardInterrupt(f"what is done is kept. Go on with: producer run --resume {job}{again}") from None
     raise typer.Exit(view.exit_code(final))
 
 
-def _stored(file: str, store: Storage, given: Settings, reading: Reading, answering: Answering, naming: Naming) -> str:
+def _stored(file: str, store: Storage, settings: Settings, request: Request) -> str:
     """The id of the job that was made of a file, or found by its key."""
     from producer.cli import view
-    from producer.jobs.submit import Request, submit
+    from producer.jobs.submit import submit
 
-    options = answering.options()
-    name, longest = _described(given.model_dir)
-    view.warn_of_windows(options, longest)
-    request = Request(reading.options(given), options, name, naming.key, naming.pairs())
+    name, longest = _described(settings.model_dir)
+    view.warn_of_windows(request.options, longest)
+    request = replace(request.with_row_limit(settings.max_row_bytes), model=name)
     with view.reading(file) as progress:
-        return submit(file, store, given, request, progress).manifest.id
+        return submit(file, store, settings, request, progress).manifest.id
 
 
 def _described(directory: Path) -> tuple[str, int]:
@@ -109,7 +106,7 @@ def _described(directory: Path) -> tuple[str, int]:
         ) from error
 
 
-def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Output, *, as_json: bool) -> Progress:
+def _answered(job: str, store: Storage, settings: Settings, stack: Stack, out: Output, *, as_json: bool) -> Progress:
     """Score a stored job with a Redis and workers of our own, and show what came of it."""
     from contract.ledger import records
     from contract.namespace import open_queue
@@ -117,8 +114,8 @@ def _answered(job: str, store: Storage, given: Settings, stack: Stack, out: Outp
     from producer.cli import view
     from producer.results.output import write_results
 
-    with closing(open_queue(given, store, stack.redis_url)) as queue:
-        backend = DirectBackend(given, store, queue)
+    with closing(open_queue(settings, store, stack.redis_url)) as queue:
+        backend = DirectBackend(settings, store, queue)
         stack.wait_ready(queue)
         for worker in queue.workers():
             view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")

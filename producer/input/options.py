@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from contract.errors import InputError, UsageError
+from contract.format.option import Help, Local, OneOf
 from contract.remedy import Remedy, Set
 
 FORMATS = ("csv", "parquet", "jsonl", "json")
@@ -17,17 +19,23 @@ _SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab as it is written where a shell ma
 class ReadOptions:
     """How a file is to be read."""
 
-    question: str = "question"
-    context: str = "context"
-    id: str | None = None  #: None: the column "id" if there is one; "": no id column
-    answers: str | None = None  #: reference answers: None: the column "answers" if there is one; "": none
-    delimiter: str = "|"
-    max_row_bytes: int = 1 << 20  #: with its line end; a row of more is rejected
-    escape: str | None = None  #: of a quote within quotes, such as a backslash; None: a quote is doubled
-    header: bool = True  #: of a CSV file; without one, columns are called 1, 2, 3 ...
-    encoding: str | None = None  #: of a text file, by a name that Python knows; None: UTF-8
-    sheet: str | None = None  #: of an Excel workbook, by its name or its number from 1; None: the first that is shown
-    format: str | None = None  #: csv, parquet, jsonl or json (a document); None: told by content
+    question: Annotated[str, Help("column of the questions")] = "question"
+    context: Annotated[str, Help("column of the contexts")] = "context"
+    id: Annotated[str | None, Help("column of the ids; '' for none [default: id, if there is one]")] = None
+    answers: Annotated[
+        str | None, Help("column of reference answers, for EM and F1; '' for none [default: answers, if there is one]")
+    ] = None
+    delimiter: Annotated[str, Help("of a CSV file; \\t for a tab")] = "|"
+    max_row_bytes: Annotated[int, Help("a larger row, with its line end, is rejected"), Local()] = 1 << 20
+    escape: Annotated[
+        str | None, Help("character that escapes a quote, \\ in Spark's files [default: a quote is doubled]")
+    ] = None
+    header: Annotated[bool, Help("a CSV file begins with its column names; without them columns are 1, 2, 3 ...")] = (
+        True
+    )
+    encoding: Annotated[str | None, Help("of a text file, such as cp1252 or utf-16 [default: UTF-8]")] = None
+    sheet: Annotated[str | None, Help("of an Excel workbook, by name or number [default: the first shown]")] = None
+    format: Annotated[str | None, Help("of the file [default: by its content]"), OneOf(FORMATS)] = None
 
 
 def checked(options: ReadOptions) -> ReadOptions:
@@ -37,7 +45,7 @@ def checked(options: ReadOptions) -> ReadOptions:
         raise InputError(
             "bad_delimiter",
             f"the delimiter is {options.delimiter!r}: it must be one character, and no quote or line end",
-            Remedy("Set ", Set("delimiter"), " to a comma, for example, or to '\\t' for a tab."),
+            Remedy("For example: ", Set(delimiter=","), " or, for a tab, ", Set(delimiter="\t")),
         )
     if options.escape is not None and (
         len(options.escape) != 1 or not options.escape.isascii() or options.escape in f'"\r\n\0{delimiter}'
@@ -45,7 +53,7 @@ def checked(options: ReadOptions) -> ReadOptions:
         raise InputError(
             "bad_delimiter",
             f"the escape is {options.escape!r}: it must be one ASCII character, and no quote, line end or delimiter",
-            Remedy("Set ", Set("escape"), " to a backslash, for example."),
+            Remedy("For example: ", Set(escape="\\")),
         )
     if options.format not in (None, *FORMATS):
         raise InputError("unsupported_format", f"unknown format {options.format!r}", f"One of: {', '.join(FORMATS)}")

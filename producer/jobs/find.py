@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from contract.errors import UnknownJob
 from contract.format import layout
 from contract.ledger import records
+from contract.remedy import Call, Remedy
 from contract.storage import Storage
 
 #: Jobs that are named when none is meant for sure, and how like an id must be: all of a day are alike in a half of it.
@@ -26,4 +27,4 @@ def find(storage: Storage, job: str) -> str:
     what = f"{len(matches)} jobs begin with {job}" if matches else f"there is no job {job} in {storage.url}"
     like = matches[-_SHOWN:] if matches else get_close_matches(job, known, _SHOWN, _LIKE)
     meant = f"Did you mean {' or '.join(like)}? " if like else ""
-    raise UnknownJob(what, f"{meant}List the jobs with: producer list")
+    raise UnknownJob(what, Remedy(meant, "List the jobs with: ", Call("list")))

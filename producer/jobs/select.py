@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.errors import UsageError
-from contract.ledger.progress import Progress
+from contract.ledger.progress import STATES, Progress
+from contract.remedy import Remedy, Set
+from producer.request import meant
 
 #: What a list can be sorted by; jobs that are equal in it are sorted by when they were submitted.
 ORDERS: Mapping[str, Callable[[Progress], Any]] = {
@@ -34,6 +36,9 @@ class JobFilter:
     limit: int | None = None  #: only so many, the last in their order
 
     def __post_init__(self) -> None:
+        for state in self.status:
+            if state not in STATES:
+                raise UsageError(f"no job has the status {state!r}", meant(state, STATES))
         if self.sort not in ORDERS:
             raise UsageError(f"jobs cannot be sorted by {self.sort!r}", f"Sort by one of: {', '.join(ORDERS)}.")
 
@@ -60,7 +65,9 @@ def pairs(given: Iterable[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"metadata {text!r} is not KEY=VALUE", "For example: --metadata team=search")
+            raise UsageError(
+                f"metadata {text!r} is not KEY=VALUE", Remedy("For example: ", Set(metadata="team=search"))
+            )
         if found.setdefault(name.strip(), value) != value:
             raise UsageError(f"metadata {name.strip()!r} is given twice, with two values")
     return found

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,44 +19,20 @@ import pyarrow.compute as pc
 
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, codec, layout
-from contract.format.job import CHUNKS, InputFile, Manifest, Options, job_of_key, new_job_id
+from contract.format.job import CHUNKS, InputFile, Manifest, job_of_key, new_job_id
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import Index, load_manifest
-from contract.notifications.address import check_url
 from contract.queue import Queue
+from contract.remedy import Remedy, Set
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
 from producer.input.open import Input, open_input
-from producer.input.options import ReadOptions
+from producer.request import Request
 from producer.results.columns import InputColumns
 
 File = str | Path | BinaryIO
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for, beside the file."""
-
-    read: ReadOptions = field(default_factory=ReadOptions)
-    options: Options = field(default_factory=Options)
-    model: str = ""
-    key: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    columns: InputColumns | None = None  #: of a frame; None: those of the file
-    notify: str = ""  #: URL to which the job's end is told; of a key found again, the first one's
-    expire: float | None = None  #: seconds after its end at which it is removed; likewise
-
-    def __post_init__(self) -> None:
-        if self.key is not None and not self.key.strip():
-            raise UsageError("an empty key stands for no job", "Give a key of your own, or none.")
-        if self.notify:
-            check_url(self.notify)
-        if self.expire is not None and not 60 <= self.expire < 1e11:
-            raise UsageError(
-                f"a job cannot be kept for {self.expire:g} s", "Keep it for a minute at least: --expire 30d"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +77,8 @@ def check_model(name: str) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         meant = folder.resolve().name
     raise UsageError(
-        f"the model {name!r} is a path, and jobs ask for a model by its name", f"It is perhaps: --model {meant}"
+        f"the model {name!r} is a path, and jobs ask for a model by its name",
+        Remedy("It is perhaps: ", Set(model=meant)),
     )
 
 
@@ -240,15 +217,15 @@ def _found(storage: Storage, asked: Manifest) -> Submitted:
 
 
 def _deciding(manifest: Manifest) -> dict[str, object]:
-    """All that decides the outcome of rows, in words of the command. Not how they are cut, nor the file's name."""
+    """All that decides the outcome of rows, by the names of options. Not how they are cut, nor the file's name."""
     return {
         "file": f"sha256 {manifest.source.sha256[:16]}",
-        "--input-format": manifest.source.format,
-        "--delimiter": repr(manifest.source.delimiter),
-        "--question": repr(manifest.question_column),
-        "--context": repr(manifest.context_column),
-        "--id": repr(manifest.id_column),
-        "--answers": repr(manifest.answers_column),
+        "format": manifest.source.format,
+        "delimiter": repr(manifest.source.delimiter),
+        "question": repr(manifest.question_column),
+        "context": repr(manifest.context_column),
+        "id": repr(manifest.id_column),
+        "answers": repr(manifest.answers_column),
         "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
-        "--model": repr(manifest.model),
-    } | {f"--{name.replace('_', '-')}": value for name, value in asdict(manifest.options).items()}
+        "model": repr(manifest.model),
+    } | asdict(manifest.options)

@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 from contextlib import closing
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -45,22 +45,20 @@ def main() -> None:
 def _read(asked: dict[str, Any]) -> dict[str, Any]:
     from contract import settings
     from contract.storage import open_storage
+    from producer.request import request_of
 
     given = settings.load()
     _bound(given.read_memory + _BESIDE)
-    read, options = _options(asked["options"], given.max_row_bytes)
+    request = request_of(asked["options"]).with_row_limit(given.max_row_bytes)
     if asked["only_check"]:
-        return _checked(asked, read, given)
+        return _checked(asked, request.read, given)
     from contract.namespace import open_queue
-    from producer.jobs.submit import Request, submit_and_send
+    from producer.jobs.submit import submit_and_send
     from producer.results.columns import sent
-    from producer.times import span
 
     storage = open_storage(given.storage_url, create=True)
-    columns = sent(Path(asked["columns"]).read_bytes()) if asked["columns"] else None
-    about = asked["model"] or "", asked["key"], asked["metadata"]
-    expire = span(asked["expire"]) if asked["expire"] else None
-    request = Request(read, options, *about, columns, asked["notify"] or "", expire)
+    if asked["columns"]:
+        request = replace(request, columns=sent(Path(asked["columns"]).read_bytes()))
     with Path(asked["path"]).open("rb") as file, closing(open_queue(given, storage)) as queue:
         submitted = submit_and_send(_named(file, asked["name"]), storage, queue, given, request)
     return {"job": submitted.manifest.id, "new": submitted.new}
@@ -87,16 +85,6 @@ class _Named:
 
 def _named(file: BinaryIO, name: str) -> BinaryIO:
     return cast(BinaryIO, _Named(file, name))
-
-
-def _options(given: dict[str, Any], max_row_bytes: int) -> tuple[Any, Any]:
-    """How a file is to be read and its rows to be answered. Raises UsageError."""
-    from contract.format.job import Options
-    from producer.input.options import ReadOptions
-
-    of = {kind: {one.name for one in fields(kind)} for kind in (ReadOptions, Options)}
-    read, options = ({k: v for k, v in given.items() if k in names} for names in of.values())
-    return ReadOptions(**read | {"max_row_bytes": max_row_bytes}), Options(**options)
 
 
 def _bound(most: int) -> None:

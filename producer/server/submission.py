@@ -1,66 +1,65 @@
-"""What a request to submit may say beside its file: the options of `producer submit`, as the Python API names them."""
+"""What a request to submit may say beside its file: the options of `producer.request`, as HTTP takes them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from contract.errors import UsageError
 from contract.format.job import Options
-from producer.input.options import ReadOptions
-
-#: The server's to say.
-_OURS = ("max_row_bytes",)
+from contract.format.option import Option, options_of
+from producer.request import OPTIONS, Request
 
 
-class Naming(BaseModel):
-    """How a job is found again, and who answers it."""
+class Sent(BaseModel):
+    """Options that were sent."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(None, description="name of the model; without one that of the server")
-    key: str | None = Field(None, description="submitting twice with one key finds the first job")
-    metadata: dict[str, str] = Field(default_factory=dict, description="kept with the job, for a list to find")
-    notify: str | None = Field(None, description="URL to which the job's end is told")
-    expire: str | None = Field(None, description="how long after its end it is removed: 30d, 12h")
-
-    def asked(self) -> dict[str, Any]:
-        """The same for the reader of uploads."""
-        said = self.model_dump(exclude=set(Naming.model_fields))
-        return {"options": said} | self.model_dump(include=set(Naming.model_fields))
+    def options(self) -> dict[str, Any]:
+        """Those that were given, by name. An empty text is no value, except where it means "none"."""
+        return self.model_dump(include=set(OPTIONS), exclude_unset=True)
 
 
-def _spelled(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {one.name: (hints[one.name], one.default) for one in fields(kind) if one.name not in _OURS}
+def _field(option: Option) -> tuple[Any, Any]:
+    choices: Any = {"enum": [*option.choices, None]} if option.choices else None
+    default: Any = option.default if option.default != "" or option.type is not str else None
+    kind = option.type if default is not None else option.type | None
+    return kind, Field(default, description=option.help, ge=option.minimum, json_schema_extra=choices)
 
 
-Answering = create_model("Answering", __base__=Naming, **_spelled(Options))
-Submission = create_model("Submission", __base__=Answering, **_spelled(ReadOptions))
+def _model(name: str, options: Sequence[Option]) -> type[Sent]:
+    # A default of None that the option does not have: it is left out, so that the option's own holds.
+    made: type[Sent] = create_model(name, __base__=Sent, **{each.name: _field(each) for each in options})  # type: ignore[call-overload]
+    return made
 
 
-def of_form(given: dict[str, Any]) -> Naming:
+#: Of a question that is answered at once: how, and by whom.
+Answering = _model("Answering", [*options_of(Options), *options_of(Request)])
+#: Of a file. What the server's machine spends on reading is the server's to say.
+Submission = _model("Submission", [option for option in OPTIONS.values() if not option.local])
+
+
+def of_form(fields: Mapping[str, Any]) -> Sent:
     """What the fields of a form say: an empty one says nothing, and `metadata` is a JSON object. Raises UsageError."""
-    said = {name: value for name, value in given.items() if value != "" or name in ("id", "answers")}
-    if "metadata" in said:
+    sent = {name: value for name, value in fields.items() if value != "" or name in ("id", "answers")}
+    if "metadata" in sent:
         try:
-            said["metadata"] = json.loads(said["metadata"])
+            sent["metadata"] = json.loads(sent["metadata"])
         except (ValueError, TypeError, RecursionError) as error:
-            raise UsageError(f"metadata is no JSON object: {error}", 'For example: {"team": "search"}') from error
-    return of_object(said)
+            raise UsageError(f"metadata is not a JSON object: {error}", 'For example: {"team": "search"}') from error
+    return of_object(sent)
 
 
-def of_object(said: dict[str, Any]) -> Naming:
+def of_object(values: Mapping[str, Any]) -> Sent:
     """What a JSON object says. Raises UsageError."""
     try:
-        found: Naming = Submission.model_validate(said)
+        return Submission.model_validate(values)
     except ValidationError as error:
         raise UsageError(first_of(error.errors())) from error
-    return found
 
 
 def first_of(errors: Sequence[Any]) -> str:

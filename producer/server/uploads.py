@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -33,14 +33,26 @@ class Reader:
     turns: asyncio.Semaphore
     seconds: float = 900.0
 
-    async def read(self, file: BinaryIO, name: str, kept: BinaryIO | None = None, **asked: Any) -> dict[str, Any]:
-        """What came of a file: `job` and `new`, or what `only_check` asks for. Raises what `submit` would.
+    async def read(
+        self,
+        file: BinaryIO,
+        name: str,
+        options: Mapping[str, Any],
+        columns: BinaryIO | None = None,
+        *,
+        only_check: bool = False,
+    ) -> dict[str, Any]:
+        """Submit a file with these options (`producer.request`): its `job`, and whether it is `new`. With `only_check`
+        a look at it, and no job. Raises what `submit` would.
 
-        `kept`: the columns of a frame, as they are stored.
+        `columns`: those of a DataFrame, as they are stored.
         """
-        numbers = [_number(one) for one in (file, kept) if one]
+        numbers = [_number(each) for each in (file, columns) if each]
         paths = [f"/dev/fd/{number}" for number in numbers]
-        asked = {"path": paths[0], "columns": paths[1] if kept else None, "name": name, "only_check": False} | asked
+        asked = {
+            "path": paths[0], "columns": paths[1] if columns else None, "name": name, "options": dict(options),
+            "only_check": only_check,
+        }  # fmt: skip
         async with self.turns, self._child(numbers) as child:
             try:
                 said, _ = await asyncio.wait_for(child.communicate(json.dumps(asked).encode()), self.seconds)

@@ -19,7 +19,8 @@ from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.options import ReadOptions
 from producer.jobs.remove import delete
-from producer.jobs.submit import Request, submit
+from producer.jobs.submit import submit
+from producer.request import Request
 from tests.faults.tls import Authority
 from tests.making import Clock, finish
 from tests.receiver import SECRET, receiving

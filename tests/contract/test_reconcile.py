@@ -23,8 +23,9 @@ from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
 from producer.input.options import ReadOptions
-from producer.jobs.submit import Request, submit
+from producer.jobs.submit import submit
 from producer.jobs.verify import verify_job
+from producer.request import Request
 from tests.making import (
     Clock,
     Hand,

@@ -11,7 +11,8 @@ import redis
 from contract.format import layout
 from contract.ledger.reconcile import reconcile
 from contract.settings import SHIPPED_MODEL, Settings
-from producer.jobs.submit import Request, submit
+from producer.jobs.submit import submit
+from producer.request import Request
 from tests.acceptance.cluster import check, child_of, until, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 from tests.faults.forgery import Forgery, Target, forgeries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import fields
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -13,13 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from contract.errors import BulkqaError, NoWorker, TimedOut, UsageError
-from contract.format.job import Options
 from contract.ledger.progress import Progress
 from producer.api.data import taken
-from producer.input.options import ReadOptions
 from producer.jobs import follow
 from producer.jobs.remove import delete
-from producer.jobs.submit import Request, submit_and_send
+from producer.jobs.submit import submit_and_send
+from producer.request import request_of
 from producer.results.lines import ready_lines
 from producer.server.service import Here, Service
 from producer.server.submission import Answering
@@ -62,15 +61,14 @@ def answer(asked: Asked, here: Here) -> JSONResponse:
     """Answer a question, or a few, at once. The job that does it is removed afterwards."""
     here.make_room()
     rows = asked.pairs()
-    options = Options(**asked.model_dump(include={one.name for one in fields(Options)}))
     file, columns = taken(rows)
-    about = asked.metadata | {"asked": "over HTTP"}
-    request = Request(ReadOptions(), options, asked.model or "", asked.key, about, columns)
+    request = request_of(asked.options(), columns=columns)
+    request = replace(request, metadata=request.metadata | {"asked": "over HTTP"})
     job = submit_and_send(file, here.storage, here.queue, here.settings, request).manifest.id
     found = _ended(here, job, asked.timeout)
     lines = [json.loads(line) for block in ready_lines(job, here.storage) for line in block.splitlines()]
-    said = {"predictions": lines, "model": here.told(found)["model"], "job": job if asked.key else None}
-    gone = None if asked.key else BackgroundTask(delete, job, here.storage, here.queue, here.settings)
+    said = {"predictions": lines, "model": here.told(found)["model"], "job": job if request.key else None}
+    gone = None if request.key else BackgroundTask(delete, job, here.storage, here.queue, here.settings)
     return JSONResponse(said, background=gone)
 
 

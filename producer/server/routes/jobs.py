@@ -21,7 +21,6 @@ from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
 from contract.ledger.stored import load_manifest
 from contract.notifications import record
-from producer.api.arguments import check_states
 from producer.jobs import diff_document, follow
 from producer.jobs.diff import differences
 from producer.jobs.diff_document import Summary
@@ -33,7 +32,7 @@ from producer.results.output import FORMATS, shape_of, written
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of
 from producer.server.service import Here, JobId, Service
-from producer.server.submission import Naming, of_form, of_object
+from producer.server.submission import Sent, of_form, of_object
 from producer.server.uploads import plain_name
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -85,11 +84,10 @@ async def submit(
 
 
 async def _read(
-    here: Service, file: BinaryIO, name: str, asked: Naming, key: str | None, kept: BinaryIO | None = None
+    here: Service, file: BinaryIO, name: str, sent: Sent, key: str | None, kept: BinaryIO | None = None
 ) -> dict[str, Any]:
-    if key is not None:
-        asked = asked.model_copy(update={"key": key})
-    return await here.reader.read(file, name, kept, **asked.asked())
+    options = sent.options() | ({} if key is None else {"key": key})
+    return await here.reader.read(file, name, options, kept)
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -122,8 +120,8 @@ async def check(request: Request, here: Here) -> dict[str, Any]:
         file = said.pop("file", None)
         if not isinstance(file, UploadFile):
             raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
-        asked = of_form(said).asked()
-        return await here.reader.read(file.file, plain_name(file.filename), **asked, only_check=True)
+        options = of_form(said).options()
+        return await here.reader.read(file.file, plain_name(file.filename), options, only_check=True)
 
 
 @router.get("/jobs")
@@ -138,7 +136,6 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100_000, description="the last in their order")] = 100,
 ) -> dict[str, Any]:
     """Jobs in an order, the last of them last."""
-    check_states(tuple(status or ()))
     wanted = JobFilter(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
     queue = here.queue
     with suppress(RedisUnreachable):

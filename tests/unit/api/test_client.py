@@ -25,9 +25,11 @@ from bulkqa import AsyncClient, Client, Job, Options, ReadOptions
 from contract import errors
 from contract.errors import BulkqaError, InputError, NoWorker, StorageUnreachable, TimedOut, UnknownJob, UsageError
 from contract.queue import WorkerInfo
-from producer.api.arguments import Keywords
+from contract.remedy import Call, Remedy, Set
 from producer.api.display import bar
-from producer.api.words import in_api_words
+from producer.api.errors import in_keywords
+from producer.api.keywords import Keywords
+from producer.request import OPTIONS
 from tests.making import finish
 from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage
@@ -284,12 +286,7 @@ def test_options_are_given_by_name_or_as_a_whole_or_both(client: Client) -> None
 
 
 def test_the_keywords_are_the_options_that_there_are() -> None:
-    expected = {}
-    for kind in (ReadOptions, Options):
-        expected |= {
-            each.name: hint for each, hint in zip(fields(kind), typing.get_type_hints(kind).values(), strict=True)
-        }
-    assert typing.get_type_hints(Keywords) == expected
+    assert typing.get_type_hints(Keywords).keys() == OPTIONS.keys()
 
 
 @pytest.mark.parametrize("path", ["models/roberta", "./roberta", "~/roberta", "../roberta/"])
@@ -308,25 +305,21 @@ def test_a_model_is_asked_for_by_its_name_and_not_by_its_folder(
 
 
 @pytest.mark.parametrize(
-    ("command", "python"),
+    ("remedy", "python"),
     [
-        ("Name them: --question NAME --context NAME", "Name them: question='NAME', context='NAME'"),
-        ("--delimiter ';'", "delimiter=';'"),
-        ("or none: --id ''", "or none: id=''"),
-        ("Leave out --input-format.", "Leave out format."),
-        ("name another with --storage or BULKQA_STORAGE_URL.", "name another with storage or BULKQA_STORAGE_URL."),
-        ("--top-k 1, now 2", "top_k=1, now 2"),
-        ("Read it with: --no-header", "Read it with: header=False"),
-        ("Start one: worker start --model DIR. Or name another with --model.",
-         "Start one: worker start --model DIR. Or name another with model."),
-        ("List the jobs with: producer list", "Client.jobs() lists them."),
-        ("then: producer repair 20261126-1-2. More.", "then: Client.job('20261126-1-2').wait(). More."),
-        ("a -- b, x--y", "a -- b, x--y"),
-        ("a<b=1, c=2 d=3>", "a<b=1, c=2 d=3>"),
+        (Remedy("Name them: ", Set(question="q", context="c")), "Name them: question='q', context='c'"),
+        (Remedy("or none: ", Set(id="")), "or none: id=''"),
+        (Remedy("Leave out ", Set("format"), "."), "Leave out format."),
+        (Remedy("Read it with: ", Set(header=False)), "Read it with: header=False"),
+        (Remedy(Call("list"), " lists the jobs."), "Client.jobs() lists the jobs."),
+        (Remedy("then: ", Call("repair", "a-job"), ". More."), "then: Client.job('a-job').wait(). More."),
+        (Remedy(Call("delete", "a-job", ("cancel",))), "Client.job('a-job').delete(cancel=True)"),
+        (Remedy(Call("logs", "a-job")), "producer logs a-job"),
+        ("Install it: pip install --upgrade x", "Install it: pip install --upgrade x"),
     ],
-)  # fmt: skip
-def test_errors_are_in_the_words_of_the_api(command: str, python: str) -> None:
-    assert in_api_words(command) == python
+)
+def test_remedies_are_in_the_words_of_the_api(remedy: str, python: str) -> None:
+    assert in_keywords(remedy) == python
 
 
 # Jobs

@@ -139,7 +139,8 @@ _SUBMIT = """
 import sys
 from contract.settings import Settings
 from contract.storage import open_storage
-from producer.jobs.submit import Request, submit
+from producer.jobs.submit import submit
+from producer.request import Request
 manifest = submit(sys.argv[1], open_storage(sys.argv[2], create=True), Settings(), Request()).manifest
 print(manifest.rows, manifest.rejected)
 """

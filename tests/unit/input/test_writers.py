@@ -12,7 +12,8 @@ from contract.settings import Settings
 from producer.input.open import open_input
 from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
-from producer.jobs.submit import Request, submit
+from producer.jobs.submit import submit
+from producer.request import Request
 from tests.files.compare import expected
 from tests.files.generate import installed, one
 from tests.making import submitted_rows

@@ -23,7 +23,8 @@ from contract.storage import Storage
 from contract.storage.local import LocalStorage
 from producer.input.options import ReadOptions
 from producer.jobs.find import find
-from producer.jobs.submit import Request, job_of_key, submit
+from producer.jobs.submit import job_of_key, submit
+from producer.request import Request
 from producer.results import columns
 from tests import REPO
 from tests.making import csv, finish, predictions, submitted_rows
@@ -160,13 +161,13 @@ TWO_WAYS += b"".join(b"%d|q|c|x,%d,r,d,y\n" % (n, n) for n in range(8))
     ("data", "request_", "told"),
     [
         (TWO_WAYS + b"8|q|c|x,8,r,d,y\n", {}, "file sha256"),
-        (TWO_WAYS, {"options": Options(top_k=2)}, "--top-k 1, now 2"),
-        (TWO_WAYS, {"options": Options(no_answer_threshold=0.0)}, "--no-answer-threshold None, now 0.0"),
-        (TWO_WAYS, {"model": "large"}, "--model 'tiny', now 'large'"),
-        (TWO_WAYS, {"read": ReadOptions(question="context", context="question")}, "--question 'question', now"),
-        (TWO_WAYS, {"read": ReadOptions(id="")}, "--id 'id', now None"),
-        (TWO_WAYS, {"read": ReadOptions(answers="context")}, "--answers None, now 'context'"),
-        (TWO_WAYS, {"read": ReadOptions(delimiter=",", id="id")}, r"--delimiter '\|', now ','"),
+        (TWO_WAYS, {"options": Options(top_k=2)}, "top_k 1, now 2"),
+        (TWO_WAYS, {"options": Options(no_answer_threshold=0.0)}, "no_answer_threshold None, now 0.0"),
+        (TWO_WAYS, {"model": "large"}, "model 'tiny', now 'large'"),
+        (TWO_WAYS, {"read": ReadOptions(question="context", context="question")}, "question 'question', now"),
+        (TWO_WAYS, {"read": ReadOptions(id="")}, "id 'id', now None"),
+        (TWO_WAYS, {"read": ReadOptions(answers="context")}, "answers None, now 'context'"),
+        (TWO_WAYS, {"read": ReadOptions(delimiter=",", id="id")}, r"delimiter '\|', now ','"),
         (TWO_WAYS, {"read": ReadOptions(max_row_bytes=1000)}, "BULKQA_MAX_ROW_BYTES 1048576, now 1000"),
     ],
     ids=["file", "option", "threshold", "model", "columns", "no ids", "answers", "delimiter", "longest row"],

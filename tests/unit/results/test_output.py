@@ -22,7 +22,8 @@ from contract.settings import Settings
 from contract.storage import Storage, open_storage
 from contract.storage.local import LocalStorage
 from producer.backend.direct import DirectBackend
-from producer.jobs.submit import Request, job_of_key, submit
+from producer.jobs.submit import job_of_key, submit
+from producer.request import Request
 from producer.results import parts
 from producer.results.lines import ready_lines
 from producer.results.output import check_output, format_of, shape_of, write_file, write_results, write_stream

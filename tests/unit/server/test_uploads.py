@@ -33,7 +33,7 @@ def read(settings: Settings, data: bytes, seconds: float) -> dict:
         with tempfile.TemporaryFile() as file:
             file.write(data)
             reader = Reader(settings, asyncio.Semaphore(1), seconds)
-            return await reader.read(file, "rows.csv", **of_form({}).asked(), only_check=True)
+            return await reader.read(file, "rows.csv", of_form({}).options(), only_check=True)
 
     return asyncio.run(once())
 
@@ -65,7 +65,7 @@ def child(path: Path, allowed: int = resource.RLIM_INFINITY) -> Iterator[subproc
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed)),
     ) as process:
         assert process.stdin
-        asked = {"path": str(path), "name": path.name, "only_check": True, **of_form({}).asked()}
+        asked = {"path": str(path), "name": path.name, "only_check": True, "options": of_form({}).options()}
         process.stdin.write(json.dumps(asked))
         process.stdin.close()
         process.stdin = None

@@ -1,0 +1,59 @@
+"""The keywords of `submit`, for type checkers and editors. Made of `producer.request` by `make generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+
+class Keywords(TypedDict, total=False):
+    """Every option of a job. One that is left out has its default."""
+
+    #: column of the questions
+    question: str
+    #: column of the contexts
+    context: str
+    #: column of the ids; '' for none [default: id, if there is one]
+    id: str | None
+    #: column of reference answers, for EM and F1; '' for none [default: answers, if there is one]
+    answers: str | None
+    #: of a CSV file; \t for a tab
+    delimiter: str
+    #: a larger row, with its line end, is rejected
+    max_row_bytes: int
+    #: character that escapes a quote, \ in Spark's files [default: a quote is doubled]
+    escape: str | None
+    #: a CSV file begins with its column names; without them columns are 1, 2, 3 ...
+    header: bool
+    #: of a text file, such as cp1252 or utf-16 [default: UTF-8]
+    encoding: str | None
+    #: of an Excel workbook, by name or number [default: the first shown]
+    sheet: str | None
+    #: of the file [default: by its content]
+    format: str | None
+    #: tokens in a window
+    max_seq_len: int
+    #: tokens that neighbouring windows share
+    doc_stride: int
+    #: tokens of a question; a longer one is cut and flagged
+    max_question_len: int
+    #: tokens of an answer, at most
+    max_answer_len: int
+    #: answers per row, best first
+    top_k: int
+    #: best spans of a row that its score is computed over; at least top_k
+    n_best: int
+    #: no answer if null beats the best span by more than this [default: the model's]
+    no_answer_threshold: float | None
+    #: leave contexts out of the predictions
+    omit_context: bool
+    #: name of the model that answers [default: BULKQA_MODEL]
+    model: str | None
+    #: submitting twice with one key finds the first job
+    key: str | None
+    #: kept with the job; lists can be filtered by it
+    metadata: Mapping[str, str] | None
+    #: URL of a webhook to call when the job has ended
+    notify: str | None
+    #: delete the job this long after its end: 30d, 12h [default: never]
+    expire: str | None
