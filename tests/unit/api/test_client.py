@@ -259,7 +259,7 @@ def test_a_storage_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> No
         ({"model": 5}, "model must be str", ""),
         ({"key": 5}, "key must be str", ""),
         ({"key": " "}, "an empty key", ""),
-        ({"delimiter": ";;"}, "it must be one character", "Set delimiter to a comma"),
+        ({"delimiter": ";;"}, "it must be one character", "delimiter=','"),
         ({"id": "no"}, "there is no column 'no'", "Name it with id, or go without ids: id=''"),
         ({"format": "xml"}, "unknown format", "csv"),
     ],
@@ -484,7 +484,7 @@ def test_a_bar_is_drawn_on_a_terminal_and_a_table_in_a_notebook(
 def test_the_same_for_asyncio(client: Client) -> None:
     async def main() -> list[str]:
         async with AsyncClient() as asynchronous:
-            asynchronous._client = client
+            asynchronous._backend = client._backend
             job = await asynchronous.submit(FRAME.set_axis(["a", "b"], axis=0), top_k=2, metadata={"x": "y"})
             with pytest.raises(NoWorker):
                 await job.wait(patience=0)
@@ -510,7 +510,7 @@ def test_the_same_for_asyncio(client: Client) -> None:
 def test_a_task_that_stops_waiting_leaves_the_job_alone(client: Client) -> None:
     async def main() -> str:
         asynchronous = AsyncClient()
-        asynchronous._client = client
+        asynchronous._backend = client._backend
         job = await asynchronous.submit(FRAME)
         waiting, begun = None, asyncio.Event()
         waiting = asyncio.create_task(job.wait(progress=lambda _: begun.set(), patience=None))
