@@ -12,7 +12,11 @@ neither pandas nor pyarrow: a name is imported when it is asked for.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "AsyncJob", "Client", "Job", "JobProgress", "Options", "ReadOptions", "errors"]
 
-#: Where each name is: a module, or a name in it.
-_PLACES = {
+#: The module of each name.
+_MODULES = {
     "AsyncClient": "producer.api.aio",
     "AsyncJob": "producer.api.aio",
     "Client": "producer.api.client",
@@ -34,17 +38,39 @@ _PLACES = {
     "JobProgress": "producer.api.display",
     "Options": "contract.format.job",
     "ReadOptions": "producer.input.options",
-    "errors": "contract",
+    "errors": "contract.errors",
 }
+#: The packages that the API stands on lie beside this one.
+_PACKAGES = ("contract", "producer")
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def _load_packages() -> None:
+    """Import our packages from beside this one: a script's own `producer.py` comes first on the path, and is not meant.
+
+    Raises ImportError if a module of the same name is imported already.
+    """
+    for name in _PACKAGES:
+        if name in sys.modules:
+            file = sys.modules[name].__file__
+            if file is None or Path(file).resolve().parents[1] != _ROOT:
+                raise ImportError(f"bulkqa has a package {name!r}, and {file or name} is imported already: rename that")
+            continue
+        spec = PathFinder.find_spec(name, [str(_ROOT)])
+        if spec is None or spec.loader is None:
+            raise ImportError(f"bulkqa is not installed as a whole: there is no {_ROOT / name}")
+        sys.modules[name] = module = module_from_spec(spec)
+        spec.loader.exec_module(module)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    place = import_module(_PLACES[name])
-    found = import_module(f"{_PLACES[name]}.{name}") if name == "errors" else getattr(place, name)
-    globals()[name] = found
-    return found
+    _load_packages()
+    module = import_module(_MODULES[name])
+    value = module if name == "errors" else getattr(module, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

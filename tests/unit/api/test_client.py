@@ -573,3 +573,20 @@ def test_every_error_is_of_one_tree() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert all(issubclass(kind, BulkqaError) for kind in kinds)
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
+
+
+def test_modules_of_a_script_with_the_names_of_our_packages_are_left_alone(tmp_path: Path) -> None:
+    """What lies beside a script comes first on its path."""
+    for name in ("worker", "producer", "contract"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("own = True\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from bulkqa import Client, errors\nimport worker\nassert worker.own\n"
+        f"print(Client({str(tmp_path / 'storage')!r}).jobs())\n"
+    )
+    done_ = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done_.stdout, done_.stderr) == ("[]\n", "")
+    script.write_text("import producer\nassert producer.own\nfrom bulkqa import Client\n")
+    done_ = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert f"ImportError: bulkqa has a package 'producer', and {tmp_path}" in done_.stderr
