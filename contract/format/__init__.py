@@ -1,6 +1,7 @@
-"""What lies in storage or crosses a process: the records of a job, their keys, the formats of its files, an error.
+"""The formats of everything that is stored or crosses a process: the records of a job, their keys, its files.
 
-Hands out `job` (the records), `layout` (every storage key), `chunk` and `part` (the files between producer and worker),
-`nesting` (how deep the JSON of a user may be) and `failure` (an error as JSON). All is pure: bytes and values in and
-out. What must not come in: storage, the queue, clocks, and anything that decides what happens to a job.
+`job` has the records, `codec` turns records into JSON and back, `layout` has every storage key, `chunk` and `part` are
+the files between producer and worker, `document`, `csvfile` and `errorfile` the outputs. `failure` is an error as JSON,
+`nesting` limits how deep a user's JSON may be. All is pure: bytes and values in and out. Must not import: storage, the
+queue, clocks, anything that decides what happens to a job.
 """

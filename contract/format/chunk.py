@@ -1,4 +1,4 @@
-"""A chunk: consecutive rows of the input as a Parquet file, rejected rows included.
+"""A chunk: consecutive rows of the input in a Parquet file, including rejected rows.
 
 | column | type | |
 |---|---|---|
@@ -8,11 +8,11 @@
 | question, context | string, null | |
 | code, message | string, null | set where the producer rejected the row |
 | raw | string, null | the text of a row that could not be parsed |
-| passthrough | struct, or string, null | every other column of the input; absent if there is none |
+| passthrough | struct, or string, null | all other columns of the input; absent if there are none |
 
-A passthrough struct has a field for each column, under its own name and type. JSON Lines have no columns, and the type
-of a key may change from line to line: there it is a string, the JSON text of an object. `rows` gives a dict either way;
-a row whose text cannot be read, which a producer of today would have rejected, has that as its error.
+A passthrough struct has a field for each column, with its name and type. JSON Lines have no columns, and the type of a
+key may change from line to line: there passthrough is a string, the JSON text of an object. `rows` gives a dict either
+way. If that text cannot be parsed, which today's producer would have rejected, the row gets an error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FIELDS: tuple[Any, ...] = (
 
 
 def schema(passthrough: list[Any]) -> pa.Schema:
-    """The schema of a job's chunks, given the fields of the input's other columns."""
+    """The schema of a job's chunks. `passthrough`: the fields of the input's other columns."""
     extra = [pa.field("passthrough", pa.struct(passthrough))] if passthrough else []
     return pa.schema([*FIELDS, *extra])
 
@@ -52,18 +52,18 @@ def json_schema() -> pa.Schema:
 
 
 def to_bytes(table: pa.Table) -> bytes:
-    """One Parquet file, the same bytes for the same table. (zstd would take a quarter less room and twice the time.)"""
+    """A Parquet file, the same bytes for the same table. (zstd would take a quarter less space and twice the time.)"""
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="snappy", use_dictionary=False, write_statistics=False)
     return sink.getvalue()
 
 
 def from_bytes(data: bytes) -> pa.Table:
-    """The table of a chunk file. Raises BulkqaError if it is no Parquet."""
+    """The table of a chunk file. Raises BulkqaError if it is not Parquet."""
     try:
         return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        raise BulkqaError(f"a chunk file is not readable as Parquet: {error}", "Submit the file again.") from error
+        raise BulkqaError(f"a chunk file cannot be read as Parquet: {error}", "Submit the file again.") from error
 
 
 def rows(table: pa.Table) -> Iterator[Row]:
@@ -72,8 +72,8 @@ def rows(table: pa.Table) -> Iterator[Row]:
         code = values.pop("code")
         message = values.pop("message")
         error = RowError(code, message or "") if code is not None else None
-        passthrough, unread = _passthrough(values.pop("passthrough", None))
-        yield Row(error=error or unread, passthrough=passthrough, **values)
+        passthrough, damage = _passthrough(values.pop("passthrough", None))
+        yield Row(error=error or damage, passthrough=passthrough, **values)
 
 
 def _passthrough(stored: dict[str, Any] | str | None) -> tuple[dict[str, Any], RowError | None]:

@@ -1,6 +1,6 @@
-"""The records of a job: what was asked (Manifest, Options), what goes in (Row) and what comes out (Prediction).
+"""The records of a job: the request (Manifest, Options), what goes in (Row) and what comes out (Answer, RowError).
 
-All are frozen and go to and from JSON. Covers no storage key (`layout`) and no counting (`contract.ledger.progress`).
+All are frozen. Covers no JSON (`codec`), no storage keys (`layout`) and no counting (`contract.ledger.progress`).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from contract.format import codec
 from contract.format.option import AtLeast, Help, check_bounds
 from contract.remedy import Call, Remedy
 
-#: Format version of everything under `jobs/<job>/`. A reader refuses a version that it does not know.
+#: Format version of everything under `jobs/<job>/`. Programs refuse versions that they do not know.
 SCHEMA_VERSION = 1
 
-#: Where the chunks of a job are, unless its manifest names another folder.
+#: The folder of a job's chunks, unless its manifest names another.
 CHUNKS = "chunks"
 
 Status = Literal["answered", "no_answer", "error"]
 
-#: Every code that a row can fail with. The producer finds those before the line, workers those after.
+#: Every code that a row can fail with. The first two lines come from the producer, the last from workers.
 ROW_ERRORS = (
     "empty_question", "empty_context", "missing_field", "extra_field", "bad_encoding", "parse_error", "row_too_large",
     "duplicate_id",
     "inference_error", "worker_crash", "chunk_damaged", "job_cancelled",
 )  # fmt: skip
 
-_MADE = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|key-[0-9a-f]{24}")
+_GENERATED_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|key-[0-9a-f]{24}")
 _JOB_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
 
@@ -43,7 +43,7 @@ def new_job_id() -> str:
 
 
 def job_of_key(key: str) -> str:
-    """The same id for the same key, whatever is in it."""
+    """The id of the job with a key: always the same one for the same key."""
     return f"key-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
 
@@ -53,12 +53,12 @@ def has_key(job: str) -> bool:
 
 
 def is_made_here(job: str) -> bool:
-    """Whether an id is of the shape that the two functions above make: nothing else is ever removed."""
-    return _MADE.fullmatch(job) is not None
+    """Whether an id looks like one of the two functions above: no other job is ever removed."""
+    return _GENERATED_ID.fullmatch(job) is not None
 
 
 def check_job_id(job: str) -> str:
-    """Return `job` if it can name a folder of ours, else raise UnknownJob: no id may leave the storage root."""
+    """Return `job` if it is a valid id, else raise UnknownJob: an id becomes part of a storage key."""
     if not isinstance(job, str) or not _JOB_ID.fullmatch(job):
         raise UnknownJob(f"{job!r} is not a job id", Remedy("List the jobs with: ", Call("list")))
     return job
@@ -66,7 +66,7 @@ def check_job_id(job: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How answers are looked for. Lengths are in tokens of the model; names and defaults are the field's own."""
+    """How answers are searched for. Lengths are in tokens of the model; names and defaults are the usual ones."""
 
     max_seq_len: Annotated[int, Help("tokens in a window"), AtLeast(1)] = 384
     doc_stride: Annotated[int, Help("tokens that neighbouring windows share"), AtLeast(1)] = 128
@@ -82,10 +82,9 @@ class Options:
     def __post_init__(self) -> None:
         check_bounds(self)
         if self.no_answer_threshold is not None and not math.isfinite(self.no_answer_threshold):
-            raise UsageError(  # JSON has no other
+            raise UsageError(  # JSON has no infinity
                 f"no_answer_threshold must be a finite number, not {self.no_answer_threshold}",
-                "Leave it out for what the model says, or give a large number: 1000 for always an answer, "
-                "-1000 for never one.",
+                "Leave it out for the model's own, or give a large number: 1000 always answers, -1000 never does.",
             )
         if self.top_k > self.n_best:
             raise UsageError(f"top_k ({self.top_k}) cannot exceed n_best ({self.n_best})")
@@ -99,7 +98,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """Why a row has no answer: one of ROW_ERRORS, and a sentence for people."""
+    """Why a row failed: one of ROW_ERRORS, and a sentence for people."""
 
     code: str
     message: str
@@ -109,7 +108,7 @@ class RowError:
 class Row:
     """One data row of the input. `row` counts from 0; `line` is its first line in a text file, counted from 1.
 
-    A row with an `error` was rejected by the producer: it is carried along, and gets that error as its outcome.
+    A row with an `error` was rejected by the producer: it is carried along, and its outcome is that error.
     """
 
     row: int
@@ -135,17 +134,17 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the reader says of one question and context. `spans` is best first, empty when there is no answer."""
+    """The reader's answer to one question on one context. `spans` is best first, and empty if there is no answer."""
 
     spans: tuple[Span, ...]
     null_score: float
-    score: float  #: probability of what is answered: of spans[0], or of "no answer"
+    score: float  #: probability of the answer: of spans[0], or of "no answer"
     flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which model scores a job. The digest is pinned by the first worker that takes a chunk of it."""
+    """The model that scores a job. The first worker that takes a chunk of the job pins the digest."""
 
     name: str
     digest: str
@@ -166,10 +165,10 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What was asked, immutable once written.
+    """The request, immutable once written.
 
-    `index_sha256` is the digest of the chunk index beside it, `columns_sha256` that of the types of its columns, empty
-    if there are none to speak of.
+    `index_sha256` is the digest of the chunk index, `columns_sha256` that of the stored columns, empty if there are
+    none.
     """
 
     id: str
@@ -190,12 +189,12 @@ class Manifest:
     metadata: dict[str, str] = field(default_factory=dict)
     chunks_folder: str = CHUNKS
     columns_sha256: str = ""
-    notify: str = ""  #: URL to which its end is told; empty: none
-    expire: float | None = None  #: seconds after its end at which it is removed; None: never
+    notify: str = ""  #: URL of its webhook; empty: none
+    expire: float | None = None  #: seconds from its end until it is removed; None: never
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:
-        """Raises ValueError for numbers that no file has, and UnknownJob for an id that is none."""
+        """Raise ValueError for numbers that cannot be, and UnknownJob for an invalid id."""
         check_job_id(self.id)
         if not (0 <= self.rejected <= self.rows and 0 < self.chunks <= self.rows and self.max_row_bytes > 0):
             raise ValueError(
@@ -208,7 +207,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What tells whether a manifest can be read."""
+    """The fields that decide whether this version can read a manifest."""
 
     id: Any = None
     schema_version: Any = None
@@ -226,7 +225,7 @@ def read_manifest(data: bytes | str) -> Manifest:
         )
     options = version.options if isinstance(version.options, dict) else {}
     if unknown := sorted(options.keys() - {each.name for each in fields(Options)}):
-        raise BulkqaError(  # without it, answers would not be those that were asked for
+        raise BulkqaError(  # ignoring it would give other answers than requested
             f"job {version.id!r} has options that this program does not know: {', '.join(unknown)}",
             "Upgrade this one.",
         )
@@ -234,7 +233,7 @@ def read_manifest(data: bytes | str) -> Manifest:
 
 
 def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
-    """The prediction of a row that was scored."""
+    """The prediction for a row that was scored."""
     best = answer.spans[0] if answer.spans else None
     prediction = _head(row, "answered" if best else "no_answer", options)
     prediction |= {
@@ -253,7 +252,7 @@ def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
 
 
 def failed(row: Row, error: RowError, options: Options) -> dict[str, Any]:
-    """The prediction of a row that could not be scored: no answer is invented for it."""
+    """The prediction for a row that failed: it has no answer."""
     prediction = _head(row, "error", options)
     prediction |= {"answer": None, "error": {"code": error.code, "message": error.message}}
     if row.raw is not None:

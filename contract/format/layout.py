@@ -1,26 +1,25 @@
-"""Where everything lies under the storage root: the only place that spells a storage key.
+"""Where everything is under the storage root: the only place that spells storage keys.
 
-    storage.json                    the id of this storage, written once by whoever came first
-    notifications/<job>             somebody is to be told when that job ends, and was not yet
-    expiring/<job>                  that job is to be removed some time after its end
-    jobs/<job>/manifest.json        what was asked; immutable, written before the first message
+    storage.json                    the id of this storage, written once, by the first to need it
+    notifications/<job>             the job's webhook is still to be delivered, once the job has ended
+    expiring/<job>                  the job is to be removed some time after its end
+    jobs/<job>/manifest.json        what was requested; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
     jobs/<job>/chunks/columns.arrow types of the input's columns, the index of a frame; its digest is in the manifest
-    jobs/<job>/chunks-3f9ac2d1/     the same of a job with a key: a folder a submission, the manifest names the one
-    jobs/<job>/attempts/000000.1    one record an attempt, written before the work, gone once the part is there
+    jobs/<job>/chunks-3f9ac2d1/     the same for a job with a key: one folder per submission, the manifest names one
+    jobs/<job>/attempts/000000.1    one record per attempt, written before the work, deleted once the part is there
     jobs/<job>/attempts/000000.1.released   that attempt ended in order and does not count against the chunk
     jobs/<job>/attempts/000000.2.row        the rows in flight, from the second attempt on
-    jobs/<job>/events/000000-1790000000000.json   what became of attempts that did not go well; once the part is there
+    jobs/<job>/events/000000-1790000000000.json   how failed attempts ended; written once the part is there
     jobs/<job>/parts/000000.jsonl   the outcome of a chunk, written once; the last line is its footer
     jobs/<job>/model.json           the model that scores this job, pinned by the first worker
-    jobs/<job>/progress.json        what the first parts add up to, so that status need not read them all; a hint
-    jobs/<job>/cancel               present: cancel asked for
-    jobs/<job>/notifications/000001.json    an attempt to tell somebody that it has ended
+    jobs/<job>/progress.json        the sum of the first parts, so that status need not read them all; a hint
+    jobs/<job>/cancel               exists if the job is to be cancelled
+    jobs/<job>/notifications/000001.json    a delivery attempt of the job's webhook
     jobs/<job>/predictions.json  errors.csv  report.json     published in this order, each once
 
-Every name is made from a checked job id, a checked folder of chunks and integers, so that no key can leave the job's
-own folder.
+Every key is made from a checked job id, a checked chunks folder and integers: none can be outside of the job's folder.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _EVENT = re.compile(r"(\d{6,})-\d+\.json")
 _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
-_UNDER_WAY = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
-#: What an object of a job is, by its name below the job's folder.
+_UNFINISHED = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
+#: The kinds of objects in a job's folder, by their names relative to it.
 _KINDS = {
     "chunks": re.compile(rf"{_CHUNKS.pattern}/(?:index\.json|columns\.arrow|\d{{6,}}\.parquet)"),
     "parts": re.compile(r"parts/\d{6,}\.jsonl"),
@@ -61,7 +60,7 @@ def manifest(job: str) -> str:
 
 
 def new_chunks() -> str:
-    """A name for the chunks of one submission, where others may be under way with the same job id."""
+    """A new chunks folder, for one submission of possibly several with the same job id."""
     return f"{CHUNKS}-{secrets.token_hex(4)}"
 
 
@@ -71,7 +70,7 @@ def is_chunks(name: str) -> bool:
 
 def chunks(job: str, within: str = CHUNKS) -> str:
     if not is_chunks(within):
-        raise BulkqaError(f"job {job} has its chunks in {within!r}: that is no folder of chunks", "Submit it again.")
+        raise BulkqaError(f"job {job} names the chunks folder {within!r}, which is invalid", "Submit it again.")
     return f"{folder(job)}/{within}"
 
 
@@ -120,7 +119,7 @@ def events(job: str) -> str:
 
 
 def event(job: str, number: int, started_at: float) -> str:
-    """Named after the attempt that ended the story, so that a chunk which is scored again has another."""
+    """The name holds the start of the last attempt, so a chunk that is scored again gets another event."""
     return f"{events(job)}/{number:06d}-{int(started_at * 1000)}.json"
 
 
@@ -165,27 +164,27 @@ def report(job: str) -> str:
 
 
 def number(name: str) -> int | None:
-    """The number of a chunk or part file, None if the name is neither."""
+    """The number in the name of a chunk or part file, None if it is neither."""
     match = _NUMBERED.fullmatch(name)
     return int(match[1]) if match else None
 
 
 def attempt_of(name: str) -> tuple[int, int, str] | None:
-    """(chunk, attempt, kind) of a name under attempts/, kind one of "", "released", "row"."""
+    """(chunk, attempt, kind) in a name under attempts/; kind is "", "released" or "row"."""
     match = _ATTEMPT.fullmatch(name)
     return (int(match[1]), int(match[2]), (match[3] or "").lstrip(".")) if match else None
 
 
 def event_of(name: str) -> int | None:
-    """The number of the chunk that a name under events/ is about."""
+    """The number of the chunk in a name under events/."""
     match = _EVENT.fullmatch(name)
     return int(match[1]) if match else None
 
 
 def kind_of(name: str) -> str | None:
-    """What an object is by its name below its job's folder: one of "chunks", "parts", "outputs", "records", finished or
-    under way. None if nobody of ours gives such a name."""
+    """The kind of an object, by its name relative to its job's folder: "chunks", "parts", "outputs" or "records",
+    finished or still being written. None if bulkqa gives no such name."""
     folder_, slash, last = name.rpartition("/")
-    if match := _UNDER_WAY.fullmatch(last):
+    if match := _UNFINISHED.fullmatch(last):
         last = match[1]
     return next((kind for kind, names in _KINDS.items() if names.fullmatch(folder_ + slash + last)), None)

@@ -1,7 +1,7 @@
-"""JSON of a user, nested no deeper than every process that comes across it can read. Pure.
+"""Parsing JSON from users with a limit on nesting, so that every process can read what another accepted. Pure.
 
-How deep Python's own parser goes depends on its version and on the stack that it is called from: what a producer
-accepted, a worker might not read.
+How deep Python's own parser goes depends on its version and on the stack that it is called from: a worker might fail on
+what a producer accepted.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: Arrays and objects within one another, the outermost included.
+#: Levels of arrays and objects, including the outermost.
 LIMIT = 64
 
 
 class TooDeepError(ValueError):
-    """JSON that is nested more than LIMIT deep."""
+    """JSON that is nested deeper than LIMIT."""
 
     def __init__(self) -> None:
         super().__init__(f"nested more than {LIMIT} deep")
 
 
 def loads(text: str, decode: Callable[[str], Any] = json.loads) -> Any:
-    """Raises ValueError for what is no JSON, TooDeepError for what is too deep."""
+    """Parse JSON. Raises ValueError if it is invalid, TooDeepError if it is nested too deep."""
     try:
         value = decode(text)
     except RecursionError:

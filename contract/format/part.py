@@ -1,6 +1,6 @@
-"""A part: the outcome of one chunk, a prediction a line in row order and a footer as the last line.
+"""A part: the outcome of one chunk, one prediction a line in row order, with a footer as the last line.
 
-The footer tells whether the part is whole and unaltered, and what it adds to the job's counts.
+The footer shows whether the part is complete and unaltered, and what it adds to the job's counts.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import Any
 
 from contract.format import codec
 
-#: A footer is shorter than this, so that reading a part's end finds it.
+#: A footer is shorter than this, so reading the end of a part finds it.
 FOOTER_BYTES = 4096
 
-
-#: A job, and the number of a chunk of it.
+#: A job, and the number of one of its chunks.
 Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """The last line of a part: its rows by outcome, its digest, and how it came about. Times are seconds since 1970."""
+    """The last line of a part: its rows by outcome, its digest, and how it was made. Times are seconds since 1970."""
 
     rows: int
     answered: int
@@ -37,23 +36,23 @@ class Footer:
     started_at: float = 0.0
     finished_at: float = 0.0
     worker: str = ""
-    model: str = ""  #: digest of the model; empty where no model was needed
+    model: str = ""  #: digest of the model; empty if none was needed
     batch_invariant: bool = True
-    attempts: int = 1  #: that the chunk took
+    attempts: int = 1  #: how many the chunk took
     peak_rss: int = 0  #: of the worker, in bytes
-    evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, where the file has reference answers
-    job: str = ""  #: whose part it is; parts of earlier versions do not say
+    evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, if the file has reference answers
+    job: str = ""  #: the job that it is a part of; empty in parts of earlier versions
     chunk: int = -1
 
 
 class DamagedPart(Exception):
-    """A part that is cut short or was altered since it was written."""
+    """A part that is truncated, or was altered since it was written."""
 
 
 def encode(predictions: Iterable[dict[str, Any]], **about: Any) -> tuple[bytes, Footer]:
-    """The bytes of a part. `about` are the footer's fields that do not follow from the predictions.
+    """The bytes of a part. `about`: the footer's fields that do not follow from the predictions.
 
-    Raises ValueError if a prediction holds NaN or Infinity, which JSON cannot.
+    Raises ValueError if a prediction holds NaN or Infinity: JSON has neither.
     """
     lines, codes = [], Counter[str]()
     statuses: Counter[str] = Counter()
@@ -77,7 +76,7 @@ def encode(predictions: Iterable[dict[str, Any]], **about: Any) -> tuple[bytes, 
 
 
 def _last_line(footer: str) -> bytes:
-    """The footer and its own digest: the counts of a job are read from here alone."""
+    """The footer with its own digest: the counts of a job are read from footers alone."""
     return f'{{"footer":{footer},"sha256":"{hashlib.sha256(footer.encode()).hexdigest()}"}}\n'.encode()
 
 
@@ -85,7 +84,7 @@ _LAST_LINE = re.compile(rb'\{"footer":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n')
 
 
 def footer(tail: bytes, place: Place | None = None) -> Footer:
-    """The footer in the last FOOTER_BYTES of a part. `place`: the job and chunk that it has to be of. Raises
+    """The footer in the last FOOTER_BYTES of a part. `place`: the job and chunk that it must belong to. Raises
     DamagedPart."""
     line = _LAST_LINE.fullmatch(tail, tail.rfind(b"\n", 0, -1) + 1)
     if line is None:
@@ -102,8 +101,8 @@ def footer(tail: bytes, place: Place | None = None) -> Footer:
 
 
 def body(data: bytes, rows: int, place: Place | None = None) -> tuple[bytes, Footer]:
-    """The predictions of a part, as JSON lines, and its footer. Raises DamagedPart unless it is whole, unaltered, of
-    `rows` rows, and the part of its `place`."""
+    """The predictions of a part, as JSON lines, and its footer. Raises DamagedPart unless it is complete, unaltered, of
+    `rows` rows, and the part of `place`."""
     last = footer(data[-FOOTER_BYTES:], place)
     lines = data[: data.rfind(b"\n", 0, len(data) - 1) + 1]
     if last.sha256 != hashlib.sha256(lines).hexdigest():
