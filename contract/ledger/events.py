@@ -1,8 +1,9 @@
-"""What became of attempts that did not go well: kept with a job when the records of its attempts are deleted.
+"""The history of chunks that took more than one attempt: kept with the job when the records of its attempts are
+deleted.
 
-Nothing is written where all went well: what happened there follows from the footers of the parts. A chunk that took
-more than one attempt gets one small object, written once, by the attempt that ends it. Until then, and for good where
-no attempt did, the same is read from the records of the attempts themselves.
+A chunk that was scored at the first attempt needs none: its part has a footer. Any other gets one small object, written
+once, by the attempt that finishes it. Until then, or if no attempt ever does, the history is read from the records of
+the attempts themselves.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The record of an attempt that ended in order, and why."""
+    """The record of an attempt that ended in order, without finishing the chunk."""
 
     why: str = ""
     ended_at: float | None = None
@@ -36,17 +37,17 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """An attempt at a chunk, as it is on record."""
+    """What the records say of an attempt at a chunk."""
 
     chunk: int = -1
     attempt: int = 0
     worker: str = ""
     started_at: float | None = None
     ended_at: float | None = None
-    end: str = ""  #: "given_back"; "last" of a chunk that it finished, "late" if another had; "" if it left no word
-    why: str = ""  #: it was given back
+    end: str = ""  #: "given_back"; "last" if it finished the chunk, "late" if another had; "" if it died
+    why: str = ""  #: why it was given back
     rows: tuple[int, ...] = ()  #: in flight when it died
-    quarantine: bool = False  #: those were in quarantine
+    quarantine: bool = False  #: whether those were in quarantine
     suspects: tuple[int, ...] = ()  #: rows that the last attempt took into quarantine
     poison: tuple[int, ...] = ()  #: rows found to be poison until then
 
@@ -59,11 +60,11 @@ class _Story:
 
 
 def on_record(storage: Storage, job: str, chunk: int, attempt: int) -> Attempted:
-    """What the records of one attempt say. What cannot be read is left out."""
+    """What the records of one attempt say. Fields that cannot be read are left out."""
     started = _read(storage, layout.attempt(job, chunk, attempt), Started)
-    left = quarantine.read(storage, job, chunk, attempt)
+    in_flight = quarantine.read(storage, job, chunk, attempt)
     attempted = Attempted(chunk, attempt, started.worker, started.started_at)
-    attempted = replace(attempted, rows=left.rows, quarantine=left.quarantine, poison=left.poison)
+    attempted = replace(attempted, rows=in_flight.rows, quarantine=in_flight.quarantine, poison=in_flight.poison)
     if not storage.exists(layout.released(job, chunk, attempt)):
         return attempted
     released = _read(storage, layout.released(job, chunk, attempt), Released)
@@ -71,14 +72,14 @@ def on_record(storage: Storage, job: str, chunk: int, attempt: int) -> Attempted
 
 
 def keep(storage: Storage, job: str, last: Attempted) -> None:
-    """Write down how the attempts at a chunk went, of which `last` ended it. Before their records are deleted."""
+    """Save the attempts at a chunk, of which `last` ended it, before their records are deleted."""
     before = [on_record(storage, job, last.chunk, number) for number in range(1, last.attempt)]
     story = codec.dump(_Story((*before, last)))
     storage.create(layout.event(job, last.chunk, last.started_at or 0.0), story, durable=False)
 
 
 def attempts(storage: Storage, job: str) -> Iterator[Attempted]:
-    """All attempts at a job that did not go well or are under way, in no order; some may come twice."""
+    """All attempts at chunks that took several, and those under way, in no order; some may come twice."""
     for name in storage.list(layout.events(job)):
         if layout.event_of(name) is not None:
             story = _read(storage, f"{layout.events(job)}/{name}", _Story)
@@ -89,7 +90,7 @@ def attempts(storage: Storage, job: str) -> Iterator[Attempted]:
 
 
 def _read(storage: Storage, key: str, kind: type[T]) -> T:
-    """A record that may be missing, or altered: what is of the wrong type is left out."""
+    """A record that may be missing or altered: fields of a wrong type get their default."""
     try:
         return codec.salvage(kind, storage.read(key))
     except FileNotFoundError:

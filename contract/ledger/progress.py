@@ -1,14 +1,14 @@
-"""What storage says of a job, as numbers: its state, its counts, its rate. Pure: everything read is given.
+"""The status of a job: its state, counts and rate, from what storage and Redis hold. Pure.
 
     queued ──────► running          a chunk was attempted, or has its part
-    running ─────► finalizing       every chunk has its part; the outputs are being put together
+    running ─────► finalizing       every chunk has its part; the outputs are being assembled
     finalizing ──► completed        published, no row failed
                ├─► completed_with_errors
-               └─► failed           published, and not one row was answered, for the reason given
-    any of these ► cancelling       the marker is there; workers stop at their next rows
+               └─► failed           published, and no row was answered; the reason says why
+    any of these ► cancelling       the marker exists; workers stop at their next rows
     cancelling ──► cancelled        published, with the rows that were done
 
-Terminal states are those of `report.json`: once it is there, nothing changes any more.
+Terminal states come from `report.json`: once it exists, nothing changes any more.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ class Counts:
 
     @classmethod
     def of(cls, total: int, tally: Tally) -> Counts:
-        """The counts of a job of `total` rows, of whose parts `tally` is the sum."""
+        """The counts of a job of `total` rows, given the tally of its parts."""
         outcomes = (tally.answered, tally.no_answer, tally.failed, tally.cancelled)
         return cls(total, *outcomes, pending=total - sum(outcomes))
 
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Chunks of a job by state; those running and retrying are not done."""
+    """Chunks of a job by state. Those running or retrying are not done."""
 
     total: int = 0
     done: int = 0
     running: int = 0
     retrying: int = 0
-    retried: int = 0  #: that took more than one attempt so far, done or not
+    retried: int = 0  #: that have had more than one attempt, done or not
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What `producer status` tells; `producer status --json` prints these fields under these names."""
+    """The status of a job; `producer status --json` prints these fields under these names."""
 
     id: str
     status: str
@@ -86,13 +86,13 @@ class Progress:
     metadata: dict[str, str] = field(default_factory=dict)
     workers: tuple[str, ...] = ()
     outputs: dict[str, Any] = field(default_factory=dict)
-    batch_invariant: bool = True  #: no answer came of a run with others, which may change its last digits
-    evaluation: dict[str, Any] | None = None  #: quality, where the file has reference answers
-    expires_at: float | None = None  #: when it is removed, where that was asked for and it has ended
+    batch_invariant: bool = True  #: no row was scored in a batch with others, which may change the last digits
+    evaluation: dict[str, Any] | None = None  #: quality, if the file has reference answers
+    expires_at: float | None = None  #: when it will be removed, if it has ended and is to expire
 
     @property
     def finished(self) -> bool:
-        """Whether the job has ended, and nothing of it changes any more."""
+        """Whether the job has ended: then nothing changes any more."""
         return self.status in TERMINAL
 
 
@@ -100,19 +100,19 @@ class Progress:
 class Seen:
     """What was read of a job that has no report yet."""
 
-    footers: Mapping[int, Footer]  #: of the parts that are there, but for those in `tally`
+    footers: Mapping[int, Footer]  #: of the parts, except those in `tally`
     attempts: int  #: at chunks that have no part
-    tally: Tally = field(default_factory=Tally)  #: of the others
-    repeated: tuple[int, ...] = ()  #: of those chunks, the ones that were attempted more than once
-    running: tuple[int, ...] = ()  #: chunks whose lease is believed; empty when Redis does not answer
+    tally: Tally = field(default_factory=Tally)  #: of the other parts
+    repeated: tuple[int, ...] = ()  #: chunks without a part that were attempted more than once
+    running: tuple[int, ...] = ()  #: chunks with a valid lease; empty if Redis does not answer
     cancelled: bool = False
     model: ModelRef | None = None
-    workers: tuple[str, ...] | None = None  #: workers that hold the job's model; None when Redis does not answer
-    others: int = 0  #: workers of a model of that name with another digest than the job is pinned to
-    elsewhere: int = 0  #: workers of its model that look at another storage
-    trouble: tuple[str, str] | None = None  #: a worker that cannot use the storage, and what it says
-    ahead: int = 0  #: messages of other jobs that wait on its queues
-    retry: tuple[int, int, tuple[int, ...]] | None = None  #: of a repeated chunk: its number, attempt, suspected rows
+    workers: tuple[str, ...] | None = None  #: workers that serve the job's model; None if Redis does not answer
+    others: int = 0  #: workers of a model with that name, but not the digest that the job is pinned to
+    elsewhere: int = 0  #: workers of its model that use another storage
+    trouble: tuple[str, str] | None = None  #: a worker that cannot use the storage, and its message
+    ahead: int = 0  #: messages of other jobs on its queues
+    retry: tuple[int, int, tuple[int, ...]] | None = None  #: a repeated chunk: its number, attempt, suspected rows
 
     def done(self, chunk: int) -> bool:
         """Whether a chunk has its part."""
@@ -120,7 +120,7 @@ class Seen:
 
 
 def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
-    """Where a job stands that is not published yet."""
+    """The status of a job that is not published yet."""
     tally = seen.tally.plus(seen.footers)
     counts = Counts.of(manifest.rows, tally)
     rate = tally.rows_per_second(now)
@@ -157,7 +157,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
 
 
 def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, Reason | None]:
-    """(state, reason) of a job all of whose rows have their outcome."""
+    """(state, reason) of a job whose rows all have their outcome."""
     if cancel_asked and counts.cancelled:
         return "cancelled", reasons.CANCELLED
     if counts.failed == counts.total:
@@ -166,7 +166,7 @@ def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, Reason | None]:
 
 
 def top_errors(tally: Tally) -> tuple[tuple[str, int], ...]:
-    """The five most frequent codes of row errors, with their counts."""
+    """The five most frequent error codes of rows, with their counts."""
     return tuple(Counter(tally.codes).most_common(5))
 
 
@@ -179,7 +179,7 @@ def _state(manifest: Manifest, seen: Seen, tally: Tally) -> str:
 
 
 def _reason(status: str, seen: Seen, manifest: Manifest) -> Reason | None:
-    """The first thing that has to change for the job to go on. Slow progress has a reason too."""
+    """The first thing that keeps the job waiting, or slow."""
     if status in ("finalizing", "cancelling"):
         return None
     if seen.workers is None:
@@ -187,14 +187,14 @@ def _reason(status: str, seen: Seen, manifest: Manifest) -> Reason | None:
     if seen.trouble:
         return reasons.storage_refuses(*seen.trouble)
     if not seen.workers:
-        return _nobody(seen, manifest.model)
+        return _no_worker(seen, manifest.model)
     if seen.retry:
         return reasons.retrying(*seen.retry)
     return reasons.behind_others(seen.ahead) if seen.ahead and not seen.running else None
 
 
-def _nobody(seen: Seen, model: str) -> Reason:
-    """Why there is no worker for a job."""
+def _no_worker(seen: Seen, model: str) -> Reason:
+    """Why a job has no worker."""
     if seen.others and seen.model:
         return reasons.other_model(seen.model.name, seen.model.digest, seen.others)
     return reasons.other_storage(model, seen.elsewhere) if seen.elsewhere else reasons.no_worker(model)

@@ -1,7 +1,7 @@
 """Rows in flight when an attempt died, and what follows: which rows are poison, and whether a chunk is given up.
 
-A killed process cannot say what killed it. So attempts leave a record of the rows in flight; the next attempt takes
-those as suspects into quarantine (`worker.attempt`): each is scored alone in a process of its own. Pure but for `read`.
+A killed process cannot say what killed it. So attempts record the rows in flight, and the next attempt takes those as
+suspects into quarantine (`worker.attempt`): each is scored alone in a process of its own. Pure except for `read`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pydantic import Field
 from contract.format import codec, layout
 from contract.storage import Storage
 
-#: A worker may be killed by anything while a row is in quarantine. Twice by chance is unlikely.
+#: Anything may kill a worker while a row is in quarantine. Twice by chance is unlikely.
 _DEATHS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What an attempt leaves behind: rows in flight, whether they were in quarantine, and the poison rows so far.
+    """What an attempt leaves: rows in flight, whether they were in quarantine, and the poison rows found so far.
 
-    In storage the fields keep their first names.
+    In storage the fields have the names that they were first given.
     """
 
     rows: tuple[int, ...] = ()
@@ -37,25 +37,26 @@ class InFlight:
 
 
 def read(storage: Storage, job: str, chunk: int, attempt: int) -> InFlight:
-    """What an attempt left; an empty record if it left none, or none that can be read."""
+    """What an attempt left; an empty record if it left none, or an unreadable one."""
     try:
         return codec.read(InFlight, storage.read(layout.in_flight(job, chunk, attempt)))
     except (FileNotFoundError, ValueError):
         return InFlight()
 
 
-def poison(left: Collection[InFlight]) -> set[int]:
-    """The rows that ended the process that scored them alone, or twice the worker that had them in quarantine."""
-    deaths = Counter(row for one in left if one.quarantine for row in one.rows)
-    return {row for one in left for row in one.poison} | {row for row, n in deaths.items() if n >= _DEATHS}
+def poison(in_flight: Collection[InFlight]) -> set[int]:
+    """The rows that killed the process that scored them alone, or twice the worker that had them in quarantine."""
+    deaths = Counter(row for record in in_flight if record.quarantine for row in record.rows)
+    found = {row for record in in_flight for row in record.poison}
+    return found | {row for row, count in deaths.items() if count >= _DEATHS}
 
 
-def given_up(left: Iterable[InFlight], max_attempts: int) -> bool:
+def given_up(in_flight: Iterable[InFlight], max_attempts: int) -> bool:
     """Whether a chunk has killed enough workers, given what each dead attempt left.
 
-    A death beside a poison row found since is explained by it, and the next attempt passes over that row. All others
-    count: also those that name a row and find none guilty, however many rows there are.
+    A poison row explains the deaths that had it in flight, and the next attempt skips it. All other deaths count, also
+    those with rows in flight that turned out innocent, however many rows there are.
     """
-    left = list(left)
-    guilty = poison(left)
-    return sum(guilty.isdisjoint(one.rows) for one in left) >= max_attempts
+    records = list(in_flight)
+    guilty = poison(records)
+    return sum(guilty.isdisjoint(record.rows) for record in records) >= max_attempts

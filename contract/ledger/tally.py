@@ -1,8 +1,8 @@
-"""What the footers of a job's parts add up to. Pure.
+"""The sum of the footers of a job's parts. Pure.
 
-A tally of some parts and the footers of the others give what all footers give. So a tally may be kept (`records`), and
-the rest be added when somebody looks. It knows which parts are in it: one that comes late is no reason to read those
-behind it again and again.
+The tally of some parts plus the footers of the others equals the tally of all. So a tally is stored (`counting`), and
+status adds the rest. It knows which parts it includes, so a part that comes late does not force reading those behind it
+again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Tally:
     """Parts, and their rows by outcome."""
 
     parts: int = 0
-    until: int = 0  #: all those below this number are in it,
-    without: frozenset[int] = frozenset()  #: but for these
+    until: int = 0  #: all parts below this number are included,
+    without: frozenset[int] = frozenset()  #: except these
     rows: int = 0
     answered: int = 0
     no_answer: int = 0
@@ -35,8 +35,8 @@ class Tally:
     cancelled: int = 0
     codes: Mapping[str, int] = field(default_factory=dict)
     started_at: float | None = None
-    #: For the rate, of parts that a model made: the latest finish; and by the second in which parts finished, for as
-    #: long as it may matter, their rows and when the earliest of them was started.
+    #: For the rate, over parts that a model made: the latest finish; and for each recent second in which parts
+    #: finished, their rows and the earliest start.
     finished_at: float = 0.0
     seconds: Mapping[int, tuple[int, float]] = field(default_factory=dict)
     batch_invariant: bool = True
@@ -45,16 +45,16 @@ class Tally:
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`
 
     def has(self, number: int) -> bool:
-        """Whether a part is in it."""
+        """Whether a part is included."""
         return number < self.until and number not in self.without
 
     @property
     def first_without(self) -> int:
-        """The first part that is not in it."""
+        """The first part that is not included."""
         return min(self.without, default=self.until)
 
     def plus(self, more: Mapping[int, Footer]) -> Tally:
-        """With more parts, by number; none of them is in it. Sums are taken in their order."""
+        """The tally with more parts, by number, none of which is included yet. They are summed up in order."""
         if not more:
             return self
         footers = [more[number] for number in sorted(more)]
@@ -85,10 +85,10 @@ class Tally:
         )
 
     def rows_per_second(self, now: float | None = None) -> float | None:
-        """Scored rows by time, over the latest parts; None before there is one. With `now`, a stall lowers it."""
+        """Rows scored per second over the latest parts; None before the first. With `now`, a stall lowers it."""
         if not self.seconds:
             return None
-        # A part that has just come must not be diluted by the wait since, a stall of minutes must.
+        # The usual wait for the next part must not lower the rate, a stall of minutes must.
         until = max(self.finished_at, (now or self.finished_at) - 30.0)
         earliest = min(started for _, started in self.seconds.values())
         return sum(rows for rows, _ in self.seconds.values()) / max(until - earliest, 1e-3)
@@ -104,7 +104,7 @@ def unsealed(data: bytes) -> Tally:
     """What `sealed` made. Raises ValueError if it was altered."""
     digest, _, text = data.removesuffix(b"\n").partition(b"\n")
     if hashlib.sha256(text).hexdigest().encode() != digest:
-        raise ValueError("its digest is another")
+        raise ValueError("its digest does not match")
     return codec.read(Tally, text)
 
 
