@@ -24,6 +24,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from worker.evaluate import load_squad
+
 REPO = Path(__file__).resolve().parents[1]
 SHIPPED = REPO / "models" / "minilm-l6-qa"
 #: Not part of the repository; used where it lies beside it, and said so in the table.
@@ -150,8 +152,7 @@ def squad_pairs(count: int, *, shuffled: bool = True) -> tuple[list[tuple[str, s
     the whole file or in its order, questions on one context side by side; else generated ones."""
     if not SQUAD.exists():
         return pairs(count), "generated"
-    paragraphs = [p for article in json.loads(SQUAD.read_text())["data"] for p in article["paragraphs"]]
-    real = [(qa["question"], p["context"]) for p in paragraphs for qa in p["qas"]]
+    real = [(example.question, example.context) for example in load_squad(SQUAD)]
     if shuffled:
         random.Random(7).shuffle(real)
     return [real[i % len(real)] for i in range(count)], "SQuADShifts new-wiki"

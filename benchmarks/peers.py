@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import common
 from benchmarks.common import CHECKPOINT, REPO, SHIPPED
 from contract import squad
+from worker.evaluate import load_squad
 
 EVALUATION = REPO.parent / "shared" / "data" / "eval.json"
 ENVIRONMENT = REPO / ".venv-peers"
@@ -41,13 +42,10 @@ def environment() -> Path:
 
 def rows_of(count: int) -> list[dict[str, Any]]:
     """So many rows of the evaluation, spread over all of it."""
-    articles = json.loads(EVALUATION.read_text())["data"]
     rows = [
-        {"question": qa["question"], "context": paragraph["context"], "answers": [a["text"] for a in qa["answers"]]}
-        for article in articles
-        for paragraph in article["paragraphs"]
-        for qa in paragraph["qas"]
-        if qa["answers"]
+        {"question": example.question, "context": example.context, "answers": list(example.answers)}
+        for example in load_squad(EVALUATION)
+        if example.answers
     ]
     random.Random(7).shuffle(rows)
     return rows[:count]

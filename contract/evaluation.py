@@ -1,7 +1,7 @@
-"""The quality of a job whose file says what the answers should be: row by row, part by part, summed up. Pure.
+"""The quality of a job whose input has reference answers: row by row, summed by part and over the job. Pure.
 
-A worker judges the rows of a chunk as it writes their part; the part's footer carries sums, so that a job's quality is
-known from its footers. What a single answer is worth is `contract.squad`'s.
+A worker judges the rows of a chunk when it writes their part. The part's footer carries the sums, so a job's quality is
+known from its footers. A single answer is scored by `contract.squad`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,26 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from contract import squad
 from contract.format import nesting
 from contract.format.job import Row
 
-#: Equal slices of [0, 1] by which scores are compared with how often they are right.
+#: What is added up over judged rows, as a part's footer has it: `nothing` names its fields.
+Sums = dict[str, Any]
+
+#: Equal slices of [0, 1]: in each, scores are compared with how often the answers are right.
 BINS = 10
 
 
 def references(value: Any) -> tuple[str, ...] | None:
-    """The reference answers that a cell of the answers column holds. None: it says nothing of this row.
+    """The reference answers in a cell of the answers column, none where the context has no answer. None: the cell says
+    nothing, and the row is not judged.
 
-    A list of strings, empty where the context has no answer; in text its JSON, or one answer as it is. SQuAD's own
-    {"text": [...]} and [{"text": ...}] are understood too.
+    A cell is a list of strings, or a text: its JSON, or one answer. SQuAD's {"text": [...]} and [{"text": ...}] are
+    read too.
     """
     while isinstance(value, dict):
         value = value.get("text")
@@ -44,23 +48,23 @@ def _of_text(text: str) -> tuple[str, ...] | None:
     if not text.strip():
         return None
     if text.lstrip()[0] in "[{(" or _PRINTED.match(text.strip()):
-        found = _parsed(text.strip())
-        if found is not None and (listed := references(found)) is not None:
-            return listed
+        value = _parsed(text.strip())
+        if value is not None and (texts := references(value)) is not None:
+            return texts
     return None if unreadable(text) else (text,)
 
 
 def unreadable(value: Any) -> bool:
-    """Whether a cell is the text of a list or a dict that cannot be read, such as one that was printed in part."""
+    """Whether a cell is text that looks like a list or a dict and cannot be read, such as one that was printed cut."""
     if not isinstance(value, str) or not _STRUCTURE.match(text := value.strip()) or text[-1] not in "]})":
         return False
     if text.count("[") + text.count("{") > nesting.LIMIT:
         return False  # no list of answers
-    found = _parsed(text)
-    return found is None or references(found) is None
+    value = _parsed(text)
+    return value is None or references(value) is None
 
 
-#: How Python begins to print an array of NumPy.
+#: The beginning of a NumPy array as Python prints it.
 _PRINTED = re.compile(r"(?:np\.|numpy\.)?array\(")
 _STRUCTURE = re.compile(r"""\{\s*['"]|[\[(]\s*['"{\[]|(?:np\.|numpy\.)?array\(""")
 _ARRAYS = frozenset({"array", "np.array", "numpy.array", "np.str_", "numpy.str_", "list", "tuple"})
@@ -68,14 +72,14 @@ _LONGEST = 100_000
 
 
 def _parsed(text: str) -> Any:
-    """A list or dict of texts: JSON, or as Python, NumPy and pandas print it. None if it is neither."""
+    """A list or dict of texts, in JSON or as Python, NumPy and pandas print it; None if the text is neither."""
     try:
-        found = nesting.loads(text)
+        value = nesting.loads(text)
     except nesting.TooDeepError:
         return None
     except ValueError:
-        found = _literal(text)
-    return found if isinstance(found, list | dict) else None
+        value = _literal(text)
+    return value if isinstance(value, list | dict) else None
 
 
 def _literal(text: str) -> Any:
@@ -83,7 +87,7 @@ def _literal(text: str) -> Any:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            warnings.simplefilter("ignore")  # invalid escape sequences
             tree = ast.parse(_with_commas(text), mode="eval")
         return _value(tree.body)
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
@@ -91,7 +95,7 @@ def _literal(text: str) -> Any:
 
 
 def _with_commas(text: str) -> str:
-    """Texts of an array on their own, ['a' 'b'], which to Python were one."""
+    """With commas between the texts of an array, ['a' 'b'], which Python would join."""
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     out, last = [], None
     for token in tokens:
@@ -104,7 +108,7 @@ def _with_commas(text: str) -> str:
 
 
 def _value(node: ast.expr) -> Any:
-    """Of literals, and of array(...), whatever is said of its type. Raises ValueError for anything else."""
+    """The value of a literal, or of array(...) with whatever dtype. Raises ValueError for anything else."""
     if isinstance(node, ast.Call) and ast.unparse(node.func) in _ARRAYS and node.args:
         return _value(node.args[0])
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
@@ -118,33 +122,27 @@ def _value(node: ast.expr) -> Any:
 
 def judge(
     predictions: Iterable[dict[str, Any]], rows: Iterable[Row], column: str | None
-) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+) -> tuple[list[dict[str, Any]], Sums | None]:
     """Predictions with `exact_match` and `f1`, 0 to 1, where their row has references; and their sums.
 
-    A row that failed is worth 0, one that was cancelled is not judged.
+    A row that failed scores 0; one that was cancelled is not judged.
     """
     if column is None:
         return list(predictions), None
-    sums = _nothing()
+    sums = nothing()
     judged = [
         _judged(p, references(row.passthrough.get(column)), sums) for p, row in zip(predictions, rows, strict=True)
     ]
     return judged, sums
 
 
-def _judged(prediction: dict[str, Any], gold: tuple[str, ...] | None, sums: dict[str, Any]) -> dict[str, Any]:
+def _judged(prediction: dict[str, Any], gold: tuple[str, ...] | None, sums: Sums) -> dict[str, Any]:
     error = prediction.get("error")
     if gold is None or (error and error["code"] == "job_cancelled"):
         return prediction
-    answer = prediction["answer"]
-    exact, overlap = (0.0, 0.0) if error else (squad.exact_match(answer, gold), round(squad.f1(answer, gold), 6))
-    sums["rows"] += 1
-    sums["failed"] += error is not None
-    sums["exact_match"] += exact
-    sums["f1"] += overlap
-    if not squad.answerable(gold):
-        sums["unanswerable"] += 1
-        sums["no_answer_right"] += exact
+    exact, overlap = scores(None if error else prediction["answer"], gold)
+    overlap = round(overlap, 6)
+    count(sums, gold, exact, overlap, failed=error is not None)
     if not error:
         bin_ = sums["bins"][min(BINS - 1, int(prediction["score"] * BINS))]
         for place, value in enumerate((1, prediction["score"], exact)):
@@ -157,7 +155,13 @@ def _judged(prediction: dict[str, Any], gold: tuple[str, ...] | None, sums: dict
     }
 
 
-def _nothing() -> dict[str, Any]:
+def scores(answer: str | None, gold: Sequence[str]) -> tuple[float, float]:
+    """Exact match and F1 of an answer, "" for no answer, None for a row that failed: 0, even if none was right."""
+    return (0.0, 0.0) if answer is None else (squad.exact_match(answer, gold), squad.f1(answer, gold))
+
+
+def nothing() -> Sums:
+    """The sums of no row."""
     return {
         "rows": 0,
         "failed": 0,
@@ -169,42 +173,61 @@ def _nothing() -> dict[str, Any]:
     }
 
 
-def summary(parts: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The quality of a job from the sums of its parts, in percent under the names of `worker evaluate`, and in `bins`
-    how far scores can be trusted: count, mean score and rate of exact matches (0 to 1) by score. None if nothing was
-    judged."""
+def count(sums: Sums, gold: Sequence[str], exact: float, overlap: float, *, failed: bool) -> None:
+    """Add the scores of a row to the sums, but for the bins."""
+    sums["rows"] += 1
+    sums["failed"] += failed
+    sums["exact_match"] += exact
+    sums["f1"] += overlap
+    if not squad.answerable(gold):
+        sums["unanswerable"] += 1
+        sums["no_answer_right"] += exact
+
+
+def summary(parts: Iterable[Sums | None]) -> dict[str, Any] | None:
+    """The quality of a job from the sums of its parts; None if nothing was judged.
+
+    Means in percent, as `worker evaluate` names them, and in `bins` how far scores can be trusted: by score, the
+    count, the mean score and the rate of exact matches (0 to 1).
+    """
     sums = total(parts)
-    return _in_percent(sums) if sums and sums["rows"] else None
+    if not sums or not sums["rows"]:
+        return None
+    means = {name: round(value, 2) if isinstance(value, float) else value for name, value in quality(sums).items()}
+    return means | {"bins": [_bin(number, *bin_) for number, bin_ in enumerate(sums["bins"])]}
 
 
-def total(parts: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The sums of several parts, None if none has any."""
-    found: dict[str, Any] | None = None
+def total(parts: Iterable[Sums | None]) -> Sums | None:
+    """The sums of several parts together, None if none has any."""
+    result: Sums | None = None
     for sums in parts:
         if sums:
-            found = {name: _added(value, sums[name]) for name, value in (found or _nothing()).items()}
-    return found
-
-
-def _in_percent(total: dict[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = {"rows": total["rows"], "failed": total["failed"]}
-    result |= _percent(total["rows"], exact_match=total["exact_match"], f1=total["f1"])
-    if impossible := total["unanswerable"]:
-        right = total["no_answer_right"]  # there exact match and F1 are one
-        result |= {"unanswerable": impossible} | _percent(impossible, no_answer_accuracy=right)
-        possible = total["rows"] - impossible
-        result |= _percent(
-            possible, answerable_exact_match=total["exact_match"] - right, answerable_f1=total["f1"] - right
-        )
-    return result | {"bins": [_bin(number, *sums) for number, sums in enumerate(total["bins"])]}
+            result = {name: _added(value, sums[name]) for name, value in (result or nothing()).items()}
+    return result
 
 
 def _added(one: Any, other: Any) -> Any:
     return [_added(a, b) for a, b in zip(one, other, strict=True)] if isinstance(one, list) else one + other
 
 
-def _percent(count: int, **sums: float) -> dict[str, float]:
-    return {name: round(100 * value / count, 2) for name, value in sums.items()} if count else {}
+def quality(sums: Sums) -> dict[str, float]:
+    """Counts of rows, and means over them in percent. Where questions are unanswerable, also how often "no answer" was
+    given to those, and the means over the others."""
+    result: dict[str, float] = {"rows": sums["rows"], "failed": sums["failed"]}
+    result |= _percent(sums["rows"], exact_match=sums["exact_match"], f1=sums["f1"])
+    if unanswerable := sums["unanswerable"]:
+        right = sums["no_answer_right"]  # exact match and F1 are the same for those
+        result |= {"unanswerable": unanswerable} | _percent(unanswerable, no_answer_accuracy=right)
+        result |= _percent(
+            sums["rows"] - unanswerable,
+            answerable_exact_match=sums["exact_match"] - right,
+            answerable_f1=sums["f1"] - right,
+        )
+    return result
+
+
+def _percent(rows: int, **sums: float) -> dict[str, float]:
+    return {name: 100 * value / rows for name, value in sums.items()} if rows else {}
 
 
 def _bin(number: int, count: int, score: float, exact: float) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""How well a reader answers a SQuAD-format file: exact match, F1, rows a second.
+"""How well a reader answers a SQuAD-format file: exact match and F1 in percent, rows a second.
 
-The mean over all questions, in percent; what one answer is worth is `contract.squad`'s. Measures; prints nothing and
-writes nothing.
+The file is read by `contract.squad`, answers are scored by `contract.evaluation`. Measures; prints and writes nothing.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from contract import evaluation, squad
 from contract.errors import InputError
+from contract.format import nesting
 from contract.format.job import Answer, Options
-from contract.squad import answerable, exact_match, f1
 from worker.reader.decode import RowFailure
+
+_EXPECTED = (
+    'Expected: {"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers": [{"text"}]}]}]}]}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class Example:
     answers: tuple[str, ...]
 
 
-class Answering(Protocol):
-    """What is evaluated: `worker.reader.Reader`, or a stand-in."""
+class Answers(Protocol):
+    """What is evaluated: a `worker.reader.Reader`, or another in its place."""
 
     def answer(self, question: str, context: str, options: Options) -> Answer:
         """As `Reader.answer`."""
@@ -39,39 +42,37 @@ class Answering(Protocol):
 
 
 def load_squad(path: Path) -> list[Example]:
-    """Read a file in SQuAD format, 1.1 or 2.0. Raises InputError when it is none."""
-    remedy = (
-        'Expected: {"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers": [{"text"}]}]}]}]}'
-    )
+    """Read a file in SQuAD format, 1.1 or 2.0. Raises InputError if it has another format."""
     try:
-        data = json.loads(Path(path).read_text("utf-8"))
-        examples = list(_examples(data))
+        examples = list(_examples(nesting.loads(Path(path).read_text("utf-8"))))
     except OSError as error:
         raise InputError("unreadable", f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError("bad_encoding", f"{path} is not UTF-8: {error}") from error
     except ValueError as error:
-        raise InputError("unsupported_format", f"{path} is not JSON: {error}", remedy) from error
+        raise InputError("unsupported_format", f"{path} is not JSON: {error}", _EXPECTED) from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError("unsupported_format", f"{path} is not in SQuAD format: {error!r}", remedy) from error
+        raise InputError("unsupported_format", f"{path} is not in SQuAD format: {error!r}", _EXPECTED) from error
     if not examples:
-        raise InputError("empty_file", f"{path} has no question", remedy)
+        raise InputError("empty_file", f"{path} has no question", _EXPECTED)
     return examples
 
 
-def _examples(data: Any) -> Iterator[Example]:
-    for article in data["data"]:
-        for paragraph in article["paragraphs"]:
-            for qa in paragraph["qas"]:
-                texts = () if qa.get("is_impossible") else tuple(answer["text"] for answer in qa["answers"])
-                strings = (qa["question"], paragraph["context"], *texts)
-                if not all(isinstance(each, str) for each in strings):
-                    raise TypeError(f"question {qa['id']!r} has a text that is no string")
-                yield Example(str(qa["id"]), qa["question"], paragraph["context"], texts)
+def _examples(document: Any) -> Iterator[Example]:
+    for article in document["data"]:
+        for row in squad.questions(article):
+            if row.get("paragraphs") == [] or row.get("qas") == []:
+                continue
+            answers = evaluation.references(row["answers"])
+            if answers is None:
+                raise TypeError(f"question {row['id']!r} has no list of answers")
+            if not isinstance(row["question"], str) or not isinstance(row["context"], str):
+                raise TypeError(f"question {row['id']!r} has a text that is no string")
+            yield Example(str(row["id"]), row["question"], row["context"], answers)
 
 
 def evaluate(
-    reader: Answering,
+    reader: Answers,
     examples: Sequence[Example],
     options: Options,
     threads: int = 1,
@@ -82,31 +83,30 @@ def evaluate(
 
 
 def answers_and_quality(
-    reader: Answering,
+    reader: Answers,
     examples: Sequence[Example],
     options: Options,
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[str | None], dict[str, float]]:
-    """Ask every example and score the best answer; `progress` is told (done, total) after each. Answers are "" for no
-    answer, None for a row that failed.
+    """Answer every example, and score the best answers; `progress(done, total)` is called after each.
 
-    A row that fails is counted in `failed` and scores 0, also where no answer would have been right. With unanswerable
-    questions in the file there are `no_answer_accuracy`, and EM and F1 over the others, as well.
+    Answers are "" for no answer, None for a row that failed. With unanswerable questions in the file the quality also
+    has `no_answer_accuracy`, and EM and F1 over the others.
     """
     began = time.perf_counter()
-    predicted: list[str | None] = []
+    answers: list[str | None] = []
     with ThreadPoolExecutor(threads) as pool:
-        for text in pool.map(lambda example: _predict(reader, example, options), examples):
-            predicted.append(text)
+        for answer in pool.map(lambda example: _answer(reader, example, options), examples):
+            answers.append(answer)
             if progress:
-                progress(len(predicted), len(examples))
+                progress(len(answers), len(examples))
     seconds = time.perf_counter() - began
     rate = {"seconds": seconds, "rows_per_second": len(examples) / max(seconds, 1e-9)}
-    return predicted, score(examples, predicted) | rate
+    return answers, score(examples, answers) | rate
 
 
-def _predict(reader: Answering, example: Example, options: Options) -> str | None:
+def _answer(reader: Answers, example: Example, options: Options) -> str | None:
     """The best answer's text, "" for no answer, None for a row that failed."""
     try:
         spans = reader.answer(example.question, example.context, options).spans
@@ -115,23 +115,10 @@ def _predict(reader: Answering, example: Example, options: Options) -> str | Non
     return spans[0].answer if spans else ""
 
 
-def score(examples: Sequence[Example], predicted: Sequence[str | None]) -> dict[str, float]:
-    """Means over all rows, in percent. `predicted`: "" for no answer, None for a row that failed."""
-    pairs = list(zip(examples, predicted, strict=True))
-    result: dict[str, float] = {"rows": len(pairs), "failed": sum(text is None for text in predicted)}
-    result |= _means(pairs)
-    impossible = [pair for pair in pairs if not answerable(pair[0].answers)]
-    if impossible:
-        result["unanswerable"] = len(impossible)
-        result["no_answer_accuracy"] = _means(impossible)["exact_match"]
-        possible = [pair for pair in pairs if answerable(pair[0].answers)]
-        result |= {f"answerable_{name}": value for name, value in _means(possible).items()}
-    return result
-
-
-def _means(pairs: Sequence[tuple[Example, str | None]]) -> dict[str, float]:
-    scores = [(0.0, 0.0) if p is None else (exact_match(p, e.answers), f1(p, e.answers)) for e, p in pairs]
-    if not scores:
-        return {}
-    em, overlap = (100 * sum(column) / len(scores) for column in zip(*scores, strict=True))
-    return {"exact_match": em, "f1": overlap}
+def score(examples: Sequence[Example], answers: Sequence[str | None]) -> dict[str, float]:
+    """Means over all rows, in percent. `answers`: "" for no answer, None for a row that failed, which scores 0."""
+    sums = evaluation.nothing()
+    for example, answer in zip(examples, answers, strict=True):
+        exact, overlap = evaluation.scores(answer, example.answers)
+        evaluation.count(sums, example.answers, exact, overlap, failed=answer is None)
+    return evaluation.quality(sums)

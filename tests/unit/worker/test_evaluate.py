@@ -138,6 +138,14 @@ def test_squad_1_and_2_are_read(tmp_path: Path) -> None:
     assert load_squad(squad(tmp_path, plausible)) == [Example("7", "q", "c", ())]
 
 
+def test_a_file_is_read_as_the_producer_reads_it(tmp_path: Path) -> None:
+    """References as plain texts, `qid` for `id`, as in MRQA; a paragraph without questions."""
+    document = paragraph(answers=["x"])
+    document["data"][0]["paragraphs"][0]["qas"][0]["qid"] = document["data"][0]["paragraphs"][0]["qas"][0].pop("id")
+    document["data"] += [{"paragraphs": []}, {"paragraphs": [{"context": "c", "qas": []}]}]
+    assert load_squad(squad(tmp_path, document)) == [Example("7", "q", "c", ("x",))]
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
@@ -149,7 +157,6 @@ def test_squad_1_and_2_are_read(tmp_path: Path) -> None:
         ({"data": {"paragraphs": 1}}, "unsupported_format"),
         ({"data": [{"paragraphs": [{"qas": [{"id": 1}]}]}]}, "unsupported_format"),
         (paragraph(), "unsupported_format"),
-        (paragraph(answers=["x"]), "unsupported_format"),
         (paragraph(answers=[{"text": 3}]), "unsupported_format"),
         (paragraph(answers=None), "unsupported_format"),
         ({"data": []}, "empty_file"),

@@ -7,8 +7,9 @@ whole, in bounded memory (`memory`); JSON Lines (`jsonl`) are not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeGuard
+from typing import Any
+
+from contract.squad import objects, questions
 
 Row = dict[str, Any]
 _WRAPPERS = ("data", "rows", "records", "examples", "items", "instances", "inputs", "predictions")
@@ -17,22 +18,7 @@ _WRAPPERS = ("data", "rows", "records", "examples", "items", "instances", "input
 def rows_of(document: Any) -> list[Row] | None:
     """The rows that a document holds; None if it is none of ours."""
     found = _rows(document)
-    return [row for item in found for row in flat(item)] if found else None
-
-
-def flat(item: Row) -> Iterator[Row]:
-    """The rows of an object: itself, or one for each question of an article or a paragraph of SQuAD or MRQA."""
-    paragraphs, questions = item.get("paragraphs"), item.get("qas")
-    if _objects(paragraphs):
-        about = {key: value for key, value in item.items() if key != "paragraphs"}
-        for paragraph in paragraphs:
-            yield from flat(about | paragraph)
-    elif _objects(questions) and "question" not in item:
-        about = {key: value for key, value in item.items() if key not in ("qas", "id")}
-        for question in questions:
-            yield about | _question(question)
-    else:
-        yield item
+    return [row for item in found for row in questions(item)] if found else None
 
 
 def is_heading(item: Row) -> bool:
@@ -40,18 +26,8 @@ def is_heading(item: Row) -> bool:
     return list(item) == ["header"] and isinstance(item["header"], dict)
 
 
-def _question(found: Row) -> Row:
-    """A question under the names of a row. Its references are texts: none where there is no answer."""
-    row = {("id" if key == "qid" and "id" not in found else key): value for key, value in found.items()}
-    if row.get("is_impossible") is True:
-        row["answers"] = []
-    elif _objects(row.get("answers")):
-        row["answers"] = [answer.get("text") for answer in row["answers"]]
-    return row
-
-
 def _rows(document: Any) -> list[Row] | None:
-    if _objects(document):
+    if objects(document):
         return [row["row"] if _is_served(row) else row for row in document]
     if not isinstance(document, dict):
         return None
@@ -98,10 +74,6 @@ def _columns(document: Row) -> list[Row] | None:
 def _index(document: Row) -> list[Row] | None:
     """Rows by an index, as pandas' orient="index"."""
     values = list(document.values())
-    if len(values) > 0 and _objects(values) and all("question" in value for value in values):
+    if len(values) > 0 and objects(values) and all("question" in value for value in values):
         return values
     return None
-
-
-def _objects(value: Any) -> TypeGuard[list[Row]]:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)

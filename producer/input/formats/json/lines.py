@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from contract import squad
 from contract.format import nesting
 from producer.input.formats.csv.parser import BATCH_BYTES, BATCH_ROWS, RAW_LIMIT, Batch, decoded, raw_text, too_large
 from producer.input.formats.json import documents
@@ -165,7 +166,7 @@ def _add_object(batch: Batch, number: int, line: bytes, keys: JsonKeys, limit: i
         item = json_object(decoded(line))
         if number == 1 and documents.is_heading(item):
             return
-        records = [keys.record(row) for row in documents.flat(item)]
+        records = [keys.record(row) for row in squad.questions(item)]
     except NotJsonError as error:
         batch.reject([None] * 4, number, Fault("parse_error", str(error), raw_text([line])))
     else:
@@ -236,7 +237,7 @@ def keys_of(lines: list[tuple[int, bytes]]) -> list[str]:
     keys: dict[str, None] = {}
     for _, line in lines:
         try:
-            for row in documents.flat(json_object(decoded(line))):
+            for row in squad.questions(json_object(decoded(line))):
                 keys |= dict.fromkeys(row)
         except NotJsonError:
             pass  # its row will say so
