@@ -1,10 +1,10 @@
 # Two images from one file: `producer` (no model runtime) and `worker` (onnxruntime and a baked-in model; no torch).
 #   docker compose build        or one by hand:  docker build --target worker -t bulkqa-worker .
-# Dependencies stand in layers of their own, so a change of code reinstalls none of them. Both can use object storage.
+# Dependencies are in layers of their own, so a code change does not reinstall them. Both can use object storage.
 ARG PYTHON=3.12
 
-# The code as a wheel: a few kilobytes, the only thing that a change of code makes anew. It is copied rather than
-# mounted where it is installed: Podman's cache does not notice that a mounted file has changed.
+# The code as a wheel: a few kilobytes, the only layer that a code change rebuilds. It is copied rather than mounted for
+# the installation, because Podman's cache does not notice a change of a mounted file.
 FROM python:${PYTHON}-slim AS wheel
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/backend.txt /lists/
@@ -15,12 +15,12 @@ COPY bulkqa bulkqa
 COPY contract contract
 COPY producer producer
 COPY worker worker
-# The model has a layer of its own, in the image of the worker alone.
+# The model has a layer of its own, in the worker image only.
 ENV WHEEL_WITHOUT_MODEL=1
 RUN pip wheel --no-deps --no-build-isolation -w /dist .
 
-# Virtual environments with the dependencies alone, those of the lock, whose hashes are checked. They hold no pip: the
-# base image's is used on them. UNUSED is what nothing here loads, 80 MB: Arrow's Flight, its own S3, headers; tests.
+# Virtual environments with only the locked dependencies, whose hashes are checked. They have no pip; that of the base
+# image is used. UNUSED lists what bulkqa never loads, 80 MB: Arrow's Flight, its own S3, headers; tests.
 FROM python:${PYTHON}-slim AS deps
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     UNUSED="pyarrow/*flight* pyarrow/*s3* pyarrow/include pyarrow/src */tests */*/tests */*/*/tests"
@@ -36,8 +36,8 @@ COPY requirements/worker.txt /lists/
 RUN pip --python /opt/bulkqa/bin/python install --require-hashes -r /lists/worker.txt \
     && cd /opt/bulkqa/lib/python*/site-packages && rm -rf $UNUSED
 
-# What both images share. The uid is fixed and numeric: Kubernetes can then tell that it is not root, and a volume that
-# is written by one image can be written by the other. A new volume takes over the owner of /storage from here.
+# Shared by both images. The uid is fixed and numeric: Kubernetes can verify that it is not root, and both images
+# can write to the same volume. A new volume takes its owner from /storage here.
 FROM python:${PYTHON}-slim AS runtime
 RUN groupadd --gid 10001 bulkqa \
     && useradd --uid 10001 --gid bulkqa --no-create-home --home-dir /tmp --shell /usr/sbin/nologin bulkqa \
@@ -46,7 +46,7 @@ ENV PATH=/opt/bulkqa/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     BULKQA_STORAGE_URL=/storage
-# Where the user's files are mounted, so that `submit questions.csv` finds them.
+# The user's files are mounted here, so that `submit questions.csv` finds them.
 WORKDIR /data
 
 FROM runtime AS producer
@@ -59,10 +59,10 @@ CMD ["--help"]
 
 FROM runtime AS worker
 COPY --from=worker-deps /opt/bulkqa /opt/bulkqa
-# Before the code, because it changes less often. Another model: put its directory into models/ and name it here.
+# Before the code, because it changes less often. To use another model, put its directory into models/ and name it here.
 ARG MODEL=minilm-l6-qa
 COPY --chmod=755 models/${MODEL} /models/${MODEL}
-# Nothing is to be fetched at run time: a worker without a network to the outside works, and one with it cannot drift.
+# Nothing is downloaded at run time: a worker works without internet access, and its model cannot change.
 ENV BULKQA_MODEL_DIR=/models/${MODEL} \
     BULKQA_LOG_FORMAT=json \
     HF_HUB_OFFLINE=1 \
@@ -70,7 +70,7 @@ ENV BULKQA_MODEL_DIR=/models/${MODEL} \
 COPY --from=wheel /dist /dist
 RUN pip --python /opt/bulkqa/bin/python --no-cache-dir install --no-deps --no-index /dist/*.whl
 USER 10001:10001
-# A refused model fails the build, not the first job. `worker sweep` runs from this image too.
+# An invalid model fails the build, not the first job. `worker sweep` uses this image too.
 RUN worker info > /dev/null
 ENTRYPOINT ["worker"]
 CMD ["start"]

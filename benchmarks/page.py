@@ -20,23 +20,23 @@ _SECTION = re.compile(r"(?ms)^(?=## (.*?)$)(.*?\n)(?=\n## |\Z)")
 _FIRST = ("Against transformers 4.57", "Against the usual script")
 _HEAD = """# Benchmarks
 
-One script a claim; each prints a table with its conditions. Timing is noisy: `load` is the load average when the table
-was made, and on cores that others use, figures of time are lower bounds. The cores of a virtual machine may be two
-threads of one core for a while: then two threads do 1.6 times as much as one and not twice ("Whole path" tells).
+One script per claim; each prints a table with its conditions. Timing is noisy: `load` is the load average when the
+table was made, and on shared cores figures of speed are lower bounds. The cores of a virtual machine may temporarily be
+two threads of one core: then two threads are 1.6 times as fast as one and not twice ("Whole path" shows it).
 
 | | |
 |---|---|
-| `make bench-quick` | all in small, about a minute |
-| `make bench` | all but the next, under ten minutes on two idle cores |
+| `make bench-quick` | a small version of everything, about a minute |
+| `make bench` | everything but what follows, under ten minutes on two idle cores |
 | `make bench-large` | BERT-large in 4 GiB, 2,000 rows: about fifteen minutes |
-| `make bench-page` | `bench`, and this page and its plot made anew (extra `bench`: matplotlib) |
+| `make bench-page` | `bench`, and writes this page and its plot (extra `bench`: matplotlib) |
 | `python -m benchmarks.tuning` | the figures of [tuning](../docs/tuning.md), about three minutes |
 | `python -m benchmarks.gpu` | on a machine with a GPU, onnxruntime-gpu and torch |
 
-Two are simulations, and say how they were done: many cores on two of them, and a fleet on one machine.
+Two are simulations, and their tables say how: many cores on two cores, and a fleet on one machine.
 
-Rows are generated (`common.pairs`, lengths as in SQuAD) where no SQuAD-format file lies beside the repository; the
-tables say which. All but the shipped reader have random weights, which neither speed nor memory depend on.
+Rows are generated (`common.pairs`, lengths as in SQuAD) if there is no SQuAD-format file beside the repository; the
+tables say which. All models but the one that ships have random weights; speed and memory do not depend on them.
 
 """
 
