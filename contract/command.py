@@ -1,4 +1,4 @@
-"""What the commands `producer` and `worker` have in common: how they begin, say their version, and end."""
+"""What the commands `producer` and `worker` share: how they start, print their version, and end."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def program(module: str) -> list[str]:
 
 
 def main(package: str) -> None:
-    """Import `package.cli` and run its `app`. Every error of ours ends in a message and its exit code, never in a
-    traceback."""
-    # Until the command runs there is nothing to tidy up: Ctrl-C while modules are imported just ends the process.
+    """Import `package.cli` and run its `app`. A BulkqaError becomes a message and an exit code, never a traceback."""
+    # Until the command runs there is nothing to clean up: Ctrl-C during the imports just ends the process.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -37,26 +36,26 @@ def main(package: str) -> None:
         print(f"{package}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        _leave_interrupted()
+        _exit_interrupted()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _leave_interrupted()
+            _exit_interrupted()
         raise
-    except OSError as error:  # stdout on a full disk, a name too long, and the like
+    except OSError as error:  # stdout on a full disk, a name that is too long, and so on
         print(f"{package}: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def heed_endings() -> None:
-    """Have what was started stopped in order, as by Ctrl-C, when the terminal closes or this process is told to end."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) == signal.SIG_DFL:
-            signal.signal(ending, _interrupt)
+def interrupt_on_signals() -> None:
+    """Treat SIGTERM, and SIGHUP of a closed terminal, like Ctrl-C: processes that were started are stopped in order."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
 
 
 def check_interrupt() -> None:
-    """Raise KeyboardInterrupt if there was one and the program goes on: Python drops what is raised in the callbacks
-    of a fork, or of the end of an object. For loops that last; code that tidies up after one calls nothing of this."""
+    """Raise KeyboardInterrupt if there was one that Python dropped, as it does with exceptions in the callbacks of a
+    fork or in `__del__`. For long loops; not for code that cleans up after an interrupt."""
     if _interrupted:
         raise KeyboardInterrupt
 
@@ -70,30 +69,30 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _leave_interrupted() -> None:
-    """End with our exit status. Left to itself, CPython ends by SIGINT wherever the interrupt struck in code that is
-    made of text, as dataclasses and named tuples are, whoever caught it later."""
+def _exit_interrupted() -> None:
+    """End with our exit status. CPython itself would end by SIGINT if the interrupt struck in code compiled from text,
+    such as that of dataclasses and named tuples, even if the exception was caught."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(INTERRUPTED)
 
 
-def without_pandas() -> None:
-    """Let this process have no pandas. pyarrow looks for it at the first array that it makes, and imports it where it
-    is installed: 0.7 s and 40 MiB for what only the Python API uses."""
+def block_pandas() -> None:
+    """Keep pandas out of this process. pyarrow imports it, if it is installed, with the first array that it makes:
+    0.7 s and 40 MiB for a package that only the Python API uses."""
     sys.meta_path.insert(0, _NoPandas())
 
 
 class _NoPandas(MetaPathFinder):
     def find_spec(self, fullname: str, *_: Any) -> None:
         if fullname == "pandas":
-            raise ModuleNotFoundError("commands do without pandas", name=fullname)
+            raise ModuleNotFoundError("commands do not use pandas", name=fullname)
 
 
-def say_version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
-    """The callback of `--version`: print it and leave."""
-    if asked:
+def print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    """The callback of `--version`: print the version and exit."""
+    if wanted:
         from importlib.metadata import version
 
         print(f"bulkqa {version('bulkqa')}")

@@ -1,7 +1,7 @@
-"""Signs of life of a long-running process: a file of its own that it touches while it is well.
+"""Health files: each long-running process touches a file of its own while it is healthy.
 
-By default one a process, in a folder of this user under the system's temporary one, so that several on a machine do not
-speak for each other. A file that cannot be touched costs nothing but a word in the log.
+By default they are in a folder of this user under the system's temporary folder, named after their processes, so that
+several processes on a machine are told apart. If a file cannot be touched, that is logged, and the work goes on.
 """
 
 from __future__ import annotations
@@ -19,46 +19,48 @@ from contract.machine import NO_FOLLOW
 
 log = logging.getLogger("bulkqa.health")
 
-#: A process whose file is older than this, in seconds, is not well.
-HEALTHY = 60.0
+#: A process whose file is older than this, in seconds, is not healthy.
+MAX_AGE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
-    """What was found of one process."""
+class Health:
+    """The health of one process, by its file."""
 
     name: str
-    age: float  #: seconds since it touched its file
-    dead: bool  #: there is no process of that number any more
+    age: float  #: seconds since the process touched its file
+    dead: bool  #: the process does not exist any more
 
     @property
-    def well(self) -> bool:
-        """Whether it lives and said so of late."""
-        return not self.dead and self.age < HEALTHY
+    def healthy(self) -> bool:
+        """Whether the process exists and has touched its file lately."""
+        return not self.dead and self.age < MAX_AGE
 
 
-def health_files(given: Path | None, role: str, count: int = 1) -> list[HealthFile]:
-    """Files for the processes of one command; what earlier ones left there is removed. `given`: the path of the first,
-    after which the others are named; None for names after the role and this process."""
-    if given is None:
-        for path in filter(_is_dead, _folder().glob("*-*")):  # of killed ones: nobody waits for them any more
-            _remove(path)
+def health_files(path: Path | None, role: str, count: int = 1) -> list[HealthFile]:
+    """Health files for the processes of one command; those of earlier processes are removed.
+
+    `path` is the first file, and the others are named after it. None: they are named after the role and this process.
+    """
+    if path is None:
+        for stale in filter(_is_dead, _folder().glob("*-*")):
+            _remove(stale)
         names = [role, *(f"{role}.{number}" for number in range(1, count))]
         return [HealthFile(_folder() / f"{name}-{os.getpid()}") for name in names]
-    for path in _others(given):
-        _remove(path)
-    return [HealthFile(given), *(HealthFile(given.with_name(f"{given.name}.{n}")) for n in range(1, count))]
+    for other in _others(path):
+        _remove(other)
+    return [HealthFile(path), *(HealthFile(path.with_name(f"{path.name}.{number}")) for number in range(1, count))]
 
 
 class HealthFile:
-    """The file of one process."""
+    """The health file of one process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._told = False
+        self._warned = False
 
-    def beat(self) -> None:
-        """Touch the file. A link in its place is not followed."""
+    def touch(self) -> None:
+        """Touch the file. A symbolic link in its place is not followed."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | NO_FOLLOW | os.O_NONBLOCK, 0o600)
@@ -67,22 +69,22 @@ class HealthFile:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if not self._told:
+            if not self._warned:
                 log.warning("health file %s cannot be touched: %s", self.path, error.strerror or error)
-            self._told = True
+            self._warned = True
 
-    def end(self) -> None:
-        """The process ends in order."""
+    def remove(self) -> None:
+        """Remove the file, when the process ends in order."""
         _remove(self.path)
 
 
-def look(given: Path | None = None) -> list[Sign]:
-    """The signs of the processes of the command whose file is given, else of all processes of this user."""
+def read_health(first: Path | None = None) -> list[Health]:
+    """The health of the processes of the command with that first file, or of all processes of this user."""
     found = []
-    for path in [given, *_others(given)] if given else sorted(_folder().glob("*-*")):
+    for path in [first, *_others(first)] if first else sorted(_folder().glob("*-*")):
         with suppress(OSError):
             age = max(0.0, time.time() - path.lstat().st_mtime)
-            found.append(Sign(path.name, age, given is None and _is_dead(path)))
+            found.append(Health(path.name, age, first is None and _is_dead(path)))
     return found
 
 
@@ -91,19 +93,19 @@ def _folder() -> Path:
 
 
 def _is_dead(path: Path) -> bool:
-    """Whether the process that the file is named after is gone."""
+    """Whether the process that the file is named after does not exist any more."""
     try:
         os.kill(int(path.name.rpartition("-")[2]), 0)
     except (ValueError, ProcessLookupError):
         return True
-    except PermissionError:  # another user's: the number was given out again
+    except PermissionError:  # another user's process: the number was reused
         return True
     return False
 
 
-def _others(given: Path) -> list[Path]:
-    """Files of the other processes of a command whose first one's is given."""
-    return sorted(path for path in given.parent.glob("*") if re.fullmatch(re.escape(given.name) + r"\.\d+", path.name))
+def _others(first: Path) -> list[Path]:
+    """The health files beside the first one of a command."""
+    return sorted(path for path in first.parent.glob("*") if re.fullmatch(re.escape(first.name) + r"\.\d+", path.name))
 
 
 def _remove(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Logging of the long-running commands: text for people, or one JSON object a line for machines. Always on stderr.
 
-What a line speaks of, its job, chunk, attempt and worker, is in fields of its own in JSON; in text the message says it.
+In JSON the job, chunk, attempt and worker of a line are fields; in text they are part of the message.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_about: ContextVar[Mapping[str, object]] = ContextVar("about", default={})  # noqa: B039 - it is never changed
-_always: dict[str, object] = {}
+_context: ContextVar[Mapping[str, object]] = ContextVar("context", default={})  # noqa: B039 - it is never changed
+_process_context: dict[str, object] = {}
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
 
 
 @contextmanager
-def speaking_of(**about: object) -> Iterator[None]:
-    """What is logged within, by this thread, speaks of this."""
-    token = _about.set({**_about.get(), **about})
+def log_context(**fields: object) -> Iterator[None]:
+    """Add fields to what this thread logs within the block."""
+    token = _context.set({**_context.get(), **fields})
     try:
         yield
     finally:
-        _about.reset(token)
+        _context.reset(token)
 
 
-def always_speak_of(**about: object) -> None:
-    """What this process logs from now on speaks of this."""
-    _always.update(about)
+def set_process_context(**fields: object) -> None:
+    """Add fields to everything that this process logs from now on."""
+    _process_context.update(fields)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, what it speaks of, and whatever was given as `extra`."""
+    """One JSON object a line: time, level, logger, message, the fields of the context, and those of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
@@ -45,7 +45,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": " ".join(record.getMessage().split()),  # Celery writes over several lines
         }
-        entry |= {**_always, **_about.get()}
+        entry |= {**_process_context, **_context.get()}
         entry |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
@@ -59,5 +59,5 @@ def set_up(log_format: str, level: str) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("celery").setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    # A chunk that is given back is logged by the worker; Celery would add a warning with a traceback.
+    # The worker logs that it gives a chunk back; Celery would add a warning with a traceback.
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)

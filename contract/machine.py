@@ -1,8 +1,8 @@
-"""What systems differ in, each difference behind one function: Linux has it, macOS or another libc may not.
+"""Differences between systems, each behind one function: what Linux has, and macOS or another libc may lack.
 
-Where a system lacks something, the function does what it can and says here what is lost. Nothing in here raises for
-want of a system call, but `link_once`, whose promise nothing else could keep. The memory that reading may take is
-bounded in `producer.input.memory`, which has the same rule.
+Where a system lacks something, the function does what it can, and its docstring says what is lost. Only `link_once`
+raises if a system call is missing, because nothing else could keep its promise. `producer.input.memory` limits the
+memory for reading, by the same rule.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: For `os.open`: a link is not followed. Where the flag is unknown a link is.
+#: A flag of `os.open`: do not follow symbolic links. A system without the flag follows them.
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
-#: What `os.link` answers on a file system that has no hard links: exFAT, many network and shared folders.
+#: Errors of `os.link` on a file system without hard links: exFAT, many network and shared folders.
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 _PR_SET_PDEATHSIG = 1
 _M_MMAP_THRESHOLD = -3
@@ -36,9 +36,9 @@ _RENAME_EXCL = 4  # macOS
 
 
 def end_with_parent() -> None:
-    """Have the kernel stop this process when its parent is gone, however it went (Linux).
+    """Have the kernel send SIGTERM to this process when its parent ends, for whatever reason (Linux).
 
-    Elsewhere a child outlives a parent that is killed with SIGKILL; one that ends in any other way stops its children.
+    Elsewhere a child outlives a parent killed with SIGKILL; a parent that ends in any other way stops its children.
     """
     prctl = _libc("prctl")
     if prctl:
@@ -46,9 +46,8 @@ def end_with_parent() -> None:
 
 
 def multiplies_bytes_exactly(info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this processor adds up products of bytes in 32 bits (VNNI), and not in 16 that overflow: an x86 of before
-    Cascade Lake or Zen 4 does the latter, with what onnxruntime has for it. Where the system does not tell, and on
-    other processors, it is believed to.
+    """Whether this processor adds products of bytes in 32 bits (VNNI). On an x86 older than Cascade Lake or Zen 4,
+    onnxruntime adds them in 16 bits, which overflow. True on other processors, and where the system does not say.
     """
     try:
         flags = [line for line in info.read_text().splitlines() if line.startswith("flags")]
@@ -58,11 +57,11 @@ def multiplies_bytes_exactly(info: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """CPUs that this process may use: the least of its affinity and its cgroups' quotas (v1 or v2), at least 1.
+    """CPUs that this process may use: the lowest of its affinity and its cgroups' quotas (v1 or v2), at least 1.
 
-    `os.cpu_count()` knows of neither, and onnxruntime would start a thread for each CPU of the host. A quota of 1.5
-    counts as 2: the second thread is throttled for half of the time, but what was paid for is used. Where there is
-    neither affinity nor a cgroup (macOS) all CPUs of the machine count.
+    `os.cpu_count()` ignores both, and onnxruntime would start a thread for each CPU of the host. A quota of 1.5 counts
+    as 2: the second thread is throttled half of the time, but the whole quota is used. Without affinity and cgroups
+    (macOS) all CPUs of the machine count.
     """
     return max(1, min([_affinity(), *(math.ceil(quota) for quota in _quotas(cgroup, own))]))
 
@@ -75,9 +74,17 @@ def _affinity() -> int:
 
 
 def peak_memory() -> int:
-    """The most memory that this process held so far, in bytes."""
+    """The highest resident memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def resident_memory(statm: Path = Path("/proc/self/statm")) -> int:
+    """The resident memory of this process in bytes (Linux). Elsewhere its peak."""
+    try:
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return peak_memory()
 
 
 # Memory
@@ -86,8 +93,8 @@ def peak_memory() -> int:
 def give_memory_back() -> None:
     """Have malloc map arrays of 128 KiB and more, and unmap them when they are freed (glibc).
 
-    By itself glibc raises that bound to the largest array ever freed, and what lies between them stays: 100,000 rows
-    took 2 % more memory so. Where libc is another, nothing changes.
+    By default glibc raises that threshold to the largest array ever freed, and memory between such arrays is not
+    returned: 100,000 rows took 2 % more. With another libc nothing changes.
     """
     mallopt = _libc("mallopt")
     if mallopt:
@@ -95,9 +102,9 @@ def give_memory_back() -> None:
 
 
 def trim_memory() -> None:
-    """Have malloc give back what is free (glibc): each thread's arena would keep its own hundreds of megabytes.
+    """Have malloc return free memory (glibc): each thread's arena would keep hundreds of megabytes.
 
-    Where libc is another, it gives back what and when it will.
+    Another libc returns memory in its own way.
     """
     malloc_trim = _libc("malloc_trim")
     if malloc_trim:
@@ -108,11 +115,11 @@ def trim_memory() -> None:
 
 
 def link_once(staged: Path, path: Path) -> None:
-    """Give the file `staged` the name `path`, if nothing has that name. Raises FileExistsError otherwise.
+    """Give the file `staged` the name `path` in one step. Raises FileExistsError if that name exists.
 
-    By a hard link, which every system with them makes in one step. On a file system without them, by a rename that
-    replaces nothing, which is one step as well; `staged` is gone then. Where there is neither, OSError with EOPNOTSUPP:
-    a look and a rename would be two steps, and between them another process could publish the same name.
+    Uses a hard link or, on a file system without them, a rename that replaces nothing (`staged` is gone then). Raises
+    OSError with EOPNOTSUPP if the system has neither: a check and a rename would be two steps, and another process
+    could publish the same name in between.
     """
     try:
         os.link(staged, path)
@@ -141,26 +148,26 @@ def _rename_once(staged: Path, path: Path) -> None:
 
 
 def is_stdin(path: Path) -> bool:
-    """Whether `path` is the file that this process reads as its standard input."""
+    """Whether `path` is the file that is this process's standard input."""
     try:
         return os.path.samestat(path.stat(), os.fstat(0))
     except OSError:
         return False
 
 
-# What the above stand on
+# Helpers
 
 
 @cache
 def _libc(name: str) -> Any:
-    """A function of the C library that this process runs on, or None."""
+    """A function of this process's C library, or None."""
     with suppress(AttributeError, OSError, TypeError):
         return getattr(ctypes.CDLL(None, use_errno=True), name)
     return None
 
 
 def _quotas(cgroup: Path, own: Path) -> Iterator[float]:
-    """CPUs granted by each cgroup from the process's own up to the root of what is mounted."""
+    """CPUs granted by each cgroup, from the process's own up to the root of the mount."""
     for line in (_read(own) or "0::/").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -168,7 +175,7 @@ def _quotas(cgroup: Path, own: Path) -> Iterator[float]:
             continue
         roots = [cgroup / controllers, cgroup / "cpu"] if controllers else [cgroup]
         for root in roots:
-            # In a container the mount already is the process's own group, and `path` may not exist below it.
+            # In a container the mount is the process's own group already, and `path` may not exist below it.
             for group in (Path(path.strip("/")), *Path(path.strip("/")).parents):
                 quota = _quota(root / group)
                 if quota is not None:

@@ -1,6 +1,6 @@
-"""Which messages and hints on a Redis belong to which storage: a namespace for each, so that several share a Redis.
+"""The namespace of a storage: the prefix of all its messages and hints, so that several storages can share a Redis.
 
-By default it is made of an id that lies in the storage and was written once, by whoever came first.
+By default it is an id in the storage, written once by the first process that needs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ID = re.compile(r"[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class _StorageId:
-    """The record that tells a storage from all others."""
+    """The record of a storage's id."""
 
     schema_version: int = 1
     id: str = ""
@@ -28,12 +28,12 @@ class _StorageId:
 
 def open_queue(settings: Settings, storage: Storage, redis_url: str | None = None) -> RedisQueue:
     """The queue of a storage, on the Redis of the settings or another. Raises UsageError, StorageUnreachable, and
-    BulkqaError if the storage's id was altered."""
+    BulkqaError if the storage's id is damaged."""
     return RedisQueue(redis_url or settings.redis_url, namespace_of(settings, storage))
 
 
 def namespace_of(settings: Settings, storage: Storage) -> str:
-    """What the names of all keys and queues of a storage begin with, after `bulkqa:`. Raises as `open_queue`."""
+    """The prefix of a storage's keys and queues, after `bulkqa:`. Raises as `open_queue`."""
     return settings.namespace or storage_id(storage)
 
 
@@ -43,25 +43,25 @@ def namespace_at(settings: Settings) -> str:
 
 
 def storage_id(storage: Storage) -> str:
-    """12 hexadecimal digits that tell a storage from all others, made when they are first asked for. Raises
-    StorageUnreachable, and BulkqaError if they were altered."""
-    found = known_id(storage)
-    if found is None:
+    """The unique id of a storage, 12 hexadecimal digits, created if there is none. Raises StorageUnreachable, and
+    BulkqaError if the id is damaged."""
+    unique = known_id(storage)
+    if unique is None:
         record = _StorageId(id=secrets.token_hex(6))
         storage.create(layout.STORAGE, codec.line(record, (", ", ": ")).encode() + b"\n")
-        found = known_id(storage)  # another's, if he was quicker
-    return found or ""
+        unique = known_id(storage)  # another process's, if that was faster
+    return unique or ""
 
 
 def known_id(storage: Storage) -> str | None:
-    """The same, None if nobody has asked for it yet: nothing is written."""
+    """The id of a storage, or None if it has none yet. Writes nothing. Raises as `storage_id`."""
     try:
-        found = codec.salvage(_StorageId, storage.read(layout.STORAGE)).id
+        unique = codec.salvage(_StorageId, storage.read(layout.STORAGE)).id
     except FileNotFoundError:
         return None
-    if not _ID.fullmatch(found):
+    if not _ID.fullmatch(unique):
         where = storage.locate(layout.STORAGE)
         raise BulkqaError(
-            f"{where} is damaged: it holds no id of this storage", "Stop the workers, remove it, and start them again."
+            f"{where} is damaged: it has no id of this storage", "Stop the workers, remove it, and start them again."
         )
-    return found
+    return unique

@@ -1,6 +1,6 @@
-"""What is ours in a job's folder is removed, and what is noted of the job elsewhere. Whatever else lies there is left.
+"""Removes a job: our own objects in its folder, and its records elsewhere. Other files in the folder stay.
 
-Whether a job may go is for others to say: who asked for it (`producer.jobs.remove`), or how long it was to be kept.
+The callers decide whether a job may be removed: on request (`producer.jobs.remove`), or when it has expired.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from contract.storage import Storage
 
 
 def remove(job: str, storage: Storage, queue: Queue) -> int:
-    """Remove a job; how many bytes it took. Raises StorageUnreachable.
+    """Remove a job, and return its size in bytes. Raises StorageUnreachable.
 
-    Report and manifest go last: until then it is a job that has ended, which nobody brings forward, whatever of it is
-    gone. And the manifest after the report: who submits with its key meanwhile must not find half of it.
+    Report and manifest go last: as long as the report exists the job has ended, and no reconcile touches it. The
+    manifest goes after the report, so that a submission with the same key never finds half a job.
     """
     last = {layout.report(job): 1, layout.manifest(job): 2}
-    found = [
+    objects = [
         (f"{layout.folder(job)}/{name}", size)
         for name, size in storage.sizes(layout.folder(job))
         if layout.kind_of(name)
     ]
-    for key, _ in sorted(found, key=lambda one: (last.get(one[0], 0), one[0])):
+    for key, _ in sorted(objects, key=lambda item: (last.get(item[0], 0), item[0])):
         storage.delete(key)
     storage.prune(layout.folder(job))
     for key in (layout.owed(job), layout.expiring(job)):
         storage.delete(key)
-    with suppress(RedisUnreachable):  # hints expire by themselves, messages of a job that is gone are dropped
+    with suppress(RedisUnreachable):  # hints expire, and workers drop messages of a job that does not exist
         queue.forget(job)
-    return sum(size for _, size in found)
+    return sum(size for _, size in objects)

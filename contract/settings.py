@@ -1,6 +1,6 @@
-"""Every setting, read once from the environment in the two mains. Most are also a flag of the command that uses them.
+"""Every setting, read once from the environment by the two commands. Most are also flags of the commands that use them.
 
-The variable of a field is `BULKQA_` and its name in capitals; the README's table is made from this class.
+The variable of a field is `BULKQA_` and its name in capitals; `docs/settings.md` is generated from this class.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from contract.errors import UsageError
 
 log = logging.getLogger("bulkqa.settings")
 
-#: Old names of variables that are still read, and the names that replaced them, which win.
+#: Old names of variables, which are still read, and their new names, which win.
 RENAMED = {"BULKQA_WINDOW": "BULKQA_QUEUE_AHEAD"}
 
-#: The model that ships with this repository.
+#: The model that ships with bulkqa.
 SHIPPED_MODEL = "minilm-l6-qa"
 
 
 def _shipped() -> Path:
-    """Where it lies: in the repository under `models`, in an installed wheel among the worker's files."""
+    """Its directory: `models` in the repository, `worker/models` in an installed wheel."""
     root = Path(__file__).resolve().parent.parent
     packaged = root / "worker" / "models" / SHIPPED_MODEL
     return packaged if packaged.is_dir() else root / "models" / SHIPPED_MODEL
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379/0",
         validation_alias=AliasChoices("BULKQA_REDIS_URL", "CELERY_BROKER_URL", "REDIS_URL"),
-        description="Redis: redis://, rediss:// (TLS: see SECURITY.md), redis+socket:///path",
+        description="Redis: redis://, rediss:// (TLS: see SECURITY.md) or redis+socket:///path",
     )
     namespace: str = Field(
         "",
@@ -49,66 +49,63 @@ class Settings(BaseSettings):
         description="all keys in Redis begin with bulkqa: and this; default: the id of the storage",
     )
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
-    server: str = Field("", description="URL of a `producer serve` that `producer` asks instead of storage and Redis")
+    server: str = Field("", description="URL of a `producer serve` that `producer` uses instead of storage and Redis")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
     model_dir: Path = Field(_shipped(), description="model directory of a worker")
     processes: int = Field(
         0,
         ge=0,
         le=256,
-        description="processes of a worker; 0: one for every eight CPUs; one if threads are named, two beside a GPU",
+        description="processes of a worker; 0: one for every eight CPUs, one if threads are set, two on a GPU",
     )
     threads: int = Field(
-        0, ge=0, le=256, description="scoring threads of a process; 0: as many as there are CPUs for each process"
+        0, ge=0, le=256, description="scoring threads of each process; 0: one for each CPU of the process"
     )
     provider: str = Field(
-        "auto", pattern="^(auto|cpu|cuda)$", description="where a worker scores; auto: CUDA where onnxruntime has it"
+        "auto", pattern="^(auto|cpu|cuda)$", description="where a worker scores; auto: CUDA if onnxruntime has it"
     )
     chunk_rows: int = Field(
-        0, ge=0, description="rows in a chunk, at most; 0: 512, twice as many after each thousand chunks, up to 4,096"
+        0, ge=0, description="rows in a chunk, at most; 0: 512, doubled after each thousand chunks, up to 4,096"
     )
     chunk_bytes: int = Field(4 << 20, ge=1024, description="bytes of text in a chunk, at most")
-    max_row_bytes: int = Field(1 << 20, ge=256, description="a larger row is an error of that row")
+    max_row_bytes: int = Field(1 << 20, ge=256, description="bytes of a row, at most; a larger row gets an error")
     read_memory: int = Field(
         384 << 20,
         ge=1024,
-        description="memory in bytes that reading an input may take, where the kernel bounds it (Linux)",
+        description="bytes of memory for reading an input, at most, where the kernel can limit it (Linux)",
     )
     queue_ahead: int = Field(
         1,
         ge=1,
         validation_alias=AliasChoices("BULKQA_QUEUE_AHEAD", "BULKQA_WINDOW"),
-        description="messages waiting on the queue per worker",
+        description="messages waiting on the queue for each worker",
     )
-    max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before its rows are given up")
+    max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before the chunk is given up")
     lease: float = Field(45.0, gt=0, le=900, description="a chunk whose worker is silent for this long is sent again")
     stall: float = Field(
         120.0, gt=0, description="a worker whose model is busy with one window for this long ends itself"
     )
     sweep_interval: float = Field(10.0, gt=0, description="pause between two rounds of the sweeper")
     health_file: Path | None = Field(
-        None, description="touched by a worker or sweeper while it is well; default: one a process, see `worker health`"
+        None,
+        description="file that a healthy worker or sweeper touches; default: one each, see `worker health`",
     )
     api_token: SecretStr = Field(
         SecretStr(""),
-        description="what `producer serve` asks for, several, separated by commas, while one replaces another; "
-        "and what `producer --server` sends, the first",
+        description="token that `producer serve` requires, several separated by commas during a rotation; "
+        "`producer --server` sends the first",
     )
-    api_upload_bytes: int = Field(
-        4 << 30, ge=1024, description="bytes of a file that is sent to `producer serve`, at most"
-    )
-    api_jobs: int = Field(1000, ge=1, description="jobs under way past which `producer serve` takes no more")
-    api_requests: int = Field(1200, ge=1, description="requests of a client a minute that `producer serve` answers")
+    api_upload_bytes: int = Field(4 << 30, ge=1024, description="bytes of an upload to `producer serve`, at most")
+    api_jobs: int = Field(1000, ge=1, description="unfinished jobs beyond which `producer serve` accepts no more")
+    api_requests: int = Field(1200, ge=1, description="requests that `producer serve` answers each client in a minute")
     webhook_secret: SecretStr = Field(
-        SecretStr(""), description="what the sweeper signs notifications with (Standard Webhooks): whsec_ and base64"
+        SecretStr(""), description="secret that the sweeper signs webhooks with (Standard Webhooks): whsec_ and base64"
     )
-    notify_private: bool = Field(
-        default=False, description="whether notifications may go to addresses that are not public"
-    )
+    notify_private: bool = Field(default=False, description="whether webhooks may go to addresses that are not public")
     metrics_port: int = Field(
-        0, ge=0, le=65535, description="where a worker or sweeper tells Prometheus what it does; 0: nowhere"
+        0, ge=0, le=65535, description="port where a worker or sweeper serves its metrics to Prometheus; 0: none"
     )
-    metrics_host: str = Field("127.0.0.1", description="address for that")
+    metrics_host: str = Field("127.0.0.1", description="address of that port")
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

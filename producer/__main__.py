@@ -5,7 +5,7 @@ from contract import command
 
 def main() -> None:
     """Run the command."""
-    command.without_pandas()
+    command.block_pandas()
     command.main("producer")
 
 

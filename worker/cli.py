@@ -1,6 +1,6 @@
-"""The `worker` command: start, sweep, health, info, build, evaluate. Parses and prints; the work is done elsewhere.
+"""The `worker` command: start, sweep, health, info, build, evaluate. Parses flags and prints results.
 
-Heavy modules are imported inside the commands, so that `--help` is quick.
+Heavy modules are imported inside the commands, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from contract import logs, machine, settings
-from contract.command import say_version, without_pandas
+from contract import logs, machine
+from contract.command import block_pandas, print_version
+from contract.settings import Settings
+from contract.settings import load as load_settings
 
 if TYPE_CHECKING:
     from contract.metrics import SweeperMetrics
@@ -38,29 +40,33 @@ app = typer.Typer(
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """A command, listed with the first line of its docstring as it is: what typer takes by itself is cut."""
+    """A command, listed with the whole first line of its docstring: typer itself would cut it."""
     app.command(short_help=(function.__doc__ or "").partition("\n")[0])(function)
     return function
 
 
 Redis = Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)]
 StorageUrl = Annotated[
-    str | None, typer.Option("--storage", help="storage that producers share [BULKQA_STORAGE_URL]", show_default=False)
+    str | None, typer.Option("--storage", help="folder or URL of the storage [BULKQA_STORAGE_URL]", show_default=False)
 ]
 ModelDir = Annotated[
     Path | None, typer.Option("--model-dir", "--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
 ]
+HealthPath = Annotated[
+    Path | None,
+    typer.Option("--health-file", help="file that shows its health [BULKQA_HEALTH_FILE]", show_default=False),
+]
 MetricsPort = Annotated[
     int | None,
-    typer.Option(help="where Prometheus is told what this does [BULKQA_METRICS_PORT]", show_default=False),
+    typer.Option(help="port for Prometheus metrics; 0: none [BULKQA_METRICS_PORT]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 
 @app.callback()
-def _of_all(
+def _callback(
     version: Annotated[
-        bool, typer.Option("--version", help="print the version", callback=say_version, is_eager=True)
+        bool, typer.Option("--version", help="print the version", callback=print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Score chunks of question answering jobs, and make the models that do it."""
@@ -77,16 +83,16 @@ def start(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="scoring threads of each; 0: all CPUs in all [BULKQA_THREADS]", show_default=False),
+        typer.Option(help="scoring threads of each; 0: one for each CPU [BULKQA_THREADS]", show_default=False),
     ] = None,
     provider: Annotated[
         str | None, typer.Option(help="cpu, cuda or auto [BULKQA_PROVIDER]", show_default=False)
     ] = None,
-    health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+    health_file: HealthPath = None,
     metrics_port: MetricsPort = None,
 ) -> None:
-    """Score chunks from the queue of the model in --model-dir until stopped (SIGTERM: after the rows under way)."""
-    given = settings.load(
+    """Score chunks of the jobs for the model in --model-dir until stopped (by SIGTERM, after the rows in flight)."""
+    settings = load_settings(
         redis_url=redis,
         storage_url=storage,
         model_dir=model_dir,
@@ -96,26 +102,26 @@ def start(
         health_file=health_file,
         metrics_port=metrics_port,
     )
-    os.environ["BULKQA_PROVIDER"] = given.provider  # so that a row in quarantine is scored in the same place
-    # Chunks are small: an allocator of Arrow's own, beside malloc and the runtime's arena, costs 5 MiB for nothing.
+    os.environ["BULKQA_PROVIDER"] = settings.provider  # for the processes of rows in quarantine
+    # Chunks are small: Arrow's own allocator, beside malloc and the runtime's arena, would cost 5 MiB for nothing.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     machine.give_memory_back()
-    without_pandas()
-    logs.set_up(given.log_format, given.log_level)
-    os.environ["BULKQA_REDIS_URL"] = given.redis_url  # for when the worker restarts
-    os.environ.pop("CELERY_BROKER_URL", None)  # it was read above; Celery would let it win over a flag
+    block_pandas()
+    logs.set_up(settings.log_format, settings.log_level)
+    os.environ["BULKQA_REDIS_URL"] = settings.redis_url  # for a restart
+    os.environ.pop("CELERY_BROKER_URL", None)  # read above; Celery would prefer it to a flag
     os.environ.pop("CELERY_RESULT_BACKEND", None)
-    with _counters(given.metrics_port):
+    with _counters(settings.metrics_port):
         from contract.storage import open_storage
         from worker.tasks import serve
 
-        serve(given, _namespace(given, open_storage(given.storage_url, create=True)))
+        serve(settings, _namespace(settings, open_storage(settings.storage_url, create=True)))
 
 
 @contextmanager
 def _counters(port: int) -> Iterator[None]:
-    """The folder of the files in which a worker's processes count (`worker.metrics`), made before prometheus_client is
-    imported. A worker that restarts keeps it. Without a port there is none."""
+    """A folder where a worker's processes keep their counters (`worker.metrics`), made before prometheus_client is
+    imported. A worker that restarts keeps it. No folder without a port."""
     name, prefix = "PROMETHEUS_MULTIPROC_DIR", "bulkqa-metrics-"
     if not port:
         os.environ.pop(name, None)
@@ -133,20 +139,22 @@ def _counters(port: int) -> Iterator[None]:
 def sweep(
     redis: Redis = None,
     storage: StorageUrl = None,
-    interval: Annotated[float | None, typer.Option(help="seconds between rounds", show_default=False)] = None,
+    interval: Annotated[
+        float | None, typer.Option(help="seconds between rounds [BULKQA_SWEEP_INTERVAL]", show_default=False)
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="one round, then exit")] = False,
-    health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+    health_file: HealthPath = None,
     metrics_port: MetricsPort = None,
 ) -> None:
-    """Bring unfinished jobs forward: send lost messages again, publish what is complete. Run one beside the workers."""
-    given = settings.load(
+    """Recover jobs: send lost messages again, publish complete jobs, deliver webhooks. Run one beside the workers."""
+    settings = load_settings(
         redis_url=redis,
         storage_url=storage,
         sweep_interval=interval,
         health_file=health_file,
         metrics_port=metrics_port,
     )
-    logs.set_up(given.log_format, given.log_level)
+    logs.set_up(settings.log_format, settings.log_level)
     from contract.ledger.sweeper import sweep_jobs
     from contract.metrics import SweeperMetrics
     from contract.metrics import serve as serve_metrics
@@ -156,30 +164,30 @@ def sweep(
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    storage_ = open_storage(given.storage_url, create=True)
+    storage_ = open_storage(settings.storage_url, create=True)
     metrics = SweeperMetrics()
-    if given.metrics_port:
-        serve_metrics(metrics.registry, given.metrics_host, given.metrics_port)
-    with _notifying(storage_, given, metrics, stopped, once=once):
+    if settings.metrics_port:
+        serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port)
+    with _notifying(storage_, settings, metrics, stopped, once=once):
         sweep_jobs(
-            storage_, open_queue(given, storage_), given, stopped=stopped, once=once, on_round=metrics.count_round
+            storage_, open_queue(settings, storage_), settings, stopped=stopped, once=once, on_round=metrics.count_round
         )
 
 
 @contextmanager
 def _notifying(
-    storage: Storage, given: settings.Settings, metrics: SweeperMetrics, stopped: threading.Event, *, once: bool
+    storage: Storage, settings: Settings, metrics: SweeperMetrics, stopped: threading.Event, *, once: bool
 ) -> Iterator[None]:
-    """Deliver the notifications of ended jobs, in a thread beside the sweeper; with `once`, after it."""
+    """Deliver the webhooks of ended jobs, in a thread beside the sweeper; with `once`, after it."""
     from contract.errors import MissingExtra
 
     try:
         from contract.notifications.send import Sender
     except MissingExtra as error:
-        logging.getLogger("bulkqa.sweeper").info("nobody is told of jobs that end: %s", error)
+        logging.getLogger("bulkqa.sweeper").info("webhooks are not delivered: %s", error)
         yield
         return
-    sender = Sender(storage, given)
+    sender = Sender(storage, settings)
     sender.told = lambda made: metrics.count_delivery(delivered=made.delivered)
     if once:
         yield
@@ -191,49 +199,49 @@ def _notifying(
         yield
     finally:
         stopped.set()
-        thread.join(15)  # an attempt under way takes ten seconds at most
+        thread.join(15)  # a delivery takes ten seconds at most
 
 
 @_command
 def health(
-    health_file: Annotated[Path | None, typer.Option(help="[BULKQA_HEALTH_FILE]", show_default=False)] = None,
+    health_file: HealthPath = None,
     as_json: Json = False,
 ) -> None:
-    """Exit 0 if the workers and sweepers of this container are well: each touched its file within 60 seconds."""
-    from contract.health import look
+    """Exit 0 if all workers and sweepers of this container are healthy: each touched its file within 60 seconds."""
+    from contract.health import read_health
 
-    signs = look(settings.load(health_file=health_file).health_file)
+    processes = read_health(load_settings(health_file=health_file).health_file)
     if as_json:
-        print(json.dumps([{"name": sign.name, "well": sign.well, "seconds": round(sign.age, 1)} for sign in signs]))
-    elif not signs:
-        print("not well: no worker and no sweeper has said here that it lives")
-    for sign in () if as_json else signs:
-        word = "well" if sign.well else "dead" if sign.dead else "not well"
-        print(f"{sign.name}: {word}, last sign of life {sign.age:.0f} s ago")
-    raise typer.Exit(0 if signs and all(sign.well for sign in signs) else 1)
+        print(json.dumps([{"name": p.name, "well": p.healthy, "seconds": round(p.age, 1)} for p in processes]))
+    elif not processes:
+        print("not healthy: no worker and no sweeper has touched a health file here")
+    for process in () if as_json else processes:
+        state = "healthy" if process.healthy else "dead" if process.dead else "not healthy"
+        print(f"{process.name}: {state}, last sign of life {process.age:.0f} s ago")
+    raise typer.Exit(0 if processes and all(process.healthy for process in processes) else 1)
 
 
 @_command
 def info(
-    directory: Annotated[Path | None, typer.Argument(help="model directory; default: the one that ships")] = None,
+    directory: Annotated[Path | None, typer.Argument(help="default: the model that ships with bulkqa")] = None,
     as_json: Json = False,
 ) -> None:
     """Describe a model directory: name, digest, precision, limits, known answers, quality."""
     from worker.reader.model import describe
 
-    path = directory or settings.load().model_dir
-    described = describe(path).to_json()
+    path = directory or load_settings().model_dir
+    description = describe(path).to_json()
     if as_json:
-        print(json.dumps(described, ensure_ascii=False, indent=1))
+        print(json.dumps(description, ensure_ascii=False, indent=1))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("", str(path), show_lines=False)
-    for name, value in described.items():
+    for name, value in description.items():
         if name not in ("template", "known_answers", "schema_version"):
             table.add_row(name, json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value))
-    for known in described["known_answers"]:
+    for known in description["known_answers"]:
         table.add_row("known answer", f"{known['question']} -> {known['answer']}")
     Console().print(table)
 
@@ -241,27 +249,27 @@ def info(
 @_command
 def build(
     source: Annotated[str, typer.Argument(help="Hugging Face id, or folder of a question answering checkpoint")],
-    destination: Annotated[Path, typer.Argument(help="model directory to make")],
+    destination: Annotated[Path, typer.Argument(help="model directory to create")],
     precision: Annotated[
         Literal["int8", "fp16", "fp32"], typer.Option(help="int8 for CPUs, fp16 for GPUs, or fp32")
     ] = "int8",
     name: Annotated[str | None, typer.Option(help="name that jobs ask for; default: the directory's")] = None,
     evaluation: Annotated[Path | None, typer.Option(help="SQuAD-format file to measure EM and F1 on")] = None,
     null_trained: Annotated[
-        bool | None, typer.Option(help="whether unanswerable questions were trained; default: as its name says")
+        bool | None, typer.Option(help="whether it was trained on unanswerable questions; default: by its name")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace an existing model directory")] = False,
     force_unknown: Annotated[
-        bool, typer.Option("--force-unknown", help="make it though it answers none of the known questions")
+        bool, typer.Option("--force-unknown", help="build it even if it answers none of the known questions")
     ] = False,
 ) -> None:
-    """Make a model directory: export to ONNX, optimize, quantize, verify. Needs the extra [build]."""
+    """Build a model directory: export to ONNX, optimize, quantize, verify. Needs the extra [build]."""
     from worker.build import build as build_model
 
     def say(text: str) -> None:
         print(text, file=sys.stderr)
 
-    made = build_model(
+    built = build_model(
         source,
         destination,
         precision=precision,
@@ -272,41 +280,43 @@ def build(
         force_unknown=force_unknown,
         progress=say,
     )
-    print(json.dumps({"directory": str(destination), "name": made.name, "digest": made.digest}))
+    print(json.dumps({"directory": str(destination), "name": built.name, "digest": built.digest}))
 
 
 @_command
 def evaluate(
     file: Annotated[Path, typer.Argument(help="SQuAD-format JSON file")],
     model_dir: ModelDir = None,
-    compare: Annotated[Path | None, typer.Option(help="a second model directory, side by side")] = None,
+    compare: Annotated[Path | None, typer.Option(help="a second model directory, to compare with")] = None,
     no_answer_threshold: Annotated[
-        float | None, typer.Option(help="no answer if null beats the best span by more [default: the model's]")
+        float | None, typer.Option(help="no answer if its score exceeds the best span's by more [default: the model's]")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="[BULKQA_THREADS]", show_default=False)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="scoring threads; 0: one for each CPU [BULKQA_THREADS]", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure EM, F1 and rows/s of a model on a SQuAD-format file; of two, also how many answers differ."""
-    given = settings.load(model_dir=model_dir, threads=threads)
+    """Measure EM, F1 and rows/s of a model on a SQuAD-format file; with two models, also how many answers differ."""
+    settings = load_settings(model_dir=model_dir, threads=threads)
     from contract.format.job import Options
     from worker.evaluate import answers_and_quality, load_squad
     from worker.reader.reader import Reader
 
     examples = load_squad(file)
     options = Options(no_answer_threshold=no_answer_threshold)
-    directories = [given.model_dir, *([compare] if compare else [])]
-    # Both are opened before minutes go into the first.
-    readers = [Reader.open(directory, given.provider) for directory in directories]
+    directories = [settings.model_dir, *([compare] if compare else [])]
+    # Open both before spending minutes on the first.
+    readers = [Reader.open(directory, settings.provider) for directory in directories]
     answers: list[list[str | None]] = []
     results: list[dict[str, Any]] = []
     for directory, reader in zip(directories, readers, strict=True):
         with _bar(f"{reader.info.name} {reader.info.precision}", len(examples)) as advance:
-            said, result = answers_and_quality(
-                reader, examples, options, given.threads or machine.available_cpus(), lambda *_: advance()
+            answered, quality = answers_and_quality(
+                reader, examples, options, settings.threads or machine.available_cpus(), lambda *_: advance()
             )
-        answers.append(said)
+        answers.append(answered)
         about = {"model": reader.info.name, "precision": reader.info.precision, "digest": reader.info.digest}
-        results.append({"directory": str(directory), **about, **result})
+        results.append({"directory": str(directory), **about, **quality})
     if compare:
         results[1]["changed_answers"] = sum(one != other for one, other in zip(*answers, strict=True))
     if as_json:
@@ -317,7 +327,7 @@ def evaluate(
 
 @app.command(hidden=True)
 def quarantine(model_dir: ModelDir = None) -> None:
-    """Score the one row on stdin and print its outcome: run by a worker to find out whether a row kills."""
+    """Score the one row on stdin and print its outcome. A worker runs this to find out whether the row kills."""
     from dataclasses import asdict
 
     from contract.format.job import Options, Row
@@ -325,35 +335,35 @@ def quarantine(model_dir: ModelDir = None) -> None:
     from worker.reader.reader import Reader
     from worker.scoring import alone
 
-    given = settings.load(model_dir=model_dir)
+    settings = load_settings(model_dir=model_dir)
 
-    def advanced() -> None:
-        # A hang ends the process, also when the worker that waits for it is gone.
-        faulthandler.dump_traceback_later(given.stall, exit=True, file=sys.__stderr__ or sys.stderr)
+    def reset_watchdog() -> None:
+        # A hang ends the process, even if the worker that waits for it is gone.
+        faulthandler.dump_traceback_later(settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
 
-    advanced()
+    reset_watchdog()
     request = json.load(sys.stdin)
-    reader = Reader.open(given.model_dir, given.provider)
-    reader.tell(advanced)
+    reader = Reader.open(settings.model_dir, settings.provider)
+    reader.on_progress(reset_watchdog)
     print(WARM, flush=True)
     outcome = alone(Row(0, request["question"], request["context"]), reader, Options(**request["options"]))
     faulthandler.cancel_dump_traceback_later()
     print(json.dumps(asdict(outcome)))
 
 
-def _namespace(given: settings.Settings, storage: Storage) -> str:
-    """Of an object store another process finds it out: its client has threads, and Celery's fork would leave a child
-    that waits for them for ever."""
+def _namespace(settings: Settings, storage: Storage) -> str:
+    """The namespace of the storage. For an object store another process reads it: the store's client has threads, and
+    a child that Celery forks would wait for them forever."""
     from contract.namespace import namespace_at, namespace_of
     from contract.storage.local import LocalStorage
 
-    if given.namespace or isinstance(storage, LocalStorage):
-        return namespace_of(given, storage)
+    if settings.namespace or isinstance(storage, LocalStorage):
+        return namespace_of(settings, storage)
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-        return other.submit(namespace_at, given).result()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(namespace_at, settings).result()
 
 
 def _table(results: list[dict[str, Any]]) -> None:
@@ -369,9 +379,7 @@ def _table(results: list[dict[str, Any]]) -> None:
 
 
 def _bar(title: str, total: int) -> Any:
-    """A progress bar on stderr, silent when that is no terminal; gives a callable that advances it by one."""
-    from contextlib import contextmanager
-
+    """A progress bar on stderr if that is a terminal. The block gets a callable that advances it by one."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -126,7 +126,7 @@ class Heartbeat:
         """Stop, and leave."""
         self._done.set()
         self._thread.join(timeout=2.0)
-        self._health.end()
+        self._health.remove()
         with suppress(RedisUnreachable):
             self._queue.leave(self._me.name, self._me.model)
 
@@ -159,7 +159,7 @@ class Heartbeat:
         patience = self._settings.lease if self._scoring else _STORAGE_PATIENCE
         if self.active and time.monotonic() - self._advanced > patience:
             return
-        self._health.beat()
+        self._health.touch()
         try:
             self._queue.announce(self._said())
             if self._hearing or not self._queue.waiting(self._me.model, self._me.digest):

@@ -33,7 +33,7 @@ from contract import machine
 from contract.command import program
 from contract.errors import BulkqaError, ModelError
 from contract.health import health_files
-from contract.logs import always_speak_of
+from contract.logs import set_process_context
 from contract.queue import TASK, queue_name
 from contract.queue.app import make_app
 from contract.settings import Settings
@@ -156,7 +156,7 @@ class _Child:
         place = current_process().index
         if self.settings.processes > 1:
             self.name += f"-{place}"
-        always_speak_of(worker=self.name)
+        set_process_context(worker=self.name)
         try:
             with self._loading(place):
                 self._worker = Worker(

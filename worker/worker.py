@@ -25,7 +25,7 @@ from contract.health import HealthFile
 from contract.ledger import counting, order, records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import Damage, StoredJob
-from contract.logs import speaking_of
+from contract.logs import log_context
 from contract.machine import peak_memory
 from contract.namespace import open_queue, storage_id
 from contract.queue import WorkerInfo
@@ -99,7 +99,7 @@ class Worker:
         )
         self._heartbeat = Heartbeat(self.queue, settings, me, health, restart, heard, draining)
         self._meter = Meter(info, self.reader.provider)
-        self.reader.tell(self._heartbeat.beat, self._meter.count_batch)
+        self.reader.on_progress(self._heartbeat.beat, self._meter.count_batch)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
@@ -172,7 +172,7 @@ class Worker:
             return True
         self._hint(lambda: order.fill(manifest.model, self.queue, self.settings))  # a message less waits now
         try:
-            with speaking_of(job=job, chunk=chunk), self._heartbeat.over(job, chunk, tag):
+            with log_context(job=job, chunk=chunk), self._heartbeat.over(job, chunk, tag):
                 pinned = known.pinned = known.pinned or records.pin_model(self.storage, job, self._model)
                 if pinned.digest != self._model.digest:
                     self._decline(manifest, chunk, pinned)
@@ -202,7 +202,7 @@ class Worker:
         if attempt.number - 1 in attempt.dead:
             self._meter.count_death()
         try:
-            with speaking_of(attempt=attempt.number):
+            with log_context(attempt=attempt.number):
                 scored = self._score(known.job, chunk, data, attempt)
             began = time.monotonic()
             mine = self.storage.create(layout.part(job, chunk), scored)

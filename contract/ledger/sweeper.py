@@ -20,7 +20,7 @@ from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import load_manifest
-from contract.logs import speaking_of
+from contract.logs import log_context
 from contract.queue import Queue
 from contract.removal import remove
 from contract.settings import Settings
@@ -72,12 +72,12 @@ def sweep_jobs(
                 removed_at = time.monotonic()
                 ended.clear()  # somebody may have removed a report, to have it written again
             for job in open_jobs(storage, ended):
-                health.beat()
-                with speaking_of(job=job):
+                health.touch()
+                with log_context(job=job):
                     _bring_forward(job, storage, queue, settings, this_round)
             if remove_now:
-                remove_abandoned(storage, beat=health.beat)
-                remove_expired(storage, queue, time.time(), expiries, health.beat)
+                remove_abandoned(storage, beat=health.touch)
+                remove_expired(storage, queue, time.time(), expiries, health.touch)
         except StorageUnreachable as error:
             this_round.failures["storage"] += 1
             log.warning("sweeper waits: %s", error)
@@ -85,7 +85,7 @@ def sweep_jobs(
         on_round(this_round)
         if once:
             return
-        health.beat()
+        health.touch()
         stopped.wait(settings.sweep_interval)
 
 

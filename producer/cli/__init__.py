@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from contract.command import say_version
+from contract.command import print_version
 from producer.cli import asking, jobs, keeping
 from producer.cli.run import run
 from producer.cli.serve import serve
@@ -51,7 +51,7 @@ for _name, _command in _COMMANDS.items():
 @app.callback()
 def _of_all(
     version: Annotated[
-        bool, typer.Option("--version", help="print the version", callback=say_version, is_eager=True)
+        bool, typer.Option("--version", help="print the version", callback=print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Answer a file of questions and contexts: submit it, watch the job, read the predictions."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contract.command import heed_endings
+from contract.command import interrupt_on_signals
 from contract.errors import ModelError, UsageError
 from producer.cli.options import (
     FILE,
@@ -59,7 +59,7 @@ def run(
     if (file is None) == (resume is None):
         raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
     local.require(place.redis)
-    heed_endings()
+    interrupt_on_signals()
     flags = {"storage": place.storage, "model": model_dir, "processes": processes, "threads": threads}
     # First: Redis and the worker get ready while modules are imported here and the file is read.
     with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], place.redis) as stack:

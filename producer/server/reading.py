@@ -29,7 +29,7 @@ _TOO_LARGE = InputError(
 
 def main() -> None:
     """Read one upload."""
-    command.without_pandas()
+    command.block_pandas()
     machine.end_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = json.load(sys.stdin)

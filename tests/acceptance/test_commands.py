@@ -354,26 +354,26 @@ def test_health_tells_whether_the_worker_lives(running: Cluster) -> None:
     file = str(running.folder / "health-0")
     assert command("worker", "health", "--health-file", file, cwd=running.folder).returncode == 0
     os.utime(file, (1, 1))
-    # Its next sign of life makes it well again.
+    # Its next sign of life makes it healthy again.
     until(lambda: command("worker", "health", "--health-file", file, cwd=running.folder).returncode == 0, "health")
     assert command("worker", "health", "--health-file", "nowhere", cwd=running.folder).returncode == 1
 
 
-def test_health_names_each_process_and_a_dead_one_is_not_well(running: Cluster) -> None:
+def test_health_names_each_process_and_a_dead_one_is_not_healthy(running: Cluster) -> None:
     env = {"TMPDIR": str(running.folder), "BULKQA_HEALTH_FILE": ""}
     workers = [
         running.worker(TMPDIR=str(running.folder), BULKQA_HEALTH_FILE="", no_health_file="yes") for _ in range(2)
     ]
     running.ready(2)
-    well = command("worker", "health", cwd=running.folder, env=env)
-    assert well.returncode == 0
-    assert all(f"worker-{worker.pid}: well" in well.stdout for worker in workers)
+    healthy = command("worker", "health", cwd=running.folder, env=env)
+    assert healthy.returncode == 0
+    assert all(f"worker-{worker.pid}: healthy" in healthy.stdout for worker in workers)
     os.killpg(workers[0].pid, signal.SIGKILL)
     workers[0].wait()
     dead = command("worker", "health", cwd=running.folder, env=env)
     assert dead.returncode == 1
     assert f"worker-{workers[0].pid}: dead" in dead.stdout
-    assert f"worker-{workers[1].pid}: well" in dead.stdout
+    assert f"worker-{workers[1].pid}: healthy" in dead.stdout
 
 
 def test_a_reader_of_stdout_that_has_enough_is_no_error(tmp_path: Path, settings: Settings) -> None:

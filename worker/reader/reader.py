@@ -53,7 +53,7 @@ class Reader:
         self.info = info
         self._encoder = encoder
         self._session = session
-        self._spent: Callable[[Spent], None] = lambda _: None
+        self._after_batch: Callable[[Spent], None] = lambda _: None
 
     @classmethod
     def open(cls, directory: Path, provider: str = "cpu") -> Reader:
@@ -92,11 +92,11 @@ class Reader:
         """The execution provider that the model runs on, by onnxruntime's name."""
         return self._session.provider
 
-    def tell(self, advanced: Callable[[], None], spent: Callable[[Spent], None] = lambda _: None) -> None:
-        """Have `advanced` called after every run of the model, and `spent` after `answer_many`, from the thread that
-        did it."""
-        self._session.advanced = advanced
-        self._spent = spent
+    def on_progress(self, after_run: Callable[[], None], after_batch: Callable[[Spent], None] = lambda _: None) -> None:
+        """Register what is called after every run of the model, and after every `answer_many`, each from the thread
+        that did it."""
+        self._session.after_run = after_run
+        self._after_batch = after_batch
 
     def answer(self, question: str, context: str, options: Options) -> Answer:
         """Raises RowFailure for what is wrong with this row. Not the row's fault are MemoryError, and ModelError: the
@@ -129,7 +129,7 @@ class Reader:
                 answers.append(_or_error(partial(self._decode, context, each, own, options)))
         tokens = sum(len(window.input_ids) for window in windows)
         spent = Spent(ready - began, scored - ready, perf_counter() - scored, len(windows), tokens)
-        self._spent(spent)
+        self._after_batch(spent)
         return answers
 
     def _answer(self, question: str, context: str, options: Options) -> Answer:

@@ -62,7 +62,7 @@ class Session:
         self._template = info.template
         self._budget = budget
         #: Called after every run, from the thread that ran it: a sign of life.
-        self.advanced: Callable[[], None] = lambda: None
+        self.after_run: Callable[[], None] = lambda: None
         self.provider = str(self._session.get_providers()[0])
         #: Whether windows are better run together: not on a CPU, nor where neighbours would change answers.
         self.batched = self.provider != _CPU and info.precision != "int8"
@@ -97,7 +97,7 @@ class Session:
             if any(sign in str(error) for sign in _NO_MEMORY):
                 raise MemoryError(str(error)) from error
             raise
-        self.advanced()
+        self.after_run()
         starts, ends = np.asarray(starts, np.float32), np.asarray(ends, np.float32)
         sizes = [len(window.input_ids) for window in windows]
         behind = [max(sizes) - size for size in sizes]  # only padding is cut off: a wrong length stays one

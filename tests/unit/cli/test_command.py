@@ -20,7 +20,7 @@ def ended(folder: Path, body: str) -> tuple[int, str]:
     (folder / "made").mkdir()
     (folder / "made" / "__init__.py").touch()
     lines = "\n".join(f"    {line}" for line in body.splitlines())
-    head = "import os, signal, sys\nfrom contract.command import check_interrupt, heed_endings\n\ndef app():\n"
+    head = "import os, signal, sys\nfrom contract.command import check_interrupt, interrupt_on_signals\n\ndef app():\n"
     (folder / "made" / "cli.py").write_text(f"{head}{lines}\n")
     run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {_MAIN}"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False, preexec_fn=_heard)
@@ -35,7 +35,7 @@ def _heard() -> None:
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupt_has_its_exit_status(tmp_path: Path, number: str) -> None:
-    body = f"heed_endings()\nprint('data')\nos.kill(os.getpid(), signal.{number})\nprint('more')"
+    body = f"interrupt_on_signals()\nprint('data')\nos.kill(os.getpid(), signal.{number})\nprint('more')"
     assert ended(tmp_path, body) == (130, "data\n")
 
 
@@ -53,7 +53,7 @@ class Held:
         os.kill(os.getpid(), signal.SIGTERM)
         print('dropped')
 
-heed_endings()
+interrupt_on_signals()
 held = Held()
 del held
 print('it goes on')

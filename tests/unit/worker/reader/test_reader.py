@@ -179,8 +179,8 @@ def test_a_model_that_answers_nothing_any_more_is_no_rows_fault(
 def test_every_run_of_the_model_is_a_sign_of_life(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a row of many windows each: it may take longer than a worker may be silent."""
     told: list[None] = []
-    monkeypatch.setattr(reader._session, "advanced", reader._session.advanced)  # put back afterwards
-    reader.tell(lambda: told.append(None))
+    monkeypatch.setattr(reader._session, "after_run", reader._session.after_run)  # put back afterwards
+    reader.on_progress(lambda: told.append(None))
     options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
     windows = len(reader._encoder.encode("Who?", TOWER * 9, options).windows)
     reader.answer("Who?", TOWER * 9, options)
