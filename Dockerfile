@@ -63,7 +63,7 @@ COPY --from=worker-deps /opt/bulkqa /opt/bulkqa
 ARG MODEL=minilm-l6-qa
 COPY --chmod=755 models/${MODEL} /models/${MODEL}
 # Nothing is downloaded at run time: a worker works without internet access, and its model cannot change.
-ENV BULKQA_MODEL_DIR=/models/${MODEL} \
+ENV BULKQA_MODEL_DIR=/models/${MODEL} ORT_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_TELEMETRY=1 \
     BULKQA_LOG_FORMAT=json \
     HF_HUB_OFFLINE=1 \
     TRANSFORMERS_VERBOSITY=error

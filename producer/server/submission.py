@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -18,10 +18,12 @@ class Sent(BaseModel):
     """Options that were sent."""
 
     model_config = ConfigDict(extra="forbid")
+    #: The names of the options among the fields: `/v1/answer` has a `question` that is none.
+    declared: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
-        """Those that were given, by name. An empty text is no value, except where it means "none"."""
-        return self.model_dump(include=set(OPTIONS), exclude_unset=True)
+        """Those that were given, by name."""
+        return self.model_dump(include=set(self.declared), exclude_unset=True)
 
 
 def _field(option: Option) -> tuple[Any, Any]:
@@ -32,8 +34,8 @@ def _field(option: Option) -> tuple[Any, Any]:
 
 
 def _model(name: str, options: Sequence[Option]) -> type[Sent]:
-    # A default of None that the option does not have: it is left out, so that the option's own holds.
     made: type[Sent] = create_model(name, __base__=Sent, **{each.name: _field(each) for each in options})  # type: ignore[call-overload]
+    made.declared = frozenset(each.name for each in options)
     return made
 
 
