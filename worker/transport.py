@@ -60,7 +60,7 @@ class SteadyQoS(QoS):
     def append(self, message_: Any, delivery_tag: str) -> None:
         """Note a message as taken."""
         job, chunk = message_.payload[0]
-        value = message.noted(message_.delivery_info["routing_key"], job, chunk)
+        value = message.dump_unacked(message_.delivery_info["routing_key"], job, chunk)
         self._run("take", [], delivery_tag, value)
         super(QoS, self).append(message_, delivery_tag)  # type: ignore[no-untyped-call]
 
@@ -93,7 +93,7 @@ class SteadyQoS(QoS):
             for _ in range(_BATCHES):
                 lost, overdue = self._run("overdue", [], self.visibility_timeout, _BATCH, message.LIMIT)
                 if lost:
-                    _dropped.say("an entry of `unacked` that is too long", lost)
+                    _dropped.add("an entry of `unacked` that is too long", lost)
                 for tag, value in zip(overdue[::2], overdue[1::2], strict=True):
                     self._restore_noted(tag, value)
                 if not lost and len(overdue) < 2 * _BATCH:
@@ -105,15 +105,15 @@ class SteadyQoS(QoS):
 
     def _restore_noted(self, tag: bytes, value: bytes) -> None:
         try:
-            queue, job, chunk = message.read_noted(value)
+            queue, job, chunk = message.read_unacked(value)
         except NotOurs as error:
-            _dropped.say(f"an entry of `unacked`: {error}")
+            _dropped.add(f"an entry of `unacked`: {error}")
             self._run("ack", [], tag)
         else:
             self._restore(tag, queue, job, chunk, "RPUSH")
 
     def _restore(self, tag: str | bytes, queue: str, job: str, chunk: int, side: str) -> None:
-        self._run("restore", [queue], tag, message.dumped(message.made(queue, job, chunk)), side)
+        self._run("restore", [queue], tag, message.dump(message.build(queue, job, chunk)), side)
 
     def _run(self, script: str, queues: list[str], *args: Any) -> Any:
         return self.channel.run(script, [self.unacked_index_key, self.unacked_key, *queues], *args)
@@ -158,7 +158,7 @@ class SteadyChannel(Channel):
     def _brpop_read(self, **options: Any) -> bool:
         queue, job, chunk = self._pop(**options)
         self._queue_cycle.rotate(queue)
-        self.connection._deliver(message.made(queue, job, chunk), queue)
+        self.connection._deliver(message.build(queue, job, chunk), queue)
         return True
 
     def _pop(self, **options: Any) -> tuple[str, str, int]:
@@ -167,7 +167,7 @@ class SteadyChannel(Channel):
         try:
             reply = self.client.parse_response(self.client.connection, "BRPOP", **options)
         except TooLarge as error:
-            _dropped.say(f"a message: {error}")  # its reading ended the connection, and it is off the queue
+            _dropped.add(f"a message: {error}")  # its reading ended the connection, and it is off the queue
             self.client.connection.disconnect()
         except self.connection_errors:
             self.client.connection.disconnect()
@@ -175,7 +175,7 @@ class SteadyChannel(Channel):
         except redis.ResponseError as error:
             if not is_wrong_type(error):
                 raise
-            _dropped.say("a queue that is no list")
+            _dropped.add("a queue that is no list")
             self._healer().heal(lists=[self.global_keyprefix + queue for queue in self.active_queues])
         finally:
             self._in_poll = None  # type: ignore[assignment]
@@ -185,7 +185,7 @@ class SteadyChannel(Channel):
         try:
             return reply[0].decode(), *message.read(reply[1])
         except NotOurs as error:
-            _dropped.say(f"a message: {error}")
+            _dropped.add(f"a message: {error}")
             raise Empty from error
 
     def run(self, script: str, names: list[str], *args: Any) -> Any:
@@ -198,7 +198,7 @@ class SteadyChannel(Channel):
         except redis.ResponseError as error:
             if not is_wrong_type(error):
                 raise
-            _dropped.say("a key of another type")
+            _dropped.add("a key of another type")
             self._healer().heal(zsets=keys[:1], hashes=keys[1:2], lists=keys[2:])
             return call(keys=keys, args=args)
 

@@ -222,7 +222,7 @@ def _seen_in_redis(
         workers = [worker for worker in queue.workers() if worker.model == manifest.model]
         here = known_id(storage)
         serving = [worker for worker in workers if worker.storage in ("", here)]
-        elsewhere = 0 if serving else len(workers) + queue.elsewhere(manifest.model)
+        elsewhere = 0 if serving else len(workers) + queue.workers_elsewhere(manifest.model)
     except RedisUnreachable:
         return {}
     running = tuple(number for number, until in hints.leases.items() if until > hints.now and number >= 0)

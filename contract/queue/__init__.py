@@ -1,14 +1,13 @@
-"""The queue: messages that ask someone to try a chunk, and the hints that spare work. Nothing here is a record.
+"""The queue: messages that ask a worker to try a chunk, and hints that save work. Nothing here is a record.
 
-Celery carries the messages `(job, chunk)`. Beside them Redis holds, for every job, which chunks are on the queue
-(`sent`), which are being scored, since when and until when that may be believed (`since`, `lease`), and the next chunk
-that was never sent (`plan`); for every model, in which order its jobs are served (`order`) and by whom (`serving`); and
-what workers say of themselves. All of it may vanish at any moment: `contract.ledger.reconcile` makes it again from
-storage.
+Celery carries the messages `(job, chunk)`. Redis also holds, for every job, which chunks are on the queue (`sent`),
+which are being scored, since when and until when (`since`, `lease`), and the next chunk that was never sent (`plan`);
+for every model, the order of its jobs (`order`) and its workers (`serving`); and the presence of workers. All of it may
+vanish at any moment: `contract.ledger.reconcile` rebuilds it from storage.
 
 This file is the interface and the names. `redis` is the queue itself, `app` the Celery application that both sides
-share, `url` what may be in the address of a Redis, and `memory` the twin for tests: one suite runs over both. What must
-not come in: storage, and what a message means.
+share, `message` a message on the wire, `url` the address of a Redis. `tests/twins` has a queue in memory: one suite
+runs over both. Must not import: storage, anything that knows what a message means.
 """
 
 from __future__ import annotations
@@ -16,47 +15,47 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-#: Of all keys in Redis. A namespace follows, so that each storage has its own: `prefix`.
+#: All keys in Redis start with this and a namespace, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
 TASK = "bulkqa.score.v1"
-#: Redelivery of an unacknowledged message. The same in every process: the shortest in use wins.
+#: Seconds until an unacknowledged message is redelivered. The same in every process: the shortest in use wins.
 VISIBILITY_TIMEOUT = 900
-#: A worker that was not heard of for this long is not counted.
+#: Seconds without a heartbeat after which a worker no longer counts.
 WORKER_TTL = 45.0
-#: A lease is believed for this long at most, in seconds: whoever holds one renews it every few seconds.
+#: The longest valid lease, in seconds. Its owner renews it every few seconds.
 LONGEST_LEASE = 900.0
 
 
 def prefix(namespace: str) -> str:
-    """What all keys of a namespace begin with."""
+    """The prefix of all keys of a namespace."""
     return f"{PREFIX}{namespace}:"
 
 
 def queue_name(model: str, digest: str = "") -> str:
-    """Workers serve the queue of the model that they hold; the version keeps old programs from new messages.
+    """The queue of a model, which its workers serve. The version keeps old programs from new messages.
 
-    They serve that of its digest too, to which messages are forwarded by workers whose model is of another digest than
-    the one a job is pinned to. All other messages go to the first, so that its length is what waits for workers.
+    Workers also serve the queue of their model's digest. If a job is pinned to another digest than a worker has, the
+    worker forwards the message there. All other messages go to the first queue, so its length is the backlog.
     """
     return f"v1.{model}:{digest}" if digest else f"v1.{model}"
 
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What Redis believes of a job: times are its own clock's, so that hosts need not agree on theirs."""
+    """What Redis knows of a job. Times are by the clock of Redis, so hosts need not agree on theirs."""
 
     now: float
     sent: dict[int, float]  #: chunk -> when its message was put on the queue
-    #: chunk -> until when a worker is believed to be at it; without those taken at a time that is yet to come, of which
-    #: nothing is known (the clock went back), and those longer than LONGEST_LEASE, which are none of ours
+    #: chunk -> until when a worker holds it. Leases that start in the future are ignored (the clock was set back), and
+    #: so are those longer than LONGEST_LEASE, which no worker takes
     leases: dict[int, float]
-    waiting: int  #: messages on the queues of the job's model, all jobs together
-    following: int | None = None  #: the chunk that `claim` gives next; None if nothing is known of the job
+    waiting: int  #: messages on the queues of the job's model, of all jobs
+    following: int | None = None  #: the chunk that `claim` returns next; None if Redis knows nothing of the job
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What a worker says of itself when it announces itself."""
+    """What a worker says of itself with every heartbeat."""
 
     name: str
     model: str
@@ -64,95 +63,95 @@ class WorkerInfo:
     precision: str
     threads: int
     version: str
-    max_positions: int = 0  #: tokens in the longest window that its model takes; 0: it does not say
-    trouble: str = ""  #: why it cannot use the storage, where it cannot
-    storage: str = ""  #: the id of the storage that it works on
+    max_positions: int = 0  #: tokens in the longest window that its model takes; 0: unknown
+    trouble: str = ""  #: why it cannot use the storage, if it cannot
+    storage: str = ""  #: the id of its storage
     host: str = ""
-    job: str | None = None  #: whose chunk it holds, None while it holds none
+    job: str | None = None  #: the job whose chunk it holds, None while it holds none
     chunk: int | None = None
-    held_seconds: float | None = None  #: for how long it had held that chunk when it said so
+    held_seconds: float | None = None  #: how long it had held that chunk
     rows_per_second: float | None = None  #: over the last minute
-    rss: int = 0  #: memory of the process that scores, in bytes; 0: it does not say
-    draining: bool = False  #: it was told to stop, and does after the rows in flight
-    #: Since it said so, by the queue's own clock: `workers` fills it in.
+    rss: int = 0  #: memory of the process that scores, in bytes; 0: unknown
+    draining: bool = False  #: it is stopping, after the rows in flight
+    #: Since its last heartbeat, by the queue's clock: `workers` fills it in.
     age_seconds: float = field(default=0.0, compare=False)
 
-    #: Anybody may have written what is read from Redis.
+    #: Anybody may have written what is in Redis.
     __pydantic_config__: ClassVar[dict[str, bool]] = {"allow_inf_nan": False}
 
 
 class Queue(Protocol):
-    """The port through which everything but the Celery edge sees the broker. Raises RedisUnreachable."""
+    """The interface to the broker, except for the worker's Celery side. All methods raise RedisUnreachable."""
 
     def ping(self) -> None:
         """Raise RedisUnreachable unless the queue can be used."""
         ...
 
     def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
-        """Put messages on the queue of the model, or of its digest, and note them as sent."""
+        """Put messages on the queue of the model, or of its digest, and record them as sent."""
         ...
 
     def hints(self, model: str, job: str, digest: str = "") -> Hints:
-        """`digest`: the one that the job is pinned to, if it is."""
+        """All hints of a job. `digest`: the one that the job is pinned to, if any."""
         ...
 
     def lease(self, job: str, chunk: int, owner: str, seconds: float) -> bool:
-        """Take or renew the lease of a chunk. False if another owner has it."""
+        """Acquire or renew the lease of a chunk. False if another owner has it."""
         ...
 
     def release(self, job: str, chunk: int, owner: str) -> None:
-        """Give a lease back unfinished; the chunk's message is on the queue again. One of another owner stays: he took
-        over from who was frozen, and thaws."""
+        """Give back the lease of an unfinished chunk, whose message is on the queue again. If another owner has taken
+        it over, because this one was frozen, it stays."""
         ...
 
     def finish(self, job: str, chunk: int, owner: str) -> bool:
-        """A chunk has its part: forget its message, and its lease unless another owner has it. True if none of the
-        job's chunks is to come or under way any more, as far as is known; also if nothing is known of the job."""
+        """A chunk has its part: forget its message, and its lease unless another owner has it. True if no chunk of the
+        job is queued, planned or leased any more, as far as Redis knows, or if it knows nothing of the job."""
         ...
 
     def plan(self, model: str, job: str, following: int, chunks: int, due: float) -> None:
-        """Have `claim` give the chunks of a job from `following` on, unless it is known where that goes on. Jobs with
-        the lowest `due` are served first."""
+        """Have `claim` return the chunks of a job from `following` on, unless the job is already planned. Jobs with the
+        lowest `due` come first."""
         ...
 
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
-        """The next chunk that was never sent, of the first job in the order that has fewer than `each` on the queue and
-        under way for each worker of the model; noted as sent, for `put`. None if there is none, or if `waiting`
-        messages for each worker wait on the model's queue."""
+        """The next chunk that was never sent, recorded as sent, for `put`. It is of the first job in the order that has
+        fewer than `each` chunks queued or leased for each worker of the model. None if there is none, or if the model's
+        queue has `waiting` messages for each worker."""
         ...
 
     def put(self, model: str, job: str, chunk: int) -> None:
-        """Put the message of a chunk that `claim` gave on the queue of the model."""
+        """Put the message of a chunk from `claim` on the queue of the model."""
         ...
 
     def unsend(self, job: str, chunks: list[int]) -> None:
-        """Forget that messages of chunks were sent: they have their part, or never were."""
+        """Forget that messages of chunks were sent: the chunks have their part, or do not exist."""
         ...
 
     def forget(self, job: str) -> None:
-        """Drop all hints of a job."""
+        """Delete all hints of a job."""
         ...
 
     def announce(self, worker: WorkerInfo) -> None:
-        """Say that a worker is there. It counts as gone WORKER_TTL seconds after it last said so."""
+        """Send a worker's heartbeat. It counts as gone WORKER_TTL seconds after the last one."""
         ...
 
     def leave(self, name: str, model: str) -> None:
-        """Say that a worker is gone."""
+        """Remove a worker that stops."""
         ...
 
     def waiting(self, model: str, digest: str) -> int:
-        """Messages on the queues that a worker of this model takes from."""
+        """Messages on the queues that a worker of this model serves."""
         ...
 
     def serving(self, model: str) -> int:
-        """How many workers of a model are there, one at least."""
+        """How many workers serve a model, at least one."""
         ...
 
     def workers(self) -> list[WorkerInfo]:
-        """The workers that are there, by name, as they last said; `age_seconds` is how long ago that was."""
+        """All workers, by name, as of their last heartbeat, which was `age_seconds` ago."""
         ...
 
-    def elsewhere(self, model: str) -> int:
-        """How many workers on this Redis serve a model and look at another storage, as far as that is found out."""
+    def workers_elsewhere(self, model: str) -> int:
+        """How many workers on this Redis serve a model for another storage, as far as a quick look finds them."""
         ...

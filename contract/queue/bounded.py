@@ -1,4 +1,4 @@
-"""Replies of Redis, read no further than ours are long: whoever writes to it may leave 500 MB under a key of ours."""
+"""Bounded replies of Redis: whoever can write to it can put 500 MB under a key that bulkqa reads."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from redis.utils import SENTINEL
 
 from contract.queue.message import LIMIT
 
-#: Bytes of a whole reply, at most: some 100,000 leases or workers.
+#: The most bytes of a whole reply: some 100,000 leases or workers.
 REPLY = 16 << 20
 
 
 class TooLarge(InvalidResponse):
-    """The reply is longer than any of ours. It was not read, and the connection is closed."""
+    """The reply is longer than any that bulkqa causes. It was not read, and the connection is closed."""
 
 
 class BoundedParser(_RESP2Parser):
-    """`parser_class` of a connection. None of its replies is longer than REPLY, no value in them than LIMIT."""
+    """`parser_class` of a connection. No reply is longer than REPLY, no value in it longer than LIMIT."""
 
     def on_connect(self, connection: Any) -> None:
         """Bound the buffer of a new connection."""
@@ -28,17 +28,17 @@ class BoundedParser(_RESP2Parser):
         self._buffer = _BoundedBuffer(connection._sock, self.socket_read_size, connection.socket_timeout)
 
 
-#: Options of a redis-py connection. RESP3, which some servers speak, has its own parser.
+#: Options of a redis-py connection. RESP3 would use another parser.
 BOUNDED: dict[str, Any] = {"parser_class": BoundedParser, "protocol": 2}
 
 
 class _BoundedBuffer(SocketBuffer):
-    _taken = 0  #: bytes of the reply that is being read
+    _taken = 0  #: bytes read of the current reply
 
     def read(self, length: int, timeout: float | object = SENTINEL) -> bytes:
         self._take(length)
         if length > LIMIT:
-            raise TooLarge(f"a value of {length} bytes, where none of ours has more than {LIMIT}")
+            raise TooLarge(f"a value of {length} bytes, and {LIMIT} is the limit")
         return super().read(length, timeout)
 
     def readline(self, timeout: float | object = SENTINEL) -> bytes:
@@ -57,4 +57,4 @@ class _BoundedBuffer(SocketBuffer):
     def _take(self, length: int) -> None:
         self._taken += length
         if self._taken > REPLY:
-            raise TooLarge(f"a reply of over {REPLY} bytes")
+            raise TooLarge(f"a reply of more than {REPLY} bytes")

@@ -1,4 +1,4 @@
-"""What somebody left under keys of ours: all that Redis holds is a hint, so it is removed, and with a word."""
+"""Removing foreign data under bulkqa's keys, with a log line: everything in Redis is only a hint."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import redis
 
 from contract.queue.scripts import lua
 
-#: Between two lines about what was dropped, in seconds.
+#: Seconds between two log lines about dropped data.
 _QUIET = 10.0
 
 
 class Dropped:
-    """Says what was dropped: the first at once, then one line for all in ten seconds. Nothing of it is repeated."""
+    """Logs what was dropped: the first item at once, then one line every ten seconds. The data itself is not logged."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._said = float("-inf")
-        self._unsaid = 0
+        self._logged_at = float("-inf")
+        self._count = 0
 
-    def say(self, reason: str, count: int = 1) -> None:
-        """`reason` is the newest's, `count` how many more there are."""
-        self._unsaid += count
-        if time.monotonic() - self._said >= _QUIET:
-            self._log.warning("dropped from Redis what is none of ours (%d): %.200s", self._unsaid, reason)
-            self._said, self._unsaid = time.monotonic(), 0
+    def add(self, reason: str, count: int = 1) -> None:
+        """Count dropped items. `reason`: why the newest was dropped."""
+        self._count += count
+        if time.monotonic() - self._logged_at >= _QUIET:
+            self._log.warning("dropped foreign data from Redis (%d items): %.200s", self._count, reason)
+            self._logged_at, self._count = time.monotonic(), 0
 
 
 def is_wrong_type(error: BaseException) -> bool:
-    """Whether Redis refused because a key is of another type; a script says so in its own words."""
+    """Whether Redis refused because a key has another type. Scripts wrap that error in a message of their own."""
     return "WRONGTYPE" in str(error)
 
 
 class Healer:
-    """Removes keys of another type than ours, by commands that are in use anyway (SECURITY.md lists them)."""
+    """Removes keys that have the wrong type, by commands that are in use anyway (SECURITY.md lists them)."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._heal = client.register_script(lua("heal"))
@@ -49,7 +49,7 @@ class Healer:
         zsets: Iterable[str] = (),
         hashes: Iterable[str] = (),
     ) -> int:
-        """Remove those of the keys that are of another type. Returns how many. Raises redis.RedisError."""
+        """Remove those of the keys that have another type. Returns how many. Raises redis.RedisError."""
         probes: list[tuple[str, Any]] = []
         for command, keys in (("LLEN", lists), ("ZCARD", zsets), ("HGET", hashes)):
             probes += [(key, command) for key in keys]

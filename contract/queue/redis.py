@@ -1,4 +1,4 @@
-"""The queue on Redis: messages through Celery, hints by scripts that Redis runs as one."""
+"""The queue on Redis: messages through Celery, hints by Lua scripts."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from contract.queue.url import public_address, read_url
 
 log = logging.getLogger("bulkqa.queue")
 
-#: What one call of ours runs as one step.
+#: The scripts that this module runs.
 _SCRIPTS = ("announce", "claim", "end", "lease", "note", "plan", "touch")
 
 
 class RedisQueue:
-    """The queue on Redis, seen from a producer, a sweeper or a worker.
+    """The queue on Redis, for producers, sweepers and workers.
 
-    What others left under its keys, of another type or longer than ours, is removed and made again: all are hints.
+    Data under its keys that has another type or is too long is removed and rebuilt: all of it is only hints.
     """
 
     def __init__(self, redis_url: str, namespace: str) -> None:
-        """Raises UsageError if that is no address of a Redis."""
+        """Raises UsageError if the URL is not one of Redis."""
         url = read_url(redis_url)
         self.address = public_address(redis_url)
         self._prefix = prefix(namespace)
@@ -46,7 +46,7 @@ class RedisQueue:
         self._redis = redis.Redis.from_url(
             url.client,
             decode_responses=True,
-            encoding_errors="replace",  # what others put there is passed over, not stumbled on
+            encoding_errors="replace",  # foreign data is ignored, not an error
             socket_timeout=10,
             socket_connect_timeout=5,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
@@ -69,21 +69,22 @@ class RedisQueue:
     def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
         name = queue_name(model, digest)
         keys = _Keys(zsets=(self._key("sent", job),), lists=(self._prefix + name,))
-        # Noted before it is sent: a death in between costs a wait, the other order an untracked message.
+        # Recorded before it is sent: a death in between costs a wait, in the other order it leaves an untracked
+        # message.
         if chunks:
             self._run("note", [*keys.zsets], [_KEEP, *chunks], keys)
         for chunk in chunks:
-            self._ask(partial(self._send, name, job, chunk), keys)
+            self._call(partial(self._send, name, job, chunk), keys)
 
     def _send(self, name: str, job: str, chunk: int) -> None:
-        # Nothing is declared: the queue is a list, and who sends needs no table of exchanges.
+        # Nothing is declared: the queue is a list, and sending needs no table of exchanges.
         self._app.send_task(TASK, args=[job, chunk], queue=name, retry=False, declare=[])
 
     def hints(self, model: str, job: str, digest: str = "") -> Hints:
         zsets = tuple(self._key(kind, job) for kind in ("sent", "lease", "since"))
         lists, plan = self._lists(model, digest), self._key("plan", job)
 
-        def ask() -> list[Any]:
+        def read() -> list[Any]:
             pipe = self._redis.pipeline(transaction=True)
             pipe.time()
             pipe.hget(plan, "next")
@@ -94,27 +95,27 @@ class RedisQueue:
             return pipe.execute()
 
         keys = _Keys(zsets=zsets, lists=lists, hashes=(plan,))
-        (seconds, micros), following, sent, until, since, *waiting = self._ask(ask, keys)
+        (seconds, micros), following, sent, until, since, *waiting = self._call(read, keys)
         now = seconds + micros / 1e6
-        taken = dict(since)
-        ours = {int(chunk): when for chunk, when in sent if _CHUNK.fullmatch(chunk)}
-        if len(ours) < len(sent):  # the others would count as sent
-            self._ask(lambda: self._resent(zsets[0], ours), keys)
+        starts = dict(since)
+        chunks = {int(chunk): when for chunk, when in sent if _CHUNK.fullmatch(chunk)}
+        if len(chunks) < len(sent):  # foreign members would count as sent
+            self._call(lambda: self._replace_sent(zsets[0], chunks), keys)
         return Hints(
             now=now,
-            sent=ours,
+            sent=chunks,
             leases={
                 int(chunk): end
                 for chunk, end in until
-                if _CHUNK.fullmatch(chunk) and (begin := taken.get(chunk, now + 1)) <= now
+                if _CHUNK.fullmatch(chunk) and (begin := starts.get(chunk, now + 1)) <= now
                 and end - begin <= LONGEST_LEASE
             },
             waiting=sum(waiting),
             following=int(following) if following is not None and _NUMBER.fullmatch(following) else None,
         )  # fmt: skip
 
-    def _resent(self, key: str, chunks: dict[int, float]) -> None:
-        """Have a job's `sent` hold these and no others. What is noted meanwhile is lost: it is sent once more then."""
+    def _replace_sent(self, key: str, chunks: dict[int, float]) -> None:
+        """Make a job's `sent` hold only these chunks. One that is added meanwhile is lost, and sent again later."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.delete(key)
         if chunks:
@@ -144,17 +145,17 @@ class RedisQueue:
         zsets = self._key("order", model), self._key("serving", model)
         keys = _Keys(zsets=zsets, lists=(self._prefix + queue_name(model),))
         args = [self._prefix, waiting, each, _KEEP, WORKER_TTL, _AHEAD, _MOST_WORKERS]
-        found = self._run("claim", [*keys.lists, *zsets], args, keys)
-        return (str(found[0]), int(found[1])) if found else None
+        claimed = self._run("claim", [*keys.lists, *zsets], args, keys)
+        return (str(claimed[0]), int(claimed[1])) if claimed else None
 
     def put(self, model: str, job: str, chunk: int) -> None:
         name = queue_name(model)
-        self._ask(partial(self._send, name, job, chunk), _Keys(lists=(self._prefix + name,)))
+        self._call(partial(self._send, name, job, chunk), _Keys(lists=(self._prefix + name,)))
 
     def unsend(self, job: str, chunks: list[int]) -> None:
         sent = self._key("sent", job)
         if chunks:
-            self._ask(lambda: self._redis.zrem(sent, *chunks), _Keys(zsets=(sent,)))
+            self._call(lambda: self._redis.zrem(sent, *chunks), _Keys(zsets=(sent,)))
 
     def forget(self, job: str) -> None:
         with self._translated():
@@ -162,62 +163,62 @@ class RedisQueue:
 
     def announce(self, worker: WorkerInfo) -> None:
         keys = _Keys(hashes=(self._workers,), zsets=(self._key("serving", worker.model),))
-        # The script writes the time into it, so that all go by one clock.
+        # The script adds the time, so that all workers go by one clock.
         args = [worker.name, codec.line(worker, (", ", ": ")).removeprefix("{"), WORKER_TTL, _KEEP]
         self._run("announce", [*keys.hashes, *keys.zsets], args, keys)
 
     def leave(self, name: str, model: str) -> None:
         serving = self._key("serving", model)
-        self._ask(lambda: self._redis.zrem(serving, name), _Keys(zsets=(serving,)))
-        self._ask(lambda: self._redis.hdel(self._workers, name), _Keys(hashes=(self._workers,)))
+        self._call(lambda: self._redis.zrem(serving, name), _Keys(zsets=(serving,)))
+        self._call(lambda: self._redis.hdel(self._workers, name), _Keys(hashes=(self._workers,)))
 
     def waiting(self, model: str, digest: str) -> int:
         lists = self._lists(model, digest)
-        found = self._ask(lambda: [self._redis.llen(key) for key in lists], _Keys(lists=lists))
-        return sum(map(int, found))
+        lengths = self._call(lambda: [self._redis.llen(key) for key in lists], _Keys(lists=lists))
+        return sum(map(int, lengths))
 
     def serving(self, model: str) -> int:
         key = self._key("serving", model)
 
-        def ask() -> int:
+        def count() -> int:
             now = self._now()
             return int(self._redis.zcount(key, now - WORKER_TTL, now + _AHEAD))
 
-        return max(1, min(_MOST_WORKERS, int(self._ask(ask, _Keys(zsets=(key,))))))
+        return max(1, min(_MOST_WORKERS, int(self._call(count, _Keys(zsets=(key,))))))
 
     def workers(self) -> list[WorkerInfo]:
-        def ask() -> Any:
+        def read() -> Any:
             pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(self._workers)
             pipe.time()
             return pipe.execute()
 
-        entries, (seconds, micros) = self._ask(ask, _Keys(hashes=(self._workers,)))
+        entries, (seconds, micros) = self._call(read, _Keys(hashes=(self._workers,)))
         now = seconds + micros / 1e6
-        found = {name: _worker(name, value, now) for name, value in sorted(entries.items())}
-        silent = [name for name, worker in found.items() if worker is None]
+        workers = {name: _worker(name, value, now) for name, value in sorted(entries.items())}
+        silent = [name for name, worker in workers.items() if worker is None]
         if silent:
             with self._translated():
                 self._redis.hdel(self._workers, *silent)
-        return [worker for worker in found.values() if worker]
+        return [worker for worker in workers.values() if worker]
 
-    def elsewhere(self, model: str) -> int:
-        found = 0
-        with self._translated(), suppress(redis.exceptions.NoPermissionError):  # then nobody can say
+    def workers_elsewhere(self, model: str) -> int:
+        count = 0
+        with self._translated(), suppress(redis.exceptions.NoPermissionError):  # then it is unknown
             cursor, now = 0, self._now()
             for _ in range(_LOOKS):
                 cursor, keys = self._redis.scan(cursor, match=prefix("*") + "workers", count=1000)
                 for key in set(keys) - {self._workers}:
-                    with suppress(redis.ResponseError, TooLarge):  # a key of another type: none of ours
+                    with suppress(redis.ResponseError, TooLarge):  # a key of another type is foreign
                         entries = self._redis.hgetall(key)
                         workers = (_worker(str(name), str(value), now) for name, value in entries.items())
-                        found += sum(worker is not None and worker.model == model for worker in workers)
+                        count += sum(worker is not None and worker.model == model for worker in workers)
                 if not cursor:
                     break
-        return found
+        return count
 
     def touch(self, tag: str) -> None:
-        """Tell the transport that the message `tag` is still being worked on: it is redelivered
+        """Extend the visibility timeout of the message `tag`, which is still being worked on: it is redelivered
         VISIBILITY_TIMEOUT after the last touch, not after its delivery."""
         keys = _Keys(zsets=(f"{self._prefix}unacked_index",))
         self._run("touch", [*keys.zsets], [tag], keys)
@@ -234,30 +235,30 @@ class RedisQueue:
         return f"{self._prefix}{kind}:{job}"
 
     def _lists(self, model: str, digest: str) -> tuple[str, ...]:
-        """Where messages for workers of this digest wait."""
+        """The queues of workers with this digest."""
         return tuple(self._prefix + queue_name(model, which) for which in ("", digest or "none"))
 
     def _run(self, script: str, names: list[str], args: list[Any], keys: _Keys) -> Any:
-        return self._ask(lambda: self._scripts[script](keys=names, args=args), keys)
+        return self._call(lambda: self._scripts[script](keys=names, args=args), keys)
 
     def _of_lease(self, job: str, *more: str) -> _Keys:
         zsets = tuple(self._key(kind, job) for kind in ("lease", "since", *more))
         return _Keys(zsets=zsets, hashes=(self._key("owner", job),))
 
-    def _ask(self, call: Callable[[], Any], keys: _Keys) -> Any:
-        """The answer of Redis; where the keys hold what is none of ours, that is removed and Redis is asked again."""
+    def _call(self, call: Callable[[], Any], keys: _Keys) -> Any:
+        """The result of a call to Redis. If the keys hold foreign data, it is removed and the call repeated."""
         from kombu.exceptions import OperationalError
 
         with self._translated():
             try:
                 return call()
             except TooLarge as error:
-                self._dropped.say(str(error))
+                self._dropped.add(str(error))
                 self._redis.delete(*keys.all())
             except (redis.ResponseError, OperationalError) as error:
                 if not is_wrong_type(error):
                     raise
-                self._dropped.say("a key of another type")
+                self._dropped.add("a key of another type")
                 self._healer.heal(**keys._asdict())
             return call()
 
@@ -274,7 +275,7 @@ class RedisQueue:
 
 
 class _Keys(NamedTuple):
-    """Keys that a call reads, by their type."""
+    """The keys of a call, by their type."""
 
     zsets: tuple[str, ...] = ()
     hashes: tuple[str, ...] = ()
@@ -284,8 +285,7 @@ class _Keys(NamedTuple):
         return self.zsets + self.hashes + self.lists
 
     def in_order(self) -> list[str]:
-        """Those of a lease as the scripts take them: until when, whose, since when; and what was sent and what is
-        planned, if that is asked for."""
+        """The keys of a lease in the order of the scripts: lease, owner, since, and if given sent and plan."""
         until, since, *sent = self.zsets
         owner, *plan = self.hashes
         return [until, owner, since, *sent, *plan]
@@ -293,25 +293,25 @@ class _Keys(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the script adds to what a worker says."""
+    """The field that the script adds to a heartbeat."""
 
-    seen: float
+    seen: float  #: when it came
 
 
 def _worker(name: str, value: str, now: float) -> WorkerInfo | None:
-    """What a worker said of itself, None if none of ours did or it was silent for long."""
+    """The worker of a heartbeat; None if the value is not a heartbeat, or too old."""
     try:
         age = now - codec.read(_Seen, value).seen
         worker = replace(codec.read(WorkerInfo, value), age_seconds=max(0.0, age))
     except ValueError:
         return None
     texts = [value for value in codec.values(worker).values() if isinstance(value, str)]
-    right = all(len(text) < 300 and text.isprintable() for text in texts)
-    return worker if -_AHEAD <= age <= WORKER_TTL and right and worker.name == name else None
+    plain = all(len(text) < 300 and text.isprintable() for text in texts)
+    return worker if -_AHEAD <= age <= WORKER_TTL and plain and worker.name == name else None
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause, without an address: the message names it already."""
+    """The innermost cause, without the address, which the message has already."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).rstrip(".") or type(error).__name__
@@ -322,26 +322,26 @@ def _remedy(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, redis.exceptions.NoPermissionError):
-            return "Give the user in BULKQA_REDIS_URL the rights that SECURITY.md names."
+            return "Give the user in BULKQA_REDIS_URL the permissions that SECURITY.md lists."
         if isinstance(cause, redis.AuthenticationError):
-            return "Give user and password in BULKQA_REDIS_URL: redis://user:password@host:6379/0"
+            return "Put user and password into BULKQA_REDIS_URL: redis://user:password@host:6379/0"
         if isinstance(cause, ssl.SSLError):
             return (
-                "Its certificate must name this host and be signed by an authority that this system trusts, or by the "
-                "one in rediss://...?ssl_ca_certs=FILE; redis:// is for a Redis without TLS."
+                "Its certificate must name this host and be signed by an authority that this system trusts, or that "
+                "rediss://...?ssl_ca_certs=FILE names. redis:// is for a Redis without TLS."
             )
         cause = cause.__cause__ or cause.__context__
     return "Start it, or set BULKQA_REDIS_URL to another. Jobs lose nothing meanwhile."
 
 
-#: How a chunk is spelled, or the assembling of its job. What else stands there is none of ours.
+#: A chunk number, or -1 for assembling the job. Other members are foreign.
 _CHUNK = re.compile(r"-1|\d{1,9}")
 _NUMBER = re.compile(r"\d{1,9}")
-#: Hints of a job that nobody touched for this long are dropped by Redis.
+#: Seconds after which Redis drops unused hints of a job.
 _KEEP = 7 * 24 * 3600
-#: More workers than these are not believed: anybody may say that he is one.
+#: The most workers that count: anybody may have written their heartbeats.
 _MOST_WORKERS = 10_000
-#: A thousand keys each: on a Redis full of others' keys not all are looked at.
+#: Scans of a thousand keys each: on a Redis full of other keys, not all are scanned.
 _LOOKS = 20
-#: A worker may have been heard of this many seconds after now: the clock of Redis is set back at times.
+#: Seconds by which a heartbeat may be in the future: the clock of Redis may be set back.
 _AHEAD = 5.0

@@ -1,6 +1,6 @@
-"""What Redis runs as one step: the scripts in `lua/`, by name. Times are Redis' own.
+"""The Lua scripts in `lua/`, by name. Redis runs each as one step. Times are by the clock of Redis.
 
-They read what anybody may have written: a value that is not a number counts as unknown.
+They read data that anybody may have written: a value that is not a number counts as unknown.
 """
 
 from __future__ import annotations

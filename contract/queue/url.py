@@ -1,7 +1,7 @@
-"""What is in the URL of a Redis: read once, for Celery's library (kombu) and for redis-py.
+"""The URL of a Redis, parsed once for both libraries: kombu (Celery's) and redis-py.
 
-Neither is given the query. They know different options, what one does not know ends in a traceback, and kombu verifies
-no certificate at all where `rediss://` comes without a query.
+Neither gets the query. They know different options, an unknown one ends in a traceback, and kombu verifies no
+certificate if `rediss://` has no query.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from contract.errors import UsageError
 
 
 class RedisUrl(NamedTuple):
-    """One Redis, as each of the two libraries wants it told."""
+    """One Redis, as each of the two libraries takes it."""
 
     kombu: str
-    client: str  #: the same as redis-py spells it
+    client: str  #: the same for redis-py
     tls: dict[str, Any]  #: options for both; empty without TLS
 
 
 def read_url(redis_url: str) -> RedisUrl:
-    """Raises UsageError if that is no address of a Redis. Its words hold nothing of a password: what cannot be read is
-    not shown, since a secret may be anywhere in it."""
+    """Parse a URL. Raises UsageError if it is not one of Redis. The message never shows an invalid URL: a password may
+    be anywhere in it."""
     try:
         parts = urlsplit(redis_url)
         local = f"{parts.scheme}://" in _SOCKETS
@@ -40,9 +40,9 @@ def read_url(redis_url: str) -> RedisUrl:
             raise ValueError
     except ValueError:
         raise UsageError(
-            "BULKQA_REDIS_URL is not an address of Redis",
-            "redis://host:6379/0, rediss://... or redis+socket:///path. In a password, / # ? and @ are written "
-            "%2F %23 %3F and %40. (It is not shown here: it may hold one.)",
+            "BULKQA_REDIS_URL is not a URL of Redis",
+            "Use redis://host:6379/0, rediss://... or redis+socket:///path. In a password, write / # ? and @ as "
+            "%2F %23 %3F and %40. (The URL is not shown here because it may hold one.)",
         ) from None
     if local:
         return RedisUrl(redis_url, client, {})
@@ -50,21 +50,21 @@ def read_url(redis_url: str) -> RedisUrl:
         return RedisUrl(bare, client, _tls(parts.scheme, parts.query))
     except (ValueError, KeyError):
         raise UsageError(
-            f"BULKQA_REDIS_URL: what follows {public_address(redis_url)} is not known",
-            "With rediss:// there are, after a ? and joined by &: ssl_ca_certs=FILE, ssl_certfile=FILE, "
+            f"BULKQA_REDIS_URL: unknown options behind {public_address(redis_url)}",
+            "rediss:// has these options, after a ? and joined by &: ssl_ca_certs=FILE, ssl_certfile=FILE, "
             "ssl_keyfile=FILE, ssl_cert_reqs=required or none, ssl_check_hostname=true or false.",
         ) from None
 
 
 def public_address(redis_url: str) -> str:
-    """Scheme, host, port and database, or the path of a socket, of a URL that `read_url` takes: nothing else."""
+    """Scheme, host, port and database of a URL that `read_url` takes, or the path of a socket: nothing secret."""
     parts = urlsplit(redis_url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
 def _tls(scheme: str, query: str) -> dict[str, Any]:
-    """Raises ValueError or KeyError for what is not known, UsageError for a file that is not there."""
+    """Raises ValueError or KeyError for unknown options, UsageError for a file that cannot be read."""
     options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
     if scheme != "rediss":
         if options:
@@ -74,7 +74,7 @@ def _tls(scheme: str, query: str) -> dict[str, Any]:
     for name, value in options.items():
         if name in _FILES:
             if not (Path(value).is_file() and os.access(value, os.R_OK)):
-                raise UsageError(f"BULKQA_REDIS_URL: {name}: {value} is not a file that can be read")
+                raise UsageError(f"BULKQA_REDIS_URL: {name}: {value} is not a readable file")
             tls[name] = value
         else:
             tls[name] = _CHOICES[name][value.lower().removeprefix("cert_")]

@@ -78,7 +78,7 @@ def test_what_was_dropped_is_told_in_few_lines(running: FaultyCluster) -> None:
     many = next(kind for kind in forgeries(SEED) if kind.name.startswith("element: 3,000"))
     for _ in range(3):
         gate.try_one(many)
-    told = [line for line in running.log().splitlines() if "none of ours" in line]
+    told = [line for line in running.log().splitlines() if "dropped foreign data" in line]
     assert 1 <= len(told) <= 4
     assert "garbage" not in running.log()
 

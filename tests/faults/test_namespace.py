@@ -54,7 +54,9 @@ def test_no_key_outside_the_namespace_is_written_and_a_name_can_be_given(running
         client.echo("the end")
         written = []
         while "the end" not in (command := monitor.next_command()["command"]):
-            if not command.startswith("SCAN "):  # `Queue.elsewhere` looks whether others have workers, by a pattern
+            if not command.startswith(
+                "SCAN "
+            ):  # `Queue.workers_elsewhere` looks whether others have workers, by a pattern
                 written += [word for word in command.split() if word.startswith("bulkqa:")]
     assert len(written) > 50
     assert [key for key in written if not key.startswith("bulkqa:a-name:")] == []

@@ -141,9 +141,9 @@ def test_a_server_that_cannot_be_verified_hears_no_password(running: Secured, wh
 @pytest.mark.parametrize(
     ("user", "password", "reason", "remedy"),
     [
-        ("bulkqa", f"wrong-{MARK}", "invalid username-password pair", "Give user and password"),
-        ("reader", PASSWORD, "no permissions to run the", "Give the user in BULKQA_REDIS_URL the rights"),
-        ("other", PASSWORD, "permissions to access", "Give the user in BULKQA_REDIS_URL the rights"),
+        ("bulkqa", f"wrong-{MARK}", "invalid username-password pair", "Put user and password"),
+        ("reader", PASSWORD, "no permissions to run the", "Give the user in BULKQA_REDIS_URL the permissions"),
+        ("other", PASSWORD, "permissions to access", "Give the user in BULKQA_REDIS_URL the permissions"),
     ],
     ids=["wrong password", "only reads", "other keys"],
 )
@@ -183,7 +183,7 @@ def test_what_is_wrong_with_a_url_is_told_by_a_worker_too(tmp_path: Path) -> Non
             worker = running.worker(BULKQA_REDIS_URL=url)
             assert worker.wait(60) == 2
             assert running.log(len(running.workers) - 1).startswith("worker: BULKQA_REDIS_URL")
-        assert_told(running.logs(), "what follows rediss://127.0.0.1/0 is not known", "are written %2F %23")
+        assert_told(running.logs(), "unknown options behind rediss://127.0.0.1/0", "%2F %23")
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux alone shows the timers of sockets")

@@ -126,7 +126,7 @@ class MemoryQueue:
             if now - seen <= WORKER_TTL
         ]
 
-    def elsewhere(self, model: str) -> int:
+    def workers_elsewhere(self, model: str) -> int:
         return 0
 
     def wipe(self) -> None:

@@ -1,3 +1,5 @@
+-- A heartbeat. Keys: workers, serving of the model. Arguments: the worker's name, its fields as JSON without the
+-- opening brace, WORKER_TTL, and the seconds after which Redis drops the key.
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 redis.call('HSET', KEYS[1], ARGV[1], '{"seen": ' .. string.format('%.6f', now) .. ', ' .. ARGV[2])

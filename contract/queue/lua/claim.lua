@@ -1,5 +1,9 @@
--- A job in the order that has nothing to send any more, or that is none of ours, leaves it. One that has as much on its
--- way as it may have stays, and the next ones are looked at: a thousand at a time, which takes a few milliseconds.
+-- Claims the next chunk that was never sent (`Queue.claim`). Keys: the model's queue, order and serving. Arguments: the
+-- prefix of all keys, messages and chunks of a job per worker, the seconds after which Redis drops keys, WORKER_TTL,
+-- how far a heartbeat may be in the future, and the most workers that count.
+--
+-- A job that has nothing left to send, or whose plan is invalid, is removed from the order. A job that has as many
+-- chunks queued or leased as it may is skipped. Jobs are read a thousand at a time, which takes a few milliseconds.
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 local workers = redis.call('ZCOUNT', KEYS[3], now - ARGV[5], now + ARGV[6])

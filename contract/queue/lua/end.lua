@@ -1,4 +1,5 @@
--- Keys: those of a lease; for a chunk that has its part also `sent` and `plan`. Then 1 means: this was the last.
+-- Ends a lease, unless another owner has it. Keys: lease, owner, since; if the chunk has its part also sent and plan:
+-- then 1 means that it was the job's last. Arguments: the chunk, the owner.
 if KEYS[4] then redis.call('ZREM', KEYS[4], ARGV[1]) end
 local owner = redis.call('HGET', KEYS[2], ARGV[1])
 if not owner or owner == ARGV[2] then

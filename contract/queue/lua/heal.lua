@@ -1,3 +1,5 @@
+-- Removes the keys that have the wrong type; returns how many. Arguments: for each key a command that fails on that
+-- type.
 local removed = 0
 for i, key in ipairs(KEYS) do
     local answer

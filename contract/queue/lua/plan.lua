@@ -1,4 +1,5 @@
--- What is planned of a job is kept, if it is a number of one of its chunks or of the one behind the last.
+-- Plans a job (`Queue.plan`). Keys: plan, order of the model. Arguments: the job, the next chunk, the number of chunks,
+-- when the job is due, the seconds after which Redis drops the keys. An existing plan stays if its next chunk is valid.
 local number = tonumber(redis.call('HGET', KEYS[1], 'next') or -1)
 local chunks = tonumber(ARGV[3])
 if not number or number < 0 or number > chunks or number ~= math.floor(number) then
