@@ -27,7 +27,7 @@ from typer.models import ArgumentInfo, ParameterInfo
 from contract.format.option import options_of
 from contract.settings import Settings
 from producer.cli import app as producer_app
-from producer.cli.options import Section, sections
+from producer.cli.flags import Section, sections
 from producer.request import OPTIONS, Request
 from worker.cli import app as worker_app
 

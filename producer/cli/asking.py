@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from producer.cli.options import Job, Json, Place, Verbose, Where, with_flags
+from producer.cli.flags import with_flags
+from producer.cli.options import Job, Json, Place, Verbose, Where
 
 
 @with_flags

@@ -13,20 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
-from producer.cli.options import (
-    ChunkRows,
-    File,
-    Job,
-    Json,
-    Listing,
-    Messages,
-    Output,
-    Place,
-    Timeout,
-    Where,
-    as_flags,
-    with_flags,
-)
+from producer.cli.flags import as_flags, with_flags
+from producer.cli.options import ChunkRows, File, Job, Json, Listing, Messages, Output, Place, Timeout, Where
 from producer.input.options import ReadOptions
 from producer.request import Request
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.options import Job, Json, Place, Where, with_flags
+from producer.cli.flags import with_flags
+from producer.cli.options import Job, Json, Place, Where
 
 
 @with_flags

@@ -12,17 +12,8 @@ import typer
 
 from contract.command import interrupt_on_signals
 from contract.errors import ModelError, UsageError
-from producer.cli.options import (
-    FILE,
-    ChunkRows,
-    Json,
-    Messages,
-    Output,
-    Place,
-    Without,
-    as_flags,
-    with_flags,
-)
+from producer.cli.flags import Without, as_flags, with_flags
+from producer.cli.options import FILE, ChunkRows, Json, Messages, Output, Place
 from producer.request import Request
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from contract.errors import UsageError
-from producer.cli.options import Place, with_flags
+from producer.cli.flags import with_flags
+from producer.cli.options import Place
 
 
 @with_flags
