@@ -1,7 +1,8 @@
-"""Where jobs are handed in and asked for: at the storage and the Redis that workers share, or at a server.
+"""Everything that is done with jobs: on the storage and Redis that workers share, or through a server.
 
-Hands out `Backend`, the interface (`protocol`), and `open_backend`, which gives the one that settings name: `direct` or
-`http`. What the command and the Python API do goes through it. What must not come in: what people see of it.
+Hands out `Backend`, the interface (`protocol`), and `open_backend`, which opens the one that the settings name:
+`direct` or `http`. The command and the Python API go through it; the routes of a server go through `direct`. What must
+not come in: what people see.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ from producer.backend.protocol import Backend, Listed, Reading
 
 if TYPE_CHECKING:
     from contract.settings import Settings
+    from producer.backend.direct import DirectBackend
 
-__all__ = ["Backend", "Listed", "Reading", "open_backend"]
+__all__ = ["Backend", "Listed", "Reading", "open_backend", "open_direct"]
 
 
 def open_backend(settings: Settings, *, create: bool = False) -> Backend:
-    """The backend of these settings; with `create`, a storage that is not there is made. Nothing is asked for yet.
+    """The backend that the settings name. With `create`, a storage that does not exist is created. Connects to nothing
+    yet.
 
     Raises StorageUnreachable, UsageError.
     """
-    if settings.server:
-        return _at_server(settings)
+    return _at_server(settings) if settings.server else open_direct(settings, create=create)
+
+
+def open_direct(settings: Settings, *, create: bool = False) -> DirectBackend:
+    """The same on the storage and Redis, whatever server the settings name."""
     from contract.namespace import open_queue
     from contract.storage import open_storage
     from producer.backend.direct import DirectBackend

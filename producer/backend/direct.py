@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from contract.errors import BulkqaError, RedisUnreachable
 from contract.format import layout
@@ -19,6 +20,7 @@ from contract.settings import Settings
 from contract.storage import Storage
 from producer.backend.protocol import Listed, Reading
 from producer.jobs import follow, remove
+from producer.jobs.answer import Answered, answer
 from producer.jobs.diff import differences
 from producer.jobs.diff_document import Summary
 from producer.jobs.find import find
@@ -28,14 +30,20 @@ from producer.request import Request
 from producer.results import columns
 from producer.results.lines import ready_lines
 
+if TYPE_CHECKING:
+    from producer.results.pages import Page, RowFilter
+    from producer.results.scores import Scores, Spread
+
 
 @dataclass(frozen=True)
 class DirectBackend:
-    """See `producer.backend.protocol.Backend`."""
+    """See `producer.backend.protocol.Backend`. `answer`, `rows` and `scores` are for the routes of a server."""
 
     settings: Settings
     storage: Storage
     queue: RedisQueue
+    #: Jobs that have ended: a list does not read them again.
+    _ended: dict[str, Progress] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def url(self) -> str:
@@ -43,6 +51,10 @@ class DirectBackend:
 
     def submit(self, file: File, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         return submit_and_send(file, self.storage, self.queue, self.settings, request, progress)
+
+    def answer(self, file: File, request: Request, timeout: float) -> Answered:
+        """The answers to the rows of a small file, within `timeout` seconds. Raises TimedOut, NoWorker."""
+        return answer(file, self.storage, self.queue, self.settings, request, timeout)
 
     def find(self, job: str) -> str:
         return find(self.storage, job)
@@ -57,8 +69,9 @@ class DirectBackend:
         return follow.follow(job, self.storage, self.queue, self.settings, timeout)
 
     def jobs(self, wanted: JobFilter) -> Listed:
-        damaged: dict[str, str] = {}
-        return Listed(select(_well(records.statuses(self.storage, self._if_it_answers()), damaged), wanted), damaged)
+        damaged: dict[str, BulkqaError] = {}
+        statuses = records.statuses(self.storage, self._if_it_answers(), self._ended)
+        return Listed(select(_well(statuses, damaged), wanted), damaged)
 
     def _if_it_answers(self) -> Queue | None:
         """Asked once: a Redis that is away is not waited for at every job of a list."""
@@ -72,8 +85,27 @@ class DirectBackend:
         names = records.jobs(self.storage)
         return names[max(0, len(names) - limit) if limit is not None else 0 :]
 
-    def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
-        return ready_lines(job, self.storage, wait=wait)
+    def lines(self, job: str, *, offset: int = 0, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
+        return ready_lines(job, self.storage, offset=offset, wait=wait)
+
+    def rows(self, job: str, offset: int, limit: int, wanted: RowFilter, *, by_score: bool = False) -> Page:
+        """Some predictions from row `offset` on; `by_score`, answers only, the lowest score first."""
+        from producer.results import pages
+
+        if by_score:
+            lowest = self._scores.lowest(job)
+            return pages.chosen(self.storage, job, lowest, offset, limit, wanted, len(lowest))
+        return pages.page(self.storage, job, offset, limit, wanted)
+
+    def scores(self, job: str) -> Spread:
+        """The histogram of a job's scores, as far as they could be read by now."""
+        return self._scores.spread(job)
+
+    @cached_property
+    def _scores(self) -> Scores:
+        from producer.results.scores import Scores
+
+        return Scores(self.storage)
 
     def columns(self, job: str) -> columns.InputColumns | None:
         return columns.load(self.storage, self.manifest(job))
@@ -85,9 +117,13 @@ class DirectBackend:
     def cancel(self, job: str) -> None:
         reconcile.cancel(job, self.storage, self.queue, self.settings)
 
-    def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
-        found = remove.find_removable(self.storage, job)
-        return found, remove.delete(found, self.storage, self.queue, self.settings, cancel=cancel, force=force)
+    def delete(
+        self, job: str, *, cancel: bool = False, force: bool = False, timeout: float | None = None
+    ) -> tuple[str, int]:
+        """`timeout`: seconds to wait for the end of a job that is cancelled. Raises TimedOut."""
+        job = remove.find_removable(self.storage, job)
+        how = {"cancel": cancel, "force": force}
+        return job, remove.delete(job, self.storage, self.queue, self.settings, **how, timeout=timeout)
 
     def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
         return differences(self.storage, first, second, summary, by_id=by_id)
@@ -102,10 +138,12 @@ class DirectBackend:
         self.queue.close()
 
 
-def _well(standings: Iterable[tuple[str, Progress | BulkqaError]], damaged: dict[str, str]) -> Iterator[Progress]:
-    """Those of jobs that are well; what is wrong with the others goes to `damaged`."""
-    for job, found in standings:
-        if isinstance(found, BulkqaError):
-            damaged[job] = str(found)
+def _well(
+    statuses: Iterable[tuple[str, Progress | BulkqaError]], damaged: dict[str, BulkqaError]
+) -> Iterator[Progress]:
+    """The jobs whose records are well; the errors of the others go to `damaged`."""
+    for job, status in statuses:
+        if isinstance(status, BulkqaError):
+            damaged[job] = status
         else:
-            yield found
+            yield status

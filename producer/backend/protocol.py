@@ -1,4 +1,4 @@
-"""What a backend does, whichever it is. Raises errors of `contract.errors` only."""
+"""What every backend can do. All methods raise errors of `contract.errors` only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from contract.errors import BulkqaError
     from contract.format.job import Manifest
     from contract.ledger.progress import Progress
     from contract.notifications.record import Notification
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Reading(Protocol):
-    """An input on its way, for who shows how far it is. `size` in bytes; None: a pipe has none."""
+    """An input that is being read, for a progress bar. `size` in bytes; None for a pipe."""
 
     @property
     def bytes_read(self) -> int: ...  # noqa: D102
@@ -30,18 +31,18 @@ class Reading(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Jobs in their order, and what is wrong with those that cannot be told of, by id."""
+    """Jobs in order, and the error of each job whose records are damaged, by id."""
 
     jobs: list[Progress]
-    damaged: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, BulkqaError] = field(default_factory=dict)
 
 
 class Backend(Protocol):
-    """Jobs are given by their id, as `find` gives it."""
+    """Jobs are named by their full id, as `find` returns it."""
 
     @property
     def url(self) -> str:
-        """Of the storage, or of the server."""
+        """The URL of the storage, or of the server."""
         ...
 
     def submit(self, file: File, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
@@ -50,66 +51,66 @@ class Backend(Protocol):
         ...
 
     def find(self, job: str) -> str:
-        """The id of a job, given the whole of it or an unambiguous beginning. Raises UnknownJob."""
+        """The id of a job, given the id or an unambiguous prefix of it. Raises UnknownJob."""
         ...
 
     def manifest(self, job: str) -> Manifest:
-        """What was asked of a job."""
+        """What a job was asked to do."""
         ...
 
     def status(self, job: str, *, reason: bool = True) -> Progress:
-        """Where a job stands; without `reason`, Redis is not asked why it waits."""
+        """A job's status. Without `reason`, Redis is not asked why it waits."""
         ...
 
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
-        """The same again and again until it has ended, at least every few seconds.
+        """A job's status again and again, at least every few seconds, until it has ended.
 
         Raises `producer.jobs.follow.TimedOut` after `timeout` seconds.
         """
         ...
 
     def jobs(self, wanted: JobFilter) -> Listed:
-        """Jobs that are wanted, in their order."""
+        """The jobs that match, in order."""
         ...
 
     def ids(self, limit: int | None) -> list[str]:
-        """The ids of all jobs, oldest first; the last `limit`."""
+        """The ids of all jobs, oldest first; only the last `limit`."""
         ...
 
-    def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
-        """Predictions as JSON lines, in blocks of whole lines, in row order: of a job under way those that are ready
-        without a gap. With `wait`, goes on for as long as it returns True where the next is not there yet."""
+    def lines(self, job: str, *, offset: int = 0, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
+        """Predictions as JSON lines from row `offset` on, in row order, in blocks of whole lines. An unfinished job
+        gives those that are ready without a gap; with `wait`, it goes on for as long as `wait` returns True."""
         ...
 
     def columns(self, job: str) -> InputColumns | None:
-        """The types of the input's columns; None where nothing is known of them."""
+        """The types of the input's columns; None if they are unknown."""
         ...
 
     def errors(self, job: str) -> Iterator[bytes] | None:
-        """The rows that failed, in the input's own columns; None where none did, or the job has not ended."""
+        """The rows that failed, in the input's own columns; None if none did, or the job has not ended."""
         ...
 
     def cancel(self, job: str) -> None:
-        """Ask for a job's end: rows that are done stay. Raises RedisUnreachable once the cancel is noted."""
+        """Cancel a job: rows that are done stay. Raises RedisUnreachable after the cancel has been recorded."""
         ...
 
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
-        """Remove a job, given as to `find`: its id, and the bytes that it took. Raises UsageError for one that has not
-        ended, unless it is to be cancelled first, or removed as it is."""
+        """Remove a job, named as for `find`; returns its id and the bytes that it took. Raises NotEnded for an
+        unfinished job, unless it is to be cancelled first (`cancel`) or removed at once (`force`)."""
         ...
 
     def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
-        """Rows whose outcome is another in the second job; `summary` has their counts at the end."""
+        """The rows whose outcome differs in the second job. At the end `summary` has the counts."""
         ...
 
     def notification(self, job: str) -> Notification:
-        """How it stands with telling somebody that a job has ended."""
+        """The delivery attempts of the job's webhook."""
         ...
 
     def workers(self) -> list[WorkerInfo]:
-        """The workers that are there. Raises RedisUnreachable."""
+        """The workers that are running. Raises RedisUnreachable."""
         ...
 
     def close(self) -> None:
-        """Let go of connections. Jobs go on."""
+        """Close the connections. Jobs go on."""
         ...

@@ -1,18 +1,22 @@
-"""What a server answers, as what the rest of the producer knows: errors and lines. Pure."""
+"""The answers of a server as records of this project: errors, job statuses, lines. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from contract.errors import BulkqaError, InputError, Unreachable, UsageError
-from contract.format import failure
+from contract.format import codec, failure
+from contract.ledger.progress import Progress
+from contract.remedy import Remedy, Set
+from producer.backend.protocol import Listed
 
 
 def address(url: str) -> str:
-    """The address of a server, without a slash at its end. Raises UsageError."""
-    example = "For example: --server https://qa.example.org"
+    """The URL of a server, without a slash at its end. Raises UsageError."""
+    example = Remedy("For example: ", Set(server="https://qa.example.org"))
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
@@ -20,9 +24,9 @@ def address(url: str) -> str:
     except ValueError:
         raise UsageError("the address of a server begins with http:// or https://", example) from None
     if parts.username or parts.password:
-        raise UsageError("the address of a server holds no password", "Set BULKQA_API_TOKEN instead.")
+        raise UsageError("the address of a server must not hold a password", "Set BULKQA_API_TOKEN instead.")
     if parts.query or parts.fragment:
-        raise UsageError("the address of a server has no ? and no # in it", example)
+        raise UsageError("the address of a server must not have ? or # in it", example)
     return url.rstrip("/")
 
 
@@ -44,8 +48,25 @@ def _kind(status: int) -> type[BulkqaError]:
     return UsageError if status < 500 else BulkqaError
 
 
+def progress_of(document: dict[str, Any], url: str) -> Progress:
+    """A job's status. `url` of the server: the addresses of its outputs begin with it."""
+    for name in ("output_uri", "error_uri"):
+        document[name] = document[name] and f"{url}{document[name]}"
+    progress = codec.parse(Progress, document)
+    if progress.reason is None:
+        return progress
+    remedy = Remedy.from_json(document["reason"]["remedy_parts"])
+    return replace(progress, reason=replace(progress.reason, remedy=remedy or None))
+
+
+def listed_of(document: dict[str, Any], url: str) -> Listed:
+    """A list of jobs, likewise."""
+    damaged = {each["id"]: error_of({"detail": each["message"]} | each) for each in document["damaged"]}
+    return Listed([progress_of(job, url) for job in document["jobs"]], damaged)
+
+
 def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks that end with a line."""
+    """The same bytes in blocks that end at the end of a line."""
     rest = b""
     for block in blocks:
         head, newline, tail = block.rpartition(b"\n")

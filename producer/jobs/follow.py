@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from contract.errors import COMPLETED_WITH_ERRORS, JOB_CANCELLED, JOB_FAILED, RedisUnreachable
+from contract import errors
+from contract.errors import COMPLETED_WITH_ERRORS, JOB_CANCELLED, JOB_FAILED, NoWorker, RedisUnreachable
 from contract.format.part import Footer
 from contract.ledger import records
 from contract.ledger.progress import Progress
@@ -26,7 +27,11 @@ EXIT_CODES = {
 }
 
 
-class TimedOut(Exception):
+#: Reasons for which no worker scores a job until somebody acts.
+_NO_WORKER = ("no_worker", "other_model", "other_storage")
+
+
+class TimedOut(errors.TimedOut):
     """The wait was longer than its limit; the job goes on."""
 
     def __init__(self, progress: Progress) -> None:
@@ -60,3 +65,17 @@ def follow(
             reconcile_at = now + max(_RECONCILE_EVERY, _RECONCILE_SHARE * (now - began))
         time.sleep(pause)
         pause = min(1.0, pause * 1.2)
+
+
+def patient(steps: Iterable[Progress], patience: float | None) -> Iterator[Progress]:
+    """The same steps. Raises NoWorker once no worker has served the job's model for `patience` seconds; None: never."""
+    since: float | None = None
+    for progress in steps:
+        yield progress
+        reason = progress.reason
+        if progress.finished or reason is None or reason.code not in _NO_WORKER:
+            since = None
+            continue
+        since = time.monotonic() if since is None else since
+        if patience is not None and time.monotonic() - since >= patience:
+            raise NoWorker(reason.message, reason.remedy)

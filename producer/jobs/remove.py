@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from contract.errors import RedisUnreachable, UnknownJob, UsageError
+from contract.errors import NotEnded, RedisUnreachable, TimedOut, UnknownJob
 from contract.format import layout
 from contract.format.job import is_made_here
 from contract.ledger import records
 from contract.ledger.reconcile import cancel as cancel_job
 from contract.ledger.stored import load_manifest
 from contract.queue import Queue
+from contract.remedy import Call, Remedy
 from contract.removal import remove
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs import usage
+from producer.jobs import follow, usage
 from producer.jobs.find import find
-from producer.jobs.follow import follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,44 @@ def _left(storage: Storage, job: str) -> bool:
 
 
 def delete(
-    job: str, storage: Storage, queue: Queue, settings: Settings, *, cancel: bool = False, force: bool = False
+    job: str,
+    storage: Storage,
+    queue: Queue,
+    settings: Settings,
+    *,
+    cancel: bool = False,
+    force: bool = False,
+    timeout: float | None = None,
 ) -> int:
-    """Remove a job; how many bytes it took. One that has not ended is refused, unless it is to be cancelled first and
-    waited for, or, with `force`, removed as it is: a worker that is at it may then leave a part behind.
+    """Remove a job; returns how many bytes it took. `cancel` first cancels a job that has not ended, and waits for its
+    end for `timeout` seconds at most. `force` removes it at once: a worker may then leave a part behind.
 
-    Raises UsageError, UnknownJob.
+    Raises NotEnded without either, TimedOut, UnknownJob.
     """
     if not is_made_here(job):
         raise UnknownJob(f"{job} is not an id that bulkqa made: it is left alone", "Remove its folder yourself.")
     submitted = storage.exists(layout.manifest(job))
     if not submitted and not _left(storage, job):
-        raise UnknownJob(f"there is no job {job} in {storage.url}", "List the jobs with: producer list")
+        raise UnknownJob(f"there is no job {job} in {storage.url}", Remedy("List the jobs with: ", Call("list")))
     if submitted and not force and not storage.exists(layout.report(job)):
         if not cancel:
-            raise UsageError(
+            raise NotEnded(
                 f"job {job} has not ended: it is {records.status(storage, None, job).status}",
-                f"Wait for it, or cancel and remove it: producer delete {job} --cancel",
+                Remedy("Wait for it, or cancel and remove it: ", Call("delete", job, ("cancel",))),
             )
-        with suppress(RedisUnreachable):  # the cancel is noted
-            cancel_job(job, storage, queue, settings)
-        for _ in follow(job, storage, queue, settings):
-            pass
+        _end(job, storage, queue, settings, timeout)
     return remove(job, storage, queue)
+
+
+def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None) -> None:
+    """Cancel a job and wait for its end. Raises TimedOut."""
+    with suppress(RedisUnreachable):  # the cancel is noted
+        cancel_job(job, storage, queue, settings)
+    try:
+        for _ in follow.follow(job, storage, queue, settings, timeout):
+            pass
+    except follow.TimedOut:
+        raise TimedOut(f"job {job} is cancelled, and has not ended yet", "Ask again.") from None
 
 
 def old(storage: Storage, job: str, before: float, *, unfinished: bool = False) -> Old | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from contract.errors import UsageError
 from contract.ledger.progress import STATES, Progress
-from contract.remedy import Remedy, Set
 from producer.request import meant
 
 #: What a list can be sorted by; jobs that are equal in it are sorted by when they were submitted.
@@ -65,9 +64,7 @@ def pairs(given: Iterable[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise UsageError(
-                f"metadata {text!r} is not KEY=VALUE", Remedy("For example: ", Set(metadata="team=search"))
-            )
+            raise UsageError(f"metadata {text!r} is not KEY=VALUE", "For example: team=search")
         if found.setdefault(name.strip(), value) != value:
             raise UsageError(f"metadata {name.strip()!r} is given twice, with two values")
     return found

@@ -18,9 +18,7 @@ from contract.errors import UsageError
 from contract.format import csvfile, document
 from contract.format.job import Manifest
 from contract.ledger.progress import Progress
-from contract.ledger.stored import load_manifest
 from contract.machine import is_stdin
-from contract.storage import Storage
 from producer.results import columns, parts, upload
 from producer.results.typed import CORE, Shape, flattened
 
@@ -143,7 +141,7 @@ def write_results(
         _write_parts(backend, job, output, kind or "jsonl", wait)
         return
     kind = format_of(output, kind)
-    shape = Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet") else None
+    shape = shape_of(backend, job, kind)
     lines = backend.lines(job, wait=wait)
     if output == Path("-"):
         write_stream(sys.stdout.buffer, _flushed(lines), kind, shape)
@@ -157,7 +155,7 @@ def write_results(
 
 
 def _write_parts(backend: Outcome, job: str, folder: Path, kind: str, wait: Callable[[], bool] | None) -> None:
-    shape = Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet") else None
+    shape = shape_of(backend, job, kind)
 
     def files() -> Iterator[tuple[str, Iterable[bytes]]]:
         for number, lines in enumerate(parts.cut(backend.lines(job, wait=wait))):
@@ -182,10 +180,10 @@ def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> It
         yield from iter(lambda: file.read(1 << 18), b"")
 
 
-def shape_of(storage: Storage, job: str) -> Shape:
-    """The columns of a job's predictions. Raises UnknownJob, and BulkqaError where their types were altered."""
-    manifest = load_manifest(storage, job)
-    return Shape(manifest, columns.load(storage, manifest))
+def shape_of(backend: Outcome, job: str, kind: str) -> Shape | None:
+    """The columns of a job's predictions in a format, None if it has none. Raises UnknownJob, and BulkqaError if the
+    types of the columns were altered."""
+    return Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet") else None
 
 
 def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:

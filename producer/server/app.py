@@ -21,57 +21,54 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from contract.errors import BulkqaError, UsageError
-from contract.namespace import open_queue
 from contract.settings import Settings
-from contract.storage import open_storage
+from producer.backend import open_direct
 from producer.server.access import Access, limits
 from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
+from producer.server.reader import Reader
 from producer.server.routes import answers, jobs, pages
 from producer.server.service import Here, Service
 from producer.server.submission import first_of
-from producer.server.uploads import Reader
 
 _ROUTERS = (jobs, answers, pages)
-#: Uploads that are read at once: each is a process.
+#: Uploads that are read at once, each by a process.
 _READERS = 4
 
 
 def make_app(settings: Settings) -> ASGIApp:
-    """The application of a storage and a Redis. Raises UsageError, StorageUnreachable."""
-    storage = open_storage(settings.storage_url, create=True)
-    queue = open_queue(settings, storage)
+    """The application in front of a storage and a Redis. Raises UsageError, StorageUnreachable."""
     hidden = _hidden(settings)
-    service = Service(settings, storage, queue, Reader(settings, asyncio.Semaphore(_READERS)), hidden)
+    reader = Reader(settings, asyncio.Semaphore(_READERS))
+    service = Service(open_direct(settings, create=True), reader, hidden)
     tokens, rate = limits(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        service.followed.close()
-        queue.close()
+        service.close()
 
     app = FastAPI(title="bulkqa", version=version("bulkqa"), summary="Answers to files of questions and contexts",
                   lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json",
         generate_unique_id_function=lambda route: route.name)  # fmt: skip
     app.state.service = service
     app.state.tokens = tokens
-    for one in _ROUTERS:
-        app.include_router(one.router)
+    for module in _ROUTERS:
+        app.include_router(module.router)
     app.get("/healthz", tags=["health"], name="alive")(_alive)
     app.get("/readyz", tags=["health"], name="ready")(_ready)
     app.get(
         "/metrics", tags=["health"], name="metrics", response_class=Response, responses=content(CONTENT_TYPE_LATEST)
     )(_metrics)
     app.mount("/page", StaticFiles(directory=Path(__file__).parent / "page"), name="page")
-    _speak_of_problems(app, hidden)
+    _answer_with_problems(app, hidden)
     _describe(app)
     refuse = lambda refused: problem(refused, hidden)  # noqa: E731
     return Access(app, tokens, settings.api_upload_bytes, rate, refuse, service.metrics.requests)
 
 
 def _hidden(settings: Settings) -> dict[str, str]:
-    """Places of the server, of which no answer speaks."""
+    """Places of the server that no answer names, and what to say instead."""
     places = {settings.storage_url, str(Path(settings.storage_url).resolve())}
     return dict.fromkeys(sorted(places, key=len, reverse=True), "the storage")
 
@@ -87,14 +84,14 @@ def _metrics(here: Here) -> Response:
 
 
 def _ready(here: Here) -> dict[str, Any]:
-    """Whether storage and Redis answer, and how many workers there are."""
-    here.queue.ping()
-    here.storage.list("jobs", after="~")  # begins behind all: the storage answers, and nothing is read
-    return {"status": "ok", "workers": len(here.queue.workers())}
+    """Whether storage and Redis answer, and the number of workers."""
+    here.backend.queue.ping()
+    here.backend.storage.list("jobs", after="~")  # begins after all jobs: it answers, and nothing is read
+    return {"status": "ok", "workers": len(here.backend.workers())}
 
 
-def _speak_of_problems(app: FastAPI, hidden: dict[str, str]) -> None:
-    """Every error as RFC 9457 has it."""
+def _answer_with_problems(app: FastAPI, hidden: dict[str, str]) -> None:
+    """Have every error answered with a problem (RFC 9457)."""
 
     async def ours(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, BulkqaError)  # noqa: S101 - for the type checker: it is registered for these
@@ -109,12 +106,12 @@ def _speak_of_problems(app: FastAPI, hidden: dict[str, str]) -> None:
         refused = Refused(error.status_code, f"http_{error.status_code}", str(error.detail))
         answer = problem(refused, hidden)
         answer.headers.update(error.headers or {})
-        if error.status_code == 405:  # the framework names the methods of the first route of the path alone
+        if error.status_code == 405:  # the framework names the methods of the path's first route alone
             answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
 
     async def gone(_: Request, __: Exception) -> Response:
-        return Response(status_code=499)  # nobody reads it: whoever asked has hung up
+        return Response(status_code=499)  # nobody reads it: the client has hung up
 
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(BulkqaError, ours)
@@ -123,14 +120,14 @@ def _speak_of_problems(app: FastAPI, hidden: dict[str, str]) -> None:
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
-    """What can be done with a path."""
-    known = chain(app.routes, *(one.router.routes for one in _ROUTERS))
+    """The methods of a path."""
+    known = chain(app.routes, *(module.router.routes for module in _ROUTERS))
     routes = (route for route in known if route.matches(request.scope)[0] is not Match.NONE)
     return {method for route in routes for method in getattr(route, "methods", None) or ()}
 
 
 def _describe(app: FastAPI) -> None:
-    """Have the OpenAPI document name what is read by hand."""
+    """Complete the OpenAPI document with what the framework does not know."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -77,11 +77,11 @@ def body_of(error: BulkqaError, hidden: Mapping[str, str]) -> dict[str, Any]:
         "status": status,
         "detail": error.message,
     }
-    body: dict[str, Any] = _without(head | told(error), hidden)
+    body: dict[str, Any] = without(head | described(error), hidden)
     return body
 
 
-def told(error: BulkqaError) -> dict[str, Any]:
+def described(error: BulkqaError) -> dict[str, Any]:
     """What a document says of an error beside its message."""
     found = {"found": error.found} if isinstance(error, InputError) and error.found else {}
     return {"code": error.code} | remedied(Remedy(error.remedy or "")) | found
@@ -142,12 +142,12 @@ def problem(error: BulkqaError, hidden: Mapping[str, str]) -> JSONResponse:
     return JSONResponse(body_of(error, hidden), status, headers, media_type="application/problem+json")
 
 
-def _without(value: Any, hidden: Mapping[str, str]) -> Any:
+def without(value: Any, hidden: Mapping[str, str]) -> Any:
     """A JSON value whose texts name no place of the server."""
     if isinstance(value, dict):
-        return {name: _without(each, hidden) for name, each in value.items()}
+        return {name: without(each, hidden) for name, each in value.items()}
     if isinstance(value, list):
-        return [_without(each, hidden) for each in value]
+        return [without(each, hidden) for each in value]
     if isinstance(value, str):
         for place, word in hidden.items():
             value = value.replace(place, word)

@@ -1,7 +1,8 @@
 """The child that reads an upload: `submit`, with a bound on memory and time, so that no file takes the server down.
 
-Started as `python -m producer.server.reading`: a JSON document on stdin says what is asked for, one on stdout what came
-of it, an id or an error. Where it is told to end it removes what it wrote, as `submit` does.
+Started as `python -m producer.server.reading`, with a JSON document on stdin: the file and what is to be done with it.
+Prints another: the job, or what the file holds, or an error. When it is told to end it removes what it wrote, as
+`submit` does.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import sys
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from contract import command, machine
 from contract.errors import BulkqaError, InputError
 from contract.format import failure
+
+if TYPE_CHECKING:
+    from contract.settings import Settings
+    from producer.request import Request
 
 #: What the program itself takes, above what reading may.
 _BESIDE = 1 << 30
@@ -32,48 +37,50 @@ def main() -> None:
     command.block_pandas()
     machine.end_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    asked = json.load(sys.stdin)
+    order = json.load(sys.stdin)
     try:
-        said = _read(asked)
+        answer = _read(order)
     except BulkqaError as error:
-        said = {"error": failure.to_json(error)}
+        answer = {"error": failure.to_json(error)}
     except MemoryError:
-        said = {"error": failure.to_json(_TOO_LARGE)}
-    json.dump(said, sys.stdout)
+        answer = {"error": failure.to_json(_TOO_LARGE)}
+    json.dump(answer, sys.stdout)
 
 
-def _read(asked: dict[str, Any]) -> dict[str, Any]:
+def _read(order: dict[str, Any]) -> dict[str, Any]:
     from contract import settings
-    from contract.storage import open_storage
     from producer.request import request_of
 
-    given = settings.load()
-    _bound(given.read_memory + _BESIDE)
-    request = request_of(asked["options"]).with_row_limit(given.max_row_bytes)
-    if asked["only_check"]:
-        return _checked(asked, request.read, given)
-    from contract.namespace import open_queue
-    from producer.jobs.submit import submit_and_send
+    current = settings.load()
+    _bound(current.read_memory + _BESIDE)
+    request = request_of(order["options"]).with_row_limit(current.max_row_bytes)
+    with Path(order["path"]).open("rb") as opened:
+        file = cast(BinaryIO, _Named(opened, order["name"]))
+        if order["only_check"]:
+            return _checked(file, request, current)
+        return _submitted(file, order["columns"], request, current)
+
+
+def _submitted(file: BinaryIO, columns: str | None, request: Request, settings: Settings) -> dict[str, Any]:
+    """`columns`: the path of those of a DataFrame."""
+    from producer.backend import open_direct
     from producer.results.columns import sent
 
-    storage = open_storage(given.storage_url, create=True)
-    if asked["columns"]:
-        request = replace(request, columns=sent(Path(asked["columns"]).read_bytes()))
-    with Path(asked["path"]).open("rb") as file, closing(open_queue(given, storage)) as queue:
-        submitted = submit_and_send(_named(file, asked["name"]), storage, queue, given, request)
+    if columns:
+        request = replace(request, columns=sent(Path(columns).read_bytes()))
+    with closing(open_direct(settings, create=True)) as backend:
+        submitted = backend.submit(file, request)
     return {"job": submitted.manifest.id, "new": submitted.new}
 
 
-def _checked(asked: dict[str, Any], read: Any, given: Any) -> dict[str, Any]:
-    """The first rows of a file, and its columns; of what can be read of it without being asked which is which."""
+def _checked(file: BinaryIO, request: Request, settings: Settings) -> dict[str, Any]:
     from producer.jobs.check import glance
 
-    with Path(asked["path"]).open("rb") as file:
-        return asdict(glance(_named(file, asked["name"]), read, given))
+    return asdict(glance(file, request.read, settings))
 
 
 class _Named:
-    """A file under the name that it has where it comes from."""
+    """A file under its name at the client."""
 
     def __init__(self, file: Any, name: str) -> None:
         self._file = file
@@ -83,18 +90,14 @@ class _Named:
         return getattr(self._file, name)
 
 
-def _named(file: BinaryIO, name: str) -> BinaryIO:
-    return cast(BinaryIO, _Named(file, name))
-
-
 def _bound(most: int) -> None:
-    """Let this process have no more memory than that, in bytes, where the kernel keeps such a limit."""
+    """Limit the memory of this process, in bytes, where the kernel can."""
     try:
         import resource
     except ImportError:  # Windows
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if hard != resource.RLIM_INFINITY:  # who started the server allows less, and it cannot be raised
+    if hard != resource.RLIM_INFINITY:  # the server was started with less, which cannot be raised
         most = min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 

@@ -1,4 +1,4 @@
-"""What all routes share: the storage and the queue, a reader of uploads, and the followers of jobs that are watched."""
+"""What all routes share: the backend, the reader of uploads, the followers of jobs that are watched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,97 +15,89 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from contract.errors import BulkqaError
-from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.sweeper import open_jobs
-from contract.queue import Queue
-from contract.settings import Settings
-from contract.storage import Storage
-from producer.jobs.find import find
-from producer.jobs.follow import follow
-from producer.results.scores import Scores
+from contract.remedy import Remedy
+from producer.backend import Backend
+from producer.backend.direct import DirectBackend
 from producer.server.metrics import Metrics
-from producer.server.problems import Refused
-from producer.server.uploads import Reader
+from producer.server.problems import Refused, remedied, without
+from producer.server.reader import Reader
 from producer.times import dated
 
 log = logging.getLogger("bulkqa.server")
 
-#: Jobs that are followed at once; whoever watches another gets its turn when one of them has ended.
+#: Jobs that are followed at once; another one is followed when one of them has ended.
 _FOLLOWED = 64
-#: Seconds after which who watches a job is told again where it stands.
+#: Seconds after which an unchanged status is sent again.
 _SILENCE = 2.0
-#: Seconds for which the count of jobs under way is believed.
+#: Seconds for which a count of unfinished jobs is used again.
 _COUNTED = 2.0
 
 
 @dataclass
 class Service:
-    """The server's own. Nothing of a job is held here: another server beside it says the same."""
+    """The state of a server. None of it is a job's: several servers can stand in front of one storage."""
 
-    settings: Settings
-    storage: Storage
-    queue: Queue
+    backend: DirectBackend
     reader: Reader
-    hidden: Mapping[str, str]  #: places of the server, each with what is said instead
+    hidden: Mapping[str, str]  #: places of the server, and what to say instead of each
     followed: Followed = field(init=False)
-    scores: Scores = field(init=False)
     metrics: Metrics = field(init=False)
-    listed: dict[str, Progress] = field(
-        default_factory=dict
-    )  #: jobs that have ended, for a list that is asked for often
     _ended: set[str] = field(default_factory=set)
     _open: tuple[float, int] = (-_COUNTED, 0)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.followed = Followed(self)
-        self.scores = Scores(self.storage)
-        self.metrics = Metrics(self.storage, self.queue, self.settings.model)
-
-    def find(self, job: str) -> str:
-        """The id of a job. Raises UnknownJob."""
-        return find(self.storage, job)
-
-    def status(self, job: str) -> dict[str, Any]:
-        """Where a job stands, as `told`."""
-        return self.told(records.status(self.storage, self.queue, job))
-
-    def told(self, progress: Progress) -> dict[str, Any]:
-        """The fields of `producer status --json`; where outputs are, as paths of this server."""
-        said = dict(dated(progress))
-        here = f"/v1/jobs/{progress.id}"
-        places = {"output_uri": f"{here}/results", "error_uri": f"{here}/errors"}
-        said |= {name: place for name, place in places.items() if said[name]}
-        said["outputs"] = {
-            name: about | {"uri": places["error_uri" if name == "errors" else "output_uri"]}
-            for name, about in said["outputs"].items()
-        }
-        return said
+        self.followed = Followed(self.backend)
+        self.metrics = Metrics(self.backend.storage, self.backend.queue, self.backend.settings.model)
 
     def make_room(self) -> None:
-        """Raise Refused where as many jobs are under way as may be."""
+        """Raise Refused if as many jobs are unfinished as the server allows."""
         with self._lock:
             if time.monotonic() - self._open[0] > _COUNTED:
-                self._open = (time.monotonic(), len(open_jobs(self.storage, self._ended)))
-            if self._open[1] >= self.settings.api_jobs:
+                self._open = (time.monotonic(), len(open_jobs(self.backend.storage, self._ended)))
+            if self._open[1] >= self.backend.settings.api_jobs:
                 raise Refused(
-                    429, "too_many_jobs", f"{self._open[1]:,} jobs are under way, as many as may be",
+                    429, "too_many_jobs", f"{self._open[1]:,} jobs are unfinished, as many as this server takes",
                     "Submit again when some of them have ended.", 30,
                 )  # fmt: skip
 
+    def public(self, document: Any) -> Any:
+        """A JSON document without the names of the server's places."""
+        return without(document, self.hidden)
+
+    def close(self) -> None:
+        """Stop following jobs, and close the connections."""
+        self.followed.close()
+        self.backend.close()
+
+
+def job_document(progress: Progress) -> dict[str, Any]:
+    """The fields of `producer status --json`; outputs are paths of this server, remedies in the words of HTTP."""
+    document = dict(dated(progress))
+    if progress.reason:
+        document["reason"] |= remedied(Remedy(progress.reason.remedy or ""))
+    path = f"/v1/jobs/{progress.id}"
+    uris = {"output_uri": f"{path}/results", "error_uri": f"{path}/errors"}
+    document |= {name: uri for name, uri in uris.items() if document[name]}
+    document["outputs"] = {
+        name: about | {"uri": uris["error_uri" if name == "errors" else "output_uri"]}
+        for name, about in document["outputs"].items()
+    }
+    return document
+
 
 class Followed:
-    """Jobs that somebody watches: each followed once, however many look on."""
+    """The jobs that are watched. Each is followed once, however many clients watch it."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._threads = ThreadPoolExecutor(_FOLLOWED, "follow")
         self._jobs: dict[str, _Job] = {}
 
     async def watch(self, job: str) -> AsyncIterator[Progress]:
-        """Where a job stands, whenever that has changed and every few seconds, until it has ended. Raises what `follow`
-        would."""
+        """A job's status, after each change and every few seconds, until it has ended. Raises what `follow` raises."""
         followed = self._jobs.get(job)
         if followed is None:
             followed = self._jobs[job] = _Job()
@@ -114,7 +106,7 @@ class Followed:
         seen = 0
         try:
             while True:
-                with suppress(TimeoutError):  # told again, so that whoever looks on knows that we are there
+                with suppress(TimeoutError):  # sent again, so that a client knows that the server is there
                     await asyncio.wait_for(followed.after(seen), _SILENCE)
                 if followed.latest is None and followed.error is None:
                     continue
@@ -132,27 +124,26 @@ class Followed:
                 followed.task.cancel()
 
     async def _follow(self, job: str, followed: _Job) -> None:
-        given = self._service
-        steps: Iterator[Progress] = follow(job, given.storage, given.queue, given.settings)
+        steps = self._backend.follow(job)
         loop = asyncio.get_running_loop()
         try:
             while (step := await loop.run_in_executor(self._threads, next, steps, None)) is not None:
                 await followed.tell(step)
         except BulkqaError as error:
             await followed.tell(None, error)
-        except Exception:  # whoever looks on must not wait for ever
+        except Exception:  # those who watch must not wait forever
             log.exception("job %s cannot be followed", job)
             await followed.tell(None, BulkqaError(f"job {job} cannot be followed; the server's log says why"))
         finally:
             self._forget(job, followed)
 
     def _forget(self, job: str, followed: _Job) -> None:
-        """That it is followed, unless it is by now for somebody who came later."""
+        """Forget a job that is followed no more, unless a later watcher has it followed anew."""
         if self._jobs.get(job) is followed:
             del self._jobs[job]
 
     def close(self) -> None:
-        """Follow nothing any more."""
+        """Stop following."""
         for followed in list(self._jobs.values()):
             if followed.task:
                 followed.task.cancel()
@@ -160,7 +151,7 @@ class Followed:
 
 
 class _Job:
-    """One that is followed."""
+    """A job that is followed, and its latest status."""
 
     def __init__(self) -> None:
         self.watchers = 0
@@ -184,14 +175,14 @@ class _Job:
 
 
 def of_request(request: Request) -> Service:
-    """The service of the application that a request is for."""
+    """The service of the application."""
     service: Service = request.app.state.service
     return service
 
 
 def job_of(job: str, request: Request) -> str:
     """The id of the job in the path. Raises UnknownJob."""
-    return of_request(request).find(job)
+    return of_request(request).backend.find(job)
 
 
 Here = Annotated[Service, Depends(of_request)]

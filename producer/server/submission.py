@@ -1,4 +1,4 @@
-"""What a request to submit may say beside its file: the options of `producer.request`, as HTTP takes them."""
+"""The fields of a request that submits: the options of `producer.request`, as HTTP takes them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from contract.format.option import Option, options_of
 from producer.request import OPTIONS, Request
 
 
-class Sent(BaseModel):
-    """Options that were sent."""
+class Fields(BaseModel):
+    """The options in a request."""
 
     model_config = ConfigDict(extra="forbid")
     #: The names of the options among the fields: `/v1/answer` has a `question` that is none.
     declared: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
-        """Those that were given, by name."""
+        """Those that are set, by name."""
         return self.model_dump(include=set(self.declared), exclude_unset=True)
 
 
@@ -33,37 +33,38 @@ def _field(option: Option) -> tuple[Any, Any]:
     return kind, Field(default, description=option.help, ge=option.minimum, json_schema_extra=choices)
 
 
-def _model(name: str, options: Sequence[Option]) -> type[Sent]:
-    made: type[Sent] = create_model(name, __base__=Sent, **{each.name: _field(each) for each in options})  # type: ignore[call-overload]
+def _model(name: str, options: Sequence[Option]) -> type[Fields]:
+    made: type[Fields] = create_model(name, __base__=Fields, **{each.name: _field(each) for each in options})  # type: ignore[call-overload]
     made.declared = frozenset(each.name for each in options)
     return made
 
 
-#: Of a question that is answered at once: how, and by whom.
+#: For a question that is answered at once.
 Answering = _model("Answering", [*options_of(Options), *options_of(Request)])
-#: Of a file. What the server's machine spends on reading is the server's to say.
+#: For a file. Options that bound what the server spends are the server's own.
 Submission = _model("Submission", [option for option in OPTIONS.values() if not option.local])
 
 
-def of_form(fields: Mapping[str, Any]) -> Sent:
-    """What the fields of a form say: an empty one says nothing, and `metadata` is a JSON object. Raises UsageError."""
-    sent = {name: value for name, value in fields.items() if value != "" or name in ("id", "answers")}
-    if "metadata" in sent:
+def of_form(fields: Mapping[str, Any]) -> Fields:
+    """The fields of a form. An empty field is not set, but an empty `id` or `answers` asks for no such column.
+    `metadata` is a JSON object. Raises UsageError."""
+    filled = {name: value for name, value in fields.items() if value != "" or name in ("id", "answers")}
+    if "metadata" in filled:
         try:
-            sent["metadata"] = json.loads(sent["metadata"])
+            filled["metadata"] = json.loads(filled["metadata"])
         except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"metadata is not a JSON object: {error}", 'For example: {"team": "search"}') from error
-    return of_object(sent)
+    return of_object(filled)
 
 
-def of_object(values: Mapping[str, Any]) -> Sent:
-    """What a JSON object says. Raises UsageError."""
+def of_object(fields: Mapping[str, Any]) -> Fields:
+    """The fields of a JSON object. Raises UsageError."""
     try:
-        return Submission.model_validate(values)
+        return Submission.model_validate(fields)
     except ValidationError as error:
         raise UsageError(first_of(error.errors())) from error
 
 
 def first_of(errors: Sequence[Any]) -> str:
-    """The first thing that is wrong with what was sent."""
+    """The first error of a validation."""
     return f"{'.'.join(map(str, errors[0]['loc']))}: {errors[0]['msg']}"

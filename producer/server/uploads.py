@@ -1,114 +1,95 @@
-"""An upload on its way: read by a child, in the file that the request's body went to. Nothing of it stays here."""
+"""The body of a request that brings a file: streamed to a temporary file, its fields checked.
+
+Not by the form models of the framework: they read the whole body before anything else of a route runs, such as the
+check for room; they take an empty field for a missing one, where `id=` asks for no ids; and a route of theirs takes
+either a form or JSON.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
+import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-from contract.command import program
-from contract.errors import BulkqaError, InputError
-from contract.format import failure
-from contract.settings import Settings
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
-#: Seconds that are left to a child that was told to end, to remove what it wrote.
-_TIDYING = 10.0
+from contract.errors import UsageError
+from contract.storage import Storage
+from producer.server.problems import Refused
+from producer.server.submission import of_form, of_object
 
-
-def plain_name(given: str | None) -> str:
-    """The last part of the name that a client gives to its file: it names nothing of this machine."""
-    return PurePath((given or "").replace("\\", "/")).name[-200:] or "upload"
+#: Where the files of the storage lie that a request may name.
+INPUTS = "inputs/"
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Has files read: so many at a time, each in a child of its own, for so many seconds."""
+class Upload:
+    """A file that was sent, and the options that came with it."""
 
-    settings: Settings
-    turns: asyncio.Semaphore
-    seconds: float = 900.0
-
-    async def read(
-        self,
-        file: BinaryIO,
-        name: str,
-        options: Mapping[str, Any],
-        columns: BinaryIO | None = None,
-        *,
-        only_check: bool = False,
-    ) -> dict[str, Any]:
-        """Submit a file with these options (`producer.request`): its `job`, and whether it is `new`. With `only_check`
-        a look at it, and no job. Raises what `submit` would.
-
-        `columns`: those of a DataFrame, as they are stored.
-        """
-        numbers = [_number(each) for each in (file, columns) if each]
-        paths = [f"/dev/fd/{number}" for number in numbers]
-        asked = {
-            "path": paths[0], "columns": paths[1] if columns else None, "name": name, "options": dict(options),
-            "only_check": only_check,
-        }  # fmt: skip
-        async with self.turns, self._child(numbers) as child:
-            try:
-                said, _ = await asyncio.wait_for(child.communicate(json.dumps(asked).encode()), self.seconds)
-            except TimeoutError:
-                raise InputError(
-                    "unreadable", f"{name}: reading it took more than {self.seconds:g} s", "Send it in several."
-                ) from None
-        try:
-            found: dict[str, Any] = json.loads(said)
-        except ValueError:
-            raise _ended(name, child.returncode) from None
-        if "error" in found:
-            raise failure.from_json(found["error"])
-        return found
-
-    @asynccontextmanager
-    async def _child(self, numbers: list[int]) -> AsyncIterator[asyncio.subprocess.Process]:
-        # Not flags: they may hold a password, and `ps` shows flags.
-        env = os.environ | {
-            "BULKQA_REDIS_URL": self.settings.redis_url,
-            "BULKQA_STORAGE_URL": self.settings.storage_url,
-            "BULKQA_MODEL": self.settings.model,
-        }
-        env.pop("BULKQA_API_TOKEN", None)
-        pipe = asyncio.subprocess.PIPE
-        command = program("producer.server.reading")
-        child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=env, pass_fds=numbers)
-        try:
-            yield child
-        finally:
-            if child.returncode is None:  # too late, or its client went away
-                await asyncio.shield(_end(child))
+    file: BinaryIO
+    name: str
+    options: Mapping[str, Any]
+    columns: BinaryIO | None = None  #: of a frame, as they are stored
 
 
-def _number(file: BinaryIO) -> int:
-    file.seek(0)  # on macOS the child goes on where we are
-    return file.fileno()  # makes a file of one that is still in memory
+@asynccontextmanager
+async def received(request: Request, storage: Storage) -> AsyncIterator[Upload]:
+    """The file of a form, or the file of the storage that a JSON object names."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with received_form(request) as upload:
+            yield upload
+    elif kind == "application/json":
+        fields = await _json(request)
+        url = fields.pop("url", None)
+        with tempfile.TemporaryFile() as copy:
+            await run_in_threadpool(_copy, storage, url, copy)
+            yield Upload(copy, plain_name(str(url)), of_object(fields).options())
+    else:
+        raise Refused(415, "unsupported_media", "a job is made of multipart/form-data or application/json",
+                      "For example: curl -F file=@questions.csv")  # fmt: skip
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """Ask a child to end, which removes what it wrote; then make it."""
-    with suppress(ProcessLookupError):
-        child.terminate()
-        try:
-            await asyncio.wait_for(child.wait(), _TIDYING)
-        except TimeoutError:
-            child.kill()
-            await child.wait()
+@asynccontextmanager
+async def received_form(request: Request) -> AsyncIterator[Upload]:
+    """The file of a form."""
+    async with request.form(max_files=2, max_fields=50) as form:
+        fields = dict(form)
+        file, columns = fields.pop("file", None), fields.pop("columns", None)
+        if not isinstance(file, UploadFile):
+            raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
+        beside = columns.file if isinstance(columns, UploadFile) else None
+        yield Upload(file.file, plain_name(file.filename), of_form(fields).options(), beside)
 
 
-def _ended(name: str, code: int | None) -> BulkqaError:
-    """Why a child said nothing: what it was reading took more than it may have, and the kernel ended it."""
-    if code is not None and (code < 0 or code == 1):
-        return InputError(
-            "unreadable",
-            f"{name}: reading it takes more memory than it may, or breaks the program that reads it",
-            "Write it anew in the program that it comes from, as CSV or Parquet.",
-        )
-    return BulkqaError(f"{name} was not read: the reader ended with exit status {code}")
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        fields = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "bad_json", f"the body is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise UsageError("the body is not a JSON object")
+    return fields
+
+
+def _copy(storage: Storage, url: object, copy: BinaryIO) -> None:
+    """Copy a file of the storage, if requests may name it."""
+    key = str(url).removeprefix(f"{storage.url.rstrip('/')}/")
+    if not isinstance(url, str) or not key.startswith(INPUTS) or ".." in key.split("/"):
+        raise UsageError(f"a url names a file of the storage below {INPUTS}", f"For example: {INPUTS}questions.csv")
+    try:
+        for block in storage.blocks(key):
+            copy.write(block)
+    except FileNotFoundError:
+        raise Refused(404, "unknown_input", f"there is no {key} in the storage") from None
+
+
+def plain_name(name: str | None) -> str:
+    """The last part of a client's file name: it names no file of this machine."""
+    return PurePath((name or "").replace("\\", "/")).name[-200:] or "upload"

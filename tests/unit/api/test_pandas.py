@@ -77,7 +77,7 @@ def parquet_of(job: Job) -> pa.Table:
     from producer.results.lines import ready_lines
 
     out = io.BytesIO()
-    write_stream(out, ready_lines(job.id, job._backend.storage), "parquet", shape_of(job._backend.storage, job.id))
+    write_stream(out, ready_lines(job.id, job._backend.storage), "parquet", shape_of(job._backend, job.id, "parquet"))
     return pq.read_table(out)
 
 

@@ -219,7 +219,8 @@ def test_a_job_of_json_lines_has_what_was_passed_through_as_json(storage: Storag
     finish_parts(storage, manifest)
     reconcile(manifest.id, storage, MemoryQueue(), settings)
     out = io.BytesIO()
-    write_stream(out, ready_lines(manifest.id, storage), "parquet", shape_of(storage, manifest.id))
+    shape = shape_of(backend_of(storage, settings), manifest.id, "parquet")
+    write_stream(out, ready_lines(manifest.id, storage), "parquet", shape)
     found = pq.read_table(out)
     assert found.schema.names == [*CORE.names, "passthrough"]
     assert [json.loads(text) for text in found["passthrough"].to_pylist()] == [{"n": 1}, {"n": "x", "m": [True]}]

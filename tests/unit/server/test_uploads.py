@@ -23,8 +23,8 @@ from contract.storage import open_storage
 
 pytest.importorskip("starlette")
 
-from producer.server.submission import of_form
-from producer.server.uploads import Reader, plain_name
+from producer.server.reader import Reader
+from producer.server.uploads import Upload, plain_name
 from tests.acceptance.cluster import until
 
 
@@ -33,7 +33,7 @@ def read(settings: Settings, data: bytes, seconds: float) -> dict:
         with tempfile.TemporaryFile() as file:
             file.write(data)
             reader = Reader(settings, asyncio.Semaphore(1), seconds)
-            return await reader.read(file, "rows.csv", of_form({}).options(), only_check=True)
+            return await reader.check(Upload(file, "rows.csv", {}))
 
     return asyncio.run(once())
 
@@ -65,7 +65,7 @@ def child(path: Path, allowed: int = resource.RLIM_INFINITY) -> Iterator[subproc
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed)),
     ) as process:
         assert process.stdin
-        asked = {"path": str(path), "name": path.name, "only_check": True, "options": of_form({}).options()}
+        asked = {"path": str(path), "name": path.name, "only_check": True, "options": {}}
         process.stdin.write(json.dumps(asked))
         process.stdin.close()
         process.stdin = None
