@@ -55,7 +55,7 @@ check: setup ## lint, types, import rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-generate: setup ## write the files that are made from the code: docs/commands.md, docs/settings.md
+generate: setup ## write the files that are made from the code (`--check` in tests: they are current)
 	@$(BIN)/python scripts/generate.py
 
 format: setup ## format the code

@@ -14,7 +14,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -46,7 +46,7 @@ class Parameter:
     name: str
     type: Any
     default: Any
-    info: ParameterInfo
+    info: ParameterInfo = field(compare=False)  # made anew at each look
 
     @property
     def is_argument(self) -> bool:
@@ -71,7 +71,7 @@ class Parameter:
     @property
     def settings(self) -> list[str]:
         """The variables that give its default; the help has them in brackets."""
-        return re.findall(r"\[(BULKQA_\w+)\]", self.info.help or "")
+        return re.findall(r"\[(?:default: )?(BULKQA_\w+)\]", self.info.help or "")
 
     def cells(self) -> tuple[str, ...]:
         """Its row in a table: how it is typed, its default, what it means."""

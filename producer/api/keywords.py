@@ -23,7 +23,7 @@ class Keywords(TypedDict, total=False):
     max_row_bytes: int
     #: character that escapes a quote, \ in Spark's files [default: a quote is doubled]
     escape: str | None
-    #: a CSV file begins with its column names; without them columns are 1, 2, 3 ...
+    #: whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...
     header: bool
     #: of a text file, such as cp1252 or utf-16 [default: UTF-8]
     encoding: str | None

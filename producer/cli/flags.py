@@ -105,7 +105,7 @@ def sections(annotation: Any) -> list[Section]:
     if declared:
         return [Section(_TITLES[each], tuple(_flags(each, without))) for each in declared]
     hints = get_type_hints(kind, include_extras=True)
-    title = (kind.__doc__ or "").partition("\n")[0].rstrip(".")
+    title = (kind.__doc__ or "").partition(":")[0]
     flags = (_parameter(field.name, hints[field.name], field.default) for field in fields(kind))
     return [Section(title, tuple(flags))]
 

@@ -32,7 +32,7 @@ ChunkRows = Annotated[int | None, typer.Option(help="rows in a chunk, at most [B
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs and their messages are."""
+    """Storage and Redis: where jobs and their messages are."""
 
     redis: Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)] = (
         None
@@ -71,7 +71,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Where(Place):
-    """Where a command asks: there, or at a server."""
+    """Storage and Redis, or a server: where a command asks."""
 
     server: Annotated[
         str | None,
@@ -96,7 +96,7 @@ class Where(Place):
 
 @dataclass(frozen=True)
 class Output:
-    """Where predictions go."""
+    """Output: where predictions go."""
 
     output: Annotated[
         Path | None,
@@ -117,7 +117,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Messages:
-    """How many messages there are beside the data."""
+    """Messages: how many there are beside the data."""
 
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="data and errors only")] = False
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="more messages on the way")] = False
@@ -134,7 +134,7 @@ class Messages:
 
 @dataclass(frozen=True)
 class Listing:
-    """Which jobs are listed, and how."""
+    """Filters: which jobs are listed, and how."""
 
     status: Annotated[list[str] | None, typer.Option("--status", help="only jobs of this status; may be repeated")] = (
         None

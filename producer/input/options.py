@@ -30,9 +30,9 @@ class ReadOptions:
     escape: Annotated[
         str | None, Help("character that escapes a quote, \\ in Spark's files [default: a quote is doubled]")
     ] = None
-    header: Annotated[bool, Help("a CSV file begins with its column names; without them columns are 1, 2, 3 ...")] = (
-        True
-    )
+    header: Annotated[
+        bool, Help("whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...")
+    ] = True
     encoding: Annotated[str | None, Help("of a text file, such as cp1252 or utf-16 [default: UTF-8]")] = None
     sheet: Annotated[str | None, Help("of an Excel workbook, by name or number [default: the first shown]")] = None
     format: Annotated[str | None, Help("of the file [default: by its content]"), OneOf(FORMATS)] = None
