@@ -48,7 +48,7 @@ def submit(
     settings = where.settings(chunk_rows=chunk_rows, model=request.model or None)
     if settings.server and chunk_rows is not None:
         raise UsageError("the server decides how large chunks are", "Leave out --chunk-rows.")
-    check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
+    check_output(out.output, out.output_format, file, as_json=as_json, as_folder=out.as_folder)
     check_model(settings.model)
     named = settings.model if "model" in settings.model_fields_set else ""
     request = replace(request.with_row_limit(settings.max_row_bytes), model=named)
@@ -131,19 +131,19 @@ def results(
     kind = "json" if as_json else out.output_format
     if follow and output == Path("-"):
         kind = kind or "jsonl"
-    check_output(output, kind, in_parts=out.in_parts)
+    check_output(output, kind, as_folder=out.as_folder)
     job = backend.find(job)
     progress = backend.status(job, reason=False)
     if follow:
         steps = backend.follow(job)
         try:
             wait = lambda: any(not step.finished for step in steps)  # noqa: E731
-            write_results(backend, job, output, kind, wait, in_parts=out.in_parts)
+            write_results(backend, job, output, kind, wait, as_folder=out.as_folder)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"job {job} goes on; come back with: producer results {job} --follow") from None
         progress = backend.status(job, reason=False)
     else:
-        write_results(backend, job, output, kind, in_parts=out.in_parts)
+        write_results(backend, job, output, kind, as_folder=out.as_folder)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     done = progress.request_counts
@@ -288,7 +288,7 @@ def _deliver(backend: Backend, final: Progress, out: Output, *, as_json: bool) -
     from producer.results.output import write_results
 
     if out.output:
-        write_results(backend, final.id, out.output, out.output_format, in_parts=out.in_parts)
+        write_results(backend, final.id, out.output, out.output_format, as_folder=out.as_folder)
     if as_json:
         view.print_json(final)
     elif out.output != Path("-"):

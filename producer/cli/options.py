@@ -110,7 +110,7 @@ class Output:
     ] = "file"
 
     @property
-    def in_parts(self) -> bool:
+    def as_folder(self) -> bool:
         """Whether the output is a folder of parts."""
         return self.output_layout == "parts"
 

@@ -62,7 +62,7 @@ def run(
 
         messages.apply()
         settings = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
-        check_output(out.output, out.output_format, file, as_json=as_json, in_parts=out.in_parts)
+        check_output(out.output, out.output_format, file, as_json=as_json, as_folder=out.as_folder)
         store = open_storage(settings.storage_url, create=True)
         job = find(store, resume) if resume else _stored(str(file), store, settings, request)
         view.say(f"job {job}: {view.rows(load_manifest(store, job))} in {settings.storage_url}")
@@ -113,7 +113,7 @@ def _answered(job: str, store: Storage, settings: Settings, stack: Stack, out: O
         final = view.follow(job, backend.follow(job), each=stack.check)
     stack.stop()  # waited for when the stack is left: the answers need not wait
     if out.output:
-        write_results(backend, job, out.output, out.output_format, in_parts=out.in_parts)
+        write_results(backend, job, out.output, out.output_format, as_folder=out.as_folder)
     published = records.report(store, job) or final
     if as_json:
         view.print_json(published)

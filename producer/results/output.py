@@ -19,7 +19,7 @@ from contract.format import csvfile, document
 from contract.format.job import Manifest
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
-from producer.results import columns, parts, upload
+from producer.results import columns, folder, upload
 from producer.results.typed import CORE, Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -43,29 +43,29 @@ def errors_beside(out: Path) -> Path:
     """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv, and of a
     folder of parts one of its files."""
     if out.is_dir():
-        return out / parts.ERRORS
+        return out / folder.ERRORS
     return out.with_name(f"{out.stem}.errors.csv")
 
 
 def check_output(
-    output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False, in_parts: bool = False
+    output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False, as_folder: bool = False
 ) -> None:
     """Complain about where predictions are to go before the work, not after it. Raises UsageError.
 
-    `file` is the input, which nothing may be written over; `as_json`: stdout is taken by another document; `in_parts`:
+    `file` is the input, which nothing may be written over; `as_json`: stdout is taken by another document; `as_folder`:
     the output is a folder.
     """
     if output is None:
-        if in_parts:
+        if as_folder:
             raise UsageError("parts are written to a folder, and none is named", "Name it: -o DIR")
         return
     if url := upload.url_of(output):
-        if not in_parts:
+        if not as_folder:
             format_of(output, kind)
-        upload.check(url, in_parts=in_parts)
+        upload.check(url, as_folder=as_folder)
         return
-    if in_parts:
-        parts.check_folder(output, kind)
+    if as_folder:
+        folder.check_folder(output, kind)
         return
     if output == Path("-"):
         format_of(output, kind or "json")
@@ -96,8 +96,8 @@ def _try_writing(output: Path) -> None:
         path = output.resolve()
         with suppress(FileNotFoundError):
             errors_beside(path).with_name(f".{errors_beside(path).name}.{'0' * 16}.tmp").lstat()  # the longest name
-        folder = next(parent for parent in path.parents if parent.exists())
-        with tempfile.TemporaryFile(dir=folder) as file:
+        parent = next(parent for parent in path.parents if parent.exists())
+        with tempfile.TemporaryFile(dir=parent) as file:
             file.write(b"0")
     except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a NUL
         reason = getattr(error, "strerror", None) or error
@@ -125,20 +125,20 @@ def write_results(
     kind: str | None,
     wait: Callable[[], bool] | None = None,
     *,
-    in_parts: bool = False,
+    as_folder: bool = False,
 ) -> None:
-    """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows; or `in_parts`
+    """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows; or `as_folder`
     to a folder.
 
     `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
     """
     if url := upload.url_of(output):
-        with tempfile.TemporaryDirectory(prefix="bulkqa-") as folder:
-            write_results(backend, job, Path(folder) / output.name, kind, wait, in_parts=in_parts)
-            upload.put(url, Path(folder))
+        with tempfile.TemporaryDirectory(prefix="bulkqa-") as scratch:
+            write_results(backend, job, Path(scratch) / output.name, kind, wait, as_folder=as_folder)
+            upload.put(url, Path(scratch))
         return
-    if in_parts:
-        _write_parts(backend, job, output, kind or "jsonl", wait)
+    if as_folder:
+        _write_folder(backend, job, output, kind or "jsonl", wait)
         return
     kind = format_of(output, kind)
     shape = shape_of(backend, job, kind)
@@ -154,19 +154,19 @@ def write_results(
         write_file(errors_beside(output), errors, "jsonl")
 
 
-def _write_parts(backend: Outcome, job: str, folder: Path, kind: str, wait: Callable[[], bool] | None) -> None:
+def _write_folder(backend: Outcome, job: str, output: Path, kind: str, wait: Callable[[], bool] | None) -> None:
     shape = shape_of(backend, job, kind)
 
     def files() -> Iterator[tuple[str, Iterable[bytes]]]:
-        for number, lines in enumerate(parts.cut(backend.lines(job, wait=wait))):
+        for number, lines in enumerate(folder.cut(backend.lines(job, wait=wait))):
             yield f"part-{number:05d}.{kind}", written(lines, kind, shape)
         while wait and wait():
             pass
         if (errors := backend.errors(job)) is not None:
-            yield parts.ERRORS, errors
+            yield folder.ERRORS, errors
 
     ended = wait is not None or backend.status(job, reason=False).finished
-    parts.write_parts(folder, files(), complete=ended)
+    folder.write_parts(output, files(), complete=ended)
 
 
 def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> Iterator[bytes]:

@@ -24,13 +24,13 @@ def url_of(output: Path) -> str | None:
     return f"{found[1]}://{str(output)[found.end() :]}" if found else None
 
 
-def check(url: str, *, in_parts: bool) -> None:
+def check(url: str, *, as_folder: bool) -> None:
     """Complain about an address before the work. Raises UsageError, and StorageUnreachable for a bucket that is not
     there or may not be used."""
     store, key = _store(url)
     if not key:
         raise UsageError(f"-o {url} is a bucket and no object in it", f"For example: -o {url}/answers.parquet")
-    if in_parts and store.list(key):
+    if as_folder and store.list(key):
         raise UsageError(f"-o {url} is there, and has objects in it", "Name a new prefix: nothing is written over.")
     store.exists(key)
 

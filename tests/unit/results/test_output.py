@@ -24,7 +24,7 @@ from contract.storage.local import LocalStorage
 from producer.backend.direct import DirectBackend
 from producer.jobs.submit import job_of_key, submit
 from producer.request import Request
-from producer.results import parts
+from producer.results import folder
 from producer.results.lines import ready_lines
 from producer.results.output import check_output, format_of, shape_of, write_file, write_results, write_stream
 from producer.results.typed import CORE, Shape, flattened
@@ -269,13 +269,13 @@ def backend_of(storage: Storage, settings: Settings) -> DirectBackend:
 def test_parts_have_all_rows_in_order_and_what_reads_a_folder_reads_them(
     local_storage: LocalStorage, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
-    monkeypatch.setattr("producer.results.parts.cut.__defaults__", (1,))
+    monkeypatch.setattr("producer.results.folder.cut.__defaults__", (1,))
     manifest = job_of(local_storage, settings, csv_of(20, bad=(3,)), rows=20)
     finish_parts(local_storage, manifest)
     reconcile(manifest.id, local_storage, MemoryQueue(), settings)
     folder = tmp_path / "deep" / "out"
-    check_output(folder, kind, in_parts=True)
-    write_results(backend_of(local_storage, settings), manifest.id, folder, kind, in_parts=True)
+    check_output(folder, kind, as_folder=True)
+    write_results(backend_of(local_storage, settings), manifest.id, folder, kind, as_folder=True)
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["_SUCCESS", "_errors.csv", *(f"part-{n:05d}.{kind}" for n in range(manifest.chunks))]
     if kind == "jsonl":
@@ -292,7 +292,7 @@ def test_parts_have_all_rows_in_order_and_what_reads_a_folder_reads_them(
 def test_parts_of_a_job_under_way_have_no_success(local_storage: LocalStorage, settings: Settings, tmp_path: Path):
     manifest = job_of(local_storage, settings)
     finish_parts(local_storage, manifest, but=(manifest.chunks - 1,))
-    write_results(backend_of(local_storage, settings), manifest.id, tmp_path / "out", None, in_parts=True)
+    write_results(backend_of(local_storage, settings), manifest.id, tmp_path / "out", None, as_folder=True)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["part-00000.jsonl"]
 
 
@@ -307,11 +307,11 @@ def test_parts_are_written_over_nothing(tmp_path: Path):
         (tmp_path / "x", "json"),
     ):
         with pytest.raises(UsageError):
-            check_output(output, kind, in_parts=True)
+            check_output(output, kind, as_folder=True)
     with pytest.raises(UsageError, match="-o DIR"):
-        check_output(None, None, in_parts=True)
+        check_output(None, None, as_folder=True)
     with pytest.raises(UsageError):
-        parts.write_parts(tmp_path / "full", [("part-00000.jsonl", [b"x"])], complete=True)
+        folder.write_parts(tmp_path / "full", [("part-00000.jsonl", [b"x"])], complete=True)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "mine.txt"]
 
 
@@ -321,7 +321,7 @@ def test_what_fails_in_the_middle_leaves_no_folder(tmp_path: Path):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        parts.write_parts(tmp_path / "out", [("part-00000.jsonl", breaking())], complete=True)
+        folder.write_parts(tmp_path / "out", [("part-00000.jsonl", breaking())], complete=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -357,16 +357,16 @@ def test_parts_go_to_an_object_store_and_over_nothing(local_storage: LocalStorag
     finish_parts(local_storage, manifest)
     reconcile(manifest.id, local_storage, MemoryQueue(), settings)
     output = Path(f"{prefix}/out")
-    check_output(output, None, in_parts=True)
-    write_results(backend_of(local_storage, settings), manifest.id, output, None, in_parts=True)
+    check_output(output, None, as_folder=True)
+    write_results(backend_of(local_storage, settings), manifest.id, output, None, as_folder=True)
     assert open_storage(f"{prefix}/out").list("") == ["_SUCCESS", "part-00000.jsonl"]
     with pytest.raises(UsageError, match="nothing is written over"):
-        check_output(output, None, in_parts=True)
+        check_output(output, None, as_folder=True)
 
 
 @pytest.mark.usefixtures("prefix")
 def test_an_object_store_that_cannot_be_written_is_told_before_the_work():
     with pytest.raises(StorageUnreachable, match="no such bucket"):
-        check_output(Path("s3://nobody-has-this-bucket/out"), None, in_parts=True)
+        check_output(Path("s3://nobody-has-this-bucket/out"), None, as_folder=True)
     with pytest.raises(UsageError, match="a bucket and no object"):
         check_output(Path("s3://nobody-has-this-bucket"), "json")
