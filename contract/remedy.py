@@ -64,8 +64,8 @@ class Terminal:
     """The words of the `producer` command."""
 
     separator = " "
-    #: Options whose flag is called otherwise: `--format` is the output's.
-    FLAGS = {"format": "--input-format"}  # noqa: RUF012
+    #: Options whose flag has another name.
+    FLAGS = {"format": "--input-format", "output_format": "--format"}  # noqa: RUF012
 
     def option(self, name: str, value: object) -> str:
         """`--top-k 3`, `--no-header`, `--omit-context`."""

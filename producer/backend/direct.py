@@ -94,7 +94,7 @@ class DirectBackend:
 
         if by_score:
             lowest = self._scores.lowest(job)
-            return pages.chosen(self.storage, job, lowest, offset, limit, wanted, len(lowest))
+            return pages.page_in_order(self.storage, job, lowest, offset, limit, wanted, len(lowest))
         return pages.page(self.storage, job, offset, limit, wanted)
 
     def scores(self, job: str) -> Spread:

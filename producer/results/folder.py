@@ -1,8 +1,7 @@
-"""Predictions as a folder of parts in row order, as Spark and its like write and read one: `part-00000.jsonl` and on.
+"""Predictions as a folder of files in row order, the way Spark writes and reads one: `part-00000.jsonl` and so on.
 
-For jobs whose one document would be of use to nobody. The folder appears whole or not at all, with a `_SUCCESS` in it
-if the job has ended; rows that failed lie beside the parts as `_errors.csv`, which no reader of a folder takes for
-data.
+For jobs too large for one document. The folder appears whole or not at all, with a `_SUCCESS` in it if the job has
+ended. Rows with errors lie beside the files as `_errors.csv`, which readers of such folders skip.
 """
 
 from __future__ import annotations
@@ -13,71 +12,77 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contract.errors import UsageError
+from contract.remedy import Call, Remedy, Set
 
-#: Bytes of a part, as JSON lines, at least; the last may be smaller.
-PART_BYTES = 64 << 20
-#: The rows that failed.
+#: Bytes of a file, as JSON lines, at least; the last file may be smaller.
+FILE_BYTES = 64 << 20
+#: The rows with errors.
 ERRORS = "_errors.csv"
 KINDS = ("jsonl", "parquet", "csv")
 
 
-def check_folder(folder: Path, kind: str | None) -> None:
-    """Complain about a folder for parts before the work. Raises UsageError."""
+def check(folder: Path, kind: str | None) -> None:
+    """Check the output folder before the work starts. Raises UsageError."""
     if folder == Path("-"):
-        raise UsageError("parts are files, and stdout is none", "Name a folder for them.")
+        raise UsageError("a folder of files cannot go to stdout", "Name a folder.")
     if kind not in (None, *KINDS):
-        raise UsageError(f"parts cannot be written as {kind!r}", f"One of: --format {', '.join(KINDS)}")
+        raise UsageError(
+            f"a folder of files cannot be written as {kind!r}",
+            Remedy("Set ", Set("output_format"), f" to one of {', '.join(KINDS)}."),
+        )
     try:
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-        parent = next(one for one in folder.absolute().parents if one.exists())
+        parent = next(path for path in folder.absolute().parents if path.exists())
         staged = parent / f".{folder.name}.{secrets.token_hex(8)}.tmp"
         staged.mkdir()
         staged.rmdir()
     except OSError as error:
         raise _refused(folder, error) from error
     if taken:
-        raise UsageError(f"-o {folder} is there, and not an empty folder", "Name a new one: nothing is written over.")
+        raise UsageError(
+            f"the output {folder} exists and is not an empty folder", "Name a new one: nothing is overwritten."
+        )
 
 
-def write_parts(folder: Path, parts: Iterable[tuple[str, Iterable[bytes]]], *, complete: bool) -> None:
-    """Write files into a folder that is there with all of them or not at all. `parts` are names and contents; whether
-    they are `complete` is said by a `_SUCCESS`. Raises UsageError where it cannot be written."""
+def write(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]], *, complete: bool) -> None:
+    """Write files, given as names and contents, into a folder that appears with all of them or not at all. `complete`
+    adds a `_SUCCESS`. Raises UsageError if the folder cannot be written."""
     staged = folder.absolute().with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
     try:
         staged.mkdir(parents=True)
-        for name, blocks in parts:
+        for name, blocks in files:
             with (staged / name).open("xb") as file:
                 for block in blocks:
                     file.write(block)
         if complete:
             (staged / "_SUCCESS").touch()
-        staged.replace(folder.absolute())  # also over an empty folder, and over no other
+        staged.replace(folder.absolute())  # replaces an empty folder too, and no other
     except OSError as error:
         raise _refused(folder, error) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def cut(lines: Iterable[bytes], size: int = PART_BYTES) -> Iterator[Iterator[bytes]]:
-    """Blocks of lines in groups of at least so many bytes, each to be read before the next is asked for."""
+def cut(lines: Iterable[bytes], size: int = FILE_BYTES) -> Iterator[Iterator[bytes]]:
+    """Blocks of lines in groups of at least `size` bytes. Each group has to be read before the next one is taken."""
     blocks = iter(lines)
 
     def group(first: bytes) -> Iterator[bytes]:
         yield first
-        got = len(first)
-        while got < size and (block := next(blocks, None)) is not None:
+        total = len(first)
+        while total < size and (block := next(blocks, None)) is not None:
             yield block
-            got += len(block)
+            total += len(block)
 
     for first in blocks:
-        this = group(first)
-        yield this
-        for _ in this:
+        current = group(first)
+        yield current
+        for _ in current:
             pass
 
 
 def _refused(folder: Path, error: OSError) -> UsageError:
     return UsageError(
-        f"-o {folder} cannot be written: {error.strerror or error}",
-        "Name another place. The job keeps its predictions: producer results JOB -o ...",
+        f"the output {folder} cannot be written: {error.strerror or error}",
+        Remedy("Name another place. The job keeps its predictions: ", Call("results", "JOB"), " ", Set(output="DIR")),
     )

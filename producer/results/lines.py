@@ -1,4 +1,5 @@
-"""Predictions as JSON lines, a chunk at a time, in row order: of a job under way those ready, else the published."""
+"""Predictions as JSON lines, a chunk at a time, in row order: those that are ready of a running job, and all of them of
+a job that has ended."""
 
 from __future__ import annotations
 
@@ -18,14 +19,14 @@ from contract.storage.digest import digest_of
 def ready_lines(
     job: str, storage: Storage, *, offset: int = 0, wait: Callable[[], bool] | None = None
 ) -> Iterator[bytes]:
-    """Predictions as JSON lines, a chunk at a time, in row order from the row `offset` on: all of a job that has ended,
-    else as far as they are there without a gap.
+    """Predictions as JSON lines, a chunk at a time, in row order from the row `offset` on. Of a job that has not ended:
+    those before the first gap.
 
-    With `wait`, goes on for as long as it returns True where the next part is not there yet, or is damaged: it is
-    scored again then. Raises BulkqaError if a job has ended and not all of its predictions can be had.
+    At a gap, `wait` is called for as long as it returns True: the next part may be written meanwhile, or a damaged one
+    scored again. Raises BulkqaError if the job has ended and some of its predictions are lost.
     """
     stored = StoredJob.open(storage, job)
-    first = stored.chunk_of(offset)  # parts before it are not read
+    first = stored.chunk_of(offset)  # earlier parts are not read
     within = offset - stored.first_rows[first]
     for lines in _from(stored, first, wait):
         yield lines.split(b"\n", within)[-1] if within else lines
@@ -43,14 +44,14 @@ def _from(job: StoredJob, first: int, wait: Callable[[], bool] | None) -> Iterat
                 break
             yield lines
             number += 1
-    if number < chunks and (report := records.report(job.storage, job.id)):  # which may have come meanwhile
+    if number < chunks and (report := records.report(job.storage, job.id)):  # it may have ended meanwhile
         yield from islice(_published(job, report), number, None)
 
 
 def _published(job: StoredJob, report: Progress) -> Iterator[bytes]:
-    """The predictions of a job that has ended, from its document; if that was altered or removed, from the parts.
+    """The predictions of a job that has ended: from its document, or if that was altered or removed, from its parts.
 
-    The document is read twice, and checked before anything of it is believed.
+    The document is read twice: its digest is checked before its first line is used.
     """
     storage, key = job.storage, layout.predictions(job.id)
     try:

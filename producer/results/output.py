@@ -1,4 +1,4 @@
-"""Predictions to where they are asked for, in the format that its name says: JSON, JSON Lines, CSV or Parquet."""
+"""Writing predictions to a file, a folder, stdout or an object store, as JSON, JSON Lines, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from contract.format import csvfile, document
 from contract.format.job import Manifest
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
+from contract.remedy import Call, Remedy, Set
 from producer.results import columns, folder, upload
 from producer.results.typed import CORE, Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
-#: s3://bucket/key, which a path of this system loses a slash of.
+#: The scheme of a URL. A `Path` of s3://bucket/key has lost one slash.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-def format_of(path: Path, given: str | None) -> str:
-    """The format that was asked for by flag, else by the file's ending. Raises UsageError."""
-    name = given or path.suffix.lstrip(".").lower() or "json"
+def format_of(path: Path, kind: str | None) -> str:
+    """The output format: `kind`, else as the file's name ends, else JSON. Raises UsageError."""
+    name = kind or path.suffix.lstrip(".").lower() or "json"
     name = {"ndjson": "jsonl", "pq": "parquet"}.get(name, name)
     if name not in FORMATS:
         raise UsageError(
             f"predictions cannot be written as {name!r}",
-            "End the name in .json, .jsonl, .csv or .parquet, or give --format.",
+            Remedy("End the name in .json, .jsonl, .csv or .parquet, or set ", Set("output_format"), "."),
         )
     return name
 
 
-def errors_beside(out: Path) -> Path:
-    """Where the error rows of a job go whose predictions go to `out`: answers.json -> answers.errors.csv, and of a
-    folder of parts one of its files."""
-    if out.is_dir():
-        return out / folder.ERRORS
-    return out.with_name(f"{out.stem}.errors.csv")
+def errors_beside(output: Path) -> Path:
+    """The file of error rows that belongs to an output: answers.errors.csv for answers.json, a file in a folder."""
+    if output.is_dir():
+        return output / folder.ERRORS
+    return output.with_name(f"{output.stem}.errors.csv")
 
 
 def check_output(
     output: Path | None, kind: str | None, file: str | None = None, *, as_json: bool = False, as_folder: bool = False
 ) -> None:
-    """Complain about where predictions are to go before the work, not after it. Raises UsageError.
+    """Check the output before the work starts, not after it. Raises UsageError.
 
-    `file` is the input, which nothing may be written over; `as_json`: stdout is taken by another document; `as_folder`:
-    the output is a folder.
+    `file` is the input, which must not be overwritten; `as_json`: stdout is taken by another document; `as_folder`: the
+    output is a folder of files.
     """
     if output is None:
         if as_folder:
-            raise UsageError("parts are written to a folder, and none is named", "Name it: -o DIR")
+            raise UsageError("a folder of files needs a name", Remedy("Name it: ", Set(output="DIR")))
         return
     if url := upload.url_of(output):
         if not as_folder:
@@ -65,47 +65,53 @@ def check_output(
         upload.check(url, as_folder=as_folder)
         return
     if as_folder:
-        folder.check_folder(output, kind)
+        folder.check(output, kind)
         return
     if output == Path("-"):
         format_of(output, kind or "json")
         if as_json:
-            raise UsageError("--json and -o - both write to stdout", "Name a file for the predictions.")
+            raise UsageError(
+                "the predictions and the job's status both go to stdout", "Name a file for the predictions."
+            )
         return
     if _URL.match(str(output)):
         raise UsageError(
-            f"-o {output} is a URL that nothing is written to: there are files of this machine, s3://, gs:// and az://",
+            f"the output {output} is a URL that cannot be written to: only local files, s3://, gs:// and az:// can",
             "Name a file, and copy it. The job keeps its predictions in its storage, which may be in a cloud.",
         )
     format_of(output, kind)
     if output.is_dir():
-        raise UsageError(f"-o {output} is a directory", "Name a file in it, for example answers.json.")
+        raise UsageError(f"the output {output} is a directory", "Name a file in it, for example answers.json.")
     if not is_special(output):
         _try_writing(output)
     if file is None:
         return
     for written, what in ((output, "predictions"), (errors_beside(output), "error rows")):
-        with suppress(OSError):  # what is not there is not written over
+        with suppress(OSError):  # a file that doesn't exist is not overwritten
             if (is_stdin(written) if file == "-" else written.samefile(file)) and written.is_file():
-                raise UsageError(f"-o {output}: the {what} would be written over the input", "Name another output.")
+                raise UsageError(f"the {what} would overwrite the input {written}", "Name another output.")
 
 
 def _try_writing(output: Path) -> None:
-    """Raise UsageError where a file of that name could not be put there, found out by putting one beside it."""
+    """Raise UsageError if no file of that name could be created; tries it with one beside it."""
     try:
         path = output.resolve()
         with suppress(FileNotFoundError):
-            errors_beside(path).with_name(f".{errors_beside(path).name}.{'0' * 16}.tmp").lstat()  # the longest name
+            errors_beside(path).with_name(
+                f".{errors_beside(path).name}.{'0' * 16}.tmp"
+            ).lstat()  # the longest name that is needed
         parent = next(parent for parent in path.parents if parent.exists())
         with tempfile.TemporaryFile(dir=parent) as file:
             file.write(b"0")
-    except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a NUL
+    except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a NUL byte
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"-o {output} cannot be written: {reason}", "Name another place, or - for stdout.") from error
+        raise UsageError(
+            f"the output {output} cannot be written: {reason}", "Name another place, or - for stdout."
+        ) from error
 
 
-class Outcome(Protocol):
-    """What a job's outputs are made of: see `producer.backend.protocol.Backend`."""
+class ResultsBackend(Protocol):
+    """The part of `producer.backend.protocol.Backend` that is used here."""
 
     def manifest(self, job: str) -> Manifest: ...  # noqa: D102
 
@@ -119,7 +125,7 @@ class Outcome(Protocol):
 
 
 def write_results(
-    backend: Outcome,
+    backend: ResultsBackend,
     job: str,
     output: Path,
     kind: str | None,
@@ -127,10 +133,9 @@ def write_results(
     *,
     as_folder: bool = False,
 ) -> None:
-    """Write the predictions of a job to a file, or to stdout for `-`, and beside a file the error rows; or `as_folder`
-    to a folder.
+    """Write the predictions of a job to a file, with the error rows beside it; to stdout for `-`; or to a folder.
 
-    `wait` as for `ready_lines`. Raises UsageError where the file cannot be written.
+    `wait` as for `ready_lines`. Raises UsageError if the output cannot be written.
     """
     if url := upload.url_of(output):
         with tempfile.TemporaryDirectory(prefix="bulkqa-") as scratch:
@@ -149,28 +154,28 @@ def write_results(
     else:
         write_file(output, lines, kind, shape)
     while wait and wait():
-        pass  # the last part is there, and what is published after it not yet
+        pass  # all parts are there, but the error file is not published yet
     if output != Path("-") and not is_special(output) and (errors := backend.errors(job)) is not None:
         write_file(errors_beside(output), errors, "jsonl")
 
 
-def _write_folder(backend: Outcome, job: str, output: Path, kind: str, wait: Callable[[], bool] | None) -> None:
+def _write_folder(backend: ResultsBackend, job: str, output: Path, kind: str, wait: Callable[[], bool] | None) -> None:
     shape = shape_of(backend, job, kind)
 
     def files() -> Iterator[tuple[str, Iterable[bytes]]]:
         for number, lines in enumerate(folder.cut(backend.lines(job, wait=wait))):
             yield f"part-{number:05d}.{kind}", written(lines, kind, shape)
         while wait and wait():
-            pass
+            pass  # as in `write_results`
         if (errors := backend.errors(job)) is not None:
             yield folder.ERRORS, errors
 
     ended = wait is not None or backend.status(job, reason=False).finished
-    folder.write_parts(output, files(), complete=ended)
+    folder.write(output, files(), complete=ended)
 
 
 def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> Iterator[bytes]:
-    """Predictions, given as JSON lines, in one of FORMATS, block by block: those in columns by way of a file."""
+    """Predictions, given as JSON lines, in one of FORMATS, block by block; CSV and Parquet by way of a file."""
     if kind in ("json", "jsonl"):
         yield from document.write(lines) if kind == "json" else lines
         return
@@ -180,27 +185,27 @@ def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> It
         yield from iter(lambda: file.read(1 << 18), b"")
 
 
-def shape_of(backend: Outcome, job: str, kind: str) -> Shape | None:
+def shape_of(backend: ResultsBackend, job: str, kind: str) -> Shape | None:
     """The columns of a job's predictions in a format, None if it has none. Raises UnknownJob, and BulkqaError if the
     types of the columns were altered."""
     return Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet") else None
 
 
 def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines, each block of them shown to whoever reads stdout before the next is waited for."""
+    """The same blocks; each is flushed to stdout before the next one is waited for."""
     for block in lines:
         yield block
         sys.stdout.flush()
 
 
 def write_file(path: Path, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
-    """Write predictions to a file that appears whole or not at all. A link stays one, a pipe or a device what it is."""
+    """Write predictions to a file that appears whole or not at all. Links, pipes and devices stay what they are."""
     if is_special(path):
         with _refused(path), path.open("wb") as file:
             write_stream(file, lines, kind, shape)
         return
     path = path.resolve()
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # process ids of containers may be equal
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # containers may share a process id
     try:
         with _refused(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,12 +213,12 @@ def write_file(path: Path, lines: Iterable[bytes], kind: str, shape: Shape | Non
                 write_stream(file, lines, kind, shape)
             staged.replace(path)
     finally:
-        with suppress(OSError):  # the folder may be read-only, or gone
+        with suppress(OSError):  # the folder may be read-only or gone
             staged.unlink(missing_ok=True)
 
 
 def is_special(path: Path) -> bool:
-    """Whether that is a pipe or a device: nothing can be put in its place, nor beside it."""
+    """Whether that is a pipe or a device: it cannot be replaced, and has no place for files beside it."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
@@ -224,12 +229,12 @@ def _refused(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}",
-            "The job keeps its predictions: producer results JOB -o ...",
+            Remedy("The job keeps its predictions: ", Call("results", "JOB"), " ", Set(output="FILE")),
         ) from error
 
 
 def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
-    """Write predictions, given as JSON lines, in one of FORMATS: those in columns want their `shape`."""
+    """Write predictions, given as JSON lines, in one of FORMATS. CSV and Parquet need a `shape`."""
     if kind in ("csv", "parquet"):
         assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
         _write_csv(file, lines, shape) if kind == "csv" else _write_parquet(file, lines, shape)
@@ -245,7 +250,7 @@ def _write_parquet(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None
 
 
 def _write_csv(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None:
-    """In the delimiter of the input, as the error rows beside it."""
+    """In the delimiter of the input, like the error file beside it."""
     file.write(csvfile.encode([shape.schema.names], shape.delimiter))
     for block in lines:
         file.write(csvfile.encode((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter))

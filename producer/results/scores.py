@@ -1,4 +1,4 @@
-"""The scores of a job's answers: how they are spread, and which rows have the lowest. Each part is read once."""
+"""The scores of a job's answers: their distribution, and the rows with the lowest. Each part is read once."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from numpy.typing import NDArray
 from contract.ledger.stored import StoredJob
 from contract.storage import Storage
 
-#: Bins of a histogram, from 0 to 1.
+#: Bins of the histogram, from 0 to 1.
 BINS = 20
-#: Seconds that one call may read for: who wants the rest asks again.
+#: Seconds that one call may read for: the next call goes on from there.
 _PATIENCE = 2.0
-#: Jobs whose scores are kept: 4 bytes a row.
+#: Jobs whose scores are cached: 4 bytes a row.
 _JOBS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How many rows have a score in each of BINS equal bins from 0 to 1: those with an answer, and those without."""
+    """How many rows have their score in each of BINS equal bins from 0 to 1, with an answer and without."""
 
     answered: list[int]
     no_answer: list[int]
     rows: int  #: of the job
-    read: int  #: of those, the ones that are in here; rows that failed are, and have no score
+    read: int  #: rows that are included so far; failed rows are, though they have no score
 
 
 @dataclass
 class _Job:
-    """Of one job: scores by number of the chunk. NaN: the row failed; minus the score: it has no answer."""
+    """The scores of one job."""
 
+    #: By number of the chunk. NaN: the row failed; a negative score: it has no answer.
     parts: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     order: NDArray[np.int64] | None = None
-    ordered: int = -1  #: of how many parts
+    ordered: int = -1  #: how many parts are in `order`
 
 
 class Scores:
-    """Scores of the jobs that were asked for last."""
+    """A cache of the scores of recently viewed jobs."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -50,7 +51,7 @@ class Scores:
         self._lock = threading.Lock()
 
     def spread(self, job: str) -> Spread:
-        """How the scores of a job are spread, as far as they could be read by now. Raises UnknownJob."""
+        """The distribution of a job's scores, of the parts read so far. Raises UnknownJob."""
         with self._lock:
             stored = StoredJob.open(self._storage, job)
             found = self._read(stored)
@@ -64,7 +65,7 @@ class Scores:
         )
 
     def lowest(self, job: str) -> NDArray[np.int64]:
-        """The rows of a job that were read by now and have an answer, the lowest score first. Raises UnknownJob."""
+        """The rows with an answer, the lowest score first, of the parts read so far. Raises UnknownJob."""
         with self._lock:
             stored = StoredJob.open(self._storage, job)
             found = self._read(stored)
@@ -81,7 +82,7 @@ class Scores:
             return found.order
 
     def _read(self, job: StoredJob) -> _Job:
-        """Read parts that were not read yet, for as long as a call may."""
+        """Read parts that were not read yet, for as long as one call may."""
         known = self._jobs.pop(job.id, None) or _Job()
         self._jobs[job.id] = known
         while len(self._jobs) > _JOBS:

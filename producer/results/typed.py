@@ -1,4 +1,4 @@
-"""Predictions as a table: one schema for a job whatever its outcome, and each column of the input in its own type.
+"""Predictions as a table: one schema per job whatever its outcome, with each column of the input in its own type.
 
 | column | type | |
 |---|---|---|
@@ -11,10 +11,10 @@
 | error_code, error_message, raw | string | |
 | alternatives | list of struct: answer, start, end, score, raw_score | |
 | the input's others | the input's | `input_<name>` where a column above has that name |
-| passthrough | string | in place of those, where they have no types (JSON Lines): their JSON |
+| passthrough | string | their JSON, instead of columns, if they have no types (JSON Lines) |
 
-Undoes what `producer.input.formats.parquet` does to types that JSON has not. What it lost cannot be had again: NaN and
-infinities are null. Covers no pandas (`producer.api.pandas`).
+Reverses what `producer.input.formats.parquet` does to types that JSON doesn't have. What was lost stays lost: NaN
+and infinities are null. Covers no pandas: see `producer.api.pandas`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SPAN = pa.struct(
         ("raw_score", pa.float64()),
     ]
 )
-#: The columns that every job has, `id` as text.
+#: The columns of every job, with `id` as text.
 CORE = pa.schema(
     [
         ("row", pa.int64()),
@@ -79,7 +79,7 @@ _PER_SECOND = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the input that was passed through."""
+    """A passed-through column of the input."""
 
     name: str  #: in the input
     shown: str  #: in the table
@@ -91,7 +91,7 @@ class Shape:
     """The columns of a job's predictions."""
 
     def __init__(self, manifest: Manifest, columns: InputColumns | None) -> None:
-        """`columns`: what was kept of the input's, if anything."""
+        """`columns`: the types of the input's columns, if they were stored."""
         own = {manifest.question_column, manifest.context_column, manifest.id_column}
         self.delimiter = manifest.source.delimiter or ","
         self.id = _id_type(manifest, columns)
@@ -105,7 +105,7 @@ class Shape:
         self.schema = pa.schema([*core, *last])
 
     def table(self, predictions: list[dict[str, Any]]) -> pa.Table:
-        """Predictions in the schema. Raises BulkqaError where a value is not of its column's type."""
+        """Predictions in the schema. Raises BulkqaError if a value doesn't fit the type of its column."""
         flat = [flattened(prediction) for prediction in predictions]
         arrays = [
             restored([row.get(f.name) for row in flat], self.id)
@@ -122,23 +122,23 @@ class Shape:
 
 
 def flattened(prediction: dict[str, Any]) -> dict[str, Any]:
-    """A prediction with its error as two columns. Nothing of what is given is changed."""
+    """A copy of a prediction with its error as two columns."""
     error = prediction.get("error") or {}
     return prediction | {"error_code": error.get("code"), "error_message": error.get("message")}
 
 
 def shown_names(names: Iterable[str]) -> dict[str, str]:
-    """What the input's columns are called beside those of a prediction: none is hidden by another."""
-    given = list(names)
+    """The names of the input's columns in the table, where none may collide with those of a prediction."""
+    names = list(names)
     taken = {*CORE.names, PASSTHROUGH, "rank"}
-    shown = {name: name for name in given if name not in taken}
-    for name in given:
+    shown = {name: name for name in names if name not in taken}
+    for name in names:
         if name in taken and name not in shown:
-            other = f"input_{name}"
-            while other in shown or other in shown.values():
-                other = f"input_{other}"
-            shown[name] = other
-    return {name: shown[name] for name in given}
+            free = f"input_{name}"
+            while free in shown or free in shown.values():
+                free = f"input_{free}"
+            shown[name] = free
+    return {name: shown[name] for name in names}
 
 
 def _id_type(manifest: Manifest, columns: InputColumns | None) -> DataType:
@@ -170,14 +170,16 @@ def _typed(column: Column, values: list[Any]) -> Array:
         return pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered)
     except (pa.ArrowException, ValueError, TypeError, KeyError, ArithmeticError) as error:
         raise BulkqaError(
-            f"the column {column.name!r} holds what cannot be made {column.type} again: {error}",
-            "Take the answers as JSON Lines, where it is text.",
+            f"the column {column.name!r} has values that cannot be converted back to {column.type}: {error}",
+            "Take the answers as JSON Lines, where the column is text.",
         ) from error
 
 
 def settled(kind: DataType, *, within: bool = False) -> DataType:
-    """The type in which a column of type `kind` comes back: the same, but for types that are read as text. `within`: a
-    list, struct or map."""
+    """The type in which a column of type `kind` comes back: the same, except for types that are read as text.
+
+    `within`: inside a list, struct or map.
+    """
     if isinstance(kind, pa.BaseExtensionType):
         storage = settled(kind.storage_type, within=True)
         return kind if storage == kind.storage_type and not within else storage
@@ -217,7 +219,7 @@ def _is_text(kind: DataType) -> bool:
 
 
 def restored(values: list[Any], kind: DataType) -> Array:
-    """Values as JSON holds them, or text, as an array of a settled type; a dictionary's as those of its values."""
+    """JSON values or text as an array of a settled type; for a dictionary type, an array of its value type."""
     if isinstance(kind, pa.BaseExtensionType):
         return kind.wrap_array(restored(values, kind.storage_type))
     if types.is_dictionary(kind):
@@ -234,7 +236,7 @@ def restored(values: list[Any], kind: DataType) -> Array:
         return pa.array([None if value is None else int(value) for value in values], pa.int64()).cast(kind)
     if types.is_floating(kind):
         return pa.array([None if value is None else float(value) for value in values], pa.float64()).cast(kind)
-    if types.is_timestamp(kind) and kind.unit == "s":  # Parquet has no seconds: what was read had milliseconds
+    if types.is_timestamp(kind) and kind.unit == "s":  # Parquet has no seconds: it stores milliseconds
         return pa.array(values, pa.string()).cast(pa.timestamp("ms", kind.tz)).cast(kind)
     if types.is_temporal(kind):
         return pa.array(values, pa.string()).cast(kind)
@@ -242,7 +244,7 @@ def restored(values: list[Any], kind: DataType) -> Array:
 
 
 def _maker(kind: DataType) -> Callable[[Any], Any] | None:
-    """What makes a value of text or JSON, where the type is one for which Arrow takes Python's values."""
+    """Converts text or JSON to the Python value that Arrow takes for a type; None if Arrow converts it itself."""
     if types.is_boolean(kind):
         return lambda value: value == "True" if isinstance(value, str) else value
     if types.is_integer(kind):
@@ -263,7 +265,7 @@ def _ticks(text: str, unit: str) -> int:
 
 
 def _nested(value: Any, kind: DataType) -> Any:
-    """A value of JSON as Arrow takes it for a nested type."""
+    """A JSON value as Arrow takes it for a nested type."""
     if value is None:
         return None
     if isinstance(value, dict) and types.is_struct(kind):

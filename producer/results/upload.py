@@ -1,5 +1,5 @@
-"""Outputs that go to an object store, `s3://`, `gs://` or `az://`: made here first, and put there object by object,
-each whole."""
+"""Uploading outputs to an object store: `s3://`, `gs://` or `az://`. They are written locally first, then uploaded
+object by object, each one whole."""
 
 from __future__ import annotations
 
@@ -9,41 +9,46 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from contract.errors import UsageError
+from contract.remedy import Remedy, Set
 
 if TYPE_CHECKING:
     from contract.storage.objects import ObjectStorage
 
-#: As a path of this system has it, which has lost a slash.
+#: A URL that became a `Path`, which has lost one slash.
 _URL = re.compile(r"(s3|gs|az):/+(?=[^/])")
 _BLOCK = 1 << 20
 
 
 def url_of(output: Path) -> str | None:
-    """The address that an output was given as; None for a file of this machine."""
-    found = _URL.match(str(output))
-    return f"{found[1]}://{str(output)[found.end() :]}" if found else None
+    """The URL of an output; None for a local file."""
+    match = _URL.match(str(output))
+    return f"{match[1]}://{str(output)[match.end() :]}" if match else None
 
 
 def check(url: str, *, as_folder: bool) -> None:
-    """Complain about an address before the work. Raises UsageError, and StorageUnreachable for a bucket that is not
-    there or may not be used."""
+    """Check a URL before the work starts. Raises UsageError, and StorageUnreachable if there is no such bucket or
+    access is denied."""
     store, key = _store(url)
     if not key:
-        raise UsageError(f"-o {url} is a bucket and no object in it", f"For example: -o {url}/answers.parquet")
+        raise UsageError(
+            f"the output {url} is a bucket, not an object",
+            Remedy("Name an object in it: ", Set(output=f"{url.rstrip('/')}/answers.parquet")),
+        )
     if as_folder and store.list(key):
-        raise UsageError(f"-o {url} is there, and has objects in it", "Name a new prefix: nothing is written over.")
+        raise UsageError(f"the output {url} exists and is not empty", "Name a new prefix: nothing is overwritten.")
     store.exists(key)
 
 
 def put(url: str, folder: Path) -> None:
-    """Put all that is in a folder beside that address, what says that all is there last. Raises StorageUnreachable."""
+    """Upload the files of a folder next to a URL, under their own names; `_SUCCESS` comes last. Raises
+    StorageUnreachable."""
     store, key = _store(url)
-    above = key.rpartition("/")[0]
+    prefix = key.rpartition("/")[0]
     files = [path for path in folder.rglob("*") if path.is_file()]
     for path in sorted(files, key=lambda path: (path.name == "_SUCCESS", path)):
         name = path.relative_to(folder).as_posix()
         with path.open("rb") as file:
-            store.write(f"{above}/{name}" if above else name, iter(lambda: file.read(_BLOCK), b""))
+            store.write(f"{prefix}/{name}" if prefix else name, iter(lambda: file.read(_BLOCK), b""))
 
 
 def _store(url: str) -> tuple[ObjectStorage, str]:

@@ -82,7 +82,7 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
         for verb in ("run", "submit"):
             done = command("producer", verb, mended.name, "-o", name, "--format", "json", cwd=tmp_path, env=env)
             assert done.returncode == 2
-            assert f"the {what} would be written over the input" in done.stderr
+            assert f"the {what} would overwrite the input" in done.stderr
             assert "Name another output" in done.stderr
     with mended.open() as stdin:
         piped = command("producer", "submit", "-", "-o", "bad.json", cwd=tmp_path, env=env, stdin=stdin)

@@ -308,10 +308,10 @@ def test_parts_are_written_over_nothing(tmp_path: Path):
     ):
         with pytest.raises(UsageError):
             check_output(output, kind, as_folder=True)
-    with pytest.raises(UsageError, match="-o DIR"):
+    with pytest.raises(UsageError, match="--output DIR"):
         check_output(None, None, as_folder=True)
     with pytest.raises(UsageError):
-        folder.write_parts(tmp_path / "full", [("part-00000.jsonl", [b"x"])], complete=True)
+        folder.write(tmp_path / "full", [("part-00000.jsonl", [b"x"])], complete=True)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "mine.txt"]
 
 
@@ -321,7 +321,7 @@ def test_what_fails_in_the_middle_leaves_no_folder(tmp_path: Path):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        folder.write_parts(tmp_path / "out", [("part-00000.jsonl", breaking())], complete=True)
+        folder.write(tmp_path / "out", [("part-00000.jsonl", breaking())], complete=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -360,7 +360,7 @@ def test_parts_go_to_an_object_store_and_over_nothing(local_storage: LocalStorag
     check_output(output, None, as_folder=True)
     write_results(backend_of(local_storage, settings), manifest.id, output, None, as_folder=True)
     assert open_storage(f"{prefix}/out").list("") == ["_SUCCESS", "part-00000.jsonl"]
-    with pytest.raises(UsageError, match="nothing is written over"):
+    with pytest.raises(UsageError, match="nothing is overwritten"):
         check_output(output, None, as_folder=True)
 
 
@@ -368,5 +368,5 @@ def test_parts_go_to_an_object_store_and_over_nothing(local_storage: LocalStorag
 def test_an_object_store_that_cannot_be_written_is_told_before_the_work():
     with pytest.raises(StorageUnreachable, match="no such bucket"):
         check_output(Path("s3://nobody-has-this-bucket/out"), None, as_folder=True)
-    with pytest.raises(UsageError, match="a bucket and no object"):
+    with pytest.raises(UsageError, match="a bucket, not an object"):
         check_output(Path("s3://nobody-has-this-bucket"), "json")
