@@ -21,9 +21,9 @@ from contract.queue import WorkerInfo
 from contract.remedy import Call, Remedy
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
-from producer.input.files import files_of
+from producer.input.location import Many, locate
 from producer.input.options import checked
-from producer.input.raw import RawFile, refuse_url
+from producer.input.raw import RawFile
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.follow import TimedOut
@@ -60,14 +60,14 @@ class HttpBackend:
         )
 
     def submit(self, file: File, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
-        refuse_url(file)
-        if files_of(file) is not None:
+        location = locate(file)
+        if isinstance(location, Many):
             raise UsageError(
-                f"{file} is several files, and a server takes one at a time",
+                f"{location.label} is several files, and a server takes one at a time",
                 "Submit them one by one, or write them as one Parquet file.",
             )
         with ExitStack() as resources:
-            upload = _Upload(RawFile(file, resources), progress)
+            upload = _Upload(RawFile(location, resources), progress)
             files = {"file": (upload.name, cast(Any, upload))}
             if request.columns:
                 files["columns"] = ("columns.arrow", request.columns.to_bytes())

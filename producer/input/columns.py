@@ -26,11 +26,11 @@ _CONTEXTS = (
 )  # fmt: skip
 
 
-class Names:
+class ColumnNames:
     """The columns of an input. Raises InputError if one is missing or there twice."""
 
     def __init__(self, label: str, found: Iterable[str], options: ReadOptions, *, trailing: bool = False) -> None:
-        self._label = label
+        self.label = label
         self.trailing = trailing  # each line ends with a delimiter, behind which there is nothing
         self.found = list(found)
         self._places = {name: place for place, name in reversed(list(enumerate(self.found)))}
@@ -71,11 +71,11 @@ class Names:
             raise self._missing(missing, named(self.found, wanted))
         twice = [name for name, count in Counter(self.found).items() if count > 1]
         if twice:
-            message = f"{self._label}: several columns of one name: {listed(twice)}"
+            message = f"{self.label}: several columns of one name: {listed(twice)}"
             raise InputError("duplicate_column", message, "Rename or remove all but one.")
 
     def _missing(self, names: list[str], remedy: Remedy) -> InputError:
-        message = f"{self._label}: {no_column(names)}. Columns found: {listed(self.found)}"
+        message = f"{self.label}: {no_column(names)}. Columns found: {listed(self.found)}"
         return InputError("missing_column", message, remedy, {"columns": list(self.found)})
 
     def _optional(self, usual: str, name: str | None) -> str | None:

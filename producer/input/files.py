@@ -1,116 +1,105 @@
-"""A folder of files, or those that a pattern names, as one input: rows numbered through, ids told apart across files.
+"""The files of an input, one or many, opened one after the other. All bytes are counted and digested.
 
-Files come in the order of their names. What begins with a dot or an underscore is no data (Spark's `_SUCCESS`, check
-sums), and a file without rows is passed over. All have the columns of the first. Covers no folders within.
+Files of a folder come in the order of their names. Names that begin with a dot or an underscore are not data (Spark's
+`_SUCCESS`, check sums), and a file without rows is passed over. Covers no folders within a folder.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
-
-import pyarrow as pa
 
 from contract.errors import InputError
 from producer.input import remote
-from producer.input.detect import Found, Shared, opened
+from producer.input.detect import detected
+from producer.input.formats.datafile import DataFile
+from producer.input.location import File, Folder, Location, Many, One, Pattern, Prefix, Url
 from producer.input.options import ReadOptions
 from producer.input.raw import RawFile
 
-_NO_DATA = (".", "_")
+_NOT_DATA = (".", "_")
 
 
-def files_of(file: str | Path | BinaryIO) -> list[Path] | list[str] | None:
-    """The files of a folder, or of a pattern such as `part-*.csv`, here or in an object store; None for what is one
-    file. Raises InputError."""
-    if isinstance(file, str) and remote.is_remote(file):
-        return remote.all_of(file)
-    if not isinstance(file, str | Path) or str(file) in ("-", ""):  # no name is no name of this folder
-        return None
-    path = Path(file)
-    if path.is_dir():
-        found = [each for each in path.iterdir() if not each.name.startswith(_NO_DATA)]
-        if within := next((each for each in sorted(found) if each.is_dir()), None):
-            message = f"{file}: a folder with folders in it, such as {within.name}"
-            raise InputError("unreadable", message, f"Name one of them, or a pattern: '{file}/*/*'")
-    elif not path.exists() and glob.has_magic(str(file)):
-        found = [Path(name) for name in glob.glob(str(file))]  # noqa: PTH207 - of an absolute pattern too
-        found = [each for each in found if each.is_file() and not each.name.startswith(_NO_DATA)]
-    else:
-        return None
-    if not found:
-        raise InputError("empty_file", f"{file}: no files", "Is it the right folder? Names in . and _ are passed over.")
-    return sorted(found)
+class InputFiles:
+    """The files of an input under way."""
 
-
-class Folder:
-    """The files of a folder under way: a name, a size, the bytes read and, at the end, a digest, as a `RawFile` has."""
-
-    def __init__(
-        self,
-        file: str | Path,
-        paths: list[Path] | list[str],
-        options: ReadOptions,
-        memory: int,
-        resources: ExitStack,
-    ) -> None:
-        self.label, self.name = _named(file)
-        self.size: int | None = sum(_size(path) for path in paths)
-        self._paths = paths
+    def __init__(self, location: Location, options: ReadOptions, memory: int) -> None:
+        self.label, self.name = location.label, location.name
+        self.several = isinstance(location, Many)
+        self.size: int | None = None  #: bytes of all; None for a pipe, and until the first file is open
         self._options = options
         self._memory = memory
-        self._shared = Shared(resources, several=True)
-        self._part: RawFile | None = None
+        self._locations: Sequence[One] = files_of(location) if isinstance(location, Many) else [location]
+        if self.several:
+            self.size = sum(map(_size, self._locations))
+        self._raw: RawFile | None = None  # of the file under way
+        self._file: DataFile | None = None
         self._before = 0  # bytes of the files that were read
         self._digests: list[str] = []
 
     @property
     def bytes_read(self) -> int:
-        """Of all files so far, as they are stored."""
-        return self._before + (self._part.bytes_read if self._part else 0)
+        """Of all files so far, as they are stored: compressed, if they are."""
+        if self._raw is None:
+            return self._before
+        if self._file is None or self._file.progress is None or self._raw.size is None:
+            return self._before + self._raw.bytes_read
+        return self._before + int(self._raw.size * self._file.progress())
 
-    def finish(self) -> str:
-        """The digest of the digests of all files, in order."""
-        return hashlib.sha256("".join(self._digests).encode()).hexdigest()
+    def digest(self) -> str:
+        """The SHA-256 of a file as it is stored; of several, that of their digests in order. Known at the end."""
+        return hashlib.sha256("".join(self._digests).encode()).hexdigest() if self.several else self._digests[0]
 
-    def found(self) -> Found:
-        """What the first file with rows is, with the rows of all. Raises InputError."""
-        parts = self._parts()
-        first = next(parts, None)
-        if first is None:
-            raise InputError("empty_file", f"{self.label}: no file of it has rows", "Is it the right folder?")
-        tables = self._tables(first, parts)
-        return Found(first.format, first.names, first.schema, tables, first.delimiter, types=first.types)
-
-    def _tables(self, first: Found, parts: Iterator[Found]) -> Iterator[pa.Table]:
-        yield from first.tables
-        for part in parts:
-            yield from part.tables
-
-    def _parts(self) -> Iterator[Found]:
-        """File by file, each closed and digested when the next is asked for."""
-        for path in self._paths:
+    def opened(self) -> Generator[tuple[str, DataFile]]:
+        """Each file with rows, and its name. It is read, closed and digested before the next is opened. Raises
+        InputError."""
+        for location in self._locations:
             with ExitStack() as resources:
-                self._part = RawFile(path, resources)
+                self._raw = raw = RawFile(location, resources)
+                if not self.several:
+                    self.size = raw.size
                 try:
-                    yield opened(self._part, self._options, resources, self._memory, self._shared)
+                    self._file = detected(raw, self._options, resources, self._memory)
                 except InputError as error:
-                    if error.code != "empty_file":
+                    if not (self.several and error.code == "empty_file"):
                         raise
-                self._digests.append(self._part.finish())
-            self._before, self._part = self.bytes_read, None
+                else:
+                    yield raw.name, self._file
+                self._digests.append(raw.digest())
+            self._before += raw.bytes_read
+            self._raw = self._file = None
 
 
-def _named(file: str | Path) -> tuple[str, str]:
-    """How it is spoken of, and its last part."""
-    if isinstance(file, str) and remote.is_remote(file):
-        return remote.shown(file), remote.name_of(file)
-    return str(file), Path(file).resolve().name if Path(file).is_dir() else Path(file).name
+def files_of(location: Many) -> list[File] | list[Url]:
+    """The files of a folder, a pattern or a prefix, in order. Raises InputError if there are none."""
+    match location:
+        case Prefix(url=url):
+            return [Url(remote.shown(each), remote.name_of(each), each) for each in remote.objects_of(url, _NOT_DATA)]
+        case Folder(path=path):
+            paths = list(path.iterdir())
+            if folder := next((each for each in sorted(paths) if each.is_dir() and _is_data(each)), None):
+                message = f"{location.label}: a folder with folders in it, such as {folder.name}"
+                raise InputError("unreadable", message, f"Name one of them, or a pattern: '{location.label}/*/*'")
+        case Pattern(pattern=pattern):
+            paths = [each for each in map(Path, glob.glob(pattern)) if each.is_file()]  # noqa: PTH207 - absolute too
+    paths = sorted(filter(_is_data, paths))
+    if not paths:
+        remedy = "Is it the right folder? Names that begin with . or _ are left out."
+        raise InputError("empty_file", f"{location.label}: no files", remedy)
+    return [File(str(path), path.name, path) for path in paths]
 
 
-def _size(path: Path | str) -> int:
-    return path.stat().st_size if isinstance(path, Path) else remote.size_of(path)
+def _is_data(path: Path) -> bool:
+    return not path.name.startswith(_NOT_DATA)
+
+
+def _size(location: One) -> int:
+    match location:
+        case File(path=path):
+            return path.stat().st_size
+        case Url(url=url):
+            return remote.size_of(url)
+    raise TypeError(location)

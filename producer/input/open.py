@@ -1,33 +1,29 @@
-"""A file of questions and contexts into tables in the schema of a job's chunks: every row, checked, in order.
+"""An input becomes tables in the schema of a job's chunks: every row, checked, in order.
 
-Tells the format by content (CSV or JSON Lines, either of them compressed, or Parquet), and refuses with a remedy what
-cannot be read as a whole. A row that cannot be scored is a row of a table all the same, with a code, a message and what
-could be read of it. Memory is bounded by the row and the table, not by the file.
-
-`stored` gives bytes, `unpack` what compressed ones stand for, `formats` make records of them (Parquet in bounded
-`memory`), `columns` says which field is what, and `rows` checks and cuts; a `folder` of files is read as one. Writing
-chunks is not covered.
+The format is detected by content. Refuses with a remedy what cannot be read as a whole. A row that cannot be scored is
+still a row of a table, with a code, a message and what could be read of it. Memory is bounded by the row and the table,
+not by the file. Covers no writing of chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from itertools import chain
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import pyarrow as pa
 
-from contract.errors import BulkqaError, UsageError
-from producer.input.detect import Found, opened
-from producer.input.files import Folder, files_of
+from contract.errors import BulkqaError, InputError, UsageError
+from producer.input.files import InputFiles
+from producer.input.formats.datafile import DataFile
+from producer.input.location import InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.options import ReadOptions, checked
-from producer.input.raw import RawFile, refuse_url
-from producer.input.rows import bounded
+from producer.input.rows import Checker, bounded
 
-#: Rows in the first tables, where nothing else is asked for; after so many tables twice as many, and so often.
+#: Rows in the first tables, if no number is asked for; the number doubles after so many tables, so many times.
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
 
 
@@ -37,22 +33,31 @@ class Input:
     `columns` are those of the input without ours; of JSON Lines, the keys of the first lines. A pipe has no `size`.
     """
 
-    def __init__(self, stored: RawFile | Folder, resources: ExitStack, found: Found) -> None:
-        self.name = stored.name
-        self.size = stored.size
-        self.format = found.format
-        self.columns = found.names.columns
-        self.id_column = found.names.id
-        self.answers_column = found.names.answers
-        self.question_column = found.names.question
-        self.context_column = found.names.context
-        self.delimiter = found.delimiter
-        self.schema = found.schema
-        self.types = found.types
-        self._stored = stored
+    def __init__(self, files: InputFiles, resources: ExitStack) -> None:
+        opened = files.opened()
+        resources.callback(opened.close)
+        name, first = next(opened, (files.name, None))
+        if first is None:
+            raise InputError("empty_file", f"{files.label}: no file in it has rows", "Is it the right folder?")
+        columns = first.columns
+        checker = Checker(first.schema, columns.question, columns.context, with_ids=columns.id is not None)
+        resources.callback(checker.close)
+        self.name = files.name
+        self.size = files.size
+        self.format = first.format
+        self.columns = columns.columns
+        self.id_column = columns.id
+        self.answers_column = columns.answers
+        self.question_column = columns.question
+        self.context_column = columns.context
+        self.delimiter = first.delimiter
+        self.schema = first.schema
+        self.types = first.types
+        self._files = files
         self._resources = resources
-        self._tables: Iterator[pa.Table] | None = found.tables
-        self._progress = found.progress
+        self._tables: Iterator[pa.Table] | None = _checked(
+            chain([(name, first)], opened), checker, first.types, several=files.several
+        )
         self._sha256: str | None = None
 
     def __enter__(self) -> Self:
@@ -62,15 +67,13 @@ class Input:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._resources.close()
 
     @property
     def bytes_read(self) -> int:
         """How much of the input was read, as it is stored: compressed, if it is."""
-        if self._progress is None or self._sha256 is not None or self.size is None:
-            return self._stored.bytes_read
-        return int(self.size * self._progress())
+        return self._files.bytes_read
 
     @property
     def sha256(self) -> str:
@@ -81,9 +84,9 @@ class Input:
 
     def tables(self, max_rows: int, max_bytes: int) -> Iterator[pa.Table]:
         """All rows in order, in tables bounded by both; a row of more than `max_bytes` is a table of its own. With 0
-        rows it is `grown` that bounds them.
+        rows, `grown` bounds them.
 
-        Raises InputError if the input turns out to be damaged after rows were given.
+        Raises InputError if the input proves to be damaged after rows were given.
         """
         if max_rows < 0 or max_bytes < 1:
             raise UsageError(f"a chunk must hold at least one row and one byte, not {max_rows} and {max_bytes}")
@@ -96,35 +99,47 @@ class Input:
         self, tables: Iterator[pa.Table], max_rows: Callable[[int], int], max_bytes: int
     ) -> Iterator[pa.Table]:
         yield from bounded(tables, max_rows, max_bytes)
-        self._sha256 = self._stored.finish()
+        self._sha256 = self._files.digest()
+
+
+def _checked(
+    files: Iterable[tuple[str, DataFile]], checker: Checker, types: pa.Schema | None, *, several: bool
+) -> Iterator[pa.Table]:
+    """The rows of all files, checked together. Raises InputError for a file with other columns than the first."""
+    for name, file in files:
+        if file.schema != checker.schema or not _same_types(file.types, types):
+            message = f"{file.columns.label}: its columns or their types are not those of the files before it"
+            raise InputError("unsupported_format", message, "Name files of the same columns, in the same order.")
+        checker.file = name if several else ""
+        yield from map(checker.table, file.batches)
+
+
+def _same_types(types: pa.Schema | None, others: pa.Schema | None) -> bool:
+    """Whether columns have the same types. A column without values, of the type null, fits any."""
+    if types is None or others is None:
+        return types is others
+    known = dict(zip(others.names, others.types, strict=True))
+    pairs = ((kind, known.get(name)) for name, kind in zip(types.names, types.types, strict=True))
+    return all(kind == other or other is None or pa.null() in (kind, other) for kind, other in pairs)
 
 
 def grown(number: int) -> int:
-    """Rows in a table of this number where nothing else is asked for: tables grow with the file, so that one of tens of
+    """Rows in the table of a number, if nothing else is asked for: tables grow with the file, so that one of tens of
     millions of rows has some ten thousand of them. After the first thousand none holds more than a five-hundredth of
     the rows before it."""
     return _ROWS << min(number // _DOUBLED, _DOUBLINGS)
 
 
-def open_input(file: str | Path | BinaryIO, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Input:
-    """Open a file, a folder or pattern of files, or standard input for "-", and read as much of it as tells whether it
-    can be read.
+def open_input(spec: InputSpec, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Input:
+    """Open a file, a folder or pattern of files, an address, or standard input for "-", and read as much of it as shows
+    whether it can be read.
 
-    Decoding takes at most `memory` bytes. Raises InputError where the file cannot be read as a whole.
+    Decoding takes at most `memory` bytes. Raises InputError if the input cannot be read as a whole.
     """
     options = checked(options or ReadOptions())
-    refuse_url(file)
     resources = ExitStack()
     try:
-        stored: RawFile | Folder
-        paths = files_of(file)
-        if paths is None or not isinstance(file, str | Path):
-            one = stored = RawFile(file, resources)
-            found = opened(one, options, resources, memory)
-        else:
-            stored = Folder(file, paths, options, memory, resources)
-            found = stored.found()
-        return Input(stored, resources, found)
+        return Input(InputFiles(locate(spec), options, memory), resources)
     except BaseException:
         resources.close()
         raise

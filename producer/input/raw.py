@@ -1,6 +1,7 @@
 """The bytes of an input as they are stored: counted and digested as they are read.
 
-Knows from the first bytes what is no input of ours, and says what to do about it. Covers nothing that needs rows.
+Recognizes foreign formats and encodings by the first bytes, and says what to do about them. Covers nothing that needs
+rows.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ import codecs
 import hashlib
 import io
 import os
-import re
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
@@ -19,11 +18,14 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from contract.errors import InputError
-from contract.remedy import Call, Remedy, Set
+from contract.remedy import Remedy, Set
 from producer.input import remote
+from producer.input.location import File, One, Stream, Url
 
-#: What is read at once.
+#: Bytes that are read at once.
 BLOCK = 1 << 18
+#: What to do if a file has no rows.
+WRONG_FILE = "Is it the right file?"
 
 _UNICODE_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -58,41 +60,37 @@ _MARKUP = {
 class RawFile:
     """The bytes of an input as they are stored: counted, digested, with a look ahead at the first ones."""
 
-    def __init__(self, file: str | Path | BinaryIO, resources: ExitStack) -> None:
+    def __init__(self, location: One, resources: ExitStack) -> None:
+        self.label, self.name = location.label, location.name
         self.path: Path | None = None
-        if isinstance(file, str) and file == "-":
-            file = sys.stdin.buffer
-        if isinstance(file, str) and remote.is_remote(file):
-            self.label, self.name = remote.shown(file), remote.name_of(file)
-            self._file = cast(BinaryIO, remote.opened(file, resources))
-        elif isinstance(file, str | Path):
-            self.label = str(file)
-            self.name = Path(file).name
-            self._file = resources.enter_context(_open(file))
-            self.path = Path(file) if _size(self._file) is not None else None  # a pipe has no size, and is read once
-        else:
-            self._file = file
-            name = getattr(file, "name", None)
-            self.label = self.name = "standard input" if file is sys.stdin.buffer else Path(str(name or "stream")).name
-        self.size = self._file.size if isinstance(self._file, remote.Remote) else _size(self._file)
+        match location:
+            case File():
+                self._file = resources.enter_context(_open(location))
+                self.size = _size(self._file)
+                self.path = location.path if self.size is not None else None  # a pipe has no size, and is read once
+            case Url():
+                stream = remote.opened(location.url, resources)
+                self._file, self.size = cast(BinaryIO, stream), stream.size
+            case Stream():
+                self._file, self.size = location.file, _size(location.file)
         self.bytes_read = 0
-        self._digest = hashlib.sha256()
+        self._sha256 = hashlib.sha256()
         self._ahead = b""
 
     def fileno(self) -> int:
-        """The number of the file, of one whose size is known. Raises io.UnsupportedOperation for a pipe."""
-        if self.size is None or isinstance(self._file, remote.Remote):
+        """The descriptor of a file. Raises io.UnsupportedOperation for a pipe and a remote file."""
+        if self.size is None:
             raise io.UnsupportedOperation
         return self._file.fileno()
 
     def peek(self, count: int) -> bytes:
-        """The next `count` bytes, fewer at the end only. They come again."""
+        """The next `count` bytes, fewer only at the end. They come again."""
         while len(self._ahead) < count and (more := self._read(count - len(self._ahead))):
             self._ahead += more
         return self._ahead
 
     def read(self, count: int = BLOCK) -> bytes:
-        """At most `count` bytes; none at the end only."""
+        """At most `count` bytes; none only at the end."""
         if self._ahead:
             data, self._ahead = self._ahead[:count], self._ahead[count:]
             return data
@@ -104,53 +102,44 @@ class RawFile:
         except (OSError, ValueError) as error:
             raise InputError("unreadable", f"{self.label}: {reason(error)}", "Check the disk or the pipe.") from error
         self.bytes_read += len(data)
-        self._digest.update(data)
+        self._sha256.update(data)
         return data
 
     def blocks(self) -> Iterator[bytes]:
         """The bytes from here on, a block at a time."""
         return iter(self.read, b"")
 
-    def finish(self) -> str:
-        """The digest of all, for which what was not read yet is."""
+    def digest(self) -> str:
+        """The SHA-256 of all bytes. Reads those that were not read yet."""
         for _ in self.blocks():
             pass
-        return self._digest.hexdigest()
+        return self._sha256.hexdigest()
 
 
-def refuse_url(file: object) -> None:
-    """Raise InputError for the URL of something. Nothing of it but its scheme is shown: it may hold a password."""
-    scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(file), re.IGNORECASE)  # a Path has lost one of the slashes
-    if scheme and not Path(str(file)).exists() and not remote.is_remote(file):
-        raise InputError(
-            "unreadable",
-            f"{scheme[1]}:// is a URL that is not read: inputs are files, stdin, or at s3://, gs://, az:// and https://",
-            Remedy("Copy it here, or pipe it: curl -sL URL | ", Call("submit", "-")),
-        )
-
-
-def _open(file: str | Path) -> BinaryIO:
+def _open(file: File) -> BinaryIO:
     try:
-        return Path(file).open("rb")
+        return file.path.open("rb")
     except (OSError, ValueError) as error:
-        raise InputError("unreadable", f"{file}: {reason(error)}", "Check the name and the permissions.") from error
+        raise InputError(
+            "unreadable", f"{file.label}: {reason(error)}", "Check the name and the permissions."
+        ) from error
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in small letters."""
+    """What an error says, in lower case."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
 
 
 def _size(file: BinaryIO) -> int | None:
     try:
-        found = os.fstat(file.fileno())
+        status = os.fstat(file.fileno())
     except (OSError, ValueError, AttributeError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def refuse_foreign(head: bytes, label: str) -> None:
-    """Raise InputError if the first 512 bytes are those of a format that is known and not read here."""
+    """Raise InputError if the first 512 bytes show a format that is known and not supported."""
     for mark, encoding in _UNICODE_MARKS.items():
         if head.startswith(mark):
             raise bad_encoding(label, f"the file is {encoding}", encoding)
@@ -169,26 +158,31 @@ def refuse_foreign(head: bytes, label: str) -> None:
             raise unsupported(label, what, "Download or save the data itself, as CSV or JSON Lines.")
 
 
+def empty(label: str) -> InputError:
+    """The error of a file without a byte."""
+    return InputError("empty_file", f"{label}: the file is empty", WRONG_FILE)
+
+
 def unsupported(label: str, what: str, remedy: str) -> InputError:
-    """The error of a file that is known for what it is and not read."""
+    """The error of a file whose format is known and not supported."""
     return InputError("unsupported_format", f"{label}: {what}, which is not supported", remedy)
 
 
 def encrypted(label: str) -> InputError:
-    """The error of Parquet that is encrypted."""
+    """The error of encrypted Parquet."""
     return unsupported(label, "encrypted Parquet", "Write it unencrypted.")
 
 
 def bad_encoding(label: str, what: str, encoding: str) -> InputError:
-    """An error for a file that is in another encoding, of a name that both Python and iconv know."""
+    """The error of a file in another encoding, which has a name that both Python and iconv know."""
     convert = f"   Or convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
     remedy = Remedy("Read it with: ", Set(encoding=encoding), convert)
     return InputError("bad_encoding", f"{label}: {what}, not UTF-8", remedy)
 
 
 def recoded(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[bytes]:
-    """The same text in UTF-8. A byte that the encoding does not know is left, and will be an error of its row; where
-    all that follows would be in doubt, InputError is raised."""
+    """The same text in UTF-8. A byte that the encoding does not have stays, and will be an error of its row. Raises
+    InputError if all that follows would be in doubt."""
     decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
     try:
         for block in chain(blocks, [b""]):
@@ -201,7 +195,7 @@ def recoded(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[byte
 
 
 def _byte_order(head: bytes) -> str | None:
-    """UTF-16LE or UTF-16BE, told from where the NULs of ASCII text are; None if it is neither."""
+    """UTF-16LE or UTF-16BE, by where the NULs of ASCII text are; None if it is neither."""
     half = len(head) // 2
     first, second = head[0 : 2 * half : 2].count(0), head[1 : 2 * half : 2].count(0)
     if max(first, second) * 2 <= half or min(first, second) * 4 > half:

@@ -1,8 +1,7 @@
-"""Inputs that lie elsewhere, read straight from there: `s3://`, `gs://` and `az://` with the extra [cloud], `https://`
-with [http]. Of an object store also all that is below a prefix, or that a pattern names.
+"""Remote inputs, read where they are: `s3://`, `gs://` and `az://` with the extra [cloud], `https://` with [http].
 
-What is read comes block by block and is never whole in memory. Of an address nothing but its host and path is shown:
-the rest may be a password.
+Bytes come block by block and are never whole in memory. Only the host and path of an address are shown: the rest may
+be a password.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -30,9 +28,15 @@ _WEB = ("https", "http")
 _MAGIC = re.compile(r"[*?\[]")
 
 
-def is_remote(file: object) -> bool:
-    """Whether that is the address of something elsewhere, and not the name of a file here."""
-    return isinstance(file, str) and urlsplit(file).scheme in (*_STORES, *_WEB) and not Path(file).exists()
+def is_address(text: str) -> bool:
+    """Whether a text is an address that can be read."""
+    return urlsplit(text).scheme in (*_STORES, *_WEB)
+
+
+def is_prefix(url: str) -> bool:
+    """Whether an address of an object store stands for several objects: it ends with a slash, or is a pattern."""
+    parts = urlsplit(url)
+    return parts.scheme in _STORES and bool(parts.path.endswith("/") or _MAGIC.search(parts.path))
 
 
 def shown(url: str) -> str:
@@ -46,8 +50,8 @@ def name_of(url: str) -> str:
     return unquote(urlsplit(url).path.rstrip("/")).rpartition("/")[2] or shown(url)
 
 
-class Remote(io.RawIOBase):
-    """Something elsewhere that is read once, from its beginning. `size` in bytes; None where that is not told."""
+class RemoteStream(io.RawIOBase):
+    """A remote object or file, read once from its beginning. `size` in bytes; None if it is not known."""
 
     def __init__(self, url: str, blocks: Iterator[bytes], size: int | None) -> None:
         self.name = name_of(url)
@@ -57,11 +61,11 @@ class Remote(io.RawIOBase):
         self._rest = b""
 
     def readable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; none at the end only. Raises InputError where it breaks off."""
+        """At most `size` bytes; none only at the end. Raises InputError if it breaks off."""
         while not self._rest and (block := _next(self._url, self._blocks)) is not None:
             self._rest = block
         if size < 0:
@@ -70,33 +74,34 @@ class Remote(io.RawIOBase):
         return data
 
 
-def opened(url: str, resources: ExitStack) -> Remote:
-    """What lies at an address. Raises InputError where there is nothing or it may not be read, MissingExtra."""
+def opened(url: str, resources: ExitStack) -> RemoteStream:
+    """Open an address. Raises InputError if nothing is there or it may not be read, MissingExtra."""
     return _of_web(url, resources) if urlsplit(url).scheme in _WEB else _of_store(url)
 
 
-def all_of(url: str) -> list[str] | None:
-    """The objects below a prefix, which ends with a slash, or those that a pattern names, by name; None for what is
-    one object. Raises InputError."""
+def objects_of(url: str, hidden: tuple[str, ...]) -> list[str]:
+    """The addresses of all objects below a prefix, or of those that match a pattern, in order, without names that begin
+    with one of `hidden`. Raises InputError if there are none."""
     parts = urlsplit(url)
-    if parts.scheme in _WEB or not (parts.path.endswith("/") or _MAGIC.search(parts.path)):
-        return None
-    folder, _, pattern = parts.path.strip("/").rpartition("/") if not parts.path.endswith("/") else (
-        parts.path.strip("/"), "", "*")  # fmt: skip
+    folder, _, pattern = parts.path.strip("/").rpartition("/")
+    if parts.path.endswith("/"):
+        folder, pattern = parts.path.strip("/"), "*"
     store = _store(url)
-    names = _told(url, lambda: store.list(folder))
-    wanted = [name for name in names if fnmatch.fnmatchcase(name, pattern) and not name.startswith((".", "_"))]
-    found = [name for name in wanted if _told(url, partial(store.size, f"{folder}/{name}")) is not None]
-    if not found:
+    names = _translated(url, lambda: store.list(folder))
+    matching = [name for name in names if fnmatch.fnmatchcase(name, pattern) and not name.startswith(hidden)]
+    objects = [name for name in matching if _translated(url, partial(store.size, f"{folder}/{name}")) is not None]
+    if not objects:
         raise InputError(
-            "empty_file", f"{shown(url)}: no objects", "Is it the right prefix? Names in . and _ are none."
+            "empty_file",
+            f"{shown(url)}: no objects",
+            "Is it the right prefix? Names that begin with . or _ are left out.",
         )
-    return [f"{parts.scheme}://{parts.netloc}/{folder}/{name}" for name in sorted(found)]
+    return [f"{parts.scheme}://{parts.netloc}/{folder}/{name}" for name in sorted(objects)]
 
 
 def size_of(url: str) -> int:
-    """Bytes of an object that is there."""
-    return _told(url, lambda: _store(url).size(_key(url))) or 0
+    """The bytes of an object."""
+    return _translated(url, lambda: _store(url).size(_key(url))) or 0
 
 
 def _key(url: str) -> str:
@@ -108,22 +113,22 @@ def _store(url: str) -> ObjectStorage:
 
     parts = urlsplit(url)
     if parts.username or parts.query or not parts.netloc:
-        raise UsageError(f"an address here is {parts.scheme}://bucket/key and nothing else", "Credentials: README.md")
+        raise UsageError(f"the address must be {parts.scheme}://bucket/key and nothing else", "Credentials: README.md")
     return ObjectStorage(f"{parts.scheme}://{parts.netloc}")
 
 
-def _of_store(url: str) -> Remote:
+def _of_store(url: str) -> RemoteStream:
     store, key = _store(url), _key(url)
-    size = _told(url, lambda: store.size(key)) if key else None
+    size = _translated(url, lambda: store.size(key)) if key else None
     if size is None:
         raise _missing(url)
-    return Remote(url, store.blocks(key), size)
+    return RemoteStream(url, store.blocks(key), size)
 
 
-def _of_web(url: str, resources: ExitStack) -> Remote:
+def _of_web(url: str, resources: ExitStack) -> RemoteStream:
     if urlsplit(url).username or urlsplit(url).password:
         raise UsageError(
-            f"{shown(url)}: an address holds no password here, since others see it",
+            f"{shown(url)}: an address with a password is not read, since other users of the machine see it",
             Remedy("Pipe it: curl --netrc -sL URL | ", Call("submit", "-")),
         )
     try:
@@ -132,37 +137,37 @@ def _of_web(url: str, resources: ExitStack) -> Remote:
         raise MissingExtra("reading from the web", str(error.name), "http") from error
     try:
         client = resources.enter_context(httpx.Client(follow_redirects=True, timeout=60))
-        answer = resources.enter_context(client.stream("GET", url, headers={"Accept-Encoding": "identity"}))
+        response = resources.enter_context(client.stream("GET", url, headers={"Accept-Encoding": "identity"}))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _unreadable(url, str(error) or type(error).__name__) from None
-    if not answer.is_success:
-        raise _unreadable(url, f"the answer is {answer.status_code} {answer.reason_phrase}")
-    length = answer.headers.get("Content-Length", "")
-    return Remote(url, answer.iter_raw(), int(length) if length.isdigit() else None)
+    if not response.is_success:
+        raise _unreadable(url, f"the answer is {response.status_code} {response.reason_phrase}")
+    length = response.headers.get("Content-Length", "")
+    return RemoteStream(url, response.iter_raw(), int(length) if length.isdigit() else None)
 
 
 def _next(url: str, blocks: Iterator[bytes]) -> bytes | None:
-    return _told(url, lambda: next(blocks, None))
+    return _translated(url, lambda: next(blocks, None))
 
 
-def _told(url: str, work: Callable[[], T]) -> T:
-    """What work on an address gives; its errors are those of an input."""
+def _translated(url: str, work: Callable[[], T]) -> T:
+    """The result of work on an address; its errors become those of an input."""
     try:
         return work()
     except FileNotFoundError as error:
         raise _missing(url) from error
     except BulkqaError as error:
         raise InputError("unreadable", f"{shown(url)}: {error.message}", error.remedy) from error
-    except Exception as error:  # of whatever library reads it
+    except Exception as error:  # of any library
         raise _unreadable(url, str(error) or type(error).__name__) from error
 
 
 def _missing(url: str) -> InputError:
     return InputError(
-        "unreadable", f"{shown(url)}: there is no such object", "All below a prefix: end it with a slash."
+        "unreadable", f"{shown(url)}: there is no such object", "To read all below a prefix, end it with a slash."
     )
 
 
 def _unreadable(url: str, why: str) -> InputError:
-    told = why.replace(url, shown(url)).splitlines()[0]
-    return InputError("unreadable", f"{shown(url)}: {told}", "Check the address, the network and the permissions.")
+    why = why.replace(url, shown(url)).splitlines()[0]
+    return InputError("unreadable", f"{shown(url)}: {why}", "Check the address, the network and the permissions.")

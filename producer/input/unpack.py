@@ -1,8 +1,8 @@
-"""Compressed input, unpacked a block at a time: however much it stands for, no more than that is held.
+"""Compressed input, unpacked a block at a time: no more than a block is held, however much a file expands.
 
-Told by its first bytes, brotli, which has none of its own, by its name. gzip is read by the standard library, which is
-quicker than Arrow's and takes the zeros that tapes and block devices put behind it; bzip2 too, of which Arrow's fails
-on an empty member, and xz, which Arrow has not; zstd, lz4 and brotli by Arrow.
+The first bytes show the kind; brotli has no mark, and goes by its name. The standard library reads gzip (it is quicker
+than Arrow, and accepts the zeros that tapes and block devices append), bzip2 (Arrow fails on an empty member) and xz
+(Arrow has none). Arrow reads zstd, lz4 and brotli.
 """
 
 from __future__ import annotations
@@ -34,31 +34,30 @@ _MAGIC = {
 }
 _A = {kind: f"an {kind}" if kind in ("xz", "lz4") else f"a {kind}" for kind in (*_MAGIC, "brotli")}
 _TOOLS = {"gzip": "gzip -dc", "zip": "unzip -p"}
-#: Beyond so many bytes, what is this many times larger than its file is no text: gzip makes at most 1,032 bytes of one,
-#: of text some hundred; the others look further back for what was said before.
+#: Beyond so many bytes, data that is this many times larger than its file is not text: gzip makes at most 1,032 bytes
+#: of one, some hundred for text. The others look further back for repetitions, and have a higher limit.
 _UNPACKED, _RATIO = 256 << 20, {"gzip": 800, "zip": 800}
 _RATIO_OF_OTHERS = 4000
-#: What xz may need: its strongest level takes 65 MiB, and a file may ask for 4 GiB.
+#: Memory that xz may take: its strongest level needs 65 MiB, and a file may ask for 4 GiB.
 _XZ_MEMORY = 192 << 20
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException, MemoryError)
 
 
 def compression(head: bytes, name: str) -> str | None:
-    """How a file is compressed that begins so: gzip, bzip2, xz, zstd, lz4, brotli or zip; None if it is not."""
+    """The compression of a file with this beginning: gzip, bzip2, xz, zstd, lz4, brotli or zip; None if it has none."""
     for kind, magic in _MAGIC.items():
         if head.startswith(magic) and (kind != "bzip2" or head[4:7] in (b"1AY", b"\x17rE")):
             return kind
     return "brotli" if name.endswith(".br") else None
 
 
-def unpacked(stored: RawFile, kind: str) -> Iterator[bytes]:
-    """The bytes that a compressed file stands for, members one after the other. Raises InputError for damage and bombs,
-    as they are come by."""
-    return _guarded(_READERS[kind](stored), kind, stored.label, lambda: stored.bytes_read)
+def unpacked(raw: RawFile, kind: str) -> Iterator[bytes]:
+    """The unpacked bytes of a file, members one after the other. Raises InputError at damage, and for a bomb."""
+    return _guarded(_READERS[kind](raw), kind, raw.label, lambda: raw.bytes_read)
 
 
 def unzipped(path: Path, label: str, bound: Bound, resources: ExitStack) -> Iterator[bytes]:
-    """The bytes of the one file in a zip archive. Raises InputError where it is not one, or none that can be read."""
+    """The bytes of the one file in a zip archive. Raises InputError if there are others, or it is damaged."""
     try:
         with bound:
             archive = resources.enter_context(zipfile.ZipFile(path))
@@ -79,53 +78,53 @@ def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
     files = [e for e in archive.infolist() if not e.is_dir() and not e.filename.startswith(("__MACOSX/", "."))]
     if len(files) != 1:
         raise unsupported(label, f"a zip archive of {len(files)} files", "Unpack it and name one: unzip FILE")
-    if files[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others are unpacked without a bound
+    if files[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
         raise unsupported(label, "a zip archive that is packed in a rare way", "Unpack it: unzip FILE")
     return files[0]
 
 
 def _arrow(kind: str) -> Callable[[RawFile], Iterator[bytes]]:
-    def read(stored: RawFile) -> Iterator[bytes]:
-        with pa.CompressedInputStream(pa.PythonFile(_Open(stored), mode="r"), kind) as file:
+    def read(raw: RawFile) -> Iterator[bytes]:
+        with pa.CompressedInputStream(pa.PythonFile(_Open(raw), mode="r"), kind) as file:
             yield from iter(lambda: file.read(BLOCK), b"")
 
     return read
 
 
 class _Open:
-    """What Arrow asks of a file beside its bytes. It is closed by whoever opened it."""
+    """What Arrow needs of a file beside its bytes. The opener closes it."""
 
     closed = False
 
-    def __init__(self, stored: RawFile) -> None:
-        self.read = stored.read
+    def __init__(self, raw: RawFile) -> None:
+        self.read = raw.read
 
     def close(self) -> None:
         pass
 
 
-def _gzip(stored: RawFile) -> Iterator[bytes]:
-    # GzipFile asks for read() only; RawFile has no more.
-    with gzip.GzipFile(fileobj=stored) as file:  # type: ignore[call-overload]
+def _gzip(raw: RawFile) -> Iterator[bytes]:
+    # GzipFile needs read() only, and RawFile has no more.
+    with gzip.GzipFile(fileobj=raw) as file:  # type: ignore[call-overload]
         yield from iter(lambda: file.read(BLOCK), b"")
 
 
 def _streams(new: Callable[[], Any]) -> Callable[[RawFile], Iterator[bytes]]:
-    """Stream by stream, each with a decompressor of its own. The standard library's files take a damaged second stream
-    for the end, and have no bound on memory."""
+    """Stream by stream, each with its own decompressor. The standard library's files take a damaged second stream as
+    the end, and have no bound on memory."""
 
-    def read(stored: RawFile) -> Iterator[bytes]:
-        data = stored.read()
+    def read(raw: RawFile) -> Iterator[bytes]:
+        data = raw.read()
         while data:
             stream = new()
             while not stream.eof:
                 if block := stream.decompress(data, BLOCK):
                     yield block
-                data = stored.read() if stream.needs_input else b""
+                data = raw.read() if stream.needs_input else b""
                 if not data and stream.needs_input and not stream.eof:
                     raise EOFError
             data = (stream.unused_data + data).lstrip(b"\0")
-            while not data and (more := stored.read()):
+            while not data and (more := raw.read()):
                 data = more.lstrip(b"\0")
 
     return read
@@ -141,17 +140,17 @@ _READERS = {
 }
 
 
-def _guarded(blocks: Iterator[bytes], kind: str, label: str, stored: Callable[[], int]) -> Iterator[bytes]:
+def _guarded(blocks: Iterator[bytes], kind: str, label: str, bytes_read: Callable[[], int]) -> Iterator[bytes]:
     size = 0
     ratio = _RATIO.get(kind, _RATIO_OF_OTHERS)
     try:
         for block in blocks:
             size += len(block)
-            if size > _UNPACKED and size > ratio * stored():
+            if size > _UNPACKED and size > ratio * bytes_read():
                 raise InputError(
                     "unreadable",
-                    f"{label}: {_A[kind]} bomb: {stored():,} bytes of it unpack to over {size:,}, and {ratio} times "
-                    "its size is the most",
+                    f"{label}: {_A[kind]} bomb: {bytes_read():,} bytes of it unpack to over {size:,}, "
+                    f"and {ratio} times its size is the most",
                     Remedy("If that is intended, unpack it first: ", _piped(kind)),
                 )
             yield block
@@ -169,5 +168,5 @@ def _damaged(label: str, kind: str, error: BaseException) -> InputError:
     if "Memory usage limit" in str(error):
         what = f"{label}: unpacking it takes more than {_XZ_MEMORY >> 20} MiB of memory"
         return InputError("unreadable", what, Remedy("Unpack it first: ", _piped(kind)))
-    said = reason(error) if isinstance(error, Exception) else str(error)
-    return InputError("unreadable", f"{label}: damaged {kind} file: {said}", "Copy it again.")
+    why = reason(error) if isinstance(error, Exception) else str(error)
+    return InputError("unreadable", f"{label}: damaged {kind} file: {why}", "Copy it again.")

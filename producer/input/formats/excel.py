@@ -1,9 +1,8 @@
-"""A sheet of an Excel workbook (.xlsx) into records: each cell as the text that a CSV of the sheet would have.
+"""A sheet of an Excel workbook (.xlsx) into rows: each cell as the text that a CSV of the sheet would have.
 
-Read by openpyxl, an extra, row by row and in bounded memory: of a workbook its table of texts is held as a whole.
-Formulas count as what they were when the workbook was saved. A text that spells
-a character as XML has to, `_x000D_`, is taken for it: openpyxl tells no difference. Covers no formats of numbers, no
-merged cells, no .xls.
+Read by openpyxl, an extra, row by row and in bounded memory; a workbook's table of texts is held whole. Formulas have
+the values that they had when the workbook was saved. A text that spells a character as XML has to, `_x000D_`, is taken
+for that character: openpyxl makes no difference. Covers no formats of numbers, no merged cells, no .xls.
 """
 
 from __future__ import annotations
@@ -19,14 +18,17 @@ from xml.etree.ElementTree import ParseError
 
 from contract.errors import InputError
 from contract.remedy import Remedy, Set
-from producer.input.columns import listed, near
-from producer.input.formats.csv.parser import BATCH_BYTES, BATCH_ROWS, Batch
+from producer.input.columns import ColumnNames, listed, near, refuse_wide
+from producer.input.formats.datafile import DataFile
+from producer.input.formats.fields import TextFields
+from producer.input.formats.records import BATCH_BYTES, BATCH_ROWS, RecordBatch, over_limit
 from producer.input.memory import Bound
-from producer.input.raw import unsupported
-from producer.input.rows import Fault
+from producer.input.options import ReadOptions
+from producer.input.raw import WRONG_FILE, unsupported
+from producer.input.rows import Fault, Rows
 
 _AS_CSV = "Save the sheet as CSV (UTF-8)."
-#: The most rows that a sheet has. A number beyond it is a forgery, and the rows up to it would be made one by one.
+#: The most rows that a sheet has. A higher number is forged, and all rows up to it would be made one by one.
 _LAST_ROW = 1 << 20
 _DAMAGE = (
     OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, ParseError,
@@ -40,7 +42,7 @@ Row = tuple[int, list[str | None]]
 
 
 def is_workbook(path: Path) -> bool:
-    """Whether a zip archive is a workbook of Excel."""
+    """Whether a zip archive is an Excel workbook."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.startswith("xl/workbook.") for name in archive.namelist())
@@ -48,28 +50,55 @@ def is_workbook(path: Path) -> bool:
         return False
 
 
-class ExcelRecords:
-    """The records of a sheet. `names` are those in its first row that is not blank."""
+def excel_sheet(path: Path, label: str, options: ReadOptions, bound: Bound, resources: ExitStack) -> DataFile:
+    """The sheet that the options name, or the first one. Raises InputError if it cannot be read or lacks a column."""
+    sheet = _Sheet(path, label, options.sheet, bound, resources)
+    if not sheet.names:
+        remedy = sheet.other_sheet(options) or WRONG_FILE
+        raise InputError("empty_file", f"{label}: the sheet {sheet.title!r} is empty", remedy)
+    refuse_wide(label, len(sheet.names))
+    try:
+        columns = ColumnNames(label, sheet.names, options)
+    except InputError as error:
+        if not _has_columns(sheet.names, options):
+            error.remedy = _of_sheets(error.remedy, sheet.other_sheet(options))
+        raise
+    fields = TextFields(columns)
+    return DataFile("xlsx", columns, fields.schema, sheet.batches(fields, options.max_row_bytes))
 
-    def __init__(self, path: Path, label: str, sheet: str | None, bound: Bound, resources: ExitStack) -> None:
+
+def _of_sheets(names: Remedy | str | None, sheet: Remedy | None) -> Remedy | str | None:
+    """A sheet that has the columns is the remedy; if it is only another sheet, it is the second choice."""
+    if sheet is None or sheet.settings:
+        return sheet or names
+    return Remedy(names or "", ". ", sheet)
+
+
+def _has_columns(names: list[str], options: ReadOptions) -> bool:
+    return near(options.question, names) is not None and near(options.context, names) is not None
+
+
+class _Sheet:
+    """A sheet under way. `names` are those in its first row that is not blank."""
+
+    def __init__(self, path: Path, label: str, name: str | None, bound: Bound, resources: ExitStack) -> None:
         self._label = label
         self._bound = bound
         self._book = self._opened(path, resources)
         resources.callback(self._book.close)
-        self._sheets: dict[str, Any] = {found.title: found for found in self._book.worksheets}
-        shown = [title for title, found in self._sheets.items() if found.sheet_state == "visible"] or [*self._sheets]
-        if not shown:
+        self._sheets: dict[str, Any] = {sheet.title: sheet for sheet in self._book.worksheets}
+        visible = [title for title, sheet in self._sheets.items() if sheet.sheet_state == "visible"]
+        if not self._sheets:
             raise unsupported(label, "an Excel workbook without a sheet", _AS_CSV)
-        self.sheet = self._named(sheet) if sheet else shown[0]
-        self._rows = self._read(self._sheets[self.sheet])
+        self.title = self._named(name) if name else (visible or [*self._sheets])[0]
+        self._rows = self._read(self._sheets[self.title])
         self.names = _header(next(self._rows, (0, []))[1])
 
-    def other_sheet(self, question: str, context: str) -> Remedy | None:
-        """What to do if another sheet is meant: the first that has these columns, else any; None if there is none."""
-        others = [title for title in self._sheets if title != self.sheet]
+    def other_sheet(self, options: ReadOptions) -> Remedy | None:
+        """What to do if another sheet is meant: the first that has the columns, else any; None if there is none."""
+        others = [title for title in self._sheets if title != self.title]
         for title in others:
-            names = self._names_of(self._sheets[title])
-            if near(question, names) is not None and near(context, names) is not None:
+            if _has_columns(self._names_of(self._sheets[title]), options):
                 return Remedy("Read the sheet that has these columns: ", Set(sheet=title))
         return Remedy("Or read another sheet with ", Set("sheet"), f": {listed(others)}") if others else None
 
@@ -90,24 +119,25 @@ class ExcelRecords:
             remedy = f"Install what reads it: pip install 'bulkqa[excel]'. Or: {_AS_CSV}"
             raise unsupported(self._label, "an Excel workbook, and openpyxl is not installed", remedy) from error
         try:
-            file = resources.enter_context(path.open("rb"))  # of a damaged one, openpyxl leaves it open
-            with self._bound, warnings.catch_warnings(action="ignore"):  # of parts that are no cells
+            file = resources.enter_context(path.open("rb"))  # openpyxl leaves a damaged one open
+            with self._bound, warnings.catch_warnings(action="ignore"):  # about parts that are not cells
                 return openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         except (*_DAMAGE, MemoryError) as error:
             raise self._unreadable(error) from error
 
-    def _named(self, sheet: str) -> str:
-        if sheet in self._sheets:
-            return sheet
-        if sheet.isdecimal() and 0 < int(sheet) <= len(self._sheets):
-            return [*self._sheets][int(sheet) - 1]
-        message = f"{self._label}: there is no sheet {sheet!r}. Sheets found: {listed(self._sheets)}"
-        meant = near(sheet, [*self._sheets])
+    def _named(self, name: str) -> str:
+        """The title of a sheet, of its name or its number."""
+        if name in self._sheets:
+            return name
+        if name.isdecimal() and 0 < int(name) <= len(self._sheets):
+            return [*self._sheets][int(name) - 1]
+        message = f"{self._label}: there is no sheet {name!r}. Sheets found: {listed(self._sheets)}"
+        meant = near(name, [*self._sheets])
         remedy = Remedy("Read it with: ", Set(sheet=meant)) if meant else Remedy("Name one with ", Set("sheet"))
         raise InputError("unreadable", message, remedy)
 
     def _read(self, sheet: Any) -> Iterator[Row]:
-        """The rows that are not blank, by number. What the sheet says of its size is not believed."""
+        """The rows that are not blank, by number. The size that the sheet claims is ignored."""
         try:
             sheet.reset_dimensions()
             cells = sheet.iter_rows(values_only=True)
@@ -123,26 +153,26 @@ class ExcelRecords:
         except (*_DAMAGE, MemoryError) as error:
             raise self._unreadable(error) from error
 
-    def batches(self, limit: int) -> Iterator[Batch]:
+    def batches(self, fields: TextFields, limit: int) -> Iterator[Rows]:
         """All rows below the header, each of at most `limit` bytes."""
         width = len(self.names)
-        batch, size = Batch(), 0
+        batch, size = RecordBatch(), 0
         for number, texts in self._rows:
             record = (texts + [None] * width)[:width]
-            bytes_ = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if text)
-            if bytes_ > limit:
-                batch.reject([None] * width, number, Fault("row_too_large", f"the row has more than {limit:,} bytes"))
+            row_size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if text)
+            if row_size > limit:
+                batch.reject([None] * width, number, over_limit(limit))
             elif any(texts[width:]):
                 batch.reject(record, number, Fault("extra_field", f"a cell behind the {width} columns of the header"))
             else:
                 batch.records.append(record)
                 batch.lines.append(number)
-            size += bytes_
+            size += row_size
             if len(batch.records) >= BATCH_ROWS or size >= BATCH_BYTES:
-                yield batch
-                batch, size = Batch(), 0
+                yield fields.rows(batch)
+                batch, size = RecordBatch(), 0
         if batch.records:
-            yield batch
+            yield fields.rows(batch)
 
     def _unreadable(self, error: BaseException) -> InputError:
         if isinstance(error, MemoryError):
@@ -164,11 +194,11 @@ def _header(texts: list[str | None]) -> list[str]:
 
 
 def _text(cell: Any) -> str | None:
-    """A cell as Excel writes it into a CSV, but numbers and dates in full."""
+    """A cell as Excel writes it to CSV, but with numbers and dates in full."""
     if cell is None:
         return None
     if isinstance(cell, str):
-        return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell) if "_x" in cell else cell
+        return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), cell) if "_x" in cell else cell
     if isinstance(cell, bool):
         return str(cell).upper()
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1 << 53:

@@ -1,6 +1,6 @@
-"""Records of a CSV file into rows: where in a record each column is.
+"""Records of texts into rows: where in a record each column is. For CSV and Excel.
 
-Of an error file, rows that nobody mended stay the errors that they were (`contract.format.errorfile`).
+In an error file, rows that were not fixed stay the errors that they were (`contract.format.errorfile`).
 """
 
 from __future__ import annotations
@@ -13,92 +13,92 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contract.format import errorfile
-from producer.input.columns import Names
-from producer.input.formats.csv.blocks import Block
-from producer.input.formats.csv.parser import Batch
+from contract.format import chunk, errorfile
+from producer.input.columns import ColumnNames
+from producer.input.formats.records import RecordBatch
 from producer.input.rows import Column, Fault, Rows, pc, strings, where
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
-class Unmended:
-    """Where in a record of an error file the row is, and where what was wrong with it."""
+class ErrorFile:
+    """The places of a record of an error file: of the row's own fields, and of what was wrong with it."""
 
     own: list[int]
-    asked: tuple[int, int]  #: question and context
+    texts: tuple[int, int]  #: question and context
     code: int
     message: int | None
     raw: int | None
     digest: int | None
 
     @classmethod
-    def of(cls, names: Names) -> Self | None:
-        """None for a file that is no error file."""
-        code = names.place(errorfile.CODE)
+    def of(cls, columns: ColumnNames) -> Self | None:
+        """None for any other file."""
+        code = columns.place(errorfile.CODE)
         if code is None:
             return None
-        message, raw, digest = (names.place(name) for name in (errorfile.MESSAGE, errorfile.RAW, errorfile.DIGEST))
-        own = [names.index(name) for name in names.columns]
-        return cls(own, (names.index(names.question), names.index(names.context)), code, message, raw, digest)
+        message, raw, digest = (columns.place(name) for name in (errorfile.MESSAGE, errorfile.RAW, errorfile.DIGEST))
+        own = [columns.index(name) for name in columns.columns]
+        texts = columns.index(columns.question), columns.index(columns.context)
+        return cls(own, texts, code, message, raw, digest)
 
     def reject(self, column: Callable[[int], Column], count: int, faults: dict[int, Fault]) -> None:
-        """Add the faults of rows that are as they were. `column` gives the texts of a field in all `count` rows."""
+        """Add the faults of rows that were not fixed. `column` gives the texts of a field in all `count` rows."""
         codes = column(self.code).to_pylist()
         suspects = [row for row in range(count) if codes[row] in errorfile.OF_THE_ROW and row not in faults]
         if not suspects:
             return
-        texts = {place: column(place) for place in {*self.own, *self._about()}}
+        columns = {place: column(place) for place in {*self.own, *self._about()}}
         for row in suspects:
-            cell = {place: text[row].as_py() or "" for place, text in texts.items()}
-            if self._is_as_it_was(cell, codes[row]):
-                message = cell.get(self.message, "") if self.message is not None else ""
-                raw = cell.get(self.raw) if self.raw is not None else None
+            cells = {place: text[row].as_py() or "" for place, text in columns.items()}
+            if self._is_unchanged(cells, codes[row]):
+                message = cells.get(self.message, "") if self.message is not None else ""
+                raw = cells.get(self.raw) if self.raw is not None else None
                 faults[row] = Fault(codes[row], message or "as it was in the error file", raw or None)
 
     def _about(self) -> list[int]:
         return [place for place in (self.message, self.raw, self.digest) if place is not None]
 
-    def _is_as_it_was(self, cell: dict[int, str], code: str) -> bool:
-        """An editor may have spelled numbers otherwise, so that the digest is another: what shows damage still does."""
-        if self.digest is not None and cell[self.digest] == errorfile.digest(cell[place] for place in self.own):
+    def _is_unchanged(self, cells: dict[int, str], code: str) -> bool:
+        """An editor may have spelled numbers otherwise, which changes the digest: damage still shows."""
+        if self.digest is not None and cells[self.digest] == errorfile.digest(cells[place] for place in self.own):
             return True
         if code == "bad_encoding":
-            return any(_REPLACED in cell[place] for place in self.own)
+            return any(_REPLACED in cells[place] for place in self.own)
         if code in ("parse_error", "row_too_large"):
-            return not any(cell[place].strip() for place in self.asked)
+            return not any(cells[place].strip() for place in self.texts)
         return False
 
 
-class Places:
-    """Where in a CSV record each column of a chunk is."""
+class TextFields:
+    """Where each column of a chunk is in a record of texts."""
 
-    def __init__(self, names: Names, schema: pa.Schema) -> None:
-        self._question = names.index(names.question)
-        self._context = names.index(names.context)
-        self._id = names.index(names.id) if names.id is not None else None
-        self._others = [names.index(name) for name in names.others]
-        self._fields = list(schema.field("passthrough").type) if self._others else []
-        self._unmended = Unmended.of(names)
-        self._trailing = len(names.found) if names.trailing else None
+    def __init__(self, columns: ColumnNames) -> None:
+        self.width = columns.width
+        self.schema = chunk.schema([pa.field(name, pa.string()) for name in columns.others])
+        self._question = columns.index(columns.question)
+        self._context = columns.index(columns.context)
+        self._id = columns.index(columns.id) if columns.id is not None else None
+        self._others = [columns.index(name) for name in columns.others]
+        self._fields = list(self.schema.field("passthrough").type) if self._others else []
+        self._error_file = ErrorFile.of(columns)
+        self._trailing = len(columns.found) if columns.trailing else None
 
-    def rows(self, batch: Batch | Block) -> Rows:
-        """The columns of some records, in the order of a chunk."""
-        if isinstance(batch, Block):
-            return self._of(batch.columns.__getitem__, batch.lines, {})
+    def rows(self, batch: RecordBatch) -> Rows:
+        """The rows of some records."""
         columns = list(zip(*batch.records, strict=True))
-        return self._of(lambda place: strings(columns[place], batch.faults), batch.lines, batch.faults)
+        return self.columnar(lambda place: strings(columns[place], batch.faults), batch.lines, batch.faults)
 
-    def _of(
+    def columnar(
         self, column: Callable[[int], Column], lines: Sequence[int] | NDArray[np.int64], faults: dict[int, Fault]
     ) -> Rows:
-        """Columns that are not asked for are not looked at."""
+        """The rows of the columns that `column` gives by their place. It is called for those that are needed only."""
         others = [column(place) for place in self._others]
         if self._trailing is not None:
             _reject_trailing(column(self._trailing), faults)
-        if self._unmended:
-            self._unmended.reject(column, len(lines), faults)
+        if self._error_file:
+            self._error_file.reject(column, len(lines), faults)
         return Rows(
             id=pa.nulls(len(lines), pa.string()) if self._id is None else column(self._id),
             question=column(self._question),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contract.format import chunk
 from contract.format.job import Row
-from producer.input.formats.csv.lines import line_end
+from producer.input.formats.lines import line_end
 from producer.input.open import open_input
 from producer.input.options import ReadOptions
 from tests import REPO

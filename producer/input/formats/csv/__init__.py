@@ -1,4 +1,4 @@
-"""CSV into records: `blocks` reads what is well-formed at a time, `parser` the rest row by row.
+"""CSV into rows: `blocks` reads whole blocks of well-formed records, `parser` all others one by one.
 
-`lines` finds where lines end, `fields` where fields do, `escapes` rewrites backslashes, `header` names the columns.
+`escapes` rewrites backslashes, `header` reads the first line, `file` joins them.
 """

@@ -22,16 +22,14 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 
 from producer.input.formats.csv.blocks import Block, parse
-from producer.input.formats.csv.lines import Lines
-from producer.input.rows import Fault
+from producer.input.formats.fields import TextFields
+from producer.input.formats.lines import Lines
+from producer.input.formats.records import BATCH_BYTES, BATCH_ROWS, RecordBatch, decoded, raw_text, too_large
+from producer.input.rows import Fault, Rows
 
-#: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
-BATCH_ROWS = 1024
-BATCH_BYTES = 4 << 20
 #: About so many bytes make a block: what is made of it stays in the cache.
 _BLOCK_BYTES = 1 << 20
 _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
@@ -39,31 +37,6 @@ _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
 _BLANK_LINES = 100  # after which the next ones are passed over in one
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
 _ESCAPE_HINT = "; if a backslash escapes quotes in this file, set the escape option to a backslash"
-#: So much is kept of the text of a row that could not be parsed, in characters.
-RAW_LIMIT = 2_000
-
-
-@dataclass(slots=True)
-class Batch:
-    """Consecutive records, all of one width, the line that each starts on, and the faults by index.
-
-    Bytes that are not UTF-8 are in the strings as lone surrogates (PEP 383): whoever makes columns of them will notice.
-    """
-
-    records: list[list[str | None]] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    faults: dict[int, Fault] = field(default_factory=dict)
-
-    def reject(self, record: list[str | None], line: int, fault: Fault) -> None:
-        """Add a record that has a fault."""
-        self.faults[len(self.records)] = fault
-        self.records.append(record)
-        self.lines.append(line)
-
-
-def decoded(line: bytes) -> str:
-    """UTF-8 as text; bytes that are none become lone surrogates (PEP 383)."""
-    return line.decode("utf-8", "surrogateescape")
 
 
 def _marked(line: bytes, body: bytes | None = None) -> str:
@@ -77,17 +50,6 @@ def _marked(line: bytes, body: bytes | None = None) -> str:
 
 def _restored(fields: list[str]) -> list[str]:
     return [field.translate(_MARKED) if "\udc0d" in field or "\udc0a" in field else field for field in fields]
-
-
-def raw_text(lines: list[bytes]) -> str:
-    """The text of a row as far as it is kept. Of UTF-8, a character takes four bytes at most."""
-    start = b"".join(lines)[: 4 * RAW_LIMIT] if len(lines) > 1 else lines[0][: 4 * RAW_LIMIT]
-    return start.decode("utf-8", "replace").rstrip("\r\n")[:RAW_LIMIT]
-
-
-def too_large(line: bytes, limit: int) -> Fault:
-    """Of what is over the limit, how much there is depends on how the file was cut into reads: it is not shown."""
-    return Fault("row_too_large", f"the row has more than {limit:,} bytes", raw_text([line[:limit]]))
 
 
 class _TooLarge(Exception):
@@ -152,17 +114,17 @@ class CsvRecords:
         self._pending.clear()
         return fields
 
-    def batches(self, width: int) -> Iterator[Batch | Block]:
-        """The records of `width` fields: in blocks where nothing is wrong, else row by row."""
+    def batches(self, fields: TextFields) -> Iterator[Rows]:
+        """All rows: in blocks where nothing is wrong, else record by record."""
         done = False
         while not done:
-            if block := self._block(width):
-                yield block
+            if block := self._block(fields.width):
+                yield fields.columnar(block.columns.__getitem__, block.lines, {})
                 continue
-            batch = Batch()
-            done = self._fill(batch, width)
+            batch = RecordBatch()
+            done = self._fill(batch, fields.width)
             if batch.records:
-                yield batch
+                yield fields.rows(batch)
 
     def _block(self, width: int) -> Block | None:
         """The next records, if nothing is wrong with any; else none, and the lines are left to `_fill`."""
@@ -178,7 +140,7 @@ class CsvRecords:
             self._lines.put_back(self._lines.split(data[block.size :]))
         return block
 
-    def _fill(self, batch: Batch, width: int) -> bool:
+    def _fill(self, batch: RecordBatch, width: int) -> bool:
         """Read until the batch is full (False) or the file ends (True)."""
         until = self._fed + BATCH_BYTES
         while len(batch.records) < BATCH_ROWS and self._fed < until:
@@ -196,7 +158,7 @@ class CsvRecords:
                 self._give_up(batch, width, self._remembered(_in_words(error)))
         return False
 
-    def _read(self, batch: Batch, width: int, until: int) -> bool:
+    def _read(self, batch: RecordBatch, width: int, until: int) -> bool:
         """The loop that every other row passes: what is not needed for a good row on one line is left to _odd."""
         pending, records, starts = self._pending, batch.records, batch.lines
         for fields in self._reader():
@@ -245,7 +207,7 @@ class CsvRecords:
         while self._pushed:
             yield self._pushed.popleft()
 
-    def _either(self, batch: Batch, width: int) -> None:
+    def _either(self, batch: RecordBatch, width: int) -> None:
         """A record in which blanks come before a quote: see rule 3. Within a field that is in quotes that is text."""
         first = self._pending[0]
         self._pending.clear()
@@ -292,7 +254,7 @@ class CsvRecords:
             return None
         return fields and _restored(fields)
 
-    def _odd(self, batch: Batch, fields: list[str], width: int) -> None:
+    def _odd(self, batch: RecordBatch, fields: list[str], width: int) -> None:
         """A record over several lines, with a wrong number of fields, or a blank line, which is no record."""
         found = len(fields)
         if found == width:
@@ -310,7 +272,7 @@ class CsvRecords:
         self._failure = why
         return why
 
-    def _give_up(self, batch: Batch, width: int, why: str) -> None:
+    def _give_up(self, batch: RecordBatch, width: int, why: str) -> None:
         """Reject the first line of the record under way; the others are read again."""
         first, *others = self._pending
         if len(first) > self._limit:

@@ -1,1 +1,4 @@
-"""JSON into rows: `lines` reads an object a line, `documents` finds the rows in anything else."""
+"""JSON into rows: an object a line (`lines`), or the rows of anything else (`documents`); `file` tells which.
+
+`values` parses, and takes objects apart into the columns of a row.
+"""

@@ -1,1 +1,1 @@
-"""Parquet into rows: `file` decodes in bounded memory."""
+"""Parquet into rows: `file` decodes in bounded memory, `rows` cuts batches, `convert` makes types that JSON has."""

@@ -1,0 +1,96 @@
+"""A JSON file: whether it is JSON Lines or one document, and which keys its objects have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from contract.errors import InputError
+from contract.format import chunk
+from producer.input.columns import OURS, ColumnNames
+from producer.input.formats.datafile import DataFile
+from producer.input.formats.json.documents import rows_of
+from producer.input.formats.json.lines import document_batches, is_lines, keys_of, line_batches, sample
+from producer.input.formats.json.values import JsonKeys, NotJsonError, is_utf8, parsed
+from producer.input.formats.lines import Lines
+from producer.input.formats.records import decoded
+from producer.input.memory import Bound
+from producer.input.options import ReadOptions
+from producer.input.raw import unsupported
+
+_AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
+
+
+def json_file(blocks: Iterator[bytes], label: str, options: ReadOptions, bound: Bound) -> DataFile:
+    """JSON Lines, or a document: the first two lines show which. Raises InputError for a document without rows."""
+    head = b""
+    while len(head) <= options.max_row_bytes and head.strip().count(b"\n") < 2 and (more := next(blocks, b"")):
+        head += more
+    blocks = chain([head], blocks)
+    if options.format is None and is_lines(head, options.question):
+        return json_lines(blocks, label, options)
+    data = _whole(blocks, label, bound)
+    try:
+        with bound:
+            value = parsed(decoded(data))
+    except NotJsonError as error:
+        if options.format is None and data.lstrip()[:1] == b"{" and head.split(maxsplit=1)[0] != b"{":
+            return json_lines(iter([data]), label, options)
+        what = "a JSON array" if data.lstrip().startswith(b"[") else "JSON over several lines"
+        raise unsupported(label, f"{what} that is damaged or cut off ({error})", _AS_LINES) from error
+    except MemoryError as error:
+        raise _too_large(len(data), label, bound) from error
+    rows = rows_of(value)
+    if rows is None and isinstance(value, dict):
+        return json_lines(iter([_on_one_line(data)]), label, options)  # one object is one row
+    if rows is None:
+        raise unsupported(label, "JSON without an object in it that could be a row", _AS_LINES)
+    return _document(rows, label, options)
+
+
+def json_lines(blocks: Iterator[bytes], label: str, options: ReadOptions) -> DataFile:
+    """JSON Lines: the keys of the first lines are its columns."""
+    numbered = Lines(blocks, options.max_row_bytes).numbered()
+    first = sample(numbered)
+    # Without one object among the first lines nothing is known, and each row has its own error.
+    names = keys_of(first) or [options.question, options.context]
+    columns = ColumnNames(label, names, options)
+    batches = line_batches(chain(first, numbered), _keys(columns), options.max_row_bytes)
+    return DataFile("jsonl", columns, chunk.json_schema(), batches)
+
+
+def _document(rows: list[dict[str, Any]], label: str, options: ReadOptions) -> DataFile:
+    names = dict.fromkeys(key for row in rows[:1000] for key in row)
+    columns = ColumnNames(label, filter(is_utf8, names), options)
+    batches = document_batches(rows, _keys(columns), options.max_row_bytes)
+    return DataFile("json", columns, chunk.json_schema(), batches)
+
+
+def _keys(columns: ColumnNames) -> JsonKeys:
+    return JsonKeys(columns.question, columns.context, columns.id, OURS)
+
+
+def _whole(blocks: Iterator[bytes], label: str, bound: Bound) -> bytes:
+    """All bytes. The objects made of them are ten times as large."""
+    data = bytearray()
+    for block in blocks:
+        data += block
+        if len(data) > bound.budget // 4:
+            raise _too_large(len(data), label, bound)
+    return bytes(data)
+
+
+def _too_large(size: int, label: str, bound: Bound) -> InputError:
+    message = (
+        f"{label}: a JSON document of {size >> 20} MiB or more, which is read as a whole and does not fit into "
+        f"{bound.budget >> 20} MiB"
+    )
+    more = f"Or allow more memory, in bytes: BULKQA_READ_MEMORY={4 * bound.budget}"
+    return InputError("unreadable", message, f"{_AS_LINES} {more}")
+
+
+def _on_one_line(data: bytes) -> bytes:
+    """An object over several lines: line ends are allowed between its parts, never within a string."""
+    before = data[: len(data) - len(data.lstrip())]
+    return before + data.strip().replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"

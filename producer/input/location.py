@@ -1,0 +1,106 @@
+"""Where an input is: decided once, from what the user gave. Everything else asks for the type of the location.
+
+Looks at the file system, since a name may be that of a file, of a folder, or a pattern. Reads nothing.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.errors import InputError
+from contract.remedy import Call, Remedy
+from producer.input import remote
+
+#: What a user gives: a path, an address, "-" for standard input, or an open binary stream.
+InputSpec = str | Path | BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    label: str  #: for messages, without secrets
+    name: str  #: the last part of it
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(_Named):
+    """An open stream, read once."""
+
+    file: BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class File(_Named):
+    """A file on this machine, or a named pipe. It may be missing."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Url(_Named):
+    """An object of a store, or a file on the web."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder(_Named):
+    """All files of a folder on this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern(_Named):
+    """The files on this machine that match a pattern such as `part-*.csv`."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix(_Named):
+    """The objects of a store that are below a prefix, or that match a pattern."""
+
+    url: str
+
+
+One = Stream | File | Url
+Many = Folder | Pattern | Prefix
+Location = One | Many
+
+
+def locate(spec: InputSpec) -> Location:
+    """Where an input is. Raises InputError for an address of an unknown kind."""
+    if not isinstance(spec, str | Path):
+        name = Path(str(getattr(spec, "name", None) or "stream")).name
+        return Stream(name, name, spec)
+    if spec == "-":
+        return Stream("standard input", "standard input", sys.stdin.buffer)
+    text, path = str(spec), Path(spec)
+    if text and os.path.isdir(path):  # noqa: PTH112 - False also for a path that is too long
+        return Folder(text, path.resolve().name, path)
+    if os.path.exists(path):  # noqa: PTH110
+        return File(text, path.name, path)
+    if isinstance(spec, str) and remote.is_address(spec):
+        kind = Prefix if remote.is_prefix(spec) else Url
+        return kind(remote.shown(spec), remote.name_of(spec), spec)
+    _refuse_address(text)
+    if glob.has_magic(text):
+        return Pattern(text, path.name, text)
+    return File(text, path.name, path)
+
+
+def _refuse_address(text: str) -> None:
+    """Only the scheme is shown: an address may hold a password."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):/", text, re.IGNORECASE)  # a Path has lost one of the slashes
+    if scheme:
+        raise InputError(
+            "unreadable",
+            f"{scheme[1]}:// is not supported: inputs are files, stdin, or at s3://, gs://, az:// and https://",
+            Remedy("Copy it here, or pipe it: curl -sL URL | ", Call("submit", "-")),
+        )
