@@ -1,4 +1,4 @@
-"""A Redis, workers and the two commands, all real processes, for tests that kill them."""
+"""A Redis, workers and the two commands, all real processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from bulkqa import Client
+from contract.errors import TimedOut
 from contract.format import layout
 from contract.ledger import counting, records
 from contract.namespace import storage_id
@@ -67,10 +70,11 @@ def until(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 
 
 class Cluster:
-    """Everything under one temporary folder. Worker logs are shown when a test fails."""
+    """Everything under one temporary folder. `submit` and `finish` are the Python API's, in this process: a command takes
+    a second to start. Worker logs are shown when a test fails."""
 
     def __init__(self, folder: Path, redis_url: str, resources: ExitStack, storage_url: str = "") -> None:
-        self.folder = folder
+        self.folder = self.home = folder
         self.redis_url = redis_url
         self.env = os.environ | {
             "BULKQA_REDIS_URL": redis_url,
@@ -88,19 +92,19 @@ class Cluster:
 
     def worker(self, *arguments: str, threads: int = 1, **env: str) -> subprocess.Popen[bytes]:
         number = len(self.workers)
-        log = self.resources.enter_context((self.folder / f"worker-{number}.log").open("wb"))
+        log = self.resources.enter_context((self.home / f"worker-{number}.log").open("wb"))
         command = [sys.executable, "-m", "worker", "start", "--threads", str(threads)]
         command += [*arguments] if env.pop("no_health_file", "") else [
-            "--health-file", str(self.folder / f"health-{number}"), *arguments]  # fmt: skip
+            "--health-file", str(self.home / f"health-{number}"), *arguments]  # fmt: skip
         process = subprocess.Popen(
-            command, env=self.env | env, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
+            command, env=self.env | env, stdout=log, stderr=log, start_new_session=True, cwd=self.home
         )
-        self.resources.callback(end, process)
+        self.resources.callback(kill, process)
         self.workers.append(process)
         return process
 
     def log(self, number: int = 0) -> str:
-        return (self.folder / f"worker-{number}.log").read_text()
+        return (self.home / f"worker-{number}.log").read_text()
 
     def ready(self, count: int = 1) -> None:
         until(lambda: len(self.queue.workers()) >= count, f"{count} workers")
@@ -109,10 +113,19 @@ class Cluster:
         given = {"env": self.env, "cwd": self.folder, "capture_output": True, "text": True, "timeout": 100} | options
         return subprocess.run([sys.executable, "-m", "producer", *arguments], check=False, **given)
 
-    def submit(self, *arguments: str) -> str:
-        done = self.producer("submit", *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+    @contextmanager
+    def client(self, **env: str) -> Iterator[Client]:
+        """The Python API in this process, in the environment of the commands."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (self.env | env).items():
+                patch.setenv(name, value)
+            client = Client(self.storage.url, self.redis_url)
+        with client:
+            yield client
+
+    def submit(self, file: Path | str, *, chunk_rows: int = 0, **keywords: Any) -> str:
+        with self.client(BULKQA_CHUNK_ROWS=str(chunk_rows)) as client:
+            return client.submit(self.folder / file, **keywords).id
 
     def parts(self, job: str) -> int:
         return len(counting.done(self.storage, job))
@@ -121,13 +134,22 @@ class Cluster:
         until(lambda: self.parts(job) >= count, f"{count} parts of {job}")
 
     def finish(self, job: str, seconds: float = 90.0) -> dict[str, Any]:
-        """Wait as a user would, and give the final status."""
-        done = self.producer("status", job, "--watch", "--json", "--timeout", str(seconds), timeout=seconds + 30)
-        assert done.returncode in (0, 3, 4, 5), done.stderr + self.logs()
-        return dict(json.loads(done.stdout))
+        """Wait for the end of a job, and give its final status as `producer status --json` has it."""
+        with self.client() as client:
+            try:
+                final = client.job(job).wait(seconds, patience=None)
+            except TimedOut as late:
+                raise AssertionError(f"{late}\n{self.logs()}") from late
+        return dict(json.loads(json.dumps(final.to_json())))
 
     def logs(self) -> str:
         return "\n".join(f"--- worker {n}\n{self.log(n)}" for n in range(len(self.workers)))
+
+    def within(self, folder: Path) -> Cluster:
+        """The same, whose commands and files are in another folder."""
+        other = copy(self)
+        other.folder = folder
+        return other
 
     def attempts(self, job: str) -> dict[int, int]:
         """Tries by chunk: of those that are done as their parts say, of the others as is on record."""
@@ -235,5 +257,5 @@ def check(running: Cluster, job: str, rows: int, errors: dict[int, str] | None =
     assert verified.problems == ()
     assert verified.checked == rows
     # A file under way is renamed within a moment, maybe that of another job; what stays is stray.
-    until(lambda: not list((running.folder / "storage").rglob(".tmp-*")), "the last temporary file to go")
+    until(lambda: not list((running.home / "storage").rglob(".tmp-*")), "the last temporary file to go")
     return list(predictions)

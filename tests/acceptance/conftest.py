@@ -3,13 +3,49 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.acceptance.cluster import Cluster, cluster
+from tests.acceptance.serving import serving
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Cluster]:
-    """A real Redis and nothing else yet: the test starts workers and submits."""
+    """A real Redis and nothing else yet: the test starts workers and submits. For tests that stop, kill or count what
+    runs, or that want no other job in the storage."""
     with cluster(tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def everybodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Redis and one idle worker, for the whole session: starting a worker takes longer than most tests."""
+    with cluster(tmp_path_factory.mktemp("shared")) as made:
+        made.worker()
+        made.ready()
+        yield made
+
+
+@pytest.fixture
+def shared(everybodys: Cluster, tmp_path: Path) -> Cluster:
+    """The session's cluster, with a folder of the test's own. It holds jobs of other tests, some under way. A test that
+    uses it stops nothing."""
+    return everybodys.within(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server(everybodys: Cluster) -> Iterator[httpx.Client]:
+    """A client of a server in front of that cluster, which takes as many requests as there are."""
+    with serving(everybodys, BULKQA_API_REQUESTS="100000") as client:
+        yield client
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the workers of a failed test said."""
+    report = yield
+    used = getattr(item, "funcargs", {})
+    if report.failed and (cluster := used.get("running") or used.get("shared")):
+        report.sections.append(("workers", cluster.logs()))
+    return report

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,8 +23,9 @@ from bulkqa import Client
 from contract.errors import InputError, TimedOut, UnknownJob, Unreachable, UsageError
 from producer.jobs.verify import verify_job
 from producer.results.columns import InputColumns
-from tests.acceptance.cluster import REPO, Cluster, cluster, write_rows
+from tests.acceptance.cluster import REPO, Cluster, until, write_rows
 from tests.acceptance.serving import serving
+from tests.s3 import free_port
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -43,9 +44,9 @@ ROWS = pd.DataFrame(
 
 
 class Way:
-    """How a user's machine comes to jobs."""
+    """How a user's machine comes to jobs. `tag` tells this test's jobs from those of others."""
 
-    def __init__(self, cluster: Cluster, server: httpx.Client | None) -> None:
+    def __init__(self, cluster: Cluster, server: httpx.Client | None, folder: Path) -> None:
         self.cluster = cluster
         self.server = server
         self.env = dict(cluster.env)
@@ -53,8 +54,9 @@ class Way:
             for name in ("BULKQA_STORAGE_URL", "BULKQA_REDIS_URL"):
                 del self.env[name]
             self.env |= {"BULKQA_SERVER": str(server.base_url), "BULKQA_API_TOKEN": TOKEN}
-        self.folder = cluster.folder / "home"  # what lies elsewhere is not there for who runs a command here
+        self.folder = folder  # what lies elsewhere is not there for who runs a command here
         self.folder.mkdir()
+        self.tag = os.urandom(6).hex()
 
     def client(self) -> Client:
         if self.server:
@@ -71,29 +73,30 @@ class Way:
         return json.loads(self.producer(*arguments, "--json", code=code).stdout)
 
 
-@pytest.fixture(scope="module", params=["shared", "server"])
-def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
-    """With a worker, for all tests here: they tell their jobs from others'. Nobody serves the model `NOBODY`."""
-    with ExitStack() as resources:
-        running = resources.enter_context(cluster(tmp_path_factory.mktemp("desk")))
-        server = None
-        if request.param == "server":
-            server = resources.enter_context(serving(running, BULKQA_API_TOKEN=TOKEN))
-        running.worker()
-        running.ready()
-        yield Way(running, server)
+@pytest.fixture(scope="session")
+def guarded(everybodys: Cluster) -> Iterator[httpx.Client]:
+    """A server that asks for a token."""
+    with serving(everybodys, BULKQA_API_TOKEN=TOKEN) as client:
+        yield client
+
+
+@pytest.fixture(params=["shared", "server"])
+def way(request: pytest.FixtureRequest, shared: Cluster) -> Way:
+    """With the worker of all tests. Nobody serves the model `NOBODY`."""
+    server = request.getfixturevalue("guarded") if request.param == "server" else None
+    return Way(shared, server, shared.folder / "home")
 
 
 def test_a_file_is_submitted_and_waited_for_and_its_answers_are_written(way: Way) -> None:
     write_rows(way.folder / "in.csv", 40)
-    done = way.producer("submit", "in.csv", "--wait", "-o", "out.json", "--metadata", "team=a")
+    done = way.producer("submit", "in.csv", "--wait", "-o", "out.json", "--metadata", f"team={way.tag}")
     job = done.stdout.strip()
     predictions = json.loads((way.folder / "out.json").read_text())["predictions"]
     assert [one["row"] for one in predictions] == list(range(40))
     assert all(one["context"][one["start"] : one["end"]] == one["answer"] for one in predictions)
     assert verify_job(way.cluster.storage, job).problems == ()
     assert way.asked("status", job[:17])["request_counts"]["answered"] == 40
-    assert [one["id"] for one in way.asked("list", "--metadata", "team=a")] == [job]
+    assert [one["id"] for one in way.asked("list", "--metadata", f"team={way.tag}")] == [job]
     assert way.asked("list", "--metadata", "team=b") == []
     assert "completed: 40 answered" in done.stderr
 
@@ -134,13 +137,13 @@ def test_answers_are_followed_while_they_come(way: Way) -> None:
 
 def test_a_frame_comes_back_with_its_index_and_types(way: Way) -> None:
     with way.client() as client:
-        job = client.submit(ROWS, top_k=2, metadata={"from": "a frame"})
+        job = client.submit(ROWS, top_k=2, metadata={"from": way.tag})
         seen: list[str] = []
         final = job.wait(progress=lambda now: seen.append(now.status))
         found = job.results()
         again = client.job(job.id)
         assert again == job
-        assert [one.id for one in client.jobs(metadata={"from": "a frame"})] == [job.id]
+        assert [one.id for one in client.jobs(metadata={"from": way.tag})] == [job.id]
         assert [one.id for one in client.jobs(limit=1)] == [job.id]
     assert (final.status, final.options["top_k"]) == ("completed_with_errors", 2)
     assert seen[-1] == final.status
@@ -152,7 +155,7 @@ def test_a_frame_comes_back_with_its_index_and_types(way: Way) -> None:
 
 def test_jobs_are_listed_in_the_order_that_is_asked_for(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
-    ours = ("--metadata", "test=order")
+    ours = ("--metadata", f"test={way.tag}")
     jobs = [way.producer("submit", "in.csv", *ours, *NOBODY).stdout.strip() for _ in range(3)]
     assert [one["id"] for one in way.asked("list", *ours, "--since", "1h", "--reverse")] == jobs[::-1]
     assert [one["id"] for one in way.asked("list", *ours, "--limit", "2")] == jobs[1:]
@@ -162,13 +165,13 @@ def test_jobs_are_listed_in_the_order_that_is_asked_for(way: Way) -> None:
 
 def test_a_key_finds_its_job_and_another_file_under_it_is_refused(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
-    first = way.producer("submit", "in.csv", "--key", "monday")
-    second = way.producer("submit", "in.csv", "--key", "monday")
+    first = way.producer("submit", "in.csv", "--key", way.tag)
+    second = way.producer("submit", "in.csv", "--key", way.tag)
     assert first.stdout == second.stdout
     assert "submitted 5 rows" in first.stderr
     assert "found by its key: 5 rows" in second.stderr
     write_rows(way.folder / "in.csv", 6)
-    refused = way.producer("submit", "in.csv", "--key", "monday", code=2)
+    refused = way.producer("submit", "in.csv", "--key", way.tag, code=2)
     assert "was used for job" in refused.stderr
 
 
@@ -212,6 +215,7 @@ def test_two_jobs_are_compared(way: Way) -> None:
 
 
 def test_workers_are_shown(way: Way) -> None:
+    until(lambda: not [one for one in way.cluster.queue.workers() if one.job], "the worker to say that it is idle")
     (one,) = way.asked("workers")
     assert one["model"] == "minilm-l6-qa"
     assert "idle" in way.producer("workers").stdout
@@ -266,41 +270,40 @@ def test_a_server_that_goes_and_comes_is_waited_for(running: Cluster) -> None:
     assert json.loads(said)["status"] == "completed"
 
 
-def test_the_wrong_address_or_token_is_told(running: Cluster) -> None:
-    (running.folder / "in.csv").write_text("question|context\na?|b\n")
-    with serving(running, BULKQA_API_TOKEN=TOKEN) as server:
-        url = str(server.base_url)
-        for env, what in (({}, "asks for a token"), ({"BULKQA_API_TOKEN": "x" * 20}, "is not one of this server")):
-            refused = running.producer("list", "--server", url, env=os.environ | env)
-            assert refused.returncode == 2
-            assert what in refused.stderr
-            assert "Set BULKQA_API_TOKEN" in refused.stderr
-    gone = running.producer("list", "--server", url)
+def test_the_wrong_address_or_token_is_told(shared: Cluster, guarded: httpx.Client) -> None:
+    url = str(guarded.base_url)
+    for env, what in (({}, "asks for a token"), ({"BULKQA_API_TOKEN": "x" * 20}, "is not one of this server")):
+        refused = shared.producer("list", "--server", url, env=os.environ | env)
+        assert refused.returncode == 2
+        assert what in refused.stderr
+        assert "Set BULKQA_API_TOKEN" in refused.stderr
+    gone = shared.producer("list", "--server", f"http://127.0.0.1:{free_port()}")
     assert gone.returncode == 6
     assert "does not answer" in gone.stderr
     for wrong in ("localhost:1", "ftp://host/", "http://u:p@host/"):
-        refused = running.producer("list", "--server", wrong)
+        refused = shared.producer("list", "--server", wrong)
         assert refused.returncode == 2, refused.stderr
         assert "u:p" not in refused.stderr
-    both = running.producer("list", "--server", url, "--storage", "here")
+    both = shared.producer("list", "--server", url, "--storage", "here")
     assert (both.returncode, "--storage" in both.stderr) == (2, True)
-    kept = running.producer("du", env=running.env | {"BULKQA_SERVER": url})
+    kept = shared.producer("du", env=shared.env | {"BULKQA_SERVER": url})
     assert (kept.returncode, "BULKQA_SERVER" in kept.stderr) == (2, True)
 
 
-def test_columns_that_are_none_or_of_another_table_are_refused(running: Cluster) -> None:
+def test_columns_that_are_none_or_of_another_table_are_refused(server: httpx.Client) -> None:
     table = b"question|context\na?|b\n"
     other = InputColumns(pa.table({"question": pa.array([], pa.string())})).to_bytes()
     long = InputColumns(
         pa.table({n: pa.array([], pa.string()) for n in ("question", "context")}), pa.table({"i": [1, 2]})
     )
-    with serving(running) as server:
-        for kept in (b"", b"garbage", other[:-9], other, long.to_bytes()):
-            files = {"file": ("in.csv", table), "columns": ("columns.arrow", kept)}
-            answer = server.post("/v1/jobs", files=files)
-            assert (answer.status_code, answer.json()["code"]) == (422, "unreadable"), answer.text
-            assert "the columns beside the table" in answer.json()["detail"]
-        assert server.get("/v1/jobs").json() == {"jobs": [], "damaged": []}
+    before = [job["id"] for job in server.get("/v1/jobs").json()["jobs"]]
+    for kept in (b"", b"garbage", other[:-9], other, long.to_bytes()):
+        files = {"file": ("in.csv", table), "columns": ("columns.arrow", kept)}
+        answer = server.post("/v1/jobs", files=files)
+        assert (answer.status_code, answer.json()["code"]) == (422, "unreadable"), answer.text
+        assert "the columns beside the table" in answer.json()["detail"]
+    listed = server.get("/v1/jobs").json()
+    assert ([job["id"] for job in listed["jobs"]], listed["damaged"]) == (before, [])
 
 
 class _Stranger(BaseHTTPRequestHandler):
@@ -317,14 +320,14 @@ class _Stranger(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_server_that_is_none_of_ours_is_told_from_one(running: Cluster) -> None:
+def test_a_server_that_is_none_of_ours_is_told_from_one(shared: Cluster) -> None:
     with HTTPServer(("127.0.0.1", 0), _Stranger) as stranger:
         thread = threading.Thread(target=stranger.serve_forever)
         thread.start()
         try:
             for verb in ("list", "status"):
                 given = ("20200101-000000-00000000",) if verb == "status" else ()
-                done = running.producer(verb, *given, "--server", f"http://127.0.0.1:{stranger.server_port}")
+                done = shared.producer(verb, *given, "--server", f"http://127.0.0.1:{stranger.server_port}")
                 assert done.returncode == 2, done.stderr
                 assert "does not answer as bulkqa" in done.stderr
         finally:

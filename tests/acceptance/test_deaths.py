@@ -25,9 +25,13 @@ pytestmark = pytest.mark.timeout(150)
 ROWS = 240
 
 
+#: For workers that die: their test waits until it has run out. A chunk that takes longer is scored twice and written once.
+SHORT = {"BULKQA_LEASE": "2"}
+
+
 def submit(running: Cluster, rows: int = ROWS, chunk_rows: int = 30, **poison: tuple[int, ...]) -> str:
     file = write_rows(running.folder / "in.csv", rows, **poison)
-    return running.submit(str(file), "--chunk-rows", str(chunk_rows))
+    return running.submit(file, chunk_rows=chunk_rows)
 
 
 def test_two_workers_share_a_job(running: Cluster) -> None:
@@ -42,7 +46,7 @@ def test_two_workers_share_a_job(running: Cluster) -> None:
 
 
 def test_a_killed_child_costs_no_row(running: Cluster) -> None:
-    worker = running.worker()
+    worker = running.worker(**SHORT)
     job = submit(running)
     running.await_parts(job, 2)
     child_of(worker).kill()
@@ -52,7 +56,7 @@ def test_a_killed_child_costs_no_row(running: Cluster) -> None:
 
 
 def test_a_worker_killed_beside_another_costs_no_row(running: Cluster) -> None:
-    first, _ = running.worker(), running.worker()
+    first, _ = running.worker(**SHORT), running.worker(**SHORT)
     running.ready(2)
     job = submit(running)
     running.await_parts(job, 2)
@@ -62,7 +66,7 @@ def test_a_worker_killed_beside_another_costs_no_row(running: Cluster) -> None:
 
 
 def test_killing_the_only_worker_leaves_the_job_to_the_next(running: Cluster) -> None:
-    worker = running.worker()
+    worker = running.worker(**SHORT)
     job = submit(running)
     running.await_parts(job, 2)
     kill(worker)
@@ -74,7 +78,7 @@ def test_killing_the_only_worker_leaves_the_job_to_the_next(running: Cluster) ->
 def test_a_stopped_worker_gives_its_chunk_back_at_once(running: Cluster) -> None:
     worker = running.worker()
     file = write_rows(running.folder / "in.csv", 200, padding=8)
-    job = running.submit(str(file), "--chunk-rows", "100")  # seconds of work each: the signal comes amid the first
+    job = running.submit(file, chunk_rows=100)  # seconds of work each: the signal comes amid the first
     until(lambda: records.attempts(running.storage, job), "a chunk to be under way")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
@@ -128,7 +132,7 @@ def test_scaling_up_and_down_costs_no_row(running: Cluster) -> None:
 
 
 def test_a_frozen_worker_that_thaws_doubles_nothing(running: Cluster) -> None:
-    frozen = running.worker()
+    frozen = running.worker(**SHORT)
     job = submit(running, rows=120)
     running.await_parts(job, 1)
     os.killpg(frozen.pid, signal.SIGSTOP)
@@ -146,7 +150,7 @@ def test_a_frozen_worker_that_thaws_doubles_nothing(running: Cluster) -> None:
 def test_a_row_that_ends_its_process_is_found_and_passed_over(running: Cluster, how: str) -> None:
     """tests/acceptance/poison makes the reader do `how` on questions with the word POISON in them."""
     poison = str(Path(__file__).with_name("poison"))
-    running.worker(threads=2, PYTHONPATH=poison, POISON=how, BULKQA_STALL="4")
+    running.worker(threads=2, PYTHONPATH=poison, POISON=how, BULKQA_STALL="4", **SHORT)
     job = submit(running, rows=60, chunk_rows=30, poison=(11, 12))
     status = running.finish(job, seconds=120)
     code = "inference_error" if how in ("memory", "exhaust") else "worker_crash"
@@ -169,14 +173,13 @@ def test_a_message_cannot_have_its_worker_killed(running: Cluster) -> None:
     assert running.attempts(job) == {0: 1}
 
 
-def test_a_key_of_a_job_that_was_removed_can_be_used_again(running: Cluster) -> None:
-    running.worker()
+def test_a_key_of_a_job_that_was_removed_can_be_used_again(shared: Cluster) -> None:
     for rows in (20, 30):
-        file = write_rows(running.folder / "in.csv", rows)
-        job = running.submit(str(file), "--key", "monday", "--chunk-rows", "5")
-        assert running.finish(job)["status"] == "completed"
-        check(running, job, rows)
-        running.storage.discard(layout.folder(job))
+        file = write_rows(shared.folder / "in.csv", rows)
+        job = shared.submit(file, key="removed, and used again", chunk_rows=5)
+        assert shared.finish(job)["status"] == "completed"
+        check(shared, job, rows)
+        shared.storage.discard(layout.folder(job))
 
 
 def test_a_job_submitted_while_no_worker_runs_waits_and_says_so(running: Cluster) -> None:
@@ -224,7 +227,7 @@ def test_cancel_keeps_what_is_done_and_marks_the_rest(running: Cluster) -> None:
 
 def test_an_interrupted_worker_gives_its_chunk_back_and_ends_in_order(running: Cluster) -> None:
     worker = running.worker()
-    job = running.submit(str(write_rows(running.folder / "in.csv", 400, padding=8)), "--chunk-rows", "200")
+    job = running.submit(write_rows(running.folder / "in.csv", 400, padding=8), chunk_rows=200)
     until(lambda: records.attempts(running.storage, job), "a chunk to be scored")
     os.kill(worker.pid, signal.SIGINT)
     assert worker.wait(timeout=30) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -172,7 +174,21 @@ def faulty_cluster(folder: Path, *options: str, aof: bool = True, started: bool 
             yield running
 
 
-class FaultyCluster(Cluster):
+class Commanded(Cluster):
+    """Jobs are submitted and waited for by commands, each of which meets the faults anew."""
+
+    def submit(self, *arguments: str) -> str:
+        done = self.producer("submit", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def finish(self, job: str, seconds: float = 90.0) -> dict[str, Any]:
+        done = self.producer("status", job, "--watch", "--json", "--timeout", str(seconds), timeout=seconds + 30)
+        assert done.returncode in (0, 3, 4, 5), done.stderr + self.logs()
+        return dict(json.loads(done.stdout))
+
+
+class FaultyCluster(Commanded):
     """Workers reach Redis through the proxy, the test and its commands without."""
 
     def __init__(self, folder: Path, broker: Broker, proxy: Proxy, resources: ExitStack) -> None:

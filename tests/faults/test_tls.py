@@ -20,7 +20,7 @@ from contract.queue.app import make_app
 from contract.queue.redis import RedisQueue
 from tests.acceptance.cluster import REPO, Cluster, child_of, end, kill, logs_shown, until, write_rows
 from tests.acceptance.cluster import check as check_job
-from tests.faults.broker import Broker, free_port
+from tests.faults.broker import Broker, Commanded, free_port
 from tests.faults.tls import Authority, TlsFront
 
 pytestmark = pytest.mark.timeout(170)
@@ -32,7 +32,7 @@ PASSWORD = f"p/{MARK}#@%"
 RIGHTS = re.search(r"user bulkqa on >PASSWORD (.*)", (REPO / "SECURITY.md").read_text())[1]  # type: ignore[index]
 
 
-class Secured(Cluster):
+class Secured(Commanded):
     """All reach Redis through TLS, as the user with the least rights."""
 
     def __init__(self, folder: Path, resources: ExitStack) -> None:
