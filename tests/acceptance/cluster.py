@@ -70,7 +70,7 @@ def until(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 
 
 class Cluster:
-    """Everything under one temporary folder. `submit` and `finish` are the Python API's, in this process: a command takes
+    """Everything under one temporary folder. `submit` and `finish` use the Python API in this process: a command takes
     a second to start. Worker logs are shown when a test fails."""
 
     def __init__(self, folder: Path, redis_url: str, resources: ExitStack, storage_url: str = "") -> None:

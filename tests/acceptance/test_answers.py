@@ -49,66 +49,63 @@ def evaluate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_quality_of_a_job_is_that_of_the_model_and_jobs_can_be_compared(running: Cluster) -> None:
-    running.worker()
-    measured = json.loads(evaluate(running.folder, "--json").stdout)
+def test_quality_of_a_job_is_that_of_the_model_and_jobs_can_be_compared(shared: Cluster) -> None:
+    measured = json.loads(evaluate(shared.folder, "--json").stdout)
     rows = evaluation_rows()
-    first = running.submit(write_jsonl(running.folder / "in.jsonl", rows), "--chunk-rows", "3")
-    status = running.finish(first)
+    first = shared.submit(write_jsonl(shared.folder / "in.jsonl", rows), chunk_rows=3)
+    status = shared.finish(first)
     found = status["evaluation"]
     names = ("rows", "exact_match", "f1", "unanswerable", "no_answer_accuracy", "answerable_exact_match")
     assert {name: found[name] for name in names} == {name: round(measured[name], 2) for name in names}
     assert found["exact_match"] >= 70
     assert sum(each["count"] for each in found["bins"]) == 10
-    report = json.loads(running.storage.read(layout.report(first)))
+    report = json.loads(shared.storage.read(layout.report(first)))
     assert report["evaluation"] == found
-    predictions = json.loads(running.storage.read(layout.predictions(first)))["predictions"]
+    predictions = json.loads(shared.storage.read(layout.predictions(first)))["predictions"]
     assert sum(p["exact_match"] for p in predictions) * 10 == pytest.approx(found["exact_match"])
-    assert f"EM {found['exact_match']:.1f}" in running.producer("status", first).stdout
+    assert f"EM {found['exact_match']:.1f}" in shared.producer("status", first).stdout
 
     # The same in CSV: lists as JSON, under a name of their own; one answer as it is; nothing where nothing is known.
     gold = [{**row, "gold": json.dumps(row.pop("answers"))} for row in evaluation_rows()]
     gold[0]["gold"] = "1874"
     gold.append({**gold[0], "id": "unknown", "gold": ""})
-    flags = ("--answers", "gold", "--no-answer-threshold", "0")
-    second = running.submit(write_csv(running.folder / "in.csv", gold), *flags)
-    other = running.finish(second)["evaluation"]
+    second = shared.submit(write_csv(shared.folder / "in.csv", gold), answers="gold", no_answer_threshold=0.0)
+    other = shared.finish(second)["evaluation"]
     assert (other["rows"], other["no_answer_accuracy"]) == (10, 100.0)
     assert other["answerable_f1"] == pytest.approx(found["answerable_f1"])
 
-    shown = running.producer("diff", first, second)
+    shown = shared.producer("diff", first, second)
     assert shown.returncode == 0, shown.stderr
     assert "light-5" in shown.stdout
     assert "9 the same, 0 changed, 1 answered in the first only, 0 in the second only" in shown.stdout
     assert "1 rows are in one job only" in shown.stdout
-    told = json.loads(running.producer("diff", first, second, "--by", "id", "--json").stdout)
+    told = json.loads(shared.producer("diff", first, second, "--by", "id", "--json").stdout)
     assert [(change["id"], change["kind"]) for change in told["changes"]] == [("light-5", "only_first_answered")]
     assert told["summary"]["same"] == 9
-    assert json.loads(running.producer("diff", first, first, "--json").stdout)["changes"] == []
+    assert json.loads(shared.producer("diff", first, first, "--json").stdout)["changes"] == []
 
 
-def test_answers_say_why_to_doubt_them(running: Cluster) -> None:
-    running.worker()
+def test_answers_say_why_to_doubt_them(shared: Cluster) -> None:
     rows = evaluation_rows()[:4]
     rows.append(
         {**rows[0], "id": "long", "question": f"{rows[0]['question']} {'Please be so kind as to tell me. ' * 20}"}
     )
-    file = write_jsonl(running.folder / "in.jsonl", rows)
+    file = write_jsonl(shared.folder / "in.jsonl", rows)
 
-    def flags(*arguments: str) -> dict[str, list[str]]:
-        job = running.submit(file, *arguments)
-        assert running.finish(job)["status"] == "completed"
-        document = json.loads(running.storage.read(layout.predictions(job)))
+    def flags(**options: int) -> dict[str, list[str]]:
+        job = shared.submit(file, **options)
+        assert shared.finish(job)["status"] == "completed"
+        document = json.loads(shared.storage.read(layout.predictions(job)))
         return {p["id"]: p["flags"] for p in document["predictions"]}
 
     plain = flags()
     assert plain.pop("long") == ["question_truncated"]
     assert set(map(tuple, plain.values())) == {()}
-    assert "question_truncated" not in flags("--max-question-len", "200")["long"]
-    short = flags("--max-answer-len", "1")
+    assert "question_truncated" not in flags(max_question_len=200)["long"]
+    short = flags(max_answer_len=1)
     assert short["light-2"] == short["light-3"] == ["max_answer_len_hit"], "their answers have several tokens"
     assert short["light-1"] == []
-    narrow = flags("--max-seq-len", "32", "--max-question-len", "14", "--doc-stride", "1")
+    narrow = flags(max_seq_len=32, max_question_len=14, doc_stride=1)
     assert any("answer_at_window_edge" in each for each in narrow.values())
 
 

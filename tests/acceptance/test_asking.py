@@ -68,11 +68,9 @@ def test_a_worker_tells_which_chunk_it_holds_and_when_it_was_told_to_stop(runnin
     process = running.worker()
     job = running.submit(long_rows(running, rows=2, sentences=8000))  # in flight both, for seconds
 
-    def holding() -> dict[str, Any] | None:
-        return next((one for one in asked(running, "workers") if one["job"] == job), None)
-
-    held = until(holding, "the worker to say what it holds")
-    assert held["chunk"] == 0
+    until(lambda: [one for one in running.queue.workers() if one.job == job], "the worker to say what it holds")
+    (held,) = asked(running, "workers")
+    assert (held["job"], held["chunk"]) == (job, 0)
     assert held["held_seconds"] >= 0
     assert held["held_since"] <= held["heartbeat"]
     process.send_signal(signal.SIGTERM)
@@ -83,10 +81,10 @@ def test_a_worker_tells_which_chunk_it_holds_and_when_it_was_told_to_stop(runnin
 
 def test_a_worker_tells_how_many_rows_it_does(running: Cluster) -> None:
     running.worker()
-    job = running.submit(str(write_rows(running.folder / "in.csv", 40)))
+    job = running.submit(write_rows(running.folder / "in.csv", 40))
     assert running.finish(job)["status"] == "completed"
-    rate = until(lambda: asked(running, "workers")[0]["rows_per_second"], "a rate")
-    assert 0 < rate <= 40 / 0.1
+    until(lambda: running.queue.workers()[0].rows_per_second, "a rate")
+    assert 0 < asked(running, "workers")[0]["rows_per_second"] <= 40 / 0.1
 
 
 def test_without_a_worker_that_is_told(running: Cluster) -> None:
@@ -104,7 +102,7 @@ def ends(log: list[dict[str, Any]]) -> set[tuple[int, str]]:
 
 
 def test_the_log_tells_of_a_death_and_of_a_chunk_given_back(running: Cluster) -> None:
-    first = running.worker()
+    first = running.worker(BULKQA_LEASE="2")
     job = running.submit(long_rows(running))
     until(lambda: running.attempts(job), "the first attempt")
     kill(first)
@@ -130,8 +128,8 @@ def test_the_log_tells_of_a_death_and_of_a_chunk_given_back(running: Cluster) ->
 
 def test_the_log_tells_which_rows_were_poison(running: Cluster) -> None:
     poison = str(REPO / "tests" / "acceptance" / "poison")
-    running.worker(PYTHONPATH=f"{poison}:{REPO}", POISON="abort")
-    job = running.submit(str(write_rows(running.folder / "in.csv", 12, poison=(5,))))
+    running.worker(PYTHONPATH=f"{poison}:{REPO}", POISON="abort", BULKQA_LEASE="2")
+    job = running.submit(write_rows(running.folder / "in.csv", 12, poison=(5,)))
     assert running.finish(job)["status"] == "completed_with_errors"
     log = asked(running, "logs", job)
     assert [event["rows"] for event in log if event["event"] == "poison_rows"] == [[5]]
@@ -140,28 +138,26 @@ def test_the_log_tells_which_rows_were_poison(running: Cluster) -> None:
     assert "poison, row 5" in running.producer("logs", job).stdout
 
 
-def test_the_log_sums_up_what_went_well_unless_all_is_asked_for(running: Cluster) -> None:
-    running.worker()
-    job = running.submit(str(write_rows(running.folder / "in.csv", 40)), "--chunk-rows", "10")
-    running.finish(job)
-    assert [event["event"] for event in asked(running, "logs", job)] == ["submitted", "attempts_done", "published"]
-    assert ends(asked(running, "logs", job, "-v")) == {(chunk, "done") for chunk in range(4)}
+def test_the_log_sums_up_what_went_well_unless_all_is_asked_for(shared: Cluster) -> None:
+    job = shared.submit(write_rows(shared.folder / "in.csv", 40), chunk_rows=10)
+    shared.finish(job)
+    assert [event["event"] for event in asked(shared, "logs", job)] == ["submitted", "attempts_done", "published"]
+    assert ends(asked(shared, "logs", job, "-v")) == {(chunk, "done") for chunk in range(4)}
 
 
-def test_the_log_of_a_job_is_told_while_redis_is_away(running: Cluster) -> None:
-    running.worker()
-    job = running.submit(str(write_rows(running.folder / "in.csv", 5)))
-    running.finish(job)
-    assert len(asked(running, "logs", job, "--redis", "redis://127.0.0.1:1/0")) == 3
+def test_the_log_of_a_job_is_told_while_redis_is_away(shared: Cluster) -> None:
+    job = shared.submit(write_rows(shared.folder / "in.csv", 5))
+    shared.finish(job)
+    assert len(asked(shared, "logs", job, "--redis", "redis://127.0.0.1:1/0")) == 3
 
 
 # Lists and metadata
 
 
 def test_a_list_is_filtered_by_what_was_kept_with_the_jobs(running: Cluster) -> None:
-    file = str(write_rows(running.folder / "in.csv", 5))
-    night = running.submit(file, "--metadata", "team=search", "--metadata", "when=night")
-    day = running.submit(file, "--metadata", "team=search")
+    file = write_rows(running.folder / "in.csv", 5)
+    night = running.submit(file, metadata={"team": "search", "when": "night"})
+    day = running.submit(file, metadata={"team": "search"})
     other = running.submit(file)
 
     def listed(*flags: str) -> list[str]:
@@ -187,7 +183,7 @@ def test_a_list_is_filtered_by_what_was_kept_with_the_jobs(running: Cluster) -> 
 
 
 def test_a_job_is_removed_once_it_has_ended_or_was_cancelled(running: Cluster) -> None:
-    job = running.submit(str(write_rows(running.folder / "in.csv", 20)))
+    job = running.submit(write_rows(running.folder / "in.csv", 20))
     refused = running.producer("delete", job)
     assert refused.returncode == 2
     assert "--cancel" in refused.stderr
@@ -198,7 +194,7 @@ def test_a_job_is_removed_once_it_has_ended_or_was_cancelled(running: Cluster) -
     assert job in gone.stderr
     running.worker()  # finds a message of the job that is gone
     running.ready()
-    next_one = running.submit(str(running.folder / "in.csv"))
+    next_one = running.submit("in.csv")
     assert running.finish(next_one)["status"] == "completed"
     assert asked(running, "delete", next_one)["job"] == next_one
     assert running.storage.list("jobs") == []

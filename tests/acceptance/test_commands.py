@@ -255,8 +255,8 @@ def test_a_worker_waits_for_redis_and_says_so(running: Cluster) -> None:
 
 def test_a_key_finds_the_first_job(running: Cluster) -> None:
     write_rows(running.folder / "in.csv", 5)
-    first = running.submit("in.csv", "--key", "monday")
-    assert running.submit("in.csv", "--key", "monday") == first
+    first = running.submit("in.csv", key="monday")
+    assert running.submit("in.csv", key="monday") == first
     write_rows(running.folder / "in.csv", 6)
     other = running.producer("submit", "in.csv", "--key", "monday")
     assert other.returncode == 2
@@ -265,7 +265,7 @@ def test_a_key_finds_the_first_job(running: Cluster) -> None:
 
 def test_results_of_a_running_job_are_its_ordered_prefix(running: Cluster) -> None:
     write_rows(running.folder / "in.csv", 200)
-    job = running.submit("in.csv", "--chunk-rows", "10")
+    job = running.submit("in.csv", chunk_rows=10)
     assert json.loads(running.producer("results", job).stdout)["predictions"] == []
     running.worker()
     running.await_parts(job, 2)
@@ -333,18 +333,18 @@ def test_following_goes_on_to_the_end_of_the_job_and_its_error_rows(running: Clu
     assert "empty_question" in (running.folder / "x.errors.csv").read_text()
 
 
-def test_the_python_api_takes_and_gives_data_frames(running: Cluster) -> None:
+def test_the_python_api_takes_and_gives_data_frames(shared: Cluster) -> None:
     import pandas as pd
 
-    running.worker()
-    client = Client(storage=running.storage.url, redis=running.redis_url)
+    client = Client(storage=shared.storage.url, redis=shared.redis_url)
+    before = client.jobs()
     frame = pd.DataFrame({"question": ["Who keeps the light?"], "context": ["Ingrid Aas keeps the light."], "n": [7]})
     job = client.submit(frame)
     assert job.wait(timeout=60).status == "completed"
     results = job.results()
     assert results.loc[0, "answer"] == "Ingrid Aas"
     assert results.loc[0, "n"] == 7
-    assert [known.id for known in client.jobs()] == [job.id]
+    assert set(client.jobs()) - set(before) == {job}
     client.close()
 
 
@@ -407,11 +407,10 @@ def test_an_interrupt_before_there_is_a_job_says_so(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("bulkqa-data/jobs/*/manifest.json"))
 
 
-def test_waiting_prints_the_id_on_stdout_and_all_else_on_stderr(running: Cluster) -> None:
-    running.worker()
-    done = running.producer("submit", str(write_rows(running.folder / "in.csv", 5)), "--wait")
+def test_waiting_prints_the_id_on_stdout_and_all_else_on_stderr(shared: Cluster) -> None:
+    done = shared.producer("submit", str(write_rows(shared.folder / "in.csv", 5)), "--wait")
     assert done.returncode == 0
-    assert running.storage.exists(layout.report(done.stdout.strip()))
+    assert shared.storage.exists(layout.report(done.stdout.strip()))
     assert "completed: 5 answered" in done.stderr
 
 
@@ -424,15 +423,13 @@ def test_nobody_who_serves_the_model_is_told_at_submit(running: Cluster) -> None
     assert [job["reason"]["code"] for job in listed] == ["no_worker"]
 
 
-def test_messages_of_strangers_are_dropped(running: Cluster) -> None:
-    running.worker()
-    running.ready()
+def test_messages_of_strangers_are_dropped(shared: Cluster) -> None:
     for job, chunk in (("../../etc", 0), ("no-such-job", 0), ("x", "y"), ({"a": 1}, [2])):
-        running.queue._app.send_task("bulkqa.score.v1", args=[job, chunk], queue="v1.minilm-l6-qa")
-    job = running.submit(str(write_rows(running.folder / "in.csv", 10)))
-    running.queue._app.send_task("bulkqa.score.v1", args=[job, 99], queue="v1.minilm-l6-qa")
-    assert running.finish(job)["status"] == "completed"
-    check(running, job, 10)
+        shared.queue._app.send_task("bulkqa.score.v1", args=[job, chunk], queue="v1.minilm-l6-qa")
+    job = shared.submit(write_rows(shared.folder / "in.csv", 10))
+    shared.queue._app.send_task("bulkqa.score.v1", args=[job, 99], queue="v1.minilm-l6-qa")
+    assert shared.finish(job)["status"] == "completed"
+    check(shared, job, 10)
 
 
 def _ours(folder: Path) -> list[psutil.Process]:
@@ -447,12 +444,12 @@ def _ours(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def test_a_list_of_jobs_has_its_numbers_on_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = command("producer", "run", str(REPO / "samples/bad_rows.csv"), "--json", cwd=tmp_path)
-    job = json.loads(done.stdout)["id"]
+def test_a_list_of_jobs_has_its_numbers_on_a_narrow_terminal(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = shared.submit(REPO / "samples/bad_rows.csv")
+    shared.finish(job)
     shown = io.StringIO()
     monkeypatch.setattr(view, "_out", Console(width=80, file=shown))
-    view.job_table([records.status(LocalStorage(tmp_path / "bulkqa-data"), None, job)])
+    view.job_table([records.status(shared.storage, None, job)])
     (line,) = [line for line in shown.getvalue().splitlines() if job in line]
     assert line.replace("│", "").split() == [job, "completed_with_errors", "11", "100%", "7"]
 

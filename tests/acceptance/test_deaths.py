@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(150)
 ROWS = 240
 
 
-#: For workers that die: their test waits until it has run out. A chunk that takes longer is scored twice and written once.
+#: For workers that die: their test waits until it has run out. A chunk that takes longer is scored twice, written once.
 SHORT = {"BULKQA_LEASE": "2"}
 
 

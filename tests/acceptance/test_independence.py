@@ -16,7 +16,7 @@ from tests.acceptance.cluster import REPO, Cluster, kill, sentences, write_rows
 pytestmark = pytest.mark.timeout(150)
 
 SAMPLES = REPO / "samples" / "questions.csv"
-FLAGS = ("--top-k", "3", "--no-answer-threshold", "2")
+OPTIONS = {"top_k": 3, "no_answer_threshold": 2.0}
 
 
 def write_mixed(path: Path) -> Path:
@@ -56,13 +56,13 @@ def test_neither_chunks_nor_order_nor_workers_nor_deaths_change_a_byte(running: 
     other = shuffled(file, running.folder / "other.csv")
 
     def submit(path: Path, chunk_rows: int) -> str:
-        return running.submit(str(path), "--chunk-rows", str(chunk_rows), *FLAGS)
+        return running.submit(path, chunk_rows=chunk_rows, **OPTIONS)
 
     def document(job: str) -> bytes:
         assert running.finish(job)["status"] == "completed_with_errors"
         return running.storage.read(layout.predictions(job))
 
-    first = running.worker(threads=2)
+    first = running.worker(threads=2, BULKQA_LEASE="2")
     whole = document(submit(file, 512))
     killed = submit(file, 7)
     running.await_parts(killed, 1)

@@ -41,7 +41,7 @@ def tool(name: str) -> str:
 
 
 def test_a_job_is_seen_from_its_submission_to_its_end(running: Cluster, tmp_path: Path):
-    job = running.submit(str(write_rows(tmp_path / "rows.csv", 30)), "--chunk-rows", "10")
+    job = running.submit(write_rows(tmp_path / "rows.csv", 30), chunk_rows=10)
     with serving(running) as client:
         waits = scraped(client)
         assert waits["bulkqa_jobs", "queued"] == 1
@@ -66,7 +66,7 @@ def test_a_job_is_seen_from_its_submission_to_its_end(running: Cluster, tmp_path
 
 
 def test_what_is_away_is_told_and_what_is_there_too(running: Cluster, tmp_path: Path):
-    running.submit(str(write_rows(tmp_path / "rows.csv", 3)))
+    running.submit(write_rows(tmp_path / "rows.csv", 3))
     with serving(running, BULKQA_REDIS_URL="redis://localhost:1/0") as client:
         found = scraped(client)
         assert found["bulkqa_redis_up",] == 0
@@ -100,7 +100,7 @@ def test_a_worker_counts_what_all_its_processes_do_and_what_died_of_them_did(run
     running.ready(2)
     until(lambda: served(port), "the metrics of the worker")
     assert sum(value for name, value in scraped(port).items() if name[0] == "bulkqa_worker_model_info") == 2
-    first = running.submit(str(REPO / "samples" / "bad_rows.csv"))
+    first = running.submit(REPO / "samples" / "bad_rows.csv")
     running.finish(first)
     found = scraped(port)
     assert found["bulkqa_worker_rows_total", "answered"] == 4
@@ -111,7 +111,7 @@ def test_a_worker_counts_what_all_its_processes_do_and_what_died_of_them_did(run
     assert found["bulkqa_worker_attempts_total", "done"] == found["bulkqa_worker_chunk_seconds_count",] == 1
     for stage in ("read", "encode", "score", "decode", "write"):
         assert found["bulkqa_worker_stage_seconds_total", stage] > 0
-    second = running.submit(str(write_rows(tmp_path / "rows.csv", 400, padding=8)), "--chunk-rows", "100")
+    second = running.submit(write_rows(tmp_path / "rows.csv", 400, padding=8), chunk_rows=100)
     held = until(lambda: [one for one in running.queue.workers() if one.job == second], "a chunk that is held")
     children = psutil.Process(worker.pid).children()
     assert len(children) == len(running.queue.workers()) == 2
@@ -134,7 +134,7 @@ def test_a_worker_that_restarts_goes_on_counting(running: Cluster, tmp_path: Pat
     rows = write_rows(tmp_path / "rows.csv", 3, poison=(1,))
     poison = {"PYTHONPATH": str(REPO / "tests" / "acceptance" / "poison"), "POISON": "lost"}
     running.worker("--metrics-port", str(port), **poison, POISON_MARK=str(tmp_path / "lost"))
-    running.finish(running.submit(str(rows)))
+    running.finish(running.submit(rows))
     assert "It restarts" in running.log()
     until(lambda: served(port), "the metrics of the worker")
     found = scraped(port)
@@ -143,7 +143,7 @@ def test_a_worker_that_restarts_goes_on_counting(running: Cluster, tmp_path: Pat
 
 
 def test_a_sweeper_counts_its_rounds_and_what_it_did(running: Cluster, tmp_path: Path):
-    job = running.submit(str(write_rows(tmp_path / "rows.csv", 20)), "--chunk-rows", "10")
+    job = running.submit(write_rows(tmp_path / "rows.csv", 20), chunk_rows=10)
     port = _free_port()
     with sweeping(running, port):
         until(lambda: scraped(port)["bulkqa_sweeper_round_seconds_count",] >= 2, "two rounds")
@@ -157,7 +157,7 @@ def test_a_sweeper_counts_its_rounds_and_what_it_did(running: Cluster, tmp_path:
 
 def test_logs_as_json_say_in_fields_what_they_speak_of(running: Cluster, tmp_path: Path):
     running.worker(BULKQA_LOG_FORMAT="json")
-    job = running.submit(str(write_rows(tmp_path / "rows.csv", 20)), "--chunk-rows", "10")
+    job = running.submit(write_rows(tmp_path / "rows.csv", 20), chunk_rows=10)
     running.finish(job)
     lines = [json.loads(line) for line in running.log().splitlines()]
     about = [(one["job"], one["chunk"], one["attempt"]) for one in lines if "rows in" in one["message"]]
@@ -168,10 +168,10 @@ def test_logs_as_json_say_in_fields_what_they_speak_of(running: Cluster, tmp_pat
 
 
 def test_rules_and_dashboard_name_metrics_that_there_are(running: Cluster, tmp_path: Path):
-    running.submit(str(write_rows(tmp_path / "rows.csv", 3)))
+    running.submit(write_rows(tmp_path / "rows.csv", 3))
     ports = _free_port(), _free_port()
     running.worker("--metrics-port", str(ports[0]))
-    bad = running.submit(str(REPO / "samples" / "bad_rows.csv"))
+    bad = running.submit(REPO / "samples" / "bad_rows.csv")
     running.finish(bad)
     with serving(running) as client, sweeping(running, ports[1]):
         client.get("/healthz")

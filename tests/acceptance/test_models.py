@@ -36,15 +36,15 @@ def digests(running: Cluster, job: str) -> set[str]:
     return {footer.model for footer in counting.footers(running.storage, job, {}).values()}
 
 
-def submit(running: Cluster, *flags: str, rows: int = ROWS, padding: int = 2) -> str:
+def submit(running: Cluster, model: str | None = None, rows: int = ROWS, padding: int = 2) -> str:
     file = write_rows(running.folder / "in.csv", rows, padding)
-    return running.submit(str(file), "--chunk-rows", "10", *flags)
+    return running.submit(file, chunk_rows=10, model=model)
 
 
 def test_jobs_of_two_models_at_once_are_each_scored_by_their_own(running: Cluster) -> None:
     directory, digest = copy_of_the_model(running.folder / "second", "second-qa")
-    first, second = submit(running), submit(running, "--model", "second-qa")
-    unserved = submit(running, "--model", "third-qa")
+    first, second = submit(running), submit(running, "second-qa")
+    unserved = submit(running, "third-qa")
     status = json.loads(running.producer("status", second, "--json").stdout)
     assert (status["model"]["name"], status["reason"]["message"]) == (
         "second-qa",
@@ -99,7 +99,7 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     assert status["reason"]["message"] == f"no worker holds the pinned model {SHIPPED_MODEL} ({pinned}), 1 hold another"
     assert running.parts(job) == done
     small = write_rows(running.folder / "small.csv", 20)
-    running.finish(running.submit(str(small)))  # others are served meanwhile
+    running.finish(running.submit(small))  # others are served meanwhile
     until(lambda: running.log(1).count("declines") >= 2, "both messages to be declined")
     assert running.log(1).count("declines") <= 3
     hints = running.queue.hints(SHIPPED_MODEL, job, pinned)

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from bulkqa import Client
 from contract.notifications import record
 from tests.acceptance.cluster import Cluster, kill, until, write_rows
-from tests.acceptance.serving import serving
 from tests.receiver import SECRET, receiving
 
 pytestmark = pytest.mark.timeout(240)
@@ -38,7 +38,7 @@ def sweeping(running: Cluster) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_job_is_told_of_with_no_client_there_and_again_where_it_was_not_heard(running: Cluster) -> None:
     write_rows(running.folder / "in.csv", 5)
     with receiving(503) as receiver:
-        job = running.submit("in.csv", "--notify", receiver.url)
+        job = running.submit("in.csv", notify=receiver.url)
         assert "when the job has ended" in running.producer("notifications", job).stdout
         with sweeping(running):
             running.worker()
@@ -61,7 +61,7 @@ def test_a_job_is_told_of_with_no_client_there_and_again_where_it_was_not_heard(
 def test_a_sweeper_that_dies_while_it_tells_is_made_good_by_the_next(running: Cluster) -> None:
     write_rows(running.folder / "in.csv", 5)
     with receiving("hang") as receiver:
-        job = running.submit("in.csv", "--notify", receiver.url)
+        job = running.submit("in.csv", notify=receiver.url)
         running.worker()
         with sweeping(running) as first:
             until(lambda: receiver.heard, "the first attempt")
@@ -72,17 +72,17 @@ def test_a_sweeper_that_dies_while_it_tells_is_made_good_by_the_next(running: Cl
         assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == 1
 
 
-def test_a_server_and_python_take_the_url_and_say_how_it_stands(running: Cluster) -> None:
-    with serving(running) as server, Client(server=str(server.base_url)) as client:
+def test_a_server_and_python_take_the_url_and_say_how_it_stands(shared: Cluster, server: httpx.Client) -> None:
+    with Client(server=str(server.base_url)) as client:
         job = client.submit(b"question|context\na?|b\n", notify="https://example.org/hook")
         assert server.get(f"/v1/jobs/{job.id}/notifications").json()["state"] == "waiting"
         env = {"BULKQA_SERVER": str(server.base_url)}
-        done = running.producer("notifications", job.id, env=running.env | env)
+        done = shared.producer("notifications", job.id, env=shared.env | env)
         assert "https://example.org/hook is told" in done.stdout
         form = {"notify": "https://user:secret@example.org/"}
         refused = server.post("/v1/jobs", files={"file": ("a.csv", b"question|context\na?|b\n")}, data=form)
         assert (refused.status_code, refused.json()["code"]) == (422, "usage")
         assert "user:secret" not in refused.text
-    write_rows(running.folder / "in.csv", 5)
-    refused_ = running.producer("submit", "in.csv", "--notify", "localhost")
+    write_rows(shared.folder / "in.csv", 5)
+    refused_ = shared.producer("submit", "in.csv", "--notify", "localhost")
     assert (refused_.returncode, "--notify https://" in refused_.stderr) == (2, True)
