@@ -188,7 +188,7 @@ def _notifying(
         yield
         return
     sender = Sender(storage, settings)
-    sender.told = lambda made: metrics.count_delivery(delivered=made.delivered)
+    sender.on_attempt = lambda attempt: metrics.count_delivery(delivered=attempt.delivered)
     if once:
         yield
         sender.round()

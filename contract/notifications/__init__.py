@@ -1,5 +1,5 @@
-"""Telling somebody that a job has ended: an event to a URL, at least once, whatever dies (`producer submit --notify`).
+"""Webhooks: when a job has ended, an event is posted to its URL, at least once, whatever dies.
 
-`record` is what is owed, what was tried and when it is tried again; `address` where an event may go to; `send` does it,
-in the sweeper's process. What must not come in: anything that a job needs to go on.
+`record` has the deliveries that are pending, their attempts and the retry schedule, `address` the URLs that are
+allowed. `send` posts events, in the sweeper's process. Must not hold: anything that jobs depend on.
 """

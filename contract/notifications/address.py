@@ -1,4 +1,4 @@
-"""Where an event may go to: to no machine of our own network, unless that is allowed. Pure but for the lookup."""
+"""Which URLs an event may be posted to: no private addresses, unless that is allowed. Pure except for the lookup."""
 
 from __future__ import annotations
 
@@ -12,39 +12,41 @@ from contract.remedy import Remedy, Set
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: IPv6 addresses behind which a translator puts an IPv4 address, in their last four bytes (RFC 6052, RFC 8215).
+#: IPv6 networks whose addresses embed an IPv4 address in their last four bytes (RFC 6052, RFC 8215).
 _TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
 class NotAllowedError(Exception):
-    """An event may not go there."""
+    """Events must not be posted to this address."""
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for what an event cannot be posted to, as far as a URL tells."""
+    """Raise UsageError for a URL that no event can be posted to."""
     example = Remedy("For example: ", Set(notify="https://example.org/hooks/bulkqa"))
     try:
         parts = urlsplit(url)
-        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_one = False
-    if not is_one or len(url) > 2000 or not url.isprintable():
-        raise UsageError("a URL to notify begins with http:// or https://", example)
+        valid = False
+    if not valid or len(url) > 2000 or not url.isprintable():
+        raise UsageError("the URL of a webhook begins with http:// or https://", example)
     if parts.username or parts.password:
-        raise UsageError("a URL to notify holds no password", "Events are signed: see BULKQA_WEBHOOK_SECRET.")
+        raise UsageError(
+            "the URL of a webhook must not hold a password", "Events are signed: see BULKQA_WEBHOOK_SECRET."
+        )
 
 
 async def resolved(url: str, *, private: bool) -> tuple[SplitResult, str]:
-    """The parts of a URL, and the address to connect to, which was looked at: a name may be another in a moment.
+    """The parts of a URL, and the address to connect to: the name is not looked up again, it might change.
 
-    Raises NotAllowedError if any address of the name is one of our own network and `private` ones are not allowed, and
-    OSError for a name that there is not.
+    Raises NotAllowedError if any address of the name is not public, unless `private` ones are allowed, and OSError if
+    the name does not exist.
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    addresses = [str(address[4][0]).partition("%")[0] for address in found]
+    infos = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    addresses = [str(info[4][0]).partition("%")[0] for info in infos]
     for address in addresses:
         if not private and not is_public(ipaddress.ip_address(address)):
             raise NotAllowedError(
@@ -54,7 +56,7 @@ async def resolved(url: str, *, private: bool) -> tuple[SplitResult, str]:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the internet's, in whatever form it hides another."""
+    """Whether an address is public, and so is any IPv4 address that it embeds."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is None and any(address in network for network in _TRANSLATED):

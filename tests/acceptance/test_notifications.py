@@ -53,7 +53,7 @@ def test_a_job_is_told_of_with_no_client_there_and_again_where_it_was_not_heard(
     assert "attempt 1: answered 503" in shown
     assert "was told" in shown
     log = (running.folder / "sweeper.log").read_text()
-    assert "attempt 1 to tell" in log
+    assert "notification attempt 1" in log
     assert "team=a" not in log, "a URL may be a secret"
     assert SECRET not in log
 

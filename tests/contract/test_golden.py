@@ -197,7 +197,7 @@ def write_ended(storage: Storage) -> None:
     job.fail(1, RowError("worker_crash", "died"), 3)
     assert assemble.publish(job) == []
     for attempt in TRIED:
-        record.keep(storage, ENDED, attempt)
+        record.save(storage, ENDED, attempt)
 
 
 def test_what_is_written_is_what_was_always_written():
