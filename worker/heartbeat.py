@@ -175,6 +175,7 @@ class Heartbeat:
                     self._queue.touch(tag)
             self._told = ""
         except RedisUnreachable as error:
+            self._heard = time.monotonic()  # an outage is no stall: the consumer has its time once Redis is back
             if error.message != self._told:  # Celery's own lines go on, without the remedy
                 log.warning("worker %s: %s. %s", self._me.name, error.message, error.remedy)
                 self._told = error.message

@@ -16,6 +16,8 @@ from contract.queue.app import make_app
 from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import until, write_rows
 from tests.faults.broker import ROWS, FaultyCluster, faulty_cluster
+from tests.s3 import free_port
+from worker import heartbeat
 
 pytestmark = pytest.mark.timeout(170)
 
@@ -35,6 +37,20 @@ def test_redis_is_killed_and_restarted(tmp_path: Path, aof: bool) -> None:
         running.await_parts(job, 1)
         running.broker.restart(pause=1.0)
         ends_well(running, job)
+
+
+def test_a_long_outage_ends_no_idle_worker(tmp_path: Path) -> None:
+    """It is longer than what tells a stalled consumer, and messages wait when it is over."""
+    with faulty_cluster(tmp_path) as running:
+        worker = running.worker("--metrics-port", str(free_port()))
+        until(lambda: "warm in" in running.log(), "the worker")
+        running.broker.kill()
+        time.sleep(heartbeat._STALLED + 7)
+        running.broker.start()
+        job = running.submit_rows()
+        ends_well(running, job)
+        assert worker.poll() is None
+        assert "it restarts" not in running.log()
 
 
 def test_an_acknowledgement_that_fails_leaves_nobody_deaf(tmp_path: Path) -> None:
