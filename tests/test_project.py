@@ -180,6 +180,20 @@ def test_every_link_of_a_document_leads_somewhere():
             assert not anchor or anchor in _anchors(there), (document.name, link)
 
 
+@pytest.mark.parametrize("document", [*REPO.glob("*.md"), *REPO.glob("docs/*.md")], ids=lambda path: path.name)
+def test_every_file_that_a_document_names_exists(document: Path):
+    rooms = "bulkqa|contract|producer|worker|tests|scripts|benchmarks|deploy|requirements"
+    for name in re.findall(rf"`((?:{rooms})/[\w./-]+)`", document.read_text()):
+        assert (REPO / name).exists(), name
+
+
+def test_every_stop_of_the_path_of_a_row_is_there():
+    stops = re.findall(r"^\| \d+ \| `(\S+)` `(?:\w+\.)?(\w+)` \|", (REPO / "ARCHITECTURE.md").read_text(), re.M)
+    assert len(stops) == 12
+    for name, function in stops:
+        assert f"def {function}(" in (REPO / name).read_text(), (name, function)
+
+
 def test_no_file_names_a_folder_of_somebodys_machine():
     git = shutil.which("git")
     if git is None or not (REPO / ".git").exists():
