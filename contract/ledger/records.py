@@ -113,6 +113,14 @@ def cancel_requested(storage: Storage, job: str) -> bool:
     return storage.exists(layout.cancel(job))
 
 
+def cancel_requested_at(storage: Storage, job: str) -> float | None:
+    """When the cancel marker was written, in seconds since 1970, 0 if that cannot be read; None if there is none."""
+    try:
+        return codec.salvage(CancelMarker, storage.read(layout.cancel(job))).asked_at
+    except FileNotFoundError:
+        return None
+
+
 def report(storage: Storage, job: str) -> Progress | None:
     """The published report of a job; None if it has not ended."""
     try:

@@ -247,7 +247,7 @@ class Job:
                         f"job {self.id} waits, and has for {patience:g} seconds: {reason.message}",
                         f"{reason.remedy} The job is kept. To wait longer: wait(patience=SECONDS), or None: no limit.",
                     )
-        except follow.TimedOut as late:
+        except follow.StillRunning as late:
             reason = late.progress.reason
             raise TimedOut(f"{late}{f': {reason.message}' if reason else ''}", "The job goes on.") from late
 

@@ -26,7 +26,7 @@ from producer.input.options import checked
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
-from producer.jobs.follow import TimedOut
+from producer.jobs.follow import StillRunning
 from producer.jobs.select import JobFilter
 from producer.jobs.submit import File, Submitted
 from producer.request import Request
@@ -95,13 +95,13 @@ class HttpBackend:
         while not latest.finished:
             left = _SILENCE if ends is None else ends - time.monotonic()
             if left <= 0:
-                raise TimedOut(latest)
+                raise StillRunning(latest)
             try:
                 for latest in self._events(job, min(left, _SILENCE)):
                     heard = time.monotonic()
                     yield latest
                     if not latest.finished and ends is not None and heard > ends:
-                        raise TimedOut(latest)
+                        raise StillRunning(latest)
             except _Gone:
                 if time.monotonic() - heard > _AWAY:
                     raise

@@ -65,7 +65,7 @@ class Backend(Protocol):
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
         """A job's status again and again, at least every few seconds, until it has ended.
 
-        Raises `producer.jobs.follow.TimedOut` after `timeout` seconds.
+        Raises `producer.jobs.follow.StillRunning` after `timeout` seconds.
         """
         ...
 

@@ -270,12 +270,12 @@ def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
 def _wait(job: str, backend: Backend, where: Where, timeout: float | None) -> Progress:
     """Follow a job to its end with a progress bar. Ctrl-C and a timeout leave it running."""
     from producer.cli import view
-    from producer.jobs.follow import TimedOut
+    from producer.jobs.follow import StillRunning
 
     again = f"producer status {job} --watch{as_flags(storage=where.storage, server=where.server)}"
     try:
         return view.follow(job, backend.follow(job, timeout))
-    except TimedOut as late:
+    except StillRunning as late:
         view.warn(f"{late}; come back with: {again}")
         raise typer.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:

@@ -1,1 +1,2 @@
-"""What a producer does with a job: submit, check, find, follow, verify, diff, logs, remove. One file each."""
+"""What a producer does with jobs, one file per verb: submit, check, find, follow, answer, verify, diff, select, logs,
+usage, remove. What must not come in: reading flags, printing, HTTP."""

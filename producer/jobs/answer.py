@@ -41,7 +41,7 @@ def answer(
     job = submit_and_send(file, storage, queue, settings, request).manifest.id
     try:
         *_, ended = follow.patient(follow.follow(job, storage, queue, settings, timeout), _PATIENCE)
-    except (follow.TimedOut, NoWorker) as error:
+    except (follow.StillRunning, NoWorker) as error:
         with suppress(BulkqaError):  # it stays, as any other job
             delete(job, storage, queue, settings, force=True)
         if isinstance(error, NoWorker):

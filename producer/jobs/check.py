@@ -1,4 +1,4 @@
-"""`producer check`: the reading of `producer submit`, without a job."""
+"""`producer check`: read a file as `producer submit` does, without making a job."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from producer.input.options import ReadOptions
 
 File = str | Path | BinaryIO
 
-#: Rows that are shown one by one.
+#: Rows that are shown at most.
 _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a file holds. Lengths are in characters."""
+    """The contents of a file, in numbers. Lengths are in characters."""
 
     name: str
     format: str
@@ -45,7 +45,7 @@ class Checked:
 def check_file(
     file: str, read: ReadOptions, settings: Settings, progress: Callable[[Input], None] | None = None
 ) -> Checked:
-    """Read a whole file as submit does. Raises InputError where submit would."""
+    """Read a whole file as submit does. Raises InputError if submit would."""
     codes = Counter[str]()
     shown: list[dict[str, Any]] = []
     rows = chunks = question = context = 0
@@ -81,7 +81,7 @@ def check_file(
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What the beginning of a file shows."""
+    """The beginning of a file."""
 
     name: str
     format: str
@@ -91,11 +91,11 @@ class Glance:
     context_column: str
     id_column: str | None
     answers_column: str | None
-    rows: tuple[dict[str, Any], ...]  #: the first, with `question`, `context`, and what is wrong: `code`, `message`
+    rows: tuple[dict[str, Any], ...]  #: the first ones: row, question, context, and the code and message of an error
 
 
 def glance(file: File, read: ReadOptions, settings: Settings) -> Glance:
-    """Look at the first rows of a file, as submit would read them. Raises InputError where submit would by then."""
+    """Read the first rows of a file as submit does. Raises InputError if submit would by then."""
     with open_input(file, read, settings.read_memory) as source:
         first = next(source.tables(_SHOWN, settings.chunk_bytes))
         return Glance(

@@ -1,4 +1,4 @@
-"""Waiting for a job: look, bring it forward, look again. A client that stops waiting never ends a job."""
+"""Waiting for a job: poll it, bring it forward, poll again. A client that stops waiting doesn't end the job."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from contract import errors
-from contract.errors import COMPLETED_WITH_ERRORS, JOB_CANCELLED, JOB_FAILED, NoWorker, RedisUnreachable
+from contract.errors import (
+    COMPLETED_WITH_ERRORS,
+    JOB_CANCELLED,
+    JOB_FAILED,
+    NoWorker,
+    RedisUnreachable,
+    TimedOut,
+)
 from contract.format.part import Footer
 from contract.ledger import records
 from contract.ledger.progress import Progress
@@ -16,7 +22,7 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 
-#: Between two calls of reconcile, in seconds, and in times of what the last one took.
+#: Time between two calls of reconcile: seconds, and a multiple of how long the last one took.
 _RECONCILE_EVERY, _RECONCILE_SHARE = 2.0, 20.0
 
 EXIT_CODES = {
@@ -31,8 +37,8 @@ EXIT_CODES = {
 _NO_WORKER = ("no_worker", "other_model", "other_storage")
 
 
-class TimedOut(errors.TimedOut):
-    """The wait was longer than its limit; the job goes on."""
+class StillRunning(TimedOut):
+    """The job has not ended within the timeout; it goes on."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__(f"job {progress.id} is still {progress.status}")
@@ -42,24 +48,24 @@ class TimedOut(errors.TimedOut):
 def follow(
     job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None = None
 ) -> Iterator[Progress]:
-    """Progress again and again, until it is final. The pause grows from a twentieth of a second to one.
+    """The progress of a job, polled until the job has ended. The pause grows from a twentieth of a second to one.
 
-    Reconciles on the way, so that a job ends though no sweeper runs. Redis may come and go: `reason` says so.
-    Raises TimedOut.
+    Reconciles between polls, so that the job ends even if no sweeper runs. Redis may be away meanwhile: the `reason` of
+    the progress says so. Raises StillRunning after `timeout` seconds.
     """
-    known: dict[int, Footer] = {}
+    footers: dict[int, Footer] = {}
     started = time.monotonic()
     reconcile_at, pause = 0.0, 0.05
     while True:
-        progress = records.status(storage, queue, job, known)
+        progress = records.status(storage, queue, job, footers)
         yield progress
         if progress.finished:
             return
         if timeout is not None and time.monotonic() - started > timeout:
-            raise TimedOut(progress)
+            raise StillRunning(progress)
         began = time.monotonic()
         if progress.status == "finalizing" or began >= reconcile_at:
-            with suppress(RedisUnreachable):  # the next look says so
+            with suppress(RedisUnreachable):  # the next poll reports it
                 reconcile(job, storage, queue, settings)
             now = time.monotonic()
             reconcile_at = now + max(_RECONCILE_EVERY, _RECONCILE_SHARE * (now - began))

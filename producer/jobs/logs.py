@@ -1,7 +1,7 @@
-"""What became of a job, as events in the order of their times.
+"""The history of a job, as events in the order of time.
 
-Read from what lies with the job: its manifest, the footers of its parts, what is on record of attempts that did not go
-well, the cancel marker, the report. Bounded by the number of chunks, not by their rows.
+Read from the job's own records: its manifest, the footers of its parts, the records of attempts that did not go well,
+the cancel marker, the report. The work grows with the number of chunks, not of rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from itertools import zip_longest
 from typing import Any
 
 from contract.errors import RedisUnreachable
-from contract.format import codec, layout
 from contract.format.job import Manifest
 from contract.format.part import Footer
 from contract.ledger import counting, records
@@ -27,7 +26,7 @@ from producer.times import iso
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a job: `event` is one of submitted, attempt, attempts_done, quarantine, poison_rows,
+    """Something that happened to a job. `event` is one of submitted, attempt, attempts_done, quarantine, poison_rows,
     given_up, cancel_asked, chunks_cancelled, published."""
 
     at: float
@@ -40,28 +39,29 @@ class Event:
 
 
 def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = False) -> list[Event]:
-    """All that is known of a job. Attempts that went well at once are summed up by worker, unless `verbose`.
+    """Everything that is known about a job, oldest first. First attempts that went well are summed up by worker, unless
+    `verbose`.
 
-    Raises UnknownJob. Without Redis it is not known which attempts are under way.
+    Raises UnknownJob. Without Redis it is unknown which attempts are under way.
     """
     manifest = load_manifest(storage, job)
     report = records.report(storage, job)
-    found: dict[tuple[int, int, float | None], Attempted] = {}
-    for one in attempts(storage, job):
-        found.setdefault((one.chunk, one.attempt, one.started_at), one)  # what was kept says more than what is left
+    recorded: dict[tuple[int, int, float | None], Attempted] = {}
+    for attempt in attempts(storage, job):  # the first record of an attempt says the most
+        recorded.setdefault((attempt.chunk, attempt.attempt, attempt.started_at), attempt)
     footers = counting.footers(storage, job, {})
-    told = [_submitted(manifest)]
-    told += _of_attempts(sorted(found.values(), key=_order), footers, None if report else _hints(queue, manifest))
-    told += _of_footers(footers, verbose=verbose)
-    if (asked := _cancelled_at(storage, job)) is not None:
-        told.append(Event(asked, "cancel_asked"))
+    log = [_submitted(manifest)]
+    log += _of_attempts(sorted(recorded.values(), key=_order), footers, None if report else _hints(queue, manifest))
+    log += _of_footers(footers, verbose=verbose)
+    if (cancelled_at := records.cancel_requested_at(storage, job)) is not None:
+        log.append(Event(cancelled_at, "cancel_asked"))
     if report:
-        told.append(_published(report))
-    return sorted(told, key=lambda event: event.at)
+        log.append(_published(report))
+    return sorted(log, key=lambda event: event.at)
 
 
-def _order(one: Attempted) -> tuple[int, float, int]:
-    return one.chunk, one.started_at or 0.0, one.attempt
+def _order(attempt: Attempted) -> tuple[int, float, int]:
+    return attempt.chunk, attempt.started_at or 0.0, attempt.attempt
 
 
 def _submitted(manifest: Manifest) -> Event:
@@ -78,60 +78,62 @@ def _published(report: Progress) -> Event:
     return Event(report.finished_at or 0.0, "published", {**about, "rows": asdict(report.request_counts)})
 
 
-def _of_attempts(found: list[Attempted], footers: dict[int, Footer], hints: Hints | None) -> Iterator[Event]:
-    """The attempts that did not go well or are under way, given in the order of chunks and times."""
+def _of_attempts(recorded: list[Attempted], footers: dict[int, Footer], hints: Hints | None) -> Iterator[Event]:
+    """The attempts that did not go well or are under way, given by chunk and time."""
     poison: dict[int, set[int]] = {}
-    for one, following in zip_longest(found, found[1:]):
-        started = one.started_at or 0.0
-        if one.suspects:
-            yield Event(started, "quarantine", {"chunk": one.chunk, "attempt": one.attempt, "rows": list(one.suspects)})
-        later = following.started_at if following and following.chunk == one.chunk else None
-        end, ended = _end(one, later, footers.get(one.chunk), hints)
+    for attempt, following in zip_longest(recorded, recorded[1:]):
+        chunk, started = attempt.chunk, attempt.started_at or 0.0
+        which = {"chunk": chunk, "attempt": attempt.attempt}
+        if attempt.suspects:
+            yield Event(started, "quarantine", {**which, "rows": list(attempt.suspects)})
+        next_started = following.started_at if following and following.chunk == chunk else None
+        end, ended = _end(attempt, next_started, footers.get(chunk), hints)
         at = ended or started
-        if guilty := set(one.poison) - poison.setdefault(one.chunk, set()):
-            poison[one.chunk] |= guilty
-            yield Event(at, "poison_rows", {"chunk": one.chunk, "attempt": one.attempt, "rows": sorted(guilty)})
-        if end != "done":  # that one its footer tells
-            yield Event(at, "attempt", _attempt(one, end, ended))
+        if new_poison := set(attempt.poison) - poison.setdefault(chunk, set()):
+            poison[chunk] |= new_poison
+            yield Event(at, "poison_rows", {**which, "rows": sorted(new_poison)})
+        if end != "done":  # the footer of the part tells about that one
+            yield Event(at, "attempt", _attempt(attempt, end, ended))
 
 
-def _attempt(one: Attempted, end: str, ended: float | None) -> dict[str, Any]:
-    about: dict[str, Any] = {"chunk": one.chunk, "attempt": one.attempt, "worker": one.worker, "end": end}
-    about |= {"started_at": one.started_at, "ended_at": ended}
-    if one.why:
-        about["why"] = one.why
-    if one.rows:
-        about |= {"rows_in_flight": list(one.rows), "quarantine": one.quarantine}
+def _attempt(attempt: Attempted, end: str, ended: float | None) -> dict[str, Any]:
+    about: dict[str, Any] = {"chunk": attempt.chunk, "attempt": attempt.attempt, "worker": attempt.worker, "end": end}
+    about |= {"started_at": attempt.started_at, "ended_at": ended}
+    if attempt.why:
+        about["why"] = attempt.why
+    if attempt.rows:
+        about |= {"rows_in_flight": list(attempt.rows), "quarantine": attempt.quarantine}
     return about
 
 
-def _end(one: Attempted, later: float | None, footer: Footer | None, hints: Hints | None) -> tuple[str, float | None]:
-    """(how an attempt ended, when that was known), given when the next one at its chunk was started.
+def _end(
+    attempt: Attempted, next_started: float | None, footer: Footer | None, hints: Hints | None
+) -> tuple[str, float | None]:
+    """(how an attempt ended, when). `next_started`: when the next attempt at its chunk was started.
 
-    Of the last one at a chunk without a part only its lease tells whether it lives; where Redis says nothing of it, it
-    is not known.
+    Whether the last attempt at a chunk without a part is alive only its lease tells; if Redis has none, it is unknown.
     """
-    if one.end in ("given_back", "late"):
-        return one.end, one.ended_at
-    if one.end == "last" or (footer and _made(one, footer)):
-        return "done", one.ended_at
-    if later is not None:
-        return "died", later
+    if attempt.end in ("given_back", "late"):
+        return attempt.end, attempt.ended_at
+    if attempt.end == "last" or (footer and _made(attempt, footer)):
+        return "done", attempt.ended_at
+    if next_started is not None:
+        return "died", next_started
     if footer:
         return "died", footer.finished_at
-    if hints is None or one.chunk not in hints.leases:
+    if hints is None or attempt.chunk not in hints.leases:
         return "unknown", None
-    return ("under_way" if hints.leases[one.chunk] > hints.now else "died"), None
+    return ("under_way" if hints.leases[attempt.chunk] > hints.now else "died"), None
 
 
-def _made(one: Attempted, footer: Footer) -> bool:
-    """Whether an attempt made a part, and died before its records were deleted."""
-    return bool(footer.worker) and one.worker in ("", footer.worker) and one.attempt == footer.attempts
+def _made(attempt: Attempted, footer: Footer) -> bool:
+    """Whether an attempt wrote the part, and died before its records were deleted."""
+    return bool(footer.worker) and attempt.worker in ("", footer.worker) and attempt.attempt == footer.attempts
 
 
 def _of_footers(footers: dict[int, Footer], *, verbose: bool) -> Iterator[Event]:
-    """The attempts that made the parts; and the chunks that no attempt finished."""
-    smooth: dict[str, list[Footer]] = {}
+    """The attempts that wrote the parts, and the chunks that no attempt finished."""
+    first_attempts: dict[str, list[Footer]] = {}
     cancelled: list[Footer] = []
     for chunk, footer in footers.items():
         if not footer.worker and "worker_crash" in footer.codes:
@@ -141,8 +143,8 @@ def _of_footers(footers: dict[int, Footer], *, verbose: bool) -> Iterator[Event]
         elif verbose or footer.attempts > 1:
             yield Event(footer.finished_at, "attempt", _done(chunk, footer))
         else:
-            smooth.setdefault(footer.worker, []).append(footer)
-    for worker, done in smooth.items():
+            first_attempts.setdefault(footer.worker, []).append(footer)
+    for worker, done in first_attempts.items():
         yield _summed("attempts_done", done, worker=worker)
     if cancelled:
         yield _summed("chunks_cancelled", cancelled)
@@ -166,10 +168,3 @@ def _hints(queue: Queue | None, manifest: Manifest) -> Hints | None:
         with suppress(RedisUnreachable):
             return queue.hints(manifest.model, manifest.id)
     return None
-
-
-def _cancelled_at(storage: Storage, job: str) -> float | None:
-    try:
-        return codec.salvage(records.CancelMarker, storage.read(layout.cancel(job))).asked_at
-    except FileNotFoundError:
-        return None

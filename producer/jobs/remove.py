@@ -1,4 +1,4 @@
-"""Which jobs may be removed: one that is asked for, or all that ended long ago. How is `contract.removal`'s."""
+"""Removing jobs: one by its id, or those that ended long ago. `contract.removal` deletes the objects."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from producer.jobs.find import find
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A job that may go."""
+    """A job that may be removed."""
 
     job: str
     status: str
-    since_at: float  #: when it ended; of one that has not, when it was submitted
+    since_at: float  #: when it ended; if it has not, when it was submitted
     bytes: int
 
 
 def find_removable(storage: Storage, job: str) -> str:
-    """The id of a job, as `find` gives it; or that of what is left of one, if it is given whole. Raises UnknownJob."""
+    """The id of a job, as by `find`; also of the remains of a job, given its full id. Raises UnknownJob."""
     try:
         return find(storage, job)
     except UnknownJob:
-        if is_made_here(job) and _left(storage, job):
+        if is_made_here(job) and _has_remains(storage, job):
             return job
         raise
 
 
-def _left(storage: Storage, job: str) -> bool:
-    """Whether there is more than chunks in a folder without a manifest: those alone may be a submission under way, and
-    are the sweeper's to remove."""
+def _has_remains(storage: Storage, job: str) -> bool:
+    """Whether a folder without a manifest has more than chunks. Chunks alone may belong to a submission under way: the
+    sweeper removes those."""
     return any(layout.kind_of(name) not in ("chunks", None) for name, _ in storage.sizes(layout.folder(job)))
 
 
@@ -62,9 +62,9 @@ def delete(
     Raises NotEnded without either, TimedOut, UnknownJob.
     """
     if not is_made_here(job):
-        raise UnknownJob(f"{job} is not an id that bulkqa made: it is left alone", "Remove its folder yourself.")
+        raise UnknownJob(f"{job} is not an id that bulkqa made, so it is not removed", "Remove its folder yourself.")
     submitted = storage.exists(layout.manifest(job))
-    if not submitted and not _left(storage, job):
+    if not submitted and not _has_remains(storage, job):
         raise UnknownJob(f"there is no job {job} in {storage.url}", Remedy("List the jobs with: ", Call("list")))
     if submitted and not force and not storage.exists(layout.report(job)):
         if not cancel:
@@ -78,17 +78,17 @@ def delete(
 
 def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None) -> None:
     """Cancel a job and wait for its end. Raises TimedOut."""
-    with suppress(RedisUnreachable):  # the cancel is noted
+    with suppress(RedisUnreachable):  # the cancel marker is written
         cancel_job(job, storage, queue, settings)
     try:
         for _ in follow.follow(job, storage, queue, settings, timeout):
             pass
-    except follow.TimedOut:
-        raise TimedOut(f"job {job} is cancelled, and has not ended yet", "Ask again.") from None
+    except follow.StillRunning:
+        raise TimedOut(f"job {job} is being cancelled and has not ended yet", "Ask again.") from None
 
 
 def old(storage: Storage, job: str, before: float, *, unfinished: bool = False) -> Old | None:
-    """A job, if it ended before a time; with `unfinished` also one that was submitted before it and has not ended."""
+    """A job, if it ended before a time; with `unfinished`, also if it was submitted before it and has not ended."""
     if not is_made_here(job):
         return None
     if report := records.report(storage, job):

@@ -1,4 +1,4 @@
-"""Which jobs are meant: filters and the order of a list. Pure."""
+"""The jobs of a list: filters and order. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contract.errors import UsageError
 from contract.ledger.progress import STATES, Progress
 from producer.request import meant
 
-#: What a list can be sorted by; jobs that are equal in it are sorted by when they were submitted.
+#: What a list can be sorted by. Equal jobs are in the order of their submission.
 ORDERS: Mapping[str, Callable[[Progress], Any]] = {
     "created": lambda job: job.created_at,
     "finished": lambda job: job.finished_at or float("inf"),
@@ -24,15 +24,15 @@ ORDERS: Mapping[str, Callable[[Progress], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """What a job must be like to be listed; what is not given matters not."""
+    """Which jobs to list, and in which order. A field that is not set matches all."""
 
     status: tuple[str, ...] = ()  #: one of these
-    since: float | None = None  #: submitted then or later
+    since: float | None = None  #: submitted at this time or later
     model: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)  #: all of these, among others
+    metadata: Mapping[str, str] = field(default_factory=dict)  #: a job has all of these, and perhaps others
     sort: str = "created"
     reverse: bool = False
-    limit: int | None = None  #: only so many, the last in their order
+    limit: int | None = None  #: only this many, the last ones
 
     def __post_init__(self) -> None:
         for state in self.status:
@@ -43,13 +43,13 @@ class JobFilter:
 
 
 def select(jobs: Iterable[Progress], job_filter: JobFilter) -> list[Progress]:
-    """The jobs that are wanted, in their order."""
-    found = [job for job in jobs if _fits(job, job_filter)]
-    found.sort(key=lambda job: (ORDERS[job_filter.sort](job), job.created_at, job.id), reverse=job_filter.reverse)
-    return found if job_filter.limit is None else found[max(0, len(found) - job_filter.limit) :]
+    """The jobs that match a filter, in its order."""
+    selected = [job for job in jobs if _matches(job, job_filter)]
+    selected.sort(key=lambda job: (ORDERS[job_filter.sort](job), job.created_at, job.id), reverse=job_filter.reverse)
+    return selected if job_filter.limit is None else selected[max(0, len(selected) - job_filter.limit) :]
 
 
-def _fits(job: Progress, job_filter: JobFilter) -> bool:
+def _matches(job: Progress, job_filter: JobFilter) -> bool:
     return (
         (not job_filter.status or job.status in job_filter.status)
         and (job_filter.since is None or job.created_at >= job_filter.since)
@@ -58,13 +58,13 @@ def _fits(job: Progress, job_filter: JobFilter) -> bool:
     )
 
 
-def pairs(given: Iterable[str]) -> dict[str, str]:
-    """Metadata from its spelling on the command line, KEY=VALUE. Raises UsageError."""
-    found: dict[str, str] = {}
-    for text in given:
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """Metadata as it is given in flags and queries, KEY=VALUE. Raises UsageError."""
+    metadata: dict[str, str] = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"metadata {text!r} is not KEY=VALUE", "For example: team=search")
-        if found.setdefault(name.strip(), value) != value:
-            raise UsageError(f"metadata {name.strip()!r} is given twice, with two values")
-    return found
+        if metadata.setdefault(name.strip(), value) != value:
+            raise UsageError(f"metadata {name.strip()!r} has two values")
+    return metadata

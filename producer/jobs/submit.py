@@ -1,7 +1,7 @@
-"""A checked file becomes a job: chunk files first, then the manifest, and only then messages.
+"""Submitting: a file is checked and becomes a job. First its chunks are written, then the manifest, then messages sent.
 
-Until the manifest is there the job does not exist, and whoever fails before that deletes the chunks. Of who
-is killed before that, `contract.ledger.sweeper` does.
+Without a manifest the job doesn't exist. A submission that fails before it deletes its chunks; those of a submission
+that is killed are deleted by `contract.ledger.sweeper`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import Index, load_manifest
 from contract.queue import Queue
-from contract.remedy import Remedy, Set
+from contract.remedy import Call, Remedy, Set
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
@@ -40,7 +40,7 @@ class Submitted:
     """The job of a file."""
 
     manifest: Manifest
-    new: bool  #: False if the key had its job already
+    new: bool  #: False if the job with this key existed already
 
 
 def submit_and_send(
@@ -51,8 +51,8 @@ def submit_and_send(
     request: Request,
     progress: Callable[[Input], None] | None = None,
 ) -> Submitted:
-    """`submit`, and its first messages on the queue. Raises UsageError for a model's folder in place of its name, and
-    RedisUnreachable: before anything was written, or with a word that the job is stored."""
+    """`submit`, then send the first messages. Raises UsageError for a model's path instead of its name, and
+    RedisUnreachable: before anything is written, or saying that the job is stored."""
     check_model(request.model or settings.model)
     queue.ping()
     submitted = submit(file, storage, settings, request, progress)
@@ -62,59 +62,59 @@ def submit_and_send(
     except RedisUnreachable as error:
         raise RedisUnreachable(
             f"job {job} is stored but not on the queue: {error.message}",
-            f"{error.remedy} A sweeper sends it then, or: producer repair {job}",
+            Remedy(f"{error.remedy} Then a sweeper sends it, or: ", Call("repair", job)),
         ) from error
     return submitted
 
 
 def check_model(name: str) -> None:
-    """Raises UsageError for a path, with the name that is meant: no worker ever serves a model of such a name."""
+    """Raise UsageError for a path instead of a model's name, suggesting the name: no worker serves a path."""
     if not ("/" in name or "\\" in name or name.startswith((".", "~"))):
         return
     folder = Path(name).expanduser()
     try:
-        meant = str(json.loads((folder / "reader.json").read_text("utf-8"))["name"])
+        suggested = str(json.loads((folder / "reader.json").read_text("utf-8"))["name"])
     except (OSError, ValueError, KeyError, TypeError):
-        meant = folder.resolve().name
+        suggested = folder.resolve().name
     raise UsageError(
-        f"the model {name!r} is a path, and jobs ask for a model by its name",
-        Remedy("It is perhaps: ", Set(model=meant)),
+        f"the model {name!r} is a path: jobs name the model",
+        Remedy("Perhaps you mean: ", Set(model=suggested)),
     )
 
 
 def submit(
     file: File, storage: Storage, settings: Settings, request: Request, progress: Callable[[Input], None] | None = None
 ) -> Submitted:
-    """Write a job's chunks and manifest. Sends nothing: that is `submit_and_send`'s.
+    """Write a job's chunks and manifest. Sends no messages: see `submit_and_send`.
 
-    With a key, the job's id is made from it, so that submitting twice finds the first job, whoever is first.
-    Raises InputError for the file, UsageError if the key was used for something else.
+    With a key, the job's id is made from it, so that submitting twice finds the first job. Raises InputError if the
+    file cannot be read, UsageError if the key was used for another request.
     """
     job = job_of_key(request.key) if request.key else new_job_id()
-    # Of several submissions with one key each has a folder of its own: nothing is shared before there is a manifest.
-    within = layout.new_chunks() if request.key else CHUNKS
+    # Concurrent submissions with one key write to folders of their own: the manifest names the one that counts.
+    chunks_folder = layout.new_chunks() if request.key else CHUNKS
     with open_input(file, request.read, settings.read_memory) as source:
         if request.key and storage.exists(layout.manifest(job)):
             for _ in source.tables(1 << 16, 1 << 26):
-                pass  # its digest is known at its end
-            return _found(storage, _manifest(job, within, source, settings, request))
+                pass  # the digest is known at the end
+            return _existing(storage, _manifest(job, chunks_folder, source, settings, request))
         try:
-            manifest = _write(job, within, source, storage, settings, request, progress)
+            manifest = _write(job, chunks_folder, source, storage, settings, request, progress)
         except BaseException:
-            _delete_chunks(storage, job, within)
+            _delete_chunks(storage, job, chunks_folder)
             raise
-    for wanted, note in ((request.notify, layout.owed(job)), (request.expire, layout.expiring(job))):
-        if wanted:
+    for option, note in ((request.notify, layout.owed(job)), (request.expire, layout.expiring(job))):
+        if option:
             records.note(storage, note, time.time())
     if not storage.create(layout.manifest(job), codec.dump(manifest)):
-        _delete_chunks(storage, job, within)
-        return _found(storage, manifest)  # another submission with the key was quicker
+        _delete_chunks(storage, job, chunks_folder)
+        return _existing(storage, manifest)  # another submission with this key was first
     return Submitted(manifest, new=True)
 
 
 def _write(
     job: str,
-    within: str,
+    chunks_folder: str,
     source: Input,
     storage: Storage,
     settings: Settings,
@@ -125,48 +125,48 @@ def _write(
     with created(storage) as create:
         for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
             data = chunk.to_bytes(table)
-            create(layout.chunk(job, number, within), data)
+            create(layout.chunk(job, number, chunks_folder), data)
             rows.append(table.num_rows)
             digests.append(hashlib.sha256(data).hexdigest())
             rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
             if progress:
                 progress(source)
         index = Index(tuple(rows), tuple(digests)).to_bytes()
-        create(layout.index(job, within), index)
+        create(layout.index(job, chunks_folder), index)
         _check_columns(request.columns, source, sum(rows))
         columns = request.columns or (InputColumns(source.types.empty_table()) if source.types is not None else None)
-        described = columns.to_bytes() if columns else b""
-        if described:
-            create(layout.columns(job, within), described)
-    storage.settle()  # once for all chunks, before the manifest speaks of them
-    if len(storage.list(layout.chunks(job, within))) != len(rows) + 1 + bool(described):
+        column_types = columns.to_bytes() if columns else b""
+        if column_types:
+            create(layout.columns(job, chunks_folder), column_types)
+    storage.settle()  # all chunks at once, before the manifest names them
+    if len(storage.list(layout.chunks(job, chunks_folder))) != len(rows) + 1 + bool(column_types):
         raise BulkqaError(
             f"chunks of job {job} were removed while it was being submitted",
-            "The sweeper does so when none was added for a day. Submit the file again.",
+            "The sweeper removes chunks if none was added for a day. Submit the file again.",
         )
     return replace(
-        _manifest(job, within, source, settings, request),
+        _manifest(job, chunks_folder, source, settings, request),
         rows=sum(rows),
         rejected=rejected,
         chunks=len(rows),
         index_sha256=hashlib.sha256(index).hexdigest(),
-        columns_sha256=hashlib.sha256(described).hexdigest() if described else "",
+        columns_sha256=hashlib.sha256(column_types).hexdigest() if column_types else "",
     )
 
 
 def _check_columns(columns: InputColumns | None, source: Input, rows: int) -> None:
-    """Raise InputError for columns that are not those of the table that they came with."""
+    """Raise InputError if the columns are not those of the table that they came with."""
     if columns is None:
         return
     levels = columns.index.num_columns and columns.index.num_rows
     if not set(source.columns) <= set(columns.types.column_names) or levels not in (0, rows):
         raise InputError(
-            "unreadable", f"{source.name}: the columns beside the table are of another one", "Leave them out."
+            "unreadable", f"{source.name}: the columns beside the table belong to another table", "Leave them out."
         )
 
 
-def _manifest(job: str, within: str, source: Input, settings: Settings, request: Request) -> Manifest:
-    """What is asked for, but for what only chunks tell. The source was read to its end."""
+def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, request: Request) -> Manifest:
+    """The manifest of a file that was read to its end, without what only its chunks tell."""
     return Manifest(
         id=job,
         created_at=time.time(),
@@ -191,33 +191,33 @@ def _manifest(job: str, within: str, source: Input, settings: Settings, request:
         max_row_bytes=request.read.max_row_bytes,
         key=request.key,
         metadata=request.metadata,
-        chunks_folder=within,
+        chunks_folder=chunks_folder,
         notify=request.notify,
         expire=request.expire,
     )
 
 
-def _delete_chunks(storage: Storage, job: str, within: str) -> None:
-    with suppress(StorageUnreachable):  # the sweeper does it later
-        storage.discard(layout.chunks(job, within))
+def _delete_chunks(storage: Storage, job: str, chunks_folder: str) -> None:
+    with suppress(StorageUnreachable):  # then the sweeper does it
+        storage.discard(layout.chunks(job, chunks_folder))
 
 
-def _found(storage: Storage, asked: Manifest) -> Submitted:
-    """The job that a key stands for, if the same is asked of it. Raises UsageError if it is not."""
-    manifest = load_manifest(storage, asked.id)
-    was, now = _deciding(manifest), _deciding(asked)
-    other = [f"{what} {was[what]}, now {now[what]}" for what in now if was[what] != now[what]]
-    if other:
+def _existing(storage: Storage, requested: Manifest) -> Submitted:
+    """The job with the same key. Raises UsageError if its file or options are others."""
+    manifest = load_manifest(storage, requested.id)
+    then, now = _deciding(manifest), _deciding(requested)
+    changes = [f"{name} {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
+    if changes:
         raise UsageError(
-            f"the key {asked.key!r} was used for job {manifest.id}, of which something else was asked: "
-            + "; ".join(other),
-            "Ask for the same to find that job, or take a new key.",
+            f"the key {requested.key!r} belongs to job {manifest.id}, which was submitted differently: "
+            + "; ".join(changes),
+            "Submit the same to find that job, or use a new key.",
         )
     return Submitted(manifest, new=False)
 
 
 def _deciding(manifest: Manifest) -> dict[str, object]:
-    """All that decides the outcome of rows, by the names of options. Not how they are cut, nor the file's name."""
+    """Everything that decides the outcome of rows, by option: not the size of chunks, nor the file's name."""
     return {
         "file": f"sha256 {manifest.source.sha256[:16]}",
         "format": manifest.source.format,

@@ -1,4 +1,4 @@
-"""The space that jobs take in the storage, by what it is for."""
+"""The storage space that jobs take, by purpose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contract.format import layout
 from contract.format.job import is_made_here
 from contract.storage import Storage
 
-#: What the objects of a job are; `other` is what nobody of ours put into its folder.
+#: The kinds of objects of a job; `other` are foreign objects in its folder.
 KINDS = ("chunks", "parts", "outputs", "records", "other")
 
 
@@ -23,15 +23,15 @@ class Usage:
     outputs: int = 0
     records: int = 0
     other: int = 0
-    submitted: bool = False  #: whether it has a manifest: without, it is a submission under way or what is left of one
+    submitted: bool = False  #: it has a manifest; if not, a submission is under way or was killed
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The bytes of all kinds."""
         return sum(getattr(self, kind) for kind in KINDS)
 
     def add(self, name: str, size: int) -> None:
-        """Count an object, given its name below the folder of the job."""
+        """Add an object, given its name below the job's folder."""
         kind = layout.kind_of(name) or "other"
         setattr(self, kind, getattr(self, kind) + size)
         self.submitted = self.submitted or name == "manifest.json"
@@ -42,19 +42,19 @@ class Usage:
 
 
 def of_all(storage: Storage) -> list[Usage]:
-    """The space that each job takes, oldest first by name. One pass over the storage; what is in no folder of a job is
-    not counted."""
-    found: dict[str, Usage] = {}
+    """The space of each job, sorted by id, the oldest first. One pass over the storage; objects outside the folders of
+    jobs are not counted."""
+    by_job: dict[str, Usage] = {}
     for key, size in storage.sizes(layout.JOBS):
         job, _, name = key.partition("/")
         if name and is_made_here(job):
-            found.setdefault(job, Usage(job)).add(name, size)
-    return [found[job] for job in sorted(found)]
+            by_job.setdefault(job, Usage(job)).add(name, size)
+    return [by_job[job] for job in sorted(by_job)]
 
 
 def of(storage: Storage, job: str) -> Usage:
-    """The space that one job takes."""
-    found = Usage(job)
+    """The space of one job."""
+    usage = Usage(job)
     for name, size in storage.sizes(layout.folder(job)):
-        found.add(name, size)
-    return found
+        usage.add(name, size)
+    return usage

@@ -1,6 +1,6 @@
-"""`producer verify`: count, hash and check a job again, from its chunks to its outputs.
+"""`producer verify`: recount, rehash and recheck a job, from its chunks to its outputs.
 
-Trusts only the manifest, and of a job that has ended its report.
+Trusts only the manifest, and the report of a job that has ended.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from contract.ledger.stored import Damage, Part, StoredJob
 from contract.storage import Storage
 from contract.storage.digest import digest_of
 
-#: Problems that are told one by one; more are only counted.
-_TOLD = 20
+#: Problems that are listed; further ones are summed up as "and more".
+_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was counted, and what is wrong."""
+    """What was checked, and what is wrong."""
 
     job: str
     rows: int
-    checked: int  #: rows whose outcome was found and checked
-    answers: int  #: of those, answers found at their place in the context
+    checked: int  #: rows that have an outcome, which was checked
+    answers: int  #: of those, answers that stand at their place in the context
     problems: tuple[str, ...]
     finished: bool
-    notes: tuple[str, ...] = ()  #: what is damaged, and cost no row
+    notes: tuple[str, ...] = ()  #: damage that cost no row
 
 
 def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Check every row and output of a job. Raises UnknownJob; what is wrong inside the job is a problem, no error.
+    """Check every row and output of a job. Raises UnknownJob; damage inside the job is a problem, not an error.
 
-    A job that has ended stands by its document, whose digest is in the report: rows of a part that was damaged since
-    are checked there, and that is a note.
+    If a part was damaged after the job ended, its rows are checked in the predictions document, whose digest is in the
+    report; the damage is then a note.
     """
     stored = StoredJob.open(storage, job)
     manifest = stored.manifest
@@ -60,18 +60,20 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
             continue
         differs |= published is not None and lines != published
         checked += rows
-        given = _rows(stored, number, problems)
-        answers += _check_part(lines.splitlines(), given, stored.first_rows[number], problems, outcomes)
-    if report and not problems.told:
+        submitted = _rows(stored, number, problems)
+        answers += _check_part(lines.splitlines(), submitted, stored.first_rows[number], problems, outcomes)
+    if report and not problems.listed:
         if predictions and (differs or next(predictions, None) is not None):
-            problems.add("the predictions document does not hold what the parts hold")
+            problems.add("the predictions document differs from the parts")
         if _counts(manifest.rows, outcomes) != report.request_counts:
-            problems.add("the counts of the report are not those of the rows")
-    return Verified(job, manifest.rows, checked, answers, tuple(problems.told), report is not None, tuple(notes.told))
+            problems.add("the counts in the report differ from the rows")
+    return Verified(
+        job, manifest.rows, checked, answers, tuple(problems.listed), report is not None, tuple(notes.listed)
+    )
 
 
 def _lines(job: StoredJob, number: int, published: bytes | None, damaged: _Problems, *, ended: bool) -> bytes | None:
-    """The predictions of a chunk: its part's, else what was published of it. None: there are none."""
+    """The predictions of a chunk: those of its part, else those in the document; None if it has neither."""
     part = job.part(number)
     if isinstance(part, Part):
         return part.lines
@@ -89,13 +91,13 @@ def _counts(total: int, outcomes: Counter[str]) -> Counts:
 
 class _Problems:
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.listed: list[str] = []
 
     def add(self, problem: str) -> None:
-        if len(self.told) < _TOLD:
-            self.told.append(problem)
-        elif len(self.told) == _TOLD:
-            self.told.append("and more")
+        if len(self.listed) < _LISTED:
+            self.listed.append(problem)
+        elif len(self.listed) == _LISTED:
+            self.listed.append("and more")
 
 
 def _rows(job: StoredJob, number: int, problems: _Problems) -> list[Row] | None:
@@ -109,9 +111,9 @@ def _rows(job: StoredJob, number: int, problems: _Problems) -> list[Row] | None:
 def _check_part(
     lines: list[bytes], rows: list[Row] | None, first: int, problems: _Problems, outcomes: Counter[str]
 ) -> int:
-    """Check the predictions of a part against its chunk's rows; returns how many answers stand in their context.
+    """Check the predictions of a part against the rows of its chunk. Returns how many answers stand at their place.
 
-    `outcomes` is counted up: statuses, but cancelled rows by their code.
+    Adds to `outcomes`, counts by status; cancelled rows are counted as job_cancelled.
     """
     answers = 0
     for offset, line in enumerate(lines):
@@ -120,35 +122,35 @@ def _check_part(
         outcomes["job_cancelled" if cancelled else prediction["status"]] += 1
         number = first + offset
         if prediction["row"] != number:
-            problems.add(f"row {prediction['row']} stands where row {number} should")
+            problems.add(f"row {prediction['row']} is in the place of row {number}")
         if rows is None:
             continue
         row = rows[offset]
         if prediction["question"] != row.question or prediction["id"] != row.id:
             problems.add(f"row {number} is not the row that was submitted")
         if (row.error is not None) != (prediction["status"] == "error") and row.error is not None:
-            problems.add(f"row {number} was rejected, and has the outcome {prediction['status']}")
+            problems.add(f"row {number} was rejected, but its status is {prediction['status']}")
         if prediction["status"] == "answered":
             spans = [prediction, *prediction.get("alternatives", [])]
             wrong = [s for s in spans if (row.context or "")[s["start"] : s["end"]] != s["answer"] or not s["answer"]]
             if wrong:
-                problems.add(f"row {number}: its answer does not stand at its place in the context")
+                problems.add(f"row {number}: the answer is not at its place in the context")
             answers += not wrong
     return answers
 
 
 def _document(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> Iterator[bytes] | None:
-    """The lines of the published document, None unless it is the one that the report speaks of."""
+    """The lines of the published document; None if it is missing or its digest is not that of the report."""
     _check_outputs(storage, job, outputs, problems)
     key = layout.predictions(job)
-    return None if any(key in problem for problem in problems.told) else document.read(storage.blocks(key))
+    return None if any(key in problem for problem in problems.listed) else document.read(storage.blocks(key))
 
 
 def _check_outputs(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> None:
     keys = {"predictions": layout.predictions(job), "errors": layout.errors(job)}
     for name, about in ({"predictions": {}} | outputs).items():
         if name not in keys:
-            problems.add(f"the report names an output that is not known here: {name!r}")
+            problems.add(f"the report names an unknown output: {name!r}")
             continue
         try:
             digest = digest_of(storage.blocks(keys[name]))

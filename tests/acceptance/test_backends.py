@@ -172,7 +172,7 @@ def test_a_key_finds_its_job_and_another_file_under_it_is_refused(way: Way) -> N
     assert "found by its key: 5 rows" in second.stderr
     write_rows(way.folder / "in.csv", 6)
     refused = way.producer("submit", "in.csv", "--key", way.tag, code=2)
-    assert "was used for job" in refused.stderr
+    assert "belongs to job" in refused.stderr
 
 
 def test_a_job_is_kept_for_as_long_as_is_asked(way: Way) -> None:

@@ -194,7 +194,7 @@ def test_a_key_stands_for_an_index_too(client: Client) -> None:
     """The same rows under other labels are another job's: its answers would be put at wrong rows."""
     client.submit(rows(3), key="k")
     client.submit(rows(3), key="k")
-    with pytest.raises(BulkqaError, match="something else was asked"):
+    with pytest.raises(BulkqaError, match="was submitted differently"):
         client.submit(rows(3).set_axis([2, 1, 0], axis=0), key="k")
 
 

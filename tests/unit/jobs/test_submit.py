@@ -184,9 +184,9 @@ def test_another_request_with_the_same_key_is_refused(
 
     if when == "before":
         first()
-    with pytest.raises(UsageError, match=f"the key 'k' was used for job {job_of_key('k')}, .*{told}") as caught:
+    with pytest.raises(UsageError, match=f"the key 'k' belongs to job {job_of_key('k')}, .*{told}") as caught:
         submit(io.BytesIO(data), storage, settings, Request(key="k", **request_), first)
-    assert "take a new key" in (caught.value.remedy or "")
+    assert "use a new key" in (caught.value.remedy or "")
     manifest = load_manifest(storage, job_of_key("k"))
     assert [row.question for row in submitted_rows(storage, manifest.id)] == ["q"] * 8
     assert len(left(storage)) == manifest.chunks + 1, "of the one that was refused nothing is left"

@@ -94,18 +94,18 @@ def test_a_part_that_is_gone_is_named(storage: Storage, job: Manifest):
 
 def test_an_answer_that_does_not_stand_in_its_context_is_named(storage: Storage, job: Manifest):
     forged(storage, job, 1, lambda rows: rows[2].update(answer="invented"))
-    found = told(storage, job, r"^row 5: its answer does not stand at its place")
+    found = told(storage, job, r"^row 5: the answer is not at its place")
     assert found.answers == 5
 
 
 def test_an_answer_of_nothing_is_named(storage: Storage, job: Manifest):
     forged(storage, job, 1, lambda rows: rows[0].update(answer="", start=0, end=0))
-    told(storage, job, r"^row 3: its answer")
+    told(storage, job, r"^row 3: the answer")
 
 
 def test_rows_that_changed_places_are_named(storage: Storage, job: Manifest):
     forged(storage, job, 1, lambda rows: rows.reverse())
-    told(storage, job, r"^row 5 stands where row 3 should")
+    told(storage, job, r"^row 5 is in the place of row 3")
 
 
 @pytest.mark.parametrize("what", ["question", "id"])
@@ -116,12 +116,12 @@ def test_a_row_that_was_not_submitted_is_named(storage: Storage, job: Manifest, 
 
 def test_an_answer_for_a_row_that_was_rejected_is_named(storage: Storage, job: Manifest):
     forged(storage, job, 0, lambda rows: rows[1].update(status="no_answer"))
-    told(storage, job, r"^row 1 was rejected, and has the outcome no_answer")
+    told(storage, job, r"^row 1 was rejected, but its status is no_answer")
 
 
 def test_counts_that_are_not_those_of_the_report_are_named(storage: Storage, job: Manifest):
     forged(storage, job, 1, lambda rows: rows[0].update(status="no_answer", answer="", start=None, end=None))
-    told(storage, job, "the counts of the report")
+    told(storage, job, "the counts in the report")
 
 
 def test_a_row_too_few_is_named(storage: Storage, job: Manifest):
@@ -152,7 +152,7 @@ def test_an_output_that_is_not_known_is_named(storage: Storage, job: Manifest):
     key = layout.report(job.id)
     report = json.loads(storage.read(key))
     storage.replace(key, json.dumps(report | {"outputs": report["outputs"] | {"plots": about}}).encode())
-    assert told(storage, job, "the report names an output that is not known here: 'plots'").checked == 8
+    assert told(storage, job, "the report names an unknown output: 'plots'").checked == 8
 
 
 def test_a_report_that_says_nothing_of_the_predictions_vouches_for_none(storage: Storage, job: Manifest):
@@ -166,7 +166,7 @@ def test_a_report_that_says_nothing_of_the_predictions_vouches_for_none(storage:
 def test_a_document_that_does_not_hold_what_the_parts_hold_is_named(storage: Storage, job: Manifest):
     """Its digest is that of the report, and a part was exchanged for another of the same counts."""
     forged(storage, job, 1, lambda rows: rows[0].update(score=0.75))
-    told(storage, job, "the predictions document does not hold what the parts hold")
+    told(storage, job, "the predictions document differs from the parts")
 
 
 def test_many_problems_are_not_all_told(storage: Storage, settings: Settings):
