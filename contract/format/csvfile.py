@@ -1,4 +1,4 @@
-"""CSV as it is written here: rows end with a newline alone, and a cell is quoted only where it must be. Pure."""
+"""Writing CSV: rows end with a newline alone, and a cell is quoted only if it must be. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 def encode(rows: Iterable[Sequence[Any]], delimiter: str) -> bytes:
     """Rows of cells, header or not, as bytes of a CSV file. None is an empty cell."""
     lines = _Lines()
-    # The writer quotes what holds a character of its line end: so it has to be both, lest a lone \r be one.
+    # csv.writer quotes a cell that has a character of its line end: with \r\n, a lone \r is quoted too.
     csv.writer(lines, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
     return lines.text.getvalue().encode()
 
@@ -23,7 +23,7 @@ def cell(value: Any) -> Any:
 
 
 class _Lines:
-    """What csv.writer writes to, a line at a time: ends each with a newline alone."""
+    """The file that csv.writer writes to, a line at a time: it ends each line with a newline alone."""
 
     def __init__(self) -> None:
         self.text = io.StringIO()

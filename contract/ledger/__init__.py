@@ -1,6 +1,7 @@
-"""A job goes on, whatever was lost: where it stands, what is missing, who is to be sent what, and its outputs.
+"""A job advances, whatever was lost: its status, its missing chunks, what is sent next, its outputs.
 
-`progress`, `tally` and `quarantine` decide and are pure; `records` reads and writes a job's records, `counting` what
-its parts add up to; `reconcile` brings a job forward, `order` says whose turn it is, and `sweeper` does so for all
-jobs; `assemble` publishes what is complete. What must not come in: models, the files of users, Celery.
+`progress`, `tally`, `quarantine` and `reasons` decide and are pure. `stored` reads a job's manifest, chunks and parts,
+`records` its other records, `counting` what its parts add up to, `events` how attempts ended. `reconcile` brings a job
+forward, `order` decides which chunk is next, `assemble` publishes a complete job, and `sweeper` does so for all jobs.
+What must not come in: models, the files of users, Celery.
 """

@@ -19,14 +19,14 @@ _CHANGES, _SUMMARY = '"changes": [', '], "summary": '
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of rows. All but the last two were found in both jobs with the same question."""
+    """Counts of rows. All but the last two are rows with the same question in both jobs."""
 
     same: int = 0
-    changed: int = 0  #: both answered, differently; or one failed where the other found no answer
+    changed: int = 0  #: two different answers; or one failed and the other has no answer
     only_first_answered: int = 0
     only_second_answered: int = 0
     not_comparable: int = 0  #: the row has another question in the other job
-    missing: int = 0  #: found in one job only, or not scored yet
+    missing: int = 0  #: in one job only, or not scored yet
 
 
 def write(first: str, second: str, changes: Iterable[dict[str, Any]], summary: Summary) -> Iterator[str]:
@@ -46,8 +46,8 @@ def read(lines: Iterable[bytes], summary: Summary) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines):
         rest = line.decode().rstrip("\n")
         if number == 0:
-            head, found, rest = rest.partition(_CHANGES)
-            if not (found and head.startswith('{"first"')):
+            head, changes, rest = rest.partition(_CHANGES)
+            if not (changes and head.startswith('{"first"')):
                 raise ValueError("it does not begin as a diff document")
         if rest.startswith("{"):
             change, end = decoder.raw_decode(rest)

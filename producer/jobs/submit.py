@@ -62,7 +62,7 @@ def submit_and_send(
     except RedisUnreachable as error:
         raise RedisUnreachable(
             f"job {job} is stored but not on the queue: {error.message}",
-            Remedy(f"{error.remedy} Then a sweeper sends it, or: ", Call("repair", job)),
+            Remedy(error.remedy or "", " Then a sweeper sends it, or: ", Call("repair", job)),
         ) from error
     return submitted
 

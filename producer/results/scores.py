@@ -54,8 +54,8 @@ class Scores:
         """The distribution of a job's scores, of the parts read so far. Raises UnknownJob."""
         with self._lock:
             stored = StoredJob.open(self._storage, job)
-            found = self._read(stored)
-        scores = np.concatenate([*found.parts.values(), np.empty(0, np.float32)])
+            cached = self._read(stored)
+        scores = np.concatenate([*cached.parts.values(), np.empty(0, np.float32)])
         edges = np.linspace(0, 1, BINS + 1)
         return Spread(
             answered=np.histogram(scores[scores >= 0], edges)[0].tolist(),
@@ -68,18 +68,18 @@ class Scores:
         """The rows with an answer, the lowest score first, of the parts read so far. Raises UnknownJob."""
         with self._lock:
             stored = StoredJob.open(self._storage, job)
-            found = self._read(stored)
-            if found.order is None or found.ordered != len(found.parts):
+            cached = self._read(stored)
+            if cached.order is None or cached.ordered != len(cached.parts):
                 firsts = stored.first_rows
-                numbers = sorted(found.parts)
-                scores = np.concatenate([found.parts[n] for n in numbers] or [np.empty(0, np.float32)])
+                numbers = sorted(cached.parts)
+                scores = np.concatenate([cached.parts[n] for n in numbers] or [np.empty(0, np.float32)])
                 rows = np.concatenate(
-                    [np.arange(len(found.parts[n])) + firsts[n] for n in numbers] or [np.empty(0, int)]
+                    [np.arange(len(cached.parts[n])) + firsts[n] for n in numbers] or [np.empty(0, int)]
                 )
                 with_answer = scores >= 0
                 order = np.argsort(scores[with_answer], kind="stable")
-                found.order, found.ordered = rows[with_answer][order], len(found.parts)
-            return found.order
+                cached.order, cached.ordered = rows[with_answer][order], len(cached.parts)
+            return cached.order
 
     def _read(self, job: StoredJob) -> _Job:
         """Read parts that were not read yet, for as long as one call may."""
