@@ -1,12 +1,12 @@
-// Requests to the server, and what becomes of them: an answer, or a Problem with what to do about it.
+// Requests to the server. Each gives an answer, or throws a Problem.
 
 export class Problem extends Error {
-  constructor(told, status) {
-    super(told.detail || told.title || "The server did not answer");
+  constructor(document, status) {
+    super(document.detail || document.title || "The server did not answer");
     this.status = status;
-    this.code = told.code;
-    this.remedy = told.remedy;
-    this.found = told.found || {};
+    this.code = document.code;
+    this.remedy = document.remedy_parts || [];
+    this.found = document.found || {};
   }
 }
 
@@ -20,11 +20,11 @@ export async function ask(path, options = {}) {
   if (answer.status === 401) {
     location.assign("/login");
   }
-  const told = await answer.json().catch(() => ({}));
+  const document = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    throw new Problem(told, answer.status);
+    throw new Problem(document, answer.status);
   }
-  return told;
+  return document;
 }
 
 export const get = (path, values = {}) => ask(withQuery(path, values));
@@ -32,18 +32,18 @@ export const get = (path, values = {}) => ask(withQuery(path, values));
 export const sendJson = (path, value) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
 
-// A form with its file, with what is known of the way: fetch tells nothing of it.
+// Sends a form with a file. Not by fetch, which reports no progress.
 export function upload(path, form, onProgress) {
-  return new Promise((done, failed) => {
+  return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
     request.addEventListener("load", () => {
-      const told = request.response || {};
-      request.status < 300 ? done(told) : failed(new Problem(told, request.status));
+      const document = request.response || {};
+      request.status < 300 ? resolve(document) : reject(new Problem(document, request.status));
     });
-    request.addEventListener("error", () => failed(new Problem({ detail: "The upload broke off." }, 0)));
+    request.addEventListener("error", () => reject(new Problem({ detail: "The upload was interrupted." }, 0)));
     request.send(form);
   });
 }
@@ -51,9 +51,9 @@ export function upload(path, form, onProgress) {
 export function withQuery(path, values) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== undefined && one !== null && one !== "") {
-        query.append(name, one);
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (item !== undefined && item !== null && item !== "") {
+        query.append(name, item);
       }
     }
   }

@@ -1,26 +1,31 @@
-// Elements, and numbers in words. Text is always text: nothing of a job is ever read as HTML.
+// Elements, and numbers in words. Text is set as text: nothing in a job is ever parsed as HTML.
 
-export const el = (name, attributes, ...children) => filled(document.createElement(name), attributes, children);
+export const el = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
 export const svg = (name, attributes, ...children) =>
-  filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+  fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 
-function filled(made, attributes = {}, children) {
+function fill(element, attributes = {}, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) {
-      made.addEventListener(key.slice(2), value);
+      element.addEventListener(key.slice(2), value);
     } else if (value === true) {
-      made.setAttribute(key, "");
+      element.setAttribute(key, "");
     } else if (value !== false && value !== null && value !== undefined) {
-      made.setAttribute(key, value);
+      element.setAttribute(key, value);
     }
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return made;
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return element;
 }
 
-export function field(label, input) {
+// A labelled control, with a sentence of help below it.
+export function field(label, input, help) {
   input.id = input.id || `field-${label.toLowerCase().replaceAll(/[^a-z]+/g, "-")}`;
-  return el("div", {}, el("label", { for: input.id }, label), input);
+  const about = help ? el("p", { class: "help", id: `${input.id}-help` }, help) : null;
+  if (about) {
+    input.setAttribute("aria-describedby", about.id);
+  }
+  return el("div", {}, el("label", { for: input.id }, label), input, about);
 }
 
 export const count = (number) => number.toLocaleString("en");
@@ -50,7 +55,3 @@ export function bytes(number) {
     number /= 1024;
   }
 }
-
-// What went wrong, and what to do.
-export const complaint = (problem) =>
-  el("p", { role: "alert", class: "error" }, `${problem.message}${problem.remedy ? ` – ${problem.remedy}` : ""}`);

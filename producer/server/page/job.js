@@ -1,7 +1,8 @@
-// A job: where it stands, and its rows a page at a time, as they are asked for in the address.
+// A job: its status, and its rows a page at a time, filtered as the address says.
 import { ask, get, withQuery } from "./api.js";
-import { complaint, count, duration, el, field, state, svg, when, words } from "./dom.js";
+import { count, duration, el, field, state, svg, when, words } from "./dom.js";
 import { prediction } from "./prediction.js";
+import { complaint, remedy } from "./remedy.js";
 
 const PAGE = 25;
 const ENDED = ["completed", "completed_with_errors", "failed", "cancelled"];
@@ -14,14 +15,14 @@ export async function job(content, { id, values, signal, tell }) {
   const spread = el("figure");
   let latest = await get(`/v1/jobs/${id}`);
   content.append(el("h1", {}, `Job ${latest.id}`), about, actions, el("h2", {}, "Rows"), spread, filters(latest.id, values), rows);
-  const told = (status) => {
+  const show = (status) => {
     latest = status;
-    about.replaceChildren(...standing(status));
-    actions.replaceChildren(...doing(status, content));
+    about.replaceChildren(...facts(status));
+    actions.replaceChildren(...buttons(status, content));
   };
-  told(latest);
+  show(latest);
   if (!ENDED.includes(latest.status)) {
-    follow(latest.id, told, signal, tell, () => {
+    follow(latest.id, show, signal, tell, () => {
       page(rows, latest.id, values);
       histogram(spread, latest.id, signal);
     });
@@ -31,27 +32,27 @@ export async function job(content, { id, values, signal, tell }) {
   walk(content, signal);
 }
 
-function follow(id, told, signal, tell, ended) {
+function follow(id, show, signal, tell, ended) {
   const events = new EventSource(`/v1/jobs/${id}/events`);
   signal.addEventListener("abort", () => events.close());
   events.addEventListener("progress", (event) => {
     tell("");
-    told(JSON.parse(event.data));
+    show(JSON.parse(event.data));
   });
   events.addEventListener("end", (event) => {
     events.close();
-    told(JSON.parse(event.data));
+    show(JSON.parse(event.data));
     ended();
   });
   events.addEventListener("trouble", (event) => tell(JSON.parse(event.data).detail));
-  events.addEventListener("error", () => tell("The server does not answer. This page comes back by itself."));
+  events.addEventListener("error", () => tell("The server does not answer. This page tries again by itself."));
 }
 
-function standing(job) {
+function facts(job) {
   const counts = job.request_counts;
-  const facts = [
+  const list = [
     ["State", state(job.status)],
-    ["Because", job.reason ? `${job.reason.message}${job.reason.remedy ? ` – ${job.reason.remedy}` : ""}` : ""],
+    ["Because", job.reason && [job.reason.message, job.reason.remedy ? " – " : "", remedy(job.reason.remedy_parts)]],
     ["Rows", `${count(counts.total)}: ${count(counts.answered)} answered, ${count(counts.no_answer)} without an answer, ` +
       `${count(counts.failed)} failed, ${count(counts.pending)} pending`],
     ["Errors", job.top_errors.map(([code, number]) => `${count(number)} ${words(code)}`).join(", ")],
@@ -63,11 +64,11 @@ function standing(job) {
     ["Submitted", when(job.created_at)],
     ["Ended", when(job.finished_at)],
   ];
-  const list = facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
-  return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, list)];
+  const rows = list.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, rows)];
 }
 
-function doing(job, content) {
+function buttons(job, content) {
   const refuse = (problem) => content.prepend(complaint(problem));
   if (!ENDED.includes(job.status)) {
     const cancel = () => ask(`/v1/jobs/${job.id}/cancel`, { method: "POST" }).catch(refuse);
@@ -103,55 +104,55 @@ function filters(id, values) {
   return form;
 }
 
-// How scores are spread: a bar a bin, answers below, rows without one on top. Asked for again until all rows are in it.
+// The histogram of scores: a bar a bin, answers below, rows without one on top. Drawn again until all rows are in it.
 async function histogram(place, id, signal) {
-  const found = await get(`/v1/jobs/${id}/scores`).catch(() => null);
-  if (signal.aborted || !found) {
+  const spread = await get(`/v1/jobs/${id}/scores`).catch(() => null);
+  if (signal.aborted || !spread) {
     return;
   }
-  const most = Math.max(1, ...found.answered.map((number, at) => number + found.no_answer[at]));
-  const width = 100 / found.answered.length;
-  const bars = found.answered.flatMap((number, at) => {
-    const [low, high] = [60 * number / most, 60 * found.no_answer[at] / most];
+  const most = Math.max(1, ...spread.answered.map((number, at) => number + spread.no_answer[at]));
+  const width = 100 / spread.answered.length;
+  const bars = spread.answered.flatMap((number, at) => {
+    const [low, high] = [60 * number / most, 60 * spread.no_answer[at] / most];
     const text = `score ${(at / 20).toFixed(2)} to ${((at + 1) / 20).toFixed(2)}: ${count(number)} answered, ` +
-      `${count(found.no_answer[at])} without an answer`;
+      `${count(spread.no_answer[at])} without an answer`;
     return [svg("g", {}, svg("title", {}, text),
       svg("rect", { x: at * width, y: 0, width, height: 60, fill: "transparent" }),
       svg("rect", { class: "bar", x: at * width + 0.3, y: 60 - low, width: width - 0.6, height: low }),
       svg("rect", { class: "bar none", x: at * width + 0.3, y: 60 - low - high, width: width - 0.6, height: high }))];
   });
-  const total = found.answered.reduce((sum, number) => sum + number, 0);
-  const low = found.answered.slice(0, 10).reduce((sum, number) => sum + number, 0);
+  const total = spread.answered.reduce((sum, number) => sum + number, 0);
+  const low = spread.answered.slice(0, 10).reduce((sum, number) => sum + number, 0);
   const label = `Scores: ${count(low)} of ${count(total)} answers are below 0.5`;
   place.replaceChildren(el("figcaption", {}, label), svg("svg", { viewBox: "0 0 100 60", preserveAspectRatio: "none", role: "img",
     "aria-label": label }, bars), el("div", { class: "axis dim" }, el("span", {}, "0"), el("span", {}, "0.5"), el("span", {}, "1")));
-  if (found.read < found.rows) {
+  if (spread.read < spread.rows) {
     setTimeout(() => histogram(place, id, signal), 3000);
   }
 }
 
 async function page(place, id, values) {
-  const asked = Object.fromEntries(values);
-  let found = await get(`/v1/jobs/${id}/rows`, { ...asked, limit: PAGE });
-  const list = found.predictions;
-  while (list.length < PAGE && found.next !== null && found.ready) {
-    place.replaceChildren(el("p", { class: "dim", role: "status" }, `looked through ${count(found.next)} of ${count(found.rows)} rows`));
-    found = await get(`/v1/jobs/${id}/rows`, { ...asked, offset: found.next, limit: PAGE - list.length });
-    list.push(...found.predictions);
+  const query = Object.fromEntries(values);
+  let part = await get(`/v1/jobs/${id}/rows`, { ...query, limit: PAGE });
+  const list = part.predictions;
+  while (list.length < PAGE && part.next !== null && part.ready) {
+    place.replaceChildren(el("p", { class: "dim", role: "status" }, `searched ${count(part.next)} of ${count(part.rows)} rows`));
+    part = await get(`/v1/jobs/${id}/rows`, { ...query, offset: part.next, limit: PAGE - list.length });
+    list.push(...part.predictions);
   }
   const links = [];
-  if (asked.offset > 0) {
-    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...asked, offset: null }) }, "First rows"));
+  if (query.offset > 0) {
+    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...query, offset: null }) }, "First rows"));
   }
-  if (found.next !== null && found.ready) {
-    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...asked, offset: found.next }) }, "Next rows"));
+  if (part.next !== null && part.ready) {
+    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...query, offset: part.next }) }, "Next rows"));
   }
-  const none = list.length ? null : el("p", { class: "dim" }, found.ready ? "No such row." : "No row is ready yet.");
+  const none = list.length ? null : el("p", { class: "dim" }, part.ready ? "No such row." : "No row is ready yet.");
   place.replaceChildren(...[el("ol", { class: "answers" }, list.map(prediction)), none,
     el("nav", { "aria-label": "Pages" }, links)].filter(Boolean));
 }
 
-// j and k walk from row to row.
+// j and k move from row to row.
 function walk(content, signal) {
   document.addEventListener("keydown", (event) => {
     if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey ||

@@ -1,14 +1,14 @@
-// Which view is shown: told by the part of the address behind the #, so that links can be shared.
-import { complaint } from "./dom.js";
+// Shows the view that the address names after the #, so that links can be shared.
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
+import { complaint } from "./remedy.js";
 import { tryIt } from "./try.js";
 
 const content = document.getElementById("content");
 const trouble = document.getElementById("trouble");
 let leave = () => {};
 
-// Something that the whole page suffers from, until it is over: tell("").
+// Shows a trouble of the whole page, until tell("").
 export function tell(text) {
   trouble.hidden = !text;
   trouble.textContent = text;

@@ -53,6 +53,6 @@ function alternatives(row) {
   if (!row.alternatives || !row.alternatives.length) {
     return null;
   }
-  const others = row.alternatives.map((one) => el("li", {}, `${one.answer} (${one.score.toFixed(3)})`));
+  const others = row.alternatives.map(({ answer, score }) => el("li", {}, `${answer} (${score.toFixed(3)})`));
   return el("details", {}, el("summary", {}, `${others.length} alternatives`), el("ol", { start: 2 }, others));
 }

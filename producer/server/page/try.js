@@ -1,7 +1,8 @@
 // A question and a context, answered at once.
 import { sendJson } from "./api.js";
-import { complaint, el, field } from "./dom.js";
+import { el, field } from "./dom.js";
 import { prediction } from "./prediction.js";
+import { complaint } from "./remedy.js";
 
 const QUESTION = "When was the lighthouse built?";
 const CONTEXT = "The lighthouse on the point was built in 1874 by the fishermen of the village, and its lamp was lit by hand until 1931.";
@@ -11,19 +12,19 @@ export async function tryIt(content) {
   const question = el("input", { name: "question", required: true, value: QUESTION });
   const context = el("textarea", { name: "context", required: true, rows: 8 }, CONTEXT);
   const go = el("button", {}, "Answer");
-  const said = el("div", { "aria-live": "polite" });
+  const result = el("div", { "aria-live": "polite" });
   const form = el("form", { class: "panel" }, field("Question", question), field("Context", context), go);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     go.disabled = true;
-    said.replaceChildren(el("p", { class: "dim" }, "…"));
+    result.replaceChildren(el("p", { class: "dim" }, "…"));
     try {
-      const found = await sendJson("/v1/answer", { question: question.value, context: context.value, top_k: 3 });
-      said.replaceChildren(el("ol", { class: "answers" }, found.predictions.map(prediction)));
+      const answer = await sendJson("/v1/answer", { question: question.value, context: context.value, top_k: 3 });
+      result.replaceChildren(el("ol", { class: "answers" }, answer.predictions.map(prediction)));
     } catch (problem) {
-      said.replaceChildren(complaint(problem));
+      result.replaceChildren(complaint(problem));
     }
     go.disabled = false;
   });
-  content.append(el("h1", {}, "Try it"), form, said);
+  content.append(el("h1", {}, "Try it"), form, result);
 }

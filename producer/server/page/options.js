@@ -1,0 +1,78 @@
+// The fields of a submission, made of its schema: an option that is added to the server is a field here.
+import { get } from "./api.js";
+import { el, field } from "./dom.js";
+
+// By name, in the order of the schema.
+export async function fields() {
+  const { components } = await get("/openapi.json");
+  return new Map(Object.entries(components.schemas.Submission.properties).map(([name, schema]) => [name, made(name, schema)]));
+}
+
+function made(name, schema) {
+  const usual = schema.default === null || schema.default === undefined ? "" : text(schema.default);
+  const label = name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+  let input = control(schema, usual);
+  let none = false; // an empty text that was set, and not left
+  const watch = () => input.addEventListener("input", () => { none = false; });
+  watch();
+  return {
+    node: field(label, input, schema.description),
+    focus() {
+      input.closest("details")?.setAttribute("open", "");
+      input.focus();
+    },
+    set(value) {
+      const wanted = text(value);
+      if (input.type === "checkbox") {
+        input.checked = wanted === "true";
+        return;
+      }
+      if (input.options && ![...input.options].some((option) => option.value === wanted)) {
+        input.append(el("option", { value: wanted }, wanted));
+      }
+      input.value = wanted;
+      none = wanted === "";
+    },
+    get value() {
+      return input.type === "checkbox" ? String(input.checked) : input.value;
+    },
+    // What to send; undefined where it is the default.
+    get sent() {
+      return this.value === usual || (this.value === "" && !none) ? undefined : this.value;
+    },
+    has(value) {
+      return !input.options || [...input.options].some((option) => option.value === value);
+    },
+    // Makes it a choice: pairs of a value and its text.
+    offer(choices, value) {
+      const select = choice(choices, value);
+      select.id = input.id;
+      select.setAttribute("aria-describedby", input.getAttribute("aria-describedby"));
+      input.replaceWith(select);
+      input = select;
+      watch();
+    },
+  };
+}
+
+const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+function control(schema, usual) {
+  const { type } = schema.type ? schema : schema.anyOf.find((kind) => kind.type !== "null");
+  if (schema.enum) {
+    return choice([["", "default"], ...schema.enum.filter((value) => value !== null).map((value) => [value, value])], usual);
+  }
+  if (type === "boolean") {
+    return el("input", { type: "checkbox", checked: usual === "true" });
+  }
+  if (type === "integer" || type === "number") {
+    return el("input", { type: "number", min: schema.minimum, max: schema.maximum, step: type === "integer" ? 1 : "any", value: usual });
+  }
+  return el("input", { value: usual, autocomplete: "off", spellcheck: "false" });
+}
+
+function choice(choices, chosen) {
+  const options = choices.map(([value, shown]) => el("option", { value, selected: value === chosen }, shown));
+  const none = choices.some(([value]) => value === chosen) ? null : el("option", { value: "", selected: true }, "choose a column");
+  return el("select", { required: Boolean(none) }, none, options);
+}
