@@ -20,6 +20,7 @@ from contract.ledger.stored import load_manifest
 from contract.namespace import known_id
 from contract.queue import Queue
 from contract.remedy import Call, Remedy
+from contract.removal import Note
 from contract.storage import Storage
 from contract.storage.many import many
 
@@ -40,13 +41,6 @@ class Attempts:
     def dead(self) -> tuple[int, ...]:
         """Attempts that did not end in order, by number; the one under way, if any, is among them."""
         return tuple(sorted(self.started - self.released))
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A note about a job, outside its folder."""
-
-    at: float = 0.0  #: when it was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +83,6 @@ def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
     if pinned is None and not storage.create(layout.model(job), codec.dump(mine)):
         pinned = model(storage, job)
     return pinned or mine
-
-
-def note(storage: Storage, key: str, now: float) -> None:
-    """Write a note about a job. Called before the manifest is written, so that no job exists without its note."""
-    storage.create(key, codec.dump(Note(now)))
 
 
 def forget_stray(storage: Storage, key: str, now: float) -> None:

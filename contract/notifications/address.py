@@ -14,6 +14,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: IPv6 networks whose addresses embed an IPv4 address in their last four bytes (RFC 6052, RFC 8215).
 _TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+#: All of IPv6 that is assigned for public addresses (RFC 4291): site-local, IPv4-compatible and others lie outside.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+#: Within it, and in IPv4: for documentation (RFC 9637), and the former relay of 6to4 (RFC 7526). Not every version of
+#: Python knows them.
+_NOBODYS = (ipaddress.ip_network("3fff::/20"), ipaddress.ip_network("192.88.99.0/24"))
 
 
 class NotAllowedError(Exception):
@@ -63,4 +68,8 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if address not in _GLOBAL_UNICAST:
+            return False
+    if any(address in network for network in _NOBODYS if network.version == address.version):
+        return False
     return address.is_global and not address.is_multicast

@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, codec, layout
 from contract.format.job import CHUNKS, InputFile, Manifest, job_of_key, new_job_id
-from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import Index, load_manifest
 from contract.queue import Queue
 from contract.remedy import Call, Remedy, Set
+from contract.removal import write_notes
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
@@ -103,12 +103,11 @@ def submit(
         except BaseException:
             _delete_chunks(storage, job, chunks_folder)
             raise
-    for option, note in ((request.notify, layout.owed(job)), (request.expire, layout.expiring(job))):
-        if option:
-            records.note(storage, note, time.time())
+    write_notes(storage, manifest, time.time())
     if not storage.create(layout.manifest(job), codec.dump(manifest)):
         _delete_chunks(storage, job, chunks_folder)
         return _existing(storage, manifest)  # another submission with this key was first
+    write_notes(storage, manifest, time.time())  # a removal of the key's former job may have deleted them
     return Submitted(manifest, new=True)
 
 

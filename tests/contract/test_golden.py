@@ -36,6 +36,7 @@ from contract.notifications import record
 from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
+from contract.removal import write_note
 from contract.storage import Storage
 from producer.jobs import logs
 from producer.results import columns
@@ -158,8 +159,8 @@ def write_input(storage: Storage) -> None:
     for key, data in (fresh | {SIDECAR: COLUMNS.to_bytes()}).items():
         storage.create(key, (GOLDEN / key).read_bytes() if (GOLDEN / key).exists() else data)
     namespace.storage_id(storage)
-    records.note(storage, layout.owed(OPEN), NOW)
-    records.note(storage, layout.expiring(ENDED), NOW)
+    write_note(storage, layout.owed(OPEN), NOW)
+    write_note(storage, layout.expiring(ENDED), NOW)
     for job, folder in FOLDERS.items():
         storage.create(layout.index(job, folder), index_of(storage, job).to_bytes())
         storage.create(layout.manifest(job), codec.dump(manifest_of(storage, job)))

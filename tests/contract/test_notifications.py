@@ -15,6 +15,7 @@ from contract.ledger import records
 from contract.notifications import record
 from contract.notifications.address import NotAllowedError, check_url, is_public, resolved
 from contract.notifications.send import Sender
+from contract.removal import write_note
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.options import ReadOptions
@@ -63,6 +64,12 @@ def ended(storage: Storage, given: Settings, url: str) -> str:
         ("::1", False),
         ("::", False),
         ("fe80::1", False),
+        ("fec0::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("::8.8.8.8", False),
+        ("192.88.99.1", False),
+        ("64:ff9b::8.8.8.8", True),
         ("fd00::1", False),
         ("ff02::1", False),
         ("::ffff:127.0.0.1", False),
@@ -245,7 +252,7 @@ def test_a_damaged_job_keeps_no_other_waiting(given: Settings):
 def test_what_is_owed_of_no_job_is_forgotten_after_a_day(given: Settings):
     storage, clock = MemoryStorage(), Clock()
     for job in ("key-0123", "strange"):
-        records.note(storage, layout.owed(job), clock.now)
+        write_note(storage, layout.owed(job), clock.now)
     sender = Sender(storage, given, clock)
     sender.round()
     assert len(record.owed(storage)) == 2, "a submission may be under way"

@@ -14,6 +14,7 @@ from contract.format import layout
 from contract.ledger import records
 from contract.ledger.stored import StoredJob, load_manifest
 from contract.ledger.sweeper import ABANDONED, remove_abandoned, remove_expired, sweep_jobs
+from contract.removal import write_note
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
@@ -188,7 +189,7 @@ def test_what_others_put_into_a_jobs_folder_stays_when_it_is_removed(local_stora
 
 def test_what_was_noted_of_no_job_is_forgotten_after_a_day(storage: Storage, settings: Settings):
     job = half_made(storage, settings)
-    records.note(storage, layout.expiring(job), time.time())
+    write_note(storage, layout.expiring(job), time.time())
     assert remove_expired(storage, MemoryQueue(), time.time(), {}) == []
     assert storage.list(layout.EXPIRING) == [job], "a submission may be under way"
     assert remove_expired(storage, MemoryQueue(), time.time() + 2 * DAY, {}) == []

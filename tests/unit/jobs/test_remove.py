@@ -163,3 +163,26 @@ def test_the_space_of_a_job_adds_up_by_kind(storage: Storage, settings: Settings
     assert one.other == 5
     assert one == usage.of(storage, ended.id)
     assert (found[other.id].parts, found[other.id].outputs, found[other.id].submitted) == (0, 0, True)
+
+
+@pytest.mark.parametrize("moment", ["before its notes are deleted", "after the first of them", "after both"])
+def test_what_a_new_job_of_the_same_key_is_owed_is_not_removed_with_the_old_one(
+    storage: Storage, queue: MemoryQueue, settings: Settings, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    asked = {"key": "k", "notify": "https://example.org/hook", "expire": 3600.0}
+    old_job = job_of(storage, settings, csv(2), **asked)
+    finish(old_job.id, storage, queue, settings)
+    notes = [layout.owed(old_job.id), layout.expiring(old_job.id)]
+    last = {"before its notes are deleted": layout.manifest(old_job.id), "after the first of them": notes[0]}
+    remove = storage.delete
+
+    def resubmitting(key: str) -> None:
+        remove(key)
+        if key == last.get(moment, notes[1]):
+            assert job_of(storage, settings, csv(2), **asked).id == old_job.id
+
+    monkeypatch.setattr(storage, "delete", resubmitting)
+    delete(old_job.id, storage, queue, settings)
+    monkeypatch.undo()
+    assert all(storage.exists(note) for note in notes)
+    assert storage.exists(layout.manifest(old_job.id))
