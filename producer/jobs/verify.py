@@ -141,21 +141,23 @@ def _check_part(
 
 def _document(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> Iterator[bytes] | None:
     """The lines of the published document; None if it is missing or its digest is not that of the report."""
-    _check_outputs(storage, job, outputs, problems)
-    key = layout.predictions(job)
-    return None if any(key in problem for problem in problems.listed) else document.read(storage.blocks(key))
+    damaged = dict(_damaged_outputs(storage, job, outputs))
+    for problem in damaged.values():
+        problems.add(problem)
+    return None if "predictions" in damaged else document.read(storage.blocks(layout.predictions(job)))
 
 
-def _check_outputs(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> None:
+def _damaged_outputs(storage: Storage, job: str, outputs: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names of damaged outputs, each with the problem. `outputs`: those in the report."""
     keys = {"predictions": layout.predictions(job), "errors": layout.errors(job)}
     for name, about in ({"predictions": {}} | outputs).items():
         if name not in keys:
-            problems.add(f"the report names an unknown output: {name!r}")
+            yield name, f"the report names an unknown output: {name!r}"
             continue
         try:
             digest = digest_of(storage.blocks(keys[name]))
         except FileNotFoundError:
-            problems.add(f"{keys[name]} is missing")
+            yield name, f"{keys[name]} is missing"
             continue
         if digest.sha256 != about.get("sha256") or digest.bytes != about.get("bytes"):
-            problems.add(f"{keys[name]} was altered since it was published")
+            yield name, f"{keys[name]} was altered since it was published"
