@@ -1,4 +1,4 @@
-"""A chunk file holds rows as they were read, and is the same bytes for the same rows."""
+"""A chunk file holds rows unchanged, and the same rows give the same bytes."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_passthrough_may_be_json_or_absent():
 @pytest.mark.parametrize(
     "bad", ['{"a": ' * 100_000, '{"a": ' * 65 + "1" + "}" * 65, '{"a": ', '{"a": ' + "1" * 5000 + "}"]
 )
-def test_a_row_whose_other_columns_cannot_be_read_does_not_take_its_chunk_down(bad: str):
-    """A producer that took what a worker does not: the row fails, and those beside it are as ever."""
+def test_a_row_with_invalid_passthrough_fails_alone(bad: str):
+    """If the producer accepted JSON that the worker cannot parse, only that row fails."""
     head = {"question": "q", "context": "c"}
     values = [head | {"row": n, "passthrough": text} for n, text in enumerate(('{"a": 1}', bad, '{"a": 2}'))]
     found = list(chunk.rows(pa.Table.from_pylist(values, schema=chunk.json_schema())))
@@ -69,6 +69,6 @@ def test_a_row_whose_other_columns_cannot_be_read_does_not_take_its_chunk_down(b
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"x" * 100, chunk.to_bytes(table([]))[:-1]])
-def test_what_is_no_parquet_is_told(data: bytes):
-    with pytest.raises(BulkqaError, match="not readable as Parquet"):
+def test_a_file_that_is_not_parquet_is_refused_with_a_message(data: bytes):
+    with pytest.raises(BulkqaError, match="cannot be read as Parquet"):
         chunk.from_bytes(data)

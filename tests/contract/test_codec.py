@@ -1,4 +1,4 @@
-"""The codec of records: strict, but for unknown fields; a fault has its place; and what fits is salvaged."""
+"""The codec of records: strict except for unknown fields; errors name the field; `salvage` keeps fields that fit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Strict:
 OUTER = Outer(3, 0.5, Inner(("ü", "b")), frozenset({12, 3, 7}), {5: (1, 0.25)}, proven=True)
 
 
-def test_a_record_is_written_under_the_names_of_its_file_and_read_back():
+def test_a_record_is_written_with_its_stored_names_and_read_back():
     line = codec.line(OUTER)
     assert line == (
         '{"count":3,"rate":0.5,"inner":{"names":["\\u00fc","b"]},"seen":[3,7,12],"by_second":{"5":[1,0.25]},'
@@ -83,7 +83,7 @@ def test_a_wrong_value_is_refused_with_its_place(outer: object, fault: str):
     ],
     ids=["nothing", "not UTF-8", "nested without end", "a list", "a field is missing"],
 )
-def test_what_is_no_record_is_refused(data: bytes, fault: str):
+def test_an_invalid_record_is_refused(data: bytes, fault: str):
     with pytest.raises(ValueError, match=f"^{fault}"):
         codec.read(Strict, data)
 
@@ -100,7 +100,7 @@ def test_what_is_no_record_is_refused(data: bytes, fault: str):
     ],
     ids=str,
 )
-def test_what_fits_is_salvaged(data: bytes | dict, salvaged: Outer):
+def test_fields_that_fit_are_salvaged(data: bytes | dict, salvaged: Outer):
     assert codec.salvage(Outer, data) == salvaged
 
 
@@ -113,10 +113,10 @@ names = st.sampled_from(["count", "rate", "inner", "seen", "by_second", "first_n
 
 
 @given(st.dictionaries(names, values) | values)
-def test_whatever_was_written_a_record_comes_of_it(value: object):
+def test_salvage_gives_a_record_for_any_json(value: object):
     assert isinstance(codec.salvage(Outer, json.dumps(value)), Outer)
 
 
 @given(st.binary(max_size=30))
-def test_whatever_the_bytes_a_record_comes_of_them(data: bytes):
+def test_salvage_gives_a_record_for_any_bytes(data: bytes):
     assert isinstance(codec.salvage(Outer, data), Outer)

@@ -1,8 +1,8 @@
-"""Every kind of record that lies in storage, as files: written as ever, and read as ever.
+"""Golden files: every kind of record in storage is written with the same bytes and read with the same values.
 
-`golden/` is laid out as a storage. Its bytes must not change: a job that one version writes, another reads. For a new
-kind of record, or a new field, run `python -m tests.contract.test_golden` and look at the difference. Of Arrow's files,
-whose bytes change with Arrow, the values are compared.
+`golden/` is laid out as a storage. Its bytes must not change: one version reads what another has written. For a new
+kind of record, or a new field, run `python -m tests.contract.test_golden` and check the difference. Arrow's files are
+compared by their values: the bytes change with the version of Arrow.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ GOLDEN = Path(__file__).with_name("golden")
 #: When all of it was written.
 NOW = 1_790_000_000.25
 
-#: Two jobs: one was submitted with every option and has ended; of the other, with none, much went wrong.
+#: Two jobs: one was submitted with every option and has ended; the other with none, and much went wrong.
 ENDED, OPEN = "key-0123456789abcdef01234567", "20261122-174512-3f9ac2d1"
 FOLDERS = {ENDED: "chunks-3f9ac2d1", OPEN: "chunks"}
 CHUNKS = [layout.chunk(ENDED, number, FOLDERS[ENDED]) for number in range(2)]
@@ -74,7 +74,7 @@ WORKER = WorkerInfo(
 )  # fmt: skip
 
 
-# What was written
+# Writing
 
 
 def table_of(rows: list[Row]) -> pa.Table:
@@ -115,7 +115,7 @@ def manifest_of(storage: Storage, job: str) -> Manifest:
 
 
 ATTEMPTS = [
-    # Of chunk 2, which has its part, from its event; of the others from their own records.
+    # Those at chunk 2, which has its part, come from its event, the others from their own records.
     Attempted(2, 1, "w1", NOW),
     Attempted(2, 2, "w2", NOW, NOW, "given_back", "it was told to stop", (21, 22), poison=(20,)),
     Attempted(2, 3, "w3", NOW, NOW, "last", suspects=(21, 22), poison=(20,)),
@@ -145,7 +145,7 @@ def at(now: float) -> Iterator[None]:
 
 
 def written() -> MemoryStorage:
-    """All of it, made by the code of today, on Arrow's files of then."""
+    """All of it, written by today's code, but with the stored Arrow files."""
     storage = MemoryStorage()
     with at(NOW):
         write_input(storage)
@@ -201,7 +201,7 @@ def write_ended(storage: Storage) -> None:
         record.save(storage, ENDED, attempt)
 
 
-def test_what_is_written_is_what_was_always_written():
+def test_records_are_written_with_the_same_bytes():
     storage = written()
     keys = {path.relative_to(GOLDEN).as_posix() for path in GOLDEN.rglob("*") if path.is_file()}
     assert set(storage._objects) == keys
@@ -209,18 +209,18 @@ def test_what_is_written_is_what_was_always_written():
         assert storage.read(key) == (GOLDEN / key).read_bytes(), key
 
 
-def test_what_is_written_by_arrow_says_the_same():
+def test_arrow_files_hold_the_same_values():
     for key, rows in zip(CHUNKS, (ROWS[:3], ROWS[3:]), strict=True):
         was, now = (chunk.from_bytes(data) for data in ((GOLDEN / key).read_bytes(), chunk.to_bytes(table_of(rows))))
         assert was.schema.equals(now.schema, check_metadata=True)
         assert was.equals(now)
 
 
-# What is read
+# Reading
 
 
 def stored(*, later: bool) -> MemoryStorage:
-    """What lies in `golden/`, or what a later version had written in its place: with a field more in every record."""
+    """The contents of `golden/`, or the same as a later version writes it: with an additional field in every record."""
     storage = MemoryStorage()
     for path in GOLDEN.rglob("*"):
         if path.is_file():
@@ -234,7 +234,7 @@ def stored(*, later: bool) -> MemoryStorage:
     return storage
 
 
-#: What holds names that users or others gave, or is read as it is.
+#: Objects whose names are data.
 _FREE = ("options", "metadata", "codes", "seconds", "evaluation", "outputs", "input")
 
 
@@ -265,7 +265,7 @@ def storage(request: pytest.FixtureRequest) -> MemoryStorage:
 
 
 @pytest.mark.parametrize("job", [ENDED, OPEN])
-def test_what_was_asked_is_read(storage: MemoryStorage, job: str):
+def test_manifest_and_index_are_read(storage: MemoryStorage, job: str):
     assert load_manifest(storage, job) == manifest_of(storage, job)
     assert StoredJob.open(storage, job).index == index_of(storage, job)
 
@@ -292,7 +292,7 @@ def test_parts_are_read(storage: MemoryStorage):
     )
 
 
-def test_the_model_and_the_markers_are_read(storage: MemoryStorage):
+def test_model_and_markers_are_read(storage: MemoryStorage):
     assert records.model(storage, ENDED) == MODEL
     assert namespace.known_id(storage) == "0123456789ab"
     asked = [event for event in logs.events(storage, None, OPEN) if event.event == "cancel_asked"]
@@ -348,7 +348,7 @@ def test_notifications_are_read(storage: MemoryStorage):
     assert record.of(storage, ENDED) == Notification("https://example.org/hook", "delivered", TRIED)
 
 
-# What lies in Redis
+# In Redis
 
 
 PRESENCE = (
@@ -359,7 +359,7 @@ PRESENCE = (
 )
 
 
-def test_what_a_worker_says_of_itself_is_written_and_read(redis_queue: RedisQueue, redis_client: redis.Redis):
+def test_a_heartbeat_is_written_with_the_same_bytes_and_read(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.announce(WORKER)
     said = redis_client.hget(f"{PREFIX}workers", WORKER.name)
     assert said.partition(", ")[2] == PRESENCE

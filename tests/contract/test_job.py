@@ -1,4 +1,4 @@
-"""The records of a job: options that make sense, manifests that come back, ids that cannot leave the folder."""
+"""The records of a job: options are checked, manifests survive JSON, predictions have their fields."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_a_length_or_count_is_at_least_one(name: str, value: int):
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_a_threshold_is_a_number_that_json_has(value: float):
+def test_a_threshold_is_a_finite_number(value: float):
     with pytest.raises(UsageError, match=f"no_answer_threshold must be a finite number, not {value}"):
         Options(no_answer_threshold=value)
     assert Options(no_answer_threshold=-1000.0).no_answer_threshold == -1000.0
 
 
-def test_no_more_answers_are_given_than_are_looked_at():
+def test_top_k_is_at_most_n_best():
     with pytest.raises(UsageError, match=r"top_k \(21\) cannot exceed n_best \(20\)"):
         Options(top_k=21)
     assert Options(top_k=20).top_k == 20
@@ -97,7 +97,7 @@ manifests = st.builds(
 
 
 @given(manifests)
-def test_a_manifest_comes_back_from_json_as_it_was(manifest: Manifest):
+def test_a_manifest_survives_json(manifest: Manifest):
     assert read_manifest(json.dumps(codec.values(manifest), allow_nan=False)) == manifest
 
 
@@ -109,7 +109,7 @@ def test_a_manifest_of_another_version_is_refused(version):
     assert "upgrade" in (caught.value.remedy or "")
 
 
-def test_a_field_that_a_later_program_added_is_passed_over():
+def test_a_field_of_a_later_version_is_ignored():
     manifest = Manifest("a", 1.0, "m", 1, 0, 1, "i", SOURCE)
     assert read_manifest(json.dumps(codec.values(manifest) | {"new": 1})) == manifest
 
@@ -117,7 +117,7 @@ def test_a_field_that_a_later_program_added_is_passed_over():
 # Predictions
 
 
-def test_an_answer_names_its_place():
+def test_an_answer_has_its_offsets():
     assert answered(ROW, Answer((ADA,), 1.0, 0.9, ("truncated_question",)), Options()) == {
         "row": 3,
         "id": "x",
@@ -136,19 +136,19 @@ def test_an_answer_names_its_place():
     }
 
 
-def test_no_answer_is_empty_and_has_no_place():
+def test_no_answer_is_empty_and_has_no_offsets():
     found = answered(ROW, Answer((), 9.0, 0.97), Options(top_k=3))
     assert (found["status"], found["answer"], found["start"], found["end"]) == ("no_answer", "", None, None)
     assert (found["score"], found["raw_score"], found["null_score"], found["alternatives"]) == (0.97, None, 9.0, [])
 
 
-def test_alternatives_are_given_where_they_are_asked_for():
+def test_alternatives_are_included_if_requested():
     found = answered(ROW, Answer((ADA, WROTE), 1.0, 0.9), Options(top_k=2))
     assert found["alternatives"] == [asdict(WROTE)]
     assert "alternatives" not in answered(ROW, Answer((ADA, WROTE), 1.0, 0.9), Options())
 
 
-def test_for_an_error_no_answer_is_invented():
+def test_a_failed_row_has_no_answer():
     rejected = Row(3, None, None, line=5, raw="a|b", passthrough={})
     found = failed(rejected, RowError("missing_field", "why"), Options())
     assert (found["status"], found["answer"], found["raw"]) == ("error", None, "a|b")
@@ -157,7 +157,7 @@ def test_for_an_error_no_answer_is_invented():
     assert "raw" not in failed(ROW, RowError("missing_field", "why"), Options())
 
 
-def test_the_context_is_left_out_where_it_is_asked_for():
+def test_the_context_is_left_out_if_requested():
     options = Options(omit_context=True)
     assert "context" not in answered(ROW, Answer((ADA,), 1.0, 0.9), options)
     assert "context" not in failed(ROW, RowError("inference_error", "m"), options)

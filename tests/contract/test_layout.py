@@ -1,4 +1,4 @@
-"""Names under the storage root: they are made from checked ids, and read back to what they were made from."""
+"""Storage keys are made from checked ids, and their names are parsed back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = [
 @pytest.mark.parametrize(
     "job", ["..", ".", "", "a/b", "../a", "/etc", "a\n", "a\0", "A", "a b", "é", "-a", "a-", "a" * 65, None, 5]
 )
-def test_what_is_no_job_id_makes_no_key(key, job):
+def test_an_invalid_job_id_makes_no_key(key, job):
     with pytest.raises(UnknownJob) as caught:
         key(job)
     assert "producer list" in (caught.value.remedy or "")
@@ -44,7 +44,7 @@ def test_no_id_leaves_its_folder(job: str):
     assert all(key == f"jobs/{job}" or key.startswith(f"jobs/{job}/") for key in keys)
 
 
-def test_ids_that_are_made_are_accepted_differ_and_sort_by_time():
+def test_new_ids_are_valid_unique_and_sorted_by_time():
     ids = [new_job_id() for _ in range(50)]
     assert [check_job_id(job) for job in ids] == ids
     assert len(set(ids)) == 50
@@ -56,13 +56,13 @@ def test_no_two_objects_of_a_job_share_a_key():
 
 
 @given(st.integers(0, 10**8))
-def test_the_number_of_a_chunk_or_part_is_read_back_from_its_name(number: int):
+def test_the_number_of_a_chunk_or_part_is_read_from_its_name(number: int):
     assert layout.number(posixpath.basename(layout.chunk(JOB, number))) == number
     assert layout.number(posixpath.basename(layout.part(JOB, number))) == number
 
 
 @given(st.integers(0, 10**8), st.integers(1, 999))
-def test_an_attempt_is_read_back_from_its_name(number: int, attempt: int):
+def test_an_attempt_is_read_from_its_name(number: int, attempt: int):
     for key, kind in ((layout.attempt, ""), (layout.released, "released"), (layout.in_flight, "row")):
         assert layout.attempt_of(posixpath.basename(key(JOB, number, attempt))) == (number, attempt, kind)
 
@@ -70,17 +70,17 @@ def test_an_attempt_is_read_back_from_its_name(number: int, attempt: int):
 @pytest.mark.parametrize(
     "name", ["index.json", "x.parquet", "000000.parquet.bak", "-00001.jsonl", "0.jsonl", "", "000000"]
 )
-def test_other_names_are_no_numbers(name: str):
+def test_other_names_have_no_number(name: str):
     assert layout.number(name) is None
 
 
 @pytest.mark.parametrize("name", ["000000", "000000.", "000000.x", "000000.1.other", "1.1", ""])
-def test_other_names_are_no_attempts(name: str):
+def test_other_names_are_not_attempts(name: str):
     assert layout.attempt_of(name) is None
 
 
 def test_no_other_module_spells_a_key():
-    """Not one path under `jobs/`, and none of its file names, in the source of the other modules."""
+    """No path under `jobs/`, and no file name there, is in the source of another module."""
     spelled = re.compile(r"""["'](?:jobs/|manifest\.json|predictions\.json|report\.json|errors\.csv|parts/|chunks/)""")
     root = Path(__file__).parents[2]
     sources = [path for package in ("contract", "producer", "worker") for path in (root / package).glob("*.py")]
@@ -99,11 +99,11 @@ def test_no_other_module_spells_a_key():
         (None, [".tmp-notes.txt-" + "a" * 32, "manifest.json.bak", "a/manifest.json", "report.json/x", "cancel\n"]),
     ],
 )
-def test_what_is_ours_is_told_by_its_name(kind: str | None, names: list[str]):
+def test_objects_of_a_job_are_known_by_their_names(kind: str | None, names: list[str]):
     assert {layout.kind_of("parts/" + n if n.startswith(".tmp-0000") else n) for n in names} == {kind}
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if "/" in key(JOB).partition(JOB)[2]])
-def test_every_object_of_a_job_is_of_a_kind(key):
+def test_every_object_of_a_job_has_a_kind(key):
     name = key(JOB).partition(f"{JOB}/")[2]
     assert layout.kind_of(name) or name in ("chunks", "parts", "attempts", "events")

@@ -1,4 +1,4 @@
-"""What is told of a job adds up, whatever was read of it."""
+"""The status of a job adds up, whatever was read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_counts_always_add_up_and_never_go_back(done: list, missing: list):
 
 
 @given(parts, st.integers(0, 9), st.lists(st.integers(0, 9)), st.booleans())
-def test_whatever_was_seen_progress_is_consistent_and_goes_through_json(done, attempts, running, cancelled):
+def test_progress_is_consistent_for_any_input_and_survives_json(done, attempts, running, cancelled):
     total = sum(map(sum, done)) + 7
     manifest = replace(MANIFEST, rows=total, chunks=len(done) + 1)
     footers = {number: footer(*part) for number, part in enumerate(done)}
@@ -69,7 +69,7 @@ def test_whatever_was_seen_progress_is_consistent_and_goes_through_json(done, at
 # States
 
 
-def test_a_job_nobody_looked_at_is_queued():
+def test_a_job_without_attempts_is_queued():
     found = ledger.progress(MANIFEST, seen(), now=60.0)
     assert (found.status, found.reason, found.progress) == ("queued", None, 0.0)
     assert (found.started_at, found.rows_per_second, found.eta_seconds) == (None, None, None)
@@ -77,7 +77,7 @@ def test_a_job_nobody_looked_at_is_queued():
 
 
 @pytest.mark.parametrize("what", [{"attempts": 1}, {"running": (0,)}, {"footers": {0: footer()}}])
-def test_a_job_of_which_anything_was_begun_is_running(what: dict):
+def test_a_job_with_an_attempt_part_or_lease_is_running(what: dict):
     assert ledger.progress(MANIFEST, seen(**what), now=120.0).status == "running"
 
 
@@ -87,12 +87,12 @@ def test_a_job_with_all_parts_is_finalizing():
 
 
 @pytest.mark.parametrize("done", [0, 2, 4])
-def test_a_job_asked_to_cancel_is_cancelling_until_it_is_published(done: int):
+def test_a_job_to_be_cancelled_is_cancelling_until_it_is_published(done: int):
     found = ledger.progress(MANIFEST, seen(dict.fromkeys(range(done), footer()), cancelled=True), now=120.0)
     assert found.status == "cancelling"
 
 
-def test_why_nothing_moves_is_told():
+def test_the_reason_says_why_a_job_waits():
     nobody = ledger.progress(MANIFEST, seen(workers=()), now=120.0)
     away = ledger.progress(MANIFEST, seen(workers=None), now=120.0)
     assert nobody.reason.code == "no_worker"
@@ -101,12 +101,12 @@ def test_why_nothing_moves_is_told():
     assert away.reason.code == "redis_unreachable"
 
 
-def test_chunks_are_done_running_or_tried_again():
+def test_chunks_are_done_running_or_retrying():
     found = ledger.progress(MANIFEST, seen({0: footer()}, 6, repeated=(1,), running=(0, 1, 2)), now=120.0).chunks
     assert (found.total, found.done, found.running, found.retrying) == (4, 1, 2, 1)
 
 
-def test_the_commonest_errors_are_told():
+def test_the_most_frequent_errors_are_reported():
     footers = {
         0: footer(7, failed=3),
         1: replace(footer(8, failed=2), codes={"empty_context": 1, "inference_error": 1}),
@@ -141,13 +141,13 @@ def test_a_job_ends_as_its_rows_did(counts: Counts, asked: bool, verdict: tuple)
 # Rate
 
 
-def test_the_rate_is_scored_rows_by_time_and_gives_what_is_left():
+def test_the_rate_gives_the_time_left():
     footers = {0: footer(10, started_at=100.0, finished_at=105.0), 1: footer(10, started_at=105.0, finished_at=110.0)}
     found = ledger.progress(MANIFEST, seen(footers), now=111.0)
     assert (found.rows_per_second, found.eta_seconds, found.started_at) == (2.0, 10.0, 100.0)
 
 
-def test_what_was_counted_before_is_done_like_the_rest():
+def test_parts_in_the_tally_count_like_the_others():
     footers = {number: footer(10, failed=number) for number in range(4)}
     manifest = replace(MANIFEST, rows=60)
     whole = ledger.progress(manifest, seen(footers, 5, running=(1, 3)), now=111.0)
@@ -169,7 +169,7 @@ def test_what_was_counted_before_is_done_like_the_rest():
         ({"ahead": 7}, "behind_others", "7 chunks of other jobs wait before it"),
     ],
 )
-def test_a_job_that_does_not_go_on_says_why_and_what_to_do(what: dict, code: str, says: str):
+def test_a_waiting_job_has_a_reason_and_a_remedy(what: dict, code: str, says: str):
     found = ledger.progress(MANIFEST, seen(**what), now=120.0)
     assert found.reason.code == code
     assert says in found.reason.message

@@ -1,4 +1,4 @@
-"""Several calls of a storage at a time: in order, bounded, and nothing is lost of what goes wrong."""
+"""Concurrent calls of a storage: results in order, bounded, and every exception propagates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.twins.storage import MemoryStorage
 
 
 class Remote(MemoryStorage):
-    """A storage of which several calls are worth making at a time."""
+    """A storage for which concurrent calls pay off."""
 
     at_once = 4
 
@@ -45,14 +45,14 @@ def test_calls_are_made_at_the_same_time():
     assert len(list(many(storage, lambda _: storage.meeting.wait(), range(3)))) == 3, "none waits for another's end"
 
 
-def test_no_more_results_are_held_than_asked_for():
+def test_at_most_ahead_results_are_held():
     taken: list[int] = []
     for seen, _ in enumerate(many(Remote(), taken.append, range(100), ahead=5)):
         assert len(taken) <= seen + 5
 
 
 @pytest.mark.parametrize("storage", [MemoryStorage(), Remote()])
-def test_what_a_call_raises_comes_through_in_its_place(storage: MemoryStorage):
+def test_an_exception_propagates_in_order(storage: MemoryStorage):
     found = many(storage, lambda key: 1 // (key - 2), range(5))
     assert [next(found), next(found)] == [-1, -1]
     with pytest.raises(ZeroDivisionError):
@@ -60,14 +60,14 @@ def test_what_a_call_raises_comes_through_in_its_place(storage: MemoryStorage):
 
 
 @pytest.mark.parametrize("storage", [MemoryStorage(), Remote()])
-def test_what_is_created_is_there_at_the_end(storage: MemoryStorage):
+def test_all_objects_are_created_on_exit(storage: MemoryStorage):
     with created(storage, ahead=3) as create:
         for number in range(50):
             create(f"jobs/{number:02}", bytes([number]))
     assert [storage.read(f"jobs/{number:02}") for number in range(50)] == [bytes([number]) for number in range(50)]
 
 
-def test_no_more_is_under_way_than_asked_for():
+def test_at_most_ahead_creations_are_pending():
     storage = Remote()
     with created(storage, ahead=2) as create:
         for number in range(50):
@@ -76,7 +76,7 @@ def test_no_more_is_under_way_than_asked_for():
 
 
 @pytest.mark.parametrize("after", [0, 1, 20])
-def test_what_a_creation_raises_comes_through_however_late(after: int):
+def test_an_exception_of_a_creation_propagates_however_late(after: int):
     def create_all() -> None:
         with created(Remote(), ahead=3) as create:
             for key in ("bad", *map(str, range(after))):

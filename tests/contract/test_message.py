@@ -1,4 +1,4 @@
-"""What is read off the queue: bytes that anybody may have written."""
+"""Reading messages off the queue: bytes that anybody may have written."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def wrapped(body: object, **changed: Any) -> bytes:
     return json.dumps(built | changed).encode()
 
 
-def test_what_is_made_is_read_and_each_time_has_a_tag_of_its_own():
+def test_a_built_message_is_read_and_has_a_new_delivery_tag():
     one, two = message.build("v1.tiny", JOB, 3), message.build("v1.tiny", JOB, 3)
     assert message.read(message.dump(one)) == (JOB, 3)
     assert one["properties"]["delivery_tag"] != two["properties"]["delivery_tag"]
     assert message.read_unacked(message.dump_unacked("v1.tiny:d1", JOB, 3)) == ("v1.tiny:d1", JOB, 3)
 
 
-def test_what_celery_sends_is_read():
+def test_a_message_from_celery_is_read():
     app = Celery("x")
     with app.connection("memory://") as connection:
         channel = connection.default_channel
@@ -47,7 +47,7 @@ def test_a_message_of_a_later_version_may_carry_more():
 
 
 @pytest.mark.parametrize("wish", ["eta", "expires", "group", "chord", "chain", "compression", "timelimit"])
-def test_a_message_that_asks_for_anything_is_refused(wish: str):
+def test_a_message_with_celery_options_is_refused(wish: str):
     built = message.build("v1.tiny", JOB, 3)
     built["headers"][wish] = [1, 1]
     with pytest.raises(NotOurs, match=wish):
@@ -55,12 +55,12 @@ def test_a_message_that_asks_for_anything_is_refused(wish: str):
 
 
 @pytest.mark.parametrize("wish", ["callbacks", "errbacks", "chord", "chain"])
-def test_a_message_that_would_call_others_is_refused(wish: str):
+def test_a_message_with_callbacks_is_refused(wish: str):
     with pytest.raises(NotOurs, match=wish):
         message.read(wrapped([[JOB, 3], {}, {wish: [{"task": TASK, "args": [JOB, 4]}]}]))
 
 
-def test_length_and_depth_are_looked_at_before_anything_is_parsed():
+def test_length_and_depth_are_checked_before_parsing():
     right = wrapped([[JOB, 3], {}, {}])
     assert message.read(right + b" " * (LIMIT - len(right))) == (JOB, 3)
     with pytest.raises(NotOurs, match="bytes"):
@@ -72,7 +72,7 @@ def test_length_and_depth_are_looked_at_before_anything_is_parsed():
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))
-def test_whatever_is_no_message_is_refused_and_nothing_else_is_raised(raw: bytes | str):
+def test_any_other_bytes_raise_not_ours(raw: bytes | str):
     for read in (message.read, message.read_unacked):
         with pytest.raises(NotOurs):
             read(raw)
@@ -86,7 +86,7 @@ _ANY = st.recursive(
 
 
 @given(st.data())
-def test_whatever_is_altered_is_refused_or_leaves_a_job_and_a_chunk(data: st.DataObject):
+def test_an_altered_message_is_refused_or_gives_a_job_and_a_chunk(data: st.DataObject):
     built = copy.deepcopy(message.build("v1.tiny", JOB, 3))
     at = data.draw(st.sampled_from([built, built["headers"], built["properties"]]))
     at[data.draw(st.sampled_from(sorted(at)))] = data.draw(_ANY)
@@ -95,6 +95,6 @@ def test_whatever_is_altered_is_refused_or_leaves_a_job_and_a_chunk(data: st.Dat
 
 
 @given(_ANY, _ANY)
-def test_only_a_job_and_a_chunk_are_passed_on(job: object, chunk: object):
+def test_only_a_valid_job_and_chunk_pass(job: object, chunk: object):
     with pytest.raises(NotOurs):
         message.read(wrapped([[job, chunk if type(chunk) is not int else -1], {}, {}]))

@@ -15,27 +15,27 @@ from contract.storage import Storage
 from contract.storage.local import LocalStorage
 
 
-def test_a_storage_has_one_id_whoever_asks_first(storage: Storage):
+def test_a_storage_has_one_id_under_concurrency(storage: Storage):
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(lambda _: storage_id(storage), range(32)))
     assert len(ids) == 1
     assert len(ids.pop()) == 12
 
 
-def test_two_storages_have_two(tmp_path: Path):
+def test_two_storages_have_different_ids(tmp_path: Path):
     assert storage_id(LocalStorage(tmp_path / "a", create=True)) != storage_id(
         LocalStorage(tmp_path / "b", create=True)
     )
 
 
-def test_a_name_that_was_given_is_taken_and_nothing_is_written(storage: Storage):
+def test_a_configured_namespace_is_used_and_nothing_is_written(storage: Storage):
     assert namespace_of(Settings(namespace="default"), storage) == "default"
     assert not storage.exists(layout.STORAGE)
     assert namespace_of(Settings(), storage) == storage_id(storage)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"id": 7}', b'{"id": "a:b"}', b'{"id": ""}', b"\xff"])
-def test_an_id_that_was_altered_is_told_with_a_remedy(storage: Storage, data: bytes):
+def test_an_altered_id_is_an_error_with_a_remedy(storage: Storage, data: bytes):
     storage.create(layout.STORAGE, data)
     with pytest.raises(BulkqaError, match="damaged") as caught:
         storage_id(storage)

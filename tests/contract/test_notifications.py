@@ -1,4 +1,4 @@
-"""Somebody is told that a job has ended: at least once, later again, and nobody of our own network unless allowed."""
+"""Webhooks: events are delivered at least once, retried, and not to private addresses unless allowed."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def test_which_addresses_are_public(address: str, public: bool):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
-def test_a_name_is_looked_up_before_it_is_believed(host: str):
-    """Also a number that the system reads as an address."""
+def test_a_host_name_is_looked_up_and_its_addresses_checked(host: str):
+    """So is a number that the system takes for an address."""
     with pytest.raises(NotAllowedError, match="not public"):
         asyncio.run(resolved(f"http://{host}:8080/x", private=False))
     parts, address = asyncio.run(resolved(f"http://{host}:8080/x", private=True))
@@ -106,12 +106,12 @@ def test_a_name_is_looked_up_before_it_is_believed(host: str):
         "http://x/\n",
     ],
 )
-def test_a_url_that_is_none_is_refused_before_anything_is_read(url: str):
+def test_an_invalid_url_is_refused_before_the_input_is_read(url: str):
     with pytest.raises(UsageError):
         check_url(url)
 
 
-def test_it_is_told_once_with_what_status_says_and_nothing_of_our_places(given: Settings):
+def test_an_event_is_delivered_once_with_the_status_and_no_storage_places(given: Settings):
     storage = MemoryStorage()
     with receiving() as receiver:
         job = job_of(storage, given, receiver.url)
@@ -134,7 +134,7 @@ def test_it_is_told_once_with_what_status_says_and_nothing_of_our_places(given: 
     assert headers["Host"].startswith("localhost:")
 
 
-def test_it_is_tried_for_a_day_and_each_attempt_is_on_record(given: Settings):
+def test_delivery_is_retried_for_a_day_and_each_attempt_recorded(given: Settings):
     storage, clock = MemoryStorage(), Clock()
     with receiving(*[500] * 99) as receiver:
         job = ended(storage, given, receiver.url)
@@ -153,7 +153,7 @@ def test_it_is_tried_for_a_day_and_each_attempt_is_on_record(given: Settings):
     assert record.owed(storage) == []
 
 
-def test_nothing_is_tried_before_its_time(given: Settings):
+def test_no_retry_comes_early(given: Settings):
     storage, clock = MemoryStorage(), Clock()
     with receiving(500) as receiver:
         job = ended(storage, given, receiver.url)
@@ -176,7 +176,7 @@ def test_nothing_is_tried_before_its_time(given: Settings):
         (404, "answered 404", "pending"),
     ],
 )
-def test_what_is_no_yes_is_a_failure_and_says_which(given: Settings, answer: int, problem: str, state: str):
+def test_any_status_but_2xx_is_a_failure_with_a_problem(given: Settings, answer: int, problem: str, state: str):
     storage = MemoryStorage()
     with receiving(answer) as receiver:
         job = ended(storage, given, receiver.url)
@@ -186,7 +186,7 @@ def test_what_is_no_yes_is_a_failure_and_says_which(given: Settings, answer: int
     assert (found.state, found.attempts[0].problem) == (state, problem)
 
 
-def test_nobody_of_our_own_network_is_told_unless_that_is_allowed(given: Settings):
+def test_private_addresses_get_no_events_unless_allowed(given: Settings):
     storage = MemoryStorage()
     with receiving() as receiver:
         job = ended(storage, given, receiver.url)
@@ -195,7 +195,7 @@ def test_nobody_of_our_own_network_is_told_unless_that_is_allowed(given: Setting
     assert "not public" in record.of(storage, job).attempts[0].problem
 
 
-def test_nothing_is_sent_unsigned(given: Settings):
+def test_no_event_is_sent_unsigned(given: Settings):
     storage = MemoryStorage()
     secret = type(given.webhook_secret)
     with receiving() as receiver:
@@ -227,7 +227,7 @@ def test_a_certificate_is_verified_for_the_name_though_an_address_is_connected_t
         assert state == "delivered" or "certificate" in found.attempts[0].problem.lower()
 
 
-def test_who_does_not_answer_costs_others_nothing(given: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_receiver_does_not_delay_others(given: Settings, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("contract.notifications.send._SECONDS", 0.5)
     storage = MemoryStorage()
     with receiving("hang") as slow, receiving() as quick:
@@ -240,7 +240,7 @@ def test_who_does_not_answer_costs_others_nothing(given: Settings, monkeypatch: 
     assert record.of(storage, away).attempts[0].problem.startswith("no answer: ")
 
 
-def test_a_damaged_job_keeps_no_other_waiting(given: Settings):
+def test_a_damaged_job_does_not_delay_others(given: Settings):
     storage = MemoryStorage()
     with receiving() as receiver:
         bad, good = ended(storage, given, receiver.url), ended(storage, given, receiver.url)
@@ -249,7 +249,7 @@ def test_a_damaged_job_keeps_no_other_waiting(given: Settings):
         assert [event["data"]["id"] for event in receiver.events()] == [good]
 
 
-def test_what_is_owed_of_no_job_is_forgotten_after_a_day(given: Settings):
+def test_a_pending_webhook_without_a_job_is_forgotten_after_a_day(given: Settings):
     storage, clock = MemoryStorage(), Clock()
     for job in ("key-0123", "strange"):
         write_note(storage, layout.owed(job), clock.now)
@@ -261,7 +261,7 @@ def test_what_is_owed_of_no_job_is_forgotten_after_a_day(given: Settings):
     assert record.owed(storage) == []
 
 
-def test_a_key_that_is_found_again_is_told_of_once_and_to_the_first(given: Settings):
+def test_a_repeated_key_notifies_the_first_url_once(given: Settings):
     storage = MemoryStorage()
     with receiving() as first, receiving() as second:
         job = job_of(storage, given, first.url, key="k")
@@ -272,7 +272,7 @@ def test_a_key_that_is_found_again_is_told_of_once_and_to_the_first(given: Setti
         assert (len(first.heard), len(second.heard)) == (1, 0)
 
 
-def test_a_job_that_is_removed_is_told_of_no_more(given: Settings):
+def test_a_removed_job_is_not_notified_any_more(given: Settings):
     storage = MemoryStorage()
     with receiving(500) as receiver:
         job = ended(storage, given, receiver.url)
@@ -282,7 +282,7 @@ def test_a_job_that_is_removed_is_told_of_no_more(given: Settings):
         assert not [name for name, _ in storage.sizes(layout.folder(job))]
 
 
-def test_many_that_ended_cost_a_round_nothing(given: Settings):
+def test_ended_jobs_cost_a_round_nothing(given: Settings):
     storage = MemoryStorage()
     with receiving() as receiver:
         for _ in range(5):
@@ -295,7 +295,7 @@ def test_many_that_ended_cost_a_round_nothing(given: Settings):
     assert read == []
 
 
-def test_the_record_survives_json(given: Settings):
+def test_a_notification_survives_json(given: Settings):
     storage = MemoryStorage()
     with receiving(500) as receiver:
         job = ended(storage, given, receiver.url)

@@ -1,4 +1,4 @@
-"""Object storage whose service fails: what was done though nobody said so, and what was not. Over moto's S3."""
+"""Object storage whose service fails: writes whose response was lost, and writes that failed. On moto's S3."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def storage(service: s3.Faulty, monkeypatch: pytest.MonkeyPatch) -> ObjectStorag
 
 
 @pytest.mark.parametrize("fault", [500, 503, 409, 412, "lost", "late"])
-def test_a_create_that_fails_once_is_made_once_and_is_ours(storage: ObjectStorage, service: s3.Faulty, fault):
+def test_a_create_that_fails_once_makes_the_object_once(storage: ObjectStorage, service: s3.Faulty, fault):
     service.faults["PUT"] = deque([fault])
     assert storage.create(KEY, b"ours")
     assert storage.read(KEY) == b"ours"
 
 
 @pytest.mark.parametrize("fault", [500, 503, 409, 412, "lost", "late"])
-def test_a_create_that_fails_and_comes_second_is_not_ours_though_the_content_is(
+def test_a_create_that_fails_and_comes_second_returns_false_also_for_equal_content(
     storage: ObjectStorage, service: s3.Faulty, fault
 ):
     assert storage.create(KEY, b"same")
@@ -52,7 +52,7 @@ def test_a_create_that_fails_and_comes_second_is_not_ours_though_the_content_is(
 
 @pytest.mark.parametrize("fault", [500, 503, "lost", "late"])
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-def test_a_large_object_survives_the_same(storage: ObjectStorage, service: s3.Faulty, fault, method: str):
+def test_a_large_object_survives_a_failed_create(storage: ObjectStorage, service: s3.Faulty, fault, method: str):
     service.faults[method] = deque([fault])
     assert storage.create(KEY, iter(LARGE))
     assert b"".join(storage.blocks(KEY)) == b"".join(LARGE)
@@ -60,7 +60,7 @@ def test_a_large_object_survives_the_same(storage: ObjectStorage, service: s3.Fa
     assert storage.list("jobs/a/parts") == ["000000.jsonl"]
 
 
-def test_the_completion_of_a_copy_that_was_lost_is_ours(storage: ObjectStorage, service: s3.Faulty):
+def test_a_copy_whose_response_was_lost_counts_as_ours(storage: ObjectStorage, service: s3.Faulty):
     assert storage.create("jobs/a/count", iter(LARGE))
     posts = sum(request.startswith("POST") for request in service.requests)
 
@@ -77,7 +77,7 @@ def test_the_completion_of_a_copy_that_was_lost_is_ours(storage: ObjectStorage, 
     assert storage.create(KEY, iter(LARGE))
 
 
-def test_more_than_a_service_copies_is_written_again(storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch):
+def test_an_object_too_large_to_copy_is_written_again(storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(objects, "_COPIED", 10 << 20)
     assert storage.create(KEY, iter(LARGE))
     assert not storage.create(KEY, iter(LARGE))
@@ -85,8 +85,8 @@ def test_more_than_a_service_copies_is_written_again(storage: ObjectStorage, mon
     assert storage.list("jobs/a/parts") == ["000000.jsonl"]
 
 
-def test_a_large_object_may_be_made_of_what_is_read_meanwhile(storage: ObjectStorage):
-    """As outputs are, of parts."""
+def test_a_large_object_may_be_written_from_objects_read_meanwhile(storage: ObjectStorage):
+    """Outputs are written from parts this way."""
     storage.create("jobs/a/part", LARGE[0])
     assert storage.create(KEY, (storage.read("jobs/a/part") for _ in range(20)))
     assert storage.tail(KEY, 20 << 20) == LARGE[0] * 20
@@ -98,7 +98,7 @@ def broken() -> Iterator[bytes]:
 
 
 class From(deque):  # type: ignore[type-arg]
-    """No fault for the first requests of a method, and a denial of all that follow."""
+    """The first requests of a method succeed, all later ones are denied."""
 
     def __init__(self, good: int) -> None:
         self.good = good
@@ -112,15 +112,13 @@ class From(deque):  # type: ignore[type-arg]
 
 
 def open_uploads(service: s3.Faulty) -> int:
-    """Multipart uploads that were begun, and neither completed nor aborted: they are paid for until somebody does."""
+    """Multipart uploads that are neither completed nor aborted: they are billed."""
     return httpx.get(f"{service.url}/{s3.BUCKET}?uploads").text.count("<Upload>")
 
 
 @pytest.mark.parametrize(("method", "good"), [("PUT", 0), ("PUT", 1), ("POST", 1), ("POST", 2), ("POST", 3), ("", 0)])
 @pytest.mark.parametrize("how", ["write", "create"])
-def test_an_upload_that_fails_stays_nowhere_open(
-    storage: ObjectStorage, service: s3.Faulty, how: str, method: str, good: int
-):
+def test_a_failed_upload_is_aborted(storage: ObjectStorage, service: s3.Faulty, how: str, method: str, good: int):
     before = open_uploads(service)
     if method:
         service.faults[method] = From(good)
@@ -142,7 +140,7 @@ def test_if_the_data_of_a_large_object_raises_nothing_is_written(storage: Object
 
 
 @pytest.mark.parametrize("fault", [500, 503, "lost"])
-def test_reads_are_tried_again(storage: ObjectStorage, service: s3.Faulty, fault):
+def test_reads_are_retried(storage: ObjectStorage, service: s3.Faulty, fault):
     storage.create(KEY, b"abcdef")
     for read in (storage.read, lambda key: storage.tail(key, 6), lambda key: b"".join(storage.blocks(key))):
         service.faults["GET"] = deque([fault])
@@ -153,9 +151,7 @@ def test_reads_are_tried_again(storage: ObjectStorage, service: s3.Faulty, fault
     assert storage.exists(KEY)
 
 
-def test_a_service_that_goes_on_failing_is_unreachable_storage_and_no_secret_is_told(
-    storage: ObjectStorage, service: s3.Faulty
-):
+def test_a_failing_service_is_unreachable_and_no_secret_is_shown(storage: ObjectStorage, service: s3.Faulty):
     service.faults["PUT"] = deque([503] * 20)
     with pytest.raises(StorageUnreachable) as caught:
         storage.create(KEY, b"a")
@@ -173,7 +169,7 @@ def test_access_that_is_denied_says_what_to_set(storage: ObjectStorage, service:
     assert "AWS_SECRET_ACCESS_KEY" in (caught.value.remedy or "")
 
 
-def test_a_bucket_that_is_not_there_is_not_taken_for_an_empty_one(storage: ObjectStorage):
+def test_a_missing_bucket_is_not_an_empty_one(storage: ObjectStorage):
     missing = ObjectStorage("s3://no-such-bucket/x")
     for use in (lambda: missing.read(KEY), lambda: missing.list("jobs"), lambda: missing.create(KEY, b"")):
         with pytest.raises(StorageUnreachable, match="there is no such bucket"):
@@ -181,7 +177,7 @@ def test_a_bucket_that_is_not_there_is_not_taken_for_an_empty_one(storage: Objec
 
 
 @pytest.mark.parametrize("url", ["s3://user:hunter2@bucket/x", "s3://bucket/x?secret=hunter2", "s3:///x"])
-def test_credentials_in_a_url_are_refused_and_not_repeated(url: str):
+def test_credentials_in_a_url_are_refused_and_not_shown(url: str):
     with pytest.raises(UsageError) as caught:
         open_storage(url)
     assert "hunter2" not in str(caught.value)
@@ -189,13 +185,13 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str):
 
 
 @pytest.mark.parametrize("key", ["../x", "jobs/../../x", "/etc/passwd", ".."])
-def test_no_key_leads_out_of_the_prefix(storage: ObjectStorage, key: str):
+def test_no_key_is_outside_of_the_prefix(storage: ObjectStorage, key: str):
     for use in (lambda: storage.read(key), lambda: storage.create(key, b""), lambda: storage.list(key)):
         with pytest.raises(UsageError, match="is outside of the storage root"):
             use()
 
 
-def test_what_a_dead_writer_left_is_swept(storage: ObjectStorage):
+def test_leftovers_of_a_dead_writer_are_swept(storage: ObjectStorage):
     storage.replace("jobs/a/.tmp-predictions.json-1", b"half")
     storage.create(KEY, b"a")
     assert storage.list("jobs/a") == ["parts"]

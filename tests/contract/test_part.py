@@ -1,4 +1,4 @@
-"""A part tells whether it is whole: whatever byte is lost or altered, it says so."""
+"""A part shows damage: any lost or altered byte is found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABOUT = {"started_at": 100.25, "finished_at": 101.5, "worker": "hôst-1", "model
 
 
 def outcomes(kinds: str) -> list[dict]:
-    """a: answered, n: no answer, e: error, c: cancelled."""
+    """Predictions by letter. a: answered, n: no answer, e: error, c: cancelled."""
     made = []
     for number, kind in enumerate(kinds):
         row = Row(number, "nothing?" if kind == "n" else "q\u2028\n?", "Zürich 😀\r\nis", id=str(number))
@@ -51,20 +51,20 @@ def test_the_same_outcomes_are_the_same_bytes():
 
 
 @given(st.integers(0, len(example()) - 1))
-def test_a_part_cut_short_anywhere_is_damaged(size: int):
+def test_a_truncated_part_is_damaged(size: int):
     with pytest.raises(DamagedPart):
         part.body(example()[:size], 4)
 
 
 @given(st.integers(0, len(example()) - 1), st.integers(1, 255))
-def test_any_byte_that_was_altered_is_found(position: int, change: int):
+def test_any_altered_byte_is_found(position: int, change: int):
     data = bytearray(example())
     data[position] ^= change
     with pytest.raises(DamagedPart):
         part.body(bytes(data), 4)
 
 
-def test_no_place_is_left_out():
+def test_every_position_is_covered():
     for position in range(len(example())):
         for change in (1, 32):
             data = bytearray(example())
@@ -81,7 +81,7 @@ def test_a_count_that_was_altered_is_found_by_the_footer_alone():
 
 
 @given(st.binary(max_size=200))
-def test_whatever_the_bytes_they_are_a_part_or_damaged(data: bytes):
+def test_any_bytes_are_a_part_or_damaged(data: bytes):
     with pytest.raises(DamagedPart):
         part.body(data, 1)
 
@@ -89,7 +89,7 @@ def test_whatever_the_bytes_they_are_a_part_or_damaged(data: bytes):
 @pytest.mark.parametrize(
     "data", [b"", b"\n", b"[]\n", b'{"footer":[]}\n', b'{"footer":{}}\n', b'{"footer":null}', b"1"]
 )
-def test_what_is_no_footer_is_damaged(data: bytes):
+def test_an_invalid_footer_is_damaged(data: bytes):
     with pytest.raises(DamagedPart, match=r"no footer|altered"):
         part.footer(data)
 
@@ -100,14 +100,14 @@ def test_a_part_of_another_number_of_rows_is_damaged():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_json_cannot_hold_is_never_written(value: float):
+def test_numbers_that_json_lacks_are_never_written(value: float):
     wrong = outcomes("a")
     wrong[0]["score"] = value
     with pytest.raises(ValueError, match="Out of range"):
         part.encode(wrong)
 
 
-def test_the_footer_fits_into_what_is_read_of_the_end():
+def test_the_footer_fits_into_the_tail_that_is_read():
     codes = "".join("e" for _ in range(50))
     data, _ = part.encode(outcomes(codes), **(ABOUT | {"worker": "w" * 255, "model": "d" * 128}))
     assert len(data.splitlines()[-1]) < part.FOOTER_BYTES // 2

@@ -1,4 +1,4 @@
-"""The queue: messages and hints, the same of Redis and of its twin in memory."""
+"""The queue: messages and hints, on Redis and in its twin in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def worker(name: str = "w1", model: str = MODEL) -> WorkerInfo:
 
 
 def run_out(queue: Queue, clock: Clock, chunk: int) -> None:
-    """Let the short lease of a chunk end: by hand, or by waiting until Redis says so."""
+    """Let the short lease of a chunk expire: by the test's clock, or by waiting for that of Redis."""
     clock.now += 1.0
     deadline = time.monotonic() + 30
     while (hints := queue.hints(MODEL, JOB)).leases[chunk] > hints.now:
@@ -39,7 +39,7 @@ def run_out(queue: Queue, clock: Clock, chunk: int) -> None:
 # Messages
 
 
-def test_messages_come_in_the_order_sent_and_are_noted(queue: Queue):
+def test_messages_come_in_order_and_are_recorded_as_sent(queue: Queue):
     before = queue.hints(MODEL, JOB)
     queue.send(MODEL, JOB, [4, 2])
     queue.send(MODEL, JOB, [7])
@@ -88,7 +88,7 @@ def test_on_the_wire_a_message_is_json_that_names_the_task(redis_queue: RedisQue
     assert (args, kwargs) == ([JOB, 3], {})
 
 
-def test_every_key_in_redis_has_our_prefix(redis_queue: RedisQueue, redis_client: redis.Redis):
+def test_every_key_in_redis_has_the_prefix(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.send(MODEL, JOB, [3])
     redis_queue.lease(JOB, 3, "w1", 60)
     redis_queue.plan(MODEL, JOB, 1, 5, 0.0)
@@ -98,7 +98,7 @@ def test_every_key_in_redis_has_our_prefix(redis_queue: RedisQueue, redis_client
     assert foreign == []
 
 
-def test_hints_of_a_job_that_nobody_touches_vanish_in_the_end(redis_queue: RedisQueue, redis_client: redis.Redis):
+def test_unused_hints_of_a_job_expire(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.plan(MODEL, JOB, 0, 5, 0.0)
     redis_queue.claim(MODEL, 9, 9)
     redis_queue.send(MODEL, JOB, [0])
@@ -127,14 +127,14 @@ def test_its_owner_may_renew_a_lease(queue: Queue):
     assert queue.hints(MODEL, JOB).leases[0] > first
 
 
-def test_a_lease_that_ran_out_is_anybodys(queue: Queue, clock: Clock):
+def test_an_expired_lease_is_free(queue: Queue, clock: Clock):
     assert queue.lease(JOB, 0, "w1", 0.01)
     run_out(queue, clock, 0)
     assert queue.lease(JOB, 0, "w2", 60)
     assert not queue.lease(JOB, 0, "w1", 60)
 
 
-def test_a_lease_is_not_believed_after_the_clock_went_back(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
+def test_a_lease_in_the_future_is_ignored(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
     queue.send(MODEL, JOB, [0])
     queue.lease(JOB, 0, "dead", 60)
     queue.lease(JOB, 1, "alive", 60)
@@ -155,10 +155,10 @@ def test_a_lease_is_not_believed_after_the_clock_went_back(queue: Queue, clock: 
 
 
 @pytest.mark.parametrize("since", [None, 0.0, 1e300, "now"])
-def test_a_lease_that_lasts_longer_than_any_is_not_believed(
+def test_a_lease_longer_than_any_worker_takes_is_ignored(
     redis_queue: RedisQueue, redis_client: redis.Redis, since: float | str | None
 ):
-    """Until the year 2283, by somebody, by nobody; and one that does not say since when."""
+    """Until the year 2283, with an owner or without; and one without a start."""
     now = redis_client.time()[0]
     for chunk, until in ((0, 9876543210.0), (1, float("inf")), (-1, 9876543210.0)):
         redis_client.zadd(f"{PREFIX}lease:{JOB}", {str(chunk): until})
@@ -180,7 +180,7 @@ def test_a_lease_given_back_is_free_at_once(queue: Queue):
     assert queue.lease(JOB, 0, "w2", 60)
 
 
-def test_of_many_that_want_a_lease_one_has_it(queue: Queue):
+def test_one_of_many_acquires_a_lease(queue: Queue):
     gate = threading.Barrier(6)
 
     def take(owner: int) -> bool:
@@ -191,7 +191,7 @@ def test_of_many_that_want_a_lease_one_has_it(queue: Queue):
         assert list(pool.map(take, range(6))).count(True) == 1
 
 
-def test_of_a_finished_chunk_nothing_is_believed_any_more(queue: Queue):
+def test_a_finished_chunk_has_no_hints(queue: Queue):
     queue.send(MODEL, JOB, [0, 1])
     queue.lease(JOB, 0, "w1", 60)
     queue.finish(JOB, 0, "w1")
@@ -201,7 +201,7 @@ def test_of_a_finished_chunk_nothing_is_believed_any_more(queue: Queue):
 
 
 @pytest.mark.parametrize("end", ["release", "finish"])
-def test_who_was_frozen_does_not_end_the_lease_of_who_took_over(queue: Queue, clock: Clock, end: str):
+def test_a_frozen_worker_does_not_end_the_lease_of_its_successor(queue: Queue, clock: Clock, end: str):
     queue.send(MODEL, JOB, [0])
     queue.lease(JOB, 0, "frozen", 0.01)
     run_out(queue, clock, 0)
@@ -218,8 +218,8 @@ def test_who_was_frozen_does_not_end_the_lease_of_who_took_over(queue: Queue, cl
     assert queue.lease(JOB, 0, "w3", 60)
 
 
-def test_a_part_is_a_part_whoever_wrote_it(queue: Queue):
-    """The chunk's message is done with, though another still is at the chunk."""
+def test_a_chunk_is_finished_by_any_worker(queue: Queue):
+    """The chunk's message is forgotten, though another worker holds its lease."""
     queue.send(MODEL, JOB, [0, 1])
     queue.lease(JOB, 0, "w2", 60)
     queue.finish(JOB, 0, "frozen")
@@ -228,7 +228,7 @@ def test_a_part_is_a_part_whoever_wrote_it(queue: Queue):
 
 
 @pytest.mark.parametrize("end", ["release", "finish"])
-def test_a_lease_that_ran_out_and_that_nobody_took_is_ended_by_its_owner(queue: Queue, clock: Clock, end: str):
+def test_an_expired_lease_is_ended_by_its_owner(queue: Queue, clock: Clock, end: str):
     queue.lease(JOB, 0, "w1", 0.01)
     run_out(queue, clock, 0)
     getattr(queue, end)(JOB, 0, "w1")
@@ -236,7 +236,7 @@ def test_a_lease_that_ran_out_and_that_nobody_took_is_ended_by_its_owner(queue: 
     assert queue.hints(MODEL, JOB).leases == {}
 
 
-# What is next
+# The next chunk
 
 
 def claims(queue: Queue, waiting: int = 99, each: int = 99) -> list[tuple[str, int]]:
@@ -253,7 +253,7 @@ def test_chunks_are_claimed_in_order_while_the_job_has_room(queue: Queue):
     assert claims(queue, each=2) == [(JOB, 2)]
 
 
-def test_nothing_is_claimed_while_enough_waits(queue: Queue):
+def test_nothing_is_claimed_while_the_queue_is_full(queue: Queue):
     queue.plan(MODEL, JOB, 0, 5, 0.0)
     queue.send(MODEL, "another", [0, 1])
     assert queue.claim(MODEL, 2, 99) is None
@@ -274,13 +274,13 @@ def test_there_is_room_for_each_worker_of_the_model(queue: Queue):
     assert len(claims(queue, waiting=2, each=3)) == 2, "six in all"
 
 
-def test_what_is_due_first_is_served_first_and_whole(queue: Queue):
+def test_jobs_are_served_whole_in_order_of_due(queue: Queue):
     for job, chunks, due in (("large", 3, 900.0), ("small", 2, 100.0), ("other", 1, 500.0)):
         queue.plan(MODEL, job, 0, chunks, due)
     assert claims(queue) == [("small", 0), ("small", 1), ("other", 0), ("large", 0), ("large", 1), ("large", 2)]
 
 
-def test_a_job_that_has_as_much_on_its_way_as_it_may_lets_others_pass(queue: Queue):
+def test_a_job_at_its_limit_lets_others_pass(queue: Queue):
     queue.plan(MODEL, "first", 0, 9, 1.0)
     queue.plan(MODEL, "second", 0, 1, 2.0)
     assert claims(queue, each=2) == [("first", 0), ("first", 1), ("second", 0)]
@@ -288,7 +288,7 @@ def test_a_job_that_has_as_much_on_its_way_as_it_may_lets_others_pass(queue: Que
     assert claims(queue, each=2) == [("first", 2)]
 
 
-def test_a_plan_that_is_known_goes_on_where_it_was(queue: Queue):
+def test_an_existing_plan_goes_on(queue: Queue):
     queue.plan(MODEL, JOB, 3, 5, 0.0)
     assert queue.claim(MODEL, 9, 9) == (JOB, 3)
     queue.plan(MODEL, JOB, 0, 5, 0.0)
@@ -296,7 +296,7 @@ def test_a_plan_that_is_known_goes_on_where_it_was(queue: Queue):
     assert queue.hints(MODEL, JOB).following == 5
 
 
-def test_a_chunk_is_claimed_once_however_many_want_it(queue: Queue):
+def test_a_chunk_is_claimed_once_under_concurrency(queue: Queue):
     queue.plan(MODEL, JOB, 0, 20, 0.0)
     with ThreadPoolExecutor(6) as pool:
         claimed = list(pool.map(lambda _: queue.claim(MODEL, 99, 99), range(30)))
@@ -304,7 +304,7 @@ def test_a_chunk_is_claimed_once_however_many_want_it(queue: Queue):
     assert claimed.count(None) == 10
 
 
-def test_who_finishes_the_last_chunk_is_told(queue: Queue):
+def test_finish_reports_the_last_chunk(queue: Queue):
     queue.plan(MODEL, JOB, 0, 3, 0.0)
     assert claims(queue, each=2) == [(JOB, 0), (JOB, 1)]
     assert not queue.finish(JOB, 0, "w1")
@@ -314,7 +314,7 @@ def test_who_finishes_the_last_chunk_is_told(queue: Queue):
     assert queue.finish(JOB, 2, "w1")
 
 
-def test_after_a_wipe_nothing_is_known(queue: Queue, request: pytest.FixtureRequest):
+def test_after_a_wipe_there_are_no_hints(queue: Queue, request: pytest.FixtureRequest):
     queue.plan(MODEL, JOB, 0, 5, 0.0)
     queue.announce(worker())
     queue.claim(MODEL, 9, 9)
@@ -332,7 +332,7 @@ def test_after_a_wipe_nothing_is_known(queue: Queue, request: pytest.FixtureRequ
     assert queue.claim(MODEL, 9, 9) == (JOB, 4)
 
 
-def test_a_forgotten_job_is_as_never_seen(queue: Queue):
+def test_a_forgotten_job_has_no_hints(queue: Queue):
     queue.plan(MODEL, JOB, 0, 5, 0.0)
     queue.claim(MODEL, 9, 9)
     queue.lease(JOB, 0, "w1", 60)
@@ -347,7 +347,7 @@ def test_a_forgotten_job_is_as_never_seen(queue: Queue):
 # Workers
 
 
-def test_workers_that_announce_themselves_are_known_until_they_leave(queue: Queue):
+def test_workers_are_listed_from_heartbeat_to_leave(queue: Queue):
     two, one = worker("w2", "other"), worker("w1")
     queue.announce(two)
     queue.announce(one)
@@ -362,7 +362,7 @@ def test_workers_that_announce_themselves_are_known_until_they_leave(queue: Queu
     assert (queue.serving(MODEL), queue.serving("other")) == (1, 1), "one at least"
 
 
-def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
+def test_a_worker_without_a_heartbeat_does_not_count(queue: Queue, clock: Clock, request: pytest.FixtureRequest):
     queue.announce(worker("silent"))
     clock.now += 100.0
     if isinstance(queue, RedisQueue):  # its clock cannot be moved; what was noted can
@@ -376,16 +376,14 @@ def test_a_worker_that_is_silent_is_not_counted(queue: Queue, clock: Clock, requ
     assert queue.serving(MODEL) == 2
 
 
-def test_what_a_worker_of_a_later_version_says_besides_is_passed_over(
-    redis_queue: RedisQueue, redis_client: redis.Redis
-):
+def test_fields_of_a_later_worker_are_ignored(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.announce(worker())
     noted = json.loads(redis_client.hget(f"{PREFIX}workers", "w1"))
     redis_client.hset(f"{PREFIX}workers", "w1", json.dumps(noted | {"later": {"of": "a later version"}}))
     assert redis_queue.workers() == [worker()]
 
 
-def test_what_others_wrote_among_ours_is_passed_over(redis_queue: RedisQueue, redis_client: redis.Redis):
+def test_foreign_data_is_ignored(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.announce(worker())
     strange = [b"garbage", b"\xff", b"[]", b"{}", b'{"seen": "now"}', json.dumps({"seen": 9e9}).encode()]
     for number, value in enumerate(strange):
@@ -403,7 +401,7 @@ def test_what_others_wrote_among_ours_is_passed_over(redis_queue: RedisQueue, re
     assert redis_client.hlen(f"{PREFIX}workers") == 2, "what can be named is removed"
 
 
-def test_a_message_that_is_worked_on_is_touched_but_never_made(redis_queue: RedisQueue, redis_client: redis.Redis):
+def test_touch_extends_a_message_and_never_creates_one(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_client.zadd(f"{PREFIX}unacked_index", {"tag": 1.0})
     redis_queue.touch("tag")
     redis_queue.touch("gone")
@@ -411,7 +409,7 @@ def test_a_message_that_is_worked_on_is_touched_but_never_made(redis_queue: Redi
     assert redis_client.zscore(f"{PREFIX}unacked_index", "tag") > 1.0
 
 
-# Redis out of reach
+# Redis unreachable
 
 
 def every_use(queue: RedisQueue) -> list:
@@ -433,7 +431,7 @@ def every_use(queue: RedisQueue) -> list:
     ]
 
 
-def test_whatever_is_asked_of_a_redis_that_is_away_says_so_and_names_it_without_secrets():
+def test_every_call_to_an_absent_redis_names_it_without_secrets():
     # Port 1 of this machine refuses connections: it is reserved, and nothing listens there.
     queue = RedisQueue("redis://someone:secret@127.0.0.1:1/0", NAMESPACE)
     try:
@@ -450,7 +448,7 @@ def test_whatever_is_asked_of_a_redis_that_is_away_says_so_and_names_it_without_
         queue.close()
 
 
-def test_a_redis_that_was_stopped_and_came_back_is_used_again():
+def test_a_restarted_redis_is_used_again():
     with tempfile.TemporaryDirectory(prefix="bqa-", dir="/tmp") as folder:
         with redis_server(Path(folder)) as url:
             queue = RedisQueue(url, NAMESPACE)
@@ -463,7 +461,7 @@ def test_a_redis_that_was_stopped_and_came_back_is_used_again():
             queue.close()
 
 
-def test_a_redis_that_refuses_writes_is_out_of_reach_too(redis_queue: RedisQueue, redis_client: redis.Redis):
+def test_a_redis_that_refuses_writes_is_unreachable(redis_queue: RedisQueue, redis_client: redis.Redis):
     redis_queue.ping()
     redis_client.config_set("maxmemory", "1")
     try:
@@ -475,7 +473,7 @@ def test_a_redis_that_refuses_writes_is_out_of_reach_too(redis_queue: RedisQueue
         redis_client.config_set("maxmemory", "0")
 
 
-def test_workers_tell_what_they_hold_and_the_queue_how_long_ago(queue: Queue):
+def test_heartbeats_have_the_chunk_held_and_an_age(queue: Queue):
     said = replace(worker(), host="h", job=JOB, chunk=3, held_seconds=2.5, rows_per_second=4.0, rss=7, draining=True)
     queue.announce(said)
     (found,) = queue.workers()
@@ -486,9 +484,7 @@ def test_workers_tell_what_they_hold_and_the_queue_how_long_ago(queue: Queue):
 @pytest.mark.parametrize(
     "forged", [{"chunk": "x"}, {"host": ["h"]}, {"rss": None}, {"held_seconds": float("inf")}, {"model": {}}]
 )
-def test_a_worker_that_none_of_ours_announced_is_passed_over(
-    redis_queue: RedisQueue, redis_client: redis.Redis, forged: dict[str, object]
-):
+def test_an_invalid_heartbeat_is_ignored(redis_queue: RedisQueue, redis_client: redis.Redis, forged: dict[str, object]):
     redis_queue.announce(worker())
     redis_queue.announce(worker("w2"))
     entry = json.loads(redis_client.hget(f"{PREFIX}workers", "w2") or "")

@@ -1,4 +1,4 @@
-"""The URL of a Redis: what it may hold, and that Celery and our own client make the same of it."""
+"""The URL of a Redis: its options, and that Celery and redis-py get the same connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from contract.queue.url import public_address, read_url
         ("unix://s3cret@/tmp/me@home/redis.sock", "unix:///tmp/me@home/redis.sock"),
     ],
 )
-def test_an_address_is_shown_without_user_and_password(url: str, shown: str):
+def test_a_url_is_shown_without_user_and_password(url: str, shown: str):
     assert public_address(url) == shown
 
 
@@ -51,7 +51,7 @@ def test_an_address_is_shown_without_user_and_password(url: str, shown: str):
         "redis://host/s3cret",
     ],
 )
-def test_of_what_cannot_be_read_nothing_is_shown(url: str):
+def test_an_invalid_url_is_not_shown(url: str):
     with pytest.raises(UsageError) as caught:
         read_url(url)
     assert not any(part in str(caught.value) for part in ("s3c", "cret", url))
@@ -72,7 +72,7 @@ NO_ADDRESSES = [
     "redis://host/one",
     "redis+socket:///tmp/s?virtual_host=one",
 ]
-#: They are refused rather than passed over.
+#: Unknown options are refused rather than ignored.
 UNKNOWN_OPTIONS = [
     "rediss://u:sec@host/0?ssl_ca_cert=ca.pem",
     "rediss://u:sec@host/0?ssl_cert_reqs=maybe",
@@ -87,7 +87,7 @@ UNKNOWN_OPTIONS = [
 
 
 @pytest.mark.parametrize("url", NO_ADDRESSES + UNKNOWN_OPTIONS)
-def test_what_is_no_address_of_a_redis_or_has_unknown_options_is_wrong_usage(url: str):
+def test_an_invalid_url_or_unknown_option_is_a_usage_error(url: str):
     for use in (RedisQueue, make_app):
         with pytest.raises(UsageError, match="BULKQA_REDIS_URL") as caught:
             use(url, "test")
@@ -125,6 +125,6 @@ def test_celery_and_our_client_verify_the_same(tmp_path: Path, query: str, verif
     app.close()
 
 
-def test_a_url_without_tls_has_no_options_of_it():
+def test_a_url_without_tls_has_no_tls_options():
     assert read_url("redis://:secret@host:6379/1") == ("redis://:secret@host:6379/1",) * 2 + ({},)
     assert read_url("redis+socket:///tmp/s?virtual_host=1").client == "unix:///tmp/s?db=1"

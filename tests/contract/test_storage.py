@@ -1,4 +1,4 @@
-"""Storage keeps its promises: an object is whole or absent, written once, and stays under its root."""
+"""Every storage keeps its contract: an object is whole or absent, written once, and inside the root."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def storage(request: pytest.FixtureRequest) -> Storage:
     return request.getfixturevalue(f"{request.param}_storage")
 
 
-# What all kinds promise
+# Every kind of storage
 
 
 def test_what_was_created_is_read_back(storage: Storage):
@@ -40,18 +40,18 @@ def test_what_was_created_is_read_back(storage: Storage):
     assert storage.list("jobs/a/parts") == ["000000.jsonl"]
 
 
-def test_an_object_may_come_in_pieces(storage: Storage):
+def test_an_object_may_be_written_in_pieces(storage: Storage):
     assert storage.create(KEY, (bytes([n]) * 3 for n in range(5)))
     assert storage.read(KEY) == bytes([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4])
 
 
-def test_the_first_writer_wins_and_the_second_is_told(storage: Storage):
+def test_the_first_writer_wins_and_the_second_knows(storage: Storage):
     assert storage.create(KEY, b"first")
     assert not storage.create(KEY, b"second")
     assert storage.read(KEY) == b"first"
 
 
-def test_of_many_threads_exactly_one_writes(storage: Storage):
+def test_exactly_one_of_many_threads_writes(storage: Storage):
     gate = threading.Barrier(8)
 
     def write(number: int) -> bool:
@@ -66,7 +66,7 @@ def test_of_many_threads_exactly_one_writes(storage: Storage):
             storage.delete(KEY)
 
 
-def test_a_reader_beside_a_writer_sees_all_or_nothing(storage: Storage):
+def test_a_concurrent_reader_sees_all_or_nothing(storage: Storage):
     whole = b"x" * (3 << 20)
     started, go_on = threading.Event(), threading.Event()
 
@@ -99,7 +99,7 @@ def test_if_the_data_raises_nothing_is_written(storage: Storage):
     assert storage.create(KEY, b"whole")
 
 
-def test_a_missing_object_is_told_apart_from_a_storage_that_is_away(storage: Storage):
+def test_a_missing_object_differs_from_an_unreachable_storage(storage: Storage):
     for read in (storage.read, lambda key: storage.tail(key, 5), lambda key: list(storage.blocks(key))):
         with pytest.raises(FileNotFoundError):
             read(KEY)
@@ -114,7 +114,7 @@ def test_the_tail_is_the_last_bytes_or_all(storage: Storage, size: int, found: b
     assert storage.tail(KEY, size) == found
 
 
-def test_blocks_are_the_object_piece_by_piece(storage: Storage):
+def test_blocks_are_the_whole_object_in_bounded_pieces(storage: Storage):
     whole = os.urandom((2 << 20) + 17)
     storage.create(KEY, whole)
     storage.create("jobs/empty", b"")
@@ -126,13 +126,13 @@ def test_blocks_are_the_object_piece_by_piece(storage: Storage):
     assert list(storage.blocks("jobs/empty")) == []
 
 
-def test_a_hint_is_replaced_and_made_where_there_is_none(storage: Storage):
+def test_replace_overwrites_or_creates(storage: Storage):
     storage.replace(KEY, b"a")
     storage.replace(KEY, b"bc")
     assert storage.read(KEY) == b"bc"
 
 
-def test_what_was_deleted_may_be_written_again(storage: Storage):
+def test_a_deleted_object_may_be_written_again(storage: Storage):
     storage.create(KEY, b"a")
     storage.delete(KEY)
     assert not storage.exists(KEY)
@@ -147,7 +147,7 @@ def test_a_listing_is_sorted_and_one_level_deep(storage: Storage):
 
 
 @pytest.mark.parametrize(("after", "found"), [("", ["a", "b", "d"]), ("a", ["b", "d"]), ("c", ["d"]), ("d", [])])
-def test_a_listing_begins_behind_a_name(storage: Storage, after: str, found: list[str]):
+def test_a_listing_may_start_behind_a_name(storage: Storage, after: str, found: list[str]):
     for name in "bad":
         storage.create(f"jobs/{name}", b"")
     storage.create("jobs.x", b"")
@@ -155,18 +155,18 @@ def test_a_listing_begins_behind_a_name(storage: Storage, after: str, found: lis
     assert storage.list("none", after=after) == []
 
 
-def test_there_is_a_tail_of_nothing(storage: Storage):
+def test_the_tail_of_an_empty_object_is_empty(storage: Storage):
     storage.create(KEY, b"")
     assert storage.tail(KEY, 5) == b""
 
 
-def test_sweeping_takes_no_object(storage: Storage):
+def test_sweeping_removes_no_object(storage: Storage):
     storage.create(KEY, b"a")
     storage.sweep("jobs/a", older_than=0.0)
     assert storage.read(KEY) == b"a"
 
 
-def test_a_folder_is_discarded_with_all_in_it_and_no_other_is(storage: Storage):
+def test_discarding_removes_one_folder_with_its_contents(storage: Storage):
     for key in ("jobs/a/x", "jobs/a/b/c/y", "jobs/ab/x", "jobs/a.x"):
         storage.create(key, b"a")
     assert storage.discard("jobs/a")
@@ -176,7 +176,7 @@ def test_a_folder_is_discarded_with_all_in_it_and_no_other_is(storage: Storage):
     assert storage.create("jobs/a/x", b"again")
 
 
-def test_a_folder_in_which_something_is_young_is_left_as_it_is(storage: Storage):
+def test_a_folder_with_something_young_is_not_discarded(storage: Storage):
     for key in ("jobs/a/x", "jobs/a/b/y"):
         storage.create(key, b"a")
     assert not storage.discard("jobs/a", older_than=3600.0)
@@ -186,7 +186,7 @@ def test_a_folder_in_which_something_is_young_is_left_as_it_is(storage: Storage)
     assert storage.list("jobs") == []
 
 
-def test_the_sizes_of_all_objects_in_a_folder_are_told_however_deep(storage: Storage):
+def test_sizes_lists_all_objects_however_deep(storage: Storage):
     for key, data in (("jobs/a/x", b"1"), ("jobs/a/b/c/y", b"123"), ("jobs/ab/x", b"12345"), ("jobs/a/empty", b"")):
         storage.create(key, data)
     assert dict(storage.sizes("jobs/a")) == {"x": 1, "b/c/y": 3, "empty": 0}
@@ -194,7 +194,7 @@ def test_the_sizes_of_all_objects_in_a_folder_are_told_however_deep(storage: Sto
     assert list(storage.sizes("jobs/none")) == []
 
 
-def test_folders_without_an_object_are_pruned_and_no_other(storage: Storage):
+def test_only_empty_folders_are_pruned(storage: Storage):
     for key in ("jobs/a/x", "jobs/a/b/c/y", "jobs/a/d/z", "jobs/b/x"):
         storage.create(key, b"a")
     for key in ("jobs/a/b/c/y", "jobs/a/x"):
@@ -210,7 +210,7 @@ def test_folders_without_an_object_are_pruned_and_no_other(storage: Storage):
 # The local disk
 
 
-def test_what_is_under_way_has_a_size_and_links_are_not_followed(local_storage: LocalStorage, tmp_path: Path):
+def test_unfinished_files_have_a_size_and_links_are_not_followed(local_storage: LocalStorage, tmp_path: Path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/x").write_bytes(b"a" * 100)
     local_storage.create("jobs/a/x", b"a")
@@ -221,7 +221,7 @@ def test_what_is_under_way_has_a_size_and_links_are_not_followed(local_storage: 
     assert "folder/x" not in found
 
 
-def test_discarding_follows_no_link(local_storage: LocalStorage, tmp_path: Path):
+def test_discarding_does_not_follow_links(local_storage: LocalStorage, tmp_path: Path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/x").write_bytes(b"a")
     local_storage.create("jobs/a/x", b"a")
@@ -233,7 +233,7 @@ def test_discarding_follows_no_link(local_storage: LocalStorage, tmp_path: Path)
     assert (tmp_path / "outside/x").exists()
 
 
-def test_several_may_discard_at_once(local_storage: LocalStorage):
+def test_concurrent_discards_succeed(local_storage: LocalStorage):
     for number in range(200):
         local_storage.create(f"jobs/a/{number % 7}/{number}", b"a", durable=False)
     with ThreadPoolExecutor(4) as pool:
@@ -241,7 +241,7 @@ def test_several_may_discard_at_once(local_storage: LocalStorage):
     assert local_storage.list("jobs") == []
 
 
-def test_of_many_processes_exactly_one_writes(local_storage: LocalStorage):
+def test_exactly_one_of_many_processes_writes(local_storage: LocalStorage):
     context = multiprocessing.get_context("spawn")
     with context.Pool(3) as pool:
         won = pool.starmap(_create, [(local_storage.url, number) for number in range(60)], chunksize=1)
@@ -257,7 +257,7 @@ def _create(url: str, number: int) -> bool:
     return LocalStorage(Path(url)).create(f"jobs/{number % 20}", [str(number).encode()] * 1000)
 
 
-def test_what_dead_writers_left_is_never_seen_and_swept_when_old(local_storage: LocalStorage):
+def test_leftovers_of_dead_writers_are_hidden_and_swept_when_old(local_storage: LocalStorage):
     local_storage.create(KEY, b"a")
     folder = local_storage.root / "jobs/a/parts"
     young, old = folder / ".tmp-000001.jsonl-young", folder / ".tmp-000001.jsonl-old"
@@ -271,8 +271,8 @@ def test_what_dead_writers_left_is_never_seen_and_swept_when_old(local_storage: 
     assert sorted(path.name for path in folder.iterdir()) == [young.name, "000000.jsonl"]
 
 
-def test_two_may_sweep_at_once(local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch):
-    """A file that the other takes first, between the listing and the look at its age, is no error."""
+def test_concurrent_sweeps_succeed(local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch):
+    """A file that disappears between the listing and the check of its age is not an error."""
     local_storage.create(KEY, b"a")
     (local_storage.root / "jobs/a/parts/.tmp-x").write_bytes(b"half")
     listed = Path.rglob
@@ -286,10 +286,8 @@ def test_two_may_sweep_at_once(local_storage: LocalStorage, monkeypatch: pytest.
     local_storage.sweep("jobs/a", older_than=0.0)
 
 
-def test_a_link_that_was_made_though_its_reply_was_lost_is_ours(
-    local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
-):
-    """What NFS does: the call is made again, and then the name is there."""
+def test_a_link_whose_reply_was_lost_counts_as_ours(local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch):
+    """Like NFS: the call is repeated, and then the name exists."""
     link = os.link
 
     def link_twice(*paths: Path) -> None:
@@ -304,12 +302,12 @@ def test_a_link_that_was_made_though_its_reply_was_lost_is_ours(
 
 
 @pytest.mark.parametrize("key", ["../x", "jobs/../../x", "jobs/../x", "/etc/passwd", "..", "jobs/a/.."])
-def test_no_key_leads_out_of_the_root(local_storage: LocalStorage, key: str):
+def test_no_key_is_outside_of_the_root(local_storage: LocalStorage, key: str):
     (local_storage.root.parent / "x").write_bytes(b"secret")
     _refused(local_storage, key)
 
 
-def test_a_folder_that_is_a_symlink_leads_nowhere(local_storage: LocalStorage, tmp_path: Path):
+def test_a_symlinked_folder_is_refused(local_storage: LocalStorage, tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "x").write_bytes(b"secret")
@@ -323,7 +321,7 @@ def test_a_folder_that_is_a_symlink_leads_nowhere(local_storage: LocalStorage, t
     assert sorted(outside.iterdir()) == [outside / "x"]
 
 
-def test_a_file_that_is_a_symlink_leads_nowhere(local_storage: LocalStorage, tmp_path: Path):
+def test_a_symlinked_file_is_refused(local_storage: LocalStorage, tmp_path: Path):
     (tmp_path / "x").write_bytes(b"secret")
     (local_storage.root / "jobs").mkdir()
     (local_storage.root / "jobs/x").symlink_to(tmp_path / "x")
@@ -364,7 +362,7 @@ def test_the_root_itself_may_be_a_symlink(tmp_path: Path):
         (errno.EIO, ""),
     ],
 )
-def test_a_disk_that_fails_is_unreachable_storage_with_a_remedy(
+def test_a_failing_disk_is_unreachable_storage_with_a_remedy(
     local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
 ):
     def fail(_descriptor: int) -> None:
@@ -384,7 +382,7 @@ def test_a_disk_that_fails_is_unreachable_storage_with_a_remedy(
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path):
-    """On a real file system of 64 KiB, where one may be mounted."""
+    """On a real file system of 64 KiB, if the test may mount one."""
     folder = tmp_path / "small"
     folder.mkdir()
     if os.system(f"mount -t tmpfs -o size=64k tmpfs {folder} 2>/dev/null") != 0:  # noqa: S605 - a path of pytest's
@@ -399,7 +397,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path):
         assert os.system(f"umount {folder}") == 0  # noqa: S605
 
 
-def test_a_folder_of_somebody_else_is_unreachable_storage():
+def test_a_folder_without_permission_is_unreachable_storage():
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         storage = LocalStorage(Path(folder))
         storage.create(KEY, b"a")
@@ -427,7 +425,7 @@ def test_a_storage_is_opened_by_path_or_url(tmp_path: Path):
     assert open_storage(f"file://{tmp_path}/a%20b").url == str(tmp_path / "a b")
 
 
-def test_a_storage_that_is_not_there_is_told_not_made_unless_asked_for(tmp_path: Path):
+def test_a_missing_storage_is_an_error_unless_it_is_to_be_created(tmp_path: Path):
     with pytest.raises(StorageUnreachable, match="there is no storage folder") as caught:
         open_storage(str(tmp_path / "new"))
     assert "BULKQA_STORAGE_URL" in (caught.value.remedy or "")
@@ -437,7 +435,7 @@ def test_a_storage_that_is_not_there_is_told_not_made_unless_asked_for(tmp_path:
     assert open_storage(str(tmp_path / "new")).read(KEY) == b"a"
 
 
-def test_an_unknown_kind_of_storage_is_wrong_usage():
+def test_an_unknown_kind_of_storage_is_a_usage_error():
     with pytest.raises(UsageError, match="ftp:// is not supported"):
         open_storage("ftp://host/folder")
 

@@ -1,4 +1,4 @@
-"""A tally and the parts beyond it are as good as all parts."""
+"""A tally plus the other footers equals the tally of all parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ score = st.floats(0.0, 1.0)
 
 def sums(rows: int, f1: float) -> dict:
     bins = [[rows, f1, f1]] + [[0, 0.0, 0.0]] * (evaluation.BINS - 1)
-    return evaluation.total([evaluation._nothing()]) | {"rows": rows, "f1": f1, "bins": bins}
+    return evaluation.total([evaluation.nothing()]) | {"rows": rows, "f1": f1, "bins": bins}
 
 
 footers = st.lists(
@@ -56,7 +56,7 @@ def rate(*footers: Footer, now: float | None = None) -> float | None:
 
 
 @given(footers, st.integers(0, 12), st.integers(0, 12))
-def test_wherever_the_parts_are_split_the_sum_is_the_same(parts: list[Footer], one: int, other: int):
+def test_the_sum_is_the_same_however_parts_are_split(parts: list[Footer], one: int, other: int):
     one, other = sorted((one, other))
     numbered = list(enumerate(parts))
     kept = Tally().plus(dict(numbered[:one]))
@@ -66,7 +66,7 @@ def test_wherever_the_parts_are_split_the_sum_is_the_same(parts: list[Footer], o
 
 
 @given(footers, st.lists(st.sets(number, max_size=6), max_size=4))
-def test_in_whatever_order_parts_come_the_tally_knows_which_it_has(parts: list[Footer], takes: list[set[int]]):
+def test_the_tally_knows_its_parts_in_any_order(parts: list[Footer], takes: list[set[int]]):
     taken: set[int] = set()
     tally = Tally()
     for take in takes:
@@ -79,7 +79,7 @@ def test_in_whatever_order_parts_come_the_tally_knows_which_it_has(parts: list[F
 
 
 @given(footers)
-def test_all_is_counted(parts: list[Footer]):
+def test_every_field_is_counted(parts: list[Footer]):
     found = Tally().plus(dict(enumerate(parts)))
 
     assert found.parts == len(parts)
@@ -91,12 +91,12 @@ def test_all_is_counted(parts: list[Footer]):
 # Rate
 
 
-def test_parts_that_no_model_made_say_nothing_of_the_rate():
+def test_parts_without_a_model_do_not_count_for_the_rate():
     assert rate(footer(model="")) is None
     assert rate(footer(model=""), footer(10)) == 1.0
 
 
-def test_what_was_long_ago_does_not_count():
+def test_old_parts_do_not_count_for_the_rate():
     old = footer(10_000, started_at=0.0, finished_at=10.0)
     new = footer(10, started_at=990.0, finished_at=1000.0)
     assert rate(old, new, now=1001.0) == 1.0
@@ -112,7 +112,7 @@ def test_a_part_that_took_no_time_does_not_divide_by_zero():
     assert rate(footer(1, started_at=5.0, finished_at=5.0)) == 1000.0
 
 
-# Kept in storage
+# In storage
 
 
 def write(storage: Storage, numbers: list[int]) -> None:
@@ -130,7 +130,7 @@ def whole(first: Tally, later: dict[int, Footer]) -> Tally:
     return first.plus(later)
 
 
-def test_many_parts_are_read_once_by_whoever_comes_by(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+def test_many_parts_are_read_once_by_all_clients(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     write(storage, [*range(counting.KEEP_EVERY - 1), 140])
     tally, later = seen(storage)
     assert (tally.parts, tally.has(140), tally.has(130), later) == (counting.KEEP_EVERY, True, False, {})
@@ -145,7 +145,7 @@ def test_many_parts_are_read_once_by_whoever_comes_by(storage: Storage, monkeypa
     assert whole(*again).parts == counting.KEEP_EVERY + 2
 
 
-def test_what_a_client_remembers_gives_the_same(storage: Storage):
+def test_footers_that_a_client_remembers_give_the_same(storage: Storage):
     known: dict[int, Footer] = {}
     for upto in (100, 200, 300):
         write(storage, list(range(upto)))
@@ -154,7 +154,7 @@ def test_what_a_client_remembers_gives_the_same(storage: Storage):
 
 
 @pytest.mark.parametrize("harm", ["removed", "altered", "cut", "no json"])
-def test_a_tally_that_came_to_harm_is_made_again(storage: Storage, harm: str):
+def test_a_damaged_tally_is_rebuilt(storage: Storage, harm: str):
     write(storage, list(range(counting.KEEP_EVERY)))
     right = seen(storage)
     data = storage.read(layout.progress("a"))
@@ -167,7 +167,7 @@ def test_a_tally_that_came_to_harm_is_made_again(storage: Storage, harm: str):
     assert storage.read(layout.progress("a")) == data
 
 
-def test_one_slow_worker_does_not_have_all_parts_behind_it_listed(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_worker_does_not_cause_listing_all_later_parts(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     rows = counting._LISTED + counting.KEEP_EVERY
     write(storage, [*range(3), *range(4, rows)])
     seen(storage)
@@ -184,8 +184,8 @@ def test_one_slow_worker_does_not_have_all_parts_behind_it_listed(storage: Stora
     assert listed == [layout.part_name(rows - 1)] * 2
 
 
-def test_a_part_that_was_taken_away_is_scored_again(storage: Storage, queue: Queue, settings: Settings):
-    """The tally still counts it: it is found when the outputs are made."""
+def test_a_removed_part_is_scored_again(storage: Storage, queue: Queue, settings: Settings):
+    """The tally still counts it, and assembling finds that it is missing."""
     manifest = job_of(storage, settings.model_copy(update={"chunk_rows": 1}), rows=counting.KEEP_EVERY + 10)
     finish_parts(storage, manifest, but=(counting.KEEP_EVERY,))
     assert records.status(storage, None, manifest.id).chunks.done == manifest.chunks - 1

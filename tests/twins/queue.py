@@ -25,7 +25,7 @@ class MemoryQueue:
         self._lock = threading.RLock()
 
     def ping(self) -> None:
-        """Always there."""
+        """Always reachable."""
 
     def send(self, model: str, job: str, chunks: list[int], digest: str = "") -> None:
         with self._lock:

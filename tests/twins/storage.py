@@ -1,4 +1,4 @@
-"""Storage in memory: the twin of the real ones for tests. Shared between threads, not processes."""
+"""Storage in memory: the twin of the real ones for tests. Threads share it, processes do not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class MemoryStorage:
         return True
 
     def settle(self) -> None:
-        """Memory does not."""
+        """Nothing to do."""
 
     def replace(self, key: str, data: bytes) -> None:
         with self._lock:
@@ -68,7 +68,7 @@ class MemoryStorage:
         self._objects.pop(key, None)
 
     def sweep(self, folder: str, older_than: float) -> None:
-        """Nothing is ever under way here."""
+        """Nothing to do: there are no unfinished files."""
 
     def discard(self, folder: str, older_than: float = 0.0) -> bool:
         with self._lock:
@@ -80,7 +80,7 @@ class MemoryStorage:
         return True
 
     def prune(self, folder: str) -> None:
-        """There are no folders here."""
+        """Nothing to do: there are no folders."""
 
     def locate(self, key: str) -> str:
         return f"memory://{key}"
