@@ -1,7 +1,6 @@
 """A file of any kind into checked rows, in tables in the schema of a job's chunks.
 
-`source` is what others call; `opening` finds out what a file is, `folder` joins several. `stored` gives its bytes,
- `unpack` what compressed ones stand for;
-`formats` make records of them; `columns` says which field is what; `rows` checks and cuts. What must not come in:
-storage, the queue, and jobs.
+`open` is what others call. `location` says where an input is, `files` opens its files, `raw` has their bytes and
+`unpack` decompresses them. `detect` picks the format, `formats` give rows, `columns` says which column is what, and
+`rows` checks and cuts. Must not import: storage, the queue, and jobs.
 """

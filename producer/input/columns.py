@@ -29,14 +29,14 @@ _CONTEXTS = (
 class ColumnNames:
     """The columns of an input. Raises InputError if one is missing or there twice."""
 
-    def __init__(self, label: str, found: Iterable[str], options: ReadOptions, *, trailing: bool = False) -> None:
+    def __init__(self, label: str, names: Iterable[str], options: ReadOptions, *, trailing: bool = False) -> None:
         self.label = label
         self.trailing = trailing  # each line ends with a delimiter, behind which there is nothing
-        self.found = list(found)
-        self._places = {name: place for place, name in reversed(list(enumerate(self.found)))}
+        self.names = list(names)
+        self._places = {name: place for place, name in reversed(list(enumerate(self.names)))}
         self._check(options.question, options.context)
-        self.question = near(options.question, self.found) or options.question
-        self.context = near(options.context, self.found) or options.context
+        self.question = near(options.question, self.names) or options.question
+        self.context = near(options.context, self.names) or options.context
         self.id = self._optional("id", options.id)
         self.answers = self._optional("answers", options.answers)
 
@@ -47,40 +47,40 @@ class ColumnNames:
     @property
     def width(self) -> int:
         """How many fields a record has."""
-        return len(self.found) + self.trailing
+        return len(self.names) + self.trailing
 
     def place(self, name: str) -> int | None:
         """The place of a column, None if it is missing."""
         return self._places.get(name)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """All columns but ours."""
-        return tuple(name for name in self.found if not name.startswith(OURS))
+    def data(self) -> tuple[str, ...]:
+        """All columns but those of bulkqa."""
+        return tuple(name for name in self.names if not name.startswith(OURS))
 
     @property
     def others(self) -> list[str]:
         """The columns that are passed through."""
         own = {self.question, self.context, self.id}
-        return [name for name in self.columns if name not in own]
+        return [name for name in self.data if name not in own]
 
     def _check(self, question: str, context: str) -> None:
         wanted = (question, context)
-        if any(near(name, self.found) is None for name in wanted):
+        if any(near(name, self.names) is None for name in wanted):
             missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
-            raise self._missing(missing, named(self.found, wanted))
-        twice = [name for name, count in Counter(self.found).items() if count > 1]
+            raise self._missing(missing, columns_remedy(self.names, wanted))
+        twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
             message = f"{self.label}: several columns of one name: {listed(twice)}"
             raise InputError("duplicate_column", message, "Rename or remove all but one.")
 
     def _missing(self, names: list[str], remedy: Remedy) -> InputError:
-        message = f"{self.label}: {no_column(names)}. Columns found: {listed(self.found)}"
-        return InputError("missing_column", message, remedy, {"columns": list(self.found)})
+        message = f"{self.label}: {no_column(names)}. Columns found: {listed(self.names)}"
+        return InputError("missing_column", message, remedy, {"columns": list(self.names)})
 
     def _optional(self, usual: str, name: str | None) -> str | None:
         """An optional column: the named one, else the one of the usual name; "" for none."""
-        column = near(name or usual, self.found)
+        column = near(name or usual, self.names)
         if name is None:
             return column
         if name and column is None:
@@ -101,16 +101,20 @@ def _plain(name: str) -> str:
     return "".join(name.casefold().split())
 
 
-def named(names: Sequence[str], wanted: tuple[str, str], options: Mapping[str, object] | None = None) -> Remedy:
+def columns_remedy(
+    names: Sequence[str], wanted: tuple[str, str], options: Mapping[str, object] | None = None
+) -> Remedy:
     """What reads a file of these columns: `options`, and the names of the columns of questions and contexts, as far as
     they can be guessed. `wanted` are the names that were asked for."""
     columns = [_likely(names, name, usual) for name, usual in zip(wanted, (_QUESTIONS, _CONTEXTS), strict=True)]
     guesses = {} if columns == [*wanted] else dict(zip(("question", "context"), columns, strict=True))
     known = {name: column for name, column in guesses.items() if column is not None}
-    return advice("Read it with" if options else "Name them", {**(options or {}), **known}, [*guesses.keys() - known])
+    return options_remedy(
+        "Read it with" if options else "Name them", {**(options or {}), **known}, [*guesses.keys() - known]
+    )
 
 
-def advice(verb: str, options: Mapping[str, object], unknown: Sequence[str]) -> Remedy:
+def options_remedy(verb: str, options: Mapping[str, object], unknown: Sequence[str]) -> Remedy:
     """Options with their values, and the names of columns that the user has to name."""
     names = sorted(unknown, reverse=True)  # the question first
     last: list[Part] = [Set(names[0]), *(part for name in names[1:] for part in (" and ", Set(name)))] if names else []

@@ -1,7 +1,7 @@
-"""How much memory reading may take: a limit of the kernel on this process's data, set around each step that decodes.
+"""How much memory reading may take: the kernel's limit on this process's data, set around each step that decodes.
 
-A few kilobytes of Parquet can stand for terabytes, and only its decoder knows. What it then asks for is refused, as a
-MemoryError, before there is any of it. Where the kernel keeps no such limit (macOS, Windows) nothing is bounded.
+A few kilobytes of Parquet can expand to terabytes, and only the decoder knows. The allocation is then refused, as a
+MemoryError. Where the kernel has no such limit (macOS, Windows), nothing is bounded.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-#: What reading may take unless BULKQA_READ_MEMORY says otherwise.
+#: Bytes that reading may take, unless BULKQA_READ_MEMORY is set.
 DEFAULT = 384 << 20
 
 _STATM = Path("/proc/self/statm")
-#: The limit is the process's: of two threads that read, one decodes at a time, and finds it as it was.
+#: The limit is the process's: only one thread decodes at a time, and restores it.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class Bound:
     """Entered around work that may take no more than `budget` bytes beyond what the process has now.
 
-    Not to be held while a process is started, which would have the limit as well. What an allocator took before and
-    holds back is not seen by the kernel, and not counted: hence the choice in `producer/__init__.py`.
+    Start no process within it: it would inherit the limit. The kernel does not see memory that an allocator took before
+    and keeps, so it is not counted: hence the allocator chosen in `producer/__init__.py`.
     """
 
     def __init__(self, budget: int) -> None:
@@ -54,7 +54,7 @@ class Bound:
 
 
 def _used() -> int | None:
-    """The bytes that count against the limit: data and stack. None where there is no such limit."""
+    """The bytes that count against the limit: data and stack. None if the kernel has no such limit."""
     with suppress(OSError, ValueError, IndexError):
         if hasattr(resource, "RLIMIT_DATA"):
             return int(_STATM.read_bytes().split()[5]) * os.sysconf("SC_PAGE_SIZE")

@@ -45,7 +45,7 @@ class Input:
         self.name = files.name
         self.size = files.size
         self.format = first.format
-        self.columns = columns.columns
+        self.columns = columns.data
         self.id_column = columns.id
         self.answers_column = columns.answers
         self.question_column = columns.question

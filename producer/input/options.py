@@ -1,4 +1,4 @@
-"""How a file is to be read, and what of that cannot be."""
+"""How a file is to be read, and the check of these options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contract.remedy import Remedy, Set
 
 FORMATS = ("csv", "parquet", "jsonl", "json")
 
-_SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab as it is written where a shell makes it hard
+_SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab is hard to type in a shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class ReadOptions:
 
 
 def checked(options: ReadOptions) -> ReadOptions:
-    """The options with a tab for its spelling. Raises InputError, UsageError for what cannot be."""
+    """The options, with a tab for its spelling. Raises InputError or UsageError for an invalid one."""
     delimiter = _SPELLED.get(options.delimiter, options.delimiter)
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise InputError(
             "bad_delimiter",
-            f"the delimiter is {options.delimiter!r}: it must be one character, and no quote or line end",
+            f"the delimiter is {options.delimiter!r}: it must be one character, and not a quote or line end",
             Remedy("For example: ", Set(delimiter=","), " or, for a tab, ", Set(delimiter="\t")),
         )
     if options.escape is not None and (
@@ -52,7 +52,7 @@ def checked(options: ReadOptions) -> ReadOptions:
     ):
         raise InputError(
             "bad_delimiter",
-            f"the escape is {options.escape!r}: it must be one ASCII character, and no quote, line end or delimiter",
+            f"the escape is {options.escape!r}: it must be one ASCII character, and not a quote, line end or delimiter",
             Remedy("For example: ", Set(escape="\\")),
         )
     if options.format not in (None, *FORMATS):

@@ -1,7 +1,7 @@
-"""Records into the tables of chunks: columns, the checks of what they hold, row numbers, and tables bounded by size.
+"""Rows as every format gives them; their checks and numbers; and tables of a bounded size.
 
-The checks run on whole columns, and what is wrong is held by row index: a batch without faults costs no Python per row.
-Covers no file format (`formats`).
+Checks run on whole columns, and faults are held by row index: a batch without faults costs no Python per row. Covers no
+file format (`formats`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pyarrow import compute
 from contract.errors import BulkqaError
 from contract.remedy import Remedy, Set
 
-# What pyarrow says of its own types differs from version to version, and some have nothing to say.
+# The types that pyarrow declares differ from version to version, and some are missing.
 pc: Any = compute
 #: An Arrow array.
 Column = Any
@@ -45,7 +45,7 @@ _BAD_ENCODING = Fault(
 
 @dataclass(slots=True)
 class Rows:
-    """Consecutive rows, column by column, and by index what is wrong with some. The first fault of a row stands."""
+    """Consecutive rows, column by column, and the faults of some by index. The first fault of a row stands."""
 
     id: Column
     question: Column
@@ -61,7 +61,7 @@ class Rows:
 
 
 def strings(values: Sequence[str | None], faults: dict[int, Fault]) -> Column:
-    """A string column. Values that cannot be UTF-8 have their bad bytes replaced, and their rows rejected."""
+    """A string column. In values that are not UTF-8 bad bytes are replaced, and their rows are rejected."""
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
@@ -75,7 +75,7 @@ def _repaired(value: str | None, index: int, faults: dict[int, Fault]) -> str | 
         value.encode()
     except UnicodeEncodeError:
         faults.setdefault(index, _BAD_ENCODING)
-        # The bytes as they were in the file, or those of a lone surrogate that JSON spelled out.
+        # The bytes of the file, or those of a lone surrogate that JSON spelled out.
         raw = b"".join(_bytes(c) for c in value)
         return raw.decode("utf-8", "replace")
     return value
@@ -85,20 +85,20 @@ def _bytes(character: str) -> bytes:
     return character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass")
 
 
-def bad_encoding(rows: Iterable[int], faults: dict[int, Fault]) -> None:
-    """Give rows the fault of bytes that are not UTF-8, unless they have one."""
+def reject_encoding(rows: Iterable[int], faults: dict[int, Fault]) -> None:
+    """Give rows the fault of bytes that are not UTF-8, unless they have another."""
     for index in rows:
         faults.setdefault(index, _BAD_ENCODING)
 
 
 def where(mask: Column) -> Iterable[int]:
     """The indices at which a boolean column is true."""
-    found: Iterable[int] = np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))  # noqa: FBT003
-    return found
+    indices: Iterable[int] = np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))  # noqa: FBT003
+    return indices
 
 
 class Ids:
-    """Which row has an id, for a file of any size: a temporary database, on disk once it outgrows its cache."""
+    """Which row has which id, for a file of any size: a temporary database, on disk once it outgrows its cache."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -111,33 +111,33 @@ class Ids:
         """Drop the database."""
         self._db.close()
 
-    def repeated(self, names: Sequence[str], rows: Sequence[int]) -> dict[int, int]:
-        """Take ids and their row numbers. Returns the rows whose id an earlier row has, with that earlier row."""
+    def repeated(self, ids: Sequence[str], rows: Sequence[int]) -> dict[int, int]:
+        """Add ids with their row numbers. Returns the rows whose id an earlier row has, with that earlier row."""
         try:
-            found = self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", zip(names, rows, strict=True))
-            if found.rowcount == len(rows):
+            added = self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", zip(ids, rows, strict=True))
+            if added.rowcount == len(rows):
                 return {}
-            owners = {row: self._owner(name) for row, name in zip(rows, names, strict=True)}
+            owners = {row: self._owner(id_) for row, id_ in zip(rows, ids, strict=True)}
         except sqlite3.Error as error:
             raise BulkqaError(
-                f"the ids of the input cannot be kept track of in a temporary file: {error}",
+                f"the ids of the input cannot be written to a temporary file: {error}",
                 Remedy(
                     "Make room for temporary files, set TMPDIR to a folder with room, or go without ids: ", Set(id="")
                 ),
             ) from error
         return {row: owner for row, owner in owners.items() if owner != row}
 
-    def _owner(self, name: str) -> int:
-        return int(self._db.execute("SELECT row FROM ids WHERE id = ?", (name,)).fetchone()[0])
+    def _owner(self, id_: str) -> int:
+        return int(self._db.execute("SELECT row FROM ids WHERE id = ?", (id_,)).fetchone()[0])
 
 
 class Checker:
-    """Makes tables in the schema of a job's chunks, numbers their rows and rejects those that cannot be scored."""
+    """Makes tables in the schema of a job's chunks, numbers the rows and rejects those that cannot be scored."""
 
     def __init__(self, schema: pa.Schema, question: str, context: str, *, with_ids: bool) -> None:
         self.rows = 0
         self.schema = schema
-        self.file = ""  #: of several, that of the rows to come: their faults name it
+        self.file = ""  #: the file of the rows to come, if there are several: messages name it
         self._names = {"question": question, "context": context}
         self._ids = Ids() if with_ids else None
 
@@ -147,8 +147,8 @@ class Checker:
             self._ids.close()
 
     def table(self, rows: Rows) -> pa.Table:
-        """The rows as a table in the schema of a chunk, numbered on from those before; those that cannot be scored
-        have         their code and message."""
+        """The rows as a table in the schema of a chunk, numbered on from those before. Rejected rows have a code and a
+        message."""
         for name, column in (("question", rows.question), ("context", rows.context)):
             self._check_text(rows, name, column)
         count = len(rows.question)
@@ -178,13 +178,15 @@ class Checker:
             rows.reject(where(blank), Fault(f"empty_{name}", f"the {name} (column {column_name!r}) is empty"))
 
     def _check_ids(self, ids: Ids, rows: Rows) -> None:
-        """Rows rejected already do not count: theirs may be no ids at all, and a row mended below them is wanted."""
-        names = rows.id.to_pylist()
-        numbers: Sequence[int] = range(self.rows, self.rows + len(names))
+        """Rejected rows do not count: their ids may be garbage, and a fixed row below them should be accepted."""
+        values = rows.id.to_pylist()
+        numbers: Sequence[int] = range(self.rows, self.rows + len(values))
         if rows.faults or rows.id.null_count:
-            numbers = [n for n, name in zip(numbers, names, strict=True) if name and n - self.rows not in rows.faults]
-            names = [names[number - self.rows] for number in numbers]
-        for row, owner in ids.repeated(names, numbers).items():
+            numbers = [
+                n for n, value in zip(numbers, values, strict=True) if value and n - self.rows not in rows.faults
+            ]
+            values = [values[number - self.rows] for number in numbers]
+        for row, owner in ids.repeated(values, numbers).items():
             index = row - self.rows
             fault = Fault("duplicate_id", f"row {owner} has the id {_short(rows.id[index].as_py())} already")
             rows.faults[index] = fault
@@ -215,18 +217,18 @@ def sizes(table: pa.Table) -> np.ndarray[Any, Any]:
 
 
 def weights(column: Column) -> Any:
-    """The bytes of each value of an array of any type, as if no two values were held in one place."""
+    """The bytes of each value of an array of any type, as if no two values shared memory."""
     kind, types = column.type, pa.types
     if isinstance(column, pa.ExtensionArray):
         return weights(column.storage)
     if types.is_dictionary(kind):
-        known = np.append(weights(column.dictionary), 0)
-        return known[pc.fill_null(column.indices, len(known) - 1).to_numpy(zero_copy_only=False)]
+        entries = np.append(weights(column.dictionary), 0)
+        return entries[pc.fill_null(column.indices, len(entries) - 1).to_numpy(zero_copy_only=False)]
     if types.is_struct(kind):
         return sum((weights(child) for child in column.flatten()), np.zeros(len(column), np.int64))
     if types.is_map(kind):
         pairs = pa.StructArray.from_arrays([column.keys, column.items], names=["key", "value"])
-        within = np.append(0, np.cumsum(weights(pairs)))  # of all pairs, of which a slice's offsets tell its own
+        within = np.append(0, np.cumsum(weights(pairs)))  # of all pairs; a slice has its own offsets into them
         return np.diff(within[column.offsets.to_numpy()]) + 4
     if types.is_nested(kind):
         ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
@@ -244,7 +246,7 @@ def weights(column: Column) -> Any:
 def bounded(tables: Iterable[pa.Table], max_rows: Callable[[int], int], max_bytes: int) -> Iterator[pa.Table]:
     """The same rows cut into tables of at most `max_rows` of their number and `max_bytes`, each as full as it can be.
 
-    A row of more than `max_bytes` is a table of its own. Where the cuts are does not depend on how the rows came.
+    A row of more than `max_bytes` is a table of its own. The cuts do not depend on how the rows came.
     """
     held: list[pa.Table] = []
     number = rows = size = 0

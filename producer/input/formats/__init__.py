@@ -1,5 +1,6 @@
-"""One format each into records, with what is wrong with each: CSV (`csv`), JSON (`jsonl`, `documents`), Parquet
-(`parquet`) and Excel (`excel`).
+"""A folder or a file for each format: `csv`, `json`, `parquet`, `excel`. Each gives a `DataFile`, whose batches are
+`Rows`, with the faults of rows.
 
-What must not come in: where the bytes come from, which columns are asked for, and row numbers.
+`lines` and `records` are common to text formats, `fields` to CSV and Excel. Must not know where the bytes come from, or
+row numbers.
 """

@@ -39,7 +39,7 @@ class ErrorFile:
         if code is None:
             return None
         message, raw, digest = (columns.place(name) for name in (errorfile.MESSAGE, errorfile.RAW, errorfile.DIGEST))
-        own = [columns.index(name) for name in columns.columns]
+        own = [columns.index(name) for name in columns.data]
         texts = columns.index(columns.question), columns.index(columns.context)
         return cls(own, texts, code, message, raw, digest)
 
@@ -83,7 +83,7 @@ class TextFields:
         self._others = [columns.index(name) for name in columns.others]
         self._fields = list(self.schema.field("passthrough").type) if self._others else []
         self._error_file = ErrorFile.of(columns)
-        self._trailing = len(columns.found) if columns.trailing else None
+        self._trailing = len(columns.names) if columns.trailing else None
 
     def rows(self, batch: RecordBatch) -> Rows:
         """The rows of some records."""

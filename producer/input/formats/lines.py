@@ -1,8 +1,8 @@
 """The lines of a text file with their ends. Memory is bounded by the longest row allowed, whatever the input.
 
-A file has one line end, told from its beginning: `\\n` or `\\r\\n`, or else `\\r` or `\\r\\n`. Any other `\\r` or `\\n`
-is text: pandas, for one, writes a lone `\\r` within a field as it is, at the end of the last one too. Covers no quotes
-beyond the header (`csv`).
+A file has one line end, which its beginning shows: `\\n` or `\\r\\n`, or else `\\r` or `\\r\\n`. Any other `\\r` or
+`\\n` is text: pandas, for one, writes a lone `\\r` within a field as it is, even at the end of the last one. Covers no
+quotes beyond the header (`csv`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 _NEWLINE, _RETURN = b"\n", b"\r"
-#: What is quoted, or an end of a line.
+#: A quoted text, or an end of a line.
 _ENDS = re.compile(rb'"[^"]*(?:"|\Z)|\r+\n|\r|\n')
 _LINES_OF_RETURNS = re.compile(rb"[^\r]*(?:\r\n?|\Z)")
 _BLANK = re.compile(rb"[ \t\r\n]*")
@@ -22,20 +22,20 @@ _BLOCK = 1 << 18
 
 
 def line_end(head: bytes) -> bytes:
-    """That of the header, unless most of the lines below it end otherwise: `\\n`, `\\r` or `\\r\\n`, with as many
-    returns as there are."""
+    """The line end of the header, unless most of the lines below end otherwise: `\\n`, `\\r` or `\\r\\n`, with any
+    number of returns."""
     ends = [match[0] for match in _ENDS.finditer(head.lstrip()) if match[0][:1] != b'"']
     if not ends:
         return _RETURN if _RETURN in head and _NEWLINE not in head else _NEWLINE
     if ends[0] == _RETURN and 2 * ends.count(_RETURN) >= len(ends):
         return _RETURN
-    known = Counter(end for end in ends if end != _RETURN)
-    return known.most_common(1)[0][0]  # of as many, the first
+    counts = Counter(end for end in ends if end != _RETURN)
+    return counts.most_common(1)[0][0]  # of equal counts, the first
 
 
 class Lines:
-    """The lines of a stream with their ends, one by one or in blocks. Of a line over `limit` bytes at least limit + 1
-    are given, not all."""
+    """The lines of a stream with their ends, one by one or in blocks. A line over `limit` bytes is cut somewhere beyond
+    it."""
 
     def __init__(self, blocks: Iterable[bytes], limit: int) -> None:
         blocks = iter(blocks)
@@ -43,7 +43,7 @@ class Lines:
         while len(head) <= min(limit, _BLOCK) and (more := next(blocks, b"")):
             head += more
         self.own = line_end(head[:_BLOCK])
-        self.end = self.own[-1:]  #: what each line ends with, or what comes before it
+        self.end = self.own[-1:]  #: the last byte of it
         self._whole = self._whole_lines(chain([head], blocks), limit)
         self._lines: Iterator[bytes] = iter(())
 
@@ -62,7 +62,7 @@ class Lines:
         return [line for line in _LINES_OF_RETURNS.findall(data) if line]
 
     def body(self, line: bytes) -> bytes:
-        """A line without its end. What is more than the file's own end is text, but behind a quote."""
+        """A line without its end. Returns beyond the file's own line end are text, unless a quote precedes them."""
         if self.end == _RETURN:
             return line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(_RETURN) else None]
         body = line.removesuffix(self.own if line.endswith(self.own) else _NEWLINE)
@@ -70,7 +70,7 @@ class Lines:
         return bare if bare.endswith(b'"') or not line.endswith(self.own) else body
 
     def block(self, size: int) -> bytes:
-        """Whole lines in one piece, about so many bytes; none at the end."""
+        """Whole lines in one piece of about `size` bytes; none at the end."""
         taken = [b"".join(self._lines)]
         held = len(taken[0])
         while held < size and (more := next(self._whole, b"")):
@@ -79,11 +79,11 @@ class Lines:
         return b"".join(taken)
 
     def put_back(self, lines: Iterable[bytes]) -> None:
-        """Have lines come again, before all others."""
+        """Give lines again, before all others."""
         self._lines = chain(lines, self._lines)
 
     def pass_blank(self) -> int:
-        """Pass over the blank lines that come next. Returns how many."""
+        """Skip the blank lines that come next. Returns how many."""
         passed = 0
         while data := self.block(1):
             text = len(data) - len(data.lstrip())
@@ -95,7 +95,7 @@ class Lines:
         return passed
 
     def numbered(self, number: int = 1) -> Iterator[tuple[int, bytes]]:
-        """The lines that are not blank, each with its number. Blank ones are passed over at the speed of reading."""
+        """The lines that are not blank, each with its number. Blank ones are skipped at the speed of reading."""
         while data := self.block(_BLOCK):
             at = 0
             while at < len(data):
@@ -114,7 +114,7 @@ class Lines:
     def _whole_lines(self, blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
         """The same bytes cut at ends of lines."""
         rest = b""
-        skipping = False  # the line under way was given already, cut: what is left of it is dropped
+        skipping = False  # the line under way was cut and given: the rest of it is dropped
         for block in blocks:
             data = rest + block
             # A \r that ends the block may be half of a \r\n: it stays with the rest.

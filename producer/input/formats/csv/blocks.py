@@ -1,8 +1,8 @@
-"""Well-formed CSV in whole blocks: where records end by numpy, fields by pyarrow. A shortcut past `csv`.
+"""Well-formed CSV in whole blocks: numpy finds the ends of records, pyarrow the fields. A shortcut past `parser`.
 
-Only a block that csv.reader would read to the same records without a complaint is taken: UTF-8, every quote at the edge
-of a field or doubled within one, every record with as many fields as the header. Of anything else, nothing is said but
-that it is not such a block: `csv` then reads it row by row, finds what is wrong and goes on behind it.
+A block is taken only if csv.reader would read the same records without an error: UTF-8, every quote at the edge of a
+field or doubled within one, every record with as many fields as the header. Any other block is left to `parser`, which
+reads it row by row, finds what is wrong and goes on behind it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class Block:
 
     columns: list[Any]  #: an Arrow string array for each field
     lines: NDArray[np.int64]  #: the line that each record starts on
-    height: int  #: how many lines they take
-    size: int  #: and how many bytes, with a line end behind the last
+    height: int  #: lines that they take
+    size: int  #: bytes that they take, with a line end behind the last
 
 
 def parse(data: bytes, delimiter: str, width: int, limit: int, line: int, end: bytes = b"\r\n") -> Block | None:
-    """The records of `width` fields, each of at most `limit` bytes, in whole lines that end in `end`, the first of
-    number `line`.
+    """The records of `width` fields, each of at most `limit` bytes, in whole lines that end in `end`. `line` is the
+    number of the first.
 
-    None where they are not well-formed, or where no record ends. What follows the last whole record is left.
+    None if they are not well-formed, or no record ends. Bytes behind the last whole record are left over.
     """
     if (
         end[-1:] == b"\r" or len(delimiter.encode()) > 1 or b"\0" in data or data.startswith(codecs.BOM_UTF8)
-    ):  # of which Arrow makes more
+    ):  # Arrow reads these otherwise
         return None
     if not data.endswith(b"\n"):  # the last line of a file
         data += b"\n"
@@ -62,13 +62,13 @@ def parse(data: bytes, delimiter: str, width: int, limit: int, line: int, end: b
 
 
 def _ends(text: NDArray[np.uint8], newlines: NDArray[np.int64], delimiter: int) -> NDArray[np.int64] | None:
-    """The newlines outside quotes; None if a quote up to the last of them is neither at an edge of its field nor
+    """The newlines outside quotes; None if a quote before the last of them is neither at an edge of its field nor
     doubled."""
     quotes = np.flatnonzero(text == _QUOTE)
     ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
     quotes = quotes[: np.searchsorted(quotes, ends[-1])] if len(ends) else quotes[:0]
     opening, closing = quotes[0::2], quotes[1::2]
-    opens = np.isin(text[opening - 1], [delimiter, _NEWLINE])  # before the first comes the last, which is a newline
+    opens = np.isin(text[opening - 1], [delimiter, _NEWLINE])  # index -1 is the last byte, a newline
     closes = np.isin(text[closing + 1], [delimiter, _NEWLINE, _RETURN])
     doubled = opening[1:] == closing[:-1] + 1
     opens[1:] |= doubled
@@ -77,12 +77,12 @@ def _ends(text: NDArray[np.uint8], newlines: NDArray[np.int64], delimiter: int) 
 
 
 def _only_in_line_ends(text: NDArray[np.uint8]) -> bool:
-    """Whether a newline follows every carriage return: one alone ends a line as well."""
+    """Whether a newline follows every carriage return. A lone one would end a line as well."""
     return bool((text[np.flatnonzero(text == _RETURN) + 1] == _NEWLINE).all())
 
 
 def _returns_are_text(text: NDArray[np.uint8], ends: NDArray[np.int64]) -> bool:
-    """Whether a return comes before the end of a record, and no quote before it: in a file of newlines it is text."""
+    """Whether a return ends a record, without a quote before it: in a file whose lines end in newlines it is text."""
     ends = ends[ends > 1]
     return bool(((text[ends - 1] == _RETURN) & (text[ends - 2] != _QUOTE)).any())
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from contract.errors import InputError
-from producer.input.columns import advice, listed, named, near, no_column
+from producer.input.columns import columns_remedy, listed, near, no_column, options_remedy
 from producer.input.formats.csv.parser import split_header
 from producer.input.options import ReadOptions
 
@@ -36,11 +36,11 @@ def wrong_header(label: str, line: bytes, header: Sequence[str], options: ReadOp
     settings: dict[str, object] = {"delimiter": best} if best != delimiter else {}
     if _is_a_row(names):
         message += ". Perhaps there is no header"
-        remedy = advice(
+        remedy = options_remedy(
             "Read it with", settings | {"header": False}, () if len(names) == 2 else ("question", "context")
         )
     else:
-        remedy = named(names, wanted, settings)
+        remedy = columns_remedy(names, wanted, settings)
     return InputError("missing_column", message, remedy, {"columns": list(names), "delimiter": best})
 
 

@@ -1,19 +1,17 @@
-"""CSV into records, each with its line number and what is wrong with it. A quoted field that goes on is cut.
+"""CSV into rows, each with its line number and what is wrong with it.
 
-The CSV grammar is the standard library's, in strict mode. What is added here is recovery: **after a failed record only
-its first line is lost, and reading goes on with its second**: an unbalanced quote never swallows its neighbours. A
-record over several lines is ambiguous when it parses: it may be a row with newlines in its fields, or a stray quote
-that ran into the rows below. The rule:
+The CSV grammar is the standard library's, in strict mode. This adds recovery: **after a failed record only its first
+line is lost, and reading goes on with its second**, so an unbalanced quote never swallows its neighbours. A record over
+several lines is ambiguous when it parses: it may be a row with newlines in its fields, or a stray quote that ran into
+the rows below. The rules:
 
 1. With the right number of fields it is a row. (Valid CSV is always read as it is written.)
 2. With another number it is read again from its second line on. If that finds a row with the right number of fields, or
-   ends inside a quote, the quote of the first line was a stray one; otherwise it is one row, of a wrong field count.
+   ends inside a quote, the quote of the first line was a stray one; otherwise it is one row with a wrong field count.
+3. A field of blanks and then a quote can be read in two ways. It is a quoted field, if that gives the right number of
+   fields and takes in no row below; else text, if its quotes are balanced; else it is an error of its line.
 
-3. A field of blanks and then a quote can be read in two ways. As one in quotes, if that gives the right number of
-   fields and takes in no row below; else as text, if its quotes are balanced; else it is an error of its line.
-
-Lines in which nothing is wrong take a shortcut to the same records
-(`blocks`). Covers no JSON (`jsonl`) and no checks of what the fields hold (`rows`).
+Well-formed lines take a shortcut to the same records (`blocks`). Covers no checks of what the fields hold (`rows`).
 """
 
 from __future__ import annotations
@@ -30,18 +28,18 @@ from producer.input.formats.lines import Lines
 from producer.input.formats.records import BATCH_BYTES, BATCH_ROWS, RecordBatch, decoded, raw_text, too_large
 from producer.input.rows import Fault, Rows
 
-#: About so many bytes make a block: what is made of it stays in the cache.
+#: About so many bytes make a block: its columns stay in the cache.
 _BLOCK_BYTES = 1 << 20
 _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
 _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
-_BLANK_LINES = 100  # after which the next ones are passed over in one
+_BLANK_LINES = 100  # after which the next ones are skipped at once
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
 _ESCAPE_HINT = "; if a backslash escapes quotes in this file, set the escape option to a backslash"
 
 
 def _marked(line: bytes, body: bytes | None = None) -> str:
-    """A line for csv.reader, for which every \\r and \\n ends a record: those within its body are marked as lone
-    surrogates that no decoding makes."""
+    """A line for csv.reader, in which every \\r and \\n ends a record: those within the body become lone surrogates
+    that no decoding makes."""
     body = line.rstrip(b"\r\n") if body is None else body
     if b"\r" in body or b"\n" in body:
         return decoded(body).translate(_MARKS) + line[len(body) :].decode()
@@ -57,7 +55,7 @@ class _TooLarge(Exception):
 
 
 class _StrayQuote(Exception):
-    """The record under way is one line with an unbalanced quote, and rows below it. The text says how that shows."""
+    """The record under way is one line with an unbalanced quote, and the rows below it. The text says why."""
 
 
 class _SpacedQuote(Exception):
@@ -73,7 +71,7 @@ class CsvRecords:
         self._limit = limit
         blank = re.escape(" \t".replace(delimiter, ""))
         self._spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[{blank}]+"')
-        self._as_text = 0  # the line on which a quote after blanks is text
+        self._as_text = 0  # the line in which a quote after blanks is text
         self._blank_is_none = not delimiter.isspace()
         self._line = line  # the line that the record under way starts on
         self._pending: list[bytes] = []  # the lines of the record under way
@@ -81,11 +79,11 @@ class CsvRecords:
         self._fed = 0
         self._failed_on = 0  # the line on which the last record that failed did
         self._failure = ""
-        # The module's own limit is the process's, 128 KiB by default. Ours is on the row, and is held by _feed.
+        # The module's limit is the process's, on a field, 128 KiB by default. Ours is on the row: see _feed.
         csv.field_size_limit(max(csv.field_size_limit(), limit))
 
     def header(self) -> list[str]:
-        """The names in the first record that is not blank; none if there is none. Raises csv.Error."""
+        """The names in the first record that is not blank; none at the end of the file. Raises csv.Error."""
         try:
             self._as_text = self._line
             for fields in self._reader():
@@ -100,7 +98,7 @@ class CsvRecords:
         return []
 
     def peek(self) -> list[str]:
-        """The fields of the next record, which comes again; none where they cannot be told."""
+        """The fields of the next record, which comes again; none if it cannot be parsed."""
         self._as_text = self._line
         try:
             fields = next(self._reader(), [])
@@ -127,7 +125,7 @@ class CsvRecords:
                 yield fields.rows(batch)
 
     def _block(self, width: int) -> Block | None:
-        """The next records, if nothing is wrong with any; else none, and the lines are left to `_fill`."""
+        """The next records, if all are well-formed; else None, and the lines are left to `_fill`."""
         if self._pushed or self._line < self._failed_on:
             return None
         self._line += self._lines.pass_blank() if self._blank_is_none else 0
@@ -159,7 +157,7 @@ class CsvRecords:
         return False
 
     def _read(self, batch: RecordBatch, width: int, until: int) -> bool:
-        """The loop that every other row passes: what is not needed for a good row on one line is left to _odd."""
+        """The loop for all rows that are not in blocks. Whatever is not a good row on one line is left to _odd."""
         pending, records, starts = self._pending, batch.records, batch.lines
         for fields in self._reader():
             if len(fields) == width and len(pending) == 1:
@@ -178,7 +176,7 @@ class CsvRecords:
         return map(_restored, csv.reader(self._feed(), delimiter=self._delimiter, strict=True))
 
     def _feed(self) -> Iterator[str]:
-        """The lines for csv.reader, which asks for no line before it needs it: `_pending` is always one record's."""
+        """The lines for csv.reader. It asks for no line before it needs it: `_pending` always belongs to one record."""
         pending, limit = self._pending, self._limit
         size = blank = 0
         for line in chain(self._again(), self._lines):
@@ -195,7 +193,7 @@ class CsvRecords:
                 raise _TooLarge
             if self._line < self._failed_on and len(pending) > 1:
                 # The record that failed there was inside quotes when this line began, and so is this one: it would fail
-                # there too. Said at once, so that no line is read more than a few times.
+                # there too. It fails at once, so that no line is read more than a few times.
                 raise _StrayQuote(self._failure)
             self._fed += len(line)
             text = _marked(line, self._lines.body(line))
@@ -208,7 +206,7 @@ class CsvRecords:
             yield self._pushed.popleft()
 
     def _either(self, batch: RecordBatch, width: int) -> None:
-        """A record in which blanks come before a quote: see rule 3. Within a field that is in quotes that is text."""
+        """A record in which blanks precede a quote: see rule 3. Within a quoted field they are text."""
         first = self._pending[0]
         self._pending.clear()
         for skipping in (False, True):
@@ -229,14 +227,14 @@ class CsvRecords:
         self._line += 1
 
     def _may_be_other(self, fields: list[str], taken: list[bytes], width: int, *, skipping: bool) -> bool:
-        """Whether a record may be read otherwise than it was: with its blanks before quotes, or without."""
+        """Whether a record can also be read the other way: with the blanks before its quotes, or without."""
         if skipping:
             return _hides_a_row(taken[1:], width, self._delimiter)
         return any(map(_SPACED_QUOTE.match, fields))
 
     def _alone(self, first: bytes, taken: list[bytes], *, skipping: bool) -> list[str] | None:
-        """The fields of a record, blanks before a quote taken for none or not, and the lines that it takes; None if it
-        is none."""
+        """The fields of a record; None if it cannot be parsed. `skipping` ignores blanks before a quote. `taken` gets
+        its lines."""
 
         def lines() -> Iterator[str]:
             size = 0
@@ -255,17 +253,17 @@ class CsvRecords:
         return fields and _restored(fields)
 
     def _odd(self, batch: RecordBatch, fields: list[str], width: int) -> None:
-        """A record over several lines, with a wrong number of fields, or a blank line, which is no record."""
-        found = len(fields)
-        if found == width:
+        """A record over several lines, or with a wrong number of fields, or a blank line, which is not a record."""
+        count = len(fields)
+        if count == width:
             batch.records.append(list(fields))
             batch.lines.append(self._line)
-        elif found > 1 or (found == 1 and fields[0].strip()):
+        elif count > 1 or (count == 1 and fields[0].strip()):
             if len(self._pending) > 1 and _hides_a_row(self._pending[1:], width, self._delimiter):
                 raise _StrayQuote("and takes in rows below")
-            code = "missing_field" if found < width else "extra_field"
-            fault = Fault(code, f"{_fields(found)}, the header has {width}", raw_text(self._pending))
-            batch.reject([*fields[:width], *[None] * (width - found)], self._line, fault)
+            code = "missing_field" if count < width else "extra_field"
+            fault = Fault(code, f"{_fields(count)}, the header has {width}", raw_text(self._pending))
+            batch.reject([*fields[:width], *[None] * (width - count)], self._line, fault)
 
     def _remembered(self, why: str) -> str:
         self._failed_on = self._line + len(self._pending) - 1
@@ -302,11 +300,11 @@ def _at_the_end(error: csv.Error) -> bool:
 
 
 def _balanced(line: bytes, delimiter: str) -> bool:
-    """Whether a line has, in each field of blanks and then a quote, as many quotes as close one another."""
+    """Whether the quotes are even in each field of blanks and then a quote."""
     try:
         fields = next(csv.reader([_marked(line)], delimiter=delimiter, strict=True), [])
     except csv.Error:
-        return True  # it has others, by which it is read
+        return True  # another field is quoted, and decides how the line is read
     return all(field.count('"') % 2 == 0 for field in fields if _SPACED_QUOTE.match(field))
 
 
@@ -322,7 +320,7 @@ def _hides_a_row(lines: list[bytes], width: int, delimiter: str) -> bool:
 
 
 def split_header(header: bytes, delimiter: str) -> list[str]:
-    """The names in a header line, for another delimiter than the one asked for."""
+    """The names in a header line, with another delimiter than the given one."""
     try:
         names = next(csv.reader([_marked(header)], delimiter=delimiter, strict=True), [])
         return [name.strip() for name in _restored(names)]

@@ -1,8 +1,8 @@
-"""JSON that is not one row a line: what rows are in it, whatever it is wrapped in. Pure.
+"""JSON that is not one row a line: the rows in it, whatever wraps them. Pure.
 
 SQuAD (1.1, 2.0; articles, paragraphs, questions), MRQA, an array of rows, rows under a key such as "data", columns as
 pandas and `datasets` write them, an index of rows, and the request of an inference server. Such a file is parsed as a
-whole, in bounded memory (`memory`); JSON Lines (`jsonl`) are not.
+whole, in bounded memory (`memory`); JSON Lines are not.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _WRAPPERS = ("data", "rows", "records", "examples", "items", "instances", "input
 
 
 def rows_of(document: Any) -> list[Row] | None:
-    """The rows that a document holds; None if it is none of ours."""
-    found = _rows(document)
-    return [row for item in found for row in questions(item)] if found else None
+    """The rows in a document; None if it has no known form."""
+    items = _rows(document)
+    return [row for item in items for row in questions(item)] if items else None
 
 
 def is_heading(item: Row) -> bool:
-    """Whether an object is the line that MRQA begins with, which is no row."""
+    """Whether an object is the first line of MRQA, which is not a row."""
     return list(item) == ["header"] and isinstance(item["header"], dict)
 
 
@@ -37,15 +37,15 @@ def _rows(document: Any) -> list[Row] | None:
         return split
     for name in _WRAPPERS:
         inner = document.get(name)
-        if found := _rows(inner) if isinstance(inner, list | dict) else None:
-            return found
+        if rows := _rows(inner) if isinstance(inner, list | dict) else None:
+            return rows
         if name == "inputs" and isinstance(inner, dict) and "question" in inner:
             return [inner]
     return _columns(document) or _index(document)
 
 
 def _is_served(row: Row) -> bool:
-    """Whether a row is wrapped as the server of `datasets` does."""
+    """Whether a row is wrapped as by the server of `datasets`."""
     return "row_idx" in row and isinstance(row.get("row"), dict)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from producer.input.rows import Column, Fault, bad_encoding, pc
+from producer.input.rows import Column, Fault, pc, reject_encoding
 
 #: An Arrow type.
 DataType = Any
@@ -72,14 +72,14 @@ def _printed(column: Column) -> Column:
 
 
 def _valid(column: Column, faults: dict[int, Fault]) -> Column:
-    """Parquet says that a string is UTF-8, and nobody checks."""
+    """Parquet declares strings to be UTF-8, and no writer has to check."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
         raw = column.cast(pa.binary()).to_pylist()
         text = [None if value is None else value.decode("utf-8", "replace") for value in raw]
         bad = (i for i, value in enumerate(raw) if value is not None and value != (text[i] or "").encode())
-        bad_encoding(bad, faults)
+        reject_encoding(bad, faults)
         return pa.array(text, pa.string())
     return column
 
@@ -87,7 +87,7 @@ def _valid(column: Column, faults: dict[int, Fault]) -> Column:
 def _values(column: Column, faults: dict[int, Fault]) -> list[Any]:
     try:
         values: list[Any] = column.to_pylist()
-    except ValueError:  # somewhere within is a string that is not UTF-8, or a time that Python cannot hold
+    except ValueError:  # within is a string that is not UTF-8, or a time that Python cannot hold
         values = [_value(column[i], i, faults) for i in range(len(column))]
     return values
 
@@ -96,12 +96,12 @@ def _value(scalar: Any, index: int, faults: dict[int, Fault]) -> Any:
     try:
         return scalar.as_py()
     except ValueError:
-        bad_encoding([index], faults)
+        reject_encoding([index], faults)
         return None
 
 
 def _json_value(value: Any, kind: DataType) -> Any:
-    """`value` of a nested or unusual type, as what `kind` holds."""
+    """`value`, of a nested or unusual type, as type `kind`."""
     if value is None:
         return None
     if isinstance(value, dict) and pa.types.is_struct(kind):
