@@ -133,7 +133,7 @@ def test_a_worker_that_restarts_goes_on_counting(running: Cluster, tmp_path: Pat
     port = _free_port()
     rows = write_rows(tmp_path / "rows.csv", 3, poison=(1,))
     poison = {"PYTHONPATH": str(REPO / "tests" / "acceptance" / "poison"), "POISON": "lost"}
-    running.worker("--metrics-port", str(port), **poison, POISON_MARK=str(tmp_path / "lost"))
+    running.worker("--metrics-port", str(port), **poison, TMPDIR=str(tmp_path), POISON_MARK=str(tmp_path / "lost"))
     running.finish(running.submit(rows))
     assert "It restarts" in running.log()
     until(lambda: served(port), "the metrics of the worker")
@@ -170,7 +170,7 @@ def test_logs_as_json_say_in_fields_what_they_speak_of(running: Cluster, tmp_pat
 def test_rules_and_dashboard_name_metrics_that_there_are(running: Cluster, tmp_path: Path):
     running.submit(write_rows(tmp_path / "rows.csv", 3))
     ports = _free_port(), _free_port()
-    running.worker("--metrics-port", str(ports[0]))
+    running.worker("--metrics-port", str(ports[0]), TMPDIR=str(tmp_path))
     bad = running.submit(REPO / "samples" / "bad_rows.csv")
     running.finish(bad)
     with serving(running) as client, sweeping(running, ports[1]):
@@ -214,7 +214,7 @@ def test_a_prometheus_scrapes_server_workers_and_sweeper(running: Cluster, tmp_p
     token = "of-this-test-alone-0123456789"  # noqa: S105
     (tmp_path / "token").write_text(token)
     ports = {"worker": _free_port(), "sweeper": _free_port()}
-    running.worker("--metrics-port", str(ports["worker"]))
+    running.worker("--metrics-port", str(ports["worker"]), TMPDIR=str(tmp_path))
     with serving(running, BULKQA_API_TOKEN=token) as client, sweeping(running, ports["sweeper"]):
         config = yaml.safe_load((tmp_path / "prometheus.yml").read_text().replace("15s", "1s"))
         jobs = {one["job_name"]: one for one in config["scrape_configs"]}

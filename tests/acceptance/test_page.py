@@ -48,11 +48,9 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def client(running: Cluster) -> Iterator[httpx.Client]:
-    running.worker()
-    running.ready()
-    with serving(running) as made:
-        yield made
+def client(server: httpx.Client) -> httpx.Client:
+    """Its jobs are those of all tests: a page that shows none is that of `test_a_token_is_asked_for_by_a_form`."""
+    return server
 
 
 def accessible(page: Any) -> None:
@@ -62,7 +60,7 @@ def accessible(page: Any) -> None:
 
 def test_a_file_is_dropped_looked_at_and_answered(page: Any, client: httpx.Client):
     page.goto(str(client.base_url))
-    page.get_by_text("No job yet").wait_for()
+    page.get_by_role("heading", name="Jobs").wait_for()
     page.set_input_files("#file", REPO / "samples" / "questions.csv")
     page.get_by_text("The first rows, read as csv").wait_for()
     accessible(page)
@@ -138,10 +136,10 @@ def test_every_option_of_the_schema_is_a_field(page: Any, client: httpx.Client):
     ]
     page.get_by_label("Top k").fill("2")
     page.get_by_label("Omit context").check()
-    page.get_by_label("Metadata").fill('{"team": "search"}')
+    page.get_by_label("Metadata").fill('{"of": "every option"}')
     page.get_by_role("button", name="Submit").click()
     page.locator("dd .completed").wait_for()
-    (job,) = client.get("/v1/jobs", params={"metadata": "team=search"}).json()["jobs"]
+    (job,) = client.get("/v1/jobs", params={"metadata": "of=every option"}).json()["jobs"]
     assert (job["options"]["top_k"], job["options"]["omit_context"], job["options"]["n_best"]) == (2, True, 20)
 
 
@@ -153,10 +151,10 @@ def test_a_file_that_cannot_be_read_says_why(page: Any, client: httpx.Client, tm
 
 
 def test_rows_are_filtered_paged_and_shared_by_their_address(
-    page: Any, client: httpx.Client, running: Cluster, tmp_path: Path
+    page: Any, client: httpx.Client, shared: Cluster, tmp_path: Path
 ):
-    job = running.submit(str(write_rows(tmp_path / "rows.csv", 60)))
-    running.finish(job)
+    job = shared.submit(write_rows(tmp_path / "rows.csv", 60))
+    shared.finish(job)
     page.goto(f"{client.base_url}/#/jobs/{job}")
     assert page.locator(".answers > li").nth(24).inner_text().startswith("row 24 ")
     page.get_by_role("link", name="Next rows").click()
@@ -192,20 +190,20 @@ def test_a_question_is_tried(page: Any, client: httpx.Client):
     accessible(page)
 
 
-def test_nothing_of_a_job_is_read_as_html(page: Any, client: httpx.Client, running: Cluster, tmp_path: Path):
+def test_nothing_of_a_job_is_read_as_html(page: Any, client: httpx.Client, shared: Cluster, tmp_path: Path):
     bad = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     (tmp_path / "rows.csv").write_text(f"id|question|context\n{bad}|{bad}?|{bad} It was 1874.\n")
-    job = running.submit(str(tmp_path / "rows.csv"))
-    running.finish(job)
+    job = shared.submit(tmp_path / "rows.csv")
+    shared.finish(job)
     page.on("dialog", lambda dialog: pytest.fail(f"a script of a job ran: {dialog.message}"))
     page.goto(f"{client.base_url}/#/jobs/{job}")
     page.get_by_text("<img src=x").first.wait_for()
     assert page.locator("main img, main script").count() == 0
 
 
-def test_a_phone_and_the_dark_have_it_too(browser: Any, client: httpx.Client, running: Cluster):
-    job = running.submit(str(REPO / "samples" / "bad_rows.csv"))
-    running.finish(job)
+def test_a_phone_and_the_dark_have_it_too(browser: Any, client: httpx.Client, shared: Cluster):
+    job = shared.submit(REPO / "samples" / "bad_rows.csv")
+    shared.finish(job)
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
     page = context.new_page()
     for view in ("", f"#/jobs/{job}", "#/try"):
@@ -225,7 +223,7 @@ def test_a_phone_and_the_dark_have_it_too(browser: Any, client: httpx.Client, ru
 
 def test_a_server_that_is_away_is_said_and_comes_back(page: Any, client: httpx.Client):
     page.goto(str(client.base_url))
-    page.get_by_text("No job yet").wait_for()
+    page.get_by_role("heading", name="Jobs").wait_for()
     page.context.set_offline(True)
     page.get_by_text("The server does not answer").wait_for()
     page.context.set_offline(False)

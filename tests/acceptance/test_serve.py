@@ -49,85 +49,78 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, told["code"]
 
 
-def test_a_job_from_its_upload_to_its_answers(running: Cluster, tmp_path: Path):
+def test_a_job_from_its_upload_to_its_answers(shared: Cluster, server: httpx.Client, tmp_path: Path):
     file = write_rows(tmp_path / "rows.csv", 40)
     file.write_text(file.read_text() + "r40||no question here|1\n")
-    running.worker()
-    running.ready()
-    with serving(running) as client:
-        answer = sent(client, file, top_k="2", metadata='{"team": "search"}')
-        assert answer.status_code == 202, answer.text
-        job = answer.json()["id"]
-        assert answer.headers["location"] == f"/v1/jobs/{job}"
-        final = ended(client, job)
-        assert final == client.get(f"/v1/jobs/{job}").json()
-        assert final["status"] == "completed_with_errors"
-        assert final["request_counts"]["total"] == 41
-        assert final["metadata"] == {"team": "search"}
-        assert final["output_uri"] == f"/v1/jobs/{job}/results"
+    answer = sent(server, file, top_k="2", metadata=json.dumps({"team": tmp_path.name}))
+    assert answer.status_code == 202, answer.text
+    job = answer.json()["id"]
+    assert answer.headers["location"] == f"/v1/jobs/{job}"
+    final = ended(server, job)
+    assert final == server.get(f"/v1/jobs/{job}").json()
+    assert final["status"] == "completed_with_errors"
+    assert final["request_counts"]["total"] == 41
+    assert final["metadata"] == {"team": tmp_path.name}
+    assert final["output_uri"] == f"/v1/jobs/{job}/results"
 
-        told = json.loads(running.producer("status", job, "--json").stdout)
-        assert final.keys() == told.keys()
-        assert final["request_counts"] == told["request_counts"]
+    told = json.loads(shared.producer("status", job, "--json").stdout)
+    assert final.keys() == told.keys()
+    assert final["request_counts"] == told["request_counts"]
 
-        whole = client.get(f"/v1/jobs/{job}/results").json()["predictions"]
-        assert [row["row"] for row in whole] == list(range(41))
-        assert [row["answer"] for row in whole[:40]] == [str(year(number)) for number in range(40)]
-        lines = client.get(f"/v1/jobs/{job}/results", params={"format": "jsonl"}).text.splitlines()
-        assert [json.loads(line) for line in lines] == whole
-        assert client.get(f"/v1/jobs/{job}/results", params={"format": "csv"}).text.startswith("row|")
-        table = pq.read_table(io.BytesIO(client.get(f"/v1/jobs/{job}/results", params={"format": "parquet"}).content))
-        assert table.num_rows == 41
+    whole = server.get(f"/v1/jobs/{job}/results").json()["predictions"]
+    assert [row["row"] for row in whole] == list(range(41))
+    assert [row["answer"] for row in whole[:40]] == [str(year(number)) for number in range(40)]
+    lines = server.get(f"/v1/jobs/{job}/results", params={"format": "jsonl"}).text.splitlines()
+    assert [json.loads(line) for line in lines] == whole
+    assert server.get(f"/v1/jobs/{job}/results", params={"format": "csv"}).text.startswith("row|")
+    table = pq.read_table(io.BytesIO(server.get(f"/v1/jobs/{job}/results", params={"format": "parquet"}).content))
+    assert table.num_rows == 41
 
-        errors = client.get(f"/v1/jobs/{job}/errors")
-        assert "empty_question" in errors.text
-        listed = client.get("/v1/jobs", params={"metadata": "team=search"}).json()["jobs"]
-        assert [one["id"] for one in listed] == [job]
-        same = client.get(f"/v1/jobs/{job}/diff", params={"with": job}).json()
-        assert (same["changes"], same["summary"]["same"]) == ([], 41)
-        assert client.delete(f"/v1/jobs/{job}").json()["job"] == job
-        assert problem(client.get(f"/v1/jobs/{job}")) == (404, "unknown_job")
+    errors = server.get(f"/v1/jobs/{job}/errors")
+    assert "empty_question" in errors.text
+    listed = server.get("/v1/jobs", params={"metadata": f"team={tmp_path.name}"}).json()["jobs"]
+    assert [one["id"] for one in listed] == [job]
+    same = server.get(f"/v1/jobs/{job}/diff", params={"with": job}).json()
+    assert (same["changes"], same["summary"]["same"]) == ([], 41)
+    assert server.delete(f"/v1/jobs/{job}").json()["job"] == job
+    assert problem(server.get(f"/v1/jobs/{job}")) == (404, "unknown_job")
 
 
-def test_rows_come_a_page_at_a_time_and_filtered(running: Cluster, tmp_path: Path):
-    running.worker()
-    with serving(running) as client:
-        job = sent(client, write_rows(tmp_path / "rows.csv", 60)).json()["id"]
-        ended(client, job)
-        seen, offset = [], 0
-        while offset is not None:
-            found = client.get(f"/v1/jobs/{job}/rows", params={"offset": offset, "limit": 25}).json()
-            seen += found["predictions"]
-            offset = found["next"]
-        assert seen == client.get(f"/v1/jobs/{job}/results").json()["predictions"]
-        found = client.get(f"/v1/jobs/{job}/rows", params={"text": "NUMBER 17 ", "status": "answered"}).json()
-        assert [row["row"] for row in found["predictions"]] == [17]
-        low = client.get(f"/v1/jobs/{job}/rows", params={"below": 0.5, "limit": 500}).json()["predictions"]
-        spread = client.get(f"/v1/jobs/{job}/scores").json()
-        assert (spread["rows"], spread["read"], sum(spread["answered"])) == (60, 60, 60)
-        ranked, place = [], 0
-        while place is not None:
-            found = client.get(f"/v1/jobs/{job}/rows", params={"order": "score", "offset": place, "limit": 25}).json()
-            ranked += found["predictions"]
-            place = found["next"]
-        assert sorted(ranked, key=lambda row: row["row"]) == seen
-        assert [row["score"] for row in ranked] == sorted(row["score"] for row in ranked)
-        assert [row["row"] for row in low] == [row["row"] for row in seen if row["score"] < 0.5]
+def test_rows_come_a_page_at_a_time_and_filtered(server: httpx.Client, tmp_path: Path):
+    job = sent(server, write_rows(tmp_path / "rows.csv", 60)).json()["id"]
+    ended(server, job)
+    seen, offset = [], 0
+    while offset is not None:
+        found = server.get(f"/v1/jobs/{job}/rows", params={"offset": offset, "limit": 25}).json()
+        seen += found["predictions"]
+        offset = found["next"]
+    assert seen == server.get(f"/v1/jobs/{job}/results").json()["predictions"]
+    found = server.get(f"/v1/jobs/{job}/rows", params={"text": "NUMBER 17 ", "status": "answered"}).json()
+    assert [row["row"] for row in found["predictions"]] == [17]
+    low = server.get(f"/v1/jobs/{job}/rows", params={"below": 0.5, "limit": 500}).json()["predictions"]
+    spread = server.get(f"/v1/jobs/{job}/scores").json()
+    assert (spread["rows"], spread["read"], sum(spread["answered"])) == (60, 60, 60)
+    ranked, place = [], 0
+    while place is not None:
+        found = server.get(f"/v1/jobs/{job}/rows", params={"order": "score", "offset": place, "limit": 25}).json()
+        ranked += found["predictions"]
+        place = found["next"]
+    assert sorted(ranked, key=lambda row: row["row"]) == seen
+    assert [row["score"] for row in ranked] == sorted(row["score"] for row in ranked)
+    assert [row["row"] for row in low] == [row["row"] for row in seen if row["score"] < 0.5]
 
 
-def test_a_question_is_answered_at_once_and_its_job_is_gone(running: Cluster):
-    running.worker()
-    running.ready()
-    with serving(running) as client:
-        asked = {"question": "When was the mill founded?", "context": "The mill was founded by the town in 1532."}
-        answer = client.post("/v1/answer", json=asked)
-        assert answer.status_code == 200, answer.text
-        assert [row["answer"] for row in answer.json()["predictions"]] == ["1532"]
-        several = client.post("/v1/answer", json={"rows": [asked, asked], "top_k": 2}).json()["predictions"]
-        assert [row["answer"] for row in several] == ["1532", "1532"]
-        assert several[0]["alternatives"]
-        until(lambda: not records.jobs(running.storage), "the jobs' removal")
-        assert problem(client.post("/v1/answer", json={"question": "alone?"})) == (422, "usage")
+def test_a_question_is_answered_at_once_and_its_job_is_gone(shared: Cluster, server: httpx.Client):
+    before = set(records.jobs(shared.storage))
+    asked = {"question": "When was the mill founded?", "context": "The mill was founded by the town in 1532."}
+    answer = server.post("/v1/answer", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert [row["answer"] for row in answer.json()["predictions"]] == ["1532"]
+    several = server.post("/v1/answer", json={"rows": [asked, asked], "top_k": 2}).json()["predictions"]
+    assert [row["answer"] for row in several] == ["1532", "1532"]
+    assert several[0]["alternatives"]
+    until(lambda: set(records.jobs(shared.storage)) <= before, "the jobs' removal")
+    assert problem(server.post("/v1/answer", json={"question": "alone?"})) == (422, "usage")
 
 
 def test_nobody_answers_without_a_worker(running: Cluster):
@@ -140,31 +133,33 @@ def test_nobody_answers_without_a_worker(running: Cluster):
         assert client.get("/readyz").json() == {"status": "ok", "workers": 0}
 
 
-def test_the_same_key_finds_the_first_job(running: Cluster, tmp_path: Path):
+def test_the_same_key_finds_the_first_job(server: httpx.Client, tmp_path: Path):
     file = write_rows(tmp_path / "rows.csv", 3).read_bytes()
-    with serving(running) as client:
-        first, again = (
-            client.post("/v1/jobs", files={"file": ("rows.csv", file)}, headers={"Idempotency-Key": "one"})
-            for _ in range(2)
-        )
-        assert (first.status_code, again.status_code) == (202, 200)
-        assert first.json()["id"] == again.json()["id"]
-        other = client.post("/v1/jobs", files={"file": ("rows.csv", b"question|context\na|b\n")}, data={"key": "one"})
-        assert problem(other) == (422, "usage")
+    first, again = (
+        server.post("/v1/jobs", files={"file": ("rows.csv", file)}, headers={"Idempotency-Key": tmp_path.name})
+        for _ in range(2)
+    )
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert first.json()["id"] == again.json()["id"]
+    other = server.post(
+        "/v1/jobs", files={"file": ("rows.csv", b"question|context\na|b\n")}, data={"key": tmp_path.name}
+    )
+    assert problem(other) == (422, "usage")
 
 
-def test_a_file_of_the_storage_is_named_by_its_url_and_no_other_is_read(running: Cluster, tmp_path: Path):
-    running.storage.create("inputs/rows.csv", write_rows(tmp_path / "rows.csv", 3).read_bytes())
+def test_a_file_of_the_storage_is_named_by_its_url_and_no_other_is_read(
+    shared: Cluster, server: httpx.Client, tmp_path: Path
+):
+    shared.storage.create("inputs/rows.csv", write_rows(tmp_path / "rows.csv", 3).read_bytes())
     (tmp_path / "secret.csv").write_text("question|context\nsecret|secret\n")
-    with serving(running) as client:
-        for url in ("inputs/rows.csv", f"{running.storage.url}/inputs/rows.csv"):
-            assert client.post("/v1/jobs", json={"url": url}).status_code == 202
-        for url in ("storage.json", "inputs/../storage.json", "../secret.csv", str(tmp_path / "secret.csv"),
-                    "file:///etc/passwd", "http://localhost/x", 5, None):  # fmt: skip
-            assert problem(client.post("/v1/jobs", json={"url": url})) == (422, "usage"), url
-        missing = client.post("/v1/jobs", json={"url": "inputs/none.csv"})
-        assert problem(missing) == (404, "unknown_input")
-        assert str(tmp_path) not in missing.text
+    for url in ("inputs/rows.csv", f"{shared.storage.url}/inputs/rows.csv"):
+        assert server.post("/v1/jobs", json={"url": url}).status_code == 202
+    for url in ("storage.json", "inputs/../storage.json", "../secret.csv", str(tmp_path / "secret.csv"),
+                "file:///etc/passwd", "http://localhost/x", 5, None):  # fmt: skip
+        assert problem(server.post("/v1/jobs", json={"url": url})) == (422, "usage"), url
+    missing = server.post("/v1/jobs", json={"url": "inputs/none.csv"})
+    assert problem(missing) == (404, "unknown_input")
+    assert str(shared.home) not in missing.text
 
 
 @pytest.mark.parametrize(
@@ -180,22 +175,21 @@ def test_a_file_of_the_storage_is_named_by_its_url_and_no_other_is_read(running:
     ],
 )
 def test_what_submit_refuses_is_refused_and_leaves_nothing(
-    running: Cluster, file: bytes, fields: dict[str, str], code: str
+    shared: Cluster, server: httpx.Client, file: bytes, fields: dict[str, str], code: str
 ):
-    with serving(running) as client:
-        answer = sent(client, file, **fields)
-        assert problem(answer) == (422, code)
-        assert running.storage.list(layout.JOBS) == []
-        assert "Traceback" not in answer.text
+    before = shared.storage.list(layout.JOBS)
+    answer = sent(server, file, **fields)
+    assert problem(answer) == (422, code)
+    assert shared.storage.list(layout.JOBS) == before
+    assert "Traceback" not in answer.text
 
 
-def test_unknown_jobs_tell_nothing_of_the_server(running: Cluster):
-    with serving(running) as client:
-        for job in ("20260101-000000-00000000", "..", "%2e%2e", "..%2f..%2fetc", "A", "x" * 300):
-            for path in ("", "/results", "/errors", "/rows", "/events"):
-                answer = client.get(f"/v1/jobs/{job}{path}")
-                assert answer.status_code in (404, 422), (job, path, answer.text)
-                assert str(running.folder) not in answer.text
+def test_unknown_jobs_tell_nothing_of_the_server(everybodys: Cluster, server: httpx.Client):
+    for job in ("20260101-000000-00000000", "..", "%2e%2e", "..%2f..%2fetc", "A", "x" * 300):
+        for path in ("", "/results", "/errors", "/rows", "/events"):
+            answer = server.get(f"/v1/jobs/{job}{path}")
+            assert answer.status_code in (404, 422), (job, path, answer.text)
+            assert str(everybodys.folder) not in answer.text
 
 
 def test_limits_on_bytes_jobs_and_requests(running: Cluster, tmp_path: Path):
@@ -243,44 +237,42 @@ def test_a_token_is_asked_for_everywhere_and_the_page_logs_in(running: Cluster):
         assert problem(client.post("/v1/answer", json={}, headers=other)) == (403, "other_site")
 
 
-def test_pages_of_other_sites_do_nothing(running: Cluster):
-    with serving(running) as client:
-        for headers in ({"Origin": "http://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}):
-            assert problem(client.post("/v1/answer", json={}, headers=headers)) == (403, "other_site")
-        assert problem(client.get("/v1/jobs", headers={"Host": "rebound.example"})) == (403, "wrong_host")
-        policy = client.get("/").headers["content-security-policy"]
-        assert "default-src 'none'" in policy
-        assert "unsafe" not in policy
+def test_pages_of_other_sites_do_nothing(server: httpx.Client):
+    for headers in ({"Origin": "http://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert problem(server.post("/v1/answer", json={}, headers=headers)) == (403, "other_site")
+    assert problem(server.get("/v1/jobs", headers={"Host": "rebound.example"})) == (403, "wrong_host")
+    policy = server.get("/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
 
 
-def test_another_address_needs_a_token(running: Cluster):
+def test_another_address_needs_a_token(shared: Cluster):
     command = [sys.executable, "-m", "producer", "serve", "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, env=running.env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=shared.env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "BULKQA_API_TOKEN" in done.stderr
 
 
-def test_an_upload_that_breaks_off_makes_no_job(running: Cluster):
-    with serving(running) as client:
-        host, port = client.base_url.host, client.base_url.port
-        assert port
-        with socket.create_connection((host, port)) as connection:
-            head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: 100000\r\n"
-            head += "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
-            connection.sendall(
-                head.encode() + b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\nquestion|'
-            )
-        assert client.get("/v1/jobs").json()["jobs"] == []
-        assert running.storage.list(layout.JOBS) == []
+def test_an_upload_that_breaks_off_makes_no_job(shared: Cluster, server: httpx.Client):
+    before = shared.storage.list(layout.JOBS)
+    host, port = server.base_url.host, server.base_url.port
+    assert port
+    with socket.create_connection((host, port)) as connection:
+        head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: 100000\r\n"
+        head += "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+        connection.sendall(
+            head.encode() + b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\nquestion|'
+        )
+    assert {job["id"] for job in server.get("/v1/jobs").json()["jobs"]} <= set(before)
+    assert shared.storage.list(layout.JOBS) == before
 
 
-def test_a_cancelled_job_ends_and_is_removed(running: Cluster, tmp_path: Path):
-    with serving(running) as client:
-        job = sent(client, write_rows(tmp_path / "rows.csv", 5)).json()["id"]
-        assert problem(client.delete(f"/v1/jobs/{job}")) == (409, "not_ended")
-        assert client.post(f"/v1/jobs/{job}/cancel").status_code == 202
-        assert ended(client, job)["status"] == "cancelled"
-        assert client.delete(f"/v1/jobs/{job}").status_code == 200
+def test_a_cancelled_job_ends_and_is_removed(server: httpx.Client, tmp_path: Path):
+    job = sent(server, write_rows(tmp_path / "rows.csv", 5), model="nobody-serves-this").json()["id"]
+    assert problem(server.delete(f"/v1/jobs/{job}")) == (409, "not_ended")
+    assert server.post(f"/v1/jobs/{job}/cancel").status_code == 202
+    assert ended(server, job)["status"] == "cancelled"
+    assert server.delete(f"/v1/jobs/{job}").status_code == 200
 
 
 def test_while_redis_is_away_it_says_so_and_comes_back(running: Cluster, tmp_path: Path):
