@@ -249,6 +249,11 @@ class PromptPool(TaskPool):  # type: ignore[misc]
         finally:
             set_event_loop(loop)
 
+    def did_start_ok(self) -> bool:
+        """Celery looks once, just after the start, and gives up if a child has died by then. Here a child that dies
+        while it loads the model is replaced like any other, up to a limit."""
+        return True
+
 
 def _heed_signals_at_once(**_: Any) -> None:
     """Ctrl-C is the same graceful shutdown as SIGTERM: Celery's own handler invites to a second, which loses time. And
