@@ -95,9 +95,9 @@ def rate(threads: int, seconds: float, processes: int = 0) -> Rate:
     from contract.storage import open_storage
     from producer.jobs.submit import Request, submit
     from producer.local import redis_server
-    from worker.tasks import shared_out
+    from worker.tasks import processes_and_threads
 
-    processes, each = shared_out(threads, Settings(provider="cpu", processes=processes, threads=0))
+    processes, each = processes_and_threads(threads, Settings(provider="cpu", processes=processes, threads=0))
     sleep, rows = _rows(int(seconds * threads / SECONDS))
     with tempfile.TemporaryDirectory(prefix="bench-") as name, redis_server(Path(name)) as url:
         folder = Path(name)

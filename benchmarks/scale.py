@@ -208,14 +208,13 @@ def of_a_chunk(folder: Path, url: str, chunks: int) -> list[common.Line]:
     from contract.format.job import Answer
     from contract.health import health_files
     from worker import worker as module
+    from worker.heartbeat import Parent
     from worker.reader.reader import Reader
 
     store = Store()
     settings = Settings(redis_url=url, model=MODEL, threads=1, namespace="chunk")
     module.open_storage = lambda _url: store
-    worker = module.Worker(
-        settings, "w", health_files(folder / "health", "worker")[0], lambda: False, lambda: None, lambda: 0.0
-    )
+    worker = module.Worker(settings, "w", health_files(folder / "health", "worker")[0], Parent())
     Reader.answer = lambda *_: Answer((), 0.0, 0.5)
     job = job_of(store, folder, chunks + 1).id  # the last is not done: to assemble the job is no work of a chunk
     reconcile(job, store, worker.queue, settings)

@@ -1,9 +1,8 @@
-"""One attempt at a chunk, as storage sees it: counted before the work, with a record of the rows in flight.
+"""One attempt at a chunk, as storage sees it: recorded before the work, and from the second on with the rows in flight.
 
-A killed process cannot say what killed it. So every attempt is recorded before it begins, and from the second on it
-notes which rows are in flight. The next attempt takes those as suspects into quarantine: each is scored alone in a
-process of its own (`worker quarantine`). What kills that process is a poison row and gets the error worker_crash; what
-survives has its outcome.
+A killed process cannot say what killed it. So the next attempt takes the rows in flight as suspects into quarantine:
+each is scored alone, in a process of its own (`worker quarantine`). A row that kills that process is a poison row, and
+gets the error worker_crash; any other has its outcome.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ from worker.scoring import Drained, Watch
 
 log = logging.getLogger("bulkqa.worker")
 
-#: The first line that a process in quarantine prints: from then on it is the row that ends it. Before, it may be
-#: anything.
+#: The first line that a quarantine process prints. If it dies after that, the row killed it; before, anything may have.
 WARM = "warm"
 
 
@@ -38,40 +36,40 @@ class Attempt:
     """One attempt at one chunk."""
 
     def __init__(self, storage: Storage, job: str, chunk: int, worker: str) -> None:
-        """Record the attempt. Raises StorageUnreachable: no work without it, since a death would not be counted."""
+        """Record the attempt. Raises StorageUnreachable: without the record a death would not be counted."""
         self._storage, self._job, self._chunk = storage, job, chunk
         self._worker, self._started_at = worker, time.time()
         record = codec.dump(events.Started(worker, self._started_at))
         self.number = 1
         self.dead: tuple[int, ...] = ()
-        # The first attempt is the rule: it finds out by making its record, without a look at those of all other chunks.
+        # Most attempts are the first: creating the record shows that, without listing those of all other chunks.
         while not storage.create(layout.attempt(job, chunk, self.number), record, durable=False):
-            made = records.attempts(storage, job)[chunk]
-            self.number, self.dead = max(made.started) + 1, made.dead
+            earlier = records.attempts(storage, job)[chunk]
+            self.number, self.dead = max(earlier.started) + 1, earlier.dead
         self._in_flight: set[int] = set()
         self._lock = threading.Lock()
-        left = [quarantine.read(storage, job, chunk, number) for number in self.dead]
-        self.poison = quarantine.poison(left)
-        self.suspects = {row for one in left for row in one.rows} - self.poison
+        in_flight = [quarantine.read(storage, job, chunk, number) for number in self.dead]
+        self.poison = quarantine.poison(in_flight)
+        self.suspects = {row for record in in_flight for row in record.rows} - self.poison
         self._suspected = tuple(sorted(self.suspects))
 
     def release(self, why: str) -> None:
-        """The attempt ended in order, unfinished: it does not count against the chunk."""
+        """Record that the attempt ended in order, unfinished: it does not count against the chunk."""
         record = codec.dump(events.Released(why, time.time()))
         self._storage.create(layout.released(self._job, self._chunk, self.number), record)
 
     def forget(self, *, mine: bool = True) -> None:
-        """The chunk has its part, which says how many attempts it took: their records have served. If there were others
-        before, what became of them is kept. `mine`: whether the part is of this attempt."""
+        """Delete the records of the attempts: the chunk has its part, which has their number. If there were several, a
+        summary is kept for the job's log. `mine`: whether the part is of this attempt."""
         if self.number > 1:
-            self._keep("last" if mine else "late")
+            self._summarize("last" if mine else "late")
         for number in range(1, self.number + 1):
             self._storage.delete(layout.attempt(self._job, self._chunk, number))
             if self.number > 1:
                 self._storage.delete(layout.released(self._job, self._chunk, number))
                 self._storage.delete(layout.in_flight(self._job, self._chunk, number))
 
-    def _keep(self, end: str) -> None:
+    def _summarize(self, end: str) -> None:
         last = events.Attempted(
             chunk=self._chunk,
             attempt=self.number,
@@ -85,14 +83,14 @@ class Attempt:
         events.keep(self._storage, self._job, last)
 
     def watched(self, watch: Watch) -> Watch:
-        """The same watch, noting rows in flight: only where an attempt died before, since each note costs a write."""
+        """The same watch, recording rows in flight: only if an attempt died before, because each record is a write."""
         if not self.dead:
             return watch
 
         def begin(row: int) -> None:
             with self._lock:
                 self._in_flight.add(row)
-                self._note(quarantined=False)
+                self._record_in_flight(quarantined=False)
             watch.begin(row)
 
         def end(row: int) -> None:
@@ -110,40 +108,41 @@ class Attempt:
         watch: Watch,
         here: Callable[[Row], Answer | RowError],
     ) -> dict[int, Answer | RowError]:
-        """Outcomes by row number of suspects and poison rows, and of those with the same text.
+        """Outcomes by row number of suspects and poison rows, and of rows with the same text.
 
-        `here` scores a row in this process, for when no other can be had. Raises Drained if `watch` asks for a stop.
+        `here` scores a row in this process, for when no other can be started. Raises Drained if `watch` says stop.
         """
         crash = RowError("worker_crash", "the process that scored this row died, also alone")
-        found: dict[tuple[str | None, str | None], Answer | RowError] = {}
+        outcomes: dict[tuple[str | None, str | None], Answer | RowError] = {}
         guilty = {(row.question, row.context) for row in rows if row.row in self.poison}
         for row in rows:
             text = row.question, row.context
             if text in guilty:
-                found[text] = crash
-            elif row.row in self.suspects and text not in found:
+                outcomes[text] = crash
+            elif row.row in self.suspects and text not in outcomes:
                 self._in_flight = {row.row}
-                self._note(quarantined=True)
+                self._record_in_flight(quarantined=True)
                 verdict = score_apart(row, options, model_dir, watch)
                 if isinstance(verdict, str):
-                    log.error("job %s: row %d ends the process that scores it: %s", self._job, row.row, verdict)
+                    log.error("job %s: row %d kills the process that scores it: %s", self._job, row.row, verdict)
                     self.poison.add(row.row)
-                found[text] = crash if isinstance(verdict, str) else verdict or here(row)
+                outcomes[text] = crash if isinstance(verdict, str) else verdict or here(row)
         self._in_flight.clear()
         if self.poison:
-            self._note(quarantined=False)
-        return {row.row: found[row.question, row.context] for row in rows if (row.question, row.context) in found}
+            self._record_in_flight(quarantined=False)
+        return {row.row: outcomes[row.question, row.context] for row in rows if (row.question, row.context) in outcomes}
 
-    def _note(self, *, quarantined: bool) -> None:
+    def _record_in_flight(self, *, quarantined: bool) -> None:
         record = InFlight(tuple(sorted(self._in_flight)), quarantined, tuple(sorted(self.poison)))
-        with suppress(FileNotFoundError):  # the job was published meanwhile, and what is under way swept away
+        with suppress(FileNotFoundError):  # the job was published meanwhile, and its attempts were deleted
             self._storage.replace(layout.in_flight(self._job, self._chunk, self.number), record.to_bytes())
 
 
 def score_apart(row: Row, options: Options, model_dir: Path, watch: Watch) -> Answer | RowError | str | None:
-    """Score one row in a process of its own: its outcome, or how that process ended. None if it did not get so far.
+    """Score one row in a process of its own: its outcome, or how the row killed the process. None if the process ended
+    before it was ready.
 
-    That process ends itself when it hangs (`worker.cli`), and is ended when `watch` asks for a stop: Drained.
+    The process ends itself if it hangs (`worker.cli`). Raises Drained, after killing it, if `watch` says stop.
     """
     command = [*program("worker"), "quarantine", "--model-dir", str(model_dir)]
     request = json.dumps({"question": row.question, "context": row.context, "options": asdict(options)})

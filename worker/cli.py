@@ -333,7 +333,7 @@ def quarantine(model_dir: ModelDir = None) -> None:
     from contract.format.job import Options, Row
     from worker.attempt import WARM
     from worker.reader.reader import Reader
-    from worker.scoring import alone
+    from worker.scoring import answer_alone
 
     settings = load_settings(model_dir=model_dir)
 
@@ -346,7 +346,7 @@ def quarantine(model_dir: ModelDir = None) -> None:
     reader = Reader.open(settings.model_dir, settings.provider)
     reader.on_progress(reset_watchdog)
     print(WARM, flush=True)
-    outcome = alone(Row(0, request["question"], request["context"]), reader, Options(**request["options"]))
+    outcome = answer_alone(Row(0, request["question"], request["context"]), reader, Options(**request["options"]))
     faulthandler.cancel_dump_traceback_later()
     print(json.dumps(asdict(outcome)))
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from contract import evaluation, squad
 from contract.errors import InputError
 from contract.format import nesting
-from contract.format.job import Answer, Options
+from contract.format.job import Options
 from worker.reader.decode import RowFailure
+from worker.scoring import Answerer
 
 _EXPECTED = (
     'Expected: {"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers": [{"text"}]}]}]}]}'
@@ -31,14 +32,6 @@ class Example:
     question: str
     context: str
     answers: tuple[str, ...]
-
-
-class Answers(Protocol):
-    """What is evaluated: a `worker.reader.Reader`, or another in its place."""
-
-    def answer(self, question: str, context: str, options: Options) -> Answer:
-        """As `Reader.answer`."""
-        ...
 
 
 def load_squad(path: Path) -> list[Example]:
@@ -72,7 +65,7 @@ def _examples(document: Any) -> Iterator[Example]:
 
 
 def evaluate(
-    reader: Answers,
+    reader: Answerer,
     examples: Sequence[Example],
     options: Options,
     threads: int = 1,
@@ -83,7 +76,7 @@ def evaluate(
 
 
 def answers_and_quality(
-    reader: Answers,
+    reader: Answerer,
     examples: Sequence[Example],
     options: Options,
     threads: int = 1,
@@ -106,7 +99,7 @@ def answers_and_quality(
     return answers, score(examples, answers) | rate
 
 
-def _answer(reader: Answers, example: Example, options: Options) -> str | None:
+def _answer(reader: Answerer, example: Example, options: Options) -> str | None:
     """The best answer's text, "" for no answer, None for a row that failed."""
     try:
         spans = reader.answer(example.question, example.context, options).spans

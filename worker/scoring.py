@@ -1,10 +1,10 @@
-"""One chunk: rows in, predictions in the same order out. Threads over one reader, a micro-batch of rows at a time.
+"""One chunk: rows in, predictions in the same order out. Threads share one reader, and take a micro-batch at a time.
 
-Why a micro-batch: a run of the model drives Python and the tokenizer out of the processor's caches, and what comes
-after it takes twice its time. So a thread encodes some rows, runs the model on each, and decodes them; measured on
-one core, a row of 18 ms costs 0.6 ms beside the model so, and 1.2 ms when each is encoded, run and decoded by itself.
+Why a micro-batch: a run of the model drives Python and the tokenizer out of the processor's caches, and the code after
+it takes twice as long. So a thread encodes some rows, runs the model on each, and decodes them. Measured on one core, a
+row of 18 ms then costs 0.6 ms beside the model, and 1.2 ms if each is encoded, run and decoded by itself.
 
-Knows no storage, no queue and no Celery: whether to stop, and whom to tell that a row is done, is given.
+Knows no storage, no queue and no Celery: `Watch` has the callbacks.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Prediction = dict[str, Any]
 Stop = Literal["cancel", "drain"] | None
 
 
-class Answering(Protocol):
-    """What answers rows: a reader, or a stand-in."""
+class Answerer(Protocol):
+    """Answers rows: a `worker.reader.reader.Reader`, or another in its place."""
 
     def answer(self, question: str, context: str, options: Options) -> Answer:
         """As `Reader.answer`."""
@@ -39,12 +39,12 @@ class Answering(Protocol):
 
 
 @runtime_checkable
-class AnsweringMany(Answering, Protocol):
-    """A reader that is faster with rows together, and says with how many characters of text at a time."""
+class BatchAnswerer(Answerer, Protocol):
+    """One that is faster with several rows at a time."""
 
     @property
     def micro_batch(self) -> int:
-        """Characters of text."""
+        """How many characters of text it is fastest with."""
         ...
 
     def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]:
@@ -53,94 +53,94 @@ class AnsweringMany(Answering, Protocol):
 
 
 class Drained(Exception):
-    """The worker is shutting down: the chunk is given back unfinished."""
+    """The worker is shutting down: the chunk is handed back unfinished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What scoring tells and asks while it goes on; all may be called from any of its threads."""
+    """The callbacks of scoring. Any of its threads may call them."""
 
-    stop: Callable[[], Stop] = lambda: None  #: asked before each micro-batch
+    stop: Callable[[], Stop] = lambda: None  #: called before each micro-batch: whether to stop, and why
     begin: Callable[[int], None] = lambda row: None  #: a row is about to be scored
-    end: Callable[[int], None] = lambda row: None  #: its outcome is known
-    done: Callable[[int], None] = lambda rows: None  #: so many rows have theirs, by one outcome
-    alone: bool = False  #: one row at a time, so that a death names few
+    end: Callable[[int], None] = lambda row: None  #: the outcome of that row is known
+    done: Callable[[int], None] = lambda rows: None  #: with one outcome, this many equal rows are done
+    alone: bool = False  #: score one row at a time, so that a death has few suspects
 
 
 @dataclass(slots=True)
-class _Sheet:
-    """The outcomes of a chunk so far, shared between threads."""
+class _Outcomes:
+    """The outcomes of a chunk so far, by row number, shared between threads."""
 
-    outcomes: dict[int, Answer | RowError] = field(default_factory=dict)
-    tight: list[int] = field(default_factory=list)  #: rows that ran out of memory beside others
+    by_row: dict[int, Answer | RowError] = field(default_factory=dict)
+    out_of_memory: list[int] = field(default_factory=list)  #: rows that ran out of memory beside others
 
 
 def score(
     rows: Sequence[Row],
-    reader: Answering,
+    reader: Answerer,
     options: Options,
     pool: ThreadPoolExecutor,
     threads: int,
     watch: Watch,
     known: dict[int, Answer | RowError] | None = None,
 ) -> list[Prediction]:
-    """Predictions of all rows, in order. `known` holds outcomes by row number that were found before.
+    """Predictions of all rows, in order. `known`: outcomes by row number that are known already.
 
-    Raises Drained when `watch.stop` says so. A cancel gives the rows not yet scored the error job_cancelled.
+    Raises Drained if `watch.stop` returns "drain". After "cancel", rows not yet scored get the error job_cancelled.
     """
-    sheet = _Sheet(outcomes=dict(known or {}))
-    groups = _distinct([row for row in rows if row.error is None and row.row not in sheet.outcomes])
+    outcomes = _Outcomes(dict(known or {}))
+    groups = _distinct([row for row in rows if row.error is None and row.row not in outcomes.by_row])
     work = _Work(groups, 0 if watch.alone else getattr(reader, "micro_batch", 0), threads)
-    # In a context of this thread's: what they log speaks of this chunk too.
-    drain = partial(_drain, work, reader, options, watch, sheet)
-    futures = [pool.submit(copy_context().run, drain) for _ in range(threads)]
+    # In copies of this thread's context: their log lines have the fields of this chunk.
+    score_all = partial(_score_all, work, reader, options, watch, outcomes)
+    futures = [pool.submit(copy_context().run, score_all) for _ in range(threads)]
     wait(futures, return_when=FIRST_EXCEPTION)
-    work.end()  # after an exception the other threads stop too, and are waited for: the next chunk has the pool alone
+    work.clear()  # after an exception the other threads stop too: the pool must be free for the next chunk
     wait(futures)
     for future in futures:
         future.result()
     stopped = watch.stop()
-    for group in [group for group in groups if group[0].row in sheet.tight]:
+    for group in [group for group in groups if group[0].row in outcomes.out_of_memory]:
         if stopped := watch.stop():
             break
         watch.begin(group[0].row)
-        _settle(group, alone(group[0], reader, options), sheet)
+        _settle(group, answer_alone(group[0], reader, options), outcomes)
         watch.end(group[0].row)
         watch.done(len(group))
-    if stopped == "drain" and any(row.error is None and row.row not in sheet.outcomes for row in rows):
+    if stopped == "drain" and any(row.error is None and row.row not in outcomes.by_row for row in rows):
         raise Drained
     cancelled = RowError("job_cancelled", "the job was cancelled before this row was scored")
-    return [_prediction(row, row.error or sheet.outcomes.get(row.row, cancelled), options) for row in rows]
+    return [_prediction(row, row.error or outcomes.by_row.get(row.row, cancelled), options) for row in rows]
 
 
-def _drain(work: _Work, reader: Answering, options: Options, watch: Watch, sheet: _Sheet) -> None:
-    """Score groups of equal rows until there are none left or a stop is asked for."""
+def _score_all(work: _Work, reader: Answerer, options: Options, watch: Watch, outcomes: _Outcomes) -> None:
+    """Score groups of equal rows until none are left, or `watch` says stop."""
     while not watch.stop() and (groups := work.take()):
         for group in groups:
             watch.begin(group[0].row)
         for group, outcome in zip(groups, _outcomes([group[0] for group in groups], reader, options), strict=True):
-            _settle(group, outcome, sheet)
+            _settle(group, outcome, outcomes)
             watch.end(group[0].row)
             watch.done(len(group))
 
 
-def _outcomes(rows: list[Row], reader: Answering, options: Options) -> Sequence[Answer | RowError | None]:
-    """The outcome of each row; run together where the reader is for that, and alone if that fails."""
-    if len(rows) > 1 and isinstance(reader, AnsweringMany):
+def _outcomes(rows: list[Row], reader: Answerer, options: Options) -> Sequence[Answer | RowError | None]:
+    """The outcome of each row: of all together if the reader can do that, and one by one if it fails."""
+    if len(rows) > 1 and isinstance(reader, BatchAnswerer):
         try:
             return reader.answer_many([(row.question or "", row.context or "") for row in rows], options)
-        except Exception as error:  # one of them or their number: each finds out alone
-            log.warning("%d rows together failed, each is scored alone: %s", len(rows), error)
+        except Exception as error:  # because of one row, or of their number
+            log.warning("%d rows failed together, and are scored one by one: %s", len(rows), error)
     return [_outcome(row, reader, options) for row in rows]
 
 
-def alone(row: Row, reader: Answering, options: Options) -> Answer | RowError:
-    """The answer to a row or its error, while no other is scored: it has all the memory there is."""
+def answer_alone(row: Row, reader: Answerer, options: Options) -> Answer | RowError:
+    """The answer to a row or its error, while no other row is scored: this one has all the memory."""
     return _outcome(row, reader, options) or RowError("inference_error", "out of memory, also when scored alone")
 
 
-def _outcome(row: Row, reader: Answering, options: Options) -> Answer | RowError | None:
-    """The answer to a row or its error; None if memory was short and may not be once the row is alone."""
+def _outcome(row: Row, reader: Answerer, options: Options) -> Answer | RowError | None:
+    """The answer to a row or its error; None if it ran out of memory, which it may not when scored alone."""
     try:
         return reader.answer(row.question or "", row.context or "", options)
     except RowFailure as failure:
@@ -149,12 +149,12 @@ def _outcome(row: Row, reader: Answering, options: Options) -> Answer | RowError
         return None
 
 
-def _settle(group: Sequence[Row], outcome: Answer | RowError | None, sheet: _Sheet) -> None:
+def _settle(group: Sequence[Row], outcome: Answer | RowError | None, outcomes: _Outcomes) -> None:
     if outcome is None:
-        sheet.tight.append(group[0].row)
+        outcomes.out_of_memory.append(group[0].row)
         return
     for row in group:
-        sheet.outcomes[row.row] = outcome
+        outcomes.by_row[row.row] = outcome
 
 
 def _prediction(row: Row, outcome: Answer | RowError, options: Options) -> Prediction:
@@ -162,10 +162,10 @@ def _prediction(row: Row, outcome: Answer | RowError, options: Options) -> Predi
 
 
 def _distinct(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows with the same question and context together: they are scored once.
+    """Groups of rows with the same question and context, each scored once.
 
-    The longest contexts come first, so that all threads end at about the same time (Graham 1969), and in order of
-    first appearance within a length, so that questions on one context stay neighbours and it is tokenized once.
+    The longest contexts come first, so that all threads end at about the same time (Graham 1969). Within a length rows
+    keep their order, so that questions on one context stay neighbours and it is tokenized once.
     """
     groups: dict[tuple[str | None, str | None], list[Row]] = {}
     for row in rows:
@@ -174,7 +174,7 @@ def _distinct(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 class _Work:
-    """What is left to score, for threads to take from."""
+    """The rows left to score, from which the threads take."""
 
     def __init__(self, groups: list[list[Row]], micro_batch: int, threads: int) -> None:
         self._groups = deque(groups)
@@ -184,8 +184,8 @@ class _Work:
         self._lock = threading.Lock()
 
     def take(self) -> list[list[Row]]:
-        """The next few; none at the end. Ever fewer towards the end, to an eighth of a micro-batch, so that all threads
-        end at about the same time (guided self-scheduling: Polychronopoulos and Kuck 1987)."""
+        """The next micro-batch; empty at the end. Towards the end it shrinks to an eighth, so that all threads end at
+        about the same time (guided self-scheduling: Polychronopoulos and Kuck 1987)."""
         with self._lock:
             room = min(self._micro_batch, max(self._left // (4 * self._threads), self._micro_batch // 8))
             taken: list[list[Row]] = []
@@ -195,12 +195,12 @@ class _Work:
                 self._left -= _size(taken[-1])
             return taken
 
-    def end(self) -> None:
-        """Give out no more."""
+    def clear(self) -> None:
+        """Drop what is left."""
         with self._lock:
             self._groups.clear()
 
 
 def _size(group: list[Row]) -> int:
-    """Characters that one of equal rows has."""
+    """Characters of one row of a group."""
     return len(group[0].question or "") + len(group[0].context or "")

@@ -1,7 +1,7 @@
-"""The Celery edge: a parent that takes messages, and children that work on them, each a worker of its own
+"""The Celery edge: a parent that takes messages, and children that handle them, each a worker of its own
 (`worker.worker`).
 
-Nothing but a recorded outcome leaves the body of a task.
+A task returns nothing and raises nothing but Reject: every outcome is in storage.
 """
 
 from __future__ import annotations
@@ -38,26 +38,27 @@ from contract.queue import TASK, queue_name
 from contract.queue.app import make_app
 from contract.settings import Settings
 from worker import metrics, transport
+from worker.heartbeat import Parent
 from worker.reader import model
 from worker.transport import PatientConsumer, UnlimitedRequest
 from worker.worker import Worker
 
 log = logging.getLogger("bulkqa.worker")
-#: Processes that may end while they load the model, before no further one is begun.
-_LOADS = 3
-#: Threads that are chosen for a process, at most: a row takes the interpreter, of which a process has one, for a
-#: fortieth of its time (benchmarks/many_cores.py).
-_MOST_THREADS = 8
-#: Beside a GPU: while it is at work one thread makes windows and another answers, and a second process does the same
-#: where there are CPUs for it. Four do more still (benchmarks/gpu.py), but each holds the model in the card's memory.
+#: Processes that may die in a row while they load the model, before the worker gives up.
+_MAX_LOADS = 3
+#: The default number of threads of a process, at most: a row needs the process's one interpreter for a fortieth of its
+#: time (benchmarks/many_cores.py).
+_MAX_THREADS = 8
+#: On a GPU: while the card works, one thread makes windows and another decodes, and a second process does the same if
+#: there are CPUs for it. Four do still more (benchmarks/gpu.py), but each holds the model in the card's memory.
 _GPU_PROCESSES = _GPU_THREADS = 2
 
 
 def serve(settings: Settings, namespace: str) -> None:
-    """Run a worker until it is told to stop. Raises ModelError if the model directory cannot be used, and BulkqaError
-    if the worker ends without having been told to."""
+    """Run a worker until it is stopped. Raises ModelError if the model directory cannot be used, and BulkqaError if the
+    worker ends by itself."""
     info = model.describe(settings.model_dir)
-    processes, threads = shared_out(machine.available_cpus(), settings)
+    processes, threads = processes_and_threads(machine.available_cpus(), settings)
     child = _Child(settings.model_copy(update={"processes": processes, "threads": threads}), info)
     app = make_app(settings.redis_url, namespace)
 
@@ -65,26 +66,26 @@ def serve(settings: Settings, namespace: str) -> None:
     def score(task: Any, job: object = None, chunk: object = None, *_: object, **__: object) -> None:
         child.score(job, chunk, (task.request.properties or {}).get("delivery_tag"))
 
-    transport.install(child.heard)
+    transport.install(child.note_reply)
     signals.setup_logging.connect(_leave_logging_alone, weak=False)
     signals.worker_process_init.connect(child.start, weak=False)
     signals.worker_process_shutdown.connect(child.stop, weak=False)
     signals.worker_shutting_down.connect(child.drain, weak=False)
-    signals.worker_ready.connect(_heed_signals_at_once, weak=False)
+    signals.worker_ready.connect(_handle_signals_at_once, weak=False)
     signals.worker_ready.connect(child.serve_metrics, weak=False)
     log.info("worker %s: model %s (%s, %s), storage %s, namespace %s", child.name, info.name, info.precision,
              info.pinned, settings.storage_url, namespace)  # fmt: skip
-    # Celery warns root because of pickle, which is refused here; containers run as another user anyway.
+    # Celery warns root because of pickle, which is refused here.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     worker = app.Worker(
         hostname=f"{child.name}@bulkqa",
         pool=PromptPool,
-        concurrency=processes,  # a session each, which its threads share
+        concurrency=processes,  # each has a session, which its threads share
         queues=[queue_name(info.name), queue_name(info.name, info.pinned)],
         loglevel=settings.log_level,
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,  # events every two seconds, to which nobody listens
+        without_heartbeat=True,  # events every two seconds that nobody reads
         consumer_cls=PatientConsumer,
         quiet=True,
     )
@@ -93,22 +94,22 @@ def serve(settings: Settings, namespace: str) -> None:
         raise ModelError(refusal)
     if child.restarts():
         os.execv(sys.executable, [*program("worker"), *sys.argv[1:]])  # noqa: S606 - itself
-    if not child.draining():  # nobody told it to stop: who looks after it must see that it failed
-        raise BulkqaError(f"worker {child.name} ended without being told to", "Its log says why.")
+    if not child.draining():  # a failure, for whatever supervises the worker
+        raise BulkqaError(f"worker {child.name} ended by itself", "Its log says why.")
 
 
-def shared_out(cpus: int, settings: Settings) -> tuple[int, int]:
-    """How many processes a worker has, and how many threads each. What is 0 is chosen: about a thread for each of the
-    CPUs in all, but one process where the threads are named; beside a GPU few of both."""
+def processes_and_threads(cpus: int, settings: Settings) -> tuple[int, int]:
+    """How many processes a worker has, and how many threads each. A setting of 0 is chosen here: about one thread for
+    each CPU in all, one process if the threads are set, and few of both on a GPU."""
     if settings.provider == "cuda" or (settings.provider == "auto" and _has_gpu_runtime()):
         chosen = min(_GPU_PROCESSES, max(1, cpus // _GPU_THREADS))
         return settings.processes or chosen, settings.threads or _GPU_THREADS
-    processes = settings.processes or (1 if settings.threads else math.ceil(cpus / _MOST_THREADS))
+    processes = settings.processes or (1 if settings.threads else math.ceil(cpus / _MAX_THREADS))
     return processes, settings.threads or math.ceil(cpus / processes)
 
 
 def _has_gpu_runtime() -> bool:
-    """Whether onnxruntime can use a GPU; not imported here, since a parent that forks must not load it."""
+    """Whether onnxruntime has GPU support. Not imported to find out: the parent forks, and must not load it."""
     try:
         return bool(distribution("onnxruntime-gpu"))
     except PackageNotFoundError:
@@ -116,21 +117,21 @@ def _has_gpu_runtime() -> bool:
 
 
 class _Shared(ctypes.Structure):
-    """What parent and children tell each other, in memory that all see. Each is written in one step."""
+    """State that parent and children share in memory. Each field is written in one step."""
 
     _fields_ = (
         ("draining", ctypes.c_bool),  # the children stop after the rows in flight
-        ("restart", ctypes.c_bool),  # the parent starts again once its loop has ended
-        ("heard", ctypes.c_double),  # when Redis last said what is on the queue, by time.monotonic
-        ("refusal", ctypes.c_char * 4000),  # why the child refuses to work
+        ("restart", ctypes.c_bool),  # the parent restarts once its loop has ended
+        ("last_reply", ctypes.c_double),  # when Redis last replied about the queue, by time.monotonic
+        ("refusal", ctypes.c_char * 4000),  # why a child cannot work
     )
 
 
 class _Child:
-    """What the parent hands to its child processes, and what each makes of it.
+    """A child process, made in the parent before the fork; and the state that both share.
 
     The session is made in the child: one made before the fork would run single-threaded there. A child is a worker of
-    its own, with a name, a lease and a health file; one that takes a dead one's place takes its name.
+    its own, with a name, a lease and a health file. One that replaces a dead child takes its name.
     """
 
     def __init__(self, settings: Settings, info: model.ModelInfo) -> None:
@@ -138,32 +139,31 @@ class _Child:
         self.info = info
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
         self._shared = _Shared.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Shared)))
-        #: For each place: processes that began to load the model since one was ready.
+        #: For each place: processes that started to load the model since one was ready.
         self._loads = (ctypes.c_int * settings.processes).from_buffer(mmap.mmap(-1, 4 * settings.processes))
         self._health = health_files(settings.health_file, "worker", settings.processes)
         self._worker: Worker | None = None
         self._metrics: socket.socket | None = None
 
     def serve_metrics(self, **_: Any) -> None:
-        """In the parent, once it has children: a thread is no thing to have while one forks."""
+        """In the parent, once it has forked: threads and forks do not mix."""
         self._metrics = metrics.serve_all(self.settings)
 
     def start(self, **_: Any) -> None:
-        """In the child: load the model, or tell the parent why not. Celery swallows exceptions raised here."""
+        """In the child: load the model, or stop the parent with the reason. Celery swallows exceptions raised here."""
         signal.set_wakeup_fd(-1)  # the parent's
-        if self._metrics:  # likewise: a child that takes another's place
+        if self._metrics:  # the parent's too, in a child that replaces another
             self._metrics.close()
         place = current_process().index
         if self.settings.processes > 1:
             self.name += f"-{place}"
         set_process_context(worker=self.name)
         try:
+            parent = Parent(self.draining, self._restart_parent, self._last_reply)
             with self._loading(place):
-                self._worker = Worker(
-                    self.settings, self.name, self._health[place], self.draining, self._on_restart, self._last_heard
-                )
+                self._worker = Worker(self.settings, self.name, self._health[place], parent)
             signal.signal(signal.SIGTERM, self._on_term)
-        except Exception as error:  # whatever it is, a child without a model must not take work
+        except Exception as error:  # whatever it is: a child without a model must not take work
             if not isinstance(error, BulkqaError):
                 log.exception("worker %s cannot start", self.name)
             self._shared.refusal = str(error).encode()[:3999]
@@ -171,13 +171,13 @@ class _Child:
 
     @contextmanager
     def _loading(self, place: int) -> Iterator[None]:
-        """A model, or its tokenizer, may end the process that loads it, or hang: then this process ends, and Celery
-        begins another. Raises ModelError when enough have ended so."""
+        """A model or its tokenizer may kill the process that loads it, or hang, which ends the process too; Celery then
+        starts another. Raises ModelError when enough of them have ended."""
         self._loads[place] += 1
-        if self._loads[place] > _LOADS:
+        if self._loads[place] > _MAX_LOADS:
             raise ModelError(
-                f"{_LOADS} processes ended while they loaded {self.settings.model_dir}",
-                "Make the model directory again: worker build. Or give the worker more memory.",
+                f"{_MAX_LOADS} processes died while they loaded {self.settings.model_dir}",
+                "Build the model directory again (worker build), or give the worker more memory.",
             )
         faulthandler.dump_traceback_later(self.settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
         try:
@@ -187,31 +187,33 @@ class _Child:
         self._loads[place] = 0
 
     def stop(self, exitcode: int = 0, **_: Any) -> None:
-        """In the child, as the last thing it does: the pool would have it sleep for a second before it ends."""
+        """In the child, as its last step: in Celery's pool it would sleep for a second first."""
         if self._worker is not None:
             self._worker.close()
         os._exit(exitcode)
 
     def drain(self, **_: Any) -> None:
-        """In the parent, from its signal handler: let the children stop after the rows under way. Just one step."""
+        """In the parent's signal handler, in one step: have the children stop after the rows in flight."""
         self._shared.draining = True
 
-    def heard(self) -> None:
-        """In the parent: Redis said what is on the queue, be it no message."""
-        self._shared.heard = time.monotonic()
+    def note_reply(self) -> None:
+        """In the parent: Redis replied about the queue, with or without a message."""
+        self._shared.last_reply = time.monotonic()
 
-    def _last_heard(self) -> float:
+    def _last_reply(self) -> float:
         """In the child: when that was, by the clock that both share."""
-        return float(self._shared.heard)
+        return float(self._shared.last_reply)
 
     def refusal(self) -> str | None:
+        """In the parent: why a child could not work."""
         return bytes(self._shared.refusal).decode(errors="replace") or None
 
     def restarts(self) -> bool:
+        """In the parent: whether to start again."""
         return bool(self._shared.restart)
 
-    def _on_restart(self) -> None:
-        """In the child: have the parent restart. Its own signal handler ends its loop."""
+    def _restart_parent(self) -> None:
+        """In the child: have the parent restart. The parent's signal handler ends its loop."""
         self._shared.restart = True
         os.kill(os.getppid(), signal.SIGTERM)
 
@@ -221,27 +223,28 @@ class _Child:
             time.sleep(1.0)  # the parent is about to stop
             raise Reject("no model", requeue=True)
         if not self._worker.work(job, chunk, tag):
-            raise Reject("given back", requeue=True)
+            raise Reject("handed back", requeue=True)
 
     def draining(self) -> bool:
+        """Whether the worker was asked to stop."""
         return bool(self._shared.draining)
 
     def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
-        """A SIGTERM to the whole process group reaches the child too: it stops as soon as it may, at once if idle."""
+        """A SIGTERM to the whole process group reaches the child too: it drains, and an idle child ends at once."""
         self._shared.draining = True
         if self._worker is None or not self._worker.busy:
             sys.exit(0)
 
 
 class PromptPool(TaskPool):  # type: ignore[misc]
-    """Celery's prefork pool, the only one whose children may die without the worker. It ends when they have.
+    """Celery's prefork pool, the only one whose children may die without the worker. It ends as soon as they have.
 
-    While they end Celery fires timers from a thread that looks twice a second, and waits for it. None of ours
-    matters then, and what is left to acknowledge the loop does when it is closed.
+    While they end, Celery would fire timers from a thread that checks twice a second, and wait for that thread. No
+    timer matters then, and the loop sends the remaining acknowledgements when it is closed.
     """
 
     def on_stop(self) -> None:
-        """Wait for the children, with no loop at hand."""
+        """Wait for the children without a loop."""
         loop = get_event_loop()
         set_event_loop(None)
         try:
@@ -255,16 +258,16 @@ class PromptPool(TaskPool):  # type: ignore[misc]
         return True
 
 
-def _heed_signals_at_once(**_: Any) -> None:
-    """Ctrl-C is the same graceful shutdown as SIGTERM: Celery's own handler invites to a second, which loses time. And
-    a signal wakes Celery's loop, which else looks but once a second whether there was one."""
+def _handle_signals_at_once(**_: Any) -> None:
+    """Make Ctrl-C the same graceful shutdown as SIGTERM: Celery's own handler asks for a second one. And let a signal
+    wake Celery's loop, which would notice it within a second only."""
     signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
     if loop := get_event_loop():
-        ear, mouth = os.pipe()
-        os.set_blocking(mouth, False)
-        signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
-        loop.add_reader(ear, lambda: os.read(ear, 4096))  # type: ignore[no-untyped-call]
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        loop.add_reader(reading, lambda: os.read(reading, 4096))  # type: ignore[no-untyped-call]
 
 
 def _leave_logging_alone(**_: Any) -> None:
-    """Connected to Celery's setup_logging, which then sets up none: `worker.cli` did."""
+    """Connected to Celery's setup_logging, so that Celery sets up no logging: `worker.cli` has."""

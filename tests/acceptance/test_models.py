@@ -114,4 +114,4 @@ def test_a_model_that_ends_whoever_loads_it_ends_the_worker_with_a_word(running:
     hooks = str(REPO / "tests" / "faults" / "hooks")
     worker = running.worker(PYTHONPATH=hooks, FAULT="abort", FAULT_FILE=str(running.folder / "mark"))
     assert worker.wait(timeout=60) == 2
-    assert "3 processes ended while they loaded" in running.log()
+    assert "3 processes died while they loaded" in running.log()

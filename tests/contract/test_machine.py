@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contract import machine
@@ -58,6 +59,12 @@ os.kill(os.getpid(), signal.SIGKILL)
     # The pipe is at its end when nobody holds it any more: neither the parent nor the child.
     done = subprocess.run([sys.executable, "-c", parent], capture_output=True, check=False, timeout=30)
     assert done.returncode == -9
+
+
+def test_the_memory_of_this_process_is_known_without_proc_too(tmp_path: Path) -> None:
+    used = psutil.Process(os.getpid()).memory_info().rss
+    for resident in (machine.resident_memory(), machine.resident_memory(tmp_path / "nowhere")):
+        assert used / 2 < resident < used * 4
 
 
 def test_the_peak_of_memory_is_counted_in_bytes_wherever(monkeypatch: pytest.MonkeyPatch) -> None:

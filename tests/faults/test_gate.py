@@ -93,4 +93,4 @@ def test_a_worker_that_cannot_work_does_not_end_with_0(running: FaultyCluster) -
     )
     path = os.pathsep.join([str(broken), os.environ.get("PYTHONPATH", "")])
     assert running.worker(PYTHONPATH=path).wait(60) == 1
-    assert "ended without being told to" in running.log()
+    assert "ended by itself" in running.log()

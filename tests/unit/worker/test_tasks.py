@@ -6,7 +6,7 @@ import pytest
 
 from contract.settings import Settings
 from worker import tasks
-from worker.tasks import shared_out
+from worker.tasks import processes_and_threads
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ from worker.tasks import shared_out
 def test_there_is_a_thread_for_each_cpu_and_few_in_a_process(
     cpus: int, processes: int, threads: int, chosen: tuple[int, int]
 ):
-    assert shared_out(cpus, Settings(processes=processes, threads=threads, provider="cpu")) == chosen
+    assert processes_and_threads(cpus, Settings(processes=processes, threads=threads, provider="cpu")) == chosen
 
 
 @pytest.mark.parametrize("provider", ["cuda", "auto"])
 def test_a_gpu_is_served_by_few_processes_of_two_threads(provider: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tasks, "_has_gpu_runtime", lambda: True)
-    assert shared_out(16, Settings(provider=provider, processes=0, threads=0)) == (2, 2)
-    assert shared_out(3, Settings(provider=provider, processes=0, threads=0)) == (1, 2)
-    assert shared_out(1, Settings(provider=provider, processes=0, threads=0)) == (1, 2)
-    assert shared_out(16, Settings(provider=provider, processes=2, threads=3)) == (2, 3)
-    assert shared_out(16, Settings(provider="cpu", processes=0, threads=0)) == (2, 8)
+    assert processes_and_threads(16, Settings(provider=provider, processes=0, threads=0)) == (2, 2)
+    assert processes_and_threads(3, Settings(provider=provider, processes=0, threads=0)) == (1, 2)
+    assert processes_and_threads(1, Settings(provider=provider, processes=0, threads=0)) == (1, 2)
+    assert processes_and_threads(16, Settings(provider=provider, processes=2, threads=3)) == (2, 3)
+    assert processes_and_threads(16, Settings(provider="cpu", processes=0, threads=0)) == (2, 8)

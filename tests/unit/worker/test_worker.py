@@ -16,6 +16,7 @@ from contract.ledger.reconcile import reconcile
 from contract.settings import Settings
 from contract.storage.local import LocalStorage
 from tests.making import NAMESPACE, job_of, pop
+from worker.heartbeat import Parent
 from worker.worker import Worker
 
 MODEL = "minilm-l6-qa"
@@ -31,7 +32,7 @@ def worker(settings: Settings, redis_url: str, redis_client: Any) -> Iterator[Wo
     LocalStorage(Path(settings.storage_url), create=True)
     given = settings.model_copy(update={"redis_url": redis_url, "threads": 1, "model": MODEL, "namespace": NAMESPACE})
     health = health_files(given.health_file, "worker")[0]
-    made = Worker(given, "w1", health, lambda: False, lambda: None, lambda: 0.0)
+    made = Worker(given, "w1", health, Parent())
     yield made
     made.close()
 
