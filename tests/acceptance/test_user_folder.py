@@ -70,14 +70,14 @@ def test_the_process_of_a_row_in_quarantine(folder: Path) -> None:
 
 def test_the_process_that_reads_an_upload(folder: Path, settings: Settings) -> None:
     pytest.importorskip("starlette", reason="needs the extra [web]")
-    from producer.server.submission import of_form
-    from producer.server.uploads import Reader
+    from producer.server.reader import Reader
+    from producer.server.uploads import Upload
 
     async def once() -> dict[str, Any]:
         with tempfile.TemporaryFile() as file:
             file.write(b"question|context\na?|b\n")
             reader = Reader(settings, asyncio.Semaphore(1))
-            return await reader.read(file, "rows.csv", **of_form({}).asked(), only_check=True)
+            return await reader.check(Upload(file, "rows.csv", {}))
 
     assert asyncio.run(once())["columns"] == ["question", "context"]
 
