@@ -44,6 +44,8 @@ class Request:
     columns: Any = None  #: `InputColumns` of `producer.results.columns`, kept of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
+        for text in (self.model, self.key or "", self.notify, *self.metadata, *self.metadata.values()):
+            _check_unicode(text)
         if self.key is not None and not self.key.strip():
             raise UsageError("an empty key stands for no job", "Give a key of your own, or none.")
         if self.notify:
@@ -68,6 +70,16 @@ class Request:
                 value = getattr(part, option.name)
                 if value != option.default:
                     yield option, option.given.write(value) if option.given else value
+
+
+def _check_unicode(text: str) -> None:
+    """Raise UsageError for half a surrogate pair or a NUL, which neither files nor services take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!r} is not valid text: it has half a surrogate pair", "Leave that out.") from None
+    if "\0" in text:
+        raise UsageError(f"{text!r} has a NUL character", "Leave that out.")
 
 
 #: All options by name: reading, answering, the job.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contract.errors import UsageError
+from contract.format.job import LAST_MOMENT
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -69,5 +70,5 @@ def dated(value: Any) -> Any:
         found[key] = dated(one)
         name = str(key).removesuffix("_at")
         if name != key and name not in value and (one is None or isinstance(one, float | int)):
-            found[name] = None if one is None else iso(one)
+            found[name] = iso(one) if one is not None and 0 <= one < LAST_MOMENT else None
     return found

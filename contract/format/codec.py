@@ -7,15 +7,25 @@ version may have added them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
-_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return _made(kind)
+
+
+@cache
+def _made(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # a tenth of a second: not where options are only declared, as for `--help`
+
+    return TypeAdapter(kind)
 
 
 def values(record: Any) -> dict[str, Any]:
@@ -36,6 +46,8 @@ def line(record: Any, separators: tuple[str, str] = (",", ":")) -> str:
 
 def read(kind: type[T], data: bytes | str) -> T:
     """The record in a JSON text. Raises ValueError that names the field at fault."""
+    from pydantic import ValidationError
+
     try:
         record: T = _adapter(kind).validate_json(data, strict=True)
         return record
@@ -53,6 +65,8 @@ def parse(kind: type[T], data: Any) -> T:
 def salvage(kind: type[T], data: bytes | str | Mapping[str, Any]) -> T:
     """The record in JSON that anybody may have written: a field with a wrong value gets its default, and all of them do
     if there is no object at all. Raises ValueError only for a kind whose fields have no defaults."""
+    from pydantic import ValidationError
+
     text = json.dumps(data) if isinstance(data, Mapping) else data
     try:
         record: T = _adapter(kind).validate_json(text, strict=True)

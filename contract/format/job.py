@@ -21,6 +21,12 @@ from contract.remedy import Call, Remedy
 #: Format version of everything under `jobs/<job>/`. Programs refuse versions that they do not know.
 SCHEMA_VERSION = 1
 
+#: A manifest has no more bytes.
+MANIFEST_BYTES = 1 << 20
+
+#: The end of the year 9999, in seconds since 1970: no calendar has a later time.
+LAST_MOMENT = 253_402_300_800.0
+
 #: The folder of a job's chunks, unless its manifest names another.
 CHUNKS = "chunks"
 
@@ -201,8 +207,10 @@ class Manifest:
                 f"{self.rows} rows, {self.rejected} of them rejected, in {self.chunks} chunks, each row of at most "
                 f"{self.max_row_bytes} bytes"
             )
-        if not (math.isfinite(self.created_at) and self.created_at >= 0):
+        if not 0 <= self.created_at < LAST_MOMENT:
             raise ValueError(f"created_at: {self.created_at}")
+        if self.expire is not None and not 0 < self.expire < LAST_MOMENT:
+            raise ValueError(f"expire: {self.expire}")
 
 
 @dataclass(frozen=True, slots=True)

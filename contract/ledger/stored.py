@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 from contract import evaluation
 from contract.errors import BulkqaError, UnknownJob, UsageError
 from contract.format import chunk, codec, layout, part
-from contract.format.job import Manifest, Row, RowError, failed, read_manifest
+from contract.format.job import MANIFEST_BYTES, Manifest, Row, RowError, failed, read_manifest
 from contract.format.part import DamagedPart, Footer
 from contract.remedy import Call, Remedy
 from contract.storage import Storage
@@ -147,7 +147,10 @@ def _checked(read: Callable[[], T]) -> T | Damage:
 def load_manifest(storage: Storage, job: str) -> Manifest:
     """The manifest of a job, checked as a whole. Raises UnknownJob, and BulkqaError if it is damaged."""
     try:
-        manifest = read_manifest(storage.read(layout.manifest(job)))
+        data = storage.tail(layout.manifest(job), MANIFEST_BYTES + 1)
+        if len(data) > MANIFEST_BYTES:
+            raise ValueError(f"it has more than {MANIFEST_BYTES:,} bytes")
+        manifest = read_manifest(data)
         manifest.check()
     except FileNotFoundError:
         raise UnknownJob(

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, codec, layout
-from contract.format.job import CHUNKS, InputFile, Manifest, job_of_key, new_job_id
+from contract.format.job import CHUNKS, MANIFEST_BYTES, InputFile, Manifest, job_of_key, new_job_id
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import Index, load_manifest
 from contract.queue import Queue
@@ -100,15 +100,27 @@ def submit(
             return _existing(storage, _manifest(job, chunks_folder, source, settings, request))
         try:
             manifest = _write(job, chunks_folder, source, storage, settings, request, progress)
+            data = _dumped(manifest)
         except BaseException:
             _delete_chunks(storage, job, chunks_folder)
             raise
     write_notes(storage, manifest, time.time())
-    if not storage.create(layout.manifest(job), codec.dump(manifest)):
+    if not storage.create(layout.manifest(job), data):
         _delete_chunks(storage, job, chunks_folder)
         return _existing(storage, manifest)  # another submission with this key was first
     write_notes(storage, manifest, time.time())  # a removal of the key's former job may have deleted them
     return Submitted(manifest, new=True)
+
+
+def _dumped(manifest: Manifest) -> bytes:
+    """A manifest as its file. Raises UsageError if it is too large to be read again."""
+    data = codec.dump(manifest)
+    if len(data) > MANIFEST_BYTES:
+        raise UsageError(
+            f"the metadata and column names of this job take {len(data):,} bytes, and {MANIFEST_BYTES:,} are allowed",
+            "Give less metadata.",
+        )
+    return data
 
 
 def _write(

@@ -315,6 +315,8 @@ def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
         {"options": {"top_k": 50}},
         {"metadata": {"a": 1}},
         {"created_at": -1.0},
+        {"created_at": 1e300},
+        {"expire": 1e300},
         {"chunks_folder": "../../etc"},
     ],
     ids=str,

@@ -347,3 +347,9 @@ def test_a_manifest_is_json_that_people_can_read(storage: Storage, settings: Set
     assert json.loads(text)["metadata"] == {"who": "Zoë"}
     assert "Zoë" in text
     assert text.count("\n") > 10
+
+
+def test_a_manifest_that_would_be_too_large_makes_no_job(storage: Storage, settings: Settings):
+    with pytest.raises(UsageError, match="take 1,200,"):
+        submitted(storage, settings, csv(2), metadata={"a": "x" * 1_200_000})
+    assert list(storage.sizes(layout.JOBS)) == []
