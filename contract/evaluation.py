@@ -12,7 +12,7 @@ import re
 import tokenize
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from contract import squad
 from contract.format import nesting
@@ -25,13 +25,20 @@ Sums = dict[str, Any]
 BINS = 10
 
 
-def references(value: Any) -> tuple[str, ...] | None:
+#: What a text in the answers column is: one answer, or perhaps a list. It was settled when the job was submitted; "" in
+#: jobs of earlier versions, and without such a column: perhaps a list.
+AnswersForm = Literal["", "text", "lists"]
+
+
+def references(value: Any, form: str = "lists") -> tuple[str, ...] | None:
     """The reference answers in a cell of the answers column, none where the context has no answer. None: the cell says
     nothing, and the row is not judged.
 
-    A cell is a list of strings, or a text: its JSON, or one answer. SQuAD's {"text": [...]} and [{"text": ...}] are
-    read too.
+    A cell is a list of strings, or a text: one answer, or, unless the form is "text", a list in JSON or as Python
+    prints it. SQuAD's {"text": [...]} and [{"text": ...}] are read too.
     """
+    if form == "text" and isinstance(value, str):
+        return (value,) if value.strip() else None
     while isinstance(value, dict):
         value = value.get("text")
     if isinstance(value, str):
@@ -121,7 +128,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def judge(
-    predictions: Iterable[dict[str, Any]], rows: Iterable[Row], column: str | None
+    predictions: Iterable[dict[str, Any]], rows: Iterable[Row], column: str | None, form: str = ""
 ) -> tuple[list[dict[str, Any]], Sums | None]:
     """Predictions with `exact_match` and `f1`, 0 to 1, where their row has references; and their sums.
 
@@ -131,7 +138,8 @@ def judge(
         return list(predictions), None
     sums = nothing()
     judged = [
-        _judged(p, references(row.passthrough.get(column)), sums) for p, row in zip(predictions, rows, strict=True)
+        _judged(prediction, references(row.passthrough.get(column), form), sums)
+        for prediction, row in zip(predictions, rows, strict=True)
     ]
     return judged, sums
 

@@ -240,7 +240,7 @@ class Worker:
             )  # fmt: skip
             watch = attempt.watched(watch)
             predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, known)
-        judged, sums = evaluation.judge(predictions, rows, manifest.answers_column)
+        judged, sums = evaluation.judge(predictions, rows, manifest.answers_column, manifest.answers_form)
         encoded, footer = part.encode(
             judged,
             evaluation=sums,

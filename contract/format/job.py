@@ -197,6 +197,7 @@ class Manifest:
     columns_sha256: str = ""
     notify: str = ""  #: URL of its webhook; empty: none
     expire: float | None = None  #: seconds from its end until it is removed; None: never
+    answers_form: str = ""  #: how texts of the answers column are read (`contract.evaluation`); in older jobs empty
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:

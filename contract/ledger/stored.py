@@ -123,7 +123,7 @@ class StoredJob:
         now = time.time()
         rows = self.rows(number)
         predictions = (failed(row, row.error or error, self.manifest.options) for row in rows)
-        judged, sums = evaluation.judge(predictions, rows, self.manifest.answers_column)
+        judged, sums = evaluation.judge(predictions, rows, self.manifest.answers_column, self.manifest.answers_form)
         data, _ = part.encode(
             judged, started_at=now, finished_at=now, evaluation=sums, attempts=attempts, job=self.id, chunk=number
         )

@@ -13,11 +13,9 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import pyarrow as pa
-
 from contract.errors import InputError
-from contract.evaluation import unreadable
 from contract.remedy import Remedy, Set
+from producer.input.answers import refuse_unreadable
 from producer.input.formats.csv.file import csv_file
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.excel import excel_sheet, is_workbook
@@ -26,7 +24,6 @@ from producer.input.formats.parquet.file import parquet_file
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
 from producer.input.raw import WRONG_FILE, RawFile, empty, reason, recoded, refuse_foreign, unsupported
-from producer.input.rows import Rows, pc
 from producer.input.unpack import compression, unpacked, unzipped
 
 #: Bytes that show what a file is.
@@ -40,7 +37,7 @@ def detected(raw: RawFile, options: ReadOptions, resources: ExitStack, memory: i
     if first is None:
         what = "the file is empty" if file.format == "jsonl" else "a header and no rows"
         raise InputError("empty_file", f"{raw.label}: {what}", WRONG_FILE)
-    _refuse_answers(raw.label, first, file.columns.answers)
+    refuse_unreadable(raw.label, first, file.columns.answers)
     return replace(file, batches=chain([first], file.batches))
 
 
@@ -101,18 +98,3 @@ def _spooled(blocks: Iterator[bytes], label: str, resources: ExitStack) -> Path:
         message = f"{label}: no room for a temporary copy: {reason(error)}"
         raise InputError("unreadable", message, "Set TMPDIR to a folder with room, or name the file.") from error
     return Path(copy.name)
-
-
-def _refuse_answers(label: str, first: Rows, column: str | None) -> None:
-    """Refuse lists of reference answers that cannot be read, rather than count every answer as wrong."""
-    kind = None if first.passthrough is None else first.passthrough.type
-    if column is None or kind is None or not pa.types.is_struct(kind) or kind.get_field_index(column) < 0:
-        return
-    for row, cell in enumerate(pc.struct_field(first.passthrough, [column]).to_pylist()):
-        if unreadable(cell):
-            shown = cell if len(cell) < 100 else cell[:100] + "..."
-            raise InputError(
-                "unsupported_format",
-                f"{label}: the column {column!r} holds answers that cannot be read, first in row {row}: {shown}",
-                Remedy('Write them as JSON, such as ["one", "another"], or go without: ', Set(answers="")),
-            )

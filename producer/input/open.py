@@ -16,6 +16,8 @@ from typing import Self
 import pyarrow as pa
 
 from contract.errors import BulkqaError, InputError, UsageError
+from contract.evaluation import AnswersForm
+from producer.input.answers import AnswersColumn
 from producer.input.files import InputFiles
 from producer.input.formats.datafile import DataFile
 from producer.input.location import InputSpec, locate
@@ -55,9 +57,8 @@ class Input:
         self.types = first.types
         self._files = files
         self._resources = resources
-        self._tables: Iterator[pa.Table] | None = _checked(
-            chain([(name, first)], opened), checker, first.types, several=files.several
-        )
+        self._answers = AnswersColumn(columns.answers)
+        self._tables: Iterator[pa.Table] | None = self._checked(chain([(name, first)], opened), checker, first.types)
         self._sha256: str | None = None
 
     def __enter__(self) -> Self:
@@ -74,6 +75,11 @@ class Input:
     def bytes_read(self) -> int:
         """How much of the input was read, as it is stored: compressed, if it is."""
         return self._files.bytes_read
+
+    @property
+    def answers_form(self) -> AnswersForm:
+        """How the column of reference answers is to be read, once all tables were read."""
+        return self._answers.form
 
     @property
     def sha256(self) -> str:
@@ -101,17 +107,18 @@ class Input:
         yield from bounded(tables, max_rows, max_bytes)
         self._sha256 = self._files.digest()
 
-
-def _checked(
-    files: Iterable[tuple[str, DataFile]], checker: Checker, types: pa.Schema | None, *, several: bool
-) -> Iterator[pa.Table]:
-    """The rows of all files, checked together. Raises InputError for a file with other columns than the first."""
-    for name, file in files:
-        if file.schema != checker.schema or not _same_types(file.types, types):
-            message = f"{file.columns.label}: its columns or their types are not those of the files before it"
-            raise InputError("unsupported_format", message, "Name files of the same columns, in the same order.")
-        checker.file = name if several else ""
-        yield from map(checker.table, file.batches)
+    def _checked(
+        self, files: Iterable[tuple[str, DataFile]], checker: Checker, types: pa.Schema | None
+    ) -> Iterator[pa.Table]:
+        """The rows of all files, checked together. Raises InputError for a file with other columns than the first."""
+        for name, file in files:
+            if file.schema != checker.schema or not _same_types(file.types, types):
+                message = f"{file.columns.label}: its columns or their types are not those of the files before it"
+                raise InputError("unsupported_format", message, "Name files of the same columns, in the same order.")
+            checker.file = name if self._files.several else ""
+            for rows in file.batches:
+                self._answers.see(rows)
+                yield checker.table(rows)
 
 
 def _same_types(types: pa.Schema | None, others: pa.Schema | None) -> bool:

@@ -199,6 +199,7 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
         context_column=source.context_column,
         id_column=source.id_column,
         answers_column=source.answers_column,
+        answers_form=source.answers_form,
         max_row_bytes=request.read.max_row_bytes,
         key=request.key,
         metadata=request.metadata,

@@ -54,6 +54,13 @@ def test_references_are_understood_as_they_stand_in_files(value: Any, expected: 
     assert references(value) == expected
 
 
+@pytest.mark.parametrize("text", ["Paris", '["Paris", "in Paris"]', "('The Beatles')", "[sic"])
+def test_in_a_column_of_single_answers_every_text_is_one(text: str) -> None:
+    assert references(text, "text") == (text,)
+    assert references(" ", "text") is None
+    assert references(["Paris"], "text") == ("Paris",)
+
+
 def test_references_are_looked_for_at_any_depth() -> None:
     value: Any = ["x"]
     for _ in range(5000):
@@ -157,6 +164,19 @@ def test_a_report_from_before_there_was_quality_is_read(settings: Settings) -> N
     del data["evaluation"]
     assert codec.parse(Progress, data).evaluation is None
     assert manifest.answers_column is None
+
+
+def test_what_texts_of_the_column_are_is_settled_when_the_job_is_submitted(settings: Settings) -> None:
+    storage, queue = MemoryStorage(), MemoryQueue()
+    lines = [{"question": "q", "context": "c", "answers": answer} for answer in ("c", "('c')")]
+    manifest = job_of(storage, settings, "\n".join(map(json.dumps, lines)).encode())
+    assert manifest.answers_form == "text"
+    StoredJob.open(storage, manifest.id).fail(0, RowError("worker_crash", "x"), 2)
+    evaluated = records.status(storage, queue, manifest.id).evaluation
+    assert evaluated is not None
+    assert evaluated["rows"] == 2
+    assert job_of(storage, settings, CSV, read=ReadOptions(answers="gold")).answers_form == "lists"
+    assert job_of(storage, settings, CSV).answers_form == ""
 
 
 def test_the_column_is_the_usual_one_unless_another_or_none_is_named(settings: Settings) -> None:

@@ -111,6 +111,7 @@ def manifest_of(storage: Storage, job: str) -> Manifest:
         question_column="Frage", context_column="Text", id_column="id", answers_column="answers",
         max_row_bytes=1 << 16, key="a key", metadata={"team": "Süd", "run": "7"}, chunks_folder=FOLDERS[ENDED],
         columns_sha256=digest(storage, SIDECAR), notify="https://example.org/hook", expire=86400.0,
+        answers_form="lists",
     )  # fmt: skip
 
 

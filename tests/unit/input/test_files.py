@@ -337,6 +337,30 @@ def test_answers_that_cannot_be_read_are_refused_with_a_word() -> None:
     assert codes(read(data, answers="")) == [None, None]
 
 
+@pytest.mark.parametrize("before", [0, 3000])
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    [("nine", "text"), ("[citation needed]", "text"), ("", "text"), ('["nine"]', "lists"),
+     ("\u00a0['nine' 'ten']", "lists"), ("array(['nine'])", "lists")],
+)  # fmt: skip
+def test_the_form_of_answers_is_that_of_all_rows(cell: str, form: str, before: int) -> None:
+    answers = [*["a word"] * before, cell]
+    rows = [{"question": "q", "context": "c", "answers": answer} for answer in answers]
+    quoted = [f'q|c|"{answer.replace(chr(34), chr(34) * 2)}"' for answer in answers]
+    parquet = io.BytesIO()
+    pd.DataFrame(rows).to_parquet(parquet)
+    for data in (
+        "question|context|answers\n" + "\n".join(quoted),
+        "\n".join(map(json.dumps, rows)),
+        parquet.getvalue(),
+    ):
+        assert opened(data)[1].answers_form == form
+        assert opened(data, answers="")[1].answers_form == ""
+    typed = io.BytesIO()
+    pd.DataFrame([row | {"answers": [row["answers"]]} for row in rows]).to_parquet(typed)
+    assert opened(typed.getvalue())[1].answers_form == "lists"
+
+
 # The cases
 
 
