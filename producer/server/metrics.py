@@ -1,7 +1,6 @@
-"""`/metrics` for Prometheus: jobs, workers and queues as storage and Redis have them, and this server's requests.
+"""`/metrics` for Prometheus: jobs, workers and queues from storage and Redis, and this server's requests.
 
-Read when it is asked for: several servers say the same of jobs, so scrape one, or take `max`. A job that has ended is
-read once.
+Read at each scrape. Several servers report the same jobs: scrape one of them, or take `max`. An ended job is read once.
 """
 
 from __future__ import annotations
@@ -33,22 +32,22 @@ class Metrics:
         self._registry.register(Fleet(storage, queue, model))
         self.requests = Histogram(
             "bulkqa_http_request_seconds",
-            "Requests, and how long they took to begin their answer",
+            "Requests: seconds until the answer began",
             ("method", "status"),
             buckets=_SECONDS,
             registry=self._registry,
         )
 
     def text(self) -> bytes:
-        """What Prometheus reads."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
 
 
 class Fleet(Collector):
-    """What storage and Redis tell of jobs and workers."""
+    """Jobs and workers, from storage and Redis."""
 
     def __init__(self, storage: Storage, queue: Queue, model: str) -> None:
-        """`model`: that of jobs which name none; of it 0 is told too, for what starts workers from none."""
+        """`model`: the default one, reported even if it has no jobs: an autoscaler needs the 0 to start from."""
         self._model = model
         self._storage = storage
         self._queue = queue
@@ -56,11 +55,11 @@ class Fleet(Collector):
         self._states: dict[str, str] = {}  #: of jobs that have ended
 
     def describe(self) -> Iterable[Metric]:
-        """None beforehand: nothing is read before it is asked for."""
+        """Nothing: registering the collector reads nothing."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """All of it. What cannot be read is missing, and `bulkqa_storage_up` or `bulkqa_redis_up` is 0."""
+        """All metrics. If storage or Redis does not answer, its metrics are missing and its `_up` is 0."""
         workers = self._workers()
         yield _gauge("bulkqa_redis_up", "Whether Redis answers", float(workers is not None))
         queue = None if workers is None else self._queue
@@ -82,16 +81,16 @@ class Fleet(Collector):
             return None
 
     def _open(self, queue: Queue | None) -> Iterator[Progress]:
-        """Where each job stands that has not ended; the states of those that have are noted."""
+        """The status of each unfinished job. Records the states of the others."""
         for job in open_jobs(self._storage, self._ended):
             try:
-                found = records.status(self._storage, queue, job)
+                progress = records.status(self._storage, queue, job)
             except StorageUnreachable:
                 raise
             except BulkqaError:
-                continue  # damaged, removed meanwhile, or none of ours
-            if not found.finished:
-                yield found
+                continue  # damaged, removed meanwhile, or not a job
+            if not progress.finished:
+                yield progress
         for job in [job for job in self._states if job not in self._ended]:
             del self._states[job]
         for job in self._ended - self._states.keys():
@@ -105,15 +104,17 @@ class Fleet(Collector):
                 self._states[job] = report.status
 
     def _waiting(self, workers: list[WorkerInfo], jobs: list[Progress]) -> Metric:
-        found = GaugeMetricFamily("bulkqa_messages_waiting", "Messages on the queues of a model", labels=("model",))
-        queues = {(one.model, one.digest) for one in workers} | {(job.model.name, job.model.digest) for job in jobs}
+        family = GaugeMetricFamily("bulkqa_messages_waiting", "Messages on the queues of a model", labels=("model",))
+        queues = {(worker.model, worker.digest) for worker in workers} | {
+            (job.model.name, job.model.digest) for job in jobs
+        }
         for model in sorted({model for model, _ in queues}):
             digests = {""} | {digest for name, digest in queues if name == model}
             try:
-                found.add_metric((model,), sum(self._queue.waiting(model, digest) for digest in digests))
+                family.add_metric((model,), sum(self._queue.waiting(model, digest) for digest in digests))
             except RedisUnreachable:
                 continue
-        return found
+        return family
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:
@@ -121,21 +122,21 @@ def _gauge(name: str, about: str, value: float) -> Metric:
 
 
 def _of_jobs(jobs: list[Progress], ended: Counter[str], served: set[str]) -> Iterator[Metric]:
-    """What jobs under way add up to, by model, 0 for one that is `served`; and all jobs by state."""
+    """Sums over the unfinished jobs by model, 0 for a `served` model without any; and all jobs by state."""
     states = ended + Counter(job.status for job in jobs)
     by_state = GaugeMetricFamily("bulkqa_jobs", "Jobs by state", labels=("state",))
     for state in STATES:
         by_state.add_metric((state,), states[state])
     yield by_state
-    reasons = GaugeMetricFamily("bulkqa_jobs_waiting", "Jobs that do not go on, by reason", labels=("reason",))
+    reasons = GaugeMetricFamily("bulkqa_jobs_waiting", "Jobs that wait, by reason", labels=("reason",))
     for code, count in sorted(Counter(job.reason.code for job in jobs if job.reason).items()):
         reasons.add_metric((code,), count)
     yield reasons
     oldest = max((time.time() - job.created_at for job in jobs), default=0.0)
     yield _gauge("bulkqa_oldest_job_seconds", "Age of the oldest job that has not ended", max(0.0, oldest))
     sums: tuple[tuple[str, str, Callable[[Progress], int]], ...] = (
-        ("bulkqa_rows_pending", "Rows without an outcome, of jobs under way", lambda job: job.request_counts.pending),
-        ("bulkqa_rows_failed", "Rows that failed, of jobs under way", lambda job: job.request_counts.failed),
+        ("bulkqa_rows_pending", "Rows without an outcome, of unfinished jobs", lambda job: job.request_counts.pending),
+        ("bulkqa_rows_failed", "Rows that failed, of unfinished jobs", lambda job: job.request_counts.failed),
         ("bulkqa_chunks_unfinished", "Chunks without a part", lambda job: job.chunks.total - job.chunks.done),
         ("bulkqa_chunks_running", "Chunks that a worker holds", lambda job: job.chunks.running),
         ("bulkqa_chunks_retrying", "Unfinished chunks attempted more than once", lambda job: job.chunks.retrying),
@@ -151,21 +152,29 @@ def _of_jobs(jobs: list[Progress], ended: Counter[str], served: set[str]) -> Ite
 
 
 def _of_workers(workers: list[WorkerInfo]) -> Iterator[Metric]:
-    """How many there are, and what each says of itself."""
+    """The number of workers, and what each reports."""
     labels = ("model", "digest", "precision", "version")
-    count = GaugeMetricFamily("bulkqa_workers", "Workers, by the model that they hold", labels=labels)
+    count = GaugeMetricFamily("bulkqa_workers", "Workers, by the model that they serve", labels=labels)
     for each, number in sorted(Counter((w.model, w.digest, w.precision, w.version) for w in workers).items()):
         count.add_metric(each, number)
     yield count
-    told: tuple[tuple[str, str, Callable[[WorkerInfo], float]], ...] = (
-        ("bulkqa_worker_rows_per_second", "Rows a second over the last minute", lambda one: one.rows_per_second or 0.0),
-        ("bulkqa_worker_memory_bytes", "Resident memory of the process that scores", lambda one: one.rss),
-        ("bulkqa_worker_held_seconds", "For how long it has held its chunk", lambda one: one.held_seconds or 0.0),
-        ("bulkqa_worker_draining", "Whether it was told to stop", lambda one: float(one.draining)),
-        ("bulkqa_worker_in_trouble", "Whether it cannot use the storage", lambda one: float(bool(one.trouble))),
+    gauges: tuple[tuple[str, str, Callable[[WorkerInfo], float]], ...] = (
+        (
+            "bulkqa_worker_rows_per_second",
+            "Rows a second over the last minute",
+            lambda worker: worker.rows_per_second or 0.0,
+        ),
+        ("bulkqa_worker_memory_bytes", "Resident memory of the process that scores", lambda worker: worker.rss),
+        (
+            "bulkqa_worker_held_seconds",
+            "Seconds for which it has held its chunk",
+            lambda worker: worker.held_seconds or 0.0,
+        ),
+        ("bulkqa_worker_draining", "Whether it is shutting down", lambda worker: float(worker.draining)),
+        ("bulkqa_worker_in_trouble", "Whether it cannot use the storage", lambda worker: float(bool(worker.trouble))),
     )
-    for name, about, of in told:
+    for name, about, of in gauges:
         family = GaugeMetricFamily(name, about, labels=("worker", "model"))
-        for one in workers:
-            family.add_metric((one.name, one.model), of(one))
+        for worker in workers:
+            family.add_metric((worker.name, worker.model), of(worker))
         yield family

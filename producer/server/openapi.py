@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI knows of the routes, and what it cannot: bodies that are read by hand, problems,
+"""What the OpenAPI document has beside FastAPI's own: the bodies of uploads, which FastAPI doesn't parse, problems,
 tokens. Pure."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from producer.server.submission import Submission
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {
     "type": "object",
-    "description": "RFC 9457, with a code for programs, and what to do",
+    "description": "RFC 9457, with an error code and what to do",
     "required": ["type", "title", "status", "detail", "code", "remedy", "remedy_parts", "set"],
     "properties": {
         "type": {"type": "string"},
@@ -18,16 +18,20 @@ _PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "code": {"type": "string"},
-        "remedy": {"type": ["string", "null"], "description": "a sentence in the words of HTTP"},
-        "remedy_parts": {"type": "array", "description": "the same in parts: texts, options and commands", "items": {}},
+        "remedy": {"type": ["string", "null"], "description": "what to do, in terms of HTTP"},
+        "remedy_parts": {
+            "type": "array",
+            "description": "the remedy as data: texts, options and commands",
+            "items": {},
+        },
         "set": {
             "type": "object",
-            "description": "the fields of a submission that the remedy sets, as a form takes them",
+            "description": "the form fields that the remedy sets, ready to send",
             "additionalProperties": {"type": "string"},
         },
         "found": {
             "type": "object",
-            "description": "where a column is missing: those that there are, and with which delimiter",
+            "description": "if a column is missing: the columns of the file, and the delimiter that was found",
             "properties": {
                 "columns": {"type": "array", "items": {"type": "string"}},
                 "delimiter": {"type": "string"},
@@ -35,29 +39,29 @@ _PROBLEM = {
         },
     },
 }
-_ANSWERED = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with all that there is."""
+    """The document, completed."""
     components = document["components"]
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM
-    # Beside the fields there is the file, or its url: this alone must not forbid them.
+    # A body has these fields and the file, or its url: so this part of it must not forbid others.
     schemas["Submission"] = Submission.model_json_schema(ref_template=_REF) | {"additionalProperties": True}
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{}, {"token": []}]
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = {"description": "A problem", "content": _ANSWERED}
+            operation["responses"]["default"] = {"description": "A problem", "content": _CONTENT}
     return document
 
 
 def body(**of_file: Any) -> dict[str, Any]:
-    """What a route says of a body with a file, and of the same as JSON, with the field that names the file."""
+    """The body of a route: a form with a file, and if `of_file` is given, JSON with that field in place of the file."""
     kinds = {"multipart/form-data": {"file": {"type": "string", "format": "binary"}}}
     if of_file:
         kinds["application/json"] = of_file
@@ -72,6 +76,6 @@ def _with(more: dict[str, Any]) -> dict[str, Any]:
 
 
 def content(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """What a route says of an answer that is no JSON document of ours."""
-    schema = {kind: {} if kind == "application/json" else {"type": "string", "format": "binary"} for kind in kinds}
-    return {200: {"content": {kind: {"schema": one} for kind, one in schema.items()}}}
+    """The answer of a route that is streamed, in one of these media types."""
+    schemas = {kind: {} if kind == "application/json" else {"type": "string", "format": "binary"} for kind in kinds}
+    return {200: {"content": {kind: {"schema": schema} for kind, schema in schemas.items()}}}

@@ -20,27 +20,27 @@ from contract.errors import (
 from contract.remedy import TERMINAL, Call, Remedy
 from producer.server.submission import Submission
 
-#: Seconds after which it is worth asking again while Redis or the storage is away.
+#: Seconds after which to try again while Redis or the storage is away.
 RETRY_AFTER = 5
 _TITLES = {
-    400: "The request cannot be read",
-    401: "A token is asked for",
-    403: "This is not allowed",
-    404: "There is no such thing",
-    405: "This cannot be done here",
-    409: "The job is not in a state for this",
-    413: "This is too large",
-    415: "This kind of content is not read",
+    400: "Malformed request",
+    401: "Token required",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "The job has not ended",
+    413: "Too large",
+    415: "Unsupported media type",
     422: "The request cannot be carried out",
     429: "Too many requests or jobs",
-    500: "Something is wrong here",
-    503: "What jobs stand on does not answer",
-    504: "It took too long",
+    500: "Internal error",
+    503: "Redis, the storage or a worker does not answer",
+    504: "Timed out",
 }
 
 
 class Refused(BulkqaError):
-    """A request that is refused for a reason that only HTTP has."""
+    """A request is refused for a reason that only HTTP has."""
 
     def __init__(self, status: int, code: str, message: str, remedy: str | None = None, after: int | None = None):
         super().__init__(message, remedy)
@@ -82,13 +82,13 @@ def body_of(error: BulkqaError, hidden: Mapping[str, str]) -> dict[str, Any]:
 
 
 def described(error: BulkqaError) -> dict[str, Any]:
-    """What a document says of an error beside its message."""
+    """The fields of an error beside its message."""
     found = {"found": error.found} if isinstance(error, InputError) and error.found else {}
     return {"code": error.code} | remedied(Remedy(error.remedy or "")) | found
 
 
 def remedied(remedy: Remedy) -> dict[str, Any]:
-    """A remedy as a sentence, as its parts, and as the fields of a form that it sets."""
+    """A remedy as a sentence, as parts, and as the form fields that it sets."""
     fields = {name: value for name, value in remedy.settings.items() if name in Submission.model_fields}
     return {
         "remedy": remedy.said(HTTP) or None,
@@ -132,7 +132,7 @@ HTTP = Http()
 
 
 def problem(error: BulkqaError, hidden: Mapping[str, str]) -> JSONResponse:
-    """The answer to a request that came to this."""
+    """The answer to a request that failed."""
     status, headers = status_of(error), {}
     after = error.after if isinstance(error, Refused) else RETRY_AFTER if status == 503 else None
     if after is not None:

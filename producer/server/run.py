@@ -1,4 +1,4 @@
-"""The server as a process: listens, says where, and ends in order."""
+"""The server process: listens, reports its address, and shuts down in order."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from contextlib import suppress
 import uvicorn
 
 from contract.errors import UsageError
+from contract.remedy import Remedy, Set
 from contract.settings import Settings
 from producer.server.app import make_app
 
-#: Seconds that requests under way have to end; who only watches is not waited for longer.
+#: Seconds that open requests have to end at shutdown; clients that only watch are then cut off.
 _GRACE = 3
 
 
 def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until the process is told to end. `ready` gets the address. Raises UsageError where it cannot be had."""
+    """Serve until the process is told to end. `ready` is called with the URL. Raises UsageError if the address cannot
+    be used."""
     app = make_app(settings)
     with _listening(host, port) as listener:
-        where = f"[{host}]" if ":" in host else host
+        shown = f"[{host}]" if ":" in host else host
         config = uvicorn.Config(
             app,
-            log_config=None,  # the logs are ours
+            log_config=None,  # contract.logs has set it up
             log_level="warning",
             access_log=False,
             lifespan="on",
@@ -32,8 +34,8 @@ def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) 
             server_header=False,
             proxy_headers=False,
         )
-        ready(f"http://{where}:{listener.getsockname()[1]}")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server raises it anew when it has ended
+        ready(f"http://{shown}:{listener.getsockname()[1]}")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server raises it again after its shutdown
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 
@@ -43,6 +45,5 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"{host}:{port} cannot be listened on: {error}", "Name another: --port 0 takes a free one."
-        ) from error
+        free = Remedy("Name another port, or let the system choose a free one: ", Set(port=0))
+        raise UsageError(f"cannot listen on {host}:{port}: {error}", free) from error

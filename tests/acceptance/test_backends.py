@@ -75,7 +75,7 @@ class Way:
 
 @pytest.fixture(scope="session")
 def guarded(everybodys: Cluster) -> Iterator[httpx.Client]:
-    """A server that asks for a token."""
+    """A server that requires a token."""
     with serving(everybodys, BULKQA_API_TOKEN=TOKEN) as client:
         yield client
 
@@ -272,7 +272,7 @@ def test_a_server_that_goes_and_comes_is_waited_for(running: Cluster) -> None:
 
 def test_the_wrong_address_or_token_is_told(shared: Cluster, guarded: httpx.Client) -> None:
     url = str(guarded.base_url)
-    for env, what in (({}, "asks for a token"), ({"BULKQA_API_TOKEN": "x" * 20}, "is not one of this server")):
+    for env, what in (({}, "requires a token"), ({"BULKQA_API_TOKEN": "x" * 20}, "is not one of this server")):
         refused = shared.producer("list", "--server", url, env=os.environ | env)
         assert refused.returncode == 2
         assert what in refused.stderr

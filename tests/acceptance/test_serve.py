@@ -41,12 +41,14 @@ def ended(client: httpx.Client, job: str) -> dict:
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
-    """Its status and code; that it is a problem as RFC 9457 has them."""
+    """Its status and code; that it is a problem as RFC 9457 has them, whose remedy is in the words of HTTP."""
     assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert told["status"] == answer.status_code
-    assert {"type", "title", "detail", "code", "remedy"} <= told.keys()
-    return answer.status_code, told["code"]
+    document = answer.json()
+    assert document["status"] == answer.status_code
+    assert {"type", "title", "detail", "code", "remedy", "remedy_parts", "set"} <= document.keys()
+    told = f"{document['detail']} {document['remedy']}"
+    assert "--" not in told.replace("worker start --model DIR", "")  # which no request can do
+    return answer.status_code, document["code"]
 
 
 def test_a_job_from_its_upload_to_its_answers(shared: Cluster, server: httpx.Client, tmp_path: Path):

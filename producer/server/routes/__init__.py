@@ -1,1 +1,1 @@
-"""What can be asked of the server: jobs, answers at once, the page. Each route is a call of what the command calls."""
+"""The routes: jobs, answers at once, the page. Each calls what the command calls."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from producer.server.access import COOKIE, cookie_of, same
+from producer.server.access import COOKIE, cookie_of, is_among
 from producer.server.problems import Refused
 
 router = APIRouter(include_in_schema=False)
@@ -16,23 +16,23 @@ _PAGE = Path(__file__).parents[1] / "page"
 
 @router.get("/")
 def index(request: Request) -> Response:
-    """The page; where a token is asked for and none was given, the login form."""
+    """The page."""
     return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/login")
 def form() -> Response:
-    """The form that asks for a token."""
+    """The login form."""
     return FileResponse(_PAGE / "login.html", headers={"Cache-Control": "no-cache"})
 
 
 @router.post("/login")
 async def login(request: Request) -> Response:
-    """Take a token, and give a cookie for it."""
-    async with request.form(max_files=0, max_fields=2) as given:
-        token = str(given.get("token", "")).strip()
-    if not same(token, request.app.state.tokens):
-        raise Refused(403, "wrong_token", "the token is not one of this server", "Is it still in use?")
+    """Exchange a token for the page's cookie."""
+    async with request.form(max_files=0, max_fields=2) as fields:
+        token = str(fields.get("token", "")).strip()
+    if not is_among(token, request.app.state.tokens):
+        raise Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE, cookie_of(token), max_age=30 * 86400, httponly=True, samesite="strict",

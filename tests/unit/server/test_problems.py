@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+from typing import Any
 
 import pytest
 
 from contract.errors import BulkqaError, InputError, NotEnded, TimedOut, UnknownJob, Unreachable, UsageError
 from contract.remedy import Call, Remedy, Set
+from contract.settings import Settings
+from producer.jobs.check import glance
+from producer.request import request_of
 
 pytest.importorskip("starlette")
 
@@ -38,6 +43,38 @@ def test_a_remedy_is_in_the_words_of_http_and_tells_a_form_what_to_set() -> None
 )
 def test_a_command_is_a_request_where_there_is_one(call: Call, words: str) -> None:
     assert body_of(BulkqaError("no", Remedy(call)), {})["remedy"] == words
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (b"", {}),
+        (b"a|b\n1|2\n", {}),
+        (b"q;c\n1;2\n", {}),
+        (b"1|2|3\n", {"header": False}),
+        (b"question|context\n1|2\n", {"id": "ident"}),
+        (b"question|question|context\n1|2|3\n", {}),
+        (b"question|context\n1|2\n", {"delimiter": "ab"}),
+        (b"question|context\n1|2\n", {"escape": '"'}),
+        (b"question|context\n1|2\n", {"encoding": "klingon"}),
+        (b"question|context\n1|2\n", {"encoding": "utf-32"}),
+        (b"question|context\n1|2\n", {"format": "xml"}),
+        (b"question|context\n1|2\n", {"format": "parquet"}),
+        (b"question|context\n1|2\n", {"top_k": 50}),
+        (b"question|context\n1|2\n", {"expire": "1s"}),
+        ("question|context\n1|2\n".encode("utf-16"), {}),
+        (b"%PDF-1.7 ", {}),
+        (b"\x1f\x8b broken", {}),
+        (b"PK\x03\x04 broken", {}),
+        (b"PAR1 broken", {}),
+        (b'{"data": 1}', {}),
+    ],
+)
+def test_no_remedy_over_http_names_a_flag(data: bytes, options: dict[str, Any], settings: Settings) -> None:
+    with pytest.raises(UsageError) as caught:
+        glance(io.BytesIO(data), request_of(options).read, settings)
+    problem = body_of(caught.value, {})
+    assert "--" not in f"{problem['detail']} {problem['remedy']}"
 
 
 def test_an_error_without_a_remedy_sets_nothing() -> None:
