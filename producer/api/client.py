@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bulkqa.client")
 
-#: Reasons for which a job waits until somebody does something: nobody is going to score it.
-_NOBODY = ("no_worker", "other_model", "other_storage")
 #: Seconds without a worker for the job's model after which `wait` gives up, by default.
 PATIENCE = 300.0
 
@@ -223,30 +220,27 @@ class Job:
     def _follow(self, timeout: float | None, patience: float | None) -> Iterator[JobProgress]:
         """The job's state, again and again until it has ended."""
         from contract.errors import NoWorker, TimedOut
+        from contract.remedy import Remedy
         from producer.api.display import JobProgress
         from producer.jobs import follow
 
         for name, seconds in (("timeout", timeout), ("patience", patience)):
             check_seconds(name, seconds)
-        alone_since: float | None = None
         logged: str | None = None
         try:
-            for step in self._backend.follow(self.id, timeout):
+            for step in follow.patient(self._backend.follow(self.id, timeout), patience):
                 progress = JobProgress.of(step)
                 yield progress
                 reason = progress.reason if not progress.finished else None
                 if reason and reason.code != logged:
                     log.warning("job %s waits: %s. %s", self.id, reason.message, reason.remedy or "")
                 logged = reason.code if reason else None
-                if reason is None or reason.code not in _NOBODY:
-                    alone_since = None
-                    continue
-                alone_since = time.monotonic() if alone_since is None else alone_since
-                if patience is not None and time.monotonic() - alone_since >= patience:
-                    raise NoWorker(
-                        f"job {self.id} waits, and has for {patience:g} seconds: {reason.message}",
-                        f"{reason.remedy} The job is kept. To wait longer: wait(patience=SECONDS), or None: no limit.",
-                    )
+        except NoWorker as error:
+            longer = " The job is kept. To wait longer: wait(patience=SECONDS), or None: no limit."
+            raise NoWorker(
+                f"job {self.id} waits, and has for {patience:g} seconds: {error.message}",
+                Remedy(error.remedy or "", longer),
+            ) from None
         except follow.StillRunning as late:
             reason = late.progress.reason
             raise TimedOut(f"{late}{f': {reason.message}' if reason else ''}", "The job goes on.") from late

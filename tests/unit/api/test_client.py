@@ -418,7 +418,7 @@ def test_patience_begins_anew_when_a_worker_was_there_and_each_change_is_said_on
 ) -> None:
     """Steps by hand: nobody, somebody, nobody; ten seconds between two of them."""
     now = [0.0]
-    monkeypatch.setattr("producer.api.client.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("producer.jobs.follow.time.monotonic", lambda: now[0])
     job = client.submit(FRAME)
     alone = job.status()
     served = alone.__class__.of(
