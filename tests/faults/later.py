@@ -14,7 +14,7 @@ PACKAGES = ("contract", "producer", "worker")
 #: What others read that this version wrote, by module. Not Options: a job with one more is for those who know it.
 GROWN = {
     "contract/queue/__init__.py": ("WorkerInfo",),
-    "contract/format/job.py": ("Manifest", "Source", "ModelRef"),
+    "contract/format/job.py": ("Manifest", "InputFile", "ModelRef"),
     "contract/ledger/progress.py": ("Progress", "Chunks"),
     "contract/format/part.py": ("Footer",),
     "contract/ledger/tally.py": ("Tally",),
