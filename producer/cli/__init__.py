@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from contract.command import print_version
-from producer.cli import asking, jobs, keeping
+from producer.cli import cleanup, jobs, monitoring
 from producer.cli.run import run
 from producer.cli.serve import serve
 
@@ -35,13 +35,13 @@ _COMMANDS = {
     "check": jobs.check,
     "verify": jobs.verify,
     "diff": jobs.diff,
-    "workers": asking.workers,
-    "logs": asking.logs,
-    "notifications": asking.notifications,
-    "du": keeping.du,
+    "workers": monitoring.workers,
+    "logs": monitoring.logs,
+    "notifications": monitoring.notifications,
+    "du": cleanup.du,
     "serve": serve,
-    "delete": keeping.delete,
-    "gc": keeping.gc,
+    "delete": cleanup.delete,
+    "gc": cleanup.gc,
 }
 for _name, _command in _COMMANDS.items():
     # The first line of its docstring, given as it is: what typer takes by itself is cut to fit the line.
