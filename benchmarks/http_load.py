@@ -134,7 +134,7 @@ def main() -> None:
     lines: list[common.Line] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         storage = Path(name) / "storage"
-        with stack([f"--storage={storage}"], None) as here, serving(storage, here.redis_url) as (url, pid):
+        with stack({"storage": storage}, None) as here, serving(storage, here.redis_url) as (url, pid):
             memory = Memory(pid)
             measure(url, storage, count, megabytes, rows, lines)
             memory.close()

@@ -1,7 +1,8 @@
 """The `producer` command: parses, calls, prints. Data goes to stdout, progress and messages to stderr.
 
-`options` declares every flag, `run` and `jobs` are the commands, `view` is what people see. Heavy modules are imported
-inside the commands, so that `--help` is quick. What must not come in: decisions.
+`options` declares the flags, `flags` hands them to typer; `run`, `jobs`, `monitoring`, `cleanup` and `serve` are the
+commands; `view` and `tables` print. Heavy modules are imported inside the commands, to keep `--help` quick. Decisions
+do not belong here.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from producer.cli import cleanup, jobs, monitoring
 from producer.cli.run import run
 from producer.cli.serve import serve
 
+_SUMMARY = "Answer files of questions and contexts: submit a file, watch its job, read the predictions."
+
 os.environ.setdefault("TERM", "dumb")
 app = typer.Typer(
-    help="Answer a file of questions and contexts: submit it, watch the job, read the predictions.",
+    help=_SUMMARY,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -44,14 +47,14 @@ _COMMANDS = {
     "gc": cleanup.gc,
 }
 for _name, _command in _COMMANDS.items():
-    # The first line of its docstring, given as it is: what typer takes by itself is cut to fit the line.
+    # The whole first line of its docstring: typer would cut it to the width of the terminal.
     app.command(_name, short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
 
 
-@app.callback()
-def _of_all(
+@app.callback(help=_SUMMARY)
+def _main(
     version: Annotated[
         bool, typer.Option("--version", help="print the version", callback=print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Answer a file of questions and contexts: submit it, watch the job, read the predictions."""
+    pass

@@ -1,4 +1,4 @@
-"""How far a thing is, on stderr: bars on a terminal, elsewhere a line every ten seconds."""
+"""Progress on stderr: bars on a terminal, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.progress import Progress as Bars
 
 from contract.command import check_interrupt
-from producer.cli.messages import Ticker, errors, say, verbosity
+from producer.cli.messages import Ticker, say, stderr, verbosity
 from producer.times import duration
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading(file: str) -> Iterator[Callable[[Reading], None]]:
-    """A bar over the bytes of the input."""
+    """Show a bar over the bytes of the input."""
     columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     ticker = _ticker()
     with _bars(*columns) as bars:
@@ -32,76 +32,78 @@ def reading(file: str) -> Iterator[Callable[[Reading], None]]:
         def show(source: Reading) -> None:
             check_interrupt()
             bars.update(task, completed=source.bytes_read, total=source.size)
-            of = f" of {source.size:,}" if source.size else ""
-            ticker.tick(lambda: f"reading {Path(file).name}: {source.bytes_read:,}{of} bytes")
+            total = f" of {source.size:,}" if source.size else ""
+            ticker.tick(lambda: f"reading {Path(file).name}: {source.bytes_read:,}{total} bytes")
 
         try:
             yield show
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("no job was made") from None
+            raise KeyboardInterrupt("no job was created") from None
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar over things that are counted: the callable takes (done, total)."""
+def counting(action: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar over counted steps: the callable takes (done, total)."""
     ticker = _ticker()
-    with _bars(TextColumn(what), BarColumn(), MofNCompleteColumn()) as bars:
-        task = bars.add_task(what, total=None)
+    with _bars(TextColumn(action), BarColumn(), MofNCompleteColumn()) as bars:
+        task = bars.add_task(action, total=None)
 
         def show(done: int, total: int) -> None:
             check_interrupt()
             bars.update(task, completed=done, total=total)
-            ticker.tick(lambda: f"{what}: {done:,} of {total:,}")
+            ticker.tick(lambda: f"{action}: {done:,} of {total:,}")
 
         yield show
 
 
 @contextmanager
 def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
-    """A bar over the rows of a job, with rate, time left, and what it waits for."""
+    """Show a bar over the rows of a job, with rate and time left, and messages that say what it waits for."""
     columns = (TextColumn("{task.fields[state]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    said: str | None = None
-    told: str | None = None
+    shown_reason: str | None = None
+    shown_chunks: str | None = None
     ticker = _ticker()
     with _bars(*columns, transient=False) as bars:
         task = bars.add_task(job, total=None, state="queued", rate="")
 
         def show(progress: Progress) -> None:
-            nonlocal said, told
+            nonlocal shown_reason, shown_chunks
             total, rate = progress.request_counts.total, _rate(progress)
             done = total - progress.request_counts.pending
             bars.update(task, completed=done, total=total, state=progress.status, rate=rate)
             ticker.tick(lambda: f"{progress.status}: {done:,} of {total:,} rows{rate and f', {rate}'}")
-            if verbosity.verbose and (now := chunks(progress)) != told:
-                bars.console.print(f"chunks: {now}")
-                told = now
+            if verbosity.verbose and (counts := chunks(progress)) != shown_chunks:
+                bars.console.print(f"chunks: {counts}")
+                shown_chunks = counts
             reason = progress.reason if not progress.finished else None
-            if reason and reason.message != said and not verbosity.quiet:
-                bars.console.print(escape(in_words(reason)))
-            said = reason.message if reason else None
+            if reason and reason.message != shown_reason and not verbosity.quiet:
+                bars.console.print(escape(waiting(reason)))
+            shown_reason = reason.message if reason else None
 
         yield show
 
 
-def follow(job: str, steps: Iterable[Progress], each: Callable[[], None] = lambda: None) -> Progress:
-    """Show a job's steps to its end under a bar, and give the last; `each` is called at every one."""
+def follow(job: str, steps: Iterable[Progress], check: Callable[[], None] = lambda: None) -> Progress:
+    """Show a job's progress until it ends, and return the last step; `check` is called at every step."""
     with scoring(job) as show:
         for progress in steps:
             check_interrupt()
             show(progress)
-            each()
+            check()
     return progress
 
 
 def chunks(progress: Progress) -> str:
-    """The chunks of a job by state."""
-    all_ = progress.chunks
-    retried = f", {all_.retried:,} retried in all" if all_.retried else ""
-    return f"{all_.done:,} of {all_.total:,} done, {all_.running:,} running, {all_.retrying:,} retrying{retried}"
+    """The chunks of a job by state, as text."""
+    counts = progress.chunks
+    retried = f", {counts.retried:,} retried so far" if counts.retried else ""
+    return (
+        f"{counts.done:,} of {counts.total:,} done, {counts.running:,} running, {counts.retrying:,} retrying{retried}"
+    )
 
 
-def in_words(reason: Reason) -> str:
-    """Why a job waits, for a person who watches."""
+def waiting(reason: Reason) -> str:
+    """Why a job waits, and what to do about it, as text."""
     return f"waiting: {reason.message}\n  {reason.remedy}" if reason.remedy else f"waiting: {reason.message}"
 
 
@@ -111,10 +113,10 @@ def _rate(progress: Progress) -> str:
 
 
 def _bars(*columns: ProgressColumn, transient: bool = True) -> Bars:
-    """Bars on a terminal; nothing where there is none."""
-    return Bars(*columns, console=errors, transient=transient, disable=verbosity.quiet or not errors.is_terminal)
+    """Bars on a terminal; elsewhere they draw nothing."""
+    return Bars(*columns, console=stderr, transient=transient, disable=verbosity.quiet or not stderr.is_terminal)
 
 
 def _ticker() -> Ticker:
-    """Lines where no bar is drawn."""
-    return Ticker((lambda _: None) if errors.is_terminal else say)
+    """Prints lines where no bar is drawn."""
+    return Ticker((lambda _: None) if stderr.is_terminal else say)

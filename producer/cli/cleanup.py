@@ -1,4 +1,4 @@
-"""The commands that keep the storage small: du, delete, gc."""
+"""The commands that show and free space in the storage: du, delete, gc."""
 
 from __future__ import annotations
 
@@ -9,90 +9,91 @@ from typing import Annotated
 import typer
 
 from producer.cli.flags import with_flags
-from producer.cli.options import Job, Json, Place, Where
+from producer.cli.jobs import for_each
+from producer.cli.options import Connection, DirectConnection, Job, Json
 
 
 @with_flags
 def du(
-    place: Place,
+    connection: DirectConnection,
     job: Annotated[str | None, typer.Argument(help="job id; default: all jobs")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the space that jobs take: their chunks, parts, outputs and records."""
+    """Show the space that jobs take: chunks, parts, outputs and records."""
     from producer.cli import tables, view
     from producer.jobs import usage
     from producer.jobs.remove import find_removable
 
-    store = place.open_storage()
-    found = [usage.of(store, find_removable(store, job))] if job else usage.of_all(store)
+    storage = connection.open_storage()
+    usages = [usage.of(storage, find_removable(storage, job))] if job else usage.of_all(storage)
     if as_json:
-        total = sum(one.total for one in found)
-        view.print_json({"jobs": [one.to_json() for one in found], "total": total})
+        total = sum(usage.total for usage in usages)
+        view.print_json({"jobs": [usage.to_json() for usage in usages], "total": total})
     else:
-        tables.usage(found)
+        tables.show_usage(usages)
 
 
 @with_flags
 def delete(
     job: Job,
-    where: Where,
-    cancel: Annotated[bool, typer.Option("--cancel", help="cancel it first, if it has not ended")] = False,
-    force: Annotated[bool, typer.Option("--force", help="as it is, ended or not: for one that is damaged")] = False,
+    connection: Connection,
+    cancel: Annotated[bool, typer.Option("--cancel", help="cancel it first if it has not ended")] = False,
+    force: Annotated[bool, typer.Option("--force", help="delete it in any state: for a damaged job")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove a job with its rows, answers and records. One that has not ended is refused."""
-    from producer.cli import tables, view
+    """Delete a job with its rows, answers and records. A job that has not ended is refused."""
+    from producer.cli import view
+    from producer.cli.text import size
 
-    backend = where.backend()
-    job, removed = backend.delete(job, cancel=cancel, force=force)
-    if as_json:
-        view.print_json({"job": job, "bytes": removed})
-    else:
-        view.out(f"deleted job {job}, {tables.size(removed)}")
+    job, freed = connection.backend().delete(job, cancel=cancel, force=force)
+    view.print_json({"job": job, "bytes": freed}) if as_json else view.out(f"deleted job {job}, {size(freed)}")
 
 
 @with_flags
 def gc(
-    place: Place,
-    older_than: Annotated[str, typer.Option("--older-than", help="that ended so long ago: 30d, 12h, 4w")],
+    connection: DirectConnection,
+    older_than: Annotated[
+        str, typer.Option("--older-than", help="jobs that ended at least this long ago: 30d, 12h, 4w")
+    ],
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="also cancel and remove jobs that were submitted then and never ended")
+        bool, typer.Option("--unfinished", help="also cancel and delete jobs submitted that long ago that never ended")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="remove them without a question")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove jobs that ended long ago. Shows them first, and removes them after a yes."""
+    """Delete jobs that ended long ago. Lists them first, and asks before deleting."""
     import time
 
     from contract.ledger import records
     from producer.cli import tables, view
-    from producer.cli.jobs import of_each
+    from producer.cli.text import plural, size
     from producer.jobs.remove import delete as delete_job
     from producer.jobs.remove import old
     from producer.times import span
 
     before = time.time() - span(older_than)
-    given, store, queue = place.open()
-    looked = of_each(records.jobs(store), lambda job: old(store, job, before, unfinished=unfinished))
-    found = [one for one in looked.values() if one]
+    settings, storage, queue = connection.open()
+    candidates = for_each(records.jobs(storage), lambda job: old(storage, job, before, unfinished=unfinished))
+    old_jobs = [job for job in candidates.values() if job]
     if not as_json:
-        tables.old(found)
-    removing = bool(found) and (yes or _agreed(as_json=as_json))
-    gone = of_each(
-        [one.job for one in found] if removing else [],
-        lambda job: delete_job(job, store, queue, given, cancel=unfinished),
+        tables.show_old(old_jobs)
+    confirmed = bool(old_jobs) and (yes or _confirmed(as_json=as_json))
+    freed = for_each(
+        [old_job.job for old_job in old_jobs] if confirmed else [],
+        lambda job: delete_job(job, storage, queue, settings, cancel=unfinished),
     )
+    total = sum(freed.values())
     if as_json:
-        view.print_json({"jobs": [asdict(one) for one in found], "deleted": list(gone), "bytes": sum(gone.values())})
-    elif removing:
-        view.say(f"deleted {tables.many(len(gone), 'job')}, {tables.size(sum(gone.values()))}")
+        view.print_json({"jobs": [asdict(old_job) for old_job in old_jobs], "deleted": list(freed), "bytes": total})
+    elif confirmed:
+        view.say(f"deleted {plural(len(freed), 'job')}, {size(total)}")
 
 
-def _agreed(*, as_json: bool) -> bool:
-    """Whether a person at the terminal says yes; without one nothing is removed."""
+def _confirmed(*, as_json: bool) -> bool:
+    """Ask the person at the terminal; False if there is none."""
     from producer.cli import view
 
     if not as_json and sys.stdin.isatty() and sys.stderr.isatty():
-        return typer.confirm("Remove them?", err=True)
-    view.say("nothing was removed: say --yes")
+        return typer.confirm("Delete them?", err=True)
+    view.say("nothing was deleted: confirm with --yes")
     return False

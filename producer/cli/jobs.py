@@ -1,6 +1,7 @@
 """The commands on jobs: submit, status, list, results, cancel, repair, check, verify, diff.
 
-Each parses its flags, calls one function of `producer.jobs` or `contract.ledger`, and has `view` show what came of it.
+Each parses its flags, calls one function of a backend, `producer.jobs` or `contract.ledger`, and has `view` show the
+result.
 """
 
 from __future__ import annotations
@@ -14,7 +15,18 @@ import typer
 
 from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
 from producer.cli.flags import as_flags, with_flags
-from producer.cli.options import ChunkRows, File, Job, Json, Listing, Messages, Output, Place, Timeout, Where
+from producer.cli.options import (
+    ChunkRows,
+    Connection,
+    DirectConnection,
+    File,
+    Job,
+    Json,
+    Listing,
+    Messages,
+    Output,
+    Timeout,
+)
 from producer.input.options import ReadOptions
 from producer.request import Request
 
@@ -32,49 +44,49 @@ def submit(
     out: Output,
     request: Request,
     messages: Messages,
-    where: Where,
-    wait: Annotated[bool, typer.Option("--wait", help="wait for the job's end, showing progress")] = False,
+    connection: Connection,
+    wait: Annotated[bool, typer.Option("--wait", help="wait until the job ends, and show its progress")] = False,
     chunk_rows: ChunkRows = None,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
-    """Check FILE, store it as a job and put it on the queue. Prints the job's id."""
+    """Check FILE, store it as a job and put it on the queue. Prints the job id."""
     from producer.backend import open_backend
     from producer.cli import view
     from producer.jobs.submit import check_model
     from producer.results.output import check_output
 
     messages.apply()
-    settings = where.settings(chunk_rows=chunk_rows, model=request.model or None)
+    settings = connection.settings(chunk_rows=chunk_rows, model=request.model or None)
     if settings.server and chunk_rows is not None:
-        raise UsageError("the server decides how large chunks are", "Leave out --chunk-rows.")
+        raise UsageError("the server sets the size of chunks", "Leave out --chunk-rows.")
     check_output(out.output, out.output_format, file, as_json=as_json, as_folder=out.as_folder)
     check_model(settings.model)
-    named = settings.model if "model" in settings.model_fields_set else ""
-    request = replace(request.with_row_limit(settings.max_row_bytes), model=named)
+    model = settings.model if "model" in settings.model_fields_set else ""  # else the server's default
+    request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
     backend = open_backend(settings, create=True)
-    view.detail(f"{backend.url}, model {named or 'of the server' if settings.server else settings.model}")
-    view.warn_of_windows(request.options, _longest_window(backend.workers(), named or settings.model))
-    with view.reading(file) as progress:
-        submitted = backend.submit(file, request, progress)
+    view.detail(f"{backend.url}, model {model or 'of the server' if settings.server else settings.model}")
+    view.warn_of_windows(request.options, _longest_window(backend.workers(), model or settings.model))
+    with view.reading(file) as show:
+        submitted = backend.submit(file, request, show)
     job = submitted.manifest.id
-    view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.rows(submitted.manifest)}")
+    view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.job_size(submitted.manifest)}")
     if not (wait or out.output):
-        found = backend.status(job)
-        if found.reason and not found.finished:
-            view.say(view.in_words(found.reason))
-        view.print_json(found) if as_json else view.out(job)
+        progress = backend.status(job)
+        if progress.reason and not progress.finished:
+            view.say(view.waiting(progress.reason))
+        view.print_json(progress) if as_json else view.out(job)
         return
     if out.output == Path("-"):
-        view.say(f"job {job}")  # stdout is for the predictions alone
+        view.say(f"job {job}")  # stdout has only the predictions
     elif not as_json:
         view.out(job)
-    final = _wait(job, backend, where, timeout)
+    final = _wait(job, backend, connection, timeout)
     _deliver(backend, final, out, as_json=as_json)
 
 
 def _longest_window(workers: Iterable[WorkerInfo], model: str) -> int:
-    """Tokens in the longest window that the workers of a model take; 0: nobody says."""
+    """The most tokens that all workers of a model take; 0: unknown."""
     return min((w.max_positions for w in workers if w.model == model and w.max_positions), default=0)
 
 
@@ -82,51 +94,52 @@ def _longest_window(workers: Iterable[WorkerInfo], model: str) -> int:
 def status(
     job: Job,
     messages: Messages,
-    where: Where,
-    watch: Annotated[bool, typer.Option("--watch", help="until the job ends")] = False,
+    connection: Connection,
+    watch: Annotated[bool, typer.Option("--watch", help="follow the job until it ends")] = False,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
-    """Tell where a job stands: counts, rate, time left, errors. With --watch the exit code is the job's."""
+    """Show the state of a job: counts, rate, time left, errors. With --watch the exit status is the job's."""
     from producer.cli import view
 
     messages.apply()
-    backend = where.backend()
+    backend = connection.backend()
     job = backend.find(job)
-    found = _wait(job, backend, where, timeout) if watch else backend.status(job)
-    view.print_json(found) if as_json else view.status_table(found)
+    progress = _wait(job, backend, connection, timeout) if watch else backend.status(job)
+    view.print_json(progress) if as_json else view.show_status(progress)
     if watch:
-        raise typer.Exit(view.exit_code(found))
+        raise typer.Exit(view.exit_code(progress))
 
 
 @with_flags
-def list_jobs(where: Where, listing: Listing, as_json: Json = False) -> None:
-    """List jobs with their state, oldest first: all, or those that are asked for."""
+def list_jobs(connection: Connection, listing: Listing, as_json: Json = False) -> None:
+    """List jobs and their states, oldest first: all of them, or those that filters select."""
     from producer.cli import view
 
-    wanted = listing.wanted()
-    backend = where.backend()
-    found = backend.jobs(wanted)
-    for job, complaint in found.damaged.items():
-        view.say(f"job {job}: {complaint}")
-    view.print_json(found.jobs) if as_json else view.job_table(found.jobs)
+    job_filter = listing.job_filter()
+    listed = connection.backend().jobs(job_filter)
+    for job, problem in listed.damaged.items():
+        view.say(f"job {job}: {problem}")
+    view.print_json(listed.jobs) if as_json else view.show_jobs(listed.jobs)
 
 
 @with_flags
 def results(
     job: Job,
     out: Output,
-    where: Where,
-    follow: Annotated[bool, typer.Option("--follow", help="print predictions as they come, until the end")] = False,
+    connection: Connection,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="write predictions as they become ready, until the job ends")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
-    """Write the predictions of a job, in row order. Of an unfinished one: those ready without a gap."""
+    """Write the predictions of a job in row order. Of an unfinished job: those that are ready without a gap."""
     from producer.cli import view
     from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
-        raise UsageError(f"--json and --format {out.output_format} ask for two formats", "Give one of them.")
-    backend = where.backend()
+        raise UsageError(f"--json and --format {out.output_format} are two formats", "Give one of them.")
+    backend = connection.backend()
     output = out.output or Path("-")
     kind = "json" if as_json else out.output_format
     if follow and output == Path("-"):
@@ -140,39 +153,41 @@ def results(
             wait = lambda: any(not step.finished for step in steps)  # noqa: E731
             write_results(backend, job, output, kind, wait, as_folder=out.as_folder)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"job {job} goes on; come back with: producer results {job} --follow") from None
+            raise KeyboardInterrupt(
+                f"job {job} continues; follow it again with: producer results {job} --follow"
+            ) from None
         progress = backend.status(job, reason=False)
     else:
         write_results(backend, job, output, kind, as_folder=out.as_folder)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
-    done = progress.request_counts
-    view.say(f"job {job} is {progress.status}: {done.total - done.pending} of {done.total} rows have their outcome")
+    counts = progress.request_counts
+    view.say(f"job {job} is {progress.status}: {counts.total - counts.pending} of {counts.total} rows are done")
 
 
 @with_flags
-def cancel(job: Job, where: Where, as_json: Json = False) -> None:
-    """Cancel a job: rows that are done stay, the others get the error job_cancelled. Works while Redis is away."""
+def cancel(job: Job, connection: Connection, as_json: Json = False) -> None:
+    """Cancel a job: finished rows stay, the others get the error job_cancelled. Works without Redis."""
     from contract.errors import RedisUnreachable
     from producer.cli import view
 
-    backend = where.backend()
+    backend = connection.backend()
     job = backend.find(job)
     try:
         backend.cancel(job)
     except RedisUnreachable as error:
-        view.say(f"the cancel is noted; {error}")
-    found = backend.status(job)
-    view.print_json(found) if as_json else view.out(f"job {job} is {found.status}")
+        view.say(f"the request to cancel is stored; {error}")
+    progress = backend.status(job)
+    view.print_json(progress) if as_json else view.out(f"job {job} is {progress.status}")
 
 
 @with_flags
 def repair(
-    place: Place,
+    connection: DirectConnection,
     job: Annotated[str | None, typer.Argument(help="job id; default: all unfinished jobs")] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring jobs forward whatever was lost: send missing chunks again, publish what is complete."""
+    """Advance jobs, whatever was lost: send missing chunks again, publish what is complete."""
     from dataclasses import asdict
 
     from contract.format import layout
@@ -182,63 +197,63 @@ def repair(
     from producer.cli import view
     from producer.jobs.find import find
 
-    given, store, queue = place.open()
+    settings, storage, queue = connection.open()
     if job:
-        name = find(store, job)
-        done = {name: reconcile(name, store, queue, given)}
+        job = find(storage, job)
+        repairs = {job: reconcile(job, storage, queue, settings)}
     else:
-        names = records.jobs(store)
-        ended = many(store, lambda name: store.exists(layout.report(name)), names)
-        unfinished = [name for name, one in zip(names, ended, strict=True) if not one]
-        done = of_each(unfinished, lambda name: reconcile(name, store, queue, given))
+        jobs = records.jobs(storage)
+        ended = many(storage, lambda job: storage.exists(layout.report(job)), jobs)
+        unfinished = [job for job, has_ended in zip(jobs, ended, strict=True) if not has_ended]
+        repairs = for_each(unfinished, lambda job: reconcile(job, storage, queue, settings))
     if as_json:
-        view.print_json({name: asdict(one) for name, one in done.items()})
+        view.print_json({job: asdict(repair) for job, repair in repairs.items()})
     else:
-        view.repairs(done)
+        view.show_repairs(repairs)
 
 
 @with_flags
 def check(file: File, reading: ReadOptions, as_json: Json = False) -> None:
-    """Read FILE as submit would, make no job, and tell what was found: columns, rows, errors, sizes."""
+    """Read FILE as submit would, without creating a job, and show its columns, rows, errors and sizes."""
     from producer.cli import view
     from producer.jobs.check import check_file
 
-    settings = Place().settings()
+    settings = DirectConnection().settings()
     read = replace(reading, max_row_bytes=settings.max_row_bytes)
-    with view.reading(file) as progress:
-        checked = check_file(file, read, settings, progress)
-    view.print_json(checked) if as_json else view.check_table(checked)
+    with view.reading(file) as show:
+        checked = check_file(file, read, settings, show)
+    view.print_json(checked) if as_json else view.show_checked(checked)
     raise typer.Exit(COMPLETED_WITH_ERRORS if checked.rejected else 0)
 
 
 @with_flags
-def verify(job: Job, place: Place, as_json: Json = False) -> None:
-    """Recount, rehash and re-check a job: every row once and in order, context[start:end] == answer, outputs whole."""
+def verify(job: Job, connection: DirectConnection, as_json: Json = False) -> None:
+    """Recount, rehash and re-check a job: every row once and in order, context[start:end] == answer, outputs intact."""
     from producer.cli import view
     from producer.jobs.find import find
     from producer.jobs.verify import verify_job
 
-    store = place.open_storage()
-    job = find(store, job)
-    with view.counting("verifying") as progress:
-        found = verify_job(store, job, progress)
-    view.print_json(found) if as_json else view.verify_table(found)
-    raise typer.Exit(1 if found.problems else 0)
+    storage = connection.open_storage()
+    job = find(storage, job)
+    with view.counting("verifying") as show:
+        verified = verify_job(storage, job, show)
+    view.print_json(verified) if as_json else view.show_verified(verified)
+    raise typer.Exit(1 if verified.problems else 0)
 
 
 @with_flags
 def diff(
     first: Job,
     second: Job,
-    where: Where,
-    by: Annotated[Literal["row", "id"], typer.Option(help="what joins the rows of the two jobs")] = "row",
+    connection: Connection,
+    by: Annotated[Literal["row", "id"], typer.Option(help="how to match the rows of the two jobs")] = "row",
     as_json: Json = False,
 ) -> None:
     """List the rows that two jobs answer differently, and count them. Of an unfinished job: the rows that are ready."""
     from producer.cli import view
     from producer.jobs import diff_document
 
-    backend = where.backend()
+    backend = connection.backend()
     first, second = backend.find(first), backend.find(second)
     summary = diff_document.Summary()
     changes = backend.diff(first, second, summary, by_id=by == "id")
@@ -247,43 +262,44 @@ def diff(
             view.out(piece, end="")
         return
     for change in changes:
-        view.change(change)
-    view.diff_summary(summary)
+        view.show_change(change)
+    view.show_diff_summary(summary)
 
 
-def of_each(jobs: list[str], do: Callable[[str], T]) -> dict[str, T]:
-    """What `do` says of each job. One that is damaged, or of another version, is told and keeps no other waiting."""
+def for_each(jobs: list[str], act: Callable[[str], T]) -> dict[str, T]:
+    """Call `act` for each job and return the results. A job that raises, damaged or of another version, is reported and
+    left out."""
     from contract.errors import Unreachable
     from producer.cli import view
 
-    done = {}
+    results = {}
     for job in jobs:
         try:
-            done[job] = do(job)
+            results[job] = act(job)
         except Unreachable:
             raise
         except BulkqaError as error:
             view.say(f"job {job}: {error}")
-    return done
+    return results
 
 
-def _wait(job: str, backend: Backend, where: Where, timeout: float | None) -> Progress:
-    """Follow a job to its end with a progress bar. Ctrl-C and a timeout leave it running."""
+def _wait(job: str, backend: Backend, connection: Connection, timeout: float | None) -> Progress:
+    """Follow a job with a progress bar until it ends. Ctrl-C and a timeout leave it running."""
     from producer.cli import view
     from producer.jobs.follow import StillRunning
 
-    again = f"producer status {job} --watch{as_flags(storage=where.storage, server=where.server)}"
+    command = f"producer status {job} --watch{as_flags(storage=connection.storage, server=connection.server)}"
     try:
         return view.follow(job, backend.follow(job, timeout))
-    except StillRunning as late:
-        view.warn(f"{late}; come back with: {again}")
+    except StillRunning as running:
+        view.warn(f"{running}; follow it again with: {command}")
         raise typer.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"job {job} goes on; come back with: {again}") from None
+        raise KeyboardInterrupt(f"job {job} continues; follow it again with: {command}") from None
 
 
 def _deliver(backend: Backend, final: Progress, out: Output, *, as_json: bool) -> None:
-    """Write the predictions of a job that has ended where they were asked for, and end with its exit status."""
+    """Write the predictions of a job that has ended to the output, and exit with its status."""
     from producer.cli import view
     from producer.results.output import write_results
 
@@ -292,5 +308,5 @@ def _deliver(backend: Backend, final: Progress, out: Output, *, as_json: bool) -
     if as_json:
         view.print_json(final)
     elif out.output != Path("-"):
-        view.summary(final, out.output, on_stderr=True)  # stdout has the job's id, and nothing else
+        view.show_summary(final, out.output, on_stderr=True)  # stdout has only the job id
     raise typer.Exit(view.exit_code(final))

@@ -1,4 +1,4 @@
-"""Messages on stderr: how much is said, and how often where no bar can be drawn."""
+"""Messages on stderr: which are shown, and how often where no bar can be drawn."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from collections.abc import Callable
 from rich.console import Console
 
 #: Where messages and bars go.
-errors = Console(stderr=True, highlight=False)
-#: Between two lines of progress on what is no terminal, in seconds.
+stderr = Console(stderr=True, highlight=False)
+#: Seconds between two lines of progress where stderr is not a terminal.
 EVERY = 10.0
 
 QUIET, NORMAL, VERBOSE = range(3)
 
 
 class Verbosity:
-    """What is said beside data and errors: nothing, what matters, or more."""
+    """How many messages there are beside data and errors."""
 
     def __init__(self) -> None:
         self.level = NORMAL
 
     def set(self, *, quiet: bool, verbose: bool) -> None:
-        """For the rest of this command."""
+        """Set it for the rest of this command."""
         self.level = QUIET if quiet else VERBOSE if verbose else NORMAL
 
     @property
     def quiet(self) -> bool:
-        """Whether only data and errors are wanted."""
+        """Whether there are only data and errors."""
         return self.level == QUIET
 
     @property
     def verbose(self) -> bool:
-        """Whether more is wanted."""
+        """Whether there are details too."""
         return self.level == VERBOSE
 
 
@@ -42,25 +42,25 @@ verbosity = Verbosity()
 
 
 def say(text: str) -> None:
-    """A message, on stderr."""
+    """Print a message on stderr."""
     if not verbosity.quiet:
         warn(text)
 
 
 def warn(text: str) -> None:
-    """A message that has to be heard, however quiet it is to be."""
+    """Print a message on stderr, even with --quiet."""
     print(text, file=sys.stderr)
 
 
 def detail(text: str) -> None:
-    """A message for those who want to know more."""
+    """Print a message on stderr with --verbose."""
     if verbosity.verbose:
         warn(text)
 
 
 class Ticker:
-    """Says how far a thing is, at most every ten seconds: a log file has no use for a bar. The first words come after
-    as long, so that what is quick says nothing."""
+    """Prints progress as a line at most every ten seconds, for log files, where a bar is of no use. The first line
+    comes after ten seconds, so quick work prints none."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
@@ -68,7 +68,7 @@ class Ticker:
         self._last = clock()
 
     def tick(self, text: Callable[[], str]) -> None:
-        """Something went on; `text` is asked for only if it is said."""
+        """Report progress; `text` is called only if a line is due."""
         if self._clock() - self._last >= EVERY:
             self._last = self._clock()
             self._say(text())

@@ -19,76 +19,80 @@ if TYPE_CHECKING:
     from producer.jobs.select import JobFilter
 
 FILE = (
-    "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; at s3://, gs:// and "
-    "https:// as well; - is stdin"
+    "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; also at s3://, gs:// and "
+    "https://; - is stdin"
 )
 File = Annotated[str, typer.Argument(help=FILE)]
-Job = Annotated[str, typer.Argument(help="job id, or its unambiguous beginning")]
+Job = Annotated[str, typer.Argument(help="job id, or an unambiguous prefix of it")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
-Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job goes on")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="more messages on the way")]
-ChunkRows = Annotated[int | None, typer.Option(help="rows in a chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
+Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job continues")]
+EveryAttempt = Annotated[
+    bool, typer.Option("-v", "--verbose", help="also each chunk that was done at the first attempt")
+]
+ChunkRows = Annotated[int | None, typer.Option(help="rows per chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Storage and Redis: where jobs and their messages are."""
+class DirectConnection:
+    """Storage and Redis: for commands that work on them directly."""
 
     redis: Annotated[str | None, typer.Option("--redis", help="Redis URL [BULKQA_REDIS_URL]", show_default=False)] = (
         None
     )
     storage: Annotated[
         str | None,
-        typer.Option("--storage", help="folder or URL shared with workers [BULKQA_STORAGE_URL]", show_default=False),
+        typer.Option(
+            "--storage", help="folder or URL shared with the workers [BULKQA_STORAGE_URL]", show_default=False
+        ),
     ] = None
 
     def settings(self, **flags: Any) -> Settings:
-        """All settings, with those of this place and other flags on top. Raises UsageError."""
+        """All settings; flags win over the environment. Raises UsageError."""
         from contract import settings
 
         return settings.load(redis_url=self.redis, storage_url=self.storage, **flags)
 
     def open_storage(self) -> Storage:
-        """For a command that no server carries out. Raises StorageUnreachable, UsageError."""
+        """The storage. Raises StorageUnreachable, and UsageError if the environment names a server instead."""
         from contract.errors import UsageError
         from contract.storage import open_storage
 
-        given = self.settings()
-        if given.server and not (self.storage or self.redis):
+        settings = self.settings()
+        if settings.server and not (self.storage or self.redis):
             raise UsageError(
-                "this command works on the storage itself, and BULKQA_SERVER names a server",
-                "Run it where the storage is: --storage URL",
+                "this command needs direct access to the storage, but BULKQA_SERVER is set",
+                "Name the storage: --storage URL",
             )
-        return open_storage(given.storage_url)
+        return open_storage(settings.storage_url)
 
     def open(self) -> tuple[Settings, Storage, RedisQueue]:
-        """The same, and the queue. Redis is not asked for anything yet."""
+        """The settings, the storage and the queue. Does not call Redis yet."""
         from contract.namespace import open_queue
 
-        given, storage = self.settings(), self.open_storage()
-        return given, storage, open_queue(given, storage)
+        settings, storage = self.settings(), self.open_storage()
+        return settings, storage, open_queue(settings, storage)
 
 
 @dataclass(frozen=True)
-class Where(Place):
-    """Storage and Redis, or a server: where a command asks."""
+class Connection(DirectConnection):
+    """Storage and Redis, or a server: for commands that work with either."""
 
     server: Annotated[
         str | None,
-        typer.Option("--server", help="URL of a `producer serve` to ask instead [BULKQA_SERVER]", show_default=False),
+        typer.Option("--server", help="URL of a `producer serve` to use instead [BULKQA_SERVER]", show_default=False),
     ] = None
 
     def settings(self, **flags: Any) -> Settings:
-        """As those of a place; no server is asked where a storage or Redis is named."""
+        """All settings; --storage and --redis win over a server in the environment. Raises UsageError."""
         from contract.errors import UsageError
 
-        here = self.storage or self.redis
-        if here and self.server:
-            raise UsageError("--server is asked instead of --storage and --redis", "Give one or the other.")
-        return super().settings(server="" if here else self.server, **flags)
+        direct = self.storage or self.redis
+        if direct and self.server:
+            raise UsageError("--server cannot be combined with --storage or --redis", "Leave out one or the other.")
+        return super().settings(server="" if direct else self.server, **flags)
 
     def backend(self) -> Backend:
-        """What does what is asked. Raises StorageUnreachable, UsageError."""
+        """The backend for the storage or the server. Raises StorageUnreachable, UsageError."""
         from producer.backend import open_backend
 
         return open_backend(self.settings())
@@ -100,30 +104,32 @@ class Output:
 
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="write predictions there: .json, .jsonl or .parquet; - is stdout"),
+        typer.Option(
+            "-o", "--output", help="where to write predictions: a .json, .jsonl, .csv or .parquet file; - is stdout"
+        ),
     ] = None
     output_format: Annotated[
-        str | None, typer.Option("--format", help="json, jsonl, csv or parquet; default: as -o is named")
+        str | None, typer.Option("--format", help="json, jsonl, csv or parquet [default: by the name of the output]")
     ] = None
     output_layout: Annotated[
-        Literal["file", "parts"], typer.Option(help="one file, or a folder of parts with a _SUCCESS in it")
+        Literal["file", "parts"], typer.Option(help="one file, or a folder of files with a _SUCCESS in it")
     ] = "file"
 
     @property
     def as_folder(self) -> bool:
-        """Whether the output is a folder of parts."""
+        """Whether the output is a folder of files."""
         return self.output_layout == "parts"
 
 
 @dataclass(frozen=True)
 class Messages:
-    """Messages: how many there are beside the data."""
+    """Messages: how many there are beside data and errors."""
 
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="data and errors only")] = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="more messages on the way")] = False
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="no messages but errors")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="more messages")] = False
 
     def apply(self) -> None:
-        """For the rest of the command. Raises UsageError."""
+        """Set the verbosity for the rest of the command. Raises UsageError."""
         from contract.errors import UsageError
         from producer.cli import view
 
@@ -136,27 +142,25 @@ class Messages:
 class Listing:
     """Filters: which jobs are listed, and how."""
 
-    status: Annotated[list[str] | None, typer.Option("--status", help="only jobs of this status; may be repeated")] = (
-        None
-    )
-    since: Annotated[
-        str | None, typer.Option("--since", help="only those submitted since: 2h or 3d ago, or an ISO 8601 date")
+    status: Annotated[
+        list[str] | None, typer.Option("--status", help="only jobs with this status; may be repeated")
     ] = None
-    model: Annotated[str | None, typer.Option("--model", help="only those of this model")] = None
+    since: Annotated[
+        str | None, typer.Option("--since", help="only jobs submitted since: 2h or 3d ago, or an ISO 8601 date")
+    ] = None
+    model: Annotated[str | None, typer.Option("--model", help="only jobs for this model")] = None
     metadata: Annotated[
         list[str] | None,
-        typer.Option("--metadata", metavar="KEY=VALUE", help="only those with this; may be repeated"),
+        typer.Option("--metadata", metavar="KEY=VALUE", help="only jobs with this metadata; may be repeated"),
     ] = None
-    sort: Annotated[str, typer.Option("--sort", help="created, finished, rows, failed, progress, status or model")] = (
-        "created"
-    )
-    reverse: Annotated[bool, typer.Option("--reverse", help="the other way round")] = False
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="only so many, the last in their order: the newest")
-    ] = None
+    sort: Annotated[
+        str, typer.Option("--sort", help="by created, finished, rows, failed, progress, status or model")
+    ] = "created"
+    reverse: Annotated[bool, typer.Option("--reverse", help="in reverse order")] = False
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="only the last N in order: the newest")] = None
 
-    def wanted(self) -> JobFilter:
-        """The same for `producer.jobs`. Raises UsageError."""
+    def job_filter(self) -> JobFilter:
+        """The filter for `producer.jobs`. Raises UsageError."""
         from producer.jobs.select import JobFilter, pairs
         from producer.times import moment
 

@@ -1,4 +1,4 @@
-"""`producer run`: a file answered on this machine, from the reading to the answers on the screen."""
+"""`producer run`: answers a file on this machine, from reading it to showing the answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from contract.command import interrupt_on_signals
 from contract.errors import ModelError, UsageError
 from producer.cli.flags import Without, as_flags, with_flags
-from producer.cli.options import FILE, ChunkRows, Json, Messages, Output, Place
+from producer.cli.options import FILE, ChunkRows, DirectConnection, Json, Messages, Output
 from producer.request import Request
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contract.storage import Storage
     from producer.local import Stack
 
-#: Answers that are shown.
+#: Answers shown at the end.
 _PREVIEW = 12
 
 
@@ -31,29 +31,29 @@ def run(
     out: Output,
     request: Annotated[Request, Without("model", "notify", "expire")],
     messages: Messages,
-    place: Place,
+    connection: DirectConnection,
     file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     model_dir: Annotated[
         Path | None, typer.Option("--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(help="processes of the worker; 0: one for every eight CPUs", show_default=False)
+        int | None, typer.Option(help="processes of the worker; 0: one per eight CPUs", show_default=False)
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="threads a process; 0: all CPUs", show_default=False)] = None,
+    threads: Annotated[int | None, typer.Option(help="threads per process; 0: all CPUs", show_default=False)] = None,
     chunk_rows: ChunkRows = None,
-    resume: Annotated[str | None, typer.Option("--resume", help="go on with this job instead of a FILE")] = None,
+    resume: Annotated[str | None, typer.Option("--resume", help="continue this job instead of a FILE")] = None,
     as_json: Json = False,
 ) -> None:
-    """Answer FILE on this machine: starts Redis and a worker, stops them after, prints the answers."""
+    """Answer FILE on this machine: starts Redis and a worker, prints the answers, stops them."""
     from producer import local
 
     if (file is None) == (resume is None):
-        raise UsageError("name a FILE, or a job with --resume", "For example: producer run samples/questions.csv")
-    local.require(place.redis)
+        raise UsageError("give either a FILE or --resume JOB", "For example: producer run samples/questions.csv")
+    local.require(connection.redis)
     interrupt_on_signals()
-    flags = {"storage": place.storage, "model": model_dir, "processes": processes, "threads": threads}
-    # First: Redis and the worker get ready while modules are imported here and the file is read.
-    with local.stack([f"--{k}={v}" for k, v in flags.items() if v is not None], place.redis) as stack:
+    flags = {"storage": connection.storage, "model": model_dir, "processes": processes, "threads": threads}
+    # Started first: Redis and the worker get ready while this process imports modules and reads the file.
+    with local.stack(flags, connection.redis) as stack:
         from contract.ledger.stored import load_manifest
         from contract.storage import open_storage
         from producer.cli import view
@@ -61,63 +61,65 @@ def run(
         from producer.results.output import check_output
 
         messages.apply()
-        settings = place.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
+        settings = connection.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
         check_output(out.output, out.output_format, file, as_json=as_json, as_folder=out.as_folder)
-        store = open_storage(settings.storage_url, create=True)
-        job = find(store, resume) if resume else _stored(str(file), store, settings, request)
-        view.say(f"job {job}: {view.rows(load_manifest(store, job))} in {settings.storage_url}")
+        storage = open_storage(settings.storage_url, create=True)
+        job = find(storage, resume) if resume else _submit(str(file), storage, settings, request)
+        view.say(f"job {job}: {view.job_size(load_manifest(storage, job))} in {settings.storage_url}")
         try:
-            final = _answered(job, store, settings, stack, out, as_json=as_json)
+            final = _answer(job, storage, settings, stack, out, as_json=as_json)
         except KeyboardInterrupt:
-            again = as_flags(storage=place.storage, model=model_dir, output=out.output)
-            raise KeyboardInterrupt(f"what is done is kept. Go on with: producer run --resume {job}{again}") from None
+            rest = as_flags(storage=connection.storage, model=model_dir, output=out.output)
+            raise KeyboardInterrupt(
+                f"finished rows are kept; continue with: producer run --resume {job}{rest}"
+            ) from None
     raise typer.Exit(view.exit_code(final))
 
 
-def _stored(file: str, store: Storage, settings: Settings, request: Request) -> str:
-    """The id of the job that was made of a file, or found by its key."""
+def _submit(file: str, storage: Storage, settings: Settings, request: Request) -> str:
+    """Create the job of a file, or find it by its key; returns its id."""
     from producer.cli import view
     from producer.jobs.submit import submit
 
-    name, longest = _described(settings.model_dir)
+    model, longest = _describe(settings.model_dir)
     view.warn_of_windows(request.options, longest)
-    request = replace(request.with_row_limit(settings.max_row_bytes), model=name)
-    with view.reading(file) as progress:
-        return submit(file, store, settings, request, progress).manifest.id
+    request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
+    with view.reading(file) as show:
+        return submit(file, storage, settings, request, show).manifest.id
 
 
-def _described(directory: Path) -> tuple[str, int]:
-    """Name and longest window in a model directory's description; everything else in it is the worker's."""
+def _describe(directory: Path) -> tuple[str, int]:
+    """The name of the model in a directory, and the most tokens that it takes."""
     try:
-        about = json.loads((directory / "reader.json").read_text("utf-8"))
-        return str(about["name"]), int(about["max_positions"])
+        description = json.loads((directory / "reader.json").read_text("utf-8"))
+        return str(description["name"]), int(description["max_positions"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{directory} is not a model directory: {error}", "Make one: worker build SOURCE DEST"
+            f"{directory} is not a model directory: {error}", "Build one: worker build SOURCE DEST"
         ) from error
 
 
-def _answered(job: str, store: Storage, settings: Settings, stack: Stack, out: Output, *, as_json: bool) -> Progress:
-    """Score a stored job with a Redis and workers of our own, and show what came of it."""
+def _answer(job: str, storage: Storage, settings: Settings, stack: Stack, out: Output, *, as_json: bool) -> Progress:
+    """Score a stored job with the started Redis and worker, and show its answers."""
     from contract.ledger import records
     from contract.namespace import open_queue
     from producer.backend.direct import DirectBackend
     from producer.cli import view
     from producer.results.output import write_results
 
-    with closing(open_queue(settings, store, stack.redis_url)) as queue:
-        backend = DirectBackend(settings, store, queue)
+    with closing(open_queue(settings, storage, stack.redis_url)) as queue:
+        backend = DirectBackend(settings, storage, queue)
         stack.wait_ready(queue)
         for worker in queue.workers():
             view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
-        final = view.follow(job, backend.follow(job), each=stack.check)
-    stack.stop()  # waited for when the stack is left: the answers need not wait
+        final = view.follow(job, backend.follow(job), check=stack.check)
+    stack.stop()  # its end is awaited when the stack is left, not before the answers are shown
     if out.output:
         write_results(backend, job, out.output, out.output_format, as_folder=out.as_folder)
-    published = records.report(store, job) or final
+    published = records.report(storage, job) or final
     if as_json:
         view.print_json(published)
     elif out.output != Path("-"):
-        view.answers(backend.lines(job), _PREVIEW, beside=out.output)
-        view.summary(published, out.output)
+        view.show_answers(backend.lines(job), _PREVIEW, out.output)
+        view.show_summary(published, out.output)
     return published

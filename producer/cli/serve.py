@@ -1,4 +1,4 @@
-"""`producer serve`: HTTP and a page in front of the storage and Redis; with --local also Redis and a worker."""
+"""`producer serve`: an HTTP server and a web page for the storage and Redis; --local starts Redis and a worker too."""
 
 from __future__ import annotations
 
@@ -11,46 +11,50 @@ import typer
 
 from contract.errors import UsageError
 from producer.cli.flags import with_flags
-from producer.cli.options import Place
+from producer.cli.options import DirectConnection
 
 
 @with_flags
 def serve(
-    place: Place,
-    host: Annotated[str, typer.Option(help="address to listen on; one that others reach needs BULKQA_API_TOKEN")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free")] = 8321,
-    local: Annotated[bool, typer.Option("--local", help="start Redis and a worker too, on this machine")] = False,
+    connection: DirectConnection,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; one that other machines can reach needs BULKQA_API_TOKEN")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0: any free one")] = 8321,
+    local: Annotated[bool, typer.Option("--local", help="also start Redis and a worker on this machine")] = False,
     model_dir: Annotated[
         Path | None,
         typer.Option("--model", help="model directory, with --local [BULKQA_MODEL_DIR]", show_default=False),
     ] = None,
 ) -> None:
-    """Serve jobs over HTTP, with a page for a browser."""
+    """Serve jobs over HTTP, with a web page."""
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise UsageError("this installation has no server", "Install it: pip install 'bulkqa[web]'")
     if model_dir is not None and not local:
-        raise UsageError("--model is the worker's, and none is started without --local", "Say both, or neither.")
+        raise UsageError("--model needs --local: without it no worker is started", "Give both or neither.")
     with ExitStack() as resources:
-        redis = place.redis
+        redis = connection.redis
         if local:
-            from producer import local as here
+            from producer.local import require, stack
 
-            here.require(place.redis)
-            flags = {"storage": place.storage, "model": model_dir}
-            given = [f"--{name}={value}" for name, value in flags.items() if value is not None]
-            redis = resources.enter_context(here.stack(given, place.redis)).redis_url
-        _serve(Place(redis, place.storage), host, port)
+            require(connection.redis)
+            flags = {"storage": connection.storage, "model": model_dir}
+            redis = resources.enter_context(stack(flags, connection.redis)).redis_url
+        _serve(DirectConnection(redis, connection.storage), host, port)
 
 
-def _serve(place: Place, host: str, port: int) -> None:
+def _serve(connection: DirectConnection, host: str, port: int) -> None:
     from contract import logs
     from producer.cli import view
     from producer.server.access import check_address, tokens_of
     from producer.server.run import run
 
-    given = place.settings()
-    logs.set_up(given.log_format, given.log_level)
-    check_address(host, tokens_of(given.api_token.get_secret_value()))
-    run(given, host, port, lambda url: view.say(f"bulkqa serves {url} (storage {given.storage_url}); Ctrl-C stops it"))
+    settings = connection.settings()
+    logs.set_up(settings.log_format, settings.log_level)
+    check_address(host, tokens_of(settings.api_token.get_secret_value()))
+    run(
+        settings,
+        host,
+        port,
+        lambda url: view.say(f"bulkqa serves {url} (storage {settings.storage_url}); stop it with Ctrl-C"),
+    )

@@ -1,5 +1,4 @@
-"""What people see: tables on stdout; and, from `bars` and `voice`, progress and messages on stderr. Nothing is decided
-here."""
+"""Shows jobs: tables on stdout. Progress and messages, on stderr, come from `bars` and `messages`. Decides nothing."""
 
 from __future__ import annotations
 
@@ -17,15 +16,15 @@ from rich.table import Table
 from producer.cli.bars import chunks
 from producer.cli.bars import counting as counting
 from producer.cli.bars import follow as follow
-from producer.cli.bars import in_words as in_words
 from producer.cli.bars import reading as reading
+from producer.cli.bars import waiting as waiting
 from producer.cli.messages import detail as detail
-from producer.cli.messages import errors
 from producer.cli.messages import say as say
+from producer.cli.messages import stderr
 from producer.cli.messages import verbosity as verbosity
 from producer.cli.messages import warn as warn
-from producer.times import duration as duration
-from producer.times import local
+from producer.cli.text import plural, shorten
+from producer.times import duration, local
 
 if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
@@ -35,27 +34,40 @@ if TYPE_CHECKING:
     from producer.jobs.diff_document import Summary
     from producer.jobs.verify import Verified
 
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # what is not a terminal has no width
+_stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # a file or pipe has no width
 _COLOURS = {"completed": "green", "completed_with_errors": "yellow", "failed": "red", "cancelled": "yellow"}
-#: Columns of a terminal from which on a list of jobs has all of its own.
+#: Terminals of this width and more show all columns of a list of jobs.
 _WIDE = 110
-#: Columns of what is no terminal.
+#: The width of a table in a file or pipe.
 _ENDLESS = 400
 
 
 def out(*text: str, end: str = "\n") -> None:
-    """Data, on stdout, at once."""
+    """Print data on stdout, at once."""
     print(*text, sep="", end=end, flush=True)
 
 
-def show(table: Table) -> None:
-    """A table on stdout; what is no terminal gets each row in one line, however long."""
-    console = _out if _out.is_terminal else Console(file=_out.file, highlight=False, width=_ENDLESS)
+def new_table(*headers: str, **column: Any) -> Table:
+    """An empty table, each column with these options of rich's `add_column`."""
+    table = Table(show_edge=False, pad_edge=False)
+    for header in headers:
+        table.add_column(header, **column)
+    return table
+
+
+def _new_sheet() -> Table:
+    """An empty table of two columns, names and values."""
+    return Table(show_header=False, show_edge=False, pad_edge=False, box=None)
+
+
+def print_table(table: Table) -> None:
+    """Print a table on stdout. In a file or pipe each row is one line, however long."""
+    console = _stdout if _stdout.is_terminal else Console(file=_stdout.file, highlight=False, width=_ENDLESS)
     console.print(table)
 
 
 def print_json(value: Any) -> None:
-    """One document on stdout. Beside each time in seconds since 1970, `created_at`, is the same as ISO 8601,
+    """Print one JSON document on stdout. Each time in seconds since 1970, `created_at`, is repeated as ISO 8601,
     `created`."""
     from producer.times import dated
 
@@ -70,89 +82,89 @@ def exit_code(progress: Progress) -> int:
 
 
 def warn_of_windows(options: Options, longest: int) -> None:
-    """Say where windows will be shorter than asked for. `longest`: tokens that the model takes; 0: not known."""
+    """Say that windows will be shorter than requested. `longest`: the most tokens that the model takes; 0: unknown."""
     if longest and options.max_seq_len > longest:
-        say(f"the model takes {longest} tokens at most: windows have that many, not {options.max_seq_len}")
+        say(f"the model takes at most {longest} tokens: windows have {longest}, not {options.max_seq_len}")
 
 
-def rows(manifest: Manifest) -> str:
-    """How many rows and chunks a job has, in words."""
+def job_size(manifest: Manifest) -> str:
+    """The rows and chunks of a job, as text."""
     bad = f", {manifest.rejected:,} of them with errors" if manifest.rejected else ""
-    return f"{manifest.rows:,} rows{bad}, {manifest.chunks:,} chunk{'s' if manifest.chunks != 1 else ''}"
+    return f"{plural(manifest.rows, 'row')}{bad}, {plural(manifest.chunks, 'chunk')}"
 
 
-def answers(lines: Iterable[bytes], limit: int, beside: Path | None = None) -> None:
-    """The first predictions of a job as a table; quietly none if all of them were written to `beside`."""
-    if verbosity.quiet and beside:
+def show_answers(lines: Iterable[bytes], limit: int, output: Path | None = None) -> None:
+    """Show the first predictions of a job. With --quiet none if all of them were written to `output`."""
+    if verbosity.quiet and output:
         return
-    table = Table("row", "question", "answer", "score", show_edge=False, pad_edge=False)
-    left = limit
+    table = new_table("row", "question", "answer", "score")
     total = 0
     for block in lines:
         for line in block.splitlines():
             total += 1
-            if left > 0:
-                left -= 1
-                table.add_row(*_answer_row(json.loads(line)))
-    _out.print(table)
+            if total <= limit:
+                table.add_row(*_answer_cells(json.loads(line)))
+    _stdout.print(table)
     if total > limit:
-        _out.print(f"... and {total - limit:,} more")
+        _stdout.print(f"... and {total - limit:,} more")
 
 
-def _answer_row(prediction: dict[str, Any]) -> list[str]:
-    text = {"no_answer": "[dim](no answer)[/dim]"}.get(prediction["status"])
-    if prediction["status"] == "error":
-        text = f"[red]{escape(prediction['error']['code'])}[/red]"
+def _answer_cells(prediction: dict[str, Any]) -> list[str]:
+    match prediction["status"]:
+        case "no_answer":
+            answer = "[dim](no answer)[/dim]"
+        case "error":
+            answer = f"[red]{escape(prediction['error']['code'])}[/red]"
+        case _:
+            answer = escape(shorten(prediction["answer"], 44))
     score = f"{prediction['score']:.2f}" if "score" in prediction else ""
     question = prediction["question"] or prediction.get("raw") or ""
-    return [
-        str(prediction["row"]),
-        escape(_short(question, 56)),
-        text or escape(_short(prediction["answer"], 44)),
-        score,
-    ]
+    return [str(prediction["row"]), escape(shorten(question, 56)), answer, score]
 
 
-def summary(progress: Progress, output: Path | None, *, on_stderr: bool = False) -> None:
-    """How a job ended, and where its outputs lie: files of this machine, or the command that gets them."""
+def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = False) -> None:
+    """Show how a job ended and where its outputs are: files on this machine, or the command that writes them."""
     if verbosity.quiet:
         return
     from producer.results import upload
     from producer.results.output import errors_beside, is_special
 
-    console = errors if on_stderr else _out
+    console = stderr if on_stderr else _stdout
     counts = progress.request_counts
-    colour = _COLOURS.get(progress.status, "default")
     rate = f", {progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
     cancelled = f", {counts.cancelled:,} cancelled" if counts.cancelled else ""
     console.print(
-        f"\n[{colour}]{progress.status}[/{colour}]: {counts.answered:,} answered, "
+        f"\n{_coloured(progress.status)}: {counts.answered:,} answered, "
         f"{counts.no_answer:,} without an answer, {counts.failed:,} failed{cancelled}{rate}"
     )
     shown = output if output and output != Path("-") and not is_special(output) else None
     url = upload.url_of(shown) if shown else None
-    places = {"predictions": url or shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
+    facts = {"predictions": url or shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
     if progress.evaluation:
-        places["quality"] = _quality(progress.evaluation)
+        facts["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
-        beside = errors_beside(shown) if shown else None
-        places["error rows"] = (beside and upload.url_of(beside)) or beside or progress.error_uri
-    for name, value in (*places.items(), ("job", progress.id)):
+        error_file = errors_beside(shown) if shown else None
+        facts["error rows"] = (error_file and upload.url_of(error_file)) or error_file or progress.error_uri
+    for name, value in (*facts.items(), ("job", progress.id)):
         console.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
 
 
+def _coloured(status: str) -> str:
+    colour = _COLOURS.get(status, "cyan")
+    return f"[{colour}]{status}[/{colour}]"
+
+
 def _readable(uri: str | None) -> str | None:
-    """A path that this user can open here: in a volume of containers it may be nobody's."""
+    """A path that this user can open here; one in a container's volume may be out of reach."""
     return uri if uri and os.access(uri, os.R_OK) else None
 
 
-def status_table(progress: Progress) -> None:
-    """Where a job stands."""
+def show_status(progress: Progress) -> None:
+    """Show the state of a job."""
     counts = progress.request_counts
-    colour = _COLOURS.get(progress.status, "cyan")
-    table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
+    table = _new_sheet()
     table.add_row("job", progress.id)
-    table.add_row("status", f"[{colour}]{progress.status}[/{colour}]")
+    table.add_row("status", _coloured(progress.status))
     if progress.reason:
         table.add_row("reason", escape(progress.reason.message))
         if progress.reason.remedy and not progress.finished:
@@ -172,137 +184,125 @@ def status_table(progress: Progress) -> None:
             table.add_row(name, local(at))
     for code, count in progress.top_errors:
         table.add_row("errors", f"{count:,} {code}")
-    table.add_row(
-        "model", " ".join(filter(None, (progress.model.name, progress.model.precision, progress.model.digest)))
-    )
+    model = progress.model
+    table.add_row("model", " ".join(filter(None, (model.name, model.precision, model.digest))))
     table.add_row("input", escape(f"{progress.input['name']} ({progress.input['bytes']:,} bytes)"))
     for key, value in progress.metadata.items():
         table.add_row("metadata", escape(f"{key}={value}"))
     if progress.evaluation:
         table.add_row("quality", _quality(progress.evaluation))
-        for each in progress.evaluation["bins"]:
-            if each["count"]:
-                right = f"{each['exact_match']:.0%} right, mean score {each['mean_score']:.2f}"
-                table.add_row("", f"score {each['from']:.1f} to {each['to']:.1f}: {each['count']:,} rows, {right}")
+        for score_bin in progress.evaluation["bins"]:
+            if score_bin["count"]:
+                table.add_row("", _bin_quality(score_bin))
     for name, uri in (("predictions", progress.output_uri), ("error rows", progress.error_uri)):
         if uri:
             table.add_row(name, escape(uri))
-    _out.print(table, soft_wrap=True)
+    _stdout.print(table, soft_wrap=True)
 
 
-def _quality(found: dict[str, Any]) -> str:
+def _quality(evaluation: dict[str, Any]) -> str:
     """EM and F1 in one line."""
-    silent = f", no-answer accuracy {found['no_answer_accuracy']:.1f}" if "no_answer_accuracy" in found else ""
-    return f"EM {found['exact_match']:.1f}, F1 {found['f1']:.1f}{silent} over {found['rows']:,} rows with answers"
+    accuracy = evaluation.get("no_answer_accuracy")
+    no_answer = f", no-answer accuracy {accuracy:.1f}" if accuracy is not None else ""
+    scores = f"EM {evaluation['exact_match']:.1f}, F1 {evaluation['f1']:.1f}"
+    return f"{scores}{no_answer} over {evaluation['rows']:,} rows with answers"
 
 
-def job_table(jobs: list[Progress]) -> None:
-    """Jobs, a line each."""
-    table = Table(show_edge=False, pad_edge=False)
-    narrow = _out.width < _WIDE
-    for name in (
-        "job",
-        "status",
-        "rows",
-        "done",
-        "failed",
-        *([] if narrow else ["submitted", "model", "input", "waits for"]),
-    ):
-        table.add_column(name, no_wrap=name not in ("model", "input", "waits for"))
+def _bin_quality(score_bin: dict[str, Any]) -> str:
+    """How often answers with scores in a bin are right."""
+    right = f"{score_bin['exact_match']:.0%} right, mean score {score_bin['mean_score']:.2f}"
+    return f"score {score_bin['from']:.1f} to {score_bin['to']:.1f}: {plural(score_bin['count'], 'row')}, {right}"
+
+
+def show_jobs(jobs: list[Progress]) -> None:
+    """Show jobs, one per row; on a narrow terminal only their numbers."""
+    wide = _stdout.width >= _WIDE
+    table = new_table("job", "status", "rows", "done", "failed", no_wrap=True)
+    if wide:
+        table.add_column("submitted", no_wrap=True)
+        for name in ("model", "input", "waits for"):
+            table.add_column(name)
     for progress in jobs:
         counts = progress.request_counts
-        colour = _COLOURS.get(progress.status, "cyan")
-        table.add_row(
-            progress.id,
-            f"[{colour}]{progress.status}[/{colour}]",
-            f"{counts.total:,}",
-            f"{progress.progress:.0%}",
-            f"{counts.failed:,}",
-            *(
-                []
-                if narrow
-                else [
-                    local(progress.created_at),
-                    escape(progress.model.name),
-                    escape(progress.input["name"]),
-                    progress.reason.code if progress.reason and not progress.finished else "",
-                ]
-            ),
-        )
-    show(table)
+        cells = [progress.id, _coloured(progress.status), f"{counts.total:,}", f"{progress.progress:.0%}",
+                 f"{counts.failed:,}"]  # fmt: skip
+        if wide:
+            waits_for = progress.reason.code if progress.reason and not progress.finished else ""
+            cells += [local(progress.created_at), escape(progress.model.name), escape(progress.input["name"]),
+                      waits_for]  # fmt: skip
+        table.add_row(*cells)
+    print_table(table)
 
 
-def repairs(done: dict[str, Repair]) -> None:
-    """What was done for each job, a line each."""
-    for job, one in done.items():
-        did = "published" if one.published else "has ended" if one.finished else f"{len(one.sent)} chunks sent again"
-        out(f"{job}: {did}{f', {len(one.given_up)} given up' if one.given_up else ''}")
-    if not done:
+def show_repairs(repairs: dict[str, Repair]) -> None:
+    """Show what was done for each job, one per line."""
+    for job, repair in repairs.items():
+        if repair.published:
+            action = "published"
+        else:
+            action = "has ended" if repair.finished else f"{plural(len(repair.sent), 'chunk')} sent again"
+        out(f"{job}: {action}{f', {len(repair.given_up)} given up' if repair.given_up else ''}")
+    if not repairs:
         out("no unfinished job")
 
 
-def check_table(found: Checked) -> None:
-    """What a file holds, and its first bad rows."""
-    table = Table(show_header=False, show_edge=False, pad_edge=False, box=None)
-    dialect = f", delimiter {found.delimiter!r}" if found.delimiter else ""
-    table.add_row("file", escape(f"{found.name}: {found.format}{dialect}, {found.bytes:,} bytes"))
-    table.add_row("columns", escape(", ".join(found.columns)))
-    table.add_row("rows", f"{found.rows:,} in {found.chunks:,} chunks, {found.rejected:,} with errors")
-    table.add_row("longest", f"question {found.longest_question:,}, context {found.longest_context:,} characters")
-    for code, count in found.codes.items():
+def show_checked(checked: Checked) -> None:
+    """Show what a file holds, and its first bad rows."""
+    table = _new_sheet()
+    dialect = f", delimiter {checked.delimiter!r}" if checked.delimiter else ""
+    table.add_row("file", escape(f"{checked.name}: {checked.format}{dialect}, {checked.bytes:,} bytes"))
+    table.add_row("columns", escape(", ".join(checked.columns)))
+    table.add_row("rows", f"{checked.rows:,} in {plural(checked.chunks, 'chunk')}, {checked.rejected:,} with errors")
+    table.add_row("longest", f"question {checked.longest_question:,}, context {checked.longest_context:,} characters")
+    for code, count in checked.codes.items():
         table.add_row(code, f"{count:,}")
-    _out.print(table, soft_wrap=True)
-    if found.first_errors:
-        errors = Table("row", "line", "code", "message", show_edge=False, pad_edge=False)
-        for error in found.first_errors:
+    _stdout.print(table, soft_wrap=True)
+    if checked.first_errors:
+        errors = new_table("row", "line", "code", "message")
+        for error in checked.first_errors:
             errors.add_row(str(error["row"]), str(error["line"] or ""), error["code"], escape(error["message"]))
-        _out.print(errors)
+        _stdout.print(errors)
 
 
-def verify_table(found: Verified) -> None:
-    """What was found wrong with a job."""
-    for problem in found.problems:
-        _out.print(f"[red]wrong[/red]: {escape(problem)}", soft_wrap=True)
-    for note in found.notes:
-        _out.print(f"[yellow]note[/yellow]: {escape(note)}; its rows are in the published document", soft_wrap=True)
-    state = "" if found.finished else " (the job is not finished)"
-    word = f"{len(found.problems)} problems" if found.problems else "[green]all well[/green]"
-    _out.print(
-        f"{word}: {found.checked:,} of {found.rows:,} rows checked{state}, "
-        f"{found.answers:,} answers stand at their place in the context",
+def show_verified(verified: Verified) -> None:
+    """Show the problems of a job."""
+    for problem in verified.problems:
+        _stdout.print(f"[red]problem[/red]: {escape(problem)}", soft_wrap=True)
+    for note in verified.notes:
+        _stdout.print(f"[yellow]note[/yellow]: {escape(note)}; its rows are in the published document", soft_wrap=True)
+    unfinished = "" if verified.finished else " (the job is not finished)"
+    result = plural(len(verified.problems), "problem") if verified.problems else "[green]no problems[/green]"
+    _stdout.print(
+        f"{result}: {verified.checked:,} of {plural(verified.rows, 'row')} checked{unfinished}, "
+        f"{plural(verified.answers, 'answer')} found at their offsets in the context",
         soft_wrap=True,
     )
 
 
-def change(found: dict[str, Any]) -> None:
-    """A row that two jobs answer differently."""
-    name = f"row {found['row']}" + (f" ({found['id']})" if found["id"] is not None else "")
-    _out.print(f"{escape(name)}: {escape(_short(found['question'] or '', 80))}", soft_wrap=True)
-    for sign, colour, outcome in (("-", "red", found["first"]), ("+", "green", found["second"])):
+def show_change(change: dict[str, Any]) -> None:
+    """Show a row that two jobs answer differently."""
+    name = f"row {change['row']}" + (f" ({change['id']})" if change["id"] is not None else "")
+    _stdout.print(f"{escape(name)}: {escape(shorten(change['question'] or '', 80))}", soft_wrap=True)
+    for sign, colour, outcome in (("-", "red", change["first"]), ("+", "green", change["second"])):
         answer = outcome["answer"] if outcome["status"] == "answered" else f"({outcome['status'].replace('_', ' ')})"
         score = f" {outcome['score']:.2f}" if outcome["score"] is not None else ""
         place = f" at {outcome['start']}" if outcome["start"] is not None else ""
-        _out.print(
-            f"  [{colour}]{sign} {escape(_short(answer, 90))}[/{colour}][dim]{score}{place}[/dim]", soft_wrap=True
+        _stdout.print(
+            f"  [{colour}]{sign} {escape(shorten(answer, 90))}[/{colour}][dim]{score}{place}[/dim]", soft_wrap=True
         )
 
 
-def diff_summary(found: Summary) -> None:
-    """How many rows two jobs answer differently."""
-    _out.print(
-        f"{found.same:,} the same, {found.changed:,} changed, {found.only_first_answered:,} answered in the first "
-        f"only, {found.only_second_answered:,} in the second only",
+def show_diff_summary(summary: Summary) -> None:
+    """Show how many rows two jobs answer differently."""
+    _stdout.print(
+        f"{summary.same:,} the same, {summary.changed:,} changed, {summary.only_first_answered:,} answered in the "
+        f"first only, {summary.only_second_answered:,} in the second only",
         soft_wrap=True,
     )
-    if found.missing:
-        _out.print(f"{found.missing:,} rows are in one job only, or not scored yet", soft_wrap=True)
-    if found.not_comparable:
-        _out.print(
-            f"{found.not_comparable:,} rows have another question in the second job: perhaps join them with --by id",
+    if summary.missing:
+        _stdout.print(f"{plural(summary.missing, 'row')} in one job only, or not scored yet", soft_wrap=True)
+    if summary.not_comparable:
+        _stdout.print(
+            f"{plural(summary.not_comparable, 'row')} with a different question in the second job: try --by id",
             soft_wrap=True,
         )
-
-
-def _short(text: str, width: int) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"

@@ -134,7 +134,7 @@ def test_the_log_tells_which_rows_were_poison(running: Cluster) -> None:
     assert [event["rows"] for event in log if event["event"] == "poison_rows"] == [[5]]
     assert any(5 in event["rows"] for event in log if event["event"] == "quarantine")
     assert (0, "died") in ends(log)
-    assert "poison, row 5" in running.producer("logs", job).stdout
+    assert "poison row 5" in running.producer("logs", job).stdout
 
 
 def test_the_log_sums_up_what_went_well_unless_all_is_asked_for(shared: Cluster) -> None:
@@ -207,7 +207,7 @@ def test_old_jobs_are_shown_first_and_removed_after_a_yes(running: Cluster, sett
     assert shown.returncode == 0
     assert job in shown.stdout
     assert under_way not in shown.stdout
-    assert "nothing was removed" in shown.stderr
+    assert "nothing was deleted" in shown.stderr
     assert set(running.storage.list("jobs")) == {job, under_way}
     total = {one["job"]: one["total"] for one in asked(running, "du")["jobs"]}[job]
     found = asked(running, "gc", "--older-than", "0s", "--yes")
@@ -225,7 +225,7 @@ def test_a_person_at_a_terminal_is_asked(running: Cluster, settings: Settings, a
     try:
         os.write(ours, answer.encode())
         running.producer("gc", "--older-than", "0s", stdin=theirs, stderr=theirs, capture_output=False)
-        assert "Remove them?" in os.read(ours, 10000).decode()
+        assert "Delete them?" in os.read(ours, 10000).decode()
     finally:
         os.close(ours)
         os.close(theirs)

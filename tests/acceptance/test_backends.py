@@ -243,7 +243,7 @@ def test_who_stops_waiting_ends_no_job(way: Way) -> None:
     write_rows(way.folder / "in.csv", 5)
     job = way.producer("submit", "in.csv", *NOBODY).stdout.strip()
     late = way.producer("status", job, "--watch", "--timeout", "0.5", code=130)
-    assert f"come back with: producer status {job} --watch" in late.stderr
+    assert f"follow it again with: producer status {job} --watch" in late.stderr
     with way.client() as client, pytest.raises(TimedOut):
         client.job(job).wait(timeout=0.5)
     assert way.asked("status", job)["status"] == "queued"

@@ -402,7 +402,7 @@ def test_an_interrupt_before_there_is_a_job_says_so(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted: no job was made" in said
+    assert "interrupted: no job was created" in said
     assert "Traceback" not in said
     assert not list(tmp_path.glob("bulkqa-data/jobs/*/manifest.json"))
 
@@ -448,8 +448,8 @@ def test_a_list_of_jobs_has_its_numbers_on_a_narrow_terminal(shared: Cluster, mo
     job = shared.submit(REPO / "samples/bad_rows.csv")
     shared.finish(job)
     shown = io.StringIO()
-    monkeypatch.setattr(view, "_out", Console(width=80, file=shown))
-    view.job_table([records.status(shared.storage, None, job)])
+    monkeypatch.setattr(view, "_stdout", Console(width=80, file=shown))
+    view.show_jobs([records.status(shared.storage, None, job)])
     (line,) = [line for line in shown.getvalue().splitlines() if job in line]
     assert line.replace("│", "").split() == [job, "completed_with_errors", "11", "100%", "7"]
 
@@ -488,4 +488,4 @@ def test_windows_longer_than_the_model_takes_are_told(tmp_path: Path) -> None:
     (tmp_path / "good.csv").write_text(GOOD)
     done = command("producer", "run", "good.csv", "--max-seq-len", "1000", cwd=tmp_path)
     assert done.returncode == 0
-    assert "the model takes 512 tokens at most: windows have that many, not 1000" in done.stderr
+    assert "the model takes at most 512 tokens: windows have 512, not 1000" in done.stderr

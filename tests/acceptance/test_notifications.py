@@ -51,7 +51,7 @@ def test_a_job_is_told_of_with_no_client_there_and_again_where_it_was_not_heard(
     assert told["state"] == "delivered"
     shown = running.producer("notifications", job).stdout
     assert "attempt 1: answered 503" in shown
-    assert "was told" in shown
+    assert "was called" in shown
     log = (running.folder / "sweeper.log").read_text()
     assert "notification attempt 1" in log
     assert "team=a" not in log, "a URL may be a secret"
@@ -78,7 +78,7 @@ def test_a_server_and_python_take_the_url_and_say_how_it_stands(shared: Cluster,
         assert server.get(f"/v1/jobs/{job.id}/notifications").json()["state"] == "waiting"
         env = {"BULKQA_SERVER": str(server.base_url)}
         done = shared.producer("notifications", job.id, env=shared.env | env)
-        assert "https://example.org/hook is told" in done.stdout
+        assert "https://example.org/hook is called" in done.stdout
         form = {"notify": "https://user:secret@example.org/"}
         refused = server.post("/v1/jobs", files={"file": ("a.csv", b"question|context\na?|b\n")}, data=form)
         assert (refused.status_code, refused.json()["code"]) == (422, "usage")

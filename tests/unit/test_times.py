@@ -21,7 +21,7 @@ def test_a_span(text: str, seconds: float):
 
 @pytest.mark.parametrize("text", ["", "3", "d", "-3d", "3 d", "3y", "1e3d"])
 def test_what_is_no_span(text: str):
-    with pytest.raises(UsageError, match="no span of time"):
+    with pytest.raises(UsageError, match="not a span of time"):
         span(text)
 
 

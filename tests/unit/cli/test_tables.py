@@ -11,6 +11,7 @@ from rich.console import Console
 
 from contract.queue import WorkerInfo
 from producer.cli import tables, view
+from producer.cli.text import size
 
 WORKER = WorkerInfo(
     "w1", "tiny", "d1", "int8", 2, "0.1.0", host="h1", job="20260101-000000-00000000", chunk=7, held_seconds=60.0,
@@ -21,7 +22,7 @@ WORKER = WorkerInfo(
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     file = io.StringIO()
-    monkeypatch.setattr(view, "_out", Console(width=200, file=file))
+    monkeypatch.setattr(view, "_stdout", Console(width=200, file=file))
     return file
 
 
@@ -35,20 +36,20 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     ],
 )
 def test_a_worker_has_a_line_with_what_it_does(shown: io.StringIO, worker: WorkerInfo, state: str):
-    tables.workers([worker])
+    tables.show_workers([worker])
     cells = [cell.strip() for cell in shown.getvalue().splitlines()[-1].split("│")]
     held = ["20260101-000000-00000000 7", "1 min 3 s"] if worker.job else ["", ""]
     assert cells == ["w1", "h1", "tiny int8 d1", "2", *held, "12.5", "200 MiB", "3 s ago", state]
 
 
 def test_what_a_worker_says_cannot_play_tricks_on_a_terminal(shown: io.StringIO):
-    tables.workers([replace(WORKER, name="\x1b[2Jw", host="[red]h")])
+    tables.show_workers([replace(WORKER, name="\x1b[2Jw", host="[red]h")])
     assert "\x1b" not in shown.getvalue()
     assert "[red]h" in shown.getvalue()
 
 
 def test_a_worker_of_another_version_that_says_less_has_a_line_too(shown: io.StringIO):
-    tables.workers([WorkerInfo("w1", "tiny", "d1", "int8", 2, "0.0.1")])
+    tables.show_workers([WorkerInfo("w1", "tiny", "d1", "int8", 2, "0.0.1")])
     assert "idle" in shown.getvalue()
     assert json.dumps(tables.worker_json(WorkerInfo("w1", "tiny", "d1", "int8", 2, "0.0.1")))
 
@@ -65,4 +66,4 @@ def test_a_worker_of_another_version_that_says_less_has_a_line_too(shown: io.Str
     ],
 )
 def test_sizes_are_told_in_units(count: int, text: str):
-    assert tables.size(count) == text
+    assert size(count) == text

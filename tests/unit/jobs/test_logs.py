@@ -24,7 +24,7 @@ def told(storage: Storage, queue: MemoryQueue | None, job: str, **flags: bool) -
     """The events of a job; each has a line and goes to JSON."""
     found = events(storage, queue, job, **flags)
     for event in found:
-        assert tables.event(event)
+        assert tables.event_line(event)
         assert json.loads(json.dumps(event.to_json()))["event"] == event.event
     return found
 
@@ -195,4 +195,4 @@ def test_what_a_worker_said_cannot_play_tricks_on_a_terminal(storage: Storage, s
     job = job_of(storage, settings).id
     Attempt(storage, job, 0, "w\x1b[2J\n").release("red\x1b[31m")
     for event in events(storage, None, job):
-        assert tables.event(event).isprintable()
+        assert tables.event_line(event).isprintable()
