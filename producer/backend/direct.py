@@ -19,13 +19,14 @@ from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.backend.protocol import Listed, Reading
+from producer.input.location import InputSpec
 from producer.jobs import follow, remove
 from producer.jobs.answer import Answered, answer
 from producer.jobs.diff import differences
 from producer.jobs.diff_document import Summary
 from producer.jobs.find import find
 from producer.jobs.select import JobFilter, select
-from producer.jobs.submit import File, Submitted, submit_and_send
+from producer.jobs.submit import Submitted, submit_and_send
 from producer.request import Request
 from producer.results import columns
 from producer.results.lines import ready_lines
@@ -49,10 +50,10 @@ class DirectBackend:
     def url(self) -> str:
         return self.storage.url
 
-    def submit(self, file: File, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
+    def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         return submit_and_send(file, self.storage, self.queue, self.settings, request, progress)
 
-    def answer(self, file: File, request: Request, timeout: float) -> Answered:
+    def answer(self, file: InputSpec, request: Request, timeout: float) -> Answered:
         """The answers to the rows of a small file, within `timeout` seconds. Raises TimedOut, NoWorker."""
         return answer(file, self.storage, self.queue, self.settings, request, timeout)
 

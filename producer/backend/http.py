@@ -21,14 +21,14 @@ from contract.queue import WorkerInfo
 from contract.remedy import Call, Remedy
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
-from producer.input.location import Many, locate
+from producer.input.location import InputSpec, Many, locate
 from producer.input.options import checked
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.follow import StillRunning
 from producer.jobs.select import JobFilter
-from producer.jobs.submit import File, Submitted
+from producer.jobs.submit import Submitted
 from producer.request import Request
 from producer.results import columns
 
@@ -59,7 +59,7 @@ class HttpBackend:
             timeout=httpx.Timeout(_ANSWER, connect=_CONNECT),
         )
 
-    def submit(self, file: File, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
+    def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         location = locate(file)
         if isinstance(location, Many):
             raise UsageError(

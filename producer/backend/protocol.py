@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
+    from producer.input.location import InputSpec
     from producer.jobs.diff_document import Summary
     from producer.jobs.select import JobFilter
-    from producer.jobs.submit import File, Submitted
+    from producer.jobs.submit import Submitted
     from producer.request import Request
     from producer.results.columns import InputColumns
 
@@ -45,7 +46,7 @@ class Backend(Protocol):
         """The URL of the storage, or of the server."""
         ...
 
-    def submit(self, file: File, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
+    def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         """Make a job of a file and put it on the queue, or find it by its key. Raises InputError, UsageError,
         Unreachable."""
         ...

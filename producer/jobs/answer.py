@@ -13,9 +13,10 @@ from contract.queue import Queue
 from contract.remedy import Call, Remedy, Set
 from contract.settings import Settings
 from contract.storage import Storage
+from producer.input.location import InputSpec
 from producer.jobs import follow
 from producer.jobs.remove import delete
-from producer.jobs.submit import File, submit_and_send
+from producer.jobs.submit import submit_and_send
 from producer.request import Request
 from producer.results.lines import ready_lines
 
@@ -32,7 +33,7 @@ class Answered:
 
 
 def answer(
-    file: File, storage: Storage, queue: Queue, settings: Settings, request: Request, timeout: float
+    file: InputSpec, storage: Storage, queue: Queue, settings: Settings, request: Request, timeout: float
 ) -> Answered:
     """Answer the rows of a small file within `timeout` seconds. The job stays; to remove it is up to the caller.
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.settings import Settings
+from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
 from producer.input.options import ReadOptions
-
-File = str | Path | BinaryIO
 
 #: Rows that are shown at most.
 _SHOWN = 10
@@ -94,7 +92,7 @@ class Glance:
     rows: tuple[dict[str, Any], ...]  #: the first ones: row, question, context, and the code and message of an error
 
 
-def glance(file: File, read: ReadOptions, settings: Settings) -> Glance:
+def glance(file: InputSpec, read: ReadOptions, settings: Settings) -> Glance:
     """Read the first rows of a file as submit does. Raises InputError if submit would by then."""
     with open_input(file, read, settings.read_memory) as source:
         first = next(source.tables(_SHOWN, settings.chunk_bytes))

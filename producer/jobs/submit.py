@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow.compute as pc
 
@@ -28,11 +27,10 @@ from contract.removal import write_notes
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
+from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
 from producer.request import Request
 from producer.results.columns import InputColumns
-
-File = str | Path | BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Submitted:
 
 
 def submit_and_send(
-    file: File,
+    file: InputSpec,
     storage: Storage,
     queue: Queue,
     settings: Settings,
@@ -83,7 +81,11 @@ def check_model(name: str) -> None:
 
 
 def submit(
-    file: File, storage: Storage, settings: Settings, request: Request, progress: Callable[[Input], None] | None = None
+    file: InputSpec,
+    storage: Storage,
+    settings: Settings,
+    request: Request,
+    progress: Callable[[Input], None] | None = None,
 ) -> Submitted:
     """Write a job's chunks and manifest. Sends no messages: see `submit_and_send`.
 
