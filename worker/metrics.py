@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contract.format.part import Footer
     from contract.settings import Settings
     from worker.reader.model import ModelInfo
-    from worker.reader.reader import Spent
+    from worker.reader.reader import BatchStats
 
 #: The variable that names the folder of those files. prometheus_client reads it once, when it is imported.
 COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
@@ -59,11 +59,11 @@ class Meter:
         for outcome in ("answered", "no_answer", "failed", "cancelled"):
             self._rows.labels(outcome)
 
-    def count_batch(self, spent: Spent) -> None:
+    def count_batch(self, stats: BatchStats) -> None:
         """A scoring thread has answered some rows."""
-        self._windows.inc(spent.windows)
-        self._tokens.inc(spent.tokens)
-        for stage, seconds in (("encode", spent.encode), ("score", spent.score), ("decode", spent.decode)):
+        self._windows.inc(stats.windows)
+        self._tokens.inc(stats.tokens)
+        for stage, seconds in (("encode", stats.encode), ("score", stats.score), ("decode", stats.decode)):
             self._seconds.labels(stage).inc(seconds)
 
     def count_storage(self, stage: str, seconds: float) -> None:

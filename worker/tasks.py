@@ -177,7 +177,7 @@ class _Child:
         if self._loads[place] > _MAX_LOADS:
             raise ModelError(
                 f"{_MAX_LOADS} processes died while they loaded {self.settings.model_dir}",
-                "Build the model directory again (worker build), or give the worker more memory.",
+                f"{model.REBUILD}. Or give the worker more memory.",
             )
         faulthandler.dump_traceback_later(self.settings.stall, exit=True, file=sys.__stderr__ or sys.stderr)
         try:

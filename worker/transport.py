@@ -1,8 +1,8 @@
-"""Celery's way to Redis: one gate for all that comes off the queue, and none of its ways to fall silent.
+"""Celery's transport to Redis, with a gate for messages, and without the ways in which it falls silent.
 
-Whoever can write to Redis can put anything on the queue, and among what is noted as not acknowledged. Celery would do
-what it asks for, or stumble on it and never take another message. So nothing of it reaches Celery: it is read by
-`contract.queue.message`, no further than one of ours is long, dropped with a word if it is none, and else made anew.
+Whoever can write to Redis can put anything on the queue, or among the unacknowledged messages. Celery would do what
+such a message says, or fail on it and never take another. So no message reaches Celery as it is:
+`contract.queue.message` reads it, up to the length of our own, and it is dropped and logged, or built anew.
 """
 
 from __future__ import annotations
@@ -28,37 +28,36 @@ from contract.queue.scripts import lua
 
 log = logging.getLogger("bulkqa.worker")
 
-#: After a refusal of Redis, before it is asked again, in seconds.
+#: Seconds between a refusal by Redis and the next attempt.
 _REFUSED = 2.0
-#: Unacknowledged messages looked at in one go, and how often in a row.
+#: Unacknowledged messages in one batch, and batches in a row.
 _BATCH, _BATCHES = 500, 20
 
 
-def install(heard: Callable[[], None] = lambda: None) -> None:
-    """Have this process's connections to Redis go through `SteadyChannel`, which calls `heard` whenever Redis answered
-    what is on the queue."""
+def install(on_reply: Callable[[], None] = lambda: None) -> None:
+    """Make `SteadyChannel` this process's transport. It calls `on_reply` whenever Redis replies about the queue."""
     Transport.Channel = SteadyChannel
-    SteadyChannel.heard = staticmethod(heard)
+    SteadyChannel.on_reply = staticmethod(on_reply)
 
 
 class UnlimitedRequest(Request):  # type: ignore[misc]
-    """A message may ask for limits of time, at which Celery kills the child: not here, whoever wrote it."""
+    """Ignores time limits, which any message may set, and at which Celery would kill the child."""
 
-    time_limits = property(lambda self: (None, None), lambda self, given: None)
+    time_limits = property(lambda self: (None, None), lambda self, limits: None)
 
 
 _dropped = Dropped(log)
 
 
 class SteadyQoS(QoS):
-    """What was taken and is not acknowledged, as kombu keeps it, but of each only what a message of ours is for.
+    """The unacknowledged messages, where kombu keeps them, but of each only the queue, the job and the chunk.
 
-    An acknowledgement that fails is logged by Celery and forgotten: its message counts as under way for ever, and the
-    worker, which takes one at a time, never asks for another. So it connects again.
+    Celery logs an acknowledgement that fails, and forgets it: the message counts as in progress forever, and a worker,
+    which takes one at a time, never asks for another. This class connects again instead.
     """
 
     def append(self, message_: Any, delivery_tag: str) -> None:
-        """Note a message as taken."""
+        """Record a message as taken."""
         job, chunk = message_.payload[0]
         value = message.dump_unacked(message_.delivery_info["routing_key"], job, chunk)
         self._run("take", [], delivery_tag, value)
@@ -80,30 +79,30 @@ class SteadyQoS(QoS):
         super(QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Put a message of this worker's back, unless another has done so because this one was silent."""
-        mine = self._delivered.get(tag)
-        if mine is None:
+        """Put a message of this worker back, unless another worker has done so because this one was silent."""
+        delivered = self._delivered.get(tag)
+        if delivered is None:
             return
-        job, chunk = mine.payload[0]
-        self._restore(tag, mine.delivery_info["routing_key"], job, chunk, "LPUSH" if leftmost else "RPUSH")
+        job, chunk = delivered.payload[0]
+        self._restore(tag, delivered.delivery_info["routing_key"], job, chunk, "LPUSH" if leftmost else "RPUSH")
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:
-        """Put back what workers left behind that died: called every few seconds, and when a worker starts."""
+        """Put back the messages of dead workers. Called every few seconds, and when a worker starts."""
         try:
             for _ in range(_BATCHES):
-                lost, overdue = self._run("overdue", [], self.visibility_timeout, _BATCH, message.LIMIT)
-                if lost:
-                    _dropped.add("an entry of `unacked` that is too long", lost)
+                too_long, overdue = self._run("overdue", [], self.visibility_timeout, _BATCH, message.LIMIT)
+                if too_long:
+                    _dropped.add("an entry of `unacked` that is too long", too_long)
                 for tag, value in zip(overdue[::2], overdue[1::2], strict=True):
-                    self._restore_noted(tag, value)
-                if not lost and len(overdue) < 2 * _BATCH:
+                    self._restore_unacked(tag, value)
+                if not too_long and len(overdue) < 2 * _BATCH:
                     return
         except redis.exceptions.NoPermissionError:
-            raise  # the worker says so, and waits until it may
+            raise  # logged by the worker, which waits until the right is granted
         except redis.ResponseError as error:
-            log.warning("unacknowledged messages are not looked at: %s", error)
+            log.warning("unacknowledged messages cannot be read: %s", error)
 
-    def _restore_noted(self, tag: bytes, value: bytes) -> None:
+    def _restore_unacked(self, tag: bytes, value: bytes) -> None:
         try:
             queue, job, chunk = message.read_unacked(value)
         except NotOurs as error:
@@ -120,26 +119,26 @@ class SteadyQoS(QoS):
 
 
 class SteadyChannel(Channel):
-    """Celery's way to Redis, with the gate."""
+    """Celery's connection to Redis, with the gate."""
 
     QoS = SteadyQoS
-    heard: Callable[[], None] = staticmethod(lambda: None)
-    #: The connection on which Redis is asked for messages, and its number there, if Redis says it.
+    on_reply: Callable[[], None] = staticmethod(lambda: None)
+    #: The connection that waits for messages, and its client id in Redis, if known.
     _waiting: tuple[Any, int | None] = (None, None)
 
-    def _connparams(self, *given: Any, **more: Any) -> dict[str, Any]:
-        return {**super()._connparams(*given, **more), **BOUNDED}  # type: ignore[no-untyped-call]
+    def _connparams(self, *args: Any, **more: Any) -> dict[str, Any]:
+        return {**super()._connparams(*args, **more), **BOUNDED}  # type: ignore[no-untyped-call]
 
     def _queue_bind(self, *_: Any) -> None:
-        """Messages go to their queue by name: a table of exchanges would be one more thing to alter."""
+        """Do nothing: messages go to their queue by name. A table of exchanges could be tampered with too."""
 
     def _size(self, queue: str) -> int:
-        """Asked for when a queue is declared, and used by nobody."""
+        """Save a call: kombu asks for the size when a queue is declared, and nothing uses it."""
         return 0
 
     def close(self) -> None:
-        """Leave. Kombu waits for the answer to what was asked last, which Redis gives a second after it was asked, so
-        that no message is lost on the way; it is told to answer now."""
+        """Close the connection. Kombu waits for the reply to its last request, so that no message is lost: that takes a
+        second, unless Redis is asked to reply at once."""
         if self._in_poll and self._waiting[1] is not None:
             with suppress(redis.RedisError, OSError):
                 redis.Redis(connection_pool=self.pool).client_unblock(self._waiting[1])
@@ -148,11 +147,11 @@ class SteadyChannel(Channel):
     def _brpop_start(self, timeout: float | None = None) -> None:
         connection = self.client.connection
         if connection._sock is not self._waiting[0]:
-            number = None
-            with suppress(redis.ResponseError):  # a user without the right: then leaving takes a second
+            client_id = None
+            with suppress(redis.ResponseError):  # a user without that right: then closing takes a second
                 connection.send_command("CLIENT", "ID")
-                number = connection.read_response()
-            self._waiting = connection._sock, number
+                client_id = connection.read_response()
+            self._waiting = connection._sock, client_id
         super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> bool:
@@ -162,12 +161,12 @@ class SteadyChannel(Channel):
         return True
 
     def _pop(self, **options: Any) -> tuple[str, str, int]:
-        """What the queue gave, if that is a message of ours. Raises Empty if it is none, or if there is nothing."""
+        """The queue, job and chunk of the next message. Raises Empty if there is none, or a foreign one."""
         reply: Any = None
         try:
             reply = self.client.parse_response(self.client.connection, "BRPOP", **options)
         except TooLarge as error:
-            _dropped.add(f"a message: {error}")  # its reading ended the connection, and it is off the queue
+            _dropped.add(f"a message: {error}")  # it is off the queue, and the connection cannot be used further
             self.client.connection.disconnect()
         except self.connection_errors:
             self.client.connection.disconnect()
@@ -175,11 +174,11 @@ class SteadyChannel(Channel):
         except redis.ResponseError as error:
             if not is_wrong_type(error):
                 raise
-            _dropped.add("a queue that is no list")
+            _dropped.add("a queue that is not a list")
             self._healer().heal(lists=[self.global_keyprefix + queue for queue in self.active_queues])
         finally:
             self._in_poll = None  # type: ignore[assignment]
-        self.heard()
+        self.on_reply()
         if not reply:
             raise Empty
         try:
@@ -189,7 +188,7 @@ class SteadyChannel(Channel):
             raise Empty from error
 
     def run(self, script: str, names: list[str], *args: Any) -> Any:
-        """Run a script, by its name, over keys of ours; where one is of another type, it is removed first."""
+        """Run a script, by its name, over our keys. A key of another type is removed first."""
         keys = [self.global_keyprefix + name for name in names]
         client = redis.Redis(connection_pool=self.pool)
         call = client.register_script(lua(script))
@@ -208,8 +207,8 @@ class SteadyChannel(Channel):
 
 @contextmanager
 def _reconnecting() -> Iterator[None]:
-    """Have Celery's loop connect again if this fails. Raised here it would be swallowed (`ack_log_error`, and the pool,
-    which calls back from its own loop): so it is raised from the loop itself."""
+    """Have Celery's loop connect again if the block fails. The error is raised from the loop itself: Celery would
+    swallow it here (`ack_log_error`, and the pool, which calls back from its own loop)."""
     try:
         yield
     except Exception as error:
@@ -225,15 +224,15 @@ def _raise(error: Exception) -> None:
 
 
 class PatientConsumer(Consumer):  # type: ignore[misc]
-    """Asks a Redis that answers and refuses, as where its user lacks a right, every two seconds and no more often."""
+    """Waits two seconds after a refusal by Redis, for example of a user without the necessary rights."""
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Wait a little before the next attempt."""
+        """Wait before the next attempt."""
         super().on_connection_error_before_connected(exc)
         self._pause(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Wait a little before connecting again."""
+        """Wait before connecting again."""
         super().on_connection_error_after_connected(exc)
         self._pause(exc)
 

@@ -1,8 +1,8 @@
-"""A checkpoint becomes a model directory: export, check against torch, quantize, describe, evaluate.
+"""From a checkpoint to a model directory: export, check against torch, quantize, describe, evaluate.
 
 `build` joins `checkpoint` (which loads) and `export` (which makes the graph, with `rewrite` and `quantize`). Torch,
-transformers and onnx are the extra [build], imported inside functions. What must not come in: jobs, storage, the queue.
-Nothing is written under the destination's name before all has been checked.
+transformers and onnx are the extra [build], and are imported inside functions. What must not come in: jobs, storage,
+the queue. The destination is created last, when everything has been checked.
 """
 
 from __future__ import annotations
@@ -37,14 +37,13 @@ def build(
     force_unknown: bool = False,
     progress: Say = lambda _: None,
 ) -> ModelInfo:
-    """Make the model directory `destination` from a Hugging Face id or a folder.
+    """Build the model directory `destination` from a Hugging Face id or a folder.
 
-    `precision`: int8 for CPUs, fp16 for GPUs, fp32 for either.
-
-    `evaluation`: a SQuAD-format file to measure EM and F1 on. `null_trained`: whether the score at CLS was trained on
-    unanswerable questions; None: if "squad2" is in the source's name. `force` replaces an older model directory, and
-    keeps its README.md. `force_unknown` makes one of a checkpoint that answers none of the known questions, and the
-    description says so. Raises ModelError, and leaves everything as it was.
+    `precision`: int8 for CPUs, fp16 for GPUs, fp32 for either. `evaluation`: a SQuAD-format file to measure EM and F1
+    on. `null_trained`: whether the score at CLS was trained on unanswerable questions; None: whether "squad2" is in the
+    source's name. `force` replaces an older model directory, and keeps its README.md. `force_unknown` accepts a
+    checkpoint that answers none of the known questions, and the description says so. Raises ModelError, and leaves
+    everything as it was.
     """
     destination = Path(destination)
     _check_free(destination, force=force)
@@ -65,8 +64,7 @@ def build(
         stages = [plain] if precision == "fp32" else [plain, final]
         readers = {stage: Reader.open(stage) for stage in stages}
         known = _known(source, list(readers.values()), progress, force=force_unknown)
-        made = _measure(readers, known, evaluation, progress)
-        _publish(made, destination)
+        _publish(_measure(readers, known, evaluation, progress), destination)
     progress(f"{destination}: {info.name}, {precision}, digest {info.digest}")
     return describe(destination)
 
@@ -75,7 +73,7 @@ def _check_free(destination: Path, *, force: bool) -> None:
     if not destination.exists():
         return
     if not (destination / DESCRIPTION).is_file():
-        raise ModelError(f"{destination} exists and is no model directory", "Name another: it will not be touched.")
+        raise ModelError(f"{destination} exists and is not a model directory", "Name another destination.")
     if not force:
         raise ModelError(f"{destination} exists", "Replace it with --force.")
 
@@ -99,28 +97,28 @@ def _describe(checkpoint: Checkpoint, name: str, *, null_trained: bool | None) -
 
 
 def _known(source: str, readers: list[Reader], progress: Say, *, force: bool) -> tuple[KnownAnswer, ...]:
-    """The known questions that all readers answer: the last is what ships, the first what it was made from.
+    """The known questions that all readers answer, fp32 and the final one.
 
-    Raises ModelError where there is none: it is of another language, or its answers are worth nothing.
+    Raises ModelError if there are none: the checkpoint is for another language, or its answers are wrong.
     """
     known = tuple(each for each in KNOWN if all(_answers(reader, each) for reader in readers))
     if known:
         return known
-    said = f"{source} answers none of the {len(KNOWN)} known questions, such as {KNOWN[0].question!r}"
+    problem = f"{source} answers none of the {len(KNOWN)} known questions, such as {KNOWN[0].question!r}"
     if not force:
         raise ModelError(
-            said,
-            "Is its tokenizer the one that it was trained with, and does it read English? For a language that it is "
-            "good at and English is not: --force-unknown, with an --evaluation to see by.",
+            problem,
+            "Is its tokenizer the one that it was trained with, and does it know English? For a model of another "
+            "language use --force-unknown, and check its quality with --evaluation.",
         )
-    progress(f"warning: {said}, so workers cannot tell whether it works")
+    progress(f"warning: {problem}, so workers cannot tell whether it works")
     return ()
 
 
 def _measure(
     readers: dict[Path, Reader], known: tuple[KnownAnswer, ...], evaluation: Path | None, progress: Say
 ) -> Path:
-    """Fill in known answers and evaluation of the last of the directories of `readers`, and return it."""
+    """Write known answers and evaluation into the last directory of `readers`, and return it."""
     from worker.evaluate import evaluate, load_squad
 
     measured: dict[str, Any] = {}
@@ -147,28 +145,28 @@ def _answers(reader: Reader, known: KnownAnswer) -> bool:
     return bool(spans) and spans[0].answer == known.answer
 
 
-def _publish(made: Path, destination: Path) -> None:
-    """Rename into place. An older directory steps aside first: there is no atomic exchange of two directories."""
-    if not (made / "README.md").exists():
-        (made / "README.md").write_text(_card(describe(made)), "utf-8")
+def _publish(built: Path, destination: Path) -> None:
+    """Rename into place. An older directory is renamed first: two directories cannot be exchanged in one step."""
+    if not (built / "README.md").exists():
+        (built / "README.md").write_text(_card(describe(built)), "utf-8")
     if destination.exists():
         if (destination / "README.md").is_file():
-            shutil.copy(destination / "README.md", made / "README.md")
-        destination.rename(made.parent / "old")
-    made.rename(destination)
+            shutil.copy(destination / "README.md", built / "README.md")
+        destination.rename(built.parent / "old")
+    built.rename(destination)
 
 
 def _card(info: ModelInfo) -> str:
     lines = [
         f"# {info.name}",
         "",
-        f"{info.architecture}, {info.precision}, made from `{info.source}` by `worker build`.",
+        f"{info.architecture}, {info.precision}, built from `{info.source}` by `worker build`.",
     ]
     for precision, result in info.evaluation.items():
         if isinstance(result, dict):
             rows = f"on {result['rows']} rows of {info.evaluation['file']}"
             lines.append(f"- {precision}: EM {result['exact_match']}, F1 {result['f1']} {rows}")
     if info.unproven:
-        lines.append("- **It answers none of the known questions**: nobody could tell whether it works.")
-    lines.append("\nSay here what it was trained on, under which licence, and where it fails.")
+        lines.append("- **It answers none of the known questions**: it was not verified that it works.")
+    lines.append("\nDescribe here what it was trained on, its licence, and where it fails.")
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
-"""A checkpoint, loaded and looked at: its torch model, its tokenizer, and what a description says of both.
+"""Loads a checkpoint: its torch model, its tokenizer, and what a description says about both.
 
-The only place that loads with transformers, the extra [build]: imported inside, so that a machine without it gets an
-error that says so. No code of a checkpoint is run.
+Only this module loads with transformers, the extra [build]. It is imported inside, so that without it an error says
+what to install. A checkpoint's own code is never run.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from typing import Any, NoReturn
 import numpy as np
 
 from contract.errors import ModelError
-from worker.build.source import at_hub, here
+from worker.build.source import at_hub, local_folder
 from worker.reader.model import TOKENIZER, KnownAnswer, Template
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 INT8_INPUTS = ("input_ids", "token_type_ids")  #: int8 windows run alone, unpadded: a mask would be all ones
 
-#: A tokenizer of fewer tokens is none, and one of less than this part of the embeddings is another model's.
+#: A tokenizer with fewer tokens is not a real one; one with less than this share of the embeddings is another model's.
 _FEWEST, _FITTING = 32, 0.9
 
-#: Asked of every new model; those that it answers are its known answers. The texts also show int8 where outliers are.
+#: Every new model is asked these; those that it answers become its known answers. Quantizing to int8 finds outliers in
+#: the same texts.
 KNOWN = (
     KnownAnswer(
         "Who wrote the novel Frankenstein?",
@@ -62,7 +63,7 @@ KNOWN = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was loaded of a checkpoint."""
+    """A loaded checkpoint."""
 
     source: str
     model: Any  #: a torch module, in eval mode, fp32
@@ -71,9 +72,10 @@ class Checkpoint:
     longest: int  #: tokens that the tokenizer's configuration allows
 
 
-def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
-    """Raises ModelError for whatever is not a trained extractive reader with a fast tokenizer of its own."""
-    folder = here(source)  # a mistyped one is told before half a gigabyte of libraries is loaded
+def load(source: str, inputs: tuple[str, ...]) -> Checkpoint:
+    """Load a checkpoint, for a graph with those of `inputs` that the model takes. Raises ModelError if it is not a
+    trained extractive reader with a fast tokenizer of its own."""
+    folder = local_folder(source)  # finds a typing error before half a gigabyte of libraries is loaded
     try:
         import onnx  # noqa: F401
         import torch
@@ -81,50 +83,54 @@ def load(source: str, wanted: tuple[str, ...]) -> Checkpoint:
         from transformers.utils import logging as chatter
     except ImportError as error:
         raise ModelError(
-            f"making a model directory needs {error.name or error}", "pip install 'bulkqa[build]'"
+            f"building a model directory needs {error.name or error}", "pip install 'bulkqa[build]'"
         ) from error
     chatter.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # without transformers
-    place = folder or at_hub(source)
+    location = folder or at_hub(source)
     try:
         with quiet():
             model, loading = AutoModelForQuestionAnswering.from_pretrained(
-                place.name,
-                local_files_only=place.local,
+                location.name,
+                local_files_only=location.local,
                 dtype=torch.float32,
                 attn_implementation="eager",
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-            tokenizer = AutoTokenizer.from_pretrained(place.name, local_files_only=place.local, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(
+                location.name, local_files_only=location.local, trust_remote_code=False
+            )
     except Exception as error:  # libraries raise OSError, ValueError, KeyError, ImportError and their own
-        _refuse(source, error, place.unreachable)
+        _refuse(source, error, location.unreachable)
     if loading["missing_keys"]:
         missing = ", ".join(sorted(loading["missing_keys"])[:4])
         raise ModelError(
             f"{source} has no weights for {missing}: it is not trained for question answering",
-            "Take a checkpoint that was fine-tuned on a data set such as SQuAD.",
+            "Use a checkpoint that was fine-tuned on a data set such as SQuAD.",
         )
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise ModelError(f"{source} has no fast tokenizer ({TOKENIZER})", "Convert its tokenizer, or take another.")
+        raise ModelError(
+            f"{source} has no fast tokenizer ({TOKENIZER})", "Convert its tokenizer, or use another checkpoint."
+        )
     _check_vocabulary(source, backend, model.config.vocab_size)
     backend.no_truncation()
     backend.no_padding()
-    if hasattr(model.base_model, "set_attention_type"):  # BigBird's sparse attention pays from 1,024 tokens on only
+    if hasattr(model.base_model, "set_attention_type"):  # BigBird's sparse attention pays only from 1,024 tokens on
         model.base_model.set_attention_type("original_full")
     takes = inspect.signature(model.forward).parameters
     typed = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in tokenizer.model_input_names
-    inputs = tuple(given for given in wanted if given in takes and (typed or given != "token_type_ids"))
+    inputs = tuple(name for name in inputs if name in takes and (typed or name != "token_type_ids"))
     return Checkpoint(source, model.eval(), backend, inputs, tokenizer.model_max_length)
 
 
 def _refuse(source: str, error: Exception, unreachable: str | None) -> NoReturn:
-    """`unreachable`: why the hub was not asked, if it was not."""
+    """Raise ModelError for a checkpoint that cannot be loaded. `unreachable`: why the hub did not answer, if so."""
     reason = str(error).strip().split("\n")[0]
     if unreachable is not None:
         raise ModelError(
-            f"{source} is no folder here, it was not loaded from the Hugging Face hub before, and the hub does not "
-            f"answer: {unreachable}",
+            f"{source} is not a folder here, is not in the cache of the Hugging Face hub, and the hub does not answer: "
+            f"{unreachable}",
             "Check the network, or download the checkpoint and name its folder.",
         ) from error
     raise ModelError(
@@ -134,20 +140,20 @@ def _refuse(source: str, error: Exception, unreachable: str | None) -> NoReturn:
 
 
 def _check_vocabulary(source: str, backend: Any, rows: int) -> None:
-    """Raise ModelError unless the tokenizer is the one that `rows` embeddings were trained with, as far as its size
-    tells. Embeddings may be a few more than tokens, for the sake of the hardware."""
+    """Raise ModelError unless the tokenizer may be the one that `rows` embeddings were trained with, by its size. There
+    may be a few more embeddings than tokens, for the sake of the hardware."""
     vocabulary = backend.get_vocab(with_added_tokens=True)
     if not backend.get_vocab(with_added_tokens=False) or len(vocabulary) < _FEWEST:
-        raise ModelError(  # the library makes one of nothing but special tokens
-            f"{source} has no tokenizer: a vocabulary of {len(vocabulary)} tokens is what comes of none",
-            f"Put {TOKENIZER}, or the files that it is made from (vocab.txt; vocab.json and merges.txt; a .model of "
-            "SentencePiece), beside the weights. They are where the checkpoint comes from.",
+        raise ModelError(  # without its files the library makes a tokenizer of special tokens only
+            f"{source} has no tokenizer: its vocabulary has only {len(vocabulary)} tokens",
+            f"Copy {TOKENIZER}, or the files that it is made from (vocab.txt; vocab.json and merges.txt; a .model of "
+            "SentencePiece), from the checkpoint's origin, and put them beside the weights.",
         )
     highest = max(vocabulary.values())
     if highest >= rows or len(vocabulary) < _FITTING * rows:
         raise ModelError(
-            f"the tokenizer of {source} is not the one that it was trained with: it has {len(vocabulary):,} tokens, to "
-            f"id {highest:,}, and the model knows {rows:,}",
+            f"the tokenizer of {source} is not the one that it was trained with: it has {len(vocabulary):,} tokens, up "
+            f"to id {highest:,}, and the model has {rows:,}",
             "Take the tokenizer files from where the weights come from.",
         )
 
@@ -163,11 +169,11 @@ def max_positions(checkpoint: Checkpoint) -> int:
 
 
 def template_of(tokenizer: Any) -> Template:
-    """The special tokens around question and context, seen in one encoded pair and confirmed by the others."""
-    found = {_template_of(tokenizer, known.question, known.context) for known in KNOWN}
-    if len(found) != 1:
-        raise ModelError("the tokenizer puts different tokens around different questions", "Take another checkpoint.")
-    return found.pop()
+    """The special tokens around question and context: the same in the encoded pairs of all known questions."""
+    templates = {_template_of(tokenizer, known.question, known.context) for known in KNOWN}
+    if len(templates) != 1:
+        raise ModelError("the tokenizer puts different tokens around different questions", "Use another checkpoint.")
+    return templates.pop()
 
 
 def _template_of(tokenizer: Any, question: str, context: str) -> Template:
@@ -180,7 +186,7 @@ def _template_of(tokenizer: Any, question: str, context: str) -> Template:
     if [pair.ids[begin:middle], pair.ids[start:end]] != alone or begin == 0 or len(head) != 1 or len(tail) != 1:
         raise ModelError(
             "the tokenizer does not encode pairs as: CLS, question, separators, context, separator",
-            "Models with CLS at the end, as XLNet, are not supported.",
+            "Models with CLS at the end, such as XLNet, are not supported.",
         )
     ids = pair.ids
     return Template(tuple(ids[:begin]), tuple(ids[middle:start]), tuple(ids[end:]), int(head.pop()), int(tail.pop()))
@@ -188,7 +194,7 @@ def _template_of(tokenizer: Any, question: str, context: str) -> Template:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the warnings of tracing: `_compare` finds what they warn of. Loggers are put back as they were."""
+    """Suppress the warnings of tracing: `_compare` checks what they warn about. Loggers are restored afterwards."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "transformers")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

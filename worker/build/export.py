@@ -1,4 +1,4 @@
-"""A checkpoint into the graph of a model directory: exported, compared with torch, fused, and made int8."""
+"""From a checkpoint to the graph of a model directory: exported, compared with torch, fused, and quantized."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Say = Callable[[str], None]
 
 GRAPH = "model.onnx"
 OUTPUTS = ["start_logits", "end_logits"]
-LENGTHS = (16, 33, 128, 384)  #: of the windows on which graph and torch are compared; the longest possible as well
-TOLERANCE = 2e-4  #: largest difference of a logit, times the largest logit if that exceeds 1
+LENGTHS = (16, 33, 128, 384)  #: lengths of the windows for comparing graph and torch, beside the longest possible
+TOLERANCE = 2e-4  #: the largest difference of a logit, times the largest logit if that exceeds 1
 EXTERNAL_ABOVE = 2**31 - 2**20  #: protobuf's limit, less what the graph itself may take
 
 
@@ -34,7 +34,7 @@ def export_graph(checkpoint: Checkpoint, info: ModelInfo, directory: Path) -> Mo
     import torch
 
     directory.mkdir()
-    example = {given: torch.ones(2, 16, dtype=torch.int64) for given in checkpoint.inputs}
+    example = {name: torch.ones(2, 16, dtype=torch.int64) for name in checkpoint.inputs}
     with tempfile.TemporaryDirectory(dir=directory.parent) as raw:  # above 2 GB torch scatters weights around the file
         path = Path(raw) / GRAPH
         try:
@@ -46,31 +46,31 @@ def export_graph(checkpoint: Checkpoint, info: ModelInfo, directory: Path) -> Mo
                     kwargs=example,
                     input_names=list(example),
                     output_names=OUTPUTS,
-                    opset_version=20,  # the first with Gelu as one node
+                    opset_version=20,  # the first in which Gelu is one node
                     dynamo=False,  # its graphs of attention are slower, and some do not load
-                    dynamic_axes={given: {0: "batch", 1: "sequence"} for given in [*example, *OUTPUTS]},
+                    dynamic_axes={name: {0: "batch", 1: "sequence"} for name in [*example, *OUTPUTS]},
                 )
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             raise ModelError(f"{info.architecture} cannot be exported to ONNX: {reason}") from error
         model = onnx.load(path)
-    given = {declared.name for declared in model.graph.input}
-    info = replace(info, inputs=tuple(name for name in checkpoint.inputs if name in given))
+    declared = {value.name for value in model.graph.input}
+    info = replace(info, inputs=tuple(name for name in checkpoint.inputs if name in declared))
     info = _save(checkpoint, info, model, directory)
     _compare(checkpoint, info, directory / GRAPH)
     return info
 
 
 def fuse(checkpoint: Checkpoint, info: ModelInfo, directory: Path, progress: Say) -> ModelInfo:
-    """Put attention into one node each where that is found and agrees with torch; else leave the graph and say so."""
+    """Fuse each attention into one node, if it is found and the result agrees with torch; else keep the graph and say
+    so."""
     import onnx
 
     from worker.build.rewrite import fuse_attention
 
     model = onnx.load(directory / GRAPH)
-    found = fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0))
-    if not found:
-        progress(f"attention of {info.architecture} is of another form: left as exported, which is slower")
+    if not fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0)):
+        progress(f"attention of {info.architecture} has another form: left as exported, which is slower")
         return info
     try:
         fused = _save(checkpoint, info, model, directory.with_name("fused"))
@@ -84,7 +84,7 @@ def fuse(checkpoint: Checkpoint, info: ModelInfo, directory: Path, progress: Say
 
 
 def _save(checkpoint: Checkpoint, info: ModelInfo, model: onnx.ModelProto, directory: Path) -> ModelInfo:
-    """Write graph, tokenizer and description. The description comes last: it carries the digest of the others."""
+    """Write graph, tokenizer and description. The description comes last: it has the digest of the others."""
     import onnx
 
     directory.mkdir(exist_ok=True)
@@ -102,7 +102,7 @@ def write(info: ModelInfo, directory: Path) -> None:
 
 
 def _compare(checkpoint: Checkpoint, info: ModelInfo, path: Path) -> None:
-    """Raises ModelError where graph and torch disagree on random windows: (1, S), and (2, S) with padding."""
+    """Raises ModelError if graph and torch disagree on random windows: (1, S), and (2, S) with padding."""
     import torch
 
     from worker.build.quantize import load as load_graph
@@ -123,18 +123,18 @@ def _compare(checkpoint: Checkpoint, info: ModelInfo, path: Path) -> None:
             feed["token_type_ids"][:, : length // 3] = 0
         try:
             with torch.no_grad():
-                made = checkpoint.model(**{name: torch.from_numpy(values) for name, values in feed.items()})
-            expected = np.stack([made.start_logits.numpy(), made.end_logits.numpy()])[:, :, :seen]
-            got = np.stack(session.run(OUTPUTS, feed))[:, :, :seen]
+                logits = checkpoint.model(**{name: torch.from_numpy(values) for name, values in feed.items()})
+            expected = np.stack([logits.start_logits.numpy(), logits.end_logits.numpy()])[:, :, :seen]
+            actual = np.stack(session.run(OUTPUTS, feed))[:, :, :seen]
         except Exception as error:
             raise ModelError(f"{info.architecture} does not run on {rows} x {length} tokens: {error}") from error
-        difference = float(np.abs(got - expected).max())
+        difference = float(np.abs(actual - expected).max())
         if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # not <=: NaN differs
             raise ModelError(f"the graph is off by {difference:.2g} from torch on {rows} x {length} tokens")
 
 
 def to_int8(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -> ModelInfo:
-    """Make the int8 model directory `final` of the fp32 one `plain`."""
+    """Build the int8 model directory `final` from the fp32 one, `plain`."""
     import onnx
 
     from worker.build.quantize import DISABLED_OPTIMIZERS, quantize
@@ -145,7 +145,7 @@ def to_int8(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -
 
 
 def to_fp16(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -> ModelInfo:
-    """Make the fp16 model directory `final` of the fp32 one `plain`. Logits come out in float32."""
+    """Build the fp16 model directory `final` from the fp32 one, `plain`. Logits stay float32."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

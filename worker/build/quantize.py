@@ -1,18 +1,18 @@
-"""fp32 graph -> int8 graph: int8 weights and embeddings, activations quantized as they come. Knows no checkpoint.
+"""fp32 graph -> int8 graph: int8 weights and embeddings, activations quantized dynamically. Knows no checkpoint.
 
 Dynamic quantization gives the whole input of a matrix product one scale. In BERT-like models a few channels are ten
-times larger than all others, on [CLS] and on punctuation, and take the resolution from the rest: of the error of plain
-int8, 95 % is there, 4 % in the weights and nothing in the embeddings (models/minilm-l6-qa/README.md has the figures).
+times larger than all others, on [CLS] and on punctuation, and leave little resolution for the rest: 95 % of the error
+of plain int8 is there, 4 % in the weights and none in the embeddings (models/minilm-l6-qa/README.md has the figures).
 So, exactly and before anything is rounded:
 
 1. The output of a LayerNorm is divided channel by channel, and the weights that follow are multiplied: SmoothQuant
    (Xiao et al. 2023), with the division left as one cheap node because the residual needs the undivided values.
-2. In a feed-forward block single neurons tower so high that they would spoil the weights instead: those few get twins
-   in fp32, as in LLM.int8() (Dettmers et al. 2022), and are 0 in int8.
+2. In a feed-forward block a few neurons are so large that they would spoil the weights instead: those get twins in
+   fp32, as in LLM.int8() (Dettmers et al. 2022), and are 0 in int8.
 3. Small matrices, the twins and the head of the reader, stay in fp32.
 
-How large a channel gets is seen on the few texts that the caller feeds; where outliers are is a trait of the model.
-Gelu becomes its approximation by tanh, which errs far less than int8 does.
+The size of a channel is measured on a few texts from the caller: the places of outliers are a trait of the model. Gelu
+becomes its approximation by tanh, whose error is far smaller than that of int8.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from worker.build.rewrite import Graph, approximate_gelu
 Floats = NDArray[np.float32]
 Feed = dict[str, NDArray[np.int64]]
 
-#: onnxruntime fuses the residual and the LayerNorm into a kernel that is 5 to 10 % slower here than the two apart.
+#: onnxruntime would fuse the residual and the LayerNorm into a kernel that is 5 to 10 % slower here than both apart.
 DISABLED_OPTIMIZERS = ("SkipLayerNormFusion",)
 
 SMOOTHING = 0.75  #: SmoothQuant's alpha: 0.65 to 0.75 err equally here, 0.5 a fifth more
 OUTLIER = 1.5  #: times the 99th percentile of the neurons' largest values
-MOST_OUTLIERS = 8  #: more of them are no outliers
-ELEMENTWISE = ("Gelu", "Relu", "Tanh")  #: in the middle of a feed-forward block; each makes 0 of 0
-SMALL_TABLE = 1 << 15  #: embeddings of fewer numbers (token types) stay as they are
-SMALL_MATRIX = 16  #: so do matrices of fewer rows or columns: the head, the fp32 side of rule 2
+MOST_OUTLIERS = 8  #: more than this are not outliers
+ELEMENTWISE = ("Gelu", "Relu", "Tanh")  #: functions in a feed-forward block; each of them is 0 at 0
+SMALL_TABLE = 1 << 15  #: embeddings with fewer numbers (token types) stay fp32
+SMALL_MATRIX = 16  #: so do matrices with fewer rows or columns: the head, the fp32 side of rule 2
 
 
 def quantize(model: onnx.ModelProto, texts: Iterable[Feed]) -> onnx.ModelProto:
@@ -56,12 +56,12 @@ def quantize(model: onnx.ModelProto, texts: Iterable[Feed]) -> onnx.ModelProto:
 
 def _products(graph: Graph) -> dict[str, list[onnx.NodeProto]]:
     """Products of an activation and a constant matrix, by the activation: query, key and value share one."""
-    found: dict[str, list[onnx.NodeProto]] = {}
+    products: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.proto.node:
         weights = graph.constants.get(node.input[1]) if node.op_type == "MatMul" else None
         if weights is not None and len(weights.dims) == 2 and min(weights.dims) >= SMALL_MATRIX:
-            found.setdefault(node.input[0], []).append(node)
-    return found
+            products.setdefault(node.input[0], []).append(node)
+    return products
 
 
 def _largest(graph: Graph, texts: Iterable[Feed]) -> dict[str, Floats]:
@@ -80,15 +80,15 @@ def _largest(graph: Graph, texts: Iterable[Feed]) -> dict[str, Floats]:
 
 
 def load(model: onnx.ModelProto | Path) -> ort.InferenceSession:
-    """A quiet session over a graph; over a file when it has external data."""
+    """A quiet session for a graph, or for a file, which may have external data."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    given = str(model) if isinstance(model, Path) else model.SerializeToString()
-    return ort.InferenceSession(given, options, ["CPUExecutionProvider"], disabled_optimizers=list(DISABLED_OPTIMIZERS))
+    graph = str(model) if isinstance(model, Path) else model.SerializeToString()
+    return ort.InferenceSession(graph, options, ["CPUExecutionProvider"], disabled_optimizers=list(DISABLED_OPTIMIZERS))
 
 
 def _even_out(graph: Graph, largest: dict[str, Floats]) -> None:
-    """Rules 1 and 2 of this module. Weights that layers share (ALBERT) are left: they cannot suit each layer."""
+    """Rules 1 and 2 of this module, except for weights that layers share (ALBERT), which cannot suit each layer."""
     new: dict[str, list[onnx.NodeProto]] = {}
     for name, products in _products(graph).items():
         maker = graph.made_by.get(name)
@@ -117,7 +117,7 @@ def _smooth(graph: Graph, name: str, products: list[onnx.NodeProto], largest: Fl
 def _set_apart(
     graph: Graph, function: onnx.NodeProto, product: onnx.NodeProto, largest: Floats
 ) -> dict[str, list[Any]]:
-    """Give the outliers among the neurons `function(inner product + bias)` twins, and set their weights here to 0."""
+    """Give twins to outliers among the neurons `function(inner product + bias)`, and set their weights here to 0."""
     outliers = np.flatnonzero(largest > OUTLIER * np.quantile(largest, 0.99))
     biased = graph.with_constant(graph.maker(function.input[0], "Add"))
     inner = graph.maker(biased[0], "MatMul") if biased else None
@@ -154,7 +154,7 @@ def _take(graph: Graph, name: str, picked: NDArray[np.int64], axis: int) -> str:
 
 
 def _quantize_embeddings(graph: Graph) -> None:
-    """Tables that are only looked up in become int8 with a scale for each row: nothing measurable is lost."""
+    """Tables that are used only for lookups become int8 with a scale for each row: no measurable loss."""
     uses = [name for node in graph.proto.node for name in node.input]
     new = {}
     for node in graph.proto.node:
@@ -182,7 +182,7 @@ def _lookup(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto]:
 def _quantize_products(graph: Graph) -> None:
     """MatMul -> DynamicQuantizeLinear, MatMulInteger, rescale: the pattern that onnxruntime fuses into one kernel.
 
-    Signed weights with a scale for each output: twice as fast as unsigned ones, or one scale for all (DESIGN).
+    Signed weights with a scale for each output: twice as fast as unsigned ones, or as one scale for all.
     """
     new: dict[str, list[onnx.NodeProto]] = {}
     for name, products in _products(graph).items():

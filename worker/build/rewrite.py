@@ -1,6 +1,6 @@
 """Exact rewrites of an exported graph into what onnxruntime computes fastest on a CPU. Knows no checkpoint.
 
-`Graph` is an ONNX graph with its constants, producers and consumers at hand; `quantize` works on it as well.
+`Graph` is an ONNX graph with an index of its constants, producers and consumers; `quantize` works on it too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEADS_APART, KEYS_APART = [0, 2, 1, 3], [0, 2, 3, 1]  #: how q, v and the result
 
 
 class Graph:
-    """A graph whose passes collect nodes to put in the place of others. `reindex` after nodes were changed."""
+    """A graph whose passes collect nodes that replace others. Call `reindex` after changing nodes."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
@@ -27,17 +27,17 @@ class Graph:
         self.reindex()
 
     def _lift_constants(self) -> None:
-        """Constant nodes become initializers: one place to look for a number."""
-        kept = []
+        """Constant nodes become initializers: one place for all constants."""
+        others = []
         for node in self.proto.node:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.store(node.output[0], numpy_helper.to_array(node.attribute[0].t))
             else:
-                kept.append(node)
-        self._replace_nodes(kept)
+                others.append(node)
+        self._replace_nodes(others)
 
     def reindex(self) -> None:
-        """Find again which node makes and which nodes use each value."""
+        """Index which node makes each value, and which nodes use it."""
         self.made_by = {name: node for node in self.proto.node for name in node.output}
         self.users: dict[str, list[onnx.NodeProto]] = {}
         for node in self.proto.node:
@@ -49,43 +49,43 @@ class Graph:
         return np.array(numpy_helper.to_array(self.constants[name]))
 
     def store(self, name: str, values: NDArray[Any]) -> str:
-        """Set a constant, a new one if there is none of that name. Returns the name."""
+        """Set a constant, a new one if the name is new. Returns the name."""
         if name not in self.constants:
             self.constants[name] = self.proto.initializer.add()
         self.constants[name].CopyFrom(numpy_helper.from_array(np.array(values, order="C"), name))
         return name
 
     def maker(self, name: str, kind: str) -> onnx.NodeProto | None:
-        """The node of the kind asked for that makes `name`."""
+        """The node that makes `name`, if it is of this kind."""
         node = self.made_by.get(name)
         return node if node is not None and node.op_type == kind else None
 
     def with_constant(self, node: onnx.NodeProto | None) -> tuple[str, str] | None:
-        """(other input, constant input) of a node with two inputs, in whatever order."""
+        """(other input, constant input) of a node with two inputs, in either order."""
         for other, constant in (node.input, reversed(node.input)) if node is not None and len(node.input) == 2 else ():
             if constant in self.constants:
                 return other, constant
         return None
 
     def only_user(self, name: str, kind: str) -> onnx.NodeProto | None:
-        """The one node that uses `name`, if it is of the kind asked for."""
+        """The node that uses `name`, if it is the only one and of this kind."""
         users = self.users.get(name, [])
         return users[0] if len(users) == 1 and users[0].op_type == kind else None
 
     def rewrite(self, replacements: dict[str, list[onnx.NodeProto]]) -> None:
-        """Put lists of nodes in the place of the nodes that give the outputs named."""
+        """Replace the nodes with these outputs by lists of nodes."""
         self._replace_nodes([new for node in self.proto.node for new in replacements.get(node.output[0], [node])])
         self.reindex()
 
     def drop_unused(self) -> None:
-        """Remove nodes and constants from which no output is computed."""
+        """Remove nodes and constants that no output depends on."""
         needed = {output.name for output in self.proto.output}
-        kept = []
+        used = []
         for node in reversed(self.proto.node):
             if needed & set(node.output):
                 needed |= set(node.input)
-                kept.append(node)
-        self._replace_nodes(kept[::-1])
+                used.append(node)
+        self._replace_nodes(used[::-1])
         constants = [constant for constant in self.proto.initializer if constant.name in needed]
         del self.proto.initializer[:]
         self.proto.initializer.extend(constants)
@@ -93,13 +93,13 @@ class Graph:
         self.reindex()
 
     def _replace_nodes(self, nodes: list[onnx.NodeProto]) -> None:
-        made = onnx.GraphProto(node=nodes)  # copies: the nodes given may be those about to be deleted
+        copies = onnx.GraphProto(node=nodes)  # the nodes may be those that are deleted next
         del self.proto.node[:]
-        self.proto.node.extend(made.node)
+        self.proto.node.extend(copies.node)
 
 
 def fuse_attention(model: onnx.ModelProto, heads: int) -> int:
-    """Softmax attention without a mask -> MultiHeadAttention; how many were found. `model` is changed in place.
+    """Softmax attention without a mask -> MultiHeadAttention; returns how many. Changes `model` in place.
 
     Twelve nodes that transpose, scale and reshape become one kernel, which works on blocks that stay in the cache
     (flash attention, Dao et al. 2022).
@@ -107,8 +107,8 @@ def fuse_attention(model: onnx.ModelProto, heads: int) -> int:
     graph = Graph(model)
     new = {}
     for softmax in graph.proto.node:
-        if softmax.op_type == "Softmax" and (found := _attention(graph, softmax)):
-            query, key, value, scale, out = found
+        if softmax.op_type == "Softmax" and (attention := _attention(graph, softmax)):
+            query, key, value, scale, out = attention
             new[out] = [
                 helper.make_node(
                     "MultiHeadAttention", [query, key, value], [out], out, domain=CONTRIB, num_heads=heads, scale=scale
@@ -142,7 +142,7 @@ def _attention(graph: Graph, softmax: onnx.NodeProto) -> tuple[str, str, str, fl
 
 
 def _heads_of(graph: Graph, name: str, order: list[int]) -> str | None:
-    """What was reshaped to (B, S, heads, size) and transposed into `name`."""
+    """The value that was reshaped to (B, S, heads, size) and transposed into `name`."""
     transpose = graph.maker(name, "Transpose")
     if transpose is None or _order(transpose) != order:
         return None

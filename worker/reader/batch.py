@@ -1,11 +1,11 @@
-"""Windows together in one run: the strategy for providers that want batches, which are GPUs. Pure numpy.
+"""Batches of windows, for GPUs. Pure numpy.
 
-On a CPU a batch buys nothing (`session`), so it is used with a GPU's provider only, and there not with a graph
-that is quantized dynamically: its windows would share one activation scale, and neighbours would change answers. In
-fp32 they change the last bits at most; parts say so (`batch_invariant`).
+On a CPU a batch gains nothing (`session`), so batches are used with a GPU's provider only. A dynamically quantized
+graph is never batched: its windows would share one activation scale, and neighbours would change answers. In fp32 they
+change the last bits at most; parts say so (`batch_invariant`).
 
-What a batch costs is its padded size, the longest window times the number of windows: that is bounded, not the number.
-Covers what goes together and how it is padded; not running it.
+A batch costs its padded size, the longest window times the number of windows; that is bounded, not the number. Covers
+which windows go into a batch, and their padding; not running it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 #: Padded tokens in a run: at 384 tokens 42 windows, well under a gigabyte of activations in models up to large.
 TOKEN_BUDGET = 16_384
-#: Characters of the rows that are encoded, run and decoded together: some 64 of an encyclopedia.
+#: Characters of the rows that are encoded, run and decoded together: some 64 encyclopedia rows.
 MICRO_BATCH = 50_000
 
 
 def plan(lengths: Sequence[int], budget: int = TOKEN_BUDGET, *, padding: bool = True) -> list[list[int]]:
-    """Indices of windows by batch, sorted by length so that little is padded: max(length) x n <= budget in each.
+    """Batches of indices of windows, sorted by length so that little is padded: max(length) x n <= budget in each.
 
-    A window longer than the budget is a batch of its own. Every index is in one batch. Without `padding`, which a graph
-    that takes no attention mask would take for text, only windows of equal length go together.
+    Every index is in one batch. A window longer than the budget is a batch of its own. Without `padding`, which a graph
+    without an attention mask would take for text, the windows of a batch have equal lengths.
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):  # a stable sort: ties stay in order
-        # In ascending order the newest window is the longest of its batch.
+        # In ascending order the last window is the longest of its batch.
         fits = bool(batches) and lengths[index] * (len(batches[-1]) + 1) <= budget
         if fits and (padding or lengths[index] == lengths[batches[-1][0]]):
             batches[-1].append(index)
@@ -39,7 +39,7 @@ def plan(lengths: Sequence[int], budget: int = TOKEN_BUDGET, *, padding: bool = 
 
 
 def pad(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Rows of any length as one array (n, longest), zeros behind. The mask is an input like any other: 0 there."""
+    """Rows of any length as one array (n, longest), padded with zeros. So is the mask, which is an input too."""
     padded = np.zeros((len(rows), max(map(len, rows))), np.int64)
     for place, row in zip(padded, rows, strict=True):
         place[: len(row)] = row

@@ -1,10 +1,10 @@
-"""A question and a context -> the windows that the model sees. On the `tokenizers` library, no transformers.
+"""A question and a context -> the windows that the model sees. Uses the `tokenizers` library, not transformers.
 
-Covers tokenizing, cutting into windows, and the offsets of context tokens. Does not cover types and masks of the
-model's other inputs (`session`) or what becomes of the logits (`decode`).
+Covers tokenizing, cutting into windows, and the offsets of context tokens. Does not cover the model's other inputs,
+types and masks (`session`), or decoding the logits (`decode`).
 
-Text is text: a context that spells "[SEP]" is not given the control token for it. (A Unigram vocabulary may list
-control tokens as ordinary pieces, and then it is; no harm: positions, not ids, say where CLS and the context are.)
+Text is text: "[SEP]" in a context does not become the control token. (With a Unigram vocabulary that lists control
+tokens as ordinary pieces it does; no harm: positions, not ids, say where CLS and the context are.)
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from contract import machine
 from contract.errors import ModelError
 from contract.format.job import Options
 from worker.reader.decode import QUESTION_TRUNCATED, Ints, RowFailure, Window
-from worker.reader.model import ModelInfo
+from worker.reader.model import REBUILD, ModelInfo
 
-#: Contexts kept tokenized: threads work on neighbouring rows, which share a context more often than not.
+#: Tokenized contexts that are kept: threads work on neighbouring rows, which often share a context.
 CACHED_CONTEXTS = 8
-#: Characters of a context from which on only one is tokenized at a time: it takes some 500 bytes for each meanwhile.
+#: Contexts of more characters than this are tokenized one at a time: that takes some 500 bytes a character.
 LARGE = 1 << 16
 
-#: Tokens of a character, at most: the longest compatibility form in Unicode has 18 characters, of four bytes at most.
+#: Tokens of a character, at most: the longest compatibility form in Unicode has 18 characters of up to four bytes.
 MOST_TOKENS = 100
 
 _SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the highest; 0x3001 stands for the rest
@@ -41,11 +41,11 @@ _FIRST_MARK = 0x300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The windows of a row in order of the context, and where in the context their tokens lie.
+    """The windows of a row in order of the context, and the places of the context's tokens.
 
-    An answer from token i to token j is `context[offsets[i, 0]:offsets[j, 1]]`, (N, 2) code points for all N tokens of
-    the context. It neither begins nor ends in whitespace. A token of whitespace only has offsets that cross: starting
-    there is starting at the next text, ending there is ending at the text before.
+    An answer from token i to token j is `context[offsets[i, 0]:offsets[j, 1]]`; offsets are (N, 2) code points for all
+    N tokens of the context. It neither begins nor ends with whitespace: a token of whitespace only has crossing
+    offsets, so an answer that starts there starts at the next text, and one that ends there ends at the text before.
     """
 
     windows: tuple[Window, ...]
@@ -57,13 +57,11 @@ class Encoder:
     """The tokenizer of one model. Safe to call from several threads."""
 
     def __init__(self, path: Path, info: ModelInfo) -> None:
-        """`path`: tokenizer.json. Raises ModelError when it cannot be read."""
+        """`path`: tokenizer.json. Raises ModelError if it cannot be read."""
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
-            raise ModelError(
-                f"{path} cannot be read: {error}", "Make the model directory again: worker build"
-            ) from error
+            raise ModelError(f"{path} cannot be read: {error}", REBUILD) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True
@@ -73,24 +71,25 @@ class Encoder:
 
     @property
     def highest_id(self) -> int:
-        """Highest token id that the tokenizer can give."""
+        """The highest token id of the tokenizer."""
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
     def encode(self, question: str, context: str, options: Options) -> Encoded:
-        """Cut a row into windows of at most `max_seq_len` tokens, or as many as the model takes.
+        """Cut a row into windows of at most `max_seq_len` tokens, or fewer if the model takes fewer.
 
-        Only the question is truncated, to `max_question_len`. The context goes whole into overlapping windows:
+        Only the question is truncated, to `max_question_len`. The whole context goes into overlapping windows:
         `doc_stride` is the number of tokens that neighbours share, as in SQuAD preparation with transformers
         (`stride` with `return_overflowing_tokens`), not the step from one window to the next.
 
         Raises RowFailure: bad_encoding, empty_question, empty_context.
         """
-        asked = self._tokenize_question(question)
+        question_ids = self._tokenize_question(question)
         ids, offsets = self._context(context)
         length = min(options.max_seq_len, self._info.max_positions) - self._info.template.size
         limit = min(options.max_question_len, max(length // 2, length - options.doc_stride - 1))  # less: few positions
-        windows = self._windows(asked[:limit], ids, length - len(asked[:limit]), options.doc_stride)
-        flags = (QUESTION_TRUNCATED,) if len(asked) > limit else ()
+        truncated = question_ids[:limit]
+        windows = self._windows(truncated, ids, length - len(truncated), options.doc_stride)
+        flags = (QUESTION_TRUNCATED,) if len(question_ids) > limit else ()
         return Encoded(tuple(windows), offsets, flags)
 
     def _windows(self, question: Ints, context: Ints, room: int, stride: int) -> Iterator[Window]:
@@ -112,8 +111,8 @@ class Encoder:
         with self._large if len(context) > LARGE else nullcontext():
             encoding = self._tokenizer.encode(context, add_special_tokens=False)
             if len(encoding.ids) > MOST_TOKENS * len(context):
-                said = f"{len(encoding.ids):,} tokens for {len(context):,} characters"
-                raise RowFailure("inference_error", f"the tokenizer gives {said}: it is none for texts")
+                sizes = f"{len(encoding.ids):,} tokens for {len(context):,} characters"
+                raise RowFailure("inference_error", f"the tokenizer gives {sizes}: it is not one for text")
             if not encoding.ids or not context.strip():
                 raise RowFailure("empty_context", "the context has no text that the model can read")
             ids, offsets = _ids(encoding.ids), _text_offsets(np.array(encoding.offsets, np.int32), codes)
@@ -129,9 +128,10 @@ def _ids(ids: list[int] | tuple[int, ...]) -> Ints:
 
 
 def _slices(tokens: int, room: int, stride: int) -> Iterator[tuple[int, int]]:
-    """[begin, end) of each window over so many context tokens, neighbours sharing `stride` of them.
+    """[begin, end) of each window over the context tokens; neighbours share `stride` of them.
 
-    A model of few positions may not have the room that Options made sure of: half a window is then shared at most.
+    Options check that the room exceeds the stride, but a model of few positions has less room: then neighbours share
+    half a window at most.
     """
     step = room - stride if stride < room else max(1, room // 2)
     begin = 0
@@ -142,7 +142,7 @@ def _slices(tokens: int, room: int, stride: int) -> Iterator[tuple[int, int]]:
 
 
 def _code_points(text: str, name: str) -> NDArray[np.uint32]:
-    """The code points of `text`, (len(text),). Raises RowFailure for a lone surrogate, which is no character."""
+    """The code points of `text`, (len(text),). Raises RowFailure for a lone surrogate, which is not a character."""
     try:
         return np.frombuffer(text.encode("utf-32-le"), "<u4")
     except UnicodeEncodeError as error:
@@ -150,16 +150,16 @@ def _code_points(text: str, name: str) -> NDArray[np.uint32]:
 
 
 def _text_offsets(offsets: NDArray[np.int32], codes: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """Offsets (N, 2) as tokenizers give them -> where answers begin and end at each token, (N, 2).
+    """The offsets of tokenizers, (N, 2) -> where answers begin and end at each token, (N, 2).
 
-    SentencePiece and byte-level BPE count the space before a word to the word (tokenizers#663): the start moves on to
-    the next text, the end back to the text before. Normalizers that strip accents leave combining marks out of their
-    letter's token: the end moves on past those, or an answer would lose its last accent.
+    SentencePiece and byte-level BPE include the space before a word in its token (tokenizers#663): the start moves
+    forward to the next text, the end back to the text before. Normalizers that strip accents leave combining marks out
+    of their letter's token: the end moves forward past those, or an answer would lose its last accent.
     """
     space = _SPACE[np.minimum(codes, len(_SPACE) - 1)]
     starts, ends = offsets.T
     if codes.max() < _FIRST_MARK and starts.max() < len(codes) and not (space[starts].any() or space[ends - 1].any()):
-        return offsets  # as nearly always: none of these is there
+        return offsets  # nearly always: there is neither such a space nor such a mark
     places = np.arange(len(codes) + 1, dtype=np.int32)
     text_before = np.maximum.accumulate(np.where(np.concatenate([[True], ~space]), places, 0))
     starts = _next(~space)[offsets[:, 0]]
@@ -168,7 +168,7 @@ def _text_offsets(offsets: NDArray[np.int32], codes: NDArray[np.uint32]) -> NDAr
 
 
 def _next(stop: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """For each place 0..n the first one from there on where `stop` holds, or n; (n + 1,)."""
+    """For each place 0..n the first place from there on where `stop` holds, or n; (n + 1,)."""
     places = np.arange(len(stop) + 1, dtype=np.int32)
     places[:-1][~stop] = len(stop)
     return np.minimum.accumulate(places[::-1])[::-1]

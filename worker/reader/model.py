@@ -1,4 +1,4 @@
-"""A model directory: what is in it, and whether its parts fit each other. Loads no model and no runtime.
+"""A model directory: its files, its description, and the checks of both. Loads no model and no runtime.
 
     model.onnx        the graph: token ids in, start_logits and end_logits out
     tokenizer.json    the tokenizer
@@ -21,6 +21,7 @@ from typing import Any
 from contract.errors import ModelError
 
 SCHEMA_VERSION = 1
+REBUILD = "Build the model directory again: worker build SOURCE DEST"
 DESCRIPTION = "reader.json"
 TOKENIZER = "tokenizer.json"
 
@@ -46,7 +47,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswer:
-    """A question whose answer the model is known to find: a worker asks it before it takes work."""
+    """A question that the model answers correctly: a worker asks it before it takes work."""
 
     question: str
     context: str
@@ -55,7 +56,7 @@ class KnownAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Everything about a model but its weights."""
+    """Everything about a model except its weights."""
 
     name: str
     digest: str  #: sha256 over graph (external data too) and tokenizer, first 16 hex digits
@@ -65,35 +66,33 @@ class ModelInfo:
     max_positions: int  #: tokens in the longest window that the graph takes
     vocab_size: int
     template: Template
-    null_trained: bool  #: whether the null score at CLS was trained
+    null_trained: bool  #: whether the null score, at CLS, was trained
     no_answer_threshold: float | None = None  #: default for jobs that set none; None: always answer
     graph: str = "model.onnx"
     known_answers: tuple[KnownAnswer, ...] = ()
-    disabled_optimizers: tuple[str, ...] = ()  #: of onnxruntime, left out when the graph is loaded
+    disabled_optimizers: tuple[str, ...] = ()  #: optimizers of onnxruntime that are off when the graph is loaded
     evaluation: dict[str, Any] = field(default_factory=dict)
     source: str = ""
-    unproven: bool = (
-        False  #: it answers none of the questions that are asked of every new model, and was made all the same
-    )
+    unproven: bool = False  #: it answers none of the known questions, and was built all the same
     schema_version: int = SCHEMA_VERSION
 
     @property
     def pinned(self) -> str:
-        """What a job is pinned to: the digest, or one made of it and the no-answer threshold, which may be set by hand
-        and decides answers too."""
+        """The digest that a job is pinned to. It covers the no-answer threshold too, which decides answers as well and
+        may be set by hand."""
         if self.no_answer_threshold is None or not self.null_trained:
             return self.digest
         return hashlib.sha256(f"{self.digest} {self.no_answer_threshold}".encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON holds them. What hardly any model has, readers of earlier versions are not told of."""
+        """The fields as in JSON. `unproven` only if set: earlier versions do not know it."""
         return {name: value for name, value in asdict(self).items() if name != "unproven" or value}
 
 
 def describe(directory: Path) -> ModelInfo:
-    """Read `reader.json` and check that the files it speaks of are there. Raises ModelError with the reason."""
+    """Read `reader.json`, and check that the files that it names exist. Raises ModelError with the reason."""
     path = Path(directory) / DESCRIPTION
-    remedy = "Name a directory made by: worker build SOURCE DEST (--model, or BULKQA_MODEL_DIR)"
+    remedy = "Set BULKQA_MODEL_DIR to a directory made by: worker build SOURCE DEST"
     if not path.parent.is_dir():
         raise ModelError(f"there is no model directory {path.parent}", remedy)
     try:
@@ -119,9 +118,9 @@ def describe(directory: Path) -> ModelInfo:
 
 
 def digest(directory: Path, graph: str) -> str:
-    """sha256 over the graph, the files that it keeps weights in, and the tokenizer: first 16 hex digits.
+    """sha256 over the graph, the files with its weights, and the tokenizer: first 16 hex digits.
 
-    Raises ModelError for a graph that names a file outside its directory, or one that is not there.
+    Raises ModelError if the graph names a file outside its directory, or one that does not exist.
     """
     directory = Path(directory)
     sha = hashlib.sha256()
@@ -131,19 +130,19 @@ def digest(directory: Path, graph: str) -> str:
     return sha.hexdigest()[:16]
 
 
-#: An entry of ONNX's external_data as protobuf writes it: key "location", and a value of less than 128 bytes.
+#: An entry of ONNX's external_data as protobuf writes it: the key "location", and a value of less than 128 bytes.
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
 
 def _weights(directory: Path, graph: str) -> list[Path]:
-    """The files of weights that a graph names, by name. Read off its bytes: a worker has no library for more."""
-    if not (directory / graph).stat().st_size:  # which cannot be mapped
+    """The files with a graph's weights, by name. Found in its bytes: a worker has no library that parses them."""
+    if not (directory / graph).stat().st_size:  # an empty file cannot be mapped
         return []
     with (directory / graph).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        names = {data[found.end() : found.end() + found[1][0]] for found in _LOCATION.finditer(data)}
+        names = {data[match.end() : match.end() + match[1][0]] for match in _LOCATION.finditer(data)}
     paths = []
     for name in sorted(name.decode("utf-8", "replace") for name in names):
         if Path(name).name != name or not (directory / name).is_file():
-            raise ModelError(f"{directory / graph} keeps weights in {name!r}, which is no file beside it")
+            raise ModelError(f"{directory / graph} has weights in {name!r}, which is no file beside it")
         paths.append(directory / name)
     return paths

@@ -1,7 +1,7 @@
-"""A model directory, opened: question and context in, answer out.
+"""An open model directory: question and context in, answer out.
 
-Joins `encode`, `session` and `decode`, and refuses a directory whose parts do not fit each other
-or whose model gives wrong answers. Knows no chunk, no job and no storage.
+Joins `encode`, `session` and `decode`. Refuses a directory whose parts do not fit together, or whose model gives wrong
+answers. Knows no chunk, no job and no storage.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ from contract.format.job import Answer, Options, RowError
 from worker.reader import batch
 from worker.reader.decode import Logits, RowFailure, Scored, Window, decode
 from worker.reader.encode import Encoded, Encoder
-from worker.reader.model import TOKENIZER, ModelInfo, describe, digest
+from worker.reader.model import REBUILD, TOKENIZER, ModelInfo, describe, digest
 from worker.reader.session import CUDA, Session, providers_for
 
 Result = TypeVar("Result")
 
-#: About ten rows of an encyclopedia, 2,000 tokens: six seconds of a BERT-large on one core, which a stop waits for.
+#: Characters of about ten encyclopedia rows, 2,000 tokens: six seconds of a BERT-large on one core, for which a stop
+#: waits.
 MICRO_BATCH = 8_000
-
-_REMEDY = "Make the model directory again: worker build SOURCE DEST"
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What rows that were answered together took, in seconds of their thread."""
+class BatchStats:
+    """The seconds that a micro-batch took in its thread, by stage, and its size."""
 
     encode: float
     score: float
@@ -53,7 +52,7 @@ class Reader:
         self.info = info
         self._encoder = encoder
         self._session = session
-        self._after_batch: Callable[[Spent], None] = lambda _: None
+        self._after_batch: Callable[[BatchStats], None] = lambda _: None
 
     @classmethod
     def open(cls, directory: Path, provider: str = "cpu") -> Reader:
@@ -63,14 +62,14 @@ class Reader:
         """
         directory = Path(directory)
         info = describe(directory)
-        if (found := digest(directory, info.graph)) != info.digest:
-            raise ModelError(f"{directory} has the digest {found}, its description says {info.digest}", _REMEDY)
+        if (actual := digest(directory, info.graph)) != info.digest:
+            raise ModelError(f"{directory} has the digest {actual}, its description says {info.digest}", REBUILD)
         session = Session(directory, info, providers_for(provider))
         if provider == "cuda" and session.provider != CUDA:
             raise ModelError(
-                "onnxruntime has CUDA and cannot use it here",
-                "Look at its lines above. It needs a GPU and the libraries of its own version of CUDA and cuDNN: "
-                "pip install 'onnxruntime-gpu[cuda,cudnn]'. Or start with --provider cpu.",
+                "onnxruntime has CUDA but cannot use it here",
+                "Its own lines above say why. It needs a GPU, and the libraries of its version of CUDA and cuDNN: "
+                "pip install 'onnxruntime-gpu[cuda,cudnn]'. Or set BULKQA_PROVIDER=cpu.",
             )
         reader = cls(info, Encoder(directory / TOKENIZER, info), session)
         reader._check()
@@ -84,23 +83,25 @@ class Reader:
 
     @property
     def micro_batch(self) -> int:
-        """Characters of text that `answer_many` is best given at a time."""
+        """How many characters of text `answer_many` is fastest with."""
         return batch.MICRO_BATCH if self.batched else MICRO_BATCH
 
     @property
     def provider(self) -> str:
-        """The execution provider that the model runs on, by onnxruntime's name."""
+        """The execution provider that the model runs on, as onnxruntime names it."""
         return self._session.provider
 
-    def on_progress(self, after_run: Callable[[], None], after_batch: Callable[[Spent], None] = lambda _: None) -> None:
-        """Register what is called after every run of the model, and after every `answer_many`, each from the thread
-        that did it."""
+    def on_progress(
+        self, after_run: Callable[[], None], after_batch: Callable[[BatchStats], None] = lambda _: None
+    ) -> None:
+        """Register callbacks, called from the thread that did the work: after every run of the model, and after every
+        `answer_many`."""
         self._session.after_run = after_run
         self._after_batch = after_batch
 
     def answer(self, question: str, context: str, options: Options) -> Answer:
-        """Raises RowFailure for what is wrong with this row. Not the row's fault are MemoryError, and ModelError: the
-        model answers nothing any more, as when a GPU was lost.
+        """The answer to one row. Raises RowFailure if this row cannot be answered; MemoryError; and ModelError if the
+        model answers nothing any more, for example because a GPU was lost.
         """
         try:
             return _guarded(partial(self._answer, question, context, options))
@@ -110,9 +111,9 @@ class Reader:
             raise
 
     def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]:
-        """Answers to questions and contexts, encoded and decoded together; for a row that fails, its own error.
+        """Answers to pairs of question and context, encoded and decoded together; for a row that fails, its error.
 
-        Raises what the run of all raises: whose fault that is shows when each is asked alone.
+        Raises what a failed run of the model raises: which row causes it shows when each is answered alone.
         """
         began = perf_counter()
         encoded = [_or_error(partial(self._encoder.encode, *pair, options)) for pair in pairs]
@@ -128,8 +129,7 @@ class Reader:
                 own = list(islice(logits, len(each.windows)))
                 answers.append(_or_error(partial(self._decode, context, each, own, options)))
         tokens = sum(len(window.input_ids) for window in windows)
-        spent = Spent(ready - began, scored - ready, perf_counter() - scored, len(windows), tokens)
-        self._after_batch(spent)
+        self._after_batch(BatchStats(ready - began, scored - ready, perf_counter() - scored, len(windows), tokens))
         return answers
 
     def _answer(self, question: str, context: str, options: Options) -> Answer:
@@ -144,58 +144,58 @@ class Reader:
         return decode(context, encoded.offsets, scored, options, self._threshold(options), encoded.flags)
 
     def warm_up(self) -> None:
-        """Run the longest window the model takes, then ask what it is known to answer. Raises ModelError.
+        """Run the longest window that the model takes, then answer the known questions. Raises ModelError.
 
-        The long window first: memory grows to its highest now, when a container too small for it is noticed.
+        The long window comes first: memory reaches its peak now, so that a container that is too small fails at once.
         """
         filler = np.full(self.info.max_positions, self.info.template.suffix[0], np.int64)
         try:
             self._session.run(Window(filler, 1, 0, 1))
         except Exception as error:
-            raise ModelError(f"the model takes no {self.info.max_positions} tokens: {error}", _REMEDY) from error
+            raise ModelError(f"the model cannot take {self.info.max_positions} tokens: {error}", REBUILD) from error
         self._check_known()
 
     def _check_known(self) -> None:
-        """Ask what the model is known to answer. Raises ModelError."""
+        """Answer the known questions. Raises ModelError if one gets another answer."""
         for known in self.info.known_answers:
             try:
                 spans = _guarded(partial(self._answer, known.question, known.context, Options())).spans
             except RowFailure as failure:
-                raise ModelError(f"the model cannot answer {known.question!r}: {failure}", _REMEDY) from failure
-            got = spans[0].answer if spans else None
-            if got != known.answer:
-                asked = f"to {known.question!r} the model answers {got!r}, not {known.answer!r}"
-                raise ModelError(f"{asked}: it does not work here as it did when it was made", _REMEDY)
+                raise ModelError(f"the model cannot answer {known.question!r}: {failure}", REBUILD) from failure
+            answer = spans[0].answer if spans else None
+            if answer != known.answer:
+                answers = f"the model answers {known.question!r} with {answer!r}, not {known.answer!r}"
+                raise ModelError(f"{answers}: it does not work here as it did when it was built", REBUILD)
 
     def _threshold(self, options: Options) -> float | None:
-        """The job's own threshold, else the model's if its null score was trained: noise decides nothing."""
+        """The job's threshold, else the model's if its null score was trained: an untrained one is noise."""
         if options.no_answer_threshold is not None:
             return options.no_answer_threshold
         return self.info.no_answer_threshold if self.info.null_trained else None
 
     def _check(self) -> None:
-        """What the parts must agree on, before a row finds out. The graph's inputs are checked in Session."""
+        """Check that tokenizer and template fit the model. The graph's inputs are checked in Session."""
         info, template = self.info, self.info.template
         try:
             self._encoder.encode("what?", "One word, and another.", Options())
         except RowFailure as failure:
-            raise ModelError(f"the tokenizer cannot be used: {failure}", _REMEDY) from failure
+            raise ModelError(f"the tokenizer cannot be used: {failure}", REBUILD) from failure
         highest = max(self._encoder.highest_id, *template.prefix, *template.middle, *template.suffix)
         if highest >= info.vocab_size:
-            raise ModelError(f"the tokenizer gives ids to {highest}, the model knows {info.vocab_size}", _REMEDY)
+            raise ModelError(f"the tokenizer has ids up to {highest}, the model has {info.vocab_size} tokens", REBUILD)
         if not template.prefix or not template.suffix or info.max_positions < template.size + 2:
-            raise ModelError(f"windows of {info.max_positions} tokens do not go with the template {template}", _REMEDY)
+            raise ModelError(f"windows of {info.max_positions} tokens do not fit the template {template}", REBUILD)
 
 
 def _guarded(work: Callable[[], Result]) -> Result:
-    """Do work on one row, whose failures are RowFailures, except for want of memory."""
+    """Do work on one row. Exceptions other than MemoryError become RowFailure."""
     try:
         return work()
     except (RowFailure, MemoryError):
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise  # KeyboardInterrupt and its like; a panic of the Rust tokenizer has BaseException for its base
+            raise  # such as KeyboardInterrupt; a panic of the Rust tokenizer derives from BaseException too
         raise RowFailure("inference_error", f"{type(error).__name__}: {error}") from error
 
 

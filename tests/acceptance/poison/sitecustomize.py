@@ -37,7 +37,7 @@ def _lose_device() -> None:
     def lost(self, windows):  # type: ignore[no-untyped-def]
         raise OSError("the device is lost")
 
-    Session._together = lost
+    Session._run = lost
 
 
 class _Poisoned(importlib.abc.MetaPathFinder):

@@ -392,7 +392,7 @@ def test_a_checkpoint_without_its_tokenizer_is_refused(family: str, kept: str, t
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize(("rows", "told"), [(400, "has 267 tokens"), (200, "the model knows 200")])
+@pytest.mark.parametrize(("rows", "told"), [(400, "has 267 tokens"), (200, "the model has 200")])
 def test_a_tokenizer_that_does_not_fit_the_embeddings_is_refused(rows: int, told: str, tmp_path: Path) -> None:
     tokenizer = _wordpiece()
     config = transformers.BertConfig(**SIZES, vocab_size=rows)
@@ -477,7 +477,7 @@ def test_an_older_model_directory_is_replaced_when_told_and_keeps_its_card(bert:
 
 def test_a_folder_that_is_no_model_directory_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
-    with pytest.raises(ModelError, match="no model directory"):
+    with pytest.raises(ModelError, match="not a model directory"):
         build("any", tmp_path, force=True)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -203,7 +203,7 @@ def test_a_wrong_known_answer_refuses_work_and_says_what_came(copied: Path) -> N
 
 def test_a_vocabulary_larger_than_the_models_is_refused(copied: Path) -> None:
     size = describe(SHIPPED).vocab_size
-    with pytest.raises(ModelError, match="the tokenizer gives ids to"):
+    with pytest.raises(ModelError, match="the tokenizer has ids up to"):
         Reader.open(change(copied, vocab_size=size - 1))
 
 

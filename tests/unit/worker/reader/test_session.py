@@ -75,9 +75,9 @@ def test_inputs_other_than_described_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_is_no_reader_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no reader"):
+    with pytest.raises(ModelError, match="not a reader"):
         Session(graph(tmp_path, "input_ids", kind="FLOAT"), info("input_ids"))
-    with pytest.raises(ModelError, match="no reader"):
+    with pytest.raises(ModelError, match="not a reader"):
         Session(graph(tmp_path, "input_ids", outputs=("logits", "pooled")), info("input_ids"))
     with pytest.raises(ModelError, match="its description says"):
         Session(graph(tmp_path, "input_ids", "pixels"), info("input_ids", "pixels"))
