@@ -1,8 +1,8 @@
-"""What to do about an error, as data: a sentence of texts, options and commands, which each surface says in its words.
+"""What to do about an error, as data: texts, options and commands, which each surface spells in its own words.
 
 `Remedy("Read it with: ", Set(encoding="UTF-16"))` is `--encoding UTF-16` in a terminal, `encoding="UTF-16"` in Python,
 `"encoding": "UTF-16"` over HTTP, and on the page the field itself. Options have the names of `producer.request`, and of
-`contract.settings` where they are a setting; commands are those of `producer`. Pure.
+`contract.settings` if they are settings; commands are those of `producer`. Pure.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Protocol, Self
 
 
 class Set:
-    """Options to be set, together: `Set(question="q", context="text")`. `Set("encoding")` only names one: which value
-    is for the user to know."""
+    """Options to set together: `Set(question="q", context="text")`. `Set("encoding")` names an option whose value only
+    the user knows."""
 
     __slots__ = ("values",)
 
@@ -35,28 +35,28 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command to be run on a job, or on none: `Call("repair", job)`, `Call("delete", job, cancel=True)`."""
+    """A command, with or without a job: `Call("repair", job)`, `Call("delete", job, ("cancel",))`."""
 
     verb: str
     job: str = ""
-    flags: tuple[str, ...] = ()  #: names of those that are given: "cancel"
+    flags: tuple[str, ...] = ()  #: names of boolean flags: "cancel"
 
 
 Part = str | Set | Call
 
 
 class Words(Protocol):
-    """How a surface says an option with its value, and a command."""
+    """How a surface spells options and commands."""
 
     def option(self, name: str, value: object) -> str:
-        """An option; with None for its value, its name alone."""
+        """An option with its value, or its name alone if the value is None."""
         ...
 
     def call(self, call: Call) -> str:
         """A command."""
         ...
 
-    #: Between options that are set together.
+    #: What separates options that are set together.
     separator: str
 
 
@@ -80,7 +80,7 @@ class Terminal:
 
 
 def _quoted(value: object) -> str:
-    """For a shell. A tab is spelled; a delimiter has quotes, though a shell needs none around a comma."""
+    """Quoted for a shell. A tab is `\\t`, and a punctuation mark has quotes even where a shell needs none."""
     text = "\\t" if value == "\t" else str(value)
     return f"'{text}'" if len(text) == 1 and not text.isalnum() and text != "'" else shlex.quote(text)
 
@@ -89,49 +89,49 @@ TERMINAL = Terminal()
 
 
 class Remedy(str):
-    """A sentence that says what to do. As text it is in the words of the terminal; `said` gives those of another
-    surface, and `parts` what it is made of."""
+    """A sentence that says what to do. As a `str` it is in the words of the terminal; `render` gives it in those of
+    another surface, from its `parts`."""
 
     __slots__ = ("parts",)
     parts: tuple[Part, ...]
 
     def __new__(cls, *parts: Part) -> Self:
-        """Of texts, options and commands, one after the other. A remedy among them is taken apart, an empty text left
-        out."""
-        flat = tuple(each for part in parts for each in (part.parts if isinstance(part, Remedy) else (part,)) if each)
-        made = super().__new__(cls, _said(flat, TERMINAL))
-        made.parts = flat
-        return made
+        """Join texts, options and commands. Parts of a remedy among them become its own; empty texts are left out."""
+        nested = (part.parts if isinstance(part, Remedy) else (part,) for part in parts)
+        flat = tuple(part for group in nested for part in group if part)
+        remedy = super().__new__(cls, _render(flat, TERMINAL))
+        remedy.parts = flat
+        return remedy
 
-    def said(self, words: Words) -> str:
+    def render(self, words: Words) -> str:
         """The sentence in the words of a surface."""
-        return _said(self.parts, words)
+        return _render(self.parts, words)
 
     def and_(self, *parts: Part) -> Remedy:
-        """The same, and another sentence behind it."""
+        """The remedy followed by another sentence."""
         return Remedy(*self.parts, " ", *parts)
 
     @property
     def settings(self) -> dict[str, object]:
-        """All options that it gives a value."""
+        """The options that it sets, with their values."""
         sets = [part for part in self.parts if isinstance(part, Set)]
         return {name: value for part in sets for name, value in part.values.items() if value is not None}
 
     def to_json(self) -> list[Any]:
-        """Its parts as JSON holds them."""
+        """The parts as JSON values."""
         return [_part_to_json(part) for part in self.parts]
 
     @classmethod
     def from_json(cls, parts: Sequence[Any]) -> Remedy:
-        """What `to_json` gave. Raises ValueError for what is no list of parts."""
-        return cls(*(_part_of_json(part) for part in parts))
+        """The remedy that `to_json` was called on. Raises ValueError if this is not a list of parts."""
+        return cls(*(_part_from_json(part) for part in parts))
 
 
-def _said(parts: Sequence[Part], words: Words) -> str:
-    return "".join(_part_said(part, words) for part in parts)
+def _render(parts: Sequence[Part], words: Words) -> str:
+    return "".join(_render_part(part, words) for part in parts)
 
 
-def _part_said(part: Part, words: Words) -> str:
+def _render_part(part: Part, words: Words) -> str:
     if isinstance(part, Set):
         return words.separator.join(words.option(name, value) for name, value in part.values.items())
     return words.call(part) if isinstance(part, Call) else str(part)
@@ -145,7 +145,7 @@ def _part_to_json(part: Part) -> Any:
     return str(part)
 
 
-def _part_of_json(part: Any) -> Part:
+def _part_from_json(part: Any) -> Part:
     match part:
         case str():
             return part
@@ -153,4 +153,4 @@ def _part_of_json(part: Any) -> Part:
             return Set(**values)
         case {"call": str(verb), "job": str(job), "flags": list(flags)}:
             return Call(verb, job, tuple(map(str, flags)))
-    raise ValueError(f"no part of a remedy: {json.dumps(part)[:100]}")
+    raise ValueError(f"not a part of a remedy: {json.dumps(part)[:100]}")

@@ -1,8 +1,8 @@
-"""What can be asked of a job beside its file: every option, declared once.
+"""The request for a job, besides its file: every option, declared once.
 
-An option is a field with a sentence of `Help`: of `ReadOptions` (how the file is read), `Options` (how answers are
-found) or `Request` (the job itself). The command's flags, the keywords of the Python API, the form of HTTP with its
-schema and the page's form are made of `OPTIONS`: a field that is added to one of the three appears on all of them.
+An option is a field with `Help` in `ReadOptions` (how the file is read), `Options` (how answers are found) or `Request`
+(the job itself). Flags, keywords of the Python API, the HTTP form with its schema and the page's form are made from
+`OPTIONS`: a field added to one of the three classes appears on all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from contract.errors import UsageError
 from contract.format.job import Options
-from contract.format.option import Given, Help, Option, options_of
+from contract.format.option import AsText, Help, Option, options_of
 from contract.remedy import Remedy, Set
 from producer.input.options import ReadOptions
 from producer.times import span
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for beside the file. Raises UsageError for what cannot be."""
+    """What is requested besides the file. Raises UsageError for an invalid value."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     options: Options = field(default_factory=Options)
     model: Annotated[str, Help("name of the model that answers [default: BULKQA_MODEL]")] = ""
-    key: Annotated[str | None, Help("submitting twice with one key finds the first job")] = None
-    metadata: Annotated[dict[str, str], Help("kept with the job; lists can be filtered by it")] = field(
+    key: Annotated[str | None, Help("a second submission with the same key returns the first job")] = None
+    metadata: Annotated[dict[str, str], Help("labels of the job; lists can be filtered by them")] = field(
         default_factory=dict
     )
     notify: Annotated[str, Help("URL of a webhook to call when the job has ended")] = ""
     expire: Annotated[
         float | None,
         Help("delete the job this long after its end: 30d, 12h [default: never]"),
-        Given(read=span, write=lambda seconds: f"{seconds:.0f}s"),
-    ] = None  #: in seconds; of a key found again, this and `notify` are those of the first job
-    columns: Any = None  #: `InputColumns` of `producer.results.columns`, kept of a DataFrame; None: those of the file
+        AsText(parse=span, format=lambda seconds: f"{seconds:.0f}s"),
+    ] = None  #: seconds; a job found by its key keeps its own `expire` and `notify`
+    columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
         for text in (self.model, self.key or "", self.notify, *self.metadata, *self.metadata.values()):
             _check_unicode(text)
         if self.key is not None and not self.key.strip():
-            raise UsageError("an empty key stands for no job", "Give a key of your own, or none.")
+            raise UsageError("the key is empty", "Give a key, or leave it out.")
         if self.notify:
             from contract.notifications.address import check_url
 
@@ -55,21 +55,21 @@ class Request:
         if self.expire is not None and not 60 <= self.expire < 1e11:
             raise UsageError(
                 f"a job cannot be kept for {self.expire:g} s",
-                Remedy("Keep it for a minute at least: ", Set(expire="30d")),
+                Remedy("Keep it for at least a minute: ", Set(expire="30d")),
             )
 
     def with_row_limit(self, max_row_bytes: int) -> Request:
-        """The same where the machine that reads the file bounds its rows."""
+        """The same request with the limit of the machine that reads the file."""
         return replace(self, read=replace(self.read, max_row_bytes=max_row_bytes))
 
-    def given(self) -> Iterator[tuple[Option, Any]]:
-        """The options that are not the default, each with its value as people write it."""
-        parts: tuple[Any, ...] = (self.read, self.options, self)
-        for part in parts:
-            for option in options_of(type(part)):
-                value = getattr(part, option.name)
+    def changed(self) -> Iterator[tuple[Option, Any]]:
+        """The options that differ from their defaults, each with its value as people write it."""
+        records: tuple[Any, ...] = (self.read, self.options, self)
+        for record in records:
+            for option in options_of(type(record)):
+                value = getattr(record, option.name)
                 if value != option.default:
-                    yield option, option.given.write(value) if option.given else value
+                    yield option, option.as_text.format(value) if option.as_text else value
 
 
 def _check_unicode(text: str) -> None:
@@ -95,29 +95,29 @@ def request_of(
     options: Options | None = None,
     columns: Any = None,
 ) -> Request:
-    """The request that options of these names and values make, on top of `read` and `options`.
+    """The request with options by name, on top of `read` and `options`.
 
-    Values are as people give them (`expire` is text) and of the option's own type: no text stands for a number. For an
-    option of the job itself None is the default. Raises UsageError for a name that is no option, a wrong type or a
+    Values are as people write them (`expire` is text) and have the option's own type: text is not taken for a number.
+    None means the default for an option of the job itself. Raises UsageError for an unknown name, a wrong type or a
     value out of bounds.
     """
     for name in values:
         if name not in OPTIONS:
-            raise UsageError(f"submit takes no {name}", meant(name, OPTIONS))
-    kept = {
-        name: _kept(OPTIONS[name], value)
+            raise UsageError(f"submit has no option {name}", suggest(name, OPTIONS))
+    stored = {
+        name: _parsed(OPTIONS[name], value)
         for name, value in values.items()
         if value is not None or name not in _names(Request)
     }
 
-    def of(kind: Any) -> dict[str, Any]:
-        return {name: value for name, value in kept.items() if name in _names(kind)}
+    def fields_of(kind: Any) -> dict[str, Any]:
+        return {name: value for name, value in stored.items() if name in _names(kind)}
 
     return Request(
-        read=replace(read or ReadOptions(), **of(ReadOptions)),
-        options=replace(options or Options(), **of(Options)),
+        read=replace(read or ReadOptions(), **fields_of(ReadOptions)),
+        options=replace(options or Options(), **fields_of(Options)),
         columns=columns,
-        **of(Request),
+        **fields_of(Request),
     )
 
 
@@ -126,23 +126,23 @@ def _names(kind: Any) -> frozenset[str]:
     return frozenset(option.name for option in options_of(kind))
 
 
-def _kept(option: Option, value: Any) -> Any:
-    """The value as a request keeps it."""
+def _parsed(option: Option, value: Any) -> Any:
+    """The value as a request stores it."""
     check_type(option, value)
-    if option.given:
-        return option.given.read(value) if value else None
+    if option.as_text:
+        return option.as_text.parse(value) if value else None
     return value
 
 
 def check_type(option: Option, value: Any) -> None:
-    """Raise UsageError unless a value is of the option's type."""
+    """Raise UsageError unless a value has the option's type."""
     from pydantic import ValidationError
 
     try:
         _adapter(option.type).validate_python(value, strict=True)
     except ValidationError as error:
-        if place := error.errors()[0]["loc"]:
-            key = place[0]
+        if location := error.errors()[0]["loc"]:
+            key = location[0]
             raise UsageError(
                 f"{option.name} must be text: {key!r} is {value.get(key)!r}", "Write it as text: str(value)."
             ) from None
@@ -156,7 +156,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """What to say to somebody who wrote a name that there is none of."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(known))}."
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: the known name that is closest, else all of them."""
+    closest = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"Did you mean {closest[0]}?" if closest else f"There are: {', '.join(sorted(known))}."

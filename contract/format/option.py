@@ -1,7 +1,7 @@
 """How an option of a job is declared: a field of a dataclass, `Annotated` with a sentence of help and its bounds.
 
-`top_k: Annotated[int, Help("answers a row, best first"), AtLeast(1)] = 1`. Every surface is made of these declarations
-(`producer.request`). A field without `Help` is no option. Pure.
+`top_k: Annotated[int, Help("answers per row, best first"), AtLeast(1)] = 1`. Every surface is made from these
+declarations (`producer.request`). A field without `Help` is not an option. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contract.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Help:
-    """One sentence for people, without a full stop."""
+    """What the option means, in one sentence without a full stop."""
 
     text: str
 
@@ -30,23 +30,22 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """All values that there are, beside None."""
+    """The allowed values, besides None."""
 
     values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """How a value is written by people, where that is not how it is kept: as text, which `read` reads and `write`
-    writes."""
+class AsText:
+    """How people write the value, if not as it is stored: as text."""
 
-    read: Callable[[str], Any]
-    write: Callable[[Any], str]
+    parse: Callable[[str], Any]
+    format: Callable[[Any], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Bounds what the machine that reads the file spends, so that no client of a server sets it."""
+    """A limit of the machine that reads the file: clients of a server cannot set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,12 @@ class Option:
     """A declared option."""
 
     name: str
-    type: Any  #: of what people give: int, bool, str | None, dict[str, str], ...
+    type: Any  #: of the value as people write it: int, bool, str | None, dict[str, str], ...
     default: Any
     help: str
     minimum: int | None = None
     choices: tuple[str, ...] = ()
-    given: Given | None = None
+    as_text: AsText | None = None
     local: bool = False
 
     @property
@@ -73,40 +72,41 @@ class Option:
 
 def options_of(kind: Any) -> tuple[Option, ...]:
     """The options that a dataclass declares, in order."""
-    return _declared(kind)
+    return _declared(kind)  # `cache` has no types
 
 
 @cache
 def _declared(kind: Any) -> tuple[Option, ...]:
     hints = get_type_hints(kind, include_extras=True)
     return tuple(
-        _option(each, hints[each.name])
-        for each in fields(kind)
-        if get_origin(hints[each.name]) is Annotated and _of(hints[each.name], Help)
+        _option(field, hints[field.name])
+        for field in fields(kind)
+        if get_origin(hints[field.name]) is Annotated and _extra(hints[field.name], Help)
     )
 
 
-def _option(declared: Any, hint: Any) -> Option:
-    given, least, choices = (_of(hint, kind) for kind in (Given, AtLeast, OneOf))
-    default = declared.default if declared.default_factory is MISSING else declared.default_factory()
+def _option(field: Any, hint: Any) -> Option:
+    as_text, at_least, one_of = (_extra(hint, kind) for kind in (AsText, AtLeast, OneOf))
+    default = field.default if field.default_factory is MISSING else field.default_factory()
     return Option(
-        name=declared.name,
-        type=str | None if given else get_args(hint)[0],
+        name=field.name,
+        type=str | None if as_text else get_args(hint)[0],
         default=default,
-        help=_of(hint, Help).text,
-        minimum=least.value if least else None,
-        choices=choices.values if choices else (),
-        given=given,
-        local=_of(hint, Local) is not None,
+        help=_extra(hint, Help).text,
+        minimum=at_least.value if at_least else None,
+        choices=one_of.values if one_of else (),
+        as_text=as_text,
+        local=_extra(hint, Local) is not None,
     )
 
 
-def _of(hint: Any, kind: type) -> Any:
+def _extra(hint: Any, kind: type) -> Any:
+    """What an `Annotated` has of a class, or None."""
     return next((extra for extra in hint.__metadata__ if isinstance(extra, kind)), None)
 
 
 def check_bounds(record: Any) -> None:
-    """Raise UsageError for an option of a record that is smaller than it may be."""
+    """Raise UsageError if an option of a record is below its minimum."""
     for option in options_of(type(record)):
         value = getattr(record, option.name)
         if option.minimum is not None and value is not None and value < option.minimum:

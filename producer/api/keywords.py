@@ -49,9 +49,9 @@ class Keywords(TypedDict, total=False):
     omit_context: bool
     #: name of the model that answers [default: BULKQA_MODEL]
     model: str | None
-    #: submitting twice with one key finds the first job
+    #: a second submission with the same key returns the first job
     key: str | None
-    #: kept with the job; lists can be filtered by it
+    #: labels of the job; lists can be filtered by them
     metadata: Mapping[str, str] | None
     #: URL of a webhook to call when the job has ended
     notify: str | None

@@ -259,7 +259,7 @@ class _Upload:
 def _form(request: Request) -> dict[str, str]:
     """A request as the fields of a form. What has its default is left out: the server has its own."""
     request = replace(request, read=checked(request.read))
-    return {option.name: _text(value) for option, value in request.given() if not option.local}
+    return {option.name: _text(value) for option, value in request.changed() if not option.local}
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.errors import UsageError
 from contract.ledger.progress import STATES, Progress
-from producer.request import meant
+from producer.request import suggest
 
 #: What a list can be sorted by. Equal jobs are in the order of their submission.
 ORDERS: Mapping[str, Callable[[Progress], Any]] = {
@@ -37,7 +37,7 @@ class JobFilter:
     def __post_init__(self) -> None:
         for state in self.status:
             if state not in STATES:
-                raise UsageError(f"no job has the status {state!r}", meant(state, STATES))
+                raise UsageError(f"no job has the status {state!r}", suggest(state, STATES))
         if self.sort not in ORDERS:
             raise UsageError(f"jobs cannot be sorted by {self.sort!r}", f"Sort by one of: {', '.join(ORDERS)}.")
 

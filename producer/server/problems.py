@@ -91,7 +91,7 @@ def remedied(remedy: Remedy) -> dict[str, Any]:
     """A remedy as a sentence, as parts, and as the form fields that it sets."""
     fields = {name: value for name, value in remedy.settings.items() if name in Submission.model_fields}
     return {
-        "remedy": remedy.said(HTTP) or None,
+        "remedy": remedy.render(HTTP) or None,
         "remedy_parts": remedy.to_json(),
         "set": {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()},
     }

@@ -25,7 +25,7 @@ def test_as_text_it_is_what_one_types_in_a_terminal() -> None:
 
 
 def test_a_surface_says_it_in_its_own_words() -> None:
-    assert REMEDY.said(Keywords()) == r"Read it with: delimiter='\t', header=False. Or Job('a-job').delete()."
+    assert REMEDY.render(Keywords()) == r"Read it with: delimiter='\t', header=False. Or Job('a-job').delete()."
 
 
 def test_a_page_is_told_what_to_fill_in() -> None:
@@ -46,5 +46,5 @@ def test_two_make_one() -> None:
 
 @pytest.mark.parametrize("part", [None, 3, {"set": 1}, {"call": "x"}, ["text"]])
 def test_what_is_no_part_is_refused(part: object) -> None:
-    with pytest.raises(ValueError, match="no part of a remedy"):
+    with pytest.raises(ValueError, match="not a part of a remedy"):
         Remedy.from_json([part])

@@ -91,7 +91,7 @@ def test_every_field_of_what_is_read_and_answered_is_an_option() -> None:
         ({"metadata": {"a": "x\ud800"}}, "half a surrogate pair"),
         ({"metadata": {"a\0": "x"}}, "NUL"),
         ({"key": "\udfff"}, "half a surrogate pair"),
-        ({"topk": 3}, "submit takes no topk"),
+        ({"topk": 3}, "submit has no option topk"),
         ({"expire": "soon"}, "'soon'"),
         ({"expire": "5s"}, "cannot be kept for 5 s"),
     ],
@@ -103,6 +103,6 @@ def test_what_cannot_be_asked_is_refused_by_name(values: dict, message: str) -> 
 
 def test_what_is_given_is_what_differs_from_the_defaults_as_people_write_it() -> None:
     values = {"top_k": 3, "header": False, "expire": "2h", "metadata": {"a": "b"}, "id": ""}
-    given = {option.name: value for option, value in request_of(values).given()}
+    given = {option.name: value for option, value in request_of(values).changed()}
     assert given == values | {"expire": "7200s"}
-    assert list(Request().given()) == []
+    assert list(Request().changed()) == []
