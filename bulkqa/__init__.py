@@ -6,8 +6,8 @@ job = Client().submit("questions.csv")
 job.wait()
 job.results()        # a pandas DataFrame
 
-This package only hands out what users import; the code is in `producer`, `worker` and `contract`. Importing it loads
-neither pandas nor pyarrow: a name is imported when it is asked for.
+This package only exports what users import; the code is in `producer`, `worker` and `contract`. Importing it loads
+neither pandas nor pyarrow: each name is imported on first use.
 """
 
 from __future__ import annotations
@@ -40,25 +40,27 @@ _MODULES = {
     "ReadOptions": "producer.input.options",
     "errors": "contract.errors",
 }
-#: The packages that the API stands on lie beside this one.
+#: The packages that the API needs, and the folder in which all of them are.
 _PACKAGES = ("contract", "producer")
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 def _load_packages() -> None:
-    """Import our packages from beside this one: a script's own `producer.py` comes first on the path, and is not meant.
+    """Import the packages next to this one, even if a script's own `producer.py` comes first on the path.
 
-    Raises ImportError if a module of the same name is imported already.
+    Raises ImportError if another module of the same name is already imported.
     """
     for name in _PACKAGES:
         if name in sys.modules:
             file = sys.modules[name].__file__
             if file is None or Path(file).resolve().parents[1] != _ROOT:
-                raise ImportError(f"bulkqa has a package {name!r}, and {file or name} is imported already: rename that")
+                raise ImportError(
+                    f"bulkqa needs its package {name!r}, but {file or name} is already imported: rename that"
+                )
             continue
         spec = PathFinder.find_spec(name, [str(_ROOT)])
         if spec is None or spec.loader is None:
-            raise ImportError(f"bulkqa is not installed as a whole: there is no {_ROOT / name}")
+            raise ImportError(f"bulkqa is only partly installed: {_ROOT / name} is missing")
         sys.modules[name] = module = module_from_spec(spec)
         spec.loader.exec_module(module)
 

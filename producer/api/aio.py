@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from producer.api.client import Client, Connected, Job, _shown
+from producer.api.client import Client, Job, _Connection, _progress_display
 from producer.api.errors import api_errors
 
 if TYPE_CHECKING:
@@ -27,43 +27,43 @@ R = TypeVar("R")
 def _in_thread(
     method: Callable[Concatenate[Any, P], T],
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """A method of `Client` or `Job` as one of its asynchronous twin, `_sync` being the object itself."""
+    """A method of `Client` or `Job` as a coroutine method; `self._sync` is the `Client` or `Job`."""
 
     @wraps(method)
-    async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def wrapper(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.to_thread(method, self._sync, *args, **kwargs)
 
-    return called
+    return wrapper
 
 
-def _giving(
-    made: Callable[[T], R], method: Callable[Concatenate[Any, P], T]
+def _in_thread_as(
+    convert: Callable[[T], R], method: Callable[Concatenate[Any, P], T]
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """The same, with something made of the result."""
+    """The same, and its result is converted."""
 
     @wraps(method)
-    async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return made(await asyncio.to_thread(method, self._sync, *args, **kwargs))
+    async def wrapper(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return convert(await asyncio.to_thread(method, self._sync, *args, **kwargs))
 
-    return called
+    return wrapper
 
 
 def _signature_of(
     method: Callable[Concatenate[Any, P], T],
 ) -> Callable[[Callable[..., Coroutine[Any, Any, T]]], Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]]:
-    """For an asynchronous method that is written out: it is called with all arguments of `method`, by name."""
+    """Give a hand-written coroutine method the signature of `method`; it gets all arguments by name."""
     signature = inspect.signature(method)
 
-    def decorated(written: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
+    def decorate(coroutine: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
         @wraps(method)
-        async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def wrapper(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
-            return await written(**bound.arguments)
+            return await coroutine(**bound.arguments)
 
-        return called
+        return wrapper
 
-    return decorated
+    return decorate
 
 
 class AsyncJob:
@@ -94,29 +94,29 @@ class AsyncJob:
 
     @_signature_of(Job.wait)
     async def wait(self, timeout: float | None, progress: Any, patience: float | None) -> JobProgress:
-        """As `Job.wait`. A cancelled task stops waiting within a second or two, and the job goes on."""
+        """Like `Job.wait`. A cancelled task stops waiting within a second or two; the job continues."""
         with api_errors(), ExitStack() as resources:
-            show = _shown(progress, resources)
+            show = _progress_display(progress, resources)
             steps = self._sync._follow(timeout, patience)
-            latest = await asyncio.to_thread(next, steps)
+            state = await asyncio.to_thread(next, steps)
             while True:
-                show(latest)
-                later = await asyncio.to_thread(next, steps, None)
-                if later is None:
-                    return latest
-                latest = later
+                show(state)
+                following = await asyncio.to_thread(next, steps, None)
+                if following is None:
+                    return state
+                state = following
 
 
 def _async_jobs(jobs: list[Job]) -> list[AsyncJob]:
     return [AsyncJob(job) for job in jobs]
 
 
-class AsyncClient(Connected):
+class AsyncClient(_Connection):
     """`bulkqa.Client` for asyncio: use it as `async with AsyncClient() as client`. It raises the same errors."""
 
     @property
     def _sync(self) -> Client:
-        return Client.over(self._backend)
+        return Client._over(self._backend)
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,7 +127,7 @@ class AsyncClient(Connected):
         await self.close()
 
     close = _in_thread(Client.close)
-    submit = _giving(AsyncJob, Client.submit)
-    job = _giving(AsyncJob, Client.job)
-    jobs = _giving(_async_jobs, Client.jobs)
+    submit = _in_thread_as(AsyncJob, Client.submit)
+    job = _in_thread_as(AsyncJob, Client.job)
+    jobs = _in_thread_as(_async_jobs, Client.jobs)
     workers = _in_thread(Client.workers)

@@ -1,5 +1,4 @@
-"""What the methods of the Python API are given, checked: metadata, seconds, counts. Options of a job are checked
-by `producer.request`."""
+"""Checks arguments of the Python API: metadata, seconds, counts. `producer.request` checks the options of a job."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 
 
 def check_kind(name: str, value: object, kind: type) -> None:
-    """Raise UsageError for what is neither None nor of this class of ours."""
+    """Raise UsageError unless a value is None or of a class."""
     from contract.errors import UsageError
 
     if value is not None and not isinstance(value, kind):
@@ -17,7 +16,7 @@ def check_kind(name: str, value: object, kind: type) -> None:
 
 
 def check_seconds(name: str, value: object) -> None:
-    """Raise UsageError unless it is a number of seconds, or None."""
+    """Raise UsageError unless a value is None or a number of seconds."""
     from contract.errors import UsageError
 
     if value is None:
@@ -27,7 +26,7 @@ def check_seconds(name: str, value: object) -> None:
 
 
 def check_count(name: str, value: object) -> None:
-    """Raise UsageError unless it is a count, or None."""
+    """Raise UsageError unless a value is None or a number of jobs."""
     from contract.errors import UsageError
 
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
@@ -35,11 +34,11 @@ def check_count(name: str, value: object) -> None:
 
 
 def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, str]:
-    """A copy of it. Raises UsageError unless it is a dict of text, or None."""
+    """A copy; empty for None. Raises UsageError unless it is a dict of text."""
     from producer.request import OPTIONS, check_type
 
     if metadata is None:
         return {}
-    found = dict(metadata) if isinstance(metadata, Mapping) else metadata
-    check_type(OPTIONS["metadata"], found)
-    return found
+    copy = dict(metadata) if isinstance(metadata, Mapping) else metadata
+    check_type(OPTIONS["metadata"], copy)
+    return copy

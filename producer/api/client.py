@@ -1,4 +1,4 @@
-"""The Python API: what the `producer` command does, with DataFrames. Imports pandas only where one is made or given."""
+"""The Python API: what the `producer` command does, with DataFrames. Imports pandas only if a DataFrame is used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from producer.results.columns import InputColumns
     from producer.results.typed import Shape
 
-    #: A path, an open file, bytes; a DataFrame, records, columns, or a table of any library of Arrow.
+    #: A path, an open file, bytes; a DataFrame, records, columns, or a table of any Arrow library.
     Data: TypeAlias = (
         str | os.PathLike[str] | IO[bytes] | IO[str] | bytes | pd.DataFrame | Iterable[Mapping[str, Any]] | Any
     )
@@ -39,8 +39,8 @@ log = logging.getLogger("bulkqa.client")
 PATIENCE = 300.0
 
 
-class Connected:
-    """What a client is connected to: the same for `Client` and for `AsyncClient`."""
+class _Connection:
+    """What `Client` and `AsyncClient` share: how they connect."""
 
     @raises_api_errors
     def __init__(
@@ -55,31 +55,31 @@ class Connected:
         from contract.errors import UsageError
         from producer.backend import open_backend
 
-        place = None if storage is None else str(storage)
-        if place or redis:
+        storage_url = None if storage is None else str(storage)
+        if storage_url or redis:
             if server:
-                raise UsageError("a server takes the place of a storage and Redis", "Give one or the other.")
+                raise UsageError("server cannot be combined with storage or redis", "Leave out one or the other.")
             server = ""
         self._backend: Backend = open_backend(
-            settings.load(storage_url=place, redis_url=redis, server=server, api_token=token), create=True
+            settings.load(storage_url=storage_url, redis_url=redis, server=server, api_token=token), create=True
         )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._backend.url!r})"
 
 
-class Client(Connected):
-    """A connection to the storage and the Redis that workers share, or to a `producer serve` in front of them.
+class Client(_Connection):
+    """A connection to the storage and Redis that the workers use, or to a `producer serve`.
 
-    What is left out comes from the environment: BULKQA_STORAGE_URL and BULKQA_REDIS_URL, or BULKQA_SERVER and
+    Arguments that are left out come from the environment: BULKQA_STORAGE_URL and BULKQA_REDIS_URL, or BULKQA_SERVER and
     BULKQA_API_TOKEN. Close it, or use it as `with Client() as client`. All methods raise errors of `contract.errors`
     only; this one raises UsageError for a malformed address, StorageUnreachable if the storage cannot be created, and
     Unreachable if a server does not answer.
     """
 
     @classmethod
-    def over(cls, backend: Backend) -> Self:
-        """A client of a backend that is open already."""
+    def _over(cls, backend: Backend) -> Self:
+        """A client of an open backend."""
         client = cls.__new__(cls)
         client._backend = backend
         return client
@@ -91,7 +91,7 @@ class Client(Connected):
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Jobs go on."""
+        """Close the connections. Jobs continue."""
         self._backend.close()
 
     @raises_api_errors
@@ -105,30 +105,30 @@ class Client(Connected):
     ) -> Job:
         """Submit questions and contexts, and return their job.
 
-        `data`: the path of a file; an open file, of bytes or text; bytes; a pandas DataFrame; a list of dicts, a dict
+        `data`: the path of a file; an open file, binary or text; bytes; a pandas DataFrame; a list of dicts or a dict
         of columns; or a table with the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. Options are
-        keywords, `submit(frame, question="q", top_k=3)`; those of `read` and `options` can also be given as objects.
-        With the same `key`, the second call returns the first job.
+        keywords, `submit(frame, question="q", top_k=3)`; `read` and `options` take them as objects. A second call with
+        the same `key` returns the first job.
 
-        A row that cannot be scored raises nothing: its prediction holds the error. Raises InputError if the data as a
+        A row that cannot be scored raises nothing: its prediction has the error. Raises InputError if the data as a
         whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,
         StorageUnreachable.
         """
         from contract.format.job import Options
-        from producer.api.data import taken
+        from producer.api.data import as_input
         from producer.input.options import ReadOptions
         from producer.request import request_of
 
         check_kind("read", read, ReadOptions)
         check_kind("options", options, Options)
-        request_of(keywords, read=read, options=options)  # a wrong option is found before the data is read
-        file, columns = taken(data)
+        request_of(keywords, read=read, options=options)  # before the data is read
+        file, columns = as_input(data)
         request = request_of(keywords, read=read, options=options, columns=columns)
         return self._job(self._backend.submit(file, request).manifest.id)
 
     @raises_api_errors
     def job(self, job: str) -> Job:
-        """A job that was submitted before, by its id or an unambiguous beginning of it. Raises UnknownJob."""
+        """The job with an id, or with an unambiguous prefix of one. Raises UnknownJob."""
         from contract.errors import UnknownJob
 
         if not isinstance(job, str):
@@ -144,7 +144,7 @@ class Client(Connected):
         metadata: Mapping[str, str] | None = None,
         model: str | None = None,
     ) -> list[Job]:
-        """Jobs, oldest first: in one of these states, with all of this metadata, of this model; the last `limit`.
+        """Jobs, oldest first: in one of these states, with all of this metadata, for this model; only the last `limit`.
 
         Raises UsageError for an unknown state, StorageUnreachable.
         """
@@ -152,17 +152,17 @@ class Client(Connected):
 
         states = (status,) if isinstance(status, str) else tuple(status)
         check_count("limit", limit)
-        wanted = JobFilter(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
+        job_filter = JobFilter(status=states, metadata=checked_metadata(metadata), model=model, limit=limit)
         if not (states or metadata or model):
             return [self._job(job) for job in self._backend.ids(limit)]
-        listed = self._backend.jobs(wanted)
+        listed = self._backend.jobs(job_filter)
         for job, problem in listed.damaged.items():
             log.warning("job %s is left out: %s", job, problem)
         return [self._job(progress.id) for progress in listed.jobs]
 
     @raises_api_errors
     def workers(self) -> list[WorkerInfo]:
-        """The running workers, with the chunk that each holds. Raises RedisUnreachable."""
+        """The running workers, each with the chunk that it holds. Raises RedisUnreachable."""
         return self._backend.workers()
 
     def _job(self, job: str) -> Job:
@@ -190,7 +190,7 @@ class Job:
 
     @raises_api_errors
     def status(self) -> JobProgress:
-        """The job's current state. Raises StorageUnreachable; a Redis that does not answer is its `reason`."""
+        """The job's current state. Raises StorageUnreachable; if Redis does not answer, its `reason` says so."""
         from producer.api.display import JobProgress
 
         return JobProgress.of(self._backend.status(self.id))
@@ -205,20 +205,20 @@ class Job:
     ) -> JobProgress:
         """Wait until the job has ended, however it ends: see the `status` of the result.
 
-        `progress`: True for a bar in a notebook or a terminal, or a function to call with each state. If the job makes
-        no progress, the reason is logged as a warning of `bulkqa.client`. A job goes on when nobody waits for it.
+        `progress`: True for a bar in a notebook or a terminal, or a function to call with each state. Why a job waits
+        is logged as a warning of `bulkqa.client`. A job does not need to be waited for.
 
         Raises TimedOut, a TimeoutError, after `timeout` seconds; NoWorker if no worker served the job's model from its
-        storage for `patience` seconds (None: wait for one without limit); StorageUnreachable.
+        storage for `patience` seconds (None: no limit); StorageUnreachable.
         """
         with ExitStack() as resources:
-            show = _shown(progress, resources)
-            for latest in self._follow(timeout, patience):
-                show(latest)
-            return latest
+            show = _progress_display(progress, resources)
+            for state in self._follow(timeout, patience):
+                show(state)
+            return state
 
     def _follow(self, timeout: float | None, patience: float | None) -> Iterator[JobProgress]:
-        """The job's state, again and again until it has ended."""
+        """The job's state, repeatedly until it has ended."""
         from contract.errors import NoWorker, TimedOut
         from contract.remedy import Remedy
         from producer.api.display import JobProgress
@@ -226,66 +226,66 @@ class Job:
 
         for name, seconds in (("timeout", timeout), ("patience", patience)):
             check_seconds(name, seconds)
-        logged: str | None = None
+        logged_code: str | None = None
         try:
             for step in follow.patient(self._backend.follow(self.id, timeout), patience):
                 progress = JobProgress.of(step)
                 yield progress
                 reason = progress.reason if not progress.finished else None
-                if reason and reason.code != logged:
+                if reason and reason.code != logged_code:
                     log.warning("job %s waits: %s. %s", self.id, reason.message, reason.remedy or "")
-                logged = reason.code if reason else None
+                logged_code = reason.code if reason else None
         except NoWorker as error:
-            longer = " The job is kept. To wait longer: wait(patience=SECONDS), or None: no limit."
+            longer = " The job is kept. To wait longer: wait(patience=SECONDS); None: no limit."
             raise NoWorker(
-                f"job {self.id} waits, and has for {patience:g} seconds: {error.message}",
+                f"job {self.id} has waited for {patience:g} seconds: {error.message}",
                 Remedy(error.remedy or "", longer),
             ) from None
-        except follow.StillRunning as late:
-            reason = late.progress.reason
-            raise TimedOut(f"{late}{f': {reason.message}' if reason else ''}", "The job goes on.") from late
+        except follow.StillRunning as running:
+            reason = running.progress.reason
+            message = f"{running}{f': {reason.message}' if reason else ''}"
+            raise TimedOut(message, "The job continues.") from running
 
     @raises_api_errors
     def cancel(self) -> None:
-        """Cancel the job: rows that are done stay. Raises RedisUnreachable after the cancel was stored."""
+        """Cancel the job: finished rows stay. If it raises RedisUnreachable, the request to cancel is stored."""
         self._backend.cancel(self.id)
 
     @raises_api_errors
     def delete(self, *, cancel: bool = False, force: bool = False) -> None:
-        """Delete the job with all its rows, answers and records. Raises UsageError for a running job, unless it is to
-        be cancelled first (`cancel`) or deleted as it is (`force`)."""
+        """Delete the job with all its rows, answers and records. Raises UsageError for a job that has not
+        ended, unless it is cancelled first (`cancel`) or deleted in any state (`force`)."""
         self._backend.delete(self.id, cancel=cancel, force=force)
 
     @raises_api_errors
     def predictions(self) -> list[dict[str, Any]]:
-        """Predictions in row order, as JSON has them: of an unfinished job, those that are ready without a gap.
+        """Predictions in row order, as dicts; of an unfinished job, those that are ready without a gap.
 
-        Raises BulkqaError if they were altered or deleted since the job ended, StorageUnreachable.
+        Raises BulkqaError if they were altered or deleted after the job ended, StorageUnreachable.
         """
         return [json.loads(line) for block in self._backend.lines(self.id) for line in block.splitlines()]
 
     @raises_api_errors
     def table(self) -> pa.Table:
-        """The same as an Arrow table with a column `row`, in the types of the input: see `results`."""
+        """Predictions as an Arrow table with a column `row`, in the types of the input: see `results`."""
         return self._shape()[0].table(self.predictions())
 
     def _shape(self) -> tuple[Shape, InputColumns | None, Manifest]:
-        """The columns of the predictions, those that were kept of the input, and the manifest."""
+        """The columns of the predictions, those of the input if they were stored, and the manifest."""
         from producer.results.typed import Shape
 
-        manifest, kept = self._backend.manifest(self.id), self._backend.columns(self.id)
-        return Shape(manifest, kept), kept, manifest
+        manifest, columns = self._backend.manifest(self.id), self._backend.columns(self.id)
+        return Shape(manifest, columns), columns, manifest
 
     @raises_api_errors
     def results(self, *, long: bool = False) -> pd.DataFrame:
-        """The same as a DataFrame, with the index of the DataFrame that was submitted, else the row numbers: so
+        """Predictions as a DataFrame with the index of the submitted DataFrame, else the row numbers: so
         `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
 
         The columns, whatever the outcome: line, id, status, question, context, answer, start and end (Int64), score,
         raw_score, null_score, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives (lists of
-        dicts), and those that were passed through, with their types: under their own names, but `input_` is put before
-        a name that would hide one of the others. `long`: a row for each answer, with its `rank` from 1, in place of
-        alternatives.
+        dicts), and those that were passed through, with their types and names, but with the prefix `input_` if a name
+        is one of the others. `long`: a row per answer, with its `rank` from 1, in place of alternatives.
 
         Needs the extra [pandas]. Raises UsageError without it, BulkqaError if answers or column types were altered or
         deleted, StorageUnreachable.
@@ -294,20 +294,23 @@ class Job:
         from producer.results.typed import shown_names
 
         frames.need_pandas()
-        shape, kept, manifest = self._shape()
+        shape, columns, manifest = self._shape()
         predictions = self.predictions()
         shown = {column.name: column.shown for column in shape.others}
         named = shown | ({manifest.id_column: "id"} if manifest.id_column else {})
-        frame = frames.frame_of(shape.table(predictions), kept, named)
+        frame = frames.to_frame(shape.table(predictions), columns, named)
         if not shape.typed:
-            passed = [prediction.get("passthrough") or {} for prediction in predictions]
+            passthrough = [prediction.get("passthrough") or {} for prediction in predictions]
             own = {manifest.question_column, manifest.context_column, manifest.id_column}
-            keys = dict.fromkeys([*manifest.source.columns, *(key for row in passed for key in row)])
-            frame = frames.expanded(frame, passed, shown_names(key for key in keys if key not in own))
-        return frames.long_of(frame) if long else frame
+            keys = dict.fromkeys([*manifest.source.columns, *(key for row in passthrough for key in row)])
+            frame = frames.expand_passthrough(frame, passthrough, shown_names(key for key in keys if key not in own))
+        return frames.to_long(frame) if long else frame
 
 
-def _shown(progress: bool | Callable[[JobProgress], None], resources: ExitStack) -> Callable[[JobProgress], None]:  # noqa: FBT001 - what `wait` was given
+def _progress_display(
+    progress: bool | Callable[[JobProgress], None],  # noqa: FBT001 - the argument of `wait`
+    resources: ExitStack,
+) -> Callable[[JobProgress], None]:
     """The function that shows each state of a job."""
     if callable(progress):
         return progress

@@ -1,4 +1,4 @@
-"""A job's standing as Python shows it: times with zones, a table and a bar in a notebook, a bar on a terminal."""
+"""A job's state for Python: times with zones, a table and a bar in a notebook, a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from producer.api.errors import in_keywords
 
 @dataclass(frozen=True, slots=True)
 class JobProgress(Progress):
-    """Where a job stands: the fields of `producer status --json`, and times as Python has them, of the zone UTC."""
+    """The state of a job: the fields of `producer status --json`, and times as `datetime` in UTC."""
 
     @classmethod
     def of(cls, progress: Progress) -> JobProgress:
-        """The same, with the remedy of its reason in the words of Python."""
-        values = {each.name: getattr(progress, each.name) for each in fields(Progress)}
+        """The same state, the remedy of its reason in the words of Python."""
+        values = {field.name: getattr(progress, field.name) for field in fields(Progress)}
         if reason := progress.reason:
             values["reason"] = replace(reason, remedy=in_keywords(reason.remedy))
         return cls(**values)
@@ -38,7 +38,7 @@ class JobProgress(Progress):
 
     @property
     def started(self) -> datetime | None:
-        """When the first chunk was begun."""
+        """When the first chunk was started."""
         return None if self.started_at is None else _moment(self.started_at)
 
     @property
@@ -48,22 +48,22 @@ class JobProgress(Progress):
 
     @property
     def remaining(self) -> timedelta | None:
-        """How long it will take, as far as its rate tells."""
+        """The estimated time until it ends."""
         return None if self.eta_seconds is None else timedelta(seconds=self.eta_seconds)
 
     def _repr_html_(self) -> str:
         counts = self.request_counts
-        told = {
+        facts = {
             "job": self.id,
             "status": self.status,
-            "because": f"{self.reason.message}. {self.reason.remedy or ''}" if self.reason else "",
+            "reason": f"{self.reason.message}. {self.reason.remedy or ''}" if self.reason else "",
             "rows": f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} without an answer, "
             f"{counts.failed:,} failed, {counts.cancelled:,} cancelled, {counts.pending:,} pending",
             "model": self.model.name,
             "submitted": f"{self.created:%Y-%m-%d %H:%M:%S %Z}",
             "ended": f"{self.ended:%Y-%m-%d %H:%M:%S %Z}" if self.ended else "",
         }
-        cells = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in told.items() if text)
+        cells = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in facts.items() if text)
         bar = f'<progress value="{self.progress}" max="1"></progress>'
         return f"<table>{''.join(cells)}</table>{bar} {self.progress:.0%}"
 
@@ -73,16 +73,17 @@ def _moment(seconds: float) -> datetime:
 
 
 def line(progress: Progress) -> str:
-    """A job's standing in a line."""
+    """A job's state in a line."""
     counts = progress.request_counts
     rate = f", {progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
-    why = f": {progress.reason.message}" if progress.reason else ""
-    return f"{progress.status} {counts.total - counts.pending:,} of {counts.total:,} rows{rate}{why}"
+    reason = f": {progress.reason.message}" if progress.reason else ""
+    return f"{progress.status} {counts.total - counts.pending:,} of {counts.total:,} rows{rate}{reason}"
 
 
 @contextmanager
 def bar() -> Iterator[Callable[[JobProgress], None]]:
-    """What shows a job's progress: in a notebook a table that changes, on a terminal a bar, elsewhere nothing."""
+    """Yield a function that shows a job's progress: in a notebook an updated table, on a terminal a bar, elsewhere
+    nothing."""
     if _is_notebook():
         yield _Notebook()
         return
@@ -94,26 +95,26 @@ def bar() -> Iterator[Callable[[JobProgress], None]]:
     console = Console(stderr=True)
     with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task("", total=1.0)
-        yield lambda now: bars.update(task, completed=now.progress, description=line(now))
+        yield lambda state: bars.update(task, completed=state.progress, description=line(state))
 
 
 def _is_notebook() -> bool:
-    """Whether this is a kernel that shows HTML. IPython is not imported for it: where it runs, it is there."""
+    """Whether this is a kernel that shows HTML. A running IPython is already imported."""
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 class _Notebook:
-    """A table that is shown once, and then changed."""
+    """A table that is displayed once, then updated."""
 
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def __call__(self, now: JobProgress) -> None:
+    def __call__(self, state: JobProgress) -> None:
         from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
 
         if self._handle is None:
-            self._handle = display(now, display_id=True)
+            self._handle = display(state, display_id=True)
         else:
-            self._handle.update(now)
+            self._handle.update(state)

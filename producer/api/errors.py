@@ -1,4 +1,4 @@
-"""Errors as the Python API raises them: of `contract.errors` only, their remedies in keywords and calls."""
+"""Errors of the Python API: those of `contract.errors` only, with remedies in keywords and calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from contract.errors import BulkqaError, StorageUnreachable
-from contract.remedy import Call, Remedy
+from contract.remedy import TERMINAL, Call, Remedy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Keywords:
         return name if value is None else f"{name}={value!r}"
 
     def call(self, call: Call) -> str:
-        """A method of the client or of a job; the command where there is none."""
+        """A method of the client or a job; the command if there is no such method."""
         job = f"Client.job({call.job!r})" if call.job else "Job"
         arguments = ", ".join(f"{flag}=True" for flag in call.flags)
         match call.verb:
@@ -38,20 +38,20 @@ class Keywords:
                 return f"{job}.predictions()"
             case "status" | "cancel" | "delete":
                 return f"{job}.{call.verb}({arguments})"
-        return " ".join(["producer", call.verb, *([call.job] if call.job else []), *(f"--{f}" for f in call.flags)])
+        return TERMINAL.call(call)
 
 
 KEYWORDS = Keywords()
 
 
 def in_keywords(remedy: str | None) -> str | None:
-    """A remedy as one who writes Python reads it."""
-    return remedy.said(KEYWORDS) if isinstance(remedy, Remedy) else remedy
+    """A remedy in the words of Python."""
+    return remedy.render(KEYWORDS) if isinstance(remedy, Remedy) else remedy
 
 
 @contextmanager
 def api_errors() -> Iterator[None]:
-    """Around what a method of the API does."""
+    """Raise errors as the API raises them, around the work of a method."""
     try:
         yield
     except BulkqaError as error:
@@ -62,11 +62,11 @@ def api_errors() -> Iterator[None]:
 
 
 def raises_api_errors(method: Callable[P, T]) -> Callable[P, T]:
-    """A method of the API, with its errors in the words of Python."""
+    """A method of the API, raising errors as the API does."""
 
     @wraps(method)
-    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         with api_errors():
             return method(*args, **kwargs)
 
-    return called
+    return wrapper

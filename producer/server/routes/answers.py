@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from contract.errors import UsageError
-from producer.api.data import taken
+from producer.api.data import as_input
 from producer.request import request_of
 from producer.server.service import Here
 from producer.server.submission import Answering
@@ -53,7 +53,7 @@ class Asked(Answering):  # type: ignore[valid-type,misc]
 def answer(asked: Asked, here: Here) -> JSONResponse:
     """Answer one question, or a few, at once. The job that does it is removed afterwards, unless it has a `key`."""
     here.make_room()
-    file, columns = taken(asked.pairs())
+    file, columns = as_input(asked.pairs())
     request = request_of(asked.options(), columns=columns)
     request = replace(request, metadata=request.metadata | {"asked": "over HTTP"})
     answered = here.backend.answer(file, request, asked.timeout)

@@ -170,10 +170,10 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "nothing": (None, "cannot submit an object of type NoneType", "Give a path, an open file, a DataFrame"),
     "a number": (5, "cannot submit an object of type int", "Give a path"),
     "a list of text": (["a"], "cannot submit an object of type list", "a list of dicts"),
-    "an empty list": ([], "no row in an empty list", ""),
-    "a single record": ({"question": "q", "context": "c"}, "a dict whose values are no lists", r"\[row\]"),
+    "an empty list": ([], "the list is empty", ""),
+    "a single record": ({"question": "q", "context": "c"}, "a dict whose values are not lists", r"\[row\]"),
     "columns of two lengths": (OWN | {"x": [1]}, "columns of different lengths: 'question' 2", "Give a path"),
-    "a series": (FRAME["question"], "cannot submit a Series that is no table", "a DataFrame"),
+    "a series": (FRAME["question"], "cannot submit a Series that is not a table", "a DataFrame"),
     "text in place of a name": (CSV, "text with several lines", r"io\.StringIO\(text\)"),
     "no such file": ("/nothing/here.csv", "no such file", "Check the name"),
     "types in one column": (
@@ -202,19 +202,19 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
         pd.DataFrame([["q", "c"]], columns=pd.MultiIndex.from_tuples([("a", "question"), ("a", "context")])),
         "columns have several levels", "Join them",
     ),
-    "a column named by a date": (FRAME.assign(x=1).rename(columns={"x": dt.date(2026, 1, 1)}), "a date", "names"),
+    "a column named by a date": (FRAME.assign(x=1).rename(columns={"x": dt.date(2026, 1, 1)}), "a date", "Name col"),
     "no rows": (FRAME[:0], "columns and no rows", ""),
     "no columns": (pd.DataFrame(), "no columns", ""),
     "no such column": (
         FRAME.rename(columns={"question": "q"}), r"no column 'question'\. Columns found: 'q'", "question=",
     ),
-    "a closed file": (None, "a file that is closed", "Open it"),
+    "a closed file": (None, "a closed file", "Open it"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("data", "said", "remedy"), REFUSED.values(), ids=REFUSED)
 def test_the_rest_is_refused_in_words_about_the_argument(client: Client, data: Any, said: str, remedy: str) -> None:
-    if said == "a file that is closed":
+    if said == "a closed file":
         data = io.BytesIO()
         data.close()
     with pytest.raises(InputError, match=said) as caught:
@@ -228,7 +228,7 @@ def test_a_lazy_table_is_refused_with_what_makes_it_one(client: Client) -> None:
     class LazyFrame:
         def collect(self) -> None: ...
 
-    with pytest.raises(InputError, match="LazyFrame, which holds no rows yet") as caught:
+    with pytest.raises(InputError, match="LazyFrame, which has no rows yet") as caught:
         client.submit(LazyFrame())
     assert "collect()" in (caught.value.remedy or "")
 
@@ -244,8 +244,8 @@ def test_a_storage_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("asked", "said", "remedy"),
     [
-        ({"top_n": 3}, "submit takes no top_n", "Did you mean top_k"),
-        ({"xyz": 3}, "submit takes no xyz", "There are: answers, context"),
+        ({"top_n": 3}, "submit has no option top_n", "Did you mean top_k"),
+        ({"xyz": 3}, "submit has no option xyz", "There are: answers, context"),
         ({"top_k": "3"}, "top_k must be int, not '3'", ""),
         ({"top_k": 3.0}, "top_k must be int", ""),
         ({"top_k": True}, "top_k must be int", ""),
@@ -258,7 +258,7 @@ def test_a_storage_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> No
         ({"metadata": ["a"]}, "metadata must be a dict", ""),
         ({"model": 5}, "model must be str", ""),
         ({"key": 5}, "key must be str", ""),
-        ({"key": " "}, "an empty key", ""),
+        ({"key": " "}, "the key is empty", ""),
         ({"delimiter": ";;"}, "it must be one character", "delimiter=','"),
         ({"id": "no"}, "there is no column 'no'", "Name it with id, or go without ids: id=''"),
         ({"format": "xml"}, "unknown format", "csv"),
@@ -589,4 +589,4 @@ def test_modules_of_a_script_with_the_names_of_our_packages_are_left_alone(tmp_p
     assert (done_.stdout, done_.stderr) == ("[]\n", "")
     script.write_text("import producer\nassert producer.own\nfrom bulkqa import Client\n")
     done_ = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert f"ImportError: bulkqa has a package 'producer', and {tmp_path}" in done_.stderr
+    assert f"ImportError: bulkqa needs its package 'producer', but {tmp_path}" in done_.stderr

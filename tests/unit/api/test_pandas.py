@@ -158,7 +158,7 @@ def test_any_index_comes_back(client: Client, values: list[Any], name: Any) -> N
     ids=["mixed", "anything", "half a pair", "text and bytes", "days and times", "an odd name"],
 )
 def test_an_index_that_cannot_travel_is_refused(client: Client, index: pd.Index) -> None:
-    with pytest.raises(InputError, match="index cannot travel") as caught:
+    with pytest.raises(InputError, match="index cannot be stored") as caught:
         client.submit(rows(3).set_axis(index, axis=0))
     assert "reset_index" in (caught.value.remedy or "")
     assert client.jobs() == []
