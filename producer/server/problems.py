@@ -8,15 +8,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from contract.errors import (
-    BulkqaError,
-    InputError,
-    NotEnded,
-    TimedOut,
-    UnknownJob,
-    Unreachable,
-    UsageError,
-)
+from contract.errors import BulkqaError, InputError, NotEnded, TimedOut, UnknownJob, Unreachable, UsageError
 from contract.remedy import TERMINAL, Call, Remedy
 from producer.server.submission import Submission
 

@@ -12,7 +12,7 @@ export async function jobs(content, { signal, tell }) {
   const workers = el("tbody");
   content.append(el("h1", {}, "Jobs"), dropping(),
     table("Jobs", ["Job", "State", "Done", "Rows", "Failed", "Rate, time left", "Submitted"], rows, [3, 4]),
-    el("h2", {}, "Workers"), table("Workers", ["Worker", "Model", "Chunk", "Rows/s"], workers, [3]));
+    el("h2", {}, "Workers"), table("Workers", ["Worker", "Model", "Holds", "Rows/s"], workers, [3]));
   const look = async () => {
     try {
       const list = await get("/v1/jobs", { limit: MOST });
@@ -62,5 +62,5 @@ const damaged = (job) => el("tr", {}, el("td", {}, job.id), el("td", { colspan: 
 
 const worker = ({ name, model, job, chunk, rows_per_second: rate }) => el("tr", {},
   el("td", {}, name), el("td", {}, model),
-  el("td", {}, job ? `${job}, chunk ${chunk}` : "none"),
+  el("td", {}, job ? `${job}, chunk ${chunk}` : "nothing"),
   el("td", { class: "number" }, rate ? count(Math.round(rate)) : ""));

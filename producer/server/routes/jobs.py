@@ -206,7 +206,6 @@ def diff(
     """The rows that two jobs answer differently, and their counts: as `producer diff --json`."""
     second, summary = here.backend.find(other), Summary()
     changes = here.backend.diff(job, second, summary, by_id=by == "id")
-
     document = diff_document.write(job, second, changes, summary)
     return StreamingResponse(iterate_in_threadpool(document), media_type="application/json")
 
