@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from contract import evaluation
 from contract.format import codec, csvfile, document, errorfile, layout
@@ -23,6 +23,8 @@ from contract.ledger.tally import Tally
 from contract.storage import Storage
 from contract.storage.digest import Digest, digest_of
 from contract.storage.many import many
+
+T = TypeVar("T")
 
 #: Parts that are read ahead from a slow storage; this many are held in memory.
 _AHEAD = 8
@@ -43,16 +45,16 @@ def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int
             "predictions": _write(storage, layout.predictions(job.id), document.write(_lines(job, hold, footers)))
         }
     except ChangedMeanwhile:
-        _, damaged = _check_parts(job)
+        _, damaged = _check_parts(job, hold)
         if not damaged:
             raise
         return damaged
     if len(footers) < manifest.chunks:  # an earlier writer finished the document
-        footers, damaged = _check_parts(job)
+        footers, damaged = _check_parts(job, hold)
         if damaged:
             return damaged
     if any(footer.failed or footer.cancelled for footer in footers):
-        outputs["errors"] = _write(storage, layout.errors(job.id), _error_file(job, footers))
+        outputs["errors"] = _write(storage, layout.errors(job.id), _error_file(job, hold, footers))
     report = _report(storage, manifest, footers, outputs)
     storage.create(layout.report(job.id), codec.dump(report))
     storage.delete(layout.progress(job.id))
@@ -60,11 +62,11 @@ def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int
     return []
 
 
-def _check_parts(job: StoredJob) -> tuple[list[Footer], list[int]]:
+def _check_parts(job: StoredJob, hold: Callable[[], bool]) -> tuple[list[Footer], list[int]]:
     """The footer of every part, and the numbers of parts that are missing or damaged."""
     footers: list[Footer] = []
     damaged: list[int] = []
-    for number, part in enumerate(_parts(job)):
+    for number, part in enumerate(_held(_parts(job), hold)):
         if isinstance(part, Part):
             footers.append(part.footer)
         else:
@@ -78,6 +80,16 @@ def _parts(job: StoredJob) -> Iterator[Part | Damage]:
     return many(job.storage, job.part, range(job.manifest.chunks), _AHEAD)
 
 
+def _held(items: Iterable[T], hold: Callable[[], bool]) -> Iterator[T]:
+    """The same items. Calls `hold` every ten seconds between them."""
+    held = time.monotonic()
+    for item in items:
+        if time.monotonic() - held > 10.0:
+            hold()
+            held = time.monotonic()
+        yield item
+
+
 def _whole(part: Part | Damage) -> Part:
     if isinstance(part, Damage):
         raise ChangedMeanwhile(part.reason)
@@ -86,22 +98,18 @@ def _whole(part: Part | Damage) -> Part:
 
 def _lines(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
     """The lines of all parts, in order; their footers are appended to `footers`. Raises ChangedMeanwhile."""
-    held = time.monotonic()
-    for lines, footer in map(_whole, _parts(job)):
+    for lines, footer in map(_whole, _held(_parts(job), hold)):
         footers.append(footer)
-        if time.monotonic() - held > 10.0:
-            hold()
-            held = time.monotonic()
         yield lines
 
 
-def _error_file(job: StoredJob, footers: list[Footer]) -> Iterator[bytes]:
+def _error_file(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
     """The rows with errors, in the input's columns and delimiter, with the reason: to be fixed and submitted again."""
     manifest = job.manifest
     columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
     delimiter = manifest.source.delimiter or "|"
     yield csvfile.encode([[*columns, *errorfile.COLUMNS]], delimiter)
-    for number, footer in enumerate(footers):
+    for number, footer in enumerate(_held(footers, hold)):
         if footer.failed or footer.cancelled:
             predictions = [json.loads(line) for line in _whole(job.part(number)).lines.splitlines()]
             if manifest.options.omit_context:  # the error file needs it all the same

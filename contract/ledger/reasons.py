@@ -9,6 +9,7 @@
 | other_storage | workers on its storage: those that serve its model use another one |
 | retrying | a chunk that killed workers and is attempted again |
 | behind_others | chunks of other jobs, which are served first |
+| server_unreachable | nothing, perhaps: the client's server does not answer, so nobody knows |
 
 | code | the job ended this way because |
 |---|---|
@@ -91,6 +92,13 @@ def retrying(chunk: int, attempt: int, rows: tuple[int, ...]) -> Reason:
         "retrying",
         f"chunk {chunk} is on attempt {attempt}, because workers died on it{suspects if rows else ''}",
         "Wait: a row that kills workers is found, and gets the error worker_crash.",
+    )
+
+
+def server_away(message: str) -> Reason:
+    """The server that a client follows the job through does not answer. `message` names it."""
+    return Reason(
+        "server_unreachable", message, "Wait: the job goes on, and is followed again once the server answers."
     )
 
 

@@ -3,15 +3,18 @@
 It sends chunks again that are missing and that nobody works on, gives up chunks that keep killing workers, gives
 cancelled rows their outcome, and publishes a complete job. Anyone may call it at any time, several callers at once:
 everything it writes is written once, and a superfluous message is dropped by the worker that gets it. Workers call it
-when they finish the last chunk, and so do polling clients, `worker sweep` and `producer repair`.
+when they finish the last chunk, and so do polling clients, `worker sweep` and `producer repair`. A call within a
+request is bounded: it leaves the rest to them.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from contract.errors import RedisUnreachable
@@ -36,6 +39,20 @@ _THIS_PROCESS = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """How much of the work that grows with a job one call does at most."""
+
+    seconds: float = math.inf  #: spent on chunks of a cancelled job
+    chunks: float = math.inf  #: of a cancelled job that get their part
+    assembled: float = math.inf  #: bytes of outputs that are published
+
+
+WHOLE = Bound()
+#: Within a request, or where somebody waits for an answer: a small job still ends at once.
+BRIEF = Bound(seconds=0.5, chunks=64, assembled=64 << 20)
+
+
+@dataclass(frozen=True, slots=True)
 class Repair:
     """What one call did."""
 
@@ -45,8 +62,17 @@ class Repair:
     published: bool = False
 
 
-def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owner: str = _THIS_PROCESS) -> Repair:
-    """Do everything for a job that can be done now. `owner` holds the lease under which a complete job is published.
+def reconcile(
+    job: str,
+    storage: Storage,
+    queue: Queue,
+    settings: Settings,
+    owner: str = _THIS_PROCESS,
+    bound: Bound = WHOLE,
+    beat: Callable[[], None] = lambda: None,
+) -> Repair:
+    """Do everything for a job that can be done now, within a bound. `owner` holds the lease under which a complete job
+    is published. `beat` is called as the work advances.
 
     Raises UnknownJob, StorageUnreachable, and RedisUnreachable after doing everything that storage alone allows.
     """
@@ -60,13 +86,7 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     cancelled = bool(missing) and records.cancel_requested(storage, job)
     given_up: tuple[int, ...] = ()
     if cancelled:
-        # A live worker sees the marker before its next rows and writes its part itself.
-        error = RowError("job_cancelled", "the job was cancelled")
-        attempted = records.attempts(storage, job)
-        for number in [number for number in missing if number not in live]:
-            attempts = len(attempted[number].started) if number in attempted else 0
-            stored.fail(number, error, attempts)
-        missing = [number for number in missing if number in live]
+        missing = _close(stored, missing, live, bound, beat)
     else:
         # Only an expired lease proves a death. With no lease at all, Redis was emptied or is away, and the last attempt
         # may still be running.
@@ -74,7 +94,8 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
         given_up = _give_up(stored, expired, settings.max_attempts)
         missing = [number for number in missing if number not in given_up]
     if not missing:
-        published = _publish(stored, queue, owner)
+        small = bound.assembled == math.inf or _assembled(stored, settings) <= bound.assembled
+        published = small and _publish(stored, queue, owner, beat)
         return Repair(finished=published, given_up=given_up, published=published)
     if hints is None:
         raise unreachable or RedisUnreachable("Redis does not answer")
@@ -82,6 +103,30 @@ def reconcile(job: str, storage: Storage, queue: Queue, settings: Settings, owne
     if sent:
         log.info("job %s: sent chunks %s", job, _ranges(sent))
     return Repair(finished=False, sent=tuple(sent), given_up=given_up)
+
+
+def _close(job: StoredJob, missing: list[int], live: set[int], bound: Bound, beat: Callable[[], None]) -> list[int]:
+    """Give the rows of a cancelled job their outcome, within a bound. Returns the chunks that are still without a part.
+
+    A worker that holds a chunk sees the marker before its next rows, and writes the part itself.
+    """
+    error = RowError("job_cancelled", "the job was cancelled")
+    attempted = records.attempts(job.storage, job.id)
+    ends, closed = time.monotonic() + bound.seconds, set[int]()
+    for number in [number for number in missing if number not in live]:
+        if closed and (len(closed) >= bound.chunks or time.monotonic() > ends):
+            break
+        beat()
+        job.fail(number, error, len(attempted[number].started) if number in attempted else 0)
+        closed.add(number)
+    return [number for number in missing if number not in closed]
+
+
+def _assembled(job: StoredJob, settings: Settings) -> float:
+    """Bytes of a complete job's outputs, at most. Without contexts the parts say nothing about the error file, which
+    has them all the same."""
+    parts = sum(size for _, size in job.storage.sizes(layout.parts(job.id)))
+    return parts + (job.manifest.chunks * settings.chunk_bytes if job.manifest.options.omit_context else 0)
 
 
 def _send(manifest: Manifest, missing: list[int], hints: Hints, queue: Queue, settings: Settings) -> list[int]:
@@ -98,14 +143,15 @@ def _send(manifest: Manifest, missing: list[int], hints: Hints, queue: Queue, se
     return lost + [chunk for sent_job, chunk in order.fill(model, queue, settings) if sent_job == job]
 
 
-def cancel(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
+def cancel(job: str, storage: Storage, queue: Queue, settings: Settings, bound: Bound = BRIEF) -> None:
     """Cancel a job: finished rows stay, the others get job_cancelled. Does nothing to a job that has ended.
 
+    Writes the cancel marker, and ends a small job at once. What is beyond `bound` is left to workers and the sweeper.
     Raises UnknownJob, StorageUnreachable, and RedisUnreachable once the cancel marker is written.
     """
     if records.report(storage, job) is None:
         records.request_cancel(storage, job)
-        reconcile(job, storage, queue, settings)
+        reconcile(job, storage, queue, settings, bound=bound)
 
 
 def live_leases(hints: Hints) -> set[int]:
@@ -168,10 +214,11 @@ def _kills(storage: Storage, job: str, number: int, attempts: Attempts, max_atte
     return quarantine.given_up(in_flight, max_attempts)
 
 
-def _publish(job: StoredJob, queue: Queue, owner: str) -> bool:
+def _publish(job: StoredJob, queue: Queue, owner: str, beat: Callable[[], None]) -> bool:
     """Publish a complete job, unless somebody else holds the lease. True if it is published now."""
 
     def hold() -> bool:
+        beat()
         try:
             return queue.lease(job.id, _ASSEMBLY, owner, _ASSEMBLY_LEASE)
         except RedisUnreachable:

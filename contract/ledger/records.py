@@ -152,14 +152,19 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
 
 
 def _retry(storage: Storage, job: str, unfinished: dict[int, Attempts]) -> tuple[int, int, tuple[int, ...]] | None:
-    """The chunk that ended most workers: its number, the current attempt, its suspected and poison rows."""
+    """The chunk that ended most workers: its number, the current attempt, its suspected and poison rows.
+
+    The rows in flight of the current attempt change with every micro-batch, and are no suspects while it lives.
+    """
     deaths = {number: tries.dead for number, tries in unfinished.items() if len(tries.dead) > 1}
     if not deaths:
         return None
     number = max(deaths, key=lambda chunk: len(deaths[chunk]))
-    in_flight = [quarantine.read(storage, job, number, attempt) for attempt in deaths[number]]
-    rows = {row for left in in_flight for row in (*left.rows, *left.poison)}
-    return number, max(unfinished[number].started), tuple(sorted(rows))
+    current = max(unfinished[number].started)
+    in_flight = {attempt: quarantine.read(storage, job, number, attempt) for attempt in deaths[number]}
+    suspects = {row for attempt, left in in_flight.items() if attempt != current for row in left.rows}
+    poison = {row for left in in_flight.values() for row in left.poison}
+    return number, current, tuple(sorted(suspects | poison))
 
 
 def jobs(storage: Storage) -> list[str]:

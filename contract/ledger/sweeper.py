@@ -74,7 +74,7 @@ def sweep_jobs(
             for job in open_jobs(storage, ended):
                 health.touch()
                 with log_context(job=job):
-                    _bring_forward(job, storage, queue, settings, this_round)
+                    _bring_forward(job, storage, queue, settings, this_round, health.touch)
             if remove_now:
                 remove_abandoned(storage, beat=health.touch)
                 remove_expired(storage, queue, time.time(), expiries, health.touch)
@@ -193,12 +193,14 @@ def open_jobs(storage: Storage, ended: set[str]) -> list[str]:
     return [name for name in unknown if not ended_now[name]]
 
 
-def _bring_forward(job: str, storage: Storage, queue: Queue, settings: Settings, this_round: Round) -> None:
+def _bring_forward(
+    job: str, storage: Storage, queue: Queue, settings: Settings, this_round: Round, beat: Callable[[], None]
+) -> None:
     """Reconcile a job and count what was done. Never raises, whatever is wrong with the job."""
     try:
         if storage.exists(layout.manifest(job)):
             this_round.jobs += 1
-            repair = reconcile(job, storage, queue, settings, owner="sweeper")
+            repair = reconcile(job, storage, queue, settings, owner="sweeper", beat=beat)
             this_round.sent += len(repair.sent)
             this_round.given_up += len(repair.given_up)
             this_round.published += repair.published

@@ -27,14 +27,16 @@ def open_backend(settings: Settings, *, create: bool = False) -> Backend:
     return _at_server(settings) if settings.server else open_direct(settings, create=create)
 
 
-def open_direct(settings: Settings, *, create: bool = False) -> DirectBackend:
-    """The same on the storage and Redis, whatever server the settings name."""
+def open_direct(settings: Settings, *, create: bool = False, brief: bool = False) -> DirectBackend:
+    """The same on the storage and Redis, whatever server the settings name. A `brief` one, for requests, leaves work
+    that grows with a job to workers and the sweeper."""
+    from contract.ledger.reconcile import BRIEF, WHOLE
     from contract.namespace import open_queue
     from contract.storage import open_storage
     from producer.backend.direct import DirectBackend
 
     storage = open_storage(settings.storage_url, create=create)
-    return DirectBackend(settings, storage, open_queue(settings, storage))
+    return DirectBackend(settings, storage, open_queue(settings, storage), BRIEF if brief else WHOLE)
 
 
 def _at_server(settings: Settings) -> Backend:

@@ -43,6 +43,8 @@ class DirectBackend:
     settings: Settings
     storage: Storage
     queue: RedisQueue
+    #: How much of a job's work is done while somebody waits for it: a server leaves it to workers and the sweeper.
+    bound: reconcile.Bound = reconcile.WHOLE
     #: Jobs that have ended: a list does not read them again.
     _ended: dict[str, Progress] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -67,7 +69,7 @@ class DirectBackend:
         return records.status(self.storage, self.queue if reason else None, job)
 
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
-        return follow.follow(job, self.storage, self.queue, self.settings, timeout)
+        return follow.follow(job, self.storage, self.queue, self.settings, timeout, self.bound)
 
     def jobs(self, wanted: JobFilter) -> Listed:
         damaged: dict[str, BulkqaError] = {}
@@ -124,7 +126,8 @@ class DirectBackend:
         """`timeout`: seconds to wait for the end of a job that is cancelled. Raises TimedOut."""
         job = remove.find_removable(self.storage, job)
         how = {"cancel": cancel, "force": force}
-        return job, remove.delete(job, self.storage, self.queue, self.settings, **how, timeout=timeout)
+        size = remove.delete(job, self.storage, self.queue, self.settings, **how, timeout=timeout, bound=self.bound)
+        return job, size
 
     def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
         return differences(self.storage, first, second, summary, by_id=by_id)

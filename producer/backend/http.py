@@ -15,6 +15,7 @@ import httpx_sse
 from contract.errors import BulkqaError, UnknownJob, Unreachable, UsageError
 from contract.format import codec
 from contract.format.job import Manifest, read_manifest
+from contract.ledger import reasons
 from contract.ledger.progress import Progress
 from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
@@ -38,10 +39,13 @@ T = TypeVar("T")
 _CONNECT, _ANSWER = 10.0, 60.0
 #: Seconds to wait while the server reads a file: longer than the server allows for it.
 _READING = 1000.0
-#: Seconds of silence after which the events of a job are asked for again; the server sends one every two.
-_SILENCE = 20.0
+#: Following a job: seconds to connect, and seconds of silence after which its events are asked for again; the server
+#: sends one every two. Together less than ten: so soon a client says that its server has gone away.
+_RECONNECT, _SILENCE = 3.0, 6.0
 #: Seconds to wait for a server that has gone away, while following a job.
-_AWAY = 60.0
+_AWAY = 600.0
+#: What a proxy answers while no server is behind it.
+_NO_SERVER = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 #: The limit of a list without a limit.
 _ALL = 100_000
 #: Attempts at a request that the server's rate limit refuses.
@@ -88,7 +92,7 @@ class HttpBackend:
         return self._ask("GET", f"/v1/jobs/{_segment(job)}", lambda answer: progress_of(answer.json(), self.url))
 
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
-        """See the protocol. Waits a minute for a server that has gone away."""
+        """See the protocol. Waits ten minutes for a server that has gone away: the `reason` of the progress says so."""
         ends = None if timeout is None else time.monotonic() + timeout
         latest, heard = self.status(job), time.monotonic()
         yield latest
@@ -102,14 +106,15 @@ class HttpBackend:
                     yield latest
                     if not latest.finished and ends is not None and heard > ends:
                         raise StillRunning(latest)
-            except _Gone:
+            except _Gone as gone:
                 if time.monotonic() - heard > _AWAY:
                     raise
+                yield replace(latest, reason=reasons.server_away(gone.message))
                 time.sleep(min(1.0, max(0.0, left)))
 
     def _events(self, job: str, silence: float) -> Iterator[Progress]:
         """The server's events, until there is none for `silence` seconds. Raises _Gone."""
-        path, timeout = f"/v1/jobs/{_segment(job)}/events", httpx.Timeout(_CONNECT, read=silence)
+        path, timeout = f"/v1/jobs/{_segment(job)}/events", httpx.Timeout(_RECONNECT, read=silence)
         with self._answer("GET", path, timeout=timeout) as answer, suppress(httpx.ReadTimeout):
             for event in httpx_sse.EventSource(answer).iter_sse():
                 if event.event == "trouble":
@@ -222,6 +227,8 @@ class HttpBackend:
 
     def _refusal(self, answer: httpx.Response) -> BulkqaError:
         if not answer.headers.get("content-type", "").startswith("application/problem+json"):
+            if answer.status_code in _NO_SERVER:
+                return _Gone(f"{self.url} does not answer: {answer.status_code} of a proxy", "Is its server running?")
             return self._foreign(f", but {answer.status_code}")
         return error_of(answer.json())
 

@@ -17,7 +17,7 @@ from contract.errors import (
 from contract.format.part import Footer
 from contract.ledger import records
 from contract.ledger.progress import Progress
-from contract.ledger.reconcile import reconcile
+from contract.ledger.reconcile import WHOLE, Bound, reconcile
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -46,12 +46,12 @@ class StillRunning(TimedOut):
 
 
 def follow(
-    job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None = None
+    job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None = None, bound: Bound = WHOLE
 ) -> Iterator[Progress]:
     """The progress of a job, polled until the job has ended. The pause grows from a twentieth of a second to one.
 
-    Reconciles between polls, so that the job ends even if no sweeper runs. Redis may be away meanwhile: the `reason` of
-    the progress says so. Raises StillRunning after `timeout` seconds.
+    Reconciles between polls, within `bound`, so that the job ends even if no sweeper runs. Redis may be away meanwhile:
+    the `reason` of the progress says so. Raises StillRunning after `timeout` seconds.
     """
     footers: dict[int, Footer] = {}
     started = time.monotonic()
@@ -64,9 +64,9 @@ def follow(
         if timeout is not None and time.monotonic() - started > timeout:
             raise StillRunning(progress)
         began = time.monotonic()
-        if progress.status == "finalizing" or began >= reconcile_at:
+        if (progress.status == "finalizing" and bound == WHOLE) or began >= reconcile_at:
             with suppress(RedisUnreachable):  # the next poll reports it
-                reconcile(job, storage, queue, settings)
+                reconcile(job, storage, queue, settings, bound=bound)
             now = time.monotonic()
             reconcile_at = now + max(_RECONCILE_EVERY, _RECONCILE_SHARE * (now - began))
         time.sleep(pause)

@@ -9,6 +9,7 @@ from contract.errors import NotEnded, RedisUnreachable, TimedOut, UnknownJob
 from contract.format import layout
 from contract.format.job import is_made_here
 from contract.ledger import records
+from contract.ledger.reconcile import WHOLE, Bound
 from contract.ledger.reconcile import cancel as cancel_job
 from contract.ledger.stored import load_manifest
 from contract.queue import Queue
@@ -55,9 +56,11 @@ def delete(
     cancel: bool = False,
     force: bool = False,
     timeout: float | None = None,
+    bound: Bound = WHOLE,
 ) -> int:
     """Remove a job; returns how many bytes it took. `cancel` first cancels a job that has not ended, and waits for its
-    end for `timeout` seconds at most. `force` removes it at once: a worker may then leave a part behind.
+    end for `timeout` seconds at most, doing no more than `bound` of the work itself. `force` removes it at once: a
+    worker may then leave a part behind.
 
     Raises NotEnded without either, TimedOut, UnknownJob.
     """
@@ -72,16 +75,16 @@ def delete(
                 f"job {job} has not ended: it is {records.status(storage, None, job).status}",
                 Remedy("Wait for it, or cancel and remove it: ", Call("delete", job, ("cancel",))),
             )
-        _end(job, storage, queue, settings, timeout)
+        _end(job, storage, queue, settings, timeout, bound)
     return remove(job, storage, queue)
 
 
-def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None) -> None:
+def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None, bound: Bound) -> None:
     """Cancel a job and wait for its end. Raises TimedOut."""
     with suppress(RedisUnreachable):  # the cancel marker is written
-        cancel_job(job, storage, queue, settings)
+        cancel_job(job, storage, queue, settings, bound)
     try:
-        for _ in follow.follow(job, storage, queue, settings, timeout):
+        for _ in follow.follow(job, storage, queue, settings, timeout, bound):
             pass
     except follow.StillRunning:
         raise TimedOut(f"job {job} is being cancelled and has not ended yet", "Ask again.") from None

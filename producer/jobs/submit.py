@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, codec, layout
 from contract.format.job import CHUNKS, MANIFEST_BYTES, InputFile, Manifest, job_of_key, new_job_id
-from contract.ledger.reconcile import reconcile
+from contract.ledger.reconcile import BRIEF, reconcile
 from contract.ledger.stored import Index, load_manifest
 from contract.queue import Queue
 from contract.remedy import Call, Remedy, Set
@@ -56,7 +56,7 @@ def submit_and_send(
     submitted = submit(file, storage, settings, request, progress)
     job = submitted.manifest.id
     try:
-        reconcile(job, storage, queue, settings)
+        reconcile(job, storage, queue, settings, bound=BRIEF)  # with a key, the job may be an old one
     except RedisUnreachable as error:
         raise RedisUnreachable(
             f"job {job} is stored but not on the queue: {error.message}",

@@ -40,7 +40,7 @@ def make_app(settings: Settings) -> ASGIApp:
     """The application in front of a storage and a Redis. Raises UsageError, StorageUnreachable."""
     hidden = _hidden(settings)
     reader = Reader(settings, asyncio.Semaphore(_READERS))
-    service = Service(open_direct(settings, create=True), reader, hidden)
+    service = Service(open_direct(settings, create=True, brief=True), reader, hidden)
     tokens, rate = limits(settings)
 
     @asynccontextmanager

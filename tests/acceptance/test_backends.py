@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -263,6 +264,10 @@ def test_a_server_that_goes_and_comes_is_waited_for(running: Cluster) -> None:
         watching = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
         assert watching.stderr
         assert "no worker serves" in watching.stderr.readline()
+    went = time.monotonic()
+    while "does not answer" not in watching.stderr.readline():
+        assert watching.poll() is None
+    assert time.monotonic() - went < 10
     with serving(running, "--port", url.rpartition(":")[2]):
         running.worker()
         said, _ = watching.communicate(timeout=90)

@@ -16,7 +16,7 @@ from contract.format import layout
 from contract.format.job import Manifest, Options
 from contract.ledger import counting, quarantine, records
 from contract.ledger.quarantine import InFlight, given_up, poison
-from contract.ledger.reconcile import reconcile, to_send
+from contract.ledger.reconcile import BRIEF, WHOLE, Bound, cancel, reconcile, to_send
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue, WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -614,6 +614,54 @@ def test_a_cancel_that_comes_too_late_changes_nothing(storage: Storage, queue: Q
     records.request_cancel(storage, manifest.id)
     reconcile(manifest.id, storage, queue, settings)
     assert records.report(storage, manifest.id).status == "completed"
+
+
+def test_a_cancel_answers_at_once_and_leaves_what_is_large_to_others(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    small, large = job_of(storage, settings), job_of(storage, settings, rows=3 * 100)
+    for manifest in (small, large):
+        cancel(manifest.id, storage, memory_queue, settings)
+    assert records.report(storage, small.id).request_counts.cancelled == 8, "though no worker runs"
+    assert len(counting.done(storage, large.id)) <= BRIEF.chunks < large.chunks
+    assert records.status(storage, memory_queue, large.id).status == "cancelling"
+
+    done, beats = len(counting.done(storage, large.id)), []
+    assert reconcile(large.id, storage, memory_queue, settings, beat=lambda: beats.append(None)).published
+    assert len(beats) >= large.chunks - done, "whoever closes the rest is alive at each chunk"
+    assert records.report(storage, large.id).request_counts.cancelled == 300
+
+
+def test_a_cancel_takes_no_longer_than_its_seconds_whatever_a_chunk_takes(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    records.request_cancel(storage, manifest.id)
+    for done in range(1, manifest.chunks + 1):
+        reconcile(manifest.id, storage, memory_queue, settings, bound=Bound(seconds=0.0))
+        assert counting.done(storage, manifest.id) == set(range(done)), "one chunk, and the time is over"
+
+
+@pytest.mark.parametrize("omit_context", [False, True])
+def test_a_call_in_a_request_leaves_large_outputs_to_others(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings, omit_context: bool
+):
+    """Without contexts the parts are small, and the error file has them all the same."""
+    options = Options(omit_context=omit_context)
+    manifest = job_of(storage, settings, csv(60, odd=(1,)), options=options)
+    finish_parts(storage, manifest)
+    parts = sum(size for _, size in storage.sizes(layout.parts(manifest.id)))
+    most = parts + (manifest.chunks * settings.chunk_bytes if omit_context else 0)
+    before = dict(storage.sizes(layout.folder(manifest.id)))
+
+    repair = reconcile(manifest.id, storage, memory_queue, settings, bound=Bound(assembled=most - 1))
+    assert (repair.finished, repair.published) == (False, False)
+    assert dict(storage.sizes(layout.folder(manifest.id))) == before
+    assert records.status(storage, memory_queue, manifest.id).status == "finalizing"
+
+    bound = Bound(assembled=most) if omit_context else WHOLE
+    assert reconcile(manifest.id, storage, memory_queue, settings, bound=bound).published
+    predictions(storage, manifest.id)
 
 
 # Redis away

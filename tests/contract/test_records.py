@@ -279,6 +279,20 @@ def test_what_a_later_version_added_to_a_footer_or_a_tally_is_passed_over():
     assert codec.read(Tally, codec.line(tally).replace("{", '{"later": 1, ', 1)) == tally
 
 
+def test_after_one_death_no_row_is_suspected_whatever_the_next_attempt_has_in_flight(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    memory_queue.announce(WorkerInfo("w1", "tiny", "d1", "int8", 1, "1"))
+    for attempt in (1, 2):
+        storage.create(layout.attempt(manifest.id, 0, attempt), b"{}")
+    messages = set()
+    for rows in ((0, 1), (2, 3), (4,)):
+        storage.replace(layout.in_flight(manifest.id, 0, 2), InFlight(rows).to_bytes())
+        messages.add(records.status(storage, memory_queue, manifest.id).reason.message)
+    assert messages == {"chunk 0 is on attempt 2, because workers died on it"}
+
+
 def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
     storage: Storage, memory_queue: MemoryQueue, settings: Settings
 ):
@@ -294,6 +308,8 @@ def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
     told = records.status(storage, memory_queue, manifest.id).reason
     assert told.code == "retrying"
     assert told.message == "chunk 0 is on attempt 3, because workers died on it; suspected: rows 4, 5"
+    storage.replace(layout.in_flight(manifest.id, 0, 3), InFlight((7,), quarantine=True).to_bytes())
+    assert records.status(storage, memory_queue, manifest.id).reason == told, "a row of a living attempt is no suspect"
     memory_queue.send("tiny", "another-job", [0, 1, 2])
     assert records.status(storage, memory_queue, job_of(storage, settings, rows=2).id).reason.code == "behind_others"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from contract.format import layout
+from contract.health import MAX_AGE
 from contract.ledger import records
 from contract.ledger.stored import StoredJob, load_manifest
 from contract.ledger.sweeper import ABANDONED, remove_abandoned, remove_expired, sweep_jobs
@@ -18,6 +19,7 @@ from contract.removal import write_note
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
+from contract.storage.protocol import Data
 from tests.acceptance.cluster import until
 from tests.making import finish_parts, job_of, predictions
 from tests.twins.queue import MemoryQueue
@@ -51,6 +53,28 @@ def test_a_job_is_never_removed(storage: Storage, settings: Settings):
         finish_parts(storage, load_manifest(storage, job))
     sweep_jobs(storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
     assert [len(predictions(storage, job)) for job in jobs.values()] == [8, 8]
+
+
+class SlowStorage(MemoryStorage):
+    """Each part takes longer than a process may be silent."""
+
+    health: Path
+
+    def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
+        if layout.kind_of(key.partition("/")[2].partition("/")[2]) == "parts":
+            assert time.time() - self.health.stat().st_mtime < MAX_AGE
+            os.utime(self.health, (0.0, 0.0))
+        return super().create(key, data, durable=durable)
+
+
+def test_a_sweeper_that_closes_a_large_cancelled_job_is_healthy_all_the_time(settings: Settings, tmp_path: Path):
+    storage = SlowStorage()
+    job = job_of(storage, settings, rows=30).id
+    records.request_cancel(storage, job)
+    storage.health = tmp_path / "health"
+    settings = settings.model_copy(update={"health_file": storage.health})
+    sweep_jobs(storage, MemoryQueue(), settings, stopped=threading.Event(), once=True)
+    assert records.report(storage, job).request_counts.cancelled == 30
 
 
 def test_a_key_is_used_again_once_its_job_is_gone(storage: Storage, settings: Settings):

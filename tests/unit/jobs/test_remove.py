@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from contract.errors import UnknownJob, UsageError
+from contract.errors import TimedOut, UnknownJob, UsageError
 from contract.format import layout
 from contract.format.job import Manifest
 from contract.ledger import records
-from contract.ledger.reconcile import reconcile
+from contract.ledger.reconcile import Bound, reconcile
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs import usage
@@ -78,6 +78,19 @@ def test_one_under_way_goes_if_that_is_asked_for_with_its_hints(
     delete(manifest.id, storage, queue, settings, **{how: True})
     assert storage.list(layout.JOBS) == []
     assert queue.hints("tiny", manifest.id).sent == {}
+
+
+def test_a_request_that_cancels_and_removes_a_large_job_gives_up_in_its_time_and_assembles_nothing(
+    storage: Storage, queue: MemoryQueue, settings: Settings
+):
+    manifest = job_of(storage, settings)
+    with pytest.raises(TimedOut, match="is being cancelled"):
+        delete(manifest.id, storage, queue, settings, cancel=True, timeout=0.2, bound=Bound(chunks=1, assembled=1))
+    assert records.cancel_requested(storage, manifest.id)
+    assert not storage.exists(layout.predictions(manifest.id))
+    assert reconcile(manifest.id, storage, queue, settings).published, "by the sweeper"
+    delete(manifest.id, storage, queue, settings, cancel=True, timeout=0.2, bound=Bound(chunks=1, assembled=1))
+    assert storage.list(layout.JOBS) == []
 
 
 def test_a_damaged_job_is_removed_by_force(storage: Storage, queue: MemoryQueue, settings: Settings):
