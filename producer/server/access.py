@@ -35,8 +35,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-#: Bytes of a request without a file, at most.
-SMALL = 1 << 20
+#: Bytes of a request's body, at most: of a question (or 32 rows, if they are smaller), of a login, of any other.
+_ANSWER, _LOGIN, _OTHER = 4 << 20, 4 << 10, 64 << 10
 #: Clients whose requests are counted, at most; the one that was silent longest is forgotten first.
 _CLIENTS = 10_000
 
@@ -99,12 +99,72 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """How large the body of a request may be, by its route alone: known before any of it is read."""
+
+    upload: int  #: bytes of a form with a file
+    row: int  #: bytes of a row
+
+    def of(self, scope: Scope) -> int:
+        """The bytes of this request's body, at most."""
+        if scope["method"] != "POST":
+            return _OTHER
+        match scope["path"]:
+            case "/v1/jobs" | "/v1/check":  # only a form is streamed to disk
+                is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")
+                return self.upload if is_form else _OTHER
+            case "/v1/answer":
+                return min(_ANSWER, 32 * self.row + _OTHER)
+            case "/login":
+                return _LOGIN
+            case _:
+                return _OTHER
+
+
+class _Body:
+    """The body of a request. Raises Refused when it turns out to be too large, and remembers that."""
+
+    def __init__(self, scope: Scope, receive: Receive, most: int) -> None:
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        self._length = None if "transfer-encoding" in headers or not length.isdecimal() else int(length)
+        self._receive = receive
+        self._most = most
+        self._read = 0
+        self._complete = self._length == 0
+        self.refused: Refused | None = None  #: why no more of it is read
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether so much of it may be left that the connection is closed rather than read to its end."""
+        return not self._complete and (self._length is None or self._length > _OTHER)
+
+    def check_length(self) -> None:
+        """Raise Refused if the request itself says that it is too large."""
+        if self._length is not None and self._length > self._most:
+            raise self._refuse()
+
+    async def receive(self) -> Message:
+        """The next block, at most up to the bound."""
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > self._most:
+            raise self._refuse()
+        self._complete = not message.get("more_body", False)
+        return message
+
+    def _refuse(self) -> Refused:
+        self.refused = _too_large(self._most)
+        return self.refused
+
+
+@dataclass(frozen=True)
 class Access:
     """The layer. `refuse` makes the answer to a refused request."""
 
     app: ASGIApp
     tokens: tuple[str, ...]
-    upload_bytes: int
+    bounds: Bounds
     rate: Rate
     refuse: Callable[[Refused], ASGIApp]
     requests: Histogram  #: seconds of all requests, refused ones too, by method and status
@@ -115,20 +175,27 @@ class Access:
             await self.app(scope, receive, send)
             return
         started, since = False, time.monotonic()
+        body = _Body(scope, receive, self.bounds.of(scope))
 
         async def observed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
+                if body.refused and message["status"] != body.refused.status:
+                    raise body.refused  # the framework makes another error of it
                 started = True
                 self.requests.labels(_method(scope), message["status"]).observe(time.monotonic() - since)
                 _guard(MutableHeaders(scope=message), scope["path"])
+                if body.abandoned:
+                    MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         try:
             self._check(scope)
-            await self.app(scope, self._bounded(scope, receive), observed)
-        except Refused as refused:
-            if started:
+            body.check_length()
+            await self.app(scope, body.receive, observed)
+        except Exception as error:
+            refused = body.refused or error
+            if started or not isinstance(refused, Refused):
                 raise
             await self.refuse(refused)(scope, receive, observed)
 
@@ -158,26 +225,6 @@ class Access:
         if not is_among(cookie, map(cookie_of, self.tokens)):
             raise Refused(401, "wrong_token", "the cookie is not one of this server", "Log in again: /login")
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """The request's body, refused if it is too large: by its Content-Length, or while it is read."""
-        headers = Headers(scope=scope)
-        is_upload = headers.get("content-type", "").startswith("multipart/")
-        most = self.upload_bytes if is_upload else SMALL
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > most:
-            raise _too_large(most)
-        read = 0
-
-        async def bounded() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > most:
-                raise _too_large(most)
-            return message
-
-        return bounded
-
 
 def _method(scope: Scope) -> str:
     """The method as a label, which has few values whatever is sent."""
@@ -193,10 +240,9 @@ def _guard(headers: MutableHeaders, path: str) -> None:
 
 
 def _too_large(most: int) -> Refused:
-    size = f"{most >> 20:,} MiB" if most >= 1 << 20 else f"{most:,} bytes"
-    return Refused(
-        413, "too_large", f"the request is larger than {size}", "Send less, or raise BULKQA_API_UPLOAD_BYTES."
-    )
+    size = f"{most >> 20:,} MiB" if most >= 1 << 20 else f"{most >> 10:,} KiB" if most >= 1 << 10 else f"{most} bytes"
+    remedy = "Send less. Files go to POST /v1/jobs, as a form; its bound is BULKQA_API_UPLOAD_BYTES."
+    return Refused(413, "too_large", f"the body of this request is larger than {size}", remedy)
 
 
 def _cookie(headers: Headers) -> str | None:

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from contract.errors import BulkqaError, UsageError
 from contract.settings import Settings
 from producer.backend import open_direct
-from producer.server.access import Access, limits
+from producer.server.access import Access, Bounds, limits
 from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
 from producer.server.reader import Reader
@@ -63,8 +63,9 @@ def make_app(settings: Settings) -> ASGIApp:
     app.mount("/page", StaticFiles(directory=Path(__file__).parent / "page"), name="page")
     _answer_with_problems(app, hidden)
     _describe(app)
+    bounds = Bounds(settings.api_upload_bytes, settings.max_row_bytes)
     refuse = lambda refused: problem(refused, hidden)  # noqa: E731
-    return Access(app, tokens, settings.api_upload_bytes, rate, refuse, service.metrics.requests)
+    return Access(app, tokens, bounds, rate, refuse, service.metrics.requests)
 
 
 def _hidden(settings: Settings) -> dict[str, str]:

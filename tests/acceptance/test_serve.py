@@ -7,9 +7,11 @@ import json
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -209,6 +211,29 @@ def test_limits_on_bytes_jobs_and_requests(running: Cluster, tmp_path: Path):
         refused = until(lambda: refused_of(client.get("/v1/workers")), "the limit of requests")
         assert problem(refused) == (429, "too_many_requests")
         assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_only_uploads_are_read_whole(running: Cluster):
+    """A body without end, under the name of a form: the server stops reading, and holds none of it."""
+    with serving(running) as client:
+        port = client.base_url.port
+        assert port
+        process = next(one for one in psutil.Process().children() if one.cmdline()[2:4] == ["producer", "serve"])
+        assert client.get("/healthz").status_code == 200
+        before = process.memory_info().rss
+        for path, most in (("/v1/answer", 4 << 20), ("/login", 4 << 10)):
+            with socket.create_connection((client.base_url.host, port)) as connection:
+                head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+                connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
+                block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+                sent_bytes = 0
+                with suppress(ConnectionError):
+                    while sent_bytes < 1 << 30:
+                        connection.sendall(block)
+                        sent_bytes += len(block)
+                assert connection.recv(12) in (b"HTTP/1.1 413", b"HTTP/1.1 400")
+            assert sent_bytes < most + (16 << 20), "what the kernel holds comes on top"
+        assert process.memory_info().rss - before < 32 << 20
 
 
 def problem_code(answer: httpx.Response) -> str:

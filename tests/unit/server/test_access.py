@@ -2,13 +2,99 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
 import pytest
 
 from contract.errors import UsageError
+from contract.settings import Settings
 
 pytest.importorskip("starlette")
 
 from producer.server.access import Rate, check_address, cookie_of, is_among, tokens_of
+from producer.server.app import make_app
+
+BLOCK = 64 << 10
+FORM = "multipart/form-data; boundary=b"
+
+
+@dataclass
+class Asked:
+    """A request to the application, and what came of it."""
+
+    method: str
+    path: str
+    headers: dict[str, str] = field(default_factory=dict)
+    head: bytes = b""
+    blocks: int = 0  #: after the head
+    peer: str = "127.0.0.1"
+    read: int = 0  #: bytes that the application took
+    messages: list[Any] = field(default_factory=list)
+
+    async def receive(self) -> dict[str, Any]:
+        block, self.head = self.head or b"x" * BLOCK * bool(self.blocks), b""
+        self.blocks -= bool(self.blocks)
+        self.read += len(block)
+        return {"type": "http.request", "body": block, "more_body": self.blocks > 0}
+
+    async def send(self, message: Any) -> None:
+        self.messages.append(message)
+
+    def of(self, app: Any) -> Asked:
+        scope = {
+            "type": "http", "method": self.method, "path": self.path, "raw_path": self.path.encode(), "root_path": "",
+            "query_string": b"", "scheme": "http", "http_version": "1.1", "client": (self.peer, 5),
+            "server": ("127.0.0.1", 80), "state": {},
+            "headers": [(name.lower().encode(), value.encode("latin-1"))
+                        for name, value in ({"Host": "localhost"} | self.headers).items()],
+        }  # fmt: skip
+        asyncio.run(app(scope, self.receive, self.send))
+        return self
+
+    @property
+    def status(self) -> int:
+        return self.messages[0]["status"]
+
+    @property
+    def answer_headers(self) -> dict[bytes, bytes]:
+        return dict(self.messages[0]["headers"])
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        assert self.answer_headers[b"content-type"] == b"application/problem+json"
+        return json.loads(b"".join(message.get("body", b"") for message in self.messages[1:]))
+
+
+@pytest.mark.parametrize("kind", [FORM, "application/x-www-form-urlencoded", "application/json", "text/plain", ""])
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/v1/answer", 4 << 20), ("/login", 4 << 10), ("/v1/jobs/some-job/cancel", 64 << 10), ("/nowhere", 64 << 10)],
+)
+def test_only_uploads_may_be_large(path: str, most: int, kind: str, chunked: bool, settings: Settings):
+    """Whatever the request calls itself, and however long it says that it is."""
+    length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(1 << 30)}
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    asked = Asked("POST", path, {"Content-Type": kind, **length}, head, (1 << 30) // BLOCK).of(make_app(settings))
+    assert asked.read <= (most + BLOCK + len(head) if chunked else 0)
+    if asked.status == 413:
+        assert asked.problem["code"] == "too_large"
+        assert asked.problem["remedy"]
+    else:  # what it does without a body, or says of the first of it
+        assert chunked
+        assert asked.status in (400, 403, 404, 405, 415, 422)
+    assert asked.answer_headers[b"connection"] == b"close", "the rest is not read"
+
+
+def test_a_json_object_that_names_a_file_is_no_upload(settings: Settings):
+    headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    for path in ("/v1/jobs", "/v1/check"):
+        asked = Asked("POST", path, headers, b'{"url": "', 1000).of(make_app(settings))
+        assert asked.read <= 2 * BLOCK
+        assert asked.status in (413, 422)
 
 
 def test_a_bucket_holds_a_minute_and_is_filled_steadily():
