@@ -65,7 +65,7 @@ def gc(
     import time
 
     from contract.ledger import records
-    from producer.cli import tables, view
+    from producer.cli import messages, tables, view
     from producer.cli.text import plural, size
     from producer.jobs.remove import delete as delete_job
     from producer.jobs.remove import old
@@ -86,14 +86,14 @@ def gc(
     if as_json:
         view.print_json({"jobs": [asdict(old_job) for old_job in old_jobs], "deleted": list(freed), "bytes": total})
     elif confirmed:
-        view.say(f"deleted {plural(len(freed), 'job')}, {size(total)}")
+        messages.say(f"deleted {plural(len(freed), 'job')}, {size(total)}")
 
 
 def _confirmed(*, as_json: bool) -> bool:
     """Ask the person at the terminal; False if there is none."""
-    from producer.cli import view
+    from producer.cli import messages
 
     if not as_json and sys.stdin.isatty() and sys.stderr.isatty():
         return typer.confirm("Delete them?", err=True)
-    view.say("nothing was deleted: confirm with --yes")
+    messages.say("nothing was deleted: confirm with --yes")
     return False

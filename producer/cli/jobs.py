@@ -43,7 +43,7 @@ def submit(
     file: File,
     out: Output,
     request: Request,
-    messages: Messages,
+    verbosity: Messages,
     connection: Connection,
     wait: Annotated[bool, typer.Option("--wait", help="wait until the job ends, and show its progress")] = False,
     chunk_rows: ChunkRows = None,
@@ -52,11 +52,11 @@ def submit(
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job id."""
     from producer.backend import open_backend
-    from producer.cli import view
+    from producer.cli import bars, messages, view
     from producer.jobs.submit import check_model
     from producer.results.output import check_output
 
-    messages.apply()
+    verbosity.apply()
     settings = connection.settings(chunk_rows=chunk_rows, model=request.model or None)
     if settings.server and chunk_rows is not None:
         raise UsageError("the server sets the size of chunks", "Leave out --chunk-rows.")
@@ -65,20 +65,21 @@ def submit(
     model = settings.model if "model" in settings.model_fields_set else ""  # else the server's default
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
     backend = open_backend(settings, create=True)
-    view.detail(f"{backend.url}, model {model or 'of the server' if settings.server else settings.model}")
+    default_model = "of the server" if settings.server else settings.model
+    messages.detail(f"{backend.url}, model {model or default_model}")
     view.warn_of_windows(request.options, _longest_window(backend.workers(), model or settings.model))
-    with view.reading(file) as show:
+    with bars.reading(file) as show:
         submitted = backend.submit(file, request, show)
     job = submitted.manifest.id
-    view.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.job_size(submitted.manifest)}")
+    messages.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.job_size(submitted.manifest)}")
     if not (wait or out.output):
         progress = backend.status(job)
         if progress.reason and not progress.finished:
-            view.say(view.waiting(progress.reason))
+            messages.say(bars.waiting(progress.reason))
         view.print_json(progress) if as_json else view.out(job)
         return
     if out.output == Path("-"):
-        view.say(f"job {job}")  # stdout has only the predictions
+        messages.say(f"job {job}")  # stdout has only the predictions
     elif not as_json:
         view.out(job)
     final = _wait(job, backend, connection, timeout)
@@ -93,16 +94,16 @@ def _longest_window(workers: Iterable[WorkerInfo], model: str) -> int:
 @with_flags
 def status(
     job: Job,
-    messages: Messages,
+    verbosity: Messages,
     connection: Connection,
     watch: Annotated[bool, typer.Option("--watch", help="follow the job until it ends")] = False,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Show the state of a job: counts, rate, time left, errors. With --watch the exit status is the job's."""
-    from producer.cli import view
+    from producer.cli import messages, view
 
-    messages.apply()
+    verbosity.apply()
     backend = connection.backend()
     job = backend.find(job)
     progress = _wait(job, backend, connection, timeout) if watch else backend.status(job)
@@ -114,12 +115,12 @@ def status(
 @with_flags
 def list_jobs(connection: Connection, listing: Listing, as_json: Json = False) -> None:
     """List jobs and their states, oldest first: all of them, or those that filters select."""
-    from producer.cli import view
+    from producer.cli import messages, view
 
     job_filter = listing.job_filter()
     listed = connection.backend().jobs(job_filter)
     for job, problem in listed.damaged.items():
-        view.say(f"job {job}: {problem}")
+        messages.say(f"job {job}: {problem}")
     view.print_json(listed.jobs) if as_json else view.show_jobs(listed.jobs)
 
 
@@ -134,7 +135,7 @@ def results(
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
     """Write the predictions of a job in row order. Of an unfinished job: those that are ready without a gap."""
-    from producer.cli import view
+    from producer.cli import messages, view
     from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
@@ -153,30 +154,29 @@ def results(
             wait = lambda: any(not step.finished for step in steps)  # noqa: E731
             write_results(backend, job, output, kind, wait, as_folder=out.as_folder)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"job {job} continues; follow it again with: producer results {job} --follow"
-            ) from None
+            again = _follow_again(f"producer results {job} --follow", connection)
+            raise KeyboardInterrupt(f"job {job} continues; {again}") from None
         progress = backend.status(job, reason=False)
     else:
         write_results(backend, job, output, kind, as_folder=out.as_folder)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     counts = progress.request_counts
-    view.say(f"job {job} is {progress.status}: {counts.total - counts.pending} of {counts.total} rows are done")
+    messages.say(f"job {job} is {progress.status}: {counts.total - counts.pending} of {counts.total} rows are done")
 
 
 @with_flags
 def cancel(job: Job, connection: Connection, as_json: Json = False) -> None:
     """Cancel a job: finished rows stay, the others get the error job_cancelled. Works without Redis."""
     from contract.errors import RedisUnreachable
-    from producer.cli import view
+    from producer.cli import messages, view
 
     backend = connection.backend()
     job = backend.find(job)
     try:
         backend.cancel(job)
     except RedisUnreachable as error:
-        view.say(f"the request to cancel is stored; {error}")
+        messages.say(f"the request to cancel is stored; {error}")
     progress = backend.status(job)
     view.print_json(progress) if as_json else view.out(f"job {job} is {progress.status}")
 
@@ -215,12 +215,12 @@ def repair(
 @with_flags
 def check(file: File, reading: ReadOptions, as_json: Json = False) -> None:
     """Read FILE as submit would, without creating a job, and show its columns, rows, errors and sizes."""
-    from producer.cli import view
+    from producer.cli import bars, view
     from producer.jobs.check import check_file
 
     settings = DirectConnection().settings()
     read = replace(reading, max_row_bytes=settings.max_row_bytes)
-    with view.reading(file) as show:
+    with bars.reading(file) as show:
         checked = check_file(file, read, settings, show)
     view.print_json(checked) if as_json else view.show_checked(checked)
     raise typer.Exit(COMPLETED_WITH_ERRORS if checked.rejected else 0)
@@ -229,13 +229,13 @@ def check(file: File, reading: ReadOptions, as_json: Json = False) -> None:
 @with_flags
 def verify(job: Job, connection: DirectConnection, as_json: Json = False) -> None:
     """Recount, rehash and re-check a job: every row once and in order, context[start:end] == answer, outputs intact."""
-    from producer.cli import view
+    from producer.cli import bars, view
     from producer.jobs.find import find
     from producer.jobs.verify import verify_job
 
     storage = connection.open_storage()
     job = find(storage, job)
-    with view.counting("verifying") as show:
+    with bars.counting("verifying") as show:
         verified = verify_job(storage, job, show)
     view.print_json(verified) if as_json else view.show_verified(verified)
     raise typer.Exit(1 if verified.problems else 0)
@@ -270,7 +270,7 @@ def for_each(jobs: list[str], act: Callable[[str], T]) -> dict[str, T]:
     """Call `act` for each job and return the results. A job that raises, damaged or of another version, is reported and
     left out."""
     from contract.errors import Unreachable
-    from producer.cli import view
+    from producer.cli import messages
 
     results = {}
     for job in jobs:
@@ -279,23 +279,27 @@ def for_each(jobs: list[str], act: Callable[[str], T]) -> dict[str, T]:
         except Unreachable:
             raise
         except BulkqaError as error:
-            view.say(f"job {job}: {error}")
+            messages.say(f"job {job}: {error}")
     return results
 
 
 def _wait(job: str, backend: Backend, connection: Connection, timeout: float | None) -> Progress:
     """Follow a job with a progress bar until it ends. Ctrl-C and a timeout leave it running."""
-    from producer.cli import view
+    from producer.cli import bars, messages
     from producer.jobs.follow import StillRunning
 
-    command = f"producer status {job} --watch{as_flags(storage=connection.storage, server=connection.server)}"
+    again = _follow_again(f"producer status {job} --watch", connection)
     try:
-        return view.follow(job, backend.follow(job, timeout))
+        return bars.follow(job, backend.follow(job, timeout))
     except StillRunning as running:
-        view.warn(f"{running}; follow it again with: {command}")
+        messages.warn(f"{running}; {again}")
         raise typer.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"job {job} continues; follow it again with: {command}") from None
+        raise KeyboardInterrupt(f"job {job} continues; {again}") from None
+
+
+def _follow_again(command: str, connection: Connection) -> str:
+    return f"follow it again with: {command}{as_flags(storage=connection.storage, server=connection.server)}"
 
 
 def _deliver(backend: Backend, final: Progress, out: Output, *, as_json: bool) -> None:

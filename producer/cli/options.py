@@ -131,11 +131,11 @@ class Messages:
     def apply(self) -> None:
         """Set the verbosity for the rest of the command. Raises UsageError."""
         from contract.errors import UsageError
-        from producer.cli import view
+        from producer.cli import messages
 
         if self.quiet and self.verbose:
             raise UsageError("-q and -v contradict each other", "Give one of them.")
-        view.verbosity.set(quiet=self.quiet, verbose=self.verbose)
+        messages.verbosity.set(quiet=self.quiet, verbose=self.verbose)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _PREVIEW = 12
 def run(
     out: Output,
     request: Annotated[Request, Without("model", "notify", "expire")],
-    messages: Messages,
+    verbosity: Messages,
     connection: DirectConnection,
     file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     model_dir: Annotated[
@@ -56,16 +56,16 @@ def run(
     with local.stack(flags, connection.redis) as stack:
         from contract.ledger.stored import load_manifest
         from contract.storage import open_storage
-        from producer.cli import view
+        from producer.cli import messages, view
         from producer.jobs.find import find
         from producer.results.output import check_output
 
-        messages.apply()
+        verbosity.apply()
         settings = connection.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
         check_output(out.output, out.output_format, file, as_json=as_json, as_folder=out.as_folder)
         storage = open_storage(settings.storage_url, create=True)
         job = find(storage, resume) if resume else _submit(str(file), storage, settings, request)
-        view.say(f"job {job}: {view.job_size(load_manifest(storage, job))} in {settings.storage_url}")
+        messages.say(f"job {job}: {view.job_size(load_manifest(storage, job))} in {settings.storage_url}")
         try:
             final = _answer(job, storage, settings, stack, out, as_json=as_json)
         except KeyboardInterrupt:
@@ -78,13 +78,13 @@ def run(
 
 def _submit(file: str, storage: Storage, settings: Settings, request: Request) -> str:
     """Create the job of a file, or find it by its key; returns its id."""
-    from producer.cli import view
+    from producer.cli import bars, view
     from producer.jobs.submit import submit
 
     model, longest = _describe(settings.model_dir)
     view.warn_of_windows(request.options, longest)
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
-    with view.reading(file) as show:
+    with bars.reading(file) as show:
         return submit(file, storage, settings, request, show).manifest.id
 
 
@@ -104,15 +104,15 @@ def _answer(job: str, storage: Storage, settings: Settings, stack: Stack, out: O
     from contract.ledger import records
     from contract.namespace import open_queue
     from producer.backend.direct import DirectBackend
-    from producer.cli import view
+    from producer.cli import bars, messages, view
     from producer.results.output import write_results
 
     with closing(open_queue(settings, storage, stack.redis_url)) as queue:
         backend = DirectBackend(settings, storage, queue)
         stack.wait_ready(queue)
         for worker in queue.workers():
-            view.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
-        final = view.follow(job, backend.follow(job), check=stack.check)
+            messages.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
+        final = bars.follow(job, backend.follow(job), check=stack.check)
     stack.stop()  # its end is awaited when the stack is left, not before the answers are shown
     if out.output:
         write_results(backend, job, out.output, out.output_format, as_folder=out.as_folder)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from contract.errors import UsageError
+from contract.errors import MissingExtra, UsageError
 from producer.cli.flags import with_flags
 from producer.cli.options import DirectConnection
 
@@ -29,7 +29,7 @@ def serve(
 ) -> None:
     """Serve jobs over HTTP, with a web page."""
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise UsageError("this installation has no server", "Install it: pip install 'bulkqa[web]'")
+        raise MissingExtra("producer serve", "fastapi and uvicorn", "web")
     if model_dir is not None and not local:
         raise UsageError("--model needs --local: without it no worker is started", "Give both or neither.")
     with ExitStack() as resources:
@@ -45,7 +45,7 @@ def serve(
 
 def _serve(connection: DirectConnection, host: str, port: int) -> None:
     from contract import logs
-    from producer.cli import view
+    from producer.cli import messages
     from producer.server.access import check_address, tokens_of
     from producer.server.run import run
 
@@ -56,5 +56,5 @@ def _serve(connection: DirectConnection, host: str, port: int) -> None:
         settings,
         host,
         port,
-        lambda url: view.say(f"bulkqa serves {url} (storage {settings.storage_url}); stop it with Ctrl-C"),
+        lambda url: messages.say(f"bulkqa serves {url} (storage {settings.storage_url}); stop it with Ctrl-C"),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from producer.cli import view
+from producer.cli import messages, view
 from producer.cli.text import literal, plural, printable, size
 from producer.jobs.usage import KINDS
 from producer.times import duration, iso, local
@@ -34,7 +34,7 @@ def worker_json(worker: WorkerInfo) -> dict[str, Any]:
 def show_workers(workers: list[WorkerInfo]) -> None:
     """Show workers, one per row; on a narrow terminal cells wrap."""
     if not workers:
-        view.say("no worker is running; start one with: worker start")
+        messages.say("no worker is running; start one with: worker start")
         return
     names = ("worker", "host", "model", "threads", "chunk held", "for", "rows/s", "memory", "heartbeat", "state")
     table = view.new_table(*names, overflow="fold")
@@ -142,7 +142,7 @@ def show_notification(notification: Notification) -> None:
 def show_usage(usages: list[Usage]) -> None:
     """Show the space that jobs take, one per row, and the total."""
     if not usages:
-        view.say("there are no jobs")
+        messages.say("there are no jobs")
         return
     kinds = (*KINDS, "total")
     table = view.new_table("job", no_wrap=True)
@@ -159,7 +159,7 @@ def show_usage(usages: list[Usage]) -> None:
 def show_old(jobs: list[Old]) -> None:
     """Show jobs that can be deleted, and their size."""
     if not jobs:
-        view.say("no job ended before then")
+        messages.say("no job ended before then")
         return
     table = view.new_table("job", "status", "since", "size", no_wrap=True)
     for job in jobs:

@@ -1,4 +1,4 @@
-"""Shows jobs: tables on stdout. Progress and messages, on stderr, come from `bars` and `messages`. Decides nothing."""
+"""Prints data and tables about jobs on stdout. Decides nothing; progress and messages are in `bars` and `messages`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from producer.cli.bars import chunks
-from producer.cli.bars import counting as counting
-from producer.cli.bars import follow as follow
-from producer.cli.bars import reading as reading
-from producer.cli.bars import waiting as waiting
-from producer.cli.messages import detail as detail
-from producer.cli.messages import say as say
-from producer.cli.messages import stderr
-from producer.cli.messages import verbosity as verbosity
-from producer.cli.messages import warn as warn
+from producer.cli.messages import say, stderr, verbosity
 from producer.cli.text import plural, shorten
 from producer.times import duration, local
 
