@@ -101,7 +101,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show the state of a job: counts, rate, time left, errors. With --watch the exit status is the job's."""
-    from producer.cli import messages, view
+    from producer.cli import view
 
     verbosity.apply()
     backend = connection.backend()

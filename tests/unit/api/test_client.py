@@ -1,4 +1,4 @@
-"""The Python API: what it takes, what it refuses and in which words, and how it waits."""
+"""The Python API: supported data, errors and their remedies, jobs, waiting, asyncio, importing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,49 +31,33 @@ from producer.api.errors import in_keywords
 from producer.api.keywords import Keywords
 from producer.request import OPTIONS
 from tests.making import finish
-from tests.twins.queue import MemoryQueue
-from tests.twins.storage import MemoryStorage
 
-OWN: dict[str, Any] = {"question": ["what?", "who?"], "context": ["word0 it is", "word1 too"]}
-FRAME = pd.DataFrame(OWN)
+COLUMNS: dict[str, Any] = {"question": ["what?", "who?"], "context": ["word0 it is", "word1 too"]}
+FRAME = pd.DataFrame(COLUMNS)
 RECORDS = FRAME.to_dict("records")
 CSV = "question|context\nwhat?|word0 it is\nwho?|word1 too\n"
 
 
-class Closing(MemoryQueue):
-    def close(self) -> None:
-        self.closed = True
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """A client of a storage and a queue in memory: tests work by hand."""
-    monkeypatch.setenv("BULKQA_MODEL", "tiny")
-    monkeypatch.setattr("contract.storage.open_storage", lambda *_, **__: MemoryStorage())
-    monkeypatch.setattr("contract.namespace.open_queue", lambda *_: Closing())
-    with Client() as made:
-        yield made
-
-
 def done(client: Client, job: Job) -> Job:
+    """The job, finished."""
     finish(job.id, client._backend.storage, client._backend.queue, client._backend.settings)
     return job
 
 
-# What is taken
+# Supported data
 
 
 class Polars:
-    """A table of another library: it has the Arrow PyCapsule interface, and nothing else that is known of it."""
+    """A table of another library, which has the Arrow PyCapsule interface only."""
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        columns = {name: pa.array(values, pa.string_view()) for name, values in OWN.items()}
+        columns = {name: pa.array(values, pa.string_view()) for name, values in COLUMNS.items()}
         return pa.table(columns).__arrow_c_stream__(requested_schema)
 
 
 class Batch:
     def __arrow_c_array__(self, requested_schema: object = None) -> object:
-        return pa.record_batch(OWN).__arrow_c_array__(requested_schema)
+        return pa.record_batch(COLUMNS).__arrow_c_array__(requested_schema)
 
 
 @pytest.fixture
@@ -83,14 +67,14 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-TAKEN: dict[str, Any] = {
+SUPPORTED: dict[str, Any] = {
     "a DataFrame": FRAME,
     "records": RECORDS,
     "a tuple of records": tuple(RECORDS),
-    "columns": OWN,
-    "columns of arrays": {name: pd.Series(values).to_numpy() for name, values in OWN.items()},
-    "a table of pyarrow": pa.table(OWN),
-    "a batch": pa.record_batch(OWN),
+    "columns": COLUMNS,
+    "columns of arrays": {name: pd.Series(values).to_numpy() for name, values in COLUMNS.items()},
+    "a table of pyarrow": pa.table(COLUMNS),
+    "a batch": pa.record_batch(COLUMNS),
     "a table of another library": Polars(),
     "a batch of another library": Batch(),
     "bytes": CSV.encode(),
@@ -98,50 +82,50 @@ TAKEN: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("data", TAKEN.values(), ids=TAKEN)
-def test_tables_of_all_kinds_are_taken(client: Client, data: Any) -> None:
+@pytest.mark.parametrize("data", SUPPORTED.values(), ids=SUPPORTED)
+def test_tables_of_all_kinds_are_read(client: Client, data: Any) -> None:
     results = done(client, client.submit(data)).results()
-    assert results["question"].tolist() == OWN["question"]
+    assert results["question"].tolist() == COLUMNS["question"]
     assert results["answer"].tolist() == ["word0", "word1"]
 
 
-def test_paths_and_files_are_taken_of_text_and_of_bytes(client: Client, file: Path) -> None:
+def test_paths_and_text_and_binary_files_are_read(client: Client, file: Path) -> None:
     def rows(data: Any) -> list[str]:
         return [prediction["context"] for prediction in client.submit(data).results().to_dict("records")]
 
     with file.open("rb") as binary, file.open() as text, file.open(encoding="latin-1") as other:
         for data in (file, str(file), binary, text, other, io.StringIO(CSV), io.BytesIO(CSV.encode())):
-            assert done(client, client.submit(data)).results()["question"].tolist() == OWN["question"]
+            assert done(client, client.submit(data)).results()["question"].tolist() == COLUMNS["question"]
 
 
 def test_categories_of_polars_come_back_as_categories(client: Client) -> None:
-    """Their texts are views, which Parquet does not take in a dictionary."""
+    """Their strings are views, which Parquet does not support in a dictionary."""
     kinds = pa.DictionaryArray.from_arrays(pa.array([1, None], pa.uint32()), pa.array(["a", "b"], pa.string_view()))
     table = done(
-        client, client.submit(pa.table(OWN | {"kind": kinds, "view": pa.array(["x", None]).view(pa.string())}))
+        client, client.submit(pa.table(COLUMNS | {"kind": kinds, "view": pa.array(["x", None]).view(pa.string())}))
     )
     assert table.table()["kind"].to_pylist() == ["b", None]
     assert table.table().schema.field("kind").type == pa.dictionary(pa.uint32(), pa.string())
     assert table.results()["kind"].cat.categories.tolist() == ["a", "b"]
 
 
-def test_a_table_that_is_a_stream_is_read(client: Client) -> None:
-    assert len(done(client, client.submit(pa.table(OWN).to_reader())).results()) == 2
+def test_a_stream_of_batches_is_read(client: Client) -> None:
+    assert len(done(client, client.submit(pa.table(COLUMNS).to_reader())).results()) == 2
 
 
-def test_of_text_in_utf_8_the_line_ends_are_those_of_the_file(client: Client, tmp_path: Path) -> None:
-    """A file that is opened as text changes them as it is read, also within a quoted context."""
+def test_line_ends_of_a_utf_8_text_file_are_kept(client: Client, tmp_path: Path) -> None:
+    """Reading it as text would change them, also within a quoted context."""
     path = tmp_path / "f.csv"
     path.write_bytes(b'question|context\nwhat?|"a\r\nb"\n')
     with path.open() as text:
         assert done(client, client.submit(text)).results()["context"].tolist() == ["a\r\nb"]
 
 
-def test_text_that_is_read_in_pieces_is_whole(client: Client) -> None:
-    many = "question|context\n" + "".join(f"wé{n}?|wörd{n} it is\n" for n in range(40_000))
-    job = client.submit(io.StringIO(many))
+def test_text_read_in_pieces_is_complete(client: Client) -> None:
+    text = "question|context\n" + "".join(f"wé{n}?|wörd{n} it is\n" for n in range(40_000))
+    job = client.submit(io.StringIO(text))
     assert job.status().request_counts.total == 40_000
-    assert job.status().input["bytes"] == len(many.encode())
+    assert job.status().input["bytes"] == len(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -159,12 +143,12 @@ def test_half_a_surrogate_pair_is_an_error_of_its_row(client: Client, data: Any)
     assert results["answer"].tolist()[1] == "word"
 
 
-def test_what_is_missing_is_an_error_of_its_row(client: Client) -> None:
+def test_a_missing_field_is_an_error_of_its_row(client: Client) -> None:
     results = done(client, client.submit([{"question": "q?"}, *RECORDS])).results()
     assert results["error_code"].fillna("").tolist() == ["missing_field", "", ""]
 
 
-# What is refused: the error, what it says, and what to do
+# Refused data: a pattern of its message and of its remedy
 
 REFUSED: dict[str, tuple[Any, str, str]] = {
     "nothing": (None, "cannot submit an object of type NoneType", "Give a path, an open file, a DataFrame"),
@@ -172,7 +156,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "a list of text": (["a"], "cannot submit an object of type list", "a list of dicts"),
     "an empty list": ([], "the list is empty", ""),
     "a single record": ({"question": "q", "context": "c"}, "a dict whose values are not lists", r"\[row\]"),
-    "columns of two lengths": (OWN | {"x": [1]}, "columns of different lengths: 'question' 2", "Give a path"),
+    "columns of two lengths": (COLUMNS | {"x": [1]}, "columns of different lengths: 'question' 2", "Give a path"),
     "a series": (FRAME["question"], "cannot submit a Series that is not a table", "a DataFrame"),
     "text in place of a name": (CSV, "text with several lines", r"io\.StringIO\(text\)"),
     "no such file": ("/nothing/here.csv", "no such file", "Check the name"),
@@ -193,7 +177,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     ),
     "what no table holds": (FRAME.assign(x=[1j, 2j]), "the column 'x' holds values that no table can hold", "leave"),
     "an unusual column": (
-        pa.table(OWN | {"x": pa.nulls(2, pa.month_day_nano_interval())}), "'x' is of type month_day_nan", "Con",
+        pa.table(COLUMNS | {"x": pa.nulls(2, pa.month_day_nano_interval())}), "'x' is of type month_day_nan", "Con",
     ),
     "two columns of a name": (
         pd.DataFrame([["q", "c", "d"]], columns=["question", "context", "context"]), "one name: 'context'", "Rename",
@@ -212,19 +196,19 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "said", "remedy"), REFUSED.values(), ids=REFUSED)
-def test_the_rest_is_refused_in_words_about_the_argument(client: Client, data: Any, said: str, remedy: str) -> None:
-    if said == "a closed file":
+@pytest.mark.parametrize(("data", "message", "remedy"), REFUSED.values(), ids=REFUSED)
+def test_other_data_is_refused_with_a_remedy(client: Client, data: Any, message: str, remedy: str) -> None:
+    if message == "a closed file":
         data = io.BytesIO()
         data.close()
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         client.submit(data)
     assert re.search(remedy, caught.value.remedy or "")
     assert "--" not in str(caught.value)
     assert client.jobs() == []
 
 
-def test_a_lazy_table_is_refused_with_what_makes_it_one(client: Client) -> None:
+def test_a_lazy_table_is_refused_with_the_method_that_collects_it(client: Client) -> None:
     class LazyFrame:
         def collect(self) -> None: ...
 
@@ -233,16 +217,16 @@ def test_a_lazy_table_is_refused_with_what_makes_it_one(client: Client) -> None:
     assert "collect()" in (caught.value.remedy or "")
 
 
-def test_a_storage_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_created_is_an_error_of_the_api(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    for place in (tmp_path / "file" / "storage", "/proc/nothing", "ftp://host/x"):
+    for storage in (tmp_path / "file" / "storage", "/proc/nothing", "ftp://host/x"):
         with pytest.raises((StorageUnreachable, UsageError)) as caught:
-            Client(storage=place)
+            Client(storage=storage)
         assert "--" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("asked", "said", "remedy"),
+    ("options", "message", "remedy"),
     [
         ({"top_n": 3}, "submit has no option top_n", "Did you mean top_k"),
         ({"xyz": 3}, "submit has no option xyz", "There are: answers, context"),
@@ -264,15 +248,15 @@ def test_a_storage_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> No
         ({"format": "xml"}, "unknown format", "csv"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused_by_name(client: Client, asked: Any, said: str, remedy: str) -> None:
-    with pytest.raises(UsageError, match=said) as caught:
-        client.submit(FRAME, **asked)
+def test_an_invalid_option_is_refused_by_name(client: Client, options: Any, message: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        client.submit(FRAME, **options)
     assert remedy in (caught.value.remedy or "")
     assert "--" not in str(caught.value)
     assert client.jobs() == []
 
 
-def test_options_are_given_by_name_or_as_a_whole_or_both(client: Client) -> None:
+def test_options_are_keywords_or_objects_or_both(client: Client) -> None:
     frame = FRAME.rename(columns={"question": "q"})
     for job in (
         client.submit(frame, question="q", top_k=3, no_answer_threshold=1, metadata={"team": "a"}),
@@ -285,12 +269,12 @@ def test_options_are_given_by_name_or_as_a_whole_or_both(client: Client) -> None
     assert client.jobs(metadata={"team": "a"})[0].status().metadata == {"team": "a"}
 
 
-def test_the_keywords_are_the_options_that_there_are() -> None:
+def test_every_option_is_a_keyword() -> None:
     assert typing.get_type_hints(Keywords).keys() == OPTIONS.keys()
 
 
 @pytest.mark.parametrize("path", ["models/roberta", "./roberta", "~/roberta", "../roberta/"])
-def test_a_model_is_asked_for_by_its_name_and_not_by_its_folder(
+def test_a_path_in_place_of_a_model_name_is_refused_with_the_name(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     with pytest.raises(UsageError, match="is a path") as caught:
@@ -318,14 +302,14 @@ def test_a_model_is_asked_for_by_its_name_and_not_by_its_folder(
         ("Install it: pip install --upgrade x", "Install it: pip install --upgrade x"),
     ],
 )
-def test_remedies_are_in_the_words_of_the_api(remedy: str, python: str) -> None:
+def test_remedies_are_in_python(remedy: str, python: str) -> None:
     assert in_keywords(remedy) == python
 
 
 # Jobs
 
 
-def test_jobs_are_found_by_id_status_metadata_and_number(client: Client) -> None:
+def test_jobs_are_found_by_id_status_metadata_and_limit(client: Client) -> None:
     two = done(client, client.submit(FRAME, metadata={"n": "1", "all": "yes"}))
     one, three = (client.submit(FRAME, metadata={"n": str(n), "all": "yes"}) for n in (0, 2))
     assert {job.id for job in client.jobs()} == {one.id, two.id, three.id}
@@ -343,19 +327,19 @@ def test_jobs_are_found_by_id_status_metadata_and_number(client: Client) -> None
 
 
 @pytest.mark.parametrize("job", ["nothing", "", "../x", None, 5])
-def test_a_job_that_is_not_there_is_unknown(client: Client, job: Any) -> None:
+def test_a_job_that_does_not_exist_is_unknown(client: Client, job: Any) -> None:
     with pytest.raises(UnknownJob) as caught:
         client.job(job)
     assert "Client.jobs()" in (caught.value.remedy or "")
 
 
-def test_a_client_is_closed_at_the_end_of_its_block(client: Client) -> None:
+def test_leaving_a_client_closes_it(client: Client) -> None:
     with client as same:
         assert same is client
     assert client._backend.queue.closed  # type: ignore[attr-defined]
 
 
-def test_a_job_says_where_it_stands_in_times_with_a_zone_and_in_html(client: Client) -> None:
+def test_a_job_shows_its_state_with_zoned_times_and_in_html(client: Client) -> None:
     job = client.submit([*RECORDS, {"question": "<b>?", "context": None}], metadata={"a": "b"})
     waiting = job.status()
     assert waiting.created.tzinfo is dt.UTC
@@ -373,7 +357,7 @@ def test_a_job_says_where_it_stands_in_times_with_a_zone_and_in_html(client: Cli
     assert json.loads(json.dumps(ended.to_json()))["status"] == "completed_with_errors"
 
 
-def test_what_html_shows_is_text(client: Client) -> None:
+def test_html_is_escaped(client: Client) -> None:
     job = client.submit(FRAME, model="<script>alert(1)<")
     assert "&lt;script&gt;" in job._repr_html_()
     assert "<script>" not in job._repr_html_()
@@ -382,30 +366,28 @@ def test_what_html_shows_is_text(client: Client) -> None:
 # Waiting
 
 
-def test_waiting_ends_with_the_job_and_tells_each_step(client: Client) -> None:
+def test_waiting_ends_with_the_job_and_shows_each_step(client: Client) -> None:
     job = done(client, client.submit(FRAME))
     seen: list[str] = []
-    assert job.wait(progress=lambda now: seen.append(now.status)).status == "completed"
+    assert job.wait(progress=lambda state: seen.append(state.status)).status == "completed"
     assert seen == ["completed"]
     assert job.wait(progress=True).status == "completed"
 
 
-def test_waiting_for_a_worker_that_nobody_starts_ends_with_an_error(
-    client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_waiting_without_a_worker_ends_with_an_error(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     job = client.submit(FRAME)
     with caplog.at_level(logging.WARNING, "bulkqa.client"), pytest.raises(NoWorker) as caught:
         job.wait(patience=0)
     assert "no worker serves the model tiny" in caught.value.message
     assert "wait(patience=SECONDS)" in (caught.value.remedy or "")
-    said = [record.getMessage() for record in caplog.records if "waits" in record.getMessage()]
-    assert len(said) == 1
-    assert said[0].startswith(f"job {job.id} waits: no worker serves the model tiny. Start one that has it:")
-    assert said[0].endswith("submit it with another model.")
-    assert done(client, job).wait().status == "completed", "the job is none the worse"
+    warnings = [record.getMessage() for record in caplog.records if "waits" in record.getMessage()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"job {job.id} waits: no worker serves the model tiny. Start one that has it:")
+    assert warnings[0].endswith("submit it with another model.")
+    assert done(client, job).wait().status == "completed", "the job is unharmed"
 
 
-def test_patience_is_with_nobody_being_there_and_not_with_slow_work(client: Client) -> None:
+def test_patience_is_for_missing_workers_not_for_slow_ones(client: Client) -> None:
     client._backend.queue.announce(WorkerInfo("w", "tiny", "d1", "int8", 1, "0"))
     with pytest.raises(TimedOut) as caught:
         client.submit(FRAME).wait(timeout=0, patience=0)
@@ -413,18 +395,16 @@ def test_patience_is_with_nobody_being_there_and_not_with_slow_work(client: Clie
     assert "still queued" in caught.value.message
 
 
-def test_patience_begins_anew_when_a_worker_was_there_and_each_change_is_said_once(
+def test_patience_starts_again_after_a_worker_and_each_change_is_logged_once(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Steps by hand: nobody, somebody, nobody; ten seconds between two of them."""
+    """Steps by hand, ten seconds apart: no worker, a worker, no worker."""
     now = [0.0]
     monkeypatch.setattr("producer.jobs.follow.time.monotonic", lambda: now[0])
     job = client.submit(FRAME)
-    alone = job.status()
-    served = alone.__class__.of(
-        alone.__class__(**{f.name: getattr(alone, f.name) for f in fields(alone)} | {"reason": None})
-    )
-    steps = [alone, alone, served, alone, alone, alone]
+    unserved = job.status()
+    served = replace(unserved, reason=None)
+    steps = [unserved, unserved, served, unserved, unserved, unserved]
     seen: list[int] = []
 
     def follow(*_: Any) -> Iterator[Any]:
@@ -440,30 +420,32 @@ def test_patience_begins_anew_when_a_worker_was_there_and_each_change_is_said_on
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [f"job {job.id} waits"] * 2
 
 
-@pytest.mark.parametrize("asked", [{"timeout": -1}, {"timeout": "5"}, {"patience": float("nan")}, {"patience": True}])
-def test_seconds_are_numbers(client: Client, asked: Any) -> None:
+@pytest.mark.parametrize(
+    "arguments", [{"timeout": -1}, {"timeout": "5"}, {"patience": float("nan")}, {"patience": True}]
+)
+def test_seconds_are_numbers(client: Client, arguments: Any) -> None:
     with pytest.raises(UsageError, match="must be a number of seconds"):
-        client.submit(FRAME).wait(**asked)
+        client.submit(FRAME).wait(**arguments)
 
 
 def test_a_bar_is_drawn_on_a_terminal_and_a_table_in_a_notebook(
     client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = done(client, client.submit(FRAME)).status()
+    state = done(client, client.submit(FRAME)).status()
     with bar() as show:
-        show(now)
-    assert capsys.readouterr() == ("", ""), "a log is not drawn in"
+        show(state)
+    assert capsys.readouterr() == ("", ""), "nothing is drawn in a log"
 
     shown: list[Any] = []
 
     class Handle:
-        def update(self, what: Any) -> None:
-            shown.append(what)
+        def update(self, state: Any) -> None:
+            shown.append(state)
 
     class ZMQInteractiveShell: ...
 
-    def display(what: Any, display_id: bool) -> Handle:
-        shown.append(what)
+    def display(state: Any, display_id: bool) -> Handle:
+        shown.append(state)
         return Handle()
 
     ipython = type(sys)("IPython")
@@ -473,9 +455,9 @@ def test_a_bar_is_drawn_on_a_terminal_and_a_table_in_a_notebook(
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)
     with bar() as show:
-        show(now)
-        show(now)
-    assert shown == [now, now]
+        show(state)
+        show(state)
+    assert shown == [state, state]
 
 
 # asyncio
@@ -491,7 +473,7 @@ def test_the_same_for_asyncio(client: Client) -> None:
             assert (await job.status()).status == "queued"
             await asyncio.to_thread(done, client, client.job(job.id))
             seen: list[str] = []
-            assert (await job.wait(progress=lambda now: seen.append(now.status))).status == "completed"
+            assert (await job.wait(progress=lambda state: seen.append(state.status))).status == "completed"
             assert seen == ["completed"]
             assert await asynchronous.jobs(status="completed") == [await asynchronous.job(job.id)]
             assert len(await job.predictions()) == (await job.table()).num_rows == 2
@@ -507,14 +489,14 @@ def test_the_same_for_asyncio(client: Client) -> None:
     assert asyncio.run(main()) == {"a": "word0", "b": "word1"}
 
 
-def test_a_task_that_stops_waiting_leaves_the_job_alone(client: Client) -> None:
+def test_a_cancelled_wait_does_not_change_the_job(client: Client) -> None:
     async def main() -> str:
         asynchronous = AsyncClient()
         asynchronous._backend = client._backend
         job = await asynchronous.submit(FRAME)
-        waiting, begun = None, asyncio.Event()
-        waiting = asyncio.create_task(job.wait(progress=lambda _: begun.set(), patience=None))
-        await begun.wait()
+        started = asyncio.Event()
+        waiting = asyncio.create_task(job.wait(progress=lambda _: started.set(), patience=None))
+        await started.wait()
         waiting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await waiting
@@ -529,19 +511,22 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
 
     from bulkqa import AsyncJob
 
-    for plain, other in ((Client, AsyncClient), (Job, AsyncJob)):
-        names = {name for name in vars(plain) if not name.startswith("_") and callable(vars(plain)[name])}
-        assert names == {name for name in vars(other) if not name.startswith("_") and callable(vars(other)[name])}
-        for name in names:
-            ours, theirs = (inspect.signature(getattr(kind, name)).parameters for kind in (plain, other))
-            assert [str(p) for p in ours.values()] == [str(p) for p in theirs.values()], name
-            assert inspect.iscoroutinefunction(getattr(other, name))
+    def methods(kind: type) -> set[str]:
+        return {name for name in vars(kind) if not name.startswith("_") and callable(vars(kind)[name])}
+
+    for kind, async_kind in ((Client, AsyncClient), (Job, AsyncJob)):
+        assert methods(kind) == methods(async_kind)
+        for name in methods(kind):
+            method, async_method = getattr(kind, name), getattr(async_kind, name)
+            parameters, async_parameters = (inspect.signature(each).parameters for each in (method, async_method))
+            assert list(map(str, parameters.values())) == list(map(str, async_parameters.values())), name
+            assert inspect.iscoroutinefunction(async_method)
 
 
 # Importing
 
 
-def test_importing_is_light_and_what_is_heavy_comes_when_it_is_asked_for() -> None:
+def test_importing_loads_nothing_heavy_until_it_is_used() -> None:
     code = """
 import sys
 from bulkqa import Client, errors
@@ -556,27 +541,31 @@ assert {"Client", "Options", "ReadOptions", "errors"} <= set(dir(bulkqa))
 try: bulkqa.nothing
 except AttributeError: print("right")
 """
-    done_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done_.stdout == "right\n", done_.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.stdout == "right\n", process.stderr
 
 
 def test_without_pandas_there_are_predictions_and_tables(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     job = done(client, client.submit(RECORDS))
     monkeypatch.setitem(sys.modules, "pandas", None)
-    assert job.table()["answer"].to_pylist() == [one["answer"] for one in job.predictions()] == ["word0", "word1"]
+    assert (
+        job.table()["answer"].to_pylist()
+        == [prediction["answer"] for prediction in job.predictions()]
+        == ["word0", "word1"]
+    )
     with pytest.raises(UsageError, match="pandas is not installed") as caught:
         job.results()
     assert "pip install 'bulkqa[pandas]'" in (caught.value.remedy or "")
 
 
-def test_every_error_is_of_one_tree() -> None:
+def test_all_errors_are_in_one_tree() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert all(issubclass(kind, BulkqaError) for kind in kinds)
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
 
 
-def test_modules_of_a_script_with_the_names_of_our_packages_are_left_alone(tmp_path: Path) -> None:
-    """What lies beside a script comes first on its path."""
+def test_a_script_may_have_modules_named_as_the_packages_of_bulkqa(tmp_path: Path) -> None:
+    """The folder of a script comes first on its path."""
     for name in ("worker", "producer", "contract"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("own = True\n")
@@ -585,8 +574,8 @@ def test_modules_of_a_script_with_the_names_of_our_packages_are_left_alone(tmp_p
         "from bulkqa import Client, errors\nimport worker\nassert worker.own\n"
         f"print(Client({str(tmp_path / 'storage')!r}).jobs())\n"
     )
-    done_ = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (done_.stdout, done_.stderr) == ("[]\n", "")
+    process = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (process.stdout, process.stderr) == ("[]\n", "")
     script.write_text("import producer\nassert producer.own\nfrom bulkqa import Client\n")
-    done_ = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert f"ImportError: bulkqa needs its package 'producer', but {tmp_path}" in done_.stderr
+    process = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert f"ImportError: bulkqa needs its package 'producer', but {tmp_path}" in process.stderr

@@ -1,6 +1,6 @@
-"""What goes in as a table comes out as one: at its rows, under its index, in its types, whatever became of it."""
+"""DataFrames and tables come back with their rows, index and types, whatever the outcome."""
 
-# ruff: noqa: DTZ001 - times without a zone are what people have
+# ruff: noqa: DTZ001 - users have times without a zone
 from __future__ import annotations
 
 import datetime as dt
@@ -10,7 +10,6 @@ import json
 import string
 import uuid
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,47 +28,34 @@ from contract.ledger.stored import load_manifest
 from producer.results.output import shape_of, write_stream
 from producer.results.typed import CORE
 from tests.making import finish, finish_parts
-from tests.twins.queue import MemoryQueue
-from tests.twins.storage import MemoryStorage
 
 BERLIN = "Europe/Berlin"
 COLUMNS = [name for name in CORE.names if name != "row"]
 
 
-class Closing(MemoryQueue):
-    def close(self) -> None:
-        """As the one on Redis has it."""
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """A client of a storage and a queue in memory: tests work by hand."""
-    monkeypatch.setenv("BULKQA_MODEL", "tiny")
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULKQA_CHUNK_ROWS", "3")
-    monkeypatch.setattr("contract.storage.open_storage", lambda *_, **__: MemoryStorage())
-    monkeypatch.setattr("contract.namespace.open_queue", lambda *_: Closing())
-    with Client() as made:
-        yield made
 
 
-def answered(client: Client, data: Any, **asked: Any) -> Job:
-    """The job of it, done."""
-    job = client.submit(data, **asked)
+def answered(client: Client, data: Any, **options: Any) -> Job:
+    """The job of the data, finished."""
+    job = client.submit(data, **options)
     finish(job.id, client._backend.storage, client._backend.queue, client._backend.settings)
     return job
 
 
-def rows(count: int, **more: Any) -> pd.DataFrame:
-    """A frame whose answers are its words."""
+def rows(count: int, **others: Any) -> pd.DataFrame:
+    """A frame whose answers are `word0`, `word1`, ..., with other columns."""
     texts = {"question": [f"what is {n}?" for n in range(count)], "context": [f"word{n} it is" for n in range(count)]}
-    return pd.DataFrame(texts | more)
+    return pd.DataFrame(texts | others)
 
 
-def same_index(one: pd.Index, other: pd.Index) -> None:
+def assert_same_index(actual: pd.Index, expected: pd.Index) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what will be checked in a later version
-        pd.testing.assert_index_equal(one, other, exact=True)
-    assert getattr(one, "freq", None) == getattr(other, "freq", None)
+        warnings.simplefilter("ignore")  # about checks of later versions
+        pd.testing.assert_index_equal(actual, expected, exact=True)
+    assert getattr(actual, "freq", None) == getattr(expected, "freq", None)
 
 
 def parquet_of(job: Job) -> pa.Table:
@@ -111,10 +97,10 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
-def test_answers_are_put_at_the_rows_that_they_are_of(client: Client, index: pd.Index) -> None:
+def test_answers_are_at_their_rows(client: Client, index: pd.Index) -> None:
     frame = rows(5).set_axis(index, axis=0)
     results = answered(client, frame).results()
-    same_index(results.index, frame.index)
+    assert_same_index(results.index, frame.index)
     if index.is_unique:
         frame["answer"] = results["answer"]
         assert [f"{answer} it is" for answer in frame["answer"]] == frame["context"].tolist()
@@ -122,7 +108,7 @@ def test_answers_are_put_at_the_rows_that_they_are_of(client: Client, index: pd.
         assert (joined["context"].str.partition(" ")[0] == joined["answer"]).all()
 
 
-def test_a_filtered_frame_has_its_answers_and_the_rows_that_were_left_out_have_none(client: Client) -> None:
+def test_answers_of_a_filtered_frame_fit_the_whole_frame(client: Client) -> None:
     frame = rows(9)
     frame["answer"] = answered(client, frame[frame.index % 3 == 1]).results()["answer"]
     assert frame["answer"].dropna().to_dict() == {1: "word1", 4: "word4", 7: "word7"}
@@ -157,14 +143,14 @@ def test_any_index_comes_back(client: Client, values: list[Any], name: Any) -> N
     ],
     ids=["mixed", "anything", "half a pair", "text and bytes", "days and times", "an odd name"],
 )
-def test_an_index_that_cannot_travel_is_refused(client: Client, index: pd.Index) -> None:
+def test_an_index_that_cannot_be_stored_is_refused(client: Client, index: pd.Index) -> None:
     with pytest.raises(InputError, match="index cannot be stored") as caught:
         client.submit(rows(3).set_axis(index, axis=0))
     assert "reset_index" in (caught.value.remedy or "")
     assert client.jobs() == []
 
 
-def test_of_an_unfinished_job_the_first_rows_have_their_labels(client: Client) -> None:
+def test_rows_of_an_unfinished_job_have_their_labels(client: Client) -> None:
     job = client.submit(rows(8).set_axis(list("abcdefgh"), axis=0))
     manifest = load_manifest(client._backend.storage, job.id)
     finish_parts(client._backend.storage, manifest)
@@ -190,15 +176,15 @@ def test_a_job_of_a_file_is_numbered_by_its_rows(client: Client, tmp_path: Path)
     assert results.index.name == "row"
 
 
-def test_a_key_stands_for_an_index_too(client: Client) -> None:
-    """The same rows under other labels are another job's: its answers would be put at wrong rows."""
+def test_a_key_covers_the_index_too(client: Client) -> None:
+    """With other labels the same rows are another job: answers would be at wrong rows."""
     client.submit(rows(3), key="k")
     client.submit(rows(3), key="k")
     with pytest.raises(BulkqaError, match="was submitted differently"):
         client.submit(rows(3).set_axis([2, 1, 0], axis=0), key="k")
 
 
-def test_types_that_were_altered_are_told_and_the_answers_are_there_all_the_same(client: Client) -> None:
+def test_altered_types_are_an_error_and_the_answers_remain(client: Client) -> None:
     job = answered(client, rows(3).set_axis(list("abc"), axis=0))
     client._backend.storage.replace(layout.columns(job.id), b"other")
     with pytest.raises(BulkqaError, match="altered or removed"):
@@ -248,7 +234,7 @@ TYPED = {
 
 
 @pytest.mark.parametrize("name", TYPED)
-def test_a_column_comes_back_as_it_went(client: Client, name: str) -> None:
+def test_a_column_comes_back_unchanged(client: Client, name: str) -> None:
     frame = rows(3, **{name: TYPED[name]})
     before = frame.copy(deep=True)
     job = answered(client, frame)
@@ -257,7 +243,7 @@ def test_a_column_comes_back_as_it_went(client: Client, name: str) -> None:
     assert parquet_of(job).column_names == job.table().column_names
 
 
-def test_all_of_them_at_once_and_identifiers_that_are_numbers_can_be_merged_by(client: Client) -> None:
+def test_all_columns_come_back_together_and_merge_by_a_numeric_id(client: Client) -> None:
     frame = rows(3, **TYPED)
     results = answered(client, frame).results()
     others = [name for name in TYPED if name != "id"]
@@ -278,7 +264,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
-def test_identifiers_of_any_type_can_be_merged_by(client: Client, ids: Any) -> None:
+def test_results_merge_by_ids_of_any_type(client: Client, ids: Any) -> None:
     frame = rows(2, key=ids)
     results = answered(client, frame, id="key").results()
     kind = frame["key"].dtype if frame["key"].dtype != "category" else results["status"].dtype
@@ -287,7 +273,7 @@ def test_identifiers_of_any_type_can_be_merged_by(client: Client, ids: Any) -> N
     assert merged["answer"].tolist() == ["word0", "word1"]
 
 
-def test_columns_that_are_numbers_keep_their_names_and_those_of_ours_get_another(client: Client) -> None:
+def test_numbers_as_column_names_are_kept_and_names_that_collide_get_a_prefix(client: Client) -> None:
     frame = rows(2, answer=["a", "b"], row=[5, 6], input_row=[7, 8], score=["x", "y"])
     frame[3] = [1, 2]
     results = answered(client, frame).results()
@@ -319,30 +305,30 @@ PARQUET = pa.table(
 )
 
 
-def test_parquet_in_is_parquet_out_with_its_types(client: Client, tmp_path: Path) -> None:
+def test_parquet_output_has_the_types_of_parquet_input(client: Client, tmp_path: Path) -> None:
     pq.write_table(PARQUET, tmp_path / "f.parquet")
-    found = parquet_of(answered(client, tmp_path / "f.parquet"))
+    output = parquet_of(answered(client, tmp_path / "f.parquet"))
     for name in PARQUET.column_names:
-        back = found["input_raw" if name == "raw" else name]
-        assert back.type == PARQUET[name].type, name
-        assert back.to_pylist() == PARQUET[name].to_pylist(), name
-    assert found.column_names[: len(CORE.names)] == CORE.names
+        column = output["input_raw" if name == "raw" else name]
+        assert column.type == PARQUET[name].type, name
+        assert column.to_pylist() == PARQUET[name].to_pylist(), name
+    assert output.column_names[: len(CORE.names)] == CORE.names
 
 
-def test_a_frame_of_all_types_that_pandas_wrote_is_read_with_them(client: Client, tmp_path: Path) -> None:
+def test_a_file_of_all_types_written_by_pandas_is_read_with_them(client: Client, tmp_path: Path) -> None:
     kinds = {name: values for name, values in TYPED.items() if name not in ("half", "uuid")}
     frame = rows(3, **kinds)
     frame.to_parquet(tmp_path / "f.parquet")
-    given = pq.read_table(tmp_path / "f.parquet")
-    found = parquet_of(answered(client, tmp_path / "f.parquet"))
+    submitted = pq.read_table(tmp_path / "f.parquet")
+    output = parquet_of(answered(client, tmp_path / "f.parquet"))
     for name in kinds:
-        one, other = found[name].type, given[name].type
-        if pa.types.is_dictionary(other):  # of how many there are is known at the end only: as many as may be
-            assert (one.value_type, one.ordered) == (other.value_type, other.ordered), name
+        kind, expected = output[name].type, submitted[name].type
+        if pa.types.is_dictionary(expected):  # their number is known only at the end, so the index type is the widest
+            assert (kind.value_type, kind.ordered) == (expected.value_type, expected.ordered), name
         else:
-            assert one == other, name
-        assert found[name].to_pylist() == [
-            None if isinstance(value, float) and np.isnan(value) else value for value in given[name].to_pylist()
+            assert kind == expected, name
+        assert output[name].to_pylist() == [
+            None if isinstance(value, float) and np.isnan(value) else value for value in submitted[name].to_pylist()
         ], name
 
 
@@ -367,7 +353,7 @@ values = {
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.integers(1, 7))
-def test_whatever_a_column_holds_comes_back(client: Client, data: st.DataObject, count: int) -> None:
+def test_any_values_come_back(client: Client, data: st.DataObject, count: int) -> None:
     columns = {}
     for number, (kind, value) in enumerate(values.items()):
         drawn = data.draw(st.lists(st.none() | value, min_size=count, max_size=count))
@@ -375,14 +361,14 @@ def test_whatever_a_column_holds_comes_back(client: Client, data: st.DataObject,
         columns[string.ascii_letters[number] * 2] = pa.array([drawn, *[None] * (count - 1)], pa.list_(kind))
     own = {"question": ["q?"] * count, "context": ["c"] * count}
     job = answered(client, pa.table(own | columns))
-    found = job.table()
+    table = job.table()
     for name, column in columns.items():
         if not pa.types.is_nested(column.type) or not pa.types.is_duration(column.type.value_type):
-            assert found[name].to_pylist() == column.to_pylist(), column.type
-            assert found[name].type == column.type
+            assert table[name].to_pylist() == column.to_pylist(), column.type
+            assert table[name].type == column.type
 
 
-def test_what_json_cannot_hold_is_missing_and_not_something_else(client: Client) -> None:
+def test_infinite_numbers_are_missing_because_json_has_none(client: Client) -> None:
     results = answered(client, rows(3, x=[np.inf, -np.inf, 1.0])).results()
     assert results["x"].isna().tolist() == [True, True, False]
 
@@ -395,12 +381,12 @@ OUTCOMES = ["answered", "no answer", "failed", "mixed", "nothing ready", "cancel
 
 def outcome(client: Client, kind: str) -> pd.DataFrame:
     frame = rows(4, extra=[1, 2, 3, 4])
-    asked: dict[str, Any] = {"top_k": {"top_k": 3}, "without contexts": {"omit_context": True}}.get(kind, {})
+    options: dict[str, Any] = {"top_k": {"top_k": 3}, "without contexts": {"omit_context": True}}.get(kind, {})
     if kind in ("no answer", "mixed"):
         frame.loc[frame.index[:2] if kind == "mixed" else frame.index, "question"] = "nothing?"
     if kind in ("failed", "mixed"):
         frame.loc[frame.index[2:3] if kind == "mixed" else frame.index, "question"] = "odd?"
-    job = client.submit(frame, **asked)
+    job = client.submit(frame, **options)
     if kind == "cancelled":
         job.cancel()
     if kind != "nothing ready":
@@ -409,7 +395,7 @@ def outcome(client: Client, kind: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)
-def test_the_columns_and_their_types_are_the_same_whatever_the_outcome(client: Client, kind: str) -> None:
+def test_columns_and_types_do_not_depend_on_the_outcome(client: Client, kind: str) -> None:
     results, usual = outcome(client, kind), outcome(client, "answered")
     assert list(results.columns) == [*COLUMNS, "extra"]
     assert results.dtypes.to_dict() == usual.dtypes.to_dict()
@@ -417,14 +403,14 @@ def test_the_columns_and_their_types_are_the_same_whatever_the_outcome(client: C
     assert all(isinstance(value, list) for name in ("flags", "alternatives") for value in results[name])
 
 
-def test_offsets_slice_though_a_row_failed(client: Client) -> None:
+def test_offsets_slice_even_if_a_row_failed(client: Client) -> None:
     results = outcome(client, "mixed").query("status == 'answered'")
     spans = zip(results["context"], results["start"], results["end"], strict=True)
     assert [context[start:end] for context, start, end in spans] == results["answer"].tolist() == ["word3"]
 
 
 @pytest.mark.parametrize("data", [b"question|context|x\nq?|c|1\n", b'{"question": "q?", "context": "c", "x": 1}\n'])
-def test_of_files_too(client: Client, data: bytes) -> None:
+def test_columns_of_a_file_do_not_depend_on_the_outcome(client: Client, data: bytes) -> None:
     job = client.submit(io.BytesIO(data))
     assert list(job.results().columns) == [*COLUMNS, "x"]
     finish(job.id, client._backend.storage, client._backend.queue, client._backend.settings)
@@ -432,7 +418,7 @@ def test_of_files_too(client: Client, data: bytes) -> None:
     assert job.results()["x"].tolist() in (["1"], [1])
 
 
-def test_keys_that_come_late_in_json_lines_are_columns_too(client: Client) -> None:
+def test_keys_late_in_json_lines_are_columns_too(client: Client) -> None:
     lines = [{"question": "q?", "context": "c", "n": 1}, {"question": "q?", "context": "c", "late": {"a": [1]}}]
     results = answered(client, io.StringIO("".join(json.dumps(line) + "\n" for line in lines))).results()
     assert results["late"].tolist()[1] == {"a": [1]}
@@ -444,14 +430,14 @@ def alternatives(client: Client, monkeypatch: pytest.MonkeyPatch) -> Job:
     from contract.format.job import Answer, Span
     from tests import making
 
-    plain = making.answer
+    answer = making.answer
 
     def several(row: Any) -> Any:
-        found = plain(row)
-        if not isinstance(found, Answer) or not found.spans:
-            return found
+        first = answer(row)
+        if not isinstance(first, Answer) or not first.spans:
+            return first
         more = [Span((row.context or "")[n : n + 1], n, n + 1, 0.1, 1.0) for n in (6, 7)]
-        return Answer((*found.spans, *more), found.null_score, found.score)
+        return Answer((*first.spans, *more), first.null_score, first.score)
 
     monkeypatch.setattr(making, "answer", several)
     frame = rows(3).set_axis(list("xyz"), axis=0)
@@ -459,7 +445,7 @@ def alternatives(client: Client, monkeypatch: pytest.MonkeyPatch) -> Job:
     return answered(client, frame, top_k=3)
 
 
-def test_long_results_have_a_row_for_each_answer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_results_have_a_row_per_answer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     job = alternatives(client, monkeypatch)
     wide, long = job.results(), job.results(long=True)
     assert long.index.tolist() == ["x", "x", "x", "y", "z"]
@@ -478,8 +464,7 @@ def test_long_results_have_a_row_for_each_answer(client: Client, monkeypatch: py
 
 @pytest.mark.parametrize("kind", OUTCOMES)
 def test_long_results_have_one_schema_too(client: Client, kind: str) -> None:
-    frame = outcome(client, kind)
-    del frame
+    outcome(client, kind)
     expected = [*COLUMNS[: COLUMNS.index("answer")], "rank", *COLUMNS[COLUMNS.index("answer") :], "extra"]
     expected.remove("alternatives")
     assert list(client.jobs()[-1].results(long=True).columns) == expected

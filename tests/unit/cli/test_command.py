@@ -1,4 +1,4 @@
-"""How a command ends when it is interrupted, wherever Python was at that moment."""
+"""How an interrupted command ends, wherever Python was at that moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from producer.cli import bars
 _MAIN = "from contract import command; command.main('made')"
 
 
-def ended(folder: Path, body: str) -> tuple[int, str]:
+def run_command(folder: Path, body: str) -> tuple[int, str]:
     """Exit status and output of a command with that body."""
     (folder / "made").mkdir()
     (folder / "made" / "__init__.py").touch()
@@ -23,30 +23,30 @@ def ended(folder: Path, body: str) -> tuple[int, str]:
     head = "import os, signal, sys\nfrom contract.command import check_interrupt, interrupt_on_signals\n\ndef app():\n"
     (folder / "made" / "cli.py").write_text(f"{head}{lines}\n")
     run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {_MAIN}"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False, preexec_fn=_heard)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False, preexec_fn=_reset_signals)
     return done.returncode, done.stdout
 
 
-def _heard() -> None:
-    """Tests may run where these are ignored, as under nohup."""
+def _reset_signals() -> None:
+    """Tests may run where signals are ignored, as under nohup."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_an_interrupt_has_its_exit_status(tmp_path: Path, number: str) -> None:
+def test_an_interrupted_command_exits_with_130(tmp_path: Path, number: str) -> None:
     body = f"interrupt_on_signals()\nprint('data')\nos.kill(os.getpid(), signal.{number})\nprint('more')"
-    assert ended(tmp_path, body) == (130, "data\n")
+    assert run_command(tmp_path, body) == (130, "data\n")
 
 
 @pytest.mark.parametrize("caught", ["raise", "sys.exit(130)"])
-def test_it_has_where_it_struck_in_code_made_of_text(tmp_path: Path, caught: str) -> None:
+def test_the_exit_status_is_the_same_for_an_interrupt_in_generated_code(tmp_path: Path, caught: str) -> None:
     """CPython would end the process by SIGINT at its exit."""
     body = f"try:\n    exec('os.kill(os.getpid(), signal.SIGINT)')\nexcept KeyboardInterrupt:\n    {caught}"
-    assert ended(tmp_path, body) == (130, "")
+    assert run_command(tmp_path, body) == (130, "")
 
 
-def test_one_that_python_dropped_is_raised_at_the_next_look(tmp_path: Path) -> None:
+def test_an_interrupt_that_python_dropped_is_raised_at_the_next_check(tmp_path: Path) -> None:
     body = """\
 class Held:
     def __del__(self):
@@ -59,15 +59,15 @@ del held
 print('it goes on')
 check_interrupt()
 print('and on')"""
-    assert ended(tmp_path, body) == (130, "it goes on\n")
+    assert run_command(tmp_path, body) == (130, "it goes on\n")
 
 
-def test_without_one_a_look_is_nothing(tmp_path: Path) -> None:
-    assert ended(tmp_path, "check_interrupt()\nsys.exit(3)") == (3, "")
+def test_without_an_interrupt_a_check_does_nothing(tmp_path: Path) -> None:
+    assert run_command(tmp_path, "check_interrupt()\nsys.exit(3)") == (3, "")
 
 
-def test_what_lasts_looks_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading a file, counting, following a job: before anything is made of the step."""
+def test_long_loops_check_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a file, counting, following a job: before the step is used."""
     monkeypatch.setattr(command, "_interrupted", True)
     with bars.reading("rows.csv") as read, bars.counting("parts") as counted:
         for step in (lambda: read(None), lambda: counted(1, 2), lambda: bars.follow("job", [None])):  # type: ignore

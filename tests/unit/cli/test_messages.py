@@ -1,4 +1,4 @@
-"""Messages on stderr: how much is said, and progress where no bar can be drawn."""
+"""Messages on stderr: verbosity, and progress where no bar can be drawn."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from tests.unit.jobs.test_select import ONE
 
 
 @pytest.fixture(autouse=True)
-def normal() -> Iterator[None]:
+def normal_verbosity() -> Iterator[None]:
     yield
     messages.verbosity.set(quiet=False, verbose=False)
 
 
 def test_a_line_of_progress_comes_every_ten_seconds_and_not_at_once():
-    clock, said = Clock(), []
-    ticker = messages.Ticker(said.append, clock)
+    clock, lines = Clock(), []
+    ticker = messages.Ticker(lines.append, clock)
     for second in range(35):
         ticker.tick(lambda second=second: f"at {second}")  # type: ignore[misc]
         clock.now += 1
-    assert said == ["at 10", "at 20", "at 30"]
+    assert lines == ["at 10", "at 20", "at 30"]
 
 
 @pytest.mark.parametrize(
-    ("quiet", "verbose", "heard"), [(True, False, "w"), (False, False, "sw"), (False, True, "swd")]
+    ("quiet", "verbose", "printed"), [(True, False, "w"), (False, False, "sw"), (False, True, "swd")]
 )
-def test_what_is_heard(capsys: pytest.CaptureFixture[str], quiet: bool, verbose: bool, heard: str):
+def test_verbosity_decides_what_is_printed(
+    capsys: pytest.CaptureFixture[str], quiet: bool, verbose: bool, printed: str
+):
     messages.verbosity.set(quiet=quiet, verbose=verbose)
     messages.say("s")
     messages.warn("w")
     messages.detail("d")
     out, err = capsys.readouterr()
-    assert (out, err.split()) == ("", list(heard))
+    assert (out, err.split()) == ("", list(printed))
 
 
-def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said of a job of 100 rows while it goes on, ten seconds a look."""
+def progress_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines on stderr for a job of 100 rows, at steps ten seconds apart."""
     clock = Clock()
     ticker = messages.Ticker(messages.say, clock)
     monkeypatch.setattr(bars, "_ticker", lambda: ticker)
@@ -58,19 +60,19 @@ def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_log_has_lines_with_rate_and_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    assert lines(capsys, monkeypatch) == [
+    assert progress_lines(capsys, monkeypatch) == [
         "waiting: a reason", "running: 40 of 100 rows, 4 rows/s, 15 s left", "running: 100 of 100 rows"
     ]  # fmt: skip
 
 
-def test_quietly_it_has_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_with_quiet_there_are_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     messages.verbosity.set(quiet=True, verbose=False)
-    assert lines(capsys, monkeypatch) == []
+    assert progress_lines(capsys, monkeypatch) == []
 
 
-def test_verbosely_it_has_the_chunks_each_time_they_change(
+def test_with_verbose_there_are_the_chunks_at_each_change(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     messages.verbosity.set(quiet=False, verbose=True)
-    said = [line for line in lines(capsys, monkeypatch) if line.startswith("chunks")]
-    assert [line.split()[1] for line in said] == ["0", "4", "10"]
+    chunks = [line for line in progress_lines(capsys, monkeypatch) if line.startswith("chunks")]
+    assert [line.split()[1] for line in chunks] == ["0", "4", "10"]

@@ -1,4 +1,4 @@
-"""What people see of workers and sizes."""
+"""How workers and sizes are shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORKER = WorkerInfo(
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def output(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     file = io.StringIO()
     monkeypatch.setattr(view, "_stdout", Console(width=200, file=file))
     return file
@@ -35,22 +35,22 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
         (replace(WORKER, job=None, chunk=None, held_seconds=None), "idle"),
     ],
 )
-def test_a_worker_has_a_line_with_what_it_does(shown: io.StringIO, worker: WorkerInfo, state: str):
+def test_a_worker_is_one_row(output: io.StringIO, worker: WorkerInfo, state: str):
     tables.show_workers([worker])
-    cells = [cell.strip() for cell in shown.getvalue().splitlines()[-1].split("│")]
+    cells = [cell.strip() for cell in output.getvalue().splitlines()[-1].split("│")]
     held = ["20260101-000000-00000000 7", "1 min 3 s"] if worker.job else ["", ""]
     assert cells == ["w1", "h1", "tiny int8 d1", "2", *held, "12.5", "200 MiB", "3 s ago", state]
 
 
-def test_what_a_worker_says_cannot_play_tricks_on_a_terminal(shown: io.StringIO):
+def test_a_worker_cannot_control_the_terminal(output: io.StringIO):
     tables.show_workers([replace(WORKER, name="\x1b[2Jw", host="[red]h")])
-    assert "\x1b" not in shown.getvalue()
-    assert "[red]h" in shown.getvalue()
+    assert "\x1b" not in output.getvalue()
+    assert "[red]h" in output.getvalue()
 
 
-def test_a_worker_of_another_version_that_says_less_has_a_line_too(shown: io.StringIO):
+def test_a_worker_of_an_older_version_is_shown_too(output: io.StringIO):
     tables.show_workers([WorkerInfo("w1", "tiny", "d1", "int8", 2, "0.0.1")])
-    assert "idle" in shown.getvalue()
+    assert "idle" in output.getvalue()
     assert json.dumps(tables.worker_json(WorkerInfo("w1", "tiny", "d1", "int8", 2, "0.0.1")))
 
 
@@ -65,5 +65,5 @@ def test_a_worker_of_another_version_that_says_less_has_a_line_too(shown: io.Str
         (5 << 50, "5,120 TiB"),
     ],
 )
-def test_sizes_are_told_in_units(count: int, text: str):
+def test_sizes_have_units(count: int, text: str):
     assert size(count) == text
