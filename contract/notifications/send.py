@@ -12,10 +12,15 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from contract.errors import BulkqaError, MissingExtra, UnknownJob, Unreachable, UsageError
 from contract.format import layout
@@ -34,9 +39,10 @@ except ModuleNotFoundError as missing:
 log = logging.getLogger("bulkqa.notifications")
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, which may hold secrets
 
-#: Seconds for an attempt, from the lookup of the name to the status line; and concurrent attempts.
+#: Seconds for an attempt, from the lookup of the name to the status line.
 _SECONDS = 10.0
-_AT_ONCE = 16
+#: Concurrent attempts, and those at one host: a host that says nothing does not hold up others.
+_AT_ONCE, _PER_HOST = 64, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,24 @@ class _Due:
     url: str
     body: str
     attempt: int  #: its number
+
+
+class _Slots:
+    """Concurrent attempts: a bounded number in all, and a share of them for each host."""
+
+    def __init__(self) -> None:
+        self._all = asyncio.Semaphore(_AT_ONCE)
+        self._hosts = WeakValueDictionary[str, asyncio.Semaphore]()  # of hosts with attempts that run or wait
+
+    @asynccontextmanager
+    async def slot(self, url: str) -> AsyncIterator[None]:
+        """Wait until an attempt at this URL may begin. Those at a busy host wait beside the others, not before them."""
+        host = (urlsplit(url).hostname or "").rstrip(".")
+        of_host = self._hosts.get(host)
+        if of_host is None:
+            of_host = self._hosts[host] = asyncio.Semaphore(_PER_HOST)
+        async with of_host, self._all:
+            yield
 
 
 @dataclass
@@ -73,23 +97,46 @@ class Sender:
             ) from error
 
     def run(self, stopped: threading.Event) -> None:
-        """Post round after round, until stopped."""
-        while not stopped.is_set():
-            try:
-                self.round()
-            except Unreachable as error:
-                log.warning("notifications wait: %s", error)
-            except Exception:  # the next round may succeed, and the sweeper does not depend on it
-                log.exception("notifications wait")
-            stopped.wait(self.settings.sweep_interval)
+        """Post round after round, until stopped. A round does not wait for the attempts of earlier ones."""
+        asyncio.run(self._rounds(stopped))
+
+    async def _rounds(self, stopped: threading.Event) -> None:
+        _use_threads()
+        under_way: dict[str, asyncio.Task[None]] = {}
+        slots = _Slots()
+        async with self._client() as client:
+            while not stopped.is_set():
+                try:
+                    for due in await asyncio.to_thread(self._all_due, set(under_way)):
+                        under_way[due.job] = task = asyncio.create_task(self._deliver(client, slots, due, stopped))
+                        task.add_done_callback(partial(_forget, under_way, due.job))
+                except Unreachable as error:
+                    log.warning("notifications wait: %s", error)
+                except Exception:  # the next round may succeed, and the sweeper does not depend on it
+                    log.exception("notifications wait")
+                await asyncio.to_thread(stopped.wait, self.settings.sweep_interval)
+            await asyncio.gather(*under_way.values(), return_exceptions=True)
 
     def round(self) -> None:
-        """Post all events that are due."""
-        names = record.owed(self.storage)
-        self._later = {job: at for job, at in self._later.items() if job in set(names)}
-        events = [due for job in names if self._later.get(job, 0.0) <= self.clock() and (due := self._due(job))]
-        if events:
+        """Post all events that are due, and wait for the attempts."""
+        if events := self._all_due(()):
             asyncio.run(self._post_all(events))
+
+    async def _post_all(self, events: list[_Due]) -> None:
+        _use_threads()
+        slots, never = _Slots(), threading.Event()
+        async with self._client() as client:
+            await asyncio.gather(*(self._deliver(client, slots, due, never) for due in events))
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(verify=self._tls, timeout=_SECONDS, follow_redirects=False, trust_env=False)
+
+    def _all_due(self, under_way: Collection[str]) -> list[_Due]:
+        """The events that are due, except those of jobs whose attempt is under way."""
+        names = dict.fromkeys(record.owed(self.storage))
+        self._later = {job: at for job, at in self._later.items() if job in names}
+        waiting = [job for job in names if job not in under_way and self._later.get(job, 0.0) <= self.clock()]
+        return [due for job in waiting if (due := self._due(job))]
 
     def _due(self, job: str) -> _Due | None:
         """The event of a job, if it is due. A job that is done with leaves the pending ones."""
@@ -118,15 +165,10 @@ class Sender:
         event = record.event_of(report, datetime.fromtimestamp(report.finished_at or 0.0, UTC).isoformat())
         return _Due(job, notification.url, json.dumps(event), len(notification.attempts) + 1)
 
-    async def _post_all(self, events: list[_Due]) -> None:
-        slots = asyncio.Semaphore(_AT_ONCE)
-        async with httpx.AsyncClient(
-            verify=self._tls, timeout=_SECONDS, follow_redirects=False, trust_env=False
-        ) as client:
-            await asyncio.gather(*(self._deliver(client, slots, due) for due in events))
-
-    async def _deliver(self, client: httpx.AsyncClient, slots: asyncio.Semaphore, due: _Due) -> None:
-        async with slots:
+    async def _deliver(self, client: httpx.AsyncClient, slots: _Slots, due: _Due, stopped: threading.Event) -> None:
+        async with slots.slot(due.url):
+            if stopped.is_set():
+                return
             at, began = self.clock(), time.monotonic()
             status, problem = await self._try(client, due)
             attempt = record.Attempt(due.attempt, at, round(time.monotonic() - began, 3), status, problem)
@@ -176,3 +218,12 @@ class Sender:
         tls = {"sni_hostname": parts.hostname}
         async with client.stream("POST", url, content=due.body, headers=headers, extensions=tls) as response:
             return response.status_code
+
+
+def _forget(under_way: dict[str, asyncio.Task[None]], job: str, _: asyncio.Task[None]) -> None:
+    del under_way[job]
+
+
+def _use_threads() -> None:
+    """Give this loop threads enough for lookups of names: a lookup goes on after its attempt has given up."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * _AT_ONCE, "notify"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ipaddress
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from producer.input.options import ReadOptions
 from producer.jobs.remove import delete
 from producer.jobs.submit import submit
 from producer.request import Request
+from tests.acceptance.cluster import until
 from tests.faults.tls import Authority
 from tests.making import Clock, finish
 from tests.receiver import SECRET, receiving
@@ -238,6 +240,31 @@ def test_a_slow_receiver_does_not_delay_others(given: Settings, monkeypatch: pyt
     assert record.of(storage, told).state == "delivered"
     assert record.of(storage, late).attempts[0].problem == "no answer within 0.5 s"
     assert record.of(storage, away).attempts[0].problem.startswith("no answer: ")
+
+
+def test_a_host_that_says_nothing_has_its_share_and_no_round_waits_for_it(given: Settings):
+    """64 jobs of a host that accepts connections and never answers, and one of another host after them."""
+    storage, stopped = MemoryStorage(), threading.Event()
+    given = given.model_copy(update={"sweep_interval": 0.05})
+    with receiving(*["hang"] * 64) as silent, receiving() as quick:
+        other = quick.url.replace("localhost", "127.0.0.1")
+        silent_jobs = [ended(storage, given, silent.url) for _ in range(64)]
+        told = [ended(storage, given, other)]
+        sender = threading.Thread(target=Sender(storage, given).run, args=(stopped,))
+        sender.start()
+        try:
+            until(lambda: record.of(storage, told[0]).state == "delivered", "the other host's event")
+            until(lambda: len(silent.heard) == 4, "the silent host's share")
+            told.append(ended(storage, given, other))
+            until(lambda: record.of(storage, told[1]).state == "delivered", "the other host's event")
+            assert not any(record.attempts(storage, job) for job in silent_jobs), "the first attempts are under way"
+            assert len(silent.heard) == 4, "its share"
+        finally:
+            stopped.set()
+            silent.ended.set()
+            sender.join()
+    tried = [attempts for job in silent_jobs if (attempts := record.attempts(storage, job))]
+    assert len(tried) == 4, "those that waited for their turn are tried by the next sweeper"
 
 
 def test_a_damaged_job_does_not_delay_others(given: Settings):
