@@ -76,10 +76,12 @@ class Options:
 
     max_seq_len: Annotated[int, Help("tokens in a window"), AtLeast(1)] = 384
     doc_stride: Annotated[int, Help("tokens that neighbouring windows share"), AtLeast(1)] = 128
-    max_question_len: Annotated[int, Help("tokens of a question; a longer one is cut and flagged"), AtLeast(1)] = 64
-    max_answer_len: Annotated[int, Help("tokens of an answer, at most"), AtLeast(1)] = 30
+    max_question_len: Annotated[int, Help("tokens in a question; a longer one is cut and flagged"), AtLeast(1)] = 64
+    max_answer_len: Annotated[int, Help("tokens in an answer, at most"), AtLeast(1)] = 30
     top_k: Annotated[int, Help("answers per row, best first"), AtLeast(1)] = 1
-    n_best: Annotated[int, Help("best spans of a row that its score is computed over; at least top_k"), AtLeast(1)] = 20
+    n_best: Annotated[
+        int, Help("best spans of a row, over which its score is computed; at least top_k"), AtLeast(1)
+    ] = 20
     no_answer_threshold: Annotated[
         float | None, Help("no answer if null beats the best span by more than this [default: the model's]")
     ] = None  #: the model directory may say "never"

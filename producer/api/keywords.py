@@ -17,31 +17,31 @@ class Keywords(TypedDict, total=False):
     id: str | None
     #: column of reference answers, for EM and F1; '' for none [default: answers, if there is one]
     answers: str | None
-    #: of a CSV file; \t for a tab
+    #: character between the fields of a CSV file; \t for a tab
     delimiter: str
-    #: a larger row, with its line end, is rejected
+    #: bytes in a row, with its line end; a larger one is rejected
     max_row_bytes: int
     #: character that escapes a quote, \ in Spark's files [default: a quote is doubled]
     escape: str | None
     #: whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...
     header: bool
-    #: of a text file, such as cp1252 or utf-16 [default: UTF-8]
+    #: encoding of a text file, such as cp1252 or utf-16 [default: UTF-8]
     encoding: str | None
-    #: of an Excel workbook, by name or number [default: the first shown]
+    #: sheet of an Excel workbook, by name or number [default: the first shown]
     sheet: str | None
-    #: of the file [default: by its content]
+    #: format of the file [default: by its content]
     format: str | None
     #: tokens in a window
     max_seq_len: int
     #: tokens that neighbouring windows share
     doc_stride: int
-    #: tokens of a question; a longer one is cut and flagged
+    #: tokens in a question; a longer one is cut and flagged
     max_question_len: int
-    #: tokens of an answer, at most
+    #: tokens in an answer, at most
     max_answer_len: int
     #: answers per row, best first
     top_k: int
-    #: best spans of a row that its score is computed over; at least top_k
+    #: best spans of a row, over which its score is computed; at least top_k
     n_best: int
     #: no answer if null beats the best span by more than this [default: the model's]
     no_answer_threshold: float | None

@@ -25,17 +25,21 @@ class ReadOptions:
     answers: Annotated[
         str | None, Help("column of reference answers, for EM and F1; '' for none [default: answers, if there is one]")
     ] = None
-    delimiter: Annotated[str, Help("of a CSV file; \\t for a tab")] = "|"
-    max_row_bytes: Annotated[int, Help("a larger row, with its line end, is rejected"), Local()] = 1 << 20
+    delimiter: Annotated[str, Help("character between the fields of a CSV file; \\t for a tab")] = "|"
+    max_row_bytes: Annotated[int, Help("bytes in a row, with its line end; a larger one is rejected"), Local()] = (
+        1 << 20
+    )
     escape: Annotated[
         str | None, Help("character that escapes a quote, \\ in Spark's files [default: a quote is doubled]")
     ] = None
     header: Annotated[
         bool, Help("whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...")
     ] = True
-    encoding: Annotated[str | None, Help("of a text file, such as cp1252 or utf-16 [default: UTF-8]")] = None
-    sheet: Annotated[str | None, Help("of an Excel workbook, by name or number [default: the first shown]")] = None
-    format: Annotated[str | None, Help("of the file [default: by its content]"), OneOf(FORMATS)] = None
+    encoding: Annotated[str | None, Help("encoding of a text file, such as cp1252 or utf-16 [default: UTF-8]")] = None
+    sheet: Annotated[str | None, Help("sheet of an Excel workbook, by name or number [default: the first shown]")] = (
+        None
+    )
+    format: Annotated[str | None, Help("format of the file [default: by its content]"), OneOf(FORMATS)] = None
 
 
 def checked(options: ReadOptions) -> ReadOptions:
