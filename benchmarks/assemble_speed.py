@@ -1,4 +1,4 @@
-"""Putting the parts of a job together: memory and bytes of document a second, on one core."""
+"""Assembling the parts of a job: memory, and bytes of document a second, on one core."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(time.perf_counter() - started[0], time.process_time() - started[1])
 
 
 def write_parts(storage: LocalStorage, rows: int) -> int:
-    """A job with all its parts, of predictions of about 900 bytes. Returns their number."""
+    """Write a job with all its parts, whose predictions have about 900 bytes each. Returns the number of parts."""
     some = common.pairs(_ROWS)
     chunks = -(-rows // _ROWS)
     index = Index((_ROWS,) * chunks, ("",) * chunks)
@@ -52,8 +52,8 @@ def _prediction(number: int, question: str, context: str) -> dict[str, object]:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", rows=500_000)
-    rows = 100_000 if given.quick else given.rows
+    args = common.arguments(__doc__ or "", rows=500_000)
+    rows = 100_000 if args.quick else args.rows
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         storage = LocalStorage(Path(name))
         chunks = write_parts(storage, rows)
@@ -61,12 +61,10 @@ def main() -> None:
         wall, cpu = map(float, done.out.split())
         megabytes = json.loads(storage.read(layout.report("j")))["outputs"]["predictions"]["bytes"] / 1e6
     lines = [
-        common.at_least(
-            "predictions put together", megabytes / wall, 150, "MB/s", f"{megabytes / cpu:.0f} by CPU time"
-        ),
+        common.at_least("assembling predictions", megabytes / wall, 150, "MB/s", f"{megabytes / cpu:.0f} by CPU time"),
         common.at_most("memory", done.rss / 2**20, 150, "MiB"),
     ]
-    common.report("Assemble", lines, given, rows=f"{chunks * _ROWS:,}", document=f"{megabytes:,.0f} MB")
+    common.report("Assemble", lines, args, rows=f"{chunks * _ROWS:,}", document=f"{megabytes:,.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What the benchmarks share: conditions, tables, generated rows, and figures of processes.
 
-Every script prints one table with the conditions it was made under. `--json FILE` appends the figures to a file, from
-which `benchmarks/page.py` makes the page. Timing is noisy on a machine that others use: the load average before each
-script is among the conditions, and ratios are medians of interleaved runs.
+Every script prints one table with its conditions. `--json FILE` appends the figures to a file, from which
+`benchmarks/page.py` makes the page. Timing is noisy on a shared machine: the load average before each script is one of
+the conditions, and ratios are medians of interleaved runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -21,14 +22,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from worker.evaluate import load_squad
 
 REPO = Path(__file__).resolve().parents[1]
 SHIPPED = REPO / "models" / "minilm-l6-qa"
-#: Not part of the repository; used where it lies beside it, and said so in the table.
+#: Not part of the repository: used if it is beside it, and then the table says so.
 SQUAD = REPO.parent / "shared" / "data" / "train" / "shifts-new_wiki.json"
 CHECKPOINT = REPO.parent / "shared" / "model"
 
@@ -43,7 +43,7 @@ _WORDS = (  # noqa: SIM905 - it reads like this
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table: what was measured, the figure, and what it should be."""
+    """One row of a table: what was measured, the figure, and its target."""
 
     what: str
     figure: float
@@ -64,22 +64,22 @@ def at_most(what: str, figure: float, target: float, unit: str = "", note: str =
 def arguments(about: str, **flags: Any) -> argparse.Namespace:
     """`--quick`, `--json FILE` and the script's own flags, each with its default."""
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--quick", action="store_true", help="smaller, for a first look")
+    parser.add_argument("--quick", action="store_true", help="smaller and faster")
     parser.add_argument("--json", type=Path, help="append the figures to this file")
     for name, default in flags.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     return parser.parse_args()
 
 
-def report(title: str, lines: list[Line], given: argparse.Namespace, **about: Any) -> None:
-    """Print the table, and keep it if asked to."""
+def report(title: str, lines: list[Line], args: argparse.Namespace, **about: Any) -> None:
+    """Print the table, and append it to the file of `--json`."""
     where = conditions() | {name: str(value) for name, value in about.items()}
     print(f"\n## {title}\n")
     print(f"{'; '.join(f'{name} {value}' for name, value in where.items())}\n")
     print(table(lines), flush=True)
-    if given.json:
+    if args.json:
         entry = {"title": title, "conditions": where, "lines": [asdict(line) for line in lines]}
-        with given.json.open("a") as file:
+        with args.json.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
 
@@ -129,7 +129,7 @@ def _out(*command: str) -> str:
 
 
 def text(words: int, chance: random.Random) -> str:
-    """Sentences of common words: lengths and vocabulary hits like those of an encyclopedia."""
+    """Sentences of common words, with the lengths and the share of known words of an encyclopedia."""
     chosen = chance.choices(_WORDS, k=words)
     for end in range(11, words, 13):
         chosen[end] += "."
@@ -137,19 +137,20 @@ def text(words: int, chance: random.Random) -> str:
 
 
 def pairs(count: int, seed: int = 7) -> list[tuple[str, str]]:
-    """Question and context with lengths as in SQuAD: contexts of 120 words in the middle, one in a hundred of more than
-    300, at most 700; ten words a question, some questions on one context. Generated, so that anybody has them."""
+    """Questions and contexts with lengths as in SQuAD: contexts have 120 words in the median, one in a hundred more
+    than 300, and 700 at most; questions have ten words, and some share a context. Generated, so that everybody has
+    them."""
     chance = random.Random(seed)
-    found: list[tuple[str, str]] = []
-    while len(found) < count:
+    rows: list[tuple[str, str]] = []
+    while len(rows) < count:
         context = text(int(min(700, max(25, chance.lognormvariate(4.8, 0.42)))), chance)
-        found += [(text(chance.randint(7, 13), chance)[:-1] + "?", context) for _ in range(chance.randint(1, 6))]
-    return found[:count]
+        rows += [(text(chance.randint(7, 13), chance)[:-1] + "?", context) for _ in range(chance.randint(1, 6))]
+    return rows[:count]
 
 
 def squad_pairs(count: int, *, shuffled: bool = True) -> tuple[list[tuple[str, str]], str]:
-    """Question and context, and where they come from: real ones where they lie beside the repository, spread over
-    the whole file or in its order, questions on one context side by side; else generated ones."""
+    """Questions and contexts, and their source: real ones if they are beside the repository, else generated ones.
+    Shuffled over the whole file, or in its order, in which the questions on one context are neighbours."""
     if not SQUAD.exists():
         return pairs(count), "generated"
     real = [(example.question, example.context) for example in load_squad(SQUAD)]
@@ -168,17 +169,17 @@ def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 @dataclass(frozen=True)
 class Run:
-    """What a process used, and what it printed."""
+    """The resources that a process used, and its output."""
 
     seconds: float
     cpu: float
-    rss: int  #: the highest, in bytes, of the process itself
+    rss: int  #: the peak of the process itself, in bytes
     code: int
     out: str
 
 
 def run(*command: str, env: dict[str, str] | None = None, cpus: set[int] | None = None) -> Run:
-    """Run a process to its end. Its errors go to ours."""
+    """Run a process to its end. Its stderr is ours."""
     started = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -197,7 +198,7 @@ def run(*command: str, env: dict[str, str] | None = None, cpus: set[int] | None 
 
 
 def python(*arguments: str, env: dict[str, str] | None = None, cpus: set[int] | None = None) -> Run:
-    """The same of a Python program that must succeed."""
+    """The same for a Python program that must succeed."""
     done = run(sys.executable, *arguments, env=env, cpus=cpus)
     assert done.code == 0, f"{arguments} ended with {done.code}: {done.out}"
     return done
@@ -210,5 +211,5 @@ def timed(into: list[float]) -> Iterator[None]:
     into.append(time.perf_counter() - started)
 
 
-def middle(values: list[float]) -> float:
-    return float(median(values))
+def median(values: list[float]) -> float:
+    return float(statistics.median(values))

@@ -1,6 +1,6 @@
-"""What a chunk costs beside scoring it: many chunks of one row, a worker whose reader does nothing, a real Redis.
+"""The cost of a chunk without scoring it: many chunks of one row, a worker whose reader does nothing, a real Redis.
 
-Also: what `status` takes at 100 and at 5,000 chunks, what Redis holds, and how soon a small job behind a large one
+Also the time of `status` at 100 and at 5,000 chunks, the memory of Redis, and how soon a small job behind a large one
 is done.
 """
 
@@ -69,16 +69,16 @@ class Bench:
         return len(self.storage.list(layout.parts(job)))
 
     def status_ms(self, job: str) -> float:
-        """Of one look, with nothing remembered from the look before."""
+        """The time of one call, with nothing cached from an earlier one."""
         seconds: list[float] = []
         for _ in range(15):
             with common.timed(seconds):
                 records.status(self.storage, self.queue, job)
-        return 1000 * common.middle(seconds)
+        return 1000 * common.median(seconds)
 
 
 def many_chunks(bench: Bench, chunks: int) -> tuple[float, float, float, float]:
-    """ms a chunk; ms of status at 100 chunks and at `chunks`, all but one of them done; MB in Redis at its highest."""
+    """ms a chunk; ms of status at 100 chunks and at `chunks`, all but one of them done; peak MB in Redis."""
     with worker(bench.folder, bench.settings):
         while not bench.queue.workers():
             time.sleep(0.05)
@@ -95,7 +95,7 @@ def many_chunks(bench: Bench, chunks: int) -> tuple[float, float, float, float]:
 
 
 def _unpublished(bench: Bench, job: str) -> float:
-    """What status takes just before the last part of a job comes."""
+    """The time of status just before the last part of a job is written."""
     last = layout.part(job, len(bench.storage.list(layout.parts(job))) - 1)
     for key in (layout.report(job), layout.predictions(job), last):
         bench.storage.delete(key)
@@ -115,23 +115,23 @@ def small_behind_large(bench: Bench, pause: float) -> float:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", chunks=5000)
-    chunks = 200 if given.quick else given.chunks
-    found = []
+    args = common.arguments(__doc__ or "", chunks=5000)
+    chunks = 200 if args.quick else args.chunks
+    figures = []
     for measure in (lambda bench: many_chunks(bench, chunks), lambda bench: small_behind_large(bench, 0.05)):
         with tempfile.TemporaryDirectory(prefix="bench-") as name, redis_server(Path(name)) as url:
-            found.append(measure(Bench(Path(name), url)))
-    (each, small, large, memory), behind = found
+            figures.append(measure(Bench(Path(name), url)))
+    (each, small, large, memory), behind = figures
     lines = [
-        common.at_most(f"a chunk, end to end, of {chunks:,}", each, 6, "ms"),
+        common.at_most(f"one of {chunks:,} chunks, end to end", each, 6, "ms"),
         common.at_most(f"status at {chunks:,} chunks", large, 12, "ms"),
         common.at_most(
             f"status at {chunks:,} chunks against 100", large / small, 1.1, "times", f"{small:.1f} ms at 100"
         ),
-        common.at_most("Redis at its highest", memory, 5, "MB"),
-        common.at_most("a 10-row job behind it: time in its chunks of 0.5 s", behind, 3),
+        common.at_most("Redis, peak memory", memory, 5, "MB"),
+        common.at_most("a 10-row job behind a large one: time, in chunks of 0.5 s", behind, 3),
     ]
-    common.report("Control plane", lines, given, reader="does nothing", storage="local disk")
+    common.report("Control plane", lines, args, reader="does nothing", storage="local disk")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rows a second and peak memory against the number of rows, ours and the usual script's: the plot of the page.
+"""Rows a second and peak memory against the number of rows, of bulkqa and the usual script: the plot of the page.
 
 Needs matplotlib (the extra `bench`) for the plot; the table is printed without it.
 """
@@ -18,20 +18,20 @@ _NAMES = {"usual": "usual script, fp32", "int8": "bulkqa, int8"}
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", threads=len(os.sched_getaffinity(0)))
-    sizes = [10, 50] if given.quick else [10, 50, 100, 200]
+    args = common.arguments(__doc__ or "", threads=len(os.sched_getaffinity(0)))
+    sizes = [10, 50] if args.quick else [10, 50, 100, 200]
     points: dict[str, list[tuple[int, float, float]]] = {name: [] for name in _NAMES}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         for rows in sizes:
-            found, source = measure(Path(name), "small", rows, ["int8"], 1, 1, given.threads)
-            for who, runs in found.items():
+            runs_by_name, source = measure(Path(name), "small", rows, ["int8"], 1, 1, args.threads)
+            for who, runs in runs_by_name.items():
                 points[who].append((rows, speed(runs, rows), memory(runs)))
     lines = [
         common.Line(f"{_NAMES[who]}, {rows} rows", rate, "rows/s", note=f"{used:,.0f} MiB")
         for who, some in points.items()
         for rows, rate, used in some
     ]
-    common.report("Rows a second and memory against rows", lines, given, threads=given.threads, rows_from=source)
+    common.report("Rows a second and memory against rows", lines, args, threads=args.threads, rows_from=source)
     try:
         _plot(points)
     except ImportError:

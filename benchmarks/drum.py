@@ -1,7 +1,7 @@
-"""Inside DataRobot's platform: its `drum` command with our custom model, in 4 GiB, and the usual script in the same.
+"""DataRobot's `drum` command with our custom model, in 4 GiB, and the usual script in the same.
 
-`drum` has an environment of its own (`.venv-drum`, made at the first run: some 700 MB), since it pins much. Its score
-mode reads a file and ends; its server mode answers requests, several of which must take no more than one.
+`drum` has an environment of its own (`.venv-drum`, made at the first run: some 700 MB), because it pins many versions.
+Its score mode reads a file and ends; its server mode answers requests, and memory must not grow with their number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VERSION = "1.18.1"
 
 
 def environment() -> Path:
-    """The folder of the platform's commands, in an environment that is made if it is not there, or lacks something."""
+    """The folder of drum's commands, in an environment that is made if it does not exist or is out of date."""
     listed = REPO / "deploy" / "datarobot" / "requirements.txt"
     made, wanted = ENVIRONMENT / "made", f"datarobot-drum=={VERSION}\n{listed.read_text()}"
     if not made.exists() or made.read_text() != wanted:
@@ -50,18 +50,18 @@ def write(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 def scored(drum: Path, code: Path, file: Path) -> tuple[int, float, float]:
-    """Rows answered, MiB at the highest, seconds, of `drum score`."""
+    """Rows answered, peak MiB and seconds of `drum score`."""
     out = file.with_suffix(".json")
-    given = ("--code-dir", str(code), "--input", str(file), "--output", str(out))
+    files = ("--code-dir", str(code), "--input", str(file), "--output", str(out))
     kind = ("--target-type", "unstructured", "--content-type", "text/csv;charset=utf8")
-    status, rss, seconds = limited(str(drum / "drum"), "score", *given, *kind, program=str(drum / "python"))
+    status, rss, seconds = limited(str(drum / "drum"), "score", *files, *kind, program=str(drum / "python"))
     assert status == 0, status
-    found = json.loads(out.read_text("utf-8"))["predictions"]
-    return sum(bool(one["answer"]) for one in found), rss, seconds
+    predictions = json.loads(out.read_text("utf-8"))["predictions"]
+    return sum(bool(prediction["answer"]) for prediction in predictions), rss, seconds
 
 
 def served(drum: Path, code: Path, file: Path, times: int) -> tuple[list[float], float]:
-    """MiB that the server takes after each of some requests, and the seconds of the last."""
+    """The MiB of the server after each of several requests, and the seconds of the last."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -84,14 +84,14 @@ def served(drum: Path, code: Path, file: Path, times: int) -> tuple[list[float],
                 httpx.post(url, content=file.read_bytes(), headers=about, timeout=600).raise_for_status().json()
                 seconds = time.perf_counter() - began
                 family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-                sizes.append(max(one.memory_info().rss for one in family) / 2**20)
+                sizes.append(max(process.memory_info().rss for process in family) / 2**20)
             return sizes, seconds
         finally:
             os.killpg(server.pid, 15)
 
 
 def usual(folder: Path, rows: list[tuple[str, str]]) -> list[common.Line]:
-    """The usual script on ever more rows, until it does not survive them."""
+    """The usual script on ever more rows, until it dies."""
     common.python("-m", "benchmarks.models", "small", str(folder), "", "plain")
     lines = []
     for count in (50, 100, 200, 450, len(rows)):
@@ -106,8 +106,8 @@ def usual(folder: Path, rows: list[tuple[str, str]]) -> list[common.Line]:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", rows=2000)
-    count = 100 if given.quick else given.rows
+    args = common.arguments(__doc__ or "", rows=2000)
+    count = 100 if args.quick else args.rows
     drum = environment()
     rows, source = common.squad_pairs(count)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -124,7 +124,7 @@ def main() -> None:
             common.at_most("the third time against the first", sizes[-1] / sizes[0], 1.2, "times"),
             *usual(folder, rows),
         ]
-    common.report(f"Inside the platform: drum {VERSION}", lines, given, limit="4 GiB of address space",
+    common.report(f"In DataRobot's drum {VERSION}", lines, args, limit="4 GiB of address space",
                   rows_from=source, threads=len(os.sched_getaffinity(0)))  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""The worker's reader on rows of a file, without queue and storage; and a bare loop over ready-made inputs.
+"""The worker's reader on the rows of a file, without queue and storage; or a bare loop over prepared inputs.
 
     python -m benchmarks.engine MODEL_DIR ROWS.json THREADS [bare]
 
-Prints the seconds that the rows took, model load excluded. Run by the other benchmarks, in a process of its own.
+Prints the seconds for the rows, without loading the model. Other benchmarks run it in a process of its own.
 """
 
 import json
@@ -24,7 +24,7 @@ if sys.argv[4:] == ["bare"]:
     started = time.perf_counter()
     list(pool.map(reader._session.run, windows))
 else:
-    given = [Row(number, *pair) for number, pair in enumerate(pairs)]
+    numbered = [Row(number, *pair) for number, pair in enumerate(pairs)]
     started = time.perf_counter()
-    score(given, reader, Options(), pool, threads, Watch())
+    score(numbered, reader, Options(), pool, threads, Watch())
 print(time.perf_counter() - started)

@@ -1,9 +1,9 @@
-"""The batch strategy on a GPU: graphs in fp32 and fp16 against torch on the same card, and what a batch should hold.
+"""Batches on a GPU: graphs in fp32 and fp16 against torch on the same card, and the best size of a batch.
 
-A shape of BERT-base with random weights, which speed does not depend on. The whole path is what a worker's processes do
-with a chunk: tokenize, batch, run, decode (`worker.scoring`). Torch is the forward pass alone of the same windows in
-the same batches, tokenized and on the card already; transformers has no pipeline for extractive question answering any
-more since 5.3. Needs onnxruntime-gpu and torch; where there is no GPU it says so.
+A BERT-base shape with random weights, on which speed does not depend. The whole path is what a worker's processes do
+with a chunk: tokenize, batch, run, decode (`worker.scoring`). Torch runs only the forward pass, of the same windows in
+the same batches, tokenized and on the card already; transformers has no pipeline for extractive question answering
+since 5.3. Needs onnxruntime-gpu and torch; without a GPU it says so.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ PLACES = ((1, 1), (1, 2), (2, 2), (4, 2), (8, 2), (8, 1))
 
 def windows_of(reader: Reader, rows: list[Row]) -> list[Any]:
     encoded = [reader._encoder.encode(row.question or "", row.context or "", Options()) for row in rows]
-    return [window for one in encoded for window in one.windows]
+    return [window for row in encoded for window in row.windows]
 
 
 def our_forward(reader: Reader, rows: list[Row], budget: int, rounds: int) -> float:
-    """Rows a second of the batches alone: padded, sent to the card, run, and the logits fetched."""
+    """Rows a second of the batches only: padded, sent to the card, run, and the logits fetched."""
     reader._session._budget = budget
     windows = windows_of(reader, rows)
     return len(rows) / min(timed(lambda: reader._session.run_many(windows)) for _ in range(rounds))
 
 
 def whole(folder: Path, count: int, processes: int, threads: int, rounds: int) -> float:
-    """Rows a second of so many processes that score the same rows at the same time, the middle of some rounds."""
+    """Rows a second of several processes that score the same rows at the same time, the median of some rounds."""
     context = multiprocessing.get_context("spawn")
-    start, found = context.Barrier(processes), context.Queue()
+    start, results = context.Barrier(processes), context.Queue()
     each = [
-        context.Process(target=_score, args=(folder, count, threads, rounds, start, found)) for _ in range(processes)
+        context.Process(target=_score, args=(folder, count, threads, rounds, start, results)) for _ in range(processes)
     ]
     for process in each:
         process.start()
-    seconds = [found.get() for _ in each]
+    seconds = [results.get() for _ in each]
     for process in each:
         process.join()
-    return processes * count / common.middle([max(times) for times in zip(*seconds, strict=True)])
+    return processes * count / common.median([max(times) for times in zip(*seconds, strict=True)])
 
 
-def _score(folder: Path, count: int, threads: int, rounds: int, start: Any, found: Any) -> None:
+def _score(folder: Path, count: int, threads: int, rounds: int, start: Any, results: Any) -> None:
     rows = rows_of(count)
     reader = Reader.open(folder, "cuda")
     seconds: list[float] = []
@@ -67,8 +67,8 @@ def _score(folder: Path, count: int, threads: int, rounds: int, start: Any, foun
                 for first in range(0, count, 512):
                     scoring.score(rows[first : first + 512], reader, Options(), pool, threads, scoring.Watch())
             if not round_:
-                seconds.clear()  # the first finds out which kernels to take
-    found.put(seconds)
+                seconds.clear()  # in the first round kernels are chosen
+    results.put(seconds)
 
 
 def rows_of(count: int) -> list[Row]:
@@ -76,7 +76,7 @@ def rows_of(count: int) -> list[Row]:
 
 
 def torch_forward(reader: Reader, rows: list[Row], shape: str, budget: int, rounds: int) -> dict[str, float]:
-    """Rows a second of the forward pass alone, by precision."""
+    """Rows a second of the forward pass only, by precision."""
     import torch
     from transformers import BertConfig, BertForQuestionAnswering
 
@@ -90,7 +90,7 @@ def torch_forward(reader: Reader, rows: list[Row], shape: str, budget: int, roun
     for each in batch.plan([len(window) for window in windows], budget):
         ids = torch.from_numpy(batch.pad([windows[index] for index in each])).cuda()
         feeds.append((ids, (ids != 0).long()))
-    found = {}
+    rates = {}
     for name, kind, tf32 in (
         ("fp32", torch.float32, False), ("tf32", torch.float32, True),
         ("bf16", torch.bfloat16, True), ("fp16", torch.float16, True),
@@ -104,9 +104,9 @@ def torch_forward(reader: Reader, rows: list[Row], shape: str, budget: int, roun
                     model(input_ids=ids, attention_mask=mask)
             torch.cuda.synchronize()
 
-        found[name] = len(rows) / min(timed(forward) for _ in range(rounds))
+        rates[name] = len(rows) / min(timed(forward) for _ in range(rounds))
         del model
-    return found
+    return rates
 
 
 def timed(call: Callable[[], None]) -> float:
@@ -125,36 +125,36 @@ def card() -> str | None:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", shape="base", rows=3000)
+    args = common.arguments(__doc__ or "", shape="base", rows=3000)
     name = card()
     if name is None:
-        print("There is no GPU here that torch can use: nothing is measured.")
+        print("torch finds no GPU here: nothing is measured.")
         return
-    count, rounds = (500, 2) if given.quick else (given.rows, 4)
+    count, rounds = (500, 2) if args.quick else (args.rows, 4)
     rows, lines = rows_of(count), []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        common.python("-m", "benchmarks.models", given.shape, folder, "fp32,fp16")
+        common.python("-m", "benchmarks.models", args.shape, folder, "fp32,fp16")
         best: dict[str, float] = {}
         for precision in ("fp32", "fp16"):
-            made = Path(folder) / f"{given.shape}-{precision}"
+            made = Path(folder) / f"{args.shape}-{precision}"
             reader = Reader.open(made, "cuda")
             for budget in BUDGETS:
                 got = our_forward(reader, rows, budget, rounds)
                 best[precision] = max(best.get(precision, 0.0), got)
-                lines.append(common.Line(f"ours, {precision}, batches of {budget:,} tokens alone", got, "rows/s"))
+                lines.append(common.Line(f"bulkqa, {precision}, batches of {budget:,} tokens alone", got, "rows/s"))
             for processes, threads in PLACES:
                 got = whole(made, count, processes, threads, rounds)
-                what = f"ours, {precision}, the whole path, processes x threads: {processes} x {threads}"
+                what = f"bulkqa, {precision}, whole path, processes x threads: {processes} x {threads}"
                 lines.append(common.Line(what, got, "rows/s"))
-        theirs = torch_forward(reader, rows, given.shape, batch.TOKEN_BUDGET, rounds)
+        theirs = torch_forward(reader, rows, args.shape, batch.TOKEN_BUDGET, rounds)
     lines += [common.Line(f"torch, {kind}, forward pass alone", got, "rows/s") for kind, got in theirs.items()]
     for precision, got in best.items():
         lines.append(common.Line(f"batches alone against torch, {precision}", got / theirs[precision], "times"))
     import torch
 
     source = common.squad_pairs(1)[1]
-    about = {"card": name, "shape": f"BERT-{given.shape}", "rows": f"{count:,}, {source}", "torch": torch.__version__}
-    common.report("On a GPU", lines, given, **about)
+    about = {"card": name, "shape": f"BERT-{args.shape}", "rows": f"{count:,}, {source}", "torch": torch.__version__}
+    common.report("On a GPU", lines, args, **about)
 
 
 if __name__ == "__main__":

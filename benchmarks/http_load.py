@@ -1,7 +1,7 @@
-"""`producer serve` under load: what many clients at once wait for, and what the server takes, all on this machine.
+"""`producer serve` under load: response times for many clients at once, and the server's memory, all on this machine.
 
-Real Redis, a real worker and the real server. Last a job of many rows is read by clients that read slowly, and files
-are sent by clients that hang up. Not a part of `make bench`: `make bench-http`.
+Real Redis, a real worker and the real server. At the end slow clients read a job of many rows, and others hang up while
+they send files. Not part of `make bench`: `make bench-http`.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from producer.server.routes.answers import SECONDS
 
 #: Clients at once.
 AT_ONCE = 200
-#: Of those that read slowly: bytes that each takes, and the seconds before it takes more.
+#: Slow clients, the bytes that each reads at a time, and the seconds between.
 SLOW, BITE, PAUSE = 50, 1 << 16, 0.2
 
 
 class Memory:
-    """The most that a process took, in bytes, and the most that its children took together, looked at often."""
+    """The peak memory of a process, and of any of its children, in bytes, by frequent sampling."""
 
     def __init__(self, pid: int) -> None:
-        self.most = self.children = 0
+        self.peak = self.children = 0
         self._process = psutil.Process(pid)
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._done.wait(0.05):
             with suppress(psutil.Error):  # a child has just ended
-                self.most = max(self.most, self._process.memory_info().rss)
+                self.peak = max(self.peak, self._process.memory_info().rss)
                 for child in self._process.children():
                     self.children = max(self.children, child.memory_info().rss)
 
@@ -66,11 +66,11 @@ def serving(storage: Path, redis: str) -> Iterator[tuple[str, int]]:
     env = os.environ | {"BULKQA_API_REQUESTS": "10000000", "BULKQA_API_JOBS": "1000000"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=common.REPO, env=env) as process:
         assert process.stderr
-        found = re.search(r"http://\S+", process.stderr.readline())
-        assert found
+        address = re.search(r"http://\S+", process.stderr.readline())
+        assert address
         threading.Thread(target=process.stderr.read, daemon=True).start()
         try:
-            yield found[0], process.pid
+            yield address[0], process.pid
         finally:
             process.terminate()
 
@@ -78,7 +78,7 @@ def serving(storage: Path, redis: str) -> Iterator[tuple[str, int]]:
 async def at_once(
     url: str, count: int, one: Callable[[httpx.AsyncClient, int], Coroutine[Any, Any, httpx.Response]]
 ) -> tuple[float, list[httpx.Response]]:
-    """Seconds that so many requests took that were made together, and their answers."""
+    """Seconds for requests that are made together, and their responses."""
     limits = httpx.Limits(max_connections=count)
     async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
         began = time.perf_counter()
@@ -96,8 +96,8 @@ async def upload(client: httpx.AsyncClient, number: int) -> httpx.Response:
 
 
 async def ask(client: httpx.AsyncClient, number: int) -> httpx.Response:
-    asked = {"question": f"When was mill {number} built?", "context": "It was built in 1874.", "timeout": SECONDS}
-    return await client.post("/v1/answer", json=asked)
+    request = {"question": f"When was mill {number} built?", "context": "It was built in 1874.", "timeout": SECONDS}
+    return await client.post("/v1/answer", json=request)
 
 
 async def follow(client: httpx.AsyncClient, job: str) -> httpx.Response:
@@ -107,19 +107,19 @@ async def follow(client: httpx.AsyncClient, job: str) -> httpx.Response:
 
 
 async def read_slowly(client: httpx.AsyncClient, job: str, bites: int) -> int:
-    """Bytes that came, a bite at a time; then it hangs up."""
-    got = 0
+    """The bytes received, a bite at a time, until the client hangs up."""
+    received = 0
     async with client.stream("GET", f"/v1/jobs/{job}/results", params={"format": "jsonl"}) as answer:
         async for block in answer.aiter_raw(BITE):
-            got += len(block)
+            received += len(block)
             await asyncio.sleep(PAUSE)
-            if got >= bites * BITE:
+            if received >= bites * BITE:
                 break
-    return got
+    return received
 
 
 def hang_up(url: str, size: int) -> None:
-    """Begin to send a file of that size, and go away in the middle of it."""
+    """Start to send a file of this size, and hang up in the middle."""
     host, port = url.removeprefix("http://").split(":")
     kind = "multipart/form-data; boundary=b"
     head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {size}"
@@ -129,8 +129,8 @@ def hang_up(url: str, size: int) -> None:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", megabytes=2048, rows=200_000)
-    count, megabytes, rows = (20, 64, 20_000) if given.quick else (AT_ONCE, given.megabytes, given.rows)
+    args = common.arguments(__doc__ or "", megabytes=2048, rows=200_000)
+    count, megabytes, rows = (20, 64, 20_000) if args.quick else (AT_ONCE, args.megabytes, args.rows)
     lines: list[common.Line] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         storage = Path(name) / "storage"
@@ -142,11 +142,11 @@ def main() -> None:
             wrong = [job for job in records.jobs(jobs) if verify_job(jobs, job).problems]
             strays = [job for job in jobs.list(layout.JOBS) if not jobs.exists(layout.manifest(job))]
     lines += [
-        common.at_most("the server's memory at its highest", memory.most / 2**20, 400, "MiB"),
-        common.at_most("that of a child that reads a file", memory.children / 2**20, 400, "MiB"),
-        common.at_most("jobs with something wrong, or half made", len(wrong) + len(strays), 0),
+        common.at_most("the server, peak memory", memory.peak / 2**20, 400, "MiB"),
+        common.at_most("a child that reads a file, peak memory", memory.children / 2**20, 400, "MiB"),
+        common.at_most("jobs with problems, or incomplete", len(wrong) + len(strays), 0),
     ]
-    common.report("The server under load", lines, given)
+    common.report("The server under load", lines, args)
 
 
 def measure(url: str, storage: Path, count: int, megabytes: int, rows: int, lines: list[common.Line]) -> None:
@@ -156,10 +156,10 @@ def measure(url: str, storage: Path, count: int, megabytes: int, rows: int, line
     jobs = [one.json()["id"] for one in answers]
     lines.append(common.Line(f"{count} uploads of 50 rows at once", seconds, "s"))
     seconds, _ = asyncio.run(at_once(url, count, lambda client, number: follow(client, jobs[number])))
-    lines.append(common.Line(f"{count} clients that follow them, to the last one's end", seconds, "s"))
+    lines.append(common.Line(f"{count} clients that follow them, until the last job ends", seconds, "s"))
     seconds, answers = asyncio.run(at_once(url, count, lambda client, _: client.get("/v1/jobs")))
     assert {len(one.json()["jobs"]) for one in answers} == {min(100, count)}
-    lines.append(common.Line(f"{count} lists of jobs at once", seconds, "s"))
+    lines.append(common.Line(f"{count} job lists at once", seconds, "s"))
     seconds, answers = asyncio.run(at_once(url, count, ask))
     assert {one.status_code for one in answers} == {200}, {one.text for one in answers}
     lines.append(common.Line(f"{count} questions at once", seconds, "s"))
@@ -180,7 +180,7 @@ def measure(url: str, storage: Path, count: int, megabytes: int, rows: int, line
 
 
 def read_all(url: str, rows: int, lines: list[common.Line]) -> None:
-    """A job of many rows, read by those that take their time."""
+    """A job of many rows, read by slow clients."""
     with httpx.Client(base_url=url, timeout=600) as client:
         file = ("question|context\n" + "".join(f"What is {n % 9}?|It is {n % 9}.\n" for n in range(rows))).encode()
         job = client.post("/v1/jobs", files={"file": ("many.csv", file)}).raise_for_status().json()["id"]
@@ -191,9 +191,9 @@ def read_all(url: str, rows: int, lines: list[common.Line]) -> None:
             return list(await asyncio.gather(*(read_slowly(client, job, bites) for _ in range(SLOW))))
 
     began = time.perf_counter()
-    got = asyncio.run(slowly(40))
+    received = asyncio.run(slowly(40))
     lines.append(common.Line(f"{SLOW} clients that read slowly and hang up", time.perf_counter() - began, "s",
-                             note=f"{sum(got) / 2**20:,.0f} MiB"))  # fmt: skip
+                             note=f"{sum(received) / 2**20:,.0f} MiB"))  # fmt: skip
 
 
 if __name__ == "__main__":

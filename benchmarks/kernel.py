@@ -1,7 +1,7 @@
-"""The graph alone: tokens a second of one window on one core, against int8 as onnxruntime's own tools make it.
+"""The graph alone: tokens a second of one window on one core, against int8 as made by onnxruntime's own tools.
 
 Those fuse all that they can (attention, residual and LayerNorm, bias and Gelu) and then quantize. The graphs take turns
-in one process; time is the processor's, so that others on the core cost little.
+in one process. Time is processor time, so that other processes on the core matter little.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from worker.reader.model import describe
 from worker.reader.session import _session_options
 
 LENGTHS = (64, 192, 384)
-#: How many times the fully fused graph a window of 192 tokens is to reach with the reader that ships.
+#: The target with the model that ships: its speed on a window of 192 tokens, in times the fully fused graph.
 FUSED = 1.3
 
 
 def fused(plain: Path, path: Path, shape: str) -> Path:
-    """The graph that onnxruntime's optimizer and quantizer make, with their best settings."""
+    """The graph of onnxruntime's optimizer and quantizer, with their best settings."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers.optimizer import optimize_model
@@ -42,7 +42,7 @@ def fused(plain: Path, path: Path, shape: str) -> Path:
 
 
 def load(path: Path) -> ort.InferenceSession:
-    """A graph, or that of a model directory, with the settings of a worker's session."""
+    """A graph, or a model directory's, with the settings of a worker's session."""
     disabled: tuple[str, ...] = ()
     if path.is_dir():
         info = describe(path)
@@ -58,19 +58,19 @@ def feed(session: ort.InferenceSession, length: int) -> dict[str, Any]:
         "attention_mask": np.ones((1, length), np.int64),
         "token_type_ids": (np.arange(length)[None] > 15).astype(np.int64),
     }
-    return {given.name: made[given.name] for given in session.get_inputs()}
+    return {value.name: made[value.name] for value in session.get_inputs()}
 
 
 def seconds(sessions: list[ort.InferenceSession], length: int, rounds: int) -> list[float]:
-    """Processor time of a run of each."""
+    """The processor time of a run of each session."""
     feeds = [feed(session, length) for session in sessions]
-    found: list[list[float]] = [[] for _ in sessions]
+    taken: list[list[float]] = [[] for _ in sessions]
     for _ in range(rounds):
-        for session, given, times in zip(sessions, feeds, found, strict=True):
+        for session, inputs, times in zip(sessions, feeds, taken, strict=True):
             started = time.process_time()
-            session.run(None, given)
+            session.run(None, inputs)
             times.append(time.process_time() - started)
-    return [common.middle(times[1:]) for times in found]
+    return [common.median(times[1:]) for times in taken]
 
 
 def measure(shape: str, lengths: tuple[int, ...], rounds: int) -> list[common.Line]:
@@ -96,10 +96,10 @@ def measure(shape: str, lengths: tuple[int, ...], rounds: int) -> list[common.Li
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", shapes="small")
-    lengths, rounds = ((192,), 10) if given.quick else (LENGTHS, 20)
-    lines = [line for shape in given.shapes.split(",") for line in measure(shape, lengths, rounds)]
-    common.report("The graph alone", lines, given, threads=1)
+    args = common.arguments(__doc__ or "", shapes="small")
+    lengths, rounds = ((192,), 10) if args.quick else (LENGTHS, 20)
+    lines = [line for shape in args.shapes.split(",") for line in measure(shape, lengths, rounds)]
+    common.report("The graph alone", lines, args, threads=1)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""Many cores, simulated on the few that there are: what a worker makes of 1 to 64 threads.
+"""Many cores, simulated on few: the speed of a worker with 1 to 64 threads.
 
-The model is replaced by a sleep that lets go of the interpreter: 18 ms for a window of 192 tokens, others in
-proportion, as one core takes for the reader that ships. All else is the product's own: real worker processes of
-`worker start`, Redis, chunks read, rows tokenized and decoded, parts written. A sleeping thread stands for a core that
-is busy with the model.
+The model is replaced by a sleep that releases the interpreter: 18 ms for a window of 192 tokens, others in proportion,
+as long as one core takes with the model that ships. Everything else is real: the processes of `worker start`, Redis,
+chunks read, rows tokenized and decoded, parts written. A sleeping thread stands for a core that is busy with the model.
 
-Ideal: all sleeps of the rows, divided by the threads. Measured: the rows of parts between the first and the last few,
-one for each process, so that neither start-up nor the wait for the last chunk counts.
+Ideal: the sum of all rows' sleeps, divided by the threads. Measured: the rows of all parts but the first and the last
+for each process, so that neither the start nor the wait for the last chunk counts.
 
-What is not the model shares the real cores of this machine, which are fewer than the simulated machine would have. How
-long scoring threads were ready and had to wait for one the kernel counts (schedstat(5)): the last column is what is
-left of the loss without that.
+All but the model shares the real cores of this machine, which are fewer than those of the simulated one. The kernel
+counts how long scoring threads were ready and waited for a core (schedstat(5)): the last figure is the speed without
+that wait.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ import psutil
 
 from benchmarks import common
 
-#: Of the model, for a window of TOKENS.
+#: The model's time for a window of TOKENS.
 SECONDS, TOKENS = 0.018, 192
 
 
 class Asleep:
-    """In the place of onnxruntime's session: logits of no meaning, after a while."""
+    """A stand-in for onnxruntime's session: random logits, after a sleep."""
 
     def __init__(self) -> None:
         self._logits: dict[int, Any] = {}
@@ -50,14 +49,14 @@ class Asleep:
 
 
 def work() -> None:
-    """`worker`, with every session asleep once its model was checked."""
+    """`worker`, with sleeping sessions once the model was checked."""
     from contract import command
     from worker.reader.reader import Reader
 
     opened = Reader.open
 
-    def asleep(*given: Any) -> Reader:
-        reader = opened(*given)
+    def asleep(*args: Any) -> Reader:
+        reader = opened(*args)
         reader._session._session = Asleep()
         return reader
 
@@ -67,27 +66,27 @@ def work() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a worker made of its threads."""
+    """The speed of a worker."""
 
     processes: int
     threads: int  #: of each process
     rows: float  #: a second
     ideal: float
-    waited: float  #: of the time of all threads, the share in which they were ready and no core was free
+    waited: float  #: the share of all threads' time in which they were ready and no core was free
 
     @property
     def share(self) -> float:
-        """Of the ideal."""
+        """The share of the ideal."""
         return self.rows / self.ideal
 
     @property
-    def alone(self) -> float:
-        """The same, less the wait for a core."""
+    def without_wait(self) -> float:
+        """The same without the wait for a core."""
         return self.share / (1 - self.waited)
 
 
 def rate(threads: int, seconds: float, processes: int = 0) -> Rate:
-    """A worker that has so many CPUs, and so many processes; 0: it chooses them."""
+    """The speed of a worker with this many CPUs and processes; 0: it chooses the processes."""
     from contract.ledger import counting
     from contract.ledger.reconcile import reconcile
     from contract.namespace import open_queue
@@ -129,7 +128,7 @@ def rate(threads: int, seconds: float, processes: int = 0) -> Rate:
 
 
 def _waited(worker: int) -> float:
-    """Seconds in which threads of a worker's children were ready and waited for a core; 0 where nobody counts them."""
+    """Seconds in which threads of a worker's children were ready and waited for a core; 0 if nothing counts them."""
     total = 0
     for child in psutil.Process(worker).children():
         for task in Path(f"/proc/{child.pid}/task").glob("*/schedstat"):
@@ -139,7 +138,7 @@ def _waited(worker: int) -> float:
 
 
 def _rows(count: int) -> tuple[float, list[tuple[str, str]]]:
-    """So many different rows, and the seconds that the model sleeps for one."""
+    """Different rows, and the seconds that the model sleeps for one."""
     from contract.format.job import Options
     from worker.reader.encode import Encoder
     from worker.reader.model import TOKENIZER, describe
@@ -153,23 +152,24 @@ def _rows(count: int) -> tuple[float, list[tuple[str, str]]]:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "")
-    seconds = 5 if given.quick else 10
+    args = common.arguments(__doc__ or "")
+    seconds = 5 if args.quick else 10
     lines = []
-    for threads in (8, 64) if given.quick else (1, 8, 32, 64):
-        found = rate(threads, seconds * max(1.0, threads / 16))  # more processes: more of a run is its ends
-        lines.append(common.at_least(f"{threads} threads, of the ideal", found.share, 0.90, note=_note(found)))
-    if not given.quick:
+    for threads in (8, 64) if args.quick else (1, 8, 32, 64):
+        # With more processes, start and end take a larger part of a run.
+        measured = rate(threads, seconds * max(1.0, threads / 16))
+        lines.append(common.at_least(f"{threads} threads, of the ideal", measured.share, 0.90, note=_note(measured)))
+    if not args.quick:
         one = rate(64, seconds, processes=1)
         lines.append(common.Line("64 threads in one process", one.share, note=_note(one)))
-    common.report("Many cores, simulated: the model sleeps", lines, given)
-    print(f"64 threads: {found.share:.2f} of the ideal, {found.alone:.2f} less the wait for real cores")
+    common.report("Many cores, simulated: the model sleeps", lines, args)
+    print(f"64 threads: {measured.share:.2f} of the ideal, {measured.without_wait:.2f} without the wait for real cores")
 
 
-def _note(found: Rate) -> str:
+def _note(measured: Rate) -> str:
     return (
-        f"{found.rows:,.0f} of {found.ideal:,.0f} rows/s; {found.processes} x {found.threads}; "
-        f"{found.alone:.2f} less the wait for real cores"
+        f"{measured.rows:,.0f} of {measured.ideal:,.0f} rows/s; {measured.processes} x {measured.threads}; "
+        f"{measured.without_wait:.2f} without the wait for real cores"
     )
 
 

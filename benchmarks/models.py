@@ -2,7 +2,7 @@
 
     python -m benchmarks.models SHAPE FOLDER PRECISION[,PRECISION] [plain]
 
-In a process of its own, since torch takes memory. Speed and memory do not depend on what the weights are.
+Run in a process of its own, because torch takes memory. Speed and memory do not depend on the weights.
 """
 
 import shutil
@@ -23,7 +23,7 @@ SHAPES = {
 
 
 def checkpoint(shape: str, folder: Path) -> Path:
-    """A reader with random weights and the shipped vocabulary; of the shipped shape the real one, if it is there."""
+    """A reader with random weights and the shipped vocabulary; in the shipped shape the real one, if it exists."""
     if shape == "small" and CHECKPOINT.exists():
         return CHECKPOINT
     import torch
@@ -47,7 +47,7 @@ def checkpoint(shape: str, folder: Path) -> Path:
 
 
 def plain_graph(source: Path, path: Path) -> None:
-    """What torch exports by itself: fp32, nothing fused."""
+    """Torch's own export: fp32, nothing fused."""
     import torch
     from transformers import AutoModelForQuestionAnswering
 

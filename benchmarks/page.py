@@ -1,8 +1,8 @@
-"""The page `benchmarks/README.md` from the figures that the scripts appended to a file:
+"""Makes the page `benchmarks/README.md` from the figures that the scripts appended to a file:
 
 python -m benchmarks.page FIGURES.jsonl
 
-A section of the page that these figures do not measure again stays, with the commit that it names.
+Sections without new figures stay as they are, with their commits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.common import Line, table
 
 _PAGE = Path(__file__).with_name("README.md")
 _SECTION = re.compile(r"(?ms)^(?=## (.*?)$)(.*?\n)(?=\n## |\Z)")
-#: What the page begins with.
+#: The first sections of the page.
 _FIRST = ("Against transformers 4.57", "Against the usual script")
 _HEAD = """# Benchmarks
 

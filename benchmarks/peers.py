@@ -1,9 +1,9 @@
-"""Against the question-answering pipeline of transformers 4.57, whose last line it is: rows a second, memory, F1.
+"""Against the question-answering pipeline of transformers 4.57, the last with that pipeline: rows/s, memory, F1.
 
 The same checkpoint, rows and threads, each in a process of its own, in turns. The pipeline has an environment of its
-own (`.venv-peers`, made at the first run: some 900 MB with torch), since its transformers is older than ours. Ours at
-fp32 of the same checkpoint, and the reader that ships. Needs the checkpoint and SQuAD-format rows beside the
-repository, else it says so.
+own (`.venv-peers`, made at the first run: some 900 MB with torch), because its transformers is older than ours. bulkqa
+runs the same checkpoint at fp32, and the model that ships. Needs the checkpoint and SQuAD-format rows beside the
+repository; without them it says so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROUNDS = 2
 
 
 def environment() -> Path:
-    """The Python of the pipeline's environment, which is made if it is not there."""
+    """The Python of the pipeline's environment, which is made if it does not exist."""
     python = ENVIRONMENT / "bin" / "python"
     if not (ENVIRONMENT / "made").exists():
         print(f"making {ENVIRONMENT.name}", file=sys.stderr)
@@ -41,7 +41,7 @@ def environment() -> Path:
 
 
 def rows_of(count: int) -> list[dict[str, Any]]:
-    """So many rows of the evaluation, spread over all of it."""
+    """Rows of the evaluation, drawn from all of it."""
     rows = [
         {"question": example.question, "context": example.context, "answers": list(example.answers)}
         for example in load_squad(EVALUATION)
@@ -59,40 +59,40 @@ def run(python: Path, how: str, model: Path, file: Path, threads: int) -> dict[s
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", rows=200, threads=len(os.sched_getaffinity(0)))
+    args = common.arguments(__doc__ or "", rows=200, threads=len(os.sched_getaffinity(0)))
     if not (CHECKPOINT.exists() and EVALUATION.exists()):
-        print("The checkpoint of the reader or its evaluation does not lie beside the repository: nothing is measured.")
+        print("The checkpoint or its evaluation is not beside the repository: nothing is measured.")
         return
-    count = 40 if given.quick else given.rows
+    count = 40 if args.quick else args.rows
     rows, theirs = rows_of(count), environment()
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_name: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         file = Path(name) / "rows.json"
         file.write_text(json.dumps(rows))
         common.python("-m", "benchmarks.models", "small", name, "fp32")
         ours = Path(sys.executable)
-        for _ in range(1 if given.quick else ROUNDS):
+        for _ in range(1 if args.quick else ROUNDS):
             for what, python, how, model in (
-                ("transformers' pipeline, a row at a time", theirs, "1", CHECKPOINT),
+                ("transformers' pipeline, one row at a time", theirs, "1", CHECKPOINT),
                 ("transformers' pipeline, batches of 16", theirs, "16", CHECKPOINT),
                 ("bulkqa, fp32", ours, "ours", Path(name) / "small-fp32"),
-                ("bulkqa, int8 as it ships: weights of its own, distilled", ours, "ours", SHIPPED),
+                ("bulkqa, int8 as shipped (distilled weights of its own)", ours, "ours", SHIPPED),
             ):
-                found.setdefault(what, []).append(run(python, how, model, file, given.threads))
+                by_name.setdefault(what, []).append(run(python, how, model, file, args.threads))
     lines, first = [], 0.0
-    for what, runs in found.items():
-        rate = common.middle([count / one["seconds"] for one in runs])
+    for what, runs in by_name.items():
+        rate = common.median([count / run_["seconds"] for run_ in runs])
         first = first or rate
         f1 = sum(squad.f1(a, row["answers"]) for a, row in zip(runs[0]["answers"], rows, strict=True)) / count
-        memory = common.middle([one["rss"] / 2**20 for one in runs])
-        note = f"{rate / first:.2f} times; F1 {100 * f1:.1f}; {memory:,.0f} MiB at its highest"
+        memory = common.median([run_["rss"] / 2**20 for run_ in runs])
+        note = f"{rate / first:.2f} times; F1 {100 * f1:.1f}; {memory:,.0f} MiB peak"
         lines.append(common.Line(what, rate, "rows/s", note=note))
-    about = {"rows": f"{count} of the evaluation", "threads": given.threads, "torch": torch_version()}
-    common.report("Against transformers 4.57", lines, given, **about)
+    about = {"rows": f"{count} of the evaluation", "threads": args.threads, "torch": torch_version()}
+    common.report("Against transformers 4.57", lines, args, **about)
 
 
 def torch_version() -> str:
-    """That of ours, without the word for what it was built for."""
+    """The version of our torch, without the suffix for its variant."""
     return version("torch").partition("+")[0]
 
 

@@ -2,7 +2,7 @@
 
     python peers_script.py ours|BATCH MODEL ROWS.json THREADS
 
-Model load and one warm-up row are not counted.
+Loading the model and one warm-up row do not count.
 """
 
 import json
@@ -22,12 +22,12 @@ if how == "ours":
     from worker.scoring import Watch, score
 
     reader = Reader.open(model)
-    given = [Row(number, row["question"], row["context"]) for number, row in enumerate(rows)]
+    numbered = [Row(number, row["question"], row["context"]) for number, row in enumerate(rows)]
     options = Options(no_answer_threshold=1000.0)
     with ThreadPoolExecutor(threads) as pool:
-        score(given[:1], reader, options, pool, threads, Watch())
+        score(numbered[:1], reader, options, pool, threads, Watch())
         started = time.perf_counter()
-        answers = [one["answer"] for one in score(given, reader, options, pool, threads, Watch())]
+        answers = [made["answer"] for made in score(numbered, reader, options, pool, threads, Watch())]
         seconds = time.perf_counter() - started
 else:
     import torch
@@ -36,11 +36,11 @@ else:
     torch.set_num_threads(threads)
     # The checkpoint is stored in fp16, in which a CPU is three times slower.
     answer = pipeline("question-answering", str(model), tokenizer=str(model), device="cpu", dtype=torch.float32)
-    asked = [{"question": row["question"], "context": row["context"]} for row in rows]
+    inputs = [{"question": row["question"], "context": row["context"]} for row in rows]
     options = {"max_seq_len": 384, "doc_stride": 128, "max_answer_len": 30, "batch_size": int(how)}
-    answer(asked[:1], **options)
+    answer(inputs[:1], **options)
     started = time.perf_counter()
-    answers = [one["answer"] for one in answer(asked, **options)]
+    answers = [made["answer"] for made in answer(inputs, **options)]
     seconds = time.perf_counter() - started
 
 rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

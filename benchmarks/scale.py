@@ -1,10 +1,10 @@
-"""A job of 100,000 chunks, 1,000 workers, 2,000 jobs: what each step costs, on an object store and on Redis.
+"""A job of 100,000 chunks, 1,000 workers, 2,000 jobs: the cost of each step, on an object store and on Redis.
 
-The object store is a simulation: objects in memory, behind a wrapper that counts each call and takes 30 ms for it, a
-listing 30 ms for every 1,000 names. Redis is a real one, and so is all else: the product's own submit, status,
+The object store is simulated: objects in memory, behind a wrapper that counts each call and takes 30 ms for it, and 30
+ms for every 1,000 names of a listing. Redis is real, and so is everything else: the product's own submit, status,
 reconcile, sweeper, assembling, and a worker's child process with a reader that answers at once. The 1,000 workers are a
-loop that makes their calls of Redis at their pace: a heartbeat every five seconds and a chunk every ten. What Celery's
-own connection asks for is done as kombu does it.
+loop that makes their calls to Redis at their rate: a heartbeat every five seconds and a chunk every ten. The calls of
+Celery's own connection are made as kombu makes them.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage
 
 MODEL = "minilm-l6-qa"
-#: Of the simulated object store.
+#: Of the simulated object store: seconds of a call, names in a listing, calls at a time.
 CALL, PAGE, AT_ONCE = 0.030, 1000, 32
 
 
 class Store(MemoryStorage):
-    """An object store: calls are counted, and take a while."""
+    """An object store: calls are counted, and take time."""
 
     at_once = AT_ONCE
     url = "simulated://store"
@@ -86,14 +86,14 @@ class Store(MemoryStorage):
     def create(self, key: str, data: Any, *, durable: bool = True) -> bool:
         whole = data if isinstance(data, bytes) else b"".join(data)
         self._counted("put", size=len(whole))
-        made = super().create(key, whole, durable=durable)
-        self._note(key)
-        return made
+        created = super().create(key, whole, durable=durable)
+        self._index(key)
+        return created
 
     def replace(self, key: str, data: bytes) -> None:
         self._counted("put", size=len(data))
         super().replace(key, data)
-        self._note(key)
+        self._index(key)
 
     def delete(self, key: str) -> None:
         self._counted("delete")
@@ -101,7 +101,7 @@ class Store(MemoryStorage):
         folder, _, name = key.rpartition("/")
         self._folders.get(folder, set()).discard(name)
 
-    def _note(self, key: str) -> None:
+    def _index(self, key: str) -> None:
         while "/" in key:
             key, _, name = key.rpartition("/")
             self._folders.setdefault(key, set()).add(name)
@@ -147,28 +147,28 @@ def about(name: str) -> WorkerInfo:
 
 
 def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, jobs: int) -> list[common.Line]:
-    """Submit, status, reconcile, assembling, a list and a sweep."""
+    """Submit, status, reconcile, assembling, listing and sweeping."""
     store, settings = Store(), Settings(model=MODEL)
     few = chunks // 50
     with Cost(store).over() as submitting:
         small = job_of(store, folder, few)
     large = job_of(store, folder, chunks)
-    # Half of it is done, with a gap that one slow worker left, and a chunk under way for each worker.
+    # Half of it is done, except one chunk of a slow worker, and each worker holds a chunk.
     half = chunks // 2
     finished(store, large, (number for number in range(half) if number != half // 2))
     for number in range(workers):
         queue.announce(about(f"w{number}"))
     queue.plan(MODEL, large.id, half + workers, chunks, order.due(large))
-    under_way = [half // 2, *range(half, half + workers - 1)]
-    queue.send(MODEL, large.id, under_way)
-    for place, number in enumerate(under_way):
+    in_progress = [half // 2, *range(half, half + workers - 1)]
+    queue.send(MODEL, large.id, in_progress)
+    for place, number in enumerate(in_progress):
         queue.lease(large.id, number, f"w{place}", 45.0)
         store.create(layout.attempt(large.id, number, 1), b"{}")
-    counting.counted(store, large.id, {})  # as workers keep it
+    counting.counted(store, large.id, {})  # as workers do
     finished(store, large, range(half + workers, half + workers + 100))
-    with Cost(store).over() as looking:
+    with Cost(store).over() as reading:
         records.status(store, queue, large.id)
-    with Cost(store).over() as mending:
+    with Cost(store).over() as repairing:
         reconcile(large.id, store, queue, settings)
     finished(store, small, range(small.chunks))
     with Cost(store).over() as assembling:
@@ -192,10 +192,10 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
                 load_manifest(store, job)
     assert listed >= jobs - 1
     return [
-        common.Line(f"submit, of {few:,} chunks, each", 1000 * submitting.seconds / few, "ms", note=submitting.note()),
-        common.at_most("status", looking.seconds, 1, "s", looking.note()),
-        common.at_most("reconcile", mending.seconds, 2, "s", mending.note()),
-        common.Line(f"assembling, of {few:,} parts, each", 1000 * assembling.seconds / few, "ms",
+        common.Line(f"submit, per chunk of {few:,}", 1000 * submitting.seconds / few, "ms", note=submitting.note()),
+        common.at_most("status", reading.seconds, 1, "s", reading.note()),
+        common.at_most("reconcile", repairing.seconds, 2, "s", repairing.note()),
+        common.Line(f"assembling, per part of {few:,}", 1000 * assembling.seconds / few, "ms",
                     note=assembling.note()),
         common.Line(f"list of {jobs:,} jobs, on the object store", listing.seconds, "s", note=listing.note()),
         common.Line(f"the sweeper's first round over {jobs:,} jobs", first.seconds, "s", note=first.note()),
@@ -204,7 +204,7 @@ def of_the_storage(folder: Path, queue: RedisQueue, chunks: int, workers: int, j
 
 
 def of_a_chunk(folder: Path, url: str, chunks: int) -> list[common.Line]:
-    """What a worker's child process does for a chunk beside scoring it."""
+    """The work of a worker's child process on a chunk, without scoring it."""
     from contract.format.job import Answer
     from contract.health import health_files
     from worker import worker as module
@@ -216,7 +216,7 @@ def of_a_chunk(folder: Path, url: str, chunks: int) -> list[common.Line]:
     module.open_storage = lambda _url: store
     worker = module.Worker(settings, "w", health_files(folder / "health", "worker")[0], Parent())
     Reader.answer = lambda *_: Answer((), 0.0, 0.5)
-    job = job_of(store, folder, chunks + 1).id  # the last is not done: to assemble the job is no work of a chunk
+    job = job_of(store, folder, chunks + 1).id  # the last is not done: assembling the job does not belong to a chunk
     reconcile(job, store, worker.queue, settings)
     bare = client.Redis.from_url(url.replace("redis+socket", "unix").partition("?")[0])
     seconds = []
@@ -231,16 +231,16 @@ def of_a_chunk(folder: Path, url: str, chunks: int) -> list[common.Line]:
     worker.close()
     tally = sum(calls.values()) / (chunks - 1)
     return [
-        common.at_most("a chunk, control work", 1000 * common.middle(seconds), 10, "ms", "beside the storage's time"),
+        common.at_most("a chunk, control work", 1000 * common.median(seconds), 10, "ms", "without the storage's time"),
         common.at_most(
-            "a chunk, calls of the storage", tally, 6 + 1.1,
-            note="5 of its own; 1 for the tally that every 128th makes; looks for a cancel once in 3 s",
+            "a chunk, storage calls", tally, 6 + 1.1,
+            note="5 of its own; 1 for the tally of every 128th chunk; a cancel check every 3 s",
         ),
     ]  # fmt: skip
 
 
 def of_redis(queue: RedisQueue, bare: client.Redis, workers: int, seconds: float) -> list[common.Line]:
-    """Commands and memory while so many workers are at work on one large job."""
+    """Commands and memory while all workers score one large job."""
     prefix = queue._prefix
     settings = Settings(model=MODEL)
     job = "20261126-000000-00000001"
@@ -260,7 +260,7 @@ def of_redis(queue: RedisQueue, bare: client.Redis, workers: int, seconds: float
     sent = Sent(bare, queue)
     order.fill(MODEL, queue, settings)
     while (now := time.monotonic() - started) < 12 + seconds:
-        if measured is None and now >= 12:  # all are there by then
+        if measured is None and now >= 12:  # all have started by then
             measured, chunks = (now, sent.commands), 0
         when, what, name = due[0]
         if when > now:
@@ -291,19 +291,19 @@ def of_redis(queue: RedisQueue, bare: client.Redis, workers: int, seconds: float
             held[name] = number, tag
             heapq.heappush(due, (when + 10, "take", name))
         else:
-            heapq.heappush(due, (when + 1, "take", name))  # as kombu does, which waits for a second
+            heapq.heappush(due, (when + 1, "take", name))  # like kombu, which waits for a second
     assert measured
     rate = (sent.commands - measured[1]) / (now - measured[0])
     memory = bare.info("memory")["used_memory_peak"] / 1e6
     return [
         common.at_most(f"Redis, {workers:,} workers, commands", rate, 2000, "a second",
                        f"{chunks / (now - measured[0]):,.0f} chunks/s, {len(held):,} at work"),
-        common.at_most(f"Redis, {workers:,} workers, at its highest", memory, 50, "MB"),
+        common.at_most(f"Redis, {workers:,} workers, peak memory", memory, 50, "MB"),
     ]  # fmt: skip
 
 
 class Sent:
-    """Commands that clients sent: a script counts as one."""
+    """Counts the commands that clients send: a script is one."""
 
     def __init__(self, *clients: Any) -> None:
         self.commands = 0
@@ -318,8 +318,8 @@ class Sent:
 
 
 def completion(manifests: list[Manifest], settings: Settings, due: Callable[[Manifest], float] | None) -> float:
-    """The mean time from submission to end, in seconds of one worker that does a chunk a second. None: shortest job
-    first, of those that are there."""
+    """The mean time from submission to end, in seconds of one worker that scores a chunk a second. None: of the
+    submitted jobs the shortest first."""
     clock = {"now": 0.0}
     queue = MemoryQueue(lambda: clock["now"])
     coming = deque(sorted(manifests, key=lambda job: job.created_at))
@@ -346,9 +346,9 @@ def completion(manifests: list[Manifest], settings: Settings, due: Callable[[Man
 
 
 def of_the_order(jobs: int) -> list[common.Line]:
-    """Mean time to completion of jobs of 1 to some 100 chunks, which come all at once or while others are served."""
+    """Mean time to completion of jobs of 1 to some 100 chunks, submitted at once or while others are scored."""
     lines = []
-    for how, share, target in (("come at once", 0.02, 1.1), ("come over half of the time they take", 0.5, 1.5)):
+    for when, share, target in (("at once", 0.02, 1.1), ("over half of the time they take", 0.5, 1.5)):
         dice = random.Random(1)
         sizes = [max(1, int(dice.lognormvariate(2, 1.2))) for _ in range(jobs)]
         base = Manifest("a", 0.0, MODEL, 1, 0, 1, "", source=None)  # type: ignore[arg-type]
@@ -361,25 +361,25 @@ def of_the_order(jobs: int) -> list[common.Line]:
         ours = completion(all_of_them, settings, order.due)
         first = completion(all_of_them, settings, lambda job: job.created_at)
         note = f"first-come first-served: {first / best:.1f} times"
-        lines.append(common.at_most(f"{jobs:,} jobs that {how}, mean time to completion against shortest-first",
+        lines.append(common.at_most(f"{jobs:,} jobs submitted {when}: mean time to completion against shortest-first",
                                     ours / best, target, "times", note))  # fmt: skip
     return lines
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", chunks=100_000, workers=1000, jobs=2000)
-    chunks, workers, jobs = (4000, 100, 200) if given.quick else (given.chunks, given.workers, given.jobs)
+    args = common.arguments(__doc__ or "", chunks=100_000, workers=1000, jobs=2000)
+    chunks, workers, jobs = (4000, 100, 200) if args.quick else (args.chunks, args.workers, args.jobs)
     with tempfile.TemporaryDirectory(prefix="bench-") as name, redis_server(Path(name)) as url:
         folder = Path(name)
         queue = RedisQueue(url, "scale")
         bare = client.Redis.from_url(url.replace("redis+socket", "unix").partition("?")[0])
         lines = of_the_storage(folder, queue, chunks, workers, jobs)
-        lines += of_a_chunk(folder, url, 60 if given.quick else 400)
-        lines += of_redis(queue, bare, workers, 5 if given.quick else 15)
+        lines += of_a_chunk(folder, url, 60 if args.quick else 400)
+        lines += of_redis(queue, bare, workers, 5 if args.quick else 15)
         lines += of_the_order(jobs // 2)
         queue.close()
     title = f"A fleet: {chunks:,} chunks, {workers:,} workers, {jobs:,} jobs"
-    common.report(title, lines, given, storage="simulated object store, 30 ms a call, 1,000 names a listing")
+    common.report(title, lines, args, storage="simulated object store, 30 ms a call, 1,000 names a listing")
 
 
 if __name__ == "__main__":

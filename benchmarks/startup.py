@@ -1,5 +1,5 @@
-"""How soon the commands are there, and gone: `producer --help`; a worker of the shipped reader from its start to warm,
-and from the signal to its end; `producer run` on the sample, from the command to its answers and to the prompt."""
+"""How fast the commands start and end: `producer --help`; a worker with the model that ships, from start to ready and
+from the signal to exit; `producer run` on the sample, from the command to its answers and to the prompt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from producer.local import redis_server
 
 
 def worker_warm(folder: Path, url: str) -> tuple[float, float]:
-    """Seconds until it has announced itself, and from SIGTERM to its end while it is idle."""
+    """Seconds until it has announced itself, and from SIGTERM to exit while it is idle."""
     storage = LocalStorage(folder / "storage", create=True)
     queue = RedisQueue(url, storage_id(storage))
     command = [sys.executable, "-m", "worker", "start", "--redis", url, "--storage", str(folder / "storage")]
@@ -29,15 +29,15 @@ def worker_warm(folder: Path, url: str) -> tuple[float, float]:
             time.sleep(0.01)
         warm = time.perf_counter() - started
         time.sleep(1.0)  # until it waits for messages
-        told = time.perf_counter()
+        signalled = time.perf_counter()
         process.terminate()
         process.wait()
     queue.close()
-    return warm, time.perf_counter() - told
+    return warm, time.perf_counter() - signalled
 
 
 def sample(folder: Path) -> tuple[float, float]:
-    """Seconds until the answers of `producer run` are there, and until it has ended."""
+    """Seconds until `producer run` prints its answers, and until it has ended."""
     command = [sys.executable, "-m", "producer", "run", str(common.REPO / "samples" / "questions.csv")]
     started = time.perf_counter()
     with subprocess.Popen(
@@ -56,25 +56,25 @@ def sample(folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "")
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the second start is measured, with modules compiled
+    args = common.arguments(__doc__ or "")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # later starts are measured, with compiled modules
     producer = str(Path(sys.executable).with_name("producer"))
-    help_ = common.middle([common.run(producer, "--help").seconds for _ in range(9)])
+    help_ = common.median([common.run(producer, "--help").seconds for _ in range(9)])
     warm, ran = [], []
-    for _ in range(1 if given.quick else 5):
+    for _ in range(1 if args.quick else 5):
         with tempfile.TemporaryDirectory(prefix="bench-") as name, redis_server(Path(name)) as url:
             warm.append(worker_warm(Path(name), url))
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             ran.append(sample(Path(name)))
-    (ready, gone), (answers, prompt) = (map(common.middle, zip(*seconds, strict=True)) for seconds in (warm, ran))
+    (ready, gone), (answers, prompt) = (map(common.median, zip(*seconds, strict=True)) for seconds in (warm, ran))
     lines = [
         common.at_most("producer --help", 1000 * help_, 100, "ms"),
-        common.at_most("a worker, from its start to warm", ready, 1, "s"),
-        common.at_most("an idle worker, from SIGTERM to its end", gone, 0.25, "s"),
+        common.at_most("a worker, from start to ready", ready, 1, "s"),
+        common.at_most("an idle worker, from SIGTERM to exit", gone, 0.25, "s"),
         common.at_most("producer run on 12 rows, to the answers", answers, 1.2, "s"),
         common.at_most("producer run on 12 rows, to the prompt", prompt, 1.7, "s"),
     ]
-    common.report("Start-up", lines, given)
+    common.report("Start-up", lines, args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`producer submit` of many rows, on one core: memory and bytes of input a second, CSV and Parquet.
 
-What is measured is the writing of the job, as the command does it: reading, checking, chunk files, manifest.
+Measures writing the job, as the command does it: reading, checking, chunk files, manifest.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def write_files(folder: Path, rows: int) -> tuple[Path, Path]:
 
 
 def measure(file: Path, folder: Path) -> tuple[float, float, float]:
-    """MB of input by second of wall time, by second of CPU time, and MiB at the highest."""
+    """MB of input a second of wall time, and a second of CPU time; peak MiB."""
     storage = folder / "storage"
     done = common.python("-c", _SUBMIT, str(file), str(storage), cpus={max(os.sched_getaffinity(0))})
     shutil.rmtree(storage)
@@ -58,8 +58,8 @@ def measure(file: Path, folder: Path) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    given = common.arguments(__doc__ or "", rows=1_000_000)
-    rows = 100_000 if given.quick else given.rows
+    args = common.arguments(__doc__ or "", rows=1_000_000)
+    rows = 100_000 if args.quick else args.rows
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         files = write_files(folder, rows)
@@ -70,7 +70,7 @@ def main() -> None:
     lines = [
         common.at_least("CSV, one core", megabytes / csv_wall, 60, "MB/s", busy),
         common.at_least(
-            "Parquet, one core, in bytes as CSV",
+            "Parquet, one core, in bytes of the CSV",
             megabytes / parquet_wall,
             round(megabytes / csv_wall, 1),
             "MB/s",
@@ -79,7 +79,7 @@ def main() -> None:
         common.at_most("memory, CSV", csv_rss, 250, "MiB"),
         common.at_most("memory, Parquet", parquet_rss, 250, "MiB"),
     ]
-    common.report("Submit", lines, given, rows=f"{rows:,}", row=f"{1e6 * megabytes / rows:.0f} bytes with an id")
+    common.report("Submit", lines, args, rows=f"{rows:,}", row=f"{1e6 * megabytes / rows:.0f} bytes with an id")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m benchmarks.usual_script GRAPH.onnx tokenizer.json ROWS.json THREADS
 
-Prints the seconds that the rows took, model load excluded. One thing is better than usual: rows past the model's 512
-positions are cut, where most scripts crash.
+Prints the seconds for the rows, without loading the model. One thing is better than usual: rows longer than the model's
+512 positions are cut, where most scripts crash.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Put on a worker's PYTHONPATH by benchmarks: its reader answers after $INSTANT seconds, whatever is asked."""
+"""On a worker's PYTHONPATH, by benchmarks: its reader answers every question after $INSTANT seconds."""
 
 import importlib.abc
 import importlib.machinery
@@ -21,7 +21,7 @@ class _Instant(importlib.abc.MetaPathFinder):
             warm = set()
 
             def instant(self, question, context, options):
-                if id(self) not in warm:  # while it warms up it has to be right
+                if id(self) not in warm:  # while it warms up its answers have to be right
                     return real(self, question, context, options)
                 if pause:
                     time.sleep(pause)
@@ -30,14 +30,14 @@ class _Instant(importlib.abc.MetaPathFinder):
             def instant_many(self, pairs, options):
                 return [instant(self, *pair, options) for pair in pairs]
 
-            def opened(*arguments):
-                reader = opening(*arguments)
+            def open_(*args):
+                reader = real_open(*args)
                 warm.add(id(reader))
                 return reader
 
-            real, opening = module.Reader.answer, module.Reader.open
+            real, real_open = module.Reader.answer, module.Reader.open
             module.Reader.answer, module.Reader.answer_many = instant, instant_many
-            module.Reader.open = opened
+            module.Reader.open = open_
 
         spec.loader.exec_module = exec_module
         return spec
