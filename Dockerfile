@@ -39,6 +39,9 @@ RUN pip --python /opt/bulkqa/bin/python install --require-hashes -r /lists/worke
 # Shared by both images. The uid is fixed and numeric: Kubernetes can verify that it is not root, and both images
 # can write to the same volume. A new volume takes its owner from /storage here.
 FROM python:${PYTHON}-slim AS runtime
+# The base image has no bytecode of the standard library, and a read-only root cannot keep any: without it each probe
+# compiles what it imports.
+RUN python -m compileall -q -x '/(test|tests|idlelib|turtledemo|lib2to3|ensurepip|site-packages)/' /usr/local/lib/python3*
 RUN groupadd --gid 10001 bulkqa \
     && useradd --uid 10001 --gid bulkqa --no-create-home --home-dir /tmp --shell /usr/sbin/nologin bulkqa \
     && install -d -o bulkqa -g bulkqa /storage /data /uploads

@@ -208,17 +208,9 @@ def health(
     as_json: Json = False,
 ) -> None:
     """Exit 0 if all workers and sweepers of this container are healthy: each touched its file within 60 seconds."""
-    from contract.health import read_health
+    from worker.health import show
 
-    processes = read_health(load_settings(health_file=health_file).health_file)
-    if as_json:
-        print(json.dumps([{"name": p.name, "well": p.healthy, "seconds": round(p.age, 1)} for p in processes]))
-    elif not processes:
-        print("not healthy: no worker and no sweeper has touched a health file here")
-    for process in () if as_json else processes:
-        state = "healthy" if process.healthy else "dead" if process.dead else "not healthy"
-        print(f"{process.name}: {state}, last sign of life {process.age:.0f} s ago")
-    raise typer.Exit(0 if processes and all(process.healthy for process in processes) else 1)
+    raise typer.Exit(show(load_settings(health_file=health_file).health_file, as_json=as_json))
 
 
 @_command
