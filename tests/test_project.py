@@ -144,7 +144,7 @@ def test_every_code_of_a_row_error_is_documented(code: str):
 
 def test_every_reason_of_a_job_is_documented():
     codes = set(re.findall(r"^\| (\w+(?:, \w+)*) \| ", reasons.__doc__ or "", re.M)) - {"code"}
-    assert len(codes) == 9
+    assert len(codes) == 10
     for code in {one for each in codes for one in each.split(", ")}:
         assert f"`{code}`" in REFERENCE, code
 
@@ -155,6 +155,24 @@ def test_every_exit_status_of_an_error_is_documented():
     sentence = re.search(r"^Exit status: .*?(?:\n\n|\Z)", REFERENCE, re.M | re.S)
     assert sentence
     assert statuses <= {int(number) for number in re.findall(r"\b\d\b", sentence[0])}
+
+
+def quoted(guide: str) -> list[str]:
+    """The first column of its tables of messages."""
+    tables = re.findall(r"^\| it says \|.*\n\|[-|]+\n((?:\|.*\n)+)", guide, re.M)
+    return [cell for table in tables for cell in re.findall(r"^\| (.*?) \|", table, re.M)]
+
+
+def messages() -> str:
+    """The code with adjacent strings joined and without what is filled in, so that messages can be found in it."""
+    rooms = (contract, producer, worker)
+    code = "".join(path.read_text() for room in rooms for path in Path(room.__file__).parent.rglob("*.py"))
+    return re.sub(r"\s+", " ", re.sub(r'"\s*\n\s*f?"', "", re.sub(r"\{[^{}\n]*\}", "", code)))
+
+
+@pytest.mark.parametrize("message", quoted((REPO / "docs" / "troubleshooting.md").read_text()))
+def test_every_message_that_the_guide_to_troubles_quotes_is_in_the_code(message: str):
+    assert message in messages()
 
 
 def _prose(path: Path) -> str:
