@@ -97,7 +97,16 @@ class Settings(BaseSettings):
     )
     api_upload_bytes: int = Field(4 << 30, ge=1024, description="bytes of an upload to `producer serve`, at most")
     api_jobs: int = Field(1000, ge=1, description="unfinished jobs beyond which `producer serve` accepts no more")
-    api_requests: int = Field(1200, ge=1, description="requests that `producer serve` answers each client in a minute")
+    api_requests: int = Field(
+        1200,
+        ge=1,
+        description="requests in a minute that `producer serve` answers each token, or each address without a token",
+    )
+    api_proxies: str = Field(
+        "",
+        description="addresses and networks of the proxies in front of `producer serve`, separated by commas; it takes "
+        "X-Forwarded-For from them alone",
+    )
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="secret that the sweeper signs webhooks with (Standard Webhooks): whsec_ and base64"
     )

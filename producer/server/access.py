@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import Histogram
@@ -25,8 +24,10 @@ from producer.server.problems import Refused
 
 COOKIE = "bulkqa"
 _SAFE = ("GET", "HEAD", "OPTIONS")
-#: Paths without a token: the login form with its files, and the health checks of a load balancer.
-_OPEN = ("/login", "/healthz", "/readyz", "/page/")
+#: Paths that need no token: the page, empty until it has one, its login and files, the checks of a load balancer.
+_OPEN = ("/", "/login")
+#: Paths that need no token and count towards no limit.
+_HEALTH, _FILES = ("/healthz", "/readyz"), "/page/"
 #: Headers of every answer, for browsers.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -75,13 +76,49 @@ def cookie_of(token: str) -> str:
 
 def is_among(secret: str, known: Iterable[str]) -> bool:
     """Whether a secret is a known one, in a time that does not depend on how much of it is right."""
+    return _place(secret, known) is not None
+
+
+def _place(secret: str, known: Iterable[str]) -> int | None:
+    """The place of a secret among the known ones."""
     matches = [hmac.compare_digest(secret.encode(), each.encode()) for each in known]
-    return any(matches)
+    return matches.index(True) if True in matches else None
+
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def proxies_of(text: str) -> tuple[_Network, ...]:
+    """The proxies of a setting: addresses and networks, separated by commas. Raises UsageError."""
+    try:
+        return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise UsageError(f"BULKQA_API_PROXIES: {error}", "For example: 10.0.0.7, 10.1.0.0/16") from None
+
+
+def address_of(scope: Scope, proxies: Iterable[_Network]) -> str:
+    """The address that a request comes from: the peer's, or if that is a proxy, the last one in X-Forwarded-For that is
+    none. Of IPv6 the first 64 bits, since a client has all addresses that begin with them."""
+    peer = (scope.get("client") or ("?",))[0]
+    forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+    address = None
+    for text in (peer, *reversed(forwarded)):
+        try:
+            address = ipaddress.ip_address(text.strip())
+        except ValueError:
+            break
+        address = getattr(address, "ipv4_mapped", None) or address
+        if not any(address in network for network in proxies):
+            break
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address or peer)
 
 
 @dataclass
 class Rate:
-    """The rate limit of a client: a bucket that is refilled steadily, and holds the requests of a minute."""
+    """The rate limit of a client (a token or an address): a bucket that is refilled steadily, and holds the requests of
+    a minute."""
 
     minute: int
     clock: Callable[[], float] = time.monotonic
@@ -164,6 +201,7 @@ class Access:
 
     app: ASGIApp
     tokens: tuple[str, ...]
+    proxies: tuple[_Network, ...]
     bounds: Bounds
     rate: Rate
     refuse: Callable[[Refused], ASGIApp]
@@ -200,30 +238,33 @@ class Access:
             await self.refuse(refused)(scope, receive, observed)
 
     def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+        headers, path = Headers(scope=scope), scope["path"]
+        token = self._token(headers) if self.tokens else None
+        if path not in _HEALTH and not path.startswith(_FILES):
+            client = f"token {token}" if isinstance(token, int) else address_of(scope, self.proxies)
+            if after := self.rate.take(client):
+                raise Refused(429, "too_many_requests", "too many requests", f"Try again in {after} s.", after)
+            if isinstance(token, Refused) and path not in _OPEN:
+                raise token
         if not self.tokens:
             _check_host(headers)
         if scope["method"] not in _SAFE:
             _check_origin(headers)
-        path = scope["path"]
-        if not path.startswith("/page/") and (after := self.rate.take((scope.get("client") or ("?",))[0])):
-            raise Refused(429, "too_many_requests", "too many requests", f"Try again in {after} s.", after)
-        if self.tokens and path != "/" and not path.startswith(_OPEN):
-            self._check_token(headers)
 
-    def _check_token(self, headers: Headers) -> None:
+    def _token(self, headers: Headers) -> int | Refused:
+        """Which of the tokens a request has, or why it is refused where one is required."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            if not is_among(token.strip(), self.tokens):
-                raise Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
-            return
+            place = _place(token.strip(), self.tokens)
+            wrong = Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
+            return wrong if place is None else place
         cookie = _cookie(headers)
         if cookie is None:
-            raise Refused(
-                401, "no_token", "this server requires a token", "Send the header Authorization: Bearer TOKEN"
-            )
-        if not is_among(cookie, map(cookie_of, self.tokens)):
-            raise Refused(401, "wrong_token", "the cookie is not one of this server", "Log in again: /login")
+            remedy = "Send the header Authorization: Bearer TOKEN"
+            return Refused(401, "no_token", "this server requires a token", remedy)
+        place = _place(cookie, map(cookie_of, self.tokens))
+        wrong = Refused(401, "wrong_token", "the cookie is not one of this server", "Log in again: /login")
+        return wrong if place is None else place
 
 
 def _method(scope: Scope) -> str:
@@ -270,8 +311,3 @@ def _check_origin(headers: Headers) -> None:
         raise Refused(
             403, "other_site", "the request comes from a page of another site", "Use the page of this server."
         )
-
-
-def limits(settings: Any) -> tuple[tuple[str, ...], Rate]:
-    """The tokens and the rate limit of the settings. Raises UsageError."""
-    return tokens_of(settings.api_token.get_secret_value()), Rate(settings.api_requests)

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from contract.errors import BulkqaError, UsageError
 from contract.settings import Settings
 from producer.backend import open_direct
-from producer.server.access import Access, Bounds, limits
+from producer.server.access import Access, Bounds, Rate, proxies_of, tokens_of
 from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
 from producer.server.reader import Reader
@@ -41,7 +41,7 @@ def make_app(settings: Settings) -> ASGIApp:
     hidden = _hidden(settings)
     reader = Reader(settings, asyncio.Semaphore(_READERS))
     service = Service(open_direct(settings, create=True, brief=True), reader, hidden)
-    tokens, rate = limits(settings)
+    tokens = tokens_of(settings.api_token.get_secret_value())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -63,9 +63,10 @@ def make_app(settings: Settings) -> ASGIApp:
     app.mount("/page", StaticFiles(directory=Path(__file__).parent / "page"), name="page")
     _answer_with_problems(app, hidden)
     _describe(app)
+    proxies, rate = proxies_of(settings.api_proxies), Rate(settings.api_requests)
     bounds = Bounds(settings.api_upload_bytes, settings.max_row_bytes)
     refuse = lambda refused: problem(refused, hidden)  # noqa: E731
-    return Access(app, tokens, bounds, rate, refuse, service.metrics.requests)
+    return Access(app, tokens, proxies, bounds, rate, refuse, service.metrics.requests)
 
 
 def _hidden(settings: Settings) -> dict[str, str]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from contract.errors import UsageError
 from contract.settings import Settings
 
 pytest.importorskip("starlette")
 
-from producer.server.access import Rate, check_address, cookie_of, is_among, tokens_of
+from producer.server.access import COOKIE, Rate, address_of, check_address, cookie_of, is_among, proxies_of, tokens_of
 from producer.server.app import make_app
 
 BLOCK = 64 << 10
@@ -141,3 +142,44 @@ def test_what_is_compared_may_be_anything():
     assert not is_among("", ["a"])
     assert not is_among("", [])
     assert cookie_of("a" * 16) != cookie_of("b" * 16)
+
+
+TOKEN = "a" * 16
+
+
+def test_bad_requests_from_an_address_take_nothing_from_a_token_or_a_health_check(settings: Settings):
+    """All come from the address of one proxy."""
+    app = make_app(settings.model_copy(update={"api_token": SecretStr(TOKEN), "api_requests": 30}))
+    wrong = {"Authorization": "Bearer nobody-has-this-token"}
+    assert [Asked("GET", "/v1/workers", wrong).of(app).status for _ in range(40)] == [403] * 30 + [429] * 10
+    assert Asked("POST", "/login").of(app).status == 429
+    for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"Cookie": f"{COOKIE}={cookie_of(TOKEN)}"}):
+        assert Asked("GET", "/v1/jobs/none", headers).of(app).status == 404
+    assert [Asked("GET", "/healthz").of(app).status for _ in range(40)] == [200] * 40
+    counted = [Asked("GET", "/v1/jobs/none", {"Authorization": f"Bearer {TOKEN}"}, peer=f"10.0.0.{i}").of(app).status
+               for i in range(30)]  # fmt: skip
+    assert counted == [404] * 28 + [429] * 2, "a token is one client, wherever it is used"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("10.0.0.7", "9.9.9.9, 8.8.8.8", "8.8.8.8"),
+        ("10.0.0.7", "8.8.8.8, 10.1.2.3", "8.8.8.8"),
+        ("10.0.0.7", "10.1.0.1", "10.1.0.1"),
+        ("10.0.0.7", "", "10.0.0.7"),
+        ("10.0.0.7", "8.8.8.8, no address", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "8.8.8.8", "8.8.8.8"),
+        ("10.0.0.8", "8.8.8.8", "10.0.0.8"),
+        ("2001:db8::1:2", "8.8.8.8", "2001:db8::/64"),
+        ("10.0.0.7", "2001:db8::9", "2001:db8::/64"),
+    ],
+)
+def test_a_header_names_the_client_if_a_proxy_sent_it(peer: str, forwarded: str, address: str):
+    scope = {"type": "http", "client": (peer, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
+    assert address_of(scope, proxies_of("10.0.0.7, 10.1.0.0/16")) == address
+
+
+def test_a_proxy_is_an_address_or_a_network():
+    with pytest.raises(UsageError, match="BULKQA_API_PROXIES"):
+        proxies_of("proxy.example.org")
