@@ -163,8 +163,8 @@ def _start(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def _worker(flags: Mapping[str, object], redis_url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    given = [f"--{name}={value}" for name, value in flags.items() if value is not None]
-    command = [*program("worker"), "start", *given, "--health-file", str(log.with_suffix(".health"))]
+    arguments = [f"--{name}={value}" for name, value in flags.items() if value is not None]
+    command = [*program("worker"), "start", *arguments, "--health-file", str(log.with_suffix(".health"))]
     # Not as a flag: the URL may have a password, and `ps` shows flags.
     env = os.environ | {"BULKQA_REDIS_URL": redis_url}
     with log.open("wb") as output:
