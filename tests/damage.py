@@ -1,4 +1,4 @@
-"""Made for tests: damaged and hostile input files, and the promises that reading any of them keeps."""
+"""Damaged and hostile input files for tests, and the promises that hold for reading any of them."""
 
 from __future__ import annotations
 
@@ -94,27 +94,27 @@ def made(dice: random.Random) -> bytes:
 def keeps_promises(path: Path, settings: Settings) -> str:
     """Read a file by check and by submit. Returns how it ended: "rows", "rows with errors", or the code of the error.
 
-    Raises AssertionError for a promise that was not kept, and what they raise that is no error of the input.
+    Raises AssertionError for a broken promise, and any error that is not an InputError.
     """
     storage, read = MemoryStorage(), ReadOptions(max_row_bytes=4096)
-    told: object
+    outcome: object
     try:
-        found = check_file(str(path), read, settings)
-        told = (found.rows, found.rejected, found.chunks, found.sha256)
+        checked = check_file(str(path), read, settings)
+        outcome = (checked.rows, checked.rejected, checked.chunks, checked.sha256)
     except InputError as error:
-        told = (error.code, error.message, error.remedy)
+        outcome = (error.code, error.message, error.remedy)
     refused: InputError | None = None
     try:
         manifest = submit(path, storage, settings, Request(read=read)).manifest
     except InputError as error:
         refused = error
     if refused:
-        assert told == (refused.code, refused.message, refused.remedy)
+        assert outcome == (refused.code, refused.message, refused.remedy)
         assert refused.remedy
         assert "not enough memory" not in refused.message
         assert storage.list(layout.JOBS) == []
         return refused.code
-    assert told == (manifest.rows, manifest.rejected, manifest.chunks, manifest.source.sha256)
+    assert outcome == (manifest.rows, manifest.rejected, manifest.chunks, manifest.source.sha256)
     rows = submitted_rows(storage, manifest.id)
     assert [row.row for row in rows] == list(range(manifest.rows))
     assert sum(row.error is not None for row in rows) == manifest.rejected

@@ -1,1 +1,1 @@
-"""Files that people have, made by the programs they have them from, and read back cell by cell."""
+"""Files as real programs write them, read back cell by cell."""

@@ -1,4 +1,4 @@
-"""What was read against what the writer held, cell by cell."""
+"""Compares what was read with the writer's table, cell by cell."""
 
 from __future__ import annotations
 
@@ -41,35 +41,35 @@ class Outcome:
 
 
 def compared(held: Held) -> Outcome:
-    """Read a file and compare. A difference that is no error of its row is a fault."""
-    found = Outcome(rows=held.table.rows)
+    """Read a file and compare. A difference in a row without an error is a fault."""
+    outcome = Outcome(rows=held.table.rows)
     try:
         with open_input(str(held.path), held.read) as source:
             rows = [row for table in source.tables(1000, 1 << 22) for row in table.to_pylist()]
     except InputError as error:
-        found.refused = error.code
+        outcome.refused = error.code
         if not held.may_refuse:
-            found.faults.append(f"refused: {error}")
-        return found
+            outcome.faults.append(f"refused: {error}")
+        return outcome
     if len(rows) != held.table.rows:
-        found.faults.append(f"{held.table.rows} rows were written, and {len(rows)} read")
+        outcome.faults.append(f"{held.table.rows} rows were written, and {len(rows)} read")
     for number, row in enumerate(rows[: held.table.rows]):
         wanted = expected(held, number)
         if row["code"] is not None:
             owed = not str(wanted["question"] or "").strip() or not str(wanted["context"] or "").strip()
-            found.errors["owed" if owed and row["code"].startswith(("empty", "missing_field")) else row["code"]] += 1
+            outcome.errors["owed" if owed and row["code"].startswith(("empty", "missing_field")) else row["code"]] += 1
             continue
         different = [key for key in wanted if wanted[key] != seen(row, held)[key]]
         if different:
             key = different[0]
-            found.faults.append(f"row {number}: {key}: held {wanted[key]!r:.300}, read {seen(row, held)[key]!r:.300}")
+            outcome.faults.append(f"row {number}: {key}: held {wanted[key]!r:.300}, read {seen(row, held)[key]!r:.300}")
         else:
-            found.equal += 1
-    return found
+            outcome.equal += 1
+    return outcome
 
 
 def expected(held: Held, number: int) -> dict[str, Any]:
-    """The cells of a row as the writer held them."""
+    """The cells of a row in the writer's table."""
     table = held.table
 
     def cell(name: str) -> Any:

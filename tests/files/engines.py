@@ -1,4 +1,4 @@
-"""CSV, JSON and Parquet as polars, DuckDB and `datasets` write them, where they are installed."""
+"""CSV, JSON and Parquet as polars, DuckDB and `datasets` write them, if they are installed."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def duckdb_csv(table: Table, dice: random.Random, path: Path) -> Held:
     delimiter, nothing = dice.choice(DELIMITERS), dice.choice(["", "NULL"])
     forced, packed = dice.random() < 0.3, dice.choice(["none", "none", "gzip", "zstd"])
     path = path.with_suffix(".csv")
-    said = f"FORMAT csv, HEADER, DELIMITER '{delimiter}', NULLSTR '{nothing}', COMPRESSION {packed}"
-    _copy(table, path, said + (", FORCE_QUOTE *" if forced else ""))
+    copy_options = f"FORMAT csv, HEADER, DELIMITER '{delimiter}', NULLSTR '{nothing}', COMPRESSION {packed}"
+    _copy(table, path, copy_options + (", FORCE_QUOTE *" if forced else ""))
     return Held(
         path, table, f"{'forced' if forced else 'needed'} {packed}", options(table, delimiter=delimiter), nothing
     )
@@ -76,12 +76,12 @@ def duckdb_parquet(table: Table, dice: random.Random, path: Path) -> Held:
     return Held(path, table, f"{packed} v{version}", options(table), texts=False)
 
 
-def _copy(table: Table, path: Path, said: str) -> None:
+def _copy(table: Table, path: Path, copy_options: str) -> None:
     import duckdb
 
     with duckdb.connect() as db:
         db.register("held", pa.table(frame(table)))
-        db.execute(f"COPY (SELECT * FROM held) TO '{path}' ({said})")  # noqa: S608
+        db.execute(f"COPY (SELECT * FROM held) TO '{path}' ({copy_options})")  # noqa: S608
 
 
 def datasets_file(table: Table, dice: random.Random, path: Path) -> Held:

@@ -1,4 +1,4 @@
-"""Folders of files that are one table: as Spark writes them, and as data sets of Parquet are laid."""
+"""Folders of files that are one table: as Spark writes them, and as data sets of Parquet."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Writer = Callable[[Table, random.Random, Path], Held]
 
 
 def spark_csv(table: Table, dice: random.Random, path: Path) -> Held:
-    """A CSV by Spark: LF, quotes where needed, an empty text in quotes; a quote within is escaped by a backslash, or
-    doubled where that was asked for. Parts may have no rows."""
+    """CSV by Spark: LF, quotes where needed, an empty text in quotes; a quote within is escaped by a backslash, or
+    doubled by an option. Parts may have no rows."""
     delimiter, packed = dice.choice(texts.DELIMITERS), dice.choice([None, None, "gzip"])
     escape = dice.choice(["\\", '"'])
     path = path.with_suffix(".csv")
@@ -45,7 +45,7 @@ def _of_files(writer: Writer, table: Table, dice: random.Random, path: Path, suf
 
 
 def _parts(table: Table, dice: random.Random, folder: Path, suffix: str) -> list[tuple[Path, Table]]:
-    """Names and tables of parts, beside what else lies in such a folder."""
+    """Names and tables of parts, in a folder with the other files that Spark writes."""
     folder.mkdir()
     (folder / "_SUCCESS").touch()
     (folder / f".part-00000-7c{suffix}.crc").write_bytes(b"crc\0\0")

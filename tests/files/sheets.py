@@ -1,4 +1,4 @@
-"""Excel workbooks as openpyxl and XlsxWriter write them, where they are installed."""
+"""Excel workbooks as openpyxl and XlsxWriter write them, if they are installed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.files.compare import Held
 from tests.files.tables import Cell, Table
 from tests.files.texts import options
 
-#: What a cell of Excel holds at most.
+#: The most characters in a cell of Excel.
 _LONGEST = 32_767
 #: openpyxl refuses them.
 _CONTROLS = {chr(code): "?" for code in (*range(9), 11, 12, *range(14, 32))}
 
 
 def openpyxl_xlsx(table: Table, dice: random.Random, path: Path) -> Held:
-    """Texts as texts, also those that begin with `=`. A return is a newline in it, since XML knows no other."""
+    """Texts as texts, also those that begin with `=`. A return becomes a newline, as XML has no other."""
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
 
@@ -44,7 +44,7 @@ def openpyxl_xlsx(table: Table, dice: random.Random, path: Path) -> Held:
 
 
 def xlsxwriter_xlsx(table: Table, dice: random.Random, path: Path) -> Held:
-    """Each character that XML cannot hold is escaped."""
+    """Characters that XML cannot hold are escaped."""
     import xlsxwriter
 
     table = _short(table.mapped({"\ufdd0": "?", "\x7f": "?", "_x000D_": "_x"}))
@@ -63,7 +63,7 @@ def xlsxwriter_xlsx(table: Table, dice: random.Random, path: Path) -> Held:
 
 
 def _short(table: Table) -> Table:
-    """Of texts as much as a cell holds; without rows of blanks, which are none in a sheet."""
+    """Texts cut to what a cell holds, and no blank rows, which do not count in a sheet."""
     rows = [row for row in zip(*table.columns.values(), strict=True) if any(str(cell or "").strip() for cell in row)]
     rows = rows or [tuple("x" for _ in table.columns)]
     columns: dict[str, list[Cell]] = {

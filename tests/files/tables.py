@@ -1,4 +1,4 @@
-"""What a writer is given: a table of awkward text, by seed. Pure."""
+"""Tables of awkward text for writers, by seed. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _NAMES = [
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text, but for `number`, which holds integers; `columns` has all names in order."""
+    """Columns of text, except `number`, which holds integers; `columns` has all names in order."""
 
     question: str
     context: str
@@ -67,7 +67,7 @@ class Table:
         return [*self.columns, *(cell for cells in self.columns.values() for cell in cells if isinstance(cell, str))]
 
     def mapped(self, change: dict[str, str]) -> Table:
-        """The table with some texts put for others, which a format cannot hold."""
+        """The table with texts that a format cannot hold replaced by others."""
 
         def changed(text: str) -> str:
             for old, new in change.items():
@@ -82,7 +82,7 @@ class Table:
 
 
 def made(dice: random.Random) -> Table:
-    """A table of a few rows, now and then of many, with all that is awkward or with one kind of it."""
+    """A table of a few rows, sometimes of many, with all kinds of awkward text or with one."""
     question, context = dice.choice([("question", "context")] * 4 + [("Question", "context "), ("Frage", "Text, ganz")])
     id_ = dice.choice(["id", "id", "key, own", None])
     names = [question, context, *([id_] if id_ else []), *dice.sample(_NAMES, dice.choice([0, 0, 1, 2, 4]))]
@@ -107,18 +107,18 @@ def _column(name: str, id_: str | None, rows: int, pieces: list[str], dice: rand
 
 
 def text(pieces: list[str], dice: random.Random, rare: float) -> str:
-    """Words with some of the pieces between them; now and then a word alone that means something elsewhere."""
+    """Words with some of the pieces between them; sometimes one word that has a meaning in some format."""
     if dice.random() < rare:
         return dice.choice([*_WHOLE, "", " ", "\n"])
     length = dice.choice([1, 3, 6, 6, 12, 40])
     if dice.random() < 0.005:
         length = 8000
-    said: list[str] = []
+    words: list[str] = []
     for _ in range(length):
-        said.append(dice.choice(_WORDS))
+        words.append(dice.choice(_WORDS))
         if pieces and dice.random() < min(0.3, 20 / length):
-            said.append(dice.choice(pieces))
-    whole = dice.choice(["", " ", " ", " "]).join(said) if len(said) < 100 else " ".join(said)
+            words.append(dice.choice(pieces))
+    whole = dice.choice(["", " ", " ", " "]).join(words) if len(words) < 100 else " ".join(words)
     if pieces and dice.random() < 0.1:
         whole = dice.choice(pieces) + whole
     if pieces and dice.random() < 0.1:

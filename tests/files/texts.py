@@ -1,4 +1,4 @@
-"""CSV as the standard library, pandas and Arrow write it, and as other programs do, after their rules."""
+"""CSV as the standard library, pandas and Arrow write it, and by the rules of other programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PACKED = {"gzip": ".gz", "bz2": ".bz2", "xz": ".xz", "zip": ".zip"}  # zstd nee
 
 
 def options(table: Table, **more: Any) -> ReadOptions:
-    """How to read a file whose names are those of the table."""
+    """How to read a file that has the table's names."""
     return ReadOptions(question=table.question, context=table.context, id=table.id or "", answers="", **more)
 
 
@@ -34,7 +34,7 @@ def frame(table: Table) -> pd.DataFrame:
 
 
 def plain(table: Table, delimiter: str) -> Table:
-    """Without what has to be quoted."""
+    """Without text that needs quotes."""
     return table.mapped({delimiter: "/", '"': "''", "\r": " ", "\n": " "})
 
 
@@ -45,7 +45,7 @@ def encodable(table: Table, encoding: str) -> Table:
 
 
 def _first_on_a_line(table: Table, *, index: bool) -> Table:
-    """Names without newlines, and none before the first field: behind a return it is taken for a part of the end."""
+    """Names without newlines, nor one before the first field: behind a return it is part of the line end."""
     columns = {name.replace("\n", " "): cells for name, cells in table.columns.items()}
     first = next(iter(columns))
     if not index:
@@ -122,7 +122,7 @@ def arrow_csv_file(table: Table, dice: random.Random, path: Path) -> Held:
 
 
 def excel_csv(table: Table, dice: random.Random, path: Path) -> Held:
-    """Excel: records end in CRLF, lines within a cell in LF; `sep=` above the header where somebody wrote it there."""
+    """Excel: records end in CRLF, lines within a cell in LF; sometimes `sep=` above the header."""
     kind = dice.choice(["utf-8", "ansi", "unicode text", "sep"])
     delimiter = {"unicode text": "\t"}.get(kind) or dice.choice(",;")
     encoding = {"ansi": "cp1252", "unicode text": "utf-16"}.get(kind, "utf-8-sig")
@@ -155,7 +155,7 @@ def libreoffice_csv(table: Table, dice: random.Random, path: Path) -> Held:
 
 
 def r_csv(table: Table, dice: random.Random, path: Path) -> Held:
-    """R's write.csv: texts in quotes, NA not, and a column of row names with an empty name."""
+    """R's write.csv: texts in quotes, NA without, and a column of row names with an empty name."""
     named, nothing = dice.random() < 0.7, dice.choice(["NA", ""])
     if named:
         numbered = {"": [str(n + 1) for n in range(table.rows)], **table.columns}

@@ -1,4 +1,4 @@
-"""The shortcut for well-formed CSV: the same rows with it as without, and it is taken where it may be.
+"""The shortcut for well-formed CSV: it is taken where it can be, and gives the same rows.
 
 That it changes nothing is seen from outside, in the rows that `open_input` gives.
 """
@@ -47,7 +47,7 @@ def test_a_file_has_the_same_rows_with_the_shortcut_and_without(pieces: list[str
 
 
 @given(st.lists(st.tuples(*[st.text(st.sampled_from('ab|"\n é'), max_size=6)] * 3), min_size=1, max_size=30))
-def test_what_a_csv_writer_writes_is_taken_in_whole(records: list[tuple[str, str, str]]) -> None:
+def test_the_output_of_a_csv_writer_is_one_block(records: list[tuple[str, str, str]]) -> None:
     file = io.StringIO(newline="")
     csv.writer(file, delimiter="|", lineterminator="\r\n").writerows(records)
     data = file.getvalue().encode()
@@ -59,7 +59,7 @@ def test_what_a_csv_writer_writes_is_taken_in_whole(records: list[tuple[str, str
     assert block.lines.tolist() == starts
 
 
-def test_a_record_that_goes_on_below_is_left_for_the_next_block() -> None:
+def test_an_unfinished_record_is_left_for_the_next_block() -> None:
     block = parse(b'a|b\n"c|\nd|e\n', "|", 2, 1000, line=1)
     assert block is not None
     assert (len(block.lines), block.height) == (1, 1)
@@ -87,22 +87,22 @@ def test_a_record_that_goes_on_below_is_left_for_the_next_block() -> None:
         b"",
     ],
 )
-def test_what_is_not_well_formed_is_left_to_be_read_row_by_row(data: bytes) -> None:
+def test_a_malformed_block_is_read_row_by_row(data: bytes) -> None:
     assert parse(data, "|", 2, limit=20, line=1) is None
 
 
 def test_a_large_file_takes_the_shortcut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text.CsvRecords, "_read", lambda *_: True)  # what is outside of blocks is not read at all
     data = HEADER + b"".join(b'%d|what?|"a ""long"" one\n%d"\n' % (n, n) for n in range(3000))
-    found = rows(data, 1000)
-    assert [(row.row, row.line) for row in found] == [(n, 2 + 2 * n) for n in range(3000)]
-    assert found[2999].context == 'a "long" one\n2999'
+    rows_read = rows(data, 1000)
+    assert [(row.row, row.line) for row in rows_read] == [(n, 2 + 2 * n) for n in range(3000)]
+    assert rows_read[2999].context == 'a "long" one\n2999'
 
 
 @pytest.mark.parametrize("odd", [b"1|q|" + 5000 * b"x" + b"\n", b'1|q|"' + 5000 * b"x" + b"\n", b"1|q\n", b'1|q|"c\n'])
-def test_around_an_odd_row_in_a_large_file_all_rows_are_there(odd: bytes) -> None:
+def test_an_odd_row_in_a_large_file_costs_no_other_row(odd: bytes) -> None:
     good = b"".join(b'%d|what?|"a ""long"" one\n%d"\n' % (n, n) for n in range(2, 30_000))
-    found = rows(HEADER + good + odd + good.replace(b"|what", b"b|what"), limit=1000)
-    assert len(found) == 2 * 29_998 + 1
-    assert [row.row for row in found if row.error] == [29_998]
-    assert found[-1].line == 2 + 4 * 29_998 + odd.count(b"\n") - 2
+    rows_read = rows(HEADER + good + odd + good.replace(b"|what", b"b|what"), limit=1000)
+    assert len(rows_read) == 2 * 29_998 + 1
+    assert [row.row for row in rows_read if row.error] == [29_998]
+    assert rows_read[-1].line == 2 + 4 * 29_998 + odd.count(b"\n") - 2

@@ -1,4 +1,4 @@
-"""Files of a few kilobytes that stand for gigabytes: the real command, in a memory of its own that is measured."""
+"""Files of a few kilobytes that expand to gigabytes: the real command, in a process whose memory is measured."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ import os, resource, subprocess, sys
 from tests import REPO
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-said = process.stdout.read()
+output = process.stdout.read()
 _, status, used = os.wait4(process.pid, 0)
-print(os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, said.decode())
+print(os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, output.decode())
 """
 
 
 def run(*arguments: str, **environment: str) -> tuple[int, str, int]:
-    """The exit code of a Python, what it says, and the most memory it held. What runs away is stopped."""
+    """The exit code of a Python, its output, and its peak memory. A runaway process is stopped."""
     command = [sys.executable, "-c", _MEASURED, sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
-    code, peak, said = done.stdout.split(" ", 2)
-    return int(code), said, int(peak)
+    code, peak, output = done.stdout.split(" ", 2)
+    return int(code), output, int(peak)
 
 
 def check(path: Path, **environment: str) -> tuple[int, str, int]:
@@ -85,7 +85,7 @@ def texts_behind_the_mean(path: Path) -> None:
 
 
 def texts_by_their_prefix(path: Path) -> None:
-    """DELTA_BYTE_ARRAY: a value is said by how much of it is that of the one before."""
+    """DELTA_BYTE_ARRAY: a value is stored as the length of the prefix that it shares with the one before."""
     context = pa.array(["x" * (MIB // 2)] * 1400, pa.large_string())
     write(path, context, 1400, use_dictionary=False, column_encoding={"context": "DELTA_BYTE_ARRAY"})
 
@@ -106,7 +106,7 @@ def columns_of_deep_structs(path: Path) -> None:
 
 
 def a_list_of_a_million(path: Path) -> None:
-    """One row that is too large to be one, and small enough to be looked at."""
+    """One row that is too large, and small enough to be decoded."""
     values = pa.ListArray.from_arrays(pa.array([0, 2 * MIB], pa.int32()), pa.array(np.zeros(2 * MIB, np.int8)))
     write(path, pa.array(["c"]), more={"list": values})
 
@@ -124,14 +124,14 @@ def a_list_of_a_million(path: Path) -> None:
         (a_list_of_a_million, 1, 1),
     ],
 )
-def test_what_expands_is_read_in_bounded_memory(
+def test_a_file_that_expands_is_read_in_bounded_memory(
     made: Callable[[Path], None], rows: int, rejected: int, tmp_path: Path
 ) -> None:
     made(path := tmp_path / "in.parquet")
-    code, said, peak = check(path)
-    found = json.loads(said)
-    assert (code, found["rows"], found["rejected"]) == (3 if rejected else 0, rows, rejected)
-    assert set(found["codes"]) == ({"row_too_large"} if rejected else set())
+    code, output, peak = check(path)
+    summary = json.loads(output)
+    assert (code, summary["rows"], summary["rejected"]) == (3 if rejected else 0, rows, rejected)
+    assert set(summary["codes"]) == ({"row_too_large"} if rejected else set())
     assert peak < PEAK
 
 
@@ -146,11 +146,11 @@ print(manifest.rows, manifest.rejected)
 """
 
 
-def test_submit_writes_what_expands_in_bounded_memory(tmp_path: Path) -> None:
-    """Without Redis, which has no part in it."""
+def test_submit_writes_a_file_that_expands_in_bounded_memory(tmp_path: Path) -> None:
+    """Without Redis, which it does not need."""
     one_large_dictionary_entry(path := tmp_path / "in.parquet")
-    code, said, peak = run("-c", _SUBMIT, str(path), str(tmp_path / "storage"))
-    assert (code, said.split()) == (0, ["2048", "0"])
+    code, output, peak = run("-c", _SUBMIT, str(path), str(tmp_path / "storage"))
+    assert (code, output.split()) == (0, ["2048", "0"])
     assert peak < PEAK
 
 
@@ -167,14 +167,14 @@ def one_entry_of_128_mib(path: Path) -> None:
 
 
 def the_same_with_a_lie(path: Path) -> None:
-    """The directory says that the column has 100 bytes; the page header, by which it is decoded, has no such wish."""
+    """The directory says that the column has 100 bytes; the page header, which the decoder follows, says otherwise."""
     one_text_of_128_mib(path)
     data = path.read_bytes()
     meta = pq.ParquetFile(path).metadata.row_group(0)
     for true in {meta.total_byte_size, meta.column(1).total_uncompressed_size}:
-        told = _zigzag(true)
-        assert told in data[-2000:]
-        data = data[:-2000] + data[-2000:].replace(told, _zigzag(100, len(told)))
+        encoded = _zigzag(true)
+        assert encoded in data[-2000:]
+        data = data[:-2000] + data[-2000:].replace(encoded, _zigzag(100, len(encoded)))
     path.write_bytes(data)
     assert pq.ParquetFile(path).metadata.row_group(0).total_byte_size == 100
 
@@ -194,7 +194,7 @@ def a_list_among_empty_ones(path: Path) -> None:
 
 
 def texts_in_a_list(path: Path) -> None:
-    """A list of a million texts, of 100 KB each, that are one."""
+    """A list of a million times the same text of 100 KB."""
     values = pa.ListArray.from_arrays(pa.array([0, 1_000_000], pa.int32()), repeated("x" * 100_000, 1_000_000))
     write(path, pa.array(["c"]), more={"list": values})
 
@@ -205,7 +205,7 @@ def a_directory_of_eighteen_mib(path: Path) -> None:
 
 
 def a_schema_nested_without_end(path: Path) -> None:
-    """A footer by hand, of 300,000 structs in one another: version, then the schema."""
+    """A footer made by hand, of 300,000 nested structs: version, then the schema."""
     group = bytes([0x48, 1, 0x61, 0x15, 2, 0])  # name: "a", one child
     count = 300_000
     footer = b"\x15\x02" + b"\x19" + b"\xfc" + _varint(count) + group * count + b"\x16\x02" + b"\x19\x0c" + b"\0"
@@ -260,18 +260,18 @@ ROWS_TOO_LARGE = [
         (four_gib_of_rows_that_are_one, "does not fit into 128 MiB", "'context'"),
     ],
 )
-def test_what_cannot_be_decoded_is_refused_with_a_remedy(
+def test_a_file_that_cannot_be_decoded_is_refused_with_a_remedy(
     made: Callable[[Path], None], about: str, where: str, tmp_path: Path
 ) -> None:
     made(path := tmp_path / "in.parquet")
-    code, said, peak = check(path, BULKQA_READ_MEMORY=str(128 * MIB))
+    code, output, peak = check(path, BULKQA_READ_MEMORY=str(128 * MIB))
     assert code == 2
-    assert about in said
-    assert where in said
-    assert str(path) in said
-    assert "Traceback" not in said
-    assert len(said.strip().splitlines()) == 2  # what, and what to do
-    assert "does not fit" not in said or f"BULKQA_READ_MEMORY={256 * MIB}" in said
+    assert about in output
+    assert where in output
+    assert str(path) in output
+    assert "Traceback" not in output
+    assert len(output.strip().splitlines()) == 2  # what, and what to do
+    assert "does not fit" not in output or f"BULKQA_READ_MEMORY={256 * MIB}" in output
     assert peak < PEAK - 256 * MIB
 
 
@@ -281,22 +281,22 @@ def test_with_every_allocator_memory_is_bounded_and_no_process_dies(
     made: Callable[[Path], None], pool: str, tmp_path: Path
 ) -> None:
     made(path := tmp_path / "in.parquet")
-    code, said, peak = check(path, ARROW_DEFAULT_MEMORY_POOL=pool)
+    code, output, peak = check(path, ARROW_DEFAULT_MEMORY_POOL=pool)
     if code == 3:
-        assert json.loads(said)["codes"] == {"row_too_large": 1}
+        assert json.loads(output)["codes"] == {"row_too_large": 1}
     else:
-        assert (code, "too large to be decoded" in said, len(said.strip().splitlines())) == (2, True, 2)
+        assert (code, "too large to be decoded" in output, len(output.strip().splitlines())) == (2, True, 2)
     assert peak < PEAK
 
 
-def test_the_remedy_of_what_is_too_large_works(tmp_path: Path) -> None:
+def test_the_remedy_of_a_file_that_is_too_large_works(tmp_path: Path) -> None:
     one_text_of_128_mib(path := tmp_path / "in.parquet")
-    _, said, _ = check(path, BULKQA_READ_MEMORY=str(192 * MIB))
-    name, more = re.findall(r"(BULKQA_READ_MEMORY)=(\d+)", said)[0]
+    _, output, _ = check(path, BULKQA_READ_MEMORY=str(192 * MIB))
+    name, more = re.findall(r"(BULKQA_READ_MEMORY)=(\d+)", output)[0]
     assert check(path, **{name: more})[0] == 3
 
 
-def test_the_limit_is_as_it_was_after_reading_and_where_there_is_none_files_are_read(
+def test_the_limit_is_restored_after_reading_and_without_limits_files_are_read(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_list_of_a_million(path := tmp_path / "in.parquet")
@@ -309,49 +309,49 @@ def test_the_limit_is_as_it_was_after_reading_and_where_there_is_none_files_are_
         assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
-def test_a_limit_that_is_lower_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = []
+def test_a_lower_limit_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits_set = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1 << 30, resource.RLIM_INFINITY))
-    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: said.append(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: limits_set.append(limits))
     with memory.Bound(1 << 40):
-        assert said == []
-    assert said == [(1 << 30, resource.RLIM_INFINITY)]
+        assert limits_set == []
+    assert limits_set == [(1 << 30, resource.RLIM_INFINITY)]
 
 
-def test_several_threads_read_at_once_and_leave_no_limit(tmp_path: Path, settings: Settings) -> None:
+def test_threads_that_read_at_once_leave_no_limit_behind(tmp_path: Path, settings: Settings) -> None:
     one_large_dictionary_entry(path := tmp_path / "in.parquet")
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: check_file(str(path), ReadOptions(), settings).rows, range(4)))
-    assert found == [2048] * 4
+        counts = list(pool.map(lambda _: check_file(str(path), ReadOptions(), settings).rows, range(4)))
+    assert counts == [2048] * 4
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 @pytest.mark.parametrize("head", [b"question|context\nwho?|", b'{"question": "q", "context": "c"}\n{"question": "'])
-def test_gzip_that_unpacks_to_more_than_text_can_is_refused(head: bytes, tmp_path: Path) -> None:
+def test_gzip_that_expands_more_than_text_is_refused(head: bytes, tmp_path: Path) -> None:
     path = tmp_path / "in.gz"
     sink = io.BytesIO()
     with gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=9) as file:
         file.write(b"x" * (16 * MIB))
     path.write_bytes(gzip.compress(head) + sink.getvalue() * 20)  # a gzip file may have many members
-    code, said, peak = check(path)
+    code, output, peak = check(path)
     assert code == 2
-    assert re.search(r"in.gz: a gzip bomb: .*800 times", said)
-    assert "gzip -dc" in said
+    assert re.search(r"in.gz: a gzip bomb: .*800 times", output)
+    assert "gzip -dc" in output
     assert peak < PEAK
 
 
-def test_gzip_of_what_text_can_is_read(tmp_path: Path) -> None:
+def test_gzip_that_expands_as_text_does_is_read(tmp_path: Path) -> None:
     """The same questions again and again, and a bomb's size: more than 256 MiB, at a hundred to one."""
     lines = b"".join(b"who is %d?|%s\n" % (n, b"the same context " * 2000) for n in range(1000))
     path = tmp_path / "in.csv.gz"
     path.write_bytes(gzip.compress(b"question|context\n") + gzip.compress(lines, 6) * 9)
-    code, said, peak = check(path)
-    assert (code, json.loads(said)["rows"]) == (0, 9_000)
+    code, output, peak = check(path)
+    assert (code, json.loads(output)["rows"]) == (0, 9_000)
     assert peak < PEAK
 
 
-def test_large_pages_are_read_where_the_file_is_large_too(tmp_path: Path, settings: Settings) -> None:
+def test_large_pages_are_read_in_a_large_file(tmp_path: Path, settings: Settings) -> None:
     """Long contexts make large pages: a writer looks every 1024 rows whether a page is full."""
     dice = np.random.default_rng(0)
     texts = [bytes(dice.integers(97, 123, 250_000, np.uint8)).decode() for _ in range(512)]
@@ -360,8 +360,8 @@ def test_large_pages_are_read_where_the_file_is_large_too(tmp_path: Path, settin
     assert check_file(str(path), ReadOptions(), settings).rows == 512
 
 
-def test_a_directory_without_columns_does_not_end_the_process(tmp_path: Path, settings: Settings) -> None:
-    """Asked for a column that is not there, some of pyarrow's own calls end the process: none of them is made."""
+def test_a_directory_without_columns_does_not_kill_the_process(tmp_path: Path, settings: Settings) -> None:
+    """Some calls of pyarrow kill the process if a column is missing: none of them is made."""
     path = tmp_path / "in.parquet"
     write(path, pa.array(["c"]))
     data = path.read_bytes()
@@ -389,7 +389,7 @@ with ThreadPoolExecutor(4) as pool:
 """
 
 
-def test_long_contexts_do_not_take_their_memory_in_every_thread_at_once() -> None:
-    code, said, peak = run("-c", _LONG_ROWS, str(REPO / "models" / "minilm-l6-qa"))
-    assert (code, int(said) > 4 * 4000) == (0, True), said
+def test_long_contexts_do_not_take_memory_in_every_thread_at_once() -> None:
+    code, output, peak = run("-c", _LONG_ROWS, str(REPO / "models" / "minilm-l6-qa"))
+    assert (code, int(output) > 4 * 4000) == (0, True), output
     assert peak < 1200 * MIB

@@ -1,4 +1,4 @@
-"""A thousand damaged files, by seed: no traceback, accepted + rejected = rows, and `check` says what submit does."""
+"""A thousand damaged files, by seed: no traceback, accepted + rejected = rows, and `check` agrees with `submit`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_damaged_file_is_read_or_refused_and_check_agrees_with_submit(seed: in
 
 
 def test_a_gzip_bomb_costs_no_memory(tmp_path: Path, settings: Settings):
-    """128 MiB of one line in half a MiB: a row that is too large, and little is held."""
+    """128 MiB of one line in half a MiB: a row that is too large, of which little is held."""
     import tracemalloc
 
     path = tmp_path / "bomb.csv.gz"
@@ -41,8 +41,8 @@ def test_a_gzip_bomb_costs_no_memory(tmp_path: Path, settings: Settings):
         file.write(b"\nwho?|me\n")
     tracemalloc.start()
     try:
-        found = check_file(str(path), ReadOptions(), settings)
+        summary = check_file(str(path), ReadOptions(), settings)
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()
-    assert (found.rows, found.codes) == (3, {"row_too_large": 1})
+    assert (summary.rows, summary.codes) == (3, {"row_too_large": 1})

@@ -32,28 +32,28 @@ def codes(rows: list[Row]) -> list[str | None]:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_lone_return_is_text_where_lines_end_otherwise(end: bytes) -> None:
+def test_a_lone_return_is_text_if_lines_end_otherwise(end: bytes) -> None:
     data = HEADER + b"1|Where?|The house is locked.\rThe key hangs behind the stove.\n2|q|c\n3|q|\rc\r\r\n"
-    found = read(data.replace(b"\n", end))
-    assert codes(found) == [None] * 3
-    assert found[0].context == "The house is locked.\rThe key hangs behind the stove."
-    assert [row.context for row in found[1:]] == ["c", "\rc\r\r"]
-    assert [row.line for row in found] == [2, 3, 4]
+    rows_read = read(data.replace(b"\n", end))
+    assert codes(rows_read) == [None] * 3
+    assert rows_read[0].context == "The house is locked.\rThe key hangs behind the stove."
+    assert [row.context for row in rows_read[1:]] == ["c", "\rc\r\r"]
+    assert [row.line for row in rows_read] == [2, 3, 4]
 
 
 def test_a_lone_return_beside_quotes_is_text_too() -> None:
-    found = read(HEADER + b'1|a\rb|"c\rd|\n""e"""\n"2\r"|q|c\r"d"\n')
-    assert [(row.id, row.question, row.context) for row in found] == [
+    rows_read = read(HEADER + b'1|a\rb|"c\rd|\n""e"""\n"2\r"|q|c\r"d"\n')
+    assert [(row.id, row.question, row.context) for row in rows_read] == [
         ("1", "a\rb", 'c\rd|\n"e"'), ("2\r", "q", 'c\r"d"'),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", [b"2|q|c\r\n", b'2|q|"c"\r\n'])
-def test_a_return_before_the_newline_of_a_row_is_text_where_lines_end_otherwise(row: bytes) -> None:
-    """In a file of newlines it stays, but behind a quote, where there can be no text."""
-    found = read(HEADER + b"1|q|c\n" + row)
-    assert codes(found) == [None, None]
-    assert found[1].context == ("c" if b'"' in row else "c\r")
+def test_a_return_before_the_newline_of_a_row_is_text_if_lines_end_otherwise(row: bytes) -> None:
+    """In a file of newlines it stays, except behind a quote, where no text can be."""
+    rows_read = read(HEADER + b"1|q|c\n" + row)
+    assert codes(rows_read) == [None, None]
+    assert rows_read[1].context == ("c" if b'"' in row else "c\r")
 
 
 def test_newlines_before_the_return_of_a_row_are_text() -> None:
@@ -61,13 +61,13 @@ def test_newlines_before_the_return_of_a_row_are_text() -> None:
 
 
 def test_in_a_file_of_returns_a_lone_newline_is_text() -> None:
-    found = read(b'id|question|context\r1|q|one\ntwo\r2|q|"a\rb"\r\n3|q|c\r')
-    assert [(row.id, row.context) for row in found] == [("1", "one\ntwo"), ("2", "a\rb"), ("3", "c")]
+    rows_read = read(b'id|question|context\r1|q|one\ntwo\r2|q|"a\rb"\r\n3|q|c\r')
+    assert [(row.id, row.context) for row in rows_read] == [("1", "one\ntwo"), ("2", "a\rb"), ("3", "c")]
 
 
-def test_rows_that_end_otherwise_than_their_file_are_errors_and_no_answers() -> None:
-    found = read(HEADER + b"1|q|c\r2|q|c\n3|q|c\n")
-    assert codes(found) == ["extra_field", None]
+def test_rows_that_end_otherwise_than_their_file_are_errors() -> None:
+    rows_read = read(HEADER + b"1|q|c\r2|q|c\n3|q|c\n")
+    assert codes(rows_read) == ["extra_field", None]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_rows_that_end_otherwise_than_their_file_are_errors_and_no_answers() -> 
         (b"a|b\r\nc|d\ne|f\n", b"\n"),
     ],
 )  # fmt: skip
-def test_the_line_end_of_a_file_is_told_from_its_beginning(head: bytes, end: bytes) -> None:
+def test_the_beginning_of_a_file_shows_its_line_end(head: bytes, end: bytes) -> None:
     assert line_end(head) == end
 
 
@@ -88,60 +88,62 @@ field = st.text(st.sampled_from('ab|"\r é'), min_size=1, max_size=8)
 
 
 @given(st.lists(st.tuples(field, field), min_size=1, max_size=20), st.sampled_from(["\n", "\r\n"]))
-def test_what_a_writer_that_quotes_no_return_writes_is_read_back(rows: list[tuple[str, str]], end: str) -> None:
-    """As pandas does: a field is quoted for its delimiter, quotes and newlines, and a return is left as it is."""
+def test_unquoted_returns_are_read_back(rows: list[tuple[str, str]], end: str) -> None:
+    """As pandas writes: a field is quoted for its delimiter, quotes and newlines, but not for a return."""
 
     def quoted(text: str) -> str:
         return '"' + text.replace('"', '""') + '"' if set(text) & set('|"\n') else text
 
     lines = [f"{quoted(a + 'x')}|{quoted('x' + b + 'x')}" for a, b in rows]
-    found = read(("question|context" + end + end.join(lines) + end).encode())
-    assert [(row.question, row.context) for row in found] == [(a + "x", "x" + b + "x") for a, b in rows]
+    rows_read = read(("question|context" + end + end.join(lines) + end).encode())
+    assert [(row.question, row.context) for row in rows_read] == [(a + "x", "x" + b + "x") for a, b in rows]
 
 
 # Blanks before a quote
 
 
-def test_blanks_before_a_quote_are_none_where_that_gives_the_row() -> None:
-    found = read(b'id| question| context\n1| "Where | is it?"| "At | the ""river""."\n2| "Who?"| "A\ntext."\n3|q|c\n')
-    assert [(row.id, row.question, row.context, row.line) for row in found] == [
+def test_blanks_before_a_quote_are_ignored_if_that_gives_the_row() -> None:
+    rows_read = read(
+        b'id| question| context\n1| "Where | is it?"| "At | the ""river""."\n2| "Who?"| "A\ntext."\n3|q|c\n'
+    )
+    assert [(row.id, row.question, row.context, row.line) for row in rows_read] == [
         ("1", "Where | is it?", 'At | the "river".', 2), ("2", "Who?", "A\ntext.", 3), ("3", "q", "c", 5),
     ]  # fmt: skip
 
 
-def test_a_quote_after_blanks_that_is_not_closed_costs_its_line_only() -> None:
-    found = read(HEADER + b'1|q| "cut\n2|q|c\n3|q|end"\n4|q|c\n5|q| "never\n6|q|c\n')
-    assert codes(found) == ["parse_error", None, None, None, "parse_error", None]
-    assert [row.line for row in found] == [2, 3, 4, 5, 6, 7]
+def test_an_open_quote_after_blanks_costs_its_line_only() -> None:
+    rows_read = read(HEADER + b'1|q| "cut\n2|q|c\n3|q|end"\n4|q|c\n5|q| "never\n6|q|c\n')
+    assert codes(rows_read) == ["parse_error", None, None, None, "parse_error", None]
+    assert [row.line for row in rows_read] == [2, 3, 4, 5, 6, 7]
 
 
 def test_a_quotation_after_blanks_is_text() -> None:
-    found = read(HEADER + b'1|q| "Hello," she said. "Bye."\n2|q| "a" or "b|"\n3|q| "a"\n')
-    assert (found[0].context, codes(found)) == (' "Hello," she said. "Bye."', [None, "parse_error", None])
+    rows_read = read(HEADER + b'1|q| "Hello," she said. "Bye."\n2|q| "a" or "b|"\n3|q| "a"\n')
+    assert (rows_read[0].context, codes(rows_read)) == (' "Hello," she said. "Bye."', [None, "parse_error", None])
 
 
 def test_blanks_before_a_quote_within_a_quoted_field_change_no_other_field() -> None:
-    found = read(b'id|question|context\n1| who?|"he said| ""me"" again"\n')
-    assert [(row.question, row.context) for row in found] == [(" who?", 'he said| "me" again')]
+    rows_read = read(b'id|question|context\n1| who?|"he said| ""me"" again"\n')
+    assert [(row.question, row.context) for row in rows_read] == [(" who?", 'he said| "me" again')]
 
 
-def test_a_tab_that_delimits_is_no_blank() -> None:
-    found = read(b'question\tcontext\tx\nwho?\t \t"""me"""\nwho?\tme\t \n', delimiter="\t")
-    assert codes(found) == ["empty_context", None]
-    found = read(b'x\tquestion\tcontext\n \t"who? "\tme\n', delimiter="\t")
-    assert [(row.question, row.passthrough) for row in found] == [("who? ", {"x": " "})]
+def test_a_tab_as_delimiter_is_not_a_blank() -> None:
+    rows_read = read(b'question\tcontext\tx\nwho?\t \t"""me"""\nwho?\tme\t \n', delimiter="\t")
+    assert codes(rows_read) == ["empty_context", None]
+    rows_read = read(b'x\tquestion\tcontext\n \t"who? "\tme\n', delimiter="\t")
+    assert [(row.question, row.passthrough) for row in rows_read] == [("who? ", {"x": " "})]
 
 
-def test_many_of_them_are_read_in_linear_time() -> None:
-    found = read(b"question|context\n" + b'q| "c\n' * 60_000)  # quadratic: minutes
-    assert set(codes(found)) == {"parse_error"}
+def test_many_open_quotes_after_blanks_are_read_in_linear_time() -> None:
+    rows_read = read(b"question|context\n" + b'q| "c\n' * 60_000)  # quadratic: minutes
+    assert set(codes(rows_read)) == {"parse_error"}
 
 
 # Blank lines
 
 
 @pytest.mark.parametrize("blank", [b"\n", b" \r\n"])
-def test_blank_lines_are_passed_over_at_the_speed_of_reading(blank: bytes) -> None:
+def test_blank_lines_are_skipped_at_the_speed_of_reading(blank: bytes) -> None:
     count = (32 << 20) // len(blank)  # line by line: a minute
     good = b'{"question": "q", "context": "c"}\n'
     assert [row.line for row in read(gzip.compress(good + blank * count + good, 1))] == [1, 2 + count]
@@ -155,15 +157,15 @@ def test_blank_lines_are_passed_over_at_the_speed_of_reading(blank: bytes) -> No
 
 @pytest.mark.skipif(not CASES.exists(), reason="needs the shared cases")
 def test_the_cases() -> None:
-    found = read(CASES / "17-pandas-bare-cr/bare-cr.csv")
-    assert (found[0].context, len(found)) == ("The house is locked.\rThe key hangs behind the stove.", 2)
+    rows_read = read(CASES / "17-pandas-bare-cr/bare-cr.csv")
+    assert (rows_read[0].context, len(rows_read)) == ("The house is locked.\rThe key hangs behind the stove.", 2)
     assert codes(read(CASES / "17-pandas-bare-cr/pandas.csv")) == [None] * 4
-    found = read(CASES / "61-space-before-quote/space.csv")
-    assert codes(found) == [None] * 4
-    assert found[2].context == "A text\nof two lines by Marta."
+    rows_read = read(CASES / "61-space-before-quote/space.csv")
+    assert codes(rows_read) == [None] * 4
+    assert rows_read[2].context == "A text\nof two lines by Marta."
 
 
-def test_csv_writes_what_is_read() -> None:
+def test_what_csv_writes_is_read_back() -> None:
     out = io.StringIO(newline="")
     csv.writer(out, delimiter="|", lineterminator="\r").writerows([["question", "context"], ["a\nb", "c"]])
     assert read(out.getvalue().encode())[0].question == "a\nb"

@@ -1,4 +1,4 @@
-"""Errors of errors are the same errors; what was mended is taken."""
+"""Errors of errors are the same errors; fixed rows are accepted."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ BAD = [
 ]  # fmt: skip
 
 
-def errors_of(storage: Storage, given: Settings, data: bytes, **read: object) -> tuple[bytes, list[Row]]:
+def errors_of(storage: Storage, job_settings: Settings, data: bytes, **read: object) -> tuple[bytes, list[Row]]:
     """The error file of a job on such data, and the job's rows."""
-    manifest = job_of(storage, given, data, read=ReadOptions(max_row_bytes=5000, **read))
-    finish(manifest.id, storage, MemoryQueue(), given)
+    manifest = job_of(storage, job_settings, data, read=ReadOptions(max_row_bytes=5000, **read))
+    finish(manifest.id, storage, MemoryQueue(), job_settings)
     rows = submitted_rows(storage, manifest.id)
     name = layout.errors(manifest.id)
     return storage.read(name) if storage.exists(name) else b"", rows
 
 
 def cells(data: bytes) -> list[dict[str, str]]:
-    """The rows of an error file, without where they were."""
+    """The rows of an error file, without their places."""
     rows = csv.DictReader(io.StringIO(data.decode(), newline=""), delimiter="|")
     return [{k: v for k, v in row.items() if k not in (errorfile.ROW, errorfile.LINE)} for row in rows]
 
@@ -46,9 +46,11 @@ def cells(data: bytes) -> list[dict[str, str]]:
 @given(st.lists(st.sampled_from(BAD), min_size=1, max_size=8))
 @settings(max_examples=60)
 def test_errors_of_errors_are_the_same_errors(lines: list[bytes]) -> None:
-    given, storage = Settings(chunk_rows=3, model="tiny"), MemoryStorage()
-    first, rows = errors_of(storage, given, b"id|question|context|note\nsame|q|c|n\n" + b"\n".join(lines) + b"\n")
-    second, again = errors_of(storage, given, first)
+    job_settings, storage = Settings(chunk_rows=3, model="tiny"), MemoryStorage()
+    first, rows = errors_of(
+        storage, job_settings, b"id|question|context|note\nsame|q|c|n\n" + b"\n".join(lines) + b"\n"
+    )
+    second, again = errors_of(storage, job_settings, first)
     assert [row.error for row in again] == [row.error for row in rows if row.error]
     assert cells(second) == cells(first)
 
@@ -65,7 +67,7 @@ def edited(data: bytes, edit: Callable[[dict[str, str]], None]) -> bytes:
 
 
 @pytest.mark.parametrize("line", BAD)
-def test_a_mended_row_is_taken(line: bytes, storage: Storage, settings: Settings) -> None:
+def test_a_fixed_row_is_accepted(line: bytes, storage: Storage, settings: Settings) -> None:
     errors, _ = errors_of(storage, settings, b"id|question|context|note\nsame|q|c|n\n" + line + b"\n")
 
     def mend(row: dict[str, str]) -> None:
@@ -76,13 +78,13 @@ def test_a_mended_row_is_taken(line: bytes, storage: Storage, settings: Settings
 
 
 @pytest.mark.parametrize("column", ["id", "note"])
-def test_a_mended_cell_is_enough_where_the_text_is_whole(column: str, storage: Storage, settings: Settings) -> None:
+def test_a_fixed_cell_is_enough_if_the_text_is_complete(column: str, storage: Storage, settings: Settings) -> None:
     errors, _ = errors_of(storage, settings, b"id|question|context|note\nsame|q|c|n\nsame|q|c|n\n2|q|c|a|b\n")
     _, again = errors_of(storage, settings, edited(errors, lambda row: row.update({column: row[column] + " mended"})))
     assert [row.error for row in again] == [None, None]
 
 
-def test_an_editor_that_writes_it_otherwise_has_mended_nothing(storage: Storage, settings: Settings) -> None:
+def test_an_editor_that_formats_cells_anew_fixes_nothing(storage: Storage, settings: Settings) -> None:
     data = b"id|question|context|note\n1|q|a b|n|x\n2|q|caf\xe9|1.50\n" + b'3|"q|c|n\n'
 
     def saved(row: dict[str, str]) -> None:
@@ -93,13 +95,13 @@ def test_an_editor_that_writes_it_otherwise_has_mended_nothing(storage: Storage,
     assert [row.error for row in again] == [row.error for row in rows]
 
 
-def test_a_row_whose_code_was_emptied_is_taken_as_it_is(storage: Storage, settings: Settings) -> None:
+def test_a_row_whose_code_was_emptied_is_accepted_as_it_is(storage: Storage, settings: Settings) -> None:
     errors, _ = errors_of(storage, settings, b"question|context\nq|c|x\n")
     _, again = errors_of(storage, settings, edited(errors, lambda row: row.update({errorfile.CODE: ""})))
     assert [row.error for row in again] == [None]
 
 
-def test_what_failed_by_our_fault_is_tried_again(storage: Storage, settings: Settings) -> None:
+def test_a_row_that_failed_in_a_worker_is_tried_again(storage: Storage, settings: Settings) -> None:
     errors, _ = errors_of(storage, settings, b"id|question|context\n1|odd?|c\n")
     assert b"inference_error" in errors
     _, again = errors_of(storage, settings, errors)

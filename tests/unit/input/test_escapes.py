@@ -29,30 +29,30 @@ def test_what_spark_writes_is_read_back(rows: list[tuple[str, str]]) -> None:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     data = "question|context\n" + "".join(f"{cell('x' + a)}|{cell('x' + b)}\n" for a, b in rows)
-    found = read(data, escape="\\")
-    assert [(row["question"], row["context"]) for row in found] == [("x" + a, "x" + b) for a, b in rows]
+    rows_read = read(data, escape="\\")
+    assert [(row["question"], row["context"]) for row in rows_read] == [("x" + a, "x" + b) for a, b in rows]
 
 
 @given(st.text(st.sampled_from('a"\\\n|'), max_size=40), st.integers(1, 7))
-def test_where_blocks_are_cut_does_not_matter(data: str, size: int) -> None:
+def test_the_cuts_between_blocks_do_not_matter(data: str, size: int) -> None:
     raw = data.encode()
     blocks = (raw[at : at + size] for at in range(0, len(raw), size))
     assert b"".join(doubled(blocks, "\\", 1000)) == b"".join(doubled(iter([raw]), "\\", 1000))
 
 
-def test_a_quote_that_is_not_closed_costs_its_line_and_little_time() -> None:
+def test_an_open_quote_costs_its_line_and_little_time() -> None:
     raw = b'"' + b"a\\" * 50_000 + b"\n" + b'x|"\\""\n' * 20_000
-    found = b"".join(doubled((raw[at : at + 1000] for at in range(0, len(raw), 1000)), "\\", 10_000))
-    assert found.endswith(b'x|""""\n' * 19_000)
+    rows_read = b"".join(doubled((raw[at : at + 1000] for at in range(0, len(raw), 1000)), "\\", 10_000))
+    assert rows_read.endswith(b'x|""""\n' * 19_000)
 
 
-def test_a_row_in_which_it_shows_is_an_error_that_names_the_option() -> None:
+def test_the_error_of_an_escaped_quote_names_the_option() -> None:
     (row,) = read('question|context\nwho?|"he said \\"me\\" again"\n')
     assert row["code"] == "parse_error"
     assert "set the escape option" in str(row["message"])
 
 
 @pytest.mark.parametrize("escape", ["", "ab", '"', "\n", "é", "|"])
-def test_what_cannot_escape_is_refused(escape: str) -> None:
+def test_an_invalid_escape_character_is_refused(escape: str) -> None:
     with pytest.raises(InputError, match="escape"):
         read("question|context\na|b\n", escape=escape)

@@ -1,4 +1,4 @@
-"""Excel workbooks: a sheet is read as a CSV of it would be, where openpyxl is installed."""
+"""Excel workbooks: a sheet is read as a CSV of it would be. Skipped without openpyxl."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_sheet_is_read_by_name_or_number(sheet: str, tmp_path: Path) -> None:
         read(path, sheet="third")
 
 
-def test_a_sheet_that_has_the_columns_is_advised_and_else_any_is_named(tmp_path: Path) -> None:
+def test_the_remedy_is_a_sheet_with_the_columns_or_names_the_others(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", first=[["query", "text"], ["q", "c"]], notes=[["x"]], second=[[], *ROWS])
     with pytest.raises(InputError) as caught:
         read(path)
@@ -88,12 +88,12 @@ def changed(path: Path, name: str, old: bytes, new: bytes) -> Path:
     return path
 
 
-def test_what_a_sheet_says_of_its_size_is_not_believed(tmp_path: Path) -> None:
+def test_the_size_that_a_sheet_claims_is_ignored(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", first=ROWS)
     assert len(read(changed(path, "xl/worksheets/sheet1.xml", b'ref="A1:D5"', b'ref="A1:B2"'))[0]) == 3
 
 
-def test_a_row_beyond_the_last_is_a_forgery(tmp_path: Path) -> None:
+def test_a_row_beyond_the_last_possible_is_damage(tmp_path: Path) -> None:
     path = changed(workbook(tmp_path / "a.xlsx", first=ROWS), "xl/worksheets/sheet1.xml", b'r="5"', b'r="999999999"')
     with pytest.raises(InputError, match="damaged: more than 1,048,576 rows"):
         read(path)

@@ -1,4 +1,4 @@
-"""Files that people have: read as they were meant, or refused with a command that then works."""
+"""Files that people have: read as they were meant, or refused with a remedy that works."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def texts(rows: list[Row]) -> list[tuple[str | None, str | None, str | None]]:
 
 
 def advised(data: bytes | str | Path, **options: Any) -> tuple[str, dict[str, Any]]:
-    """What the refusal of a file says, and the options that its remedy sets: the same as data and as flags."""
+    """The message of a refusal, and the options that its remedy sets: the same as data and as flags."""
     with pytest.raises(InputError) as caught:
         read(data, **options)
     remedy = caught.value.remedy
     assert isinstance(remedy, Remedy)
     command = remedy.partition(": ")[2].partition("   Or ")[0].partition(" and name ")[0]
     flags = shlex.split(command)
-    found: dict[str, Any] = {}
+    flags_set: dict[str, Any] = {}
     while flags:
         flag = flags.pop(0).removeprefix("--").replace("-", "_")
-        found |= {"header": False} if flag == "no_header" else {flag: flags.pop(0).replace("\\t", "\t")}
-    assert remedy.settings == found
-    return caught.value.message, options | found
+        flags_set |= {"header": False} if flag == "no_header" else {flag: flags.pop(0).replace("\\t", "\t")}
+    assert remedy.settings == flags_set
+    return caught.value.message, options | flags_set
 
 
 # Names and delimiters
@@ -67,7 +67,7 @@ def advised(data: bytes | str | Path, **options: Any) -> tuple[str, dict[str, An
 @pytest.mark.parametrize(
     "head", ["ID|QUESTION|CONTEXT", "Id| Question |Context\u00a0", "id|question|con text", "id|Question|context"]
 )
-def test_names_that_differ_in_capitals_and_blanks_are_taken(head: str) -> None:
+def test_names_may_differ_in_capitals_and_blanks(head: str) -> None:
     rows, source = opened(f"{head}\na|When?|{MILL}\n")
     assert texts(rows) == [("a", "When?", MILL)]
     assert [source.id_column, source.question_column, source.context_column] == [
@@ -77,7 +77,7 @@ def test_names_that_differ_in_capitals_and_blanks_are_taken(head: str) -> None:
     assert texts(read(line + "\n")) == [("a", "When?", MILL)]
 
 
-def test_a_name_that_two_columns_have_is_not_guessed() -> None:
+def test_a_name_that_fits_two_columns_is_not_guessed() -> None:
     message, _ = advised("Question|QUESTION|context\na|b|c\n")
     assert "'Question', 'QUESTION'" in message
     assert read("Question|question|context\na|b|c\n")[0].question == "b"
@@ -87,7 +87,7 @@ def test_a_name_that_two_columns_have_is_not_guessed() -> None:
 @pytest.mark.parametrize(
     "head", ["text question", "Question Passage", "story_text_id story_text query", "context question"]
 )
-def test_the_command_that_is_advised_for_other_delimiters_and_names_works(delimiter: str, head: str) -> None:
+def test_the_remedy_for_other_delimiters_and_names_works(delimiter: str, head: str) -> None:
     names = head.split()
     row = ["When?" if "que" in name.lower() else "x1" if name.endswith("id") else MILL for name in names]
     message, options = advised(delimiter.join(names) + "\n" + delimiter.join(row) + "\n")
@@ -126,7 +126,7 @@ def test_columns_of_any_format_are_guessed() -> None:
 
 
 @pytest.mark.parametrize("delimiter", ["|", ","])
-def test_a_file_without_a_header_is_said_to_be_one(delimiter: str) -> None:
+def test_a_file_without_a_header_is_recognized(delimiter: str) -> None:
     data = f"where do I live?{delimiter}I live in Borgholm.\nwhat is it?{delimiter}It is an island.\n"
     message, options = advised(data)
     assert "Perhaps there is no header" in message
@@ -145,14 +145,14 @@ def test_without_a_header_columns_have_numbers() -> None:
 
 
 @pytest.mark.parametrize("delimiter", ["|", ";", ","])
-def test_a_line_that_names_the_delimiter_is_taken_at_its_word(delimiter: str) -> None:
+def test_a_line_that_names_the_delimiter_decides(delimiter: str) -> None:
     lines = [f"sep={delimiter}", delimiter.join(["id", "question", "context"]), delimiter.join(["a", "When?", MILL])]
     rows, source = opened("\ufeff" + "\r\n".join(lines) + "\r\n")
     assert (texts(rows), rows[0].line, source.delimiter) == ([("a", "When?", MILL)], 3, delimiter)
 
 
 @pytest.mark.parametrize("head", ["id|question|context", "id|question|context|"])
-def test_a_delimiter_at_every_line_end_is_let_go(head: str) -> None:
+def test_a_delimiter_at_every_line_end_is_ignored(head: str) -> None:
     rows, source = opened(f"{head}\na|When?|{MILL}|\nb|q|c|x\nc|q|c\nd|q|c|\n")
     assert codes(rows) == [None, "extra_field", "missing_field", None]
     assert source.columns == ("id", "question", "context")
@@ -160,7 +160,7 @@ def test_a_delimiter_at_every_line_end_is_let_go(head: str) -> None:
     assert codes(read("id|question|context\na|q|c\nb|q|c|\n")) == [None, "extra_field"]
 
 
-def test_ids_of_blanks_are_none() -> None:
+def test_blank_ids_do_not_count() -> None:
     rows = read("id|question|context\n|q|c\n  |q|c\n  |q|c\n\u00a0|q|c\n1|q|c\n1|q|c\n")
     assert [row.id for row in rows] == [None, None, None, None, "1", "1"]
     assert codes(rows) == [None] * 5 + ["duplicate_id"]
@@ -171,14 +171,14 @@ def test_ids_of_blanks_are_none() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_utf_16_is_told_by_its_nuls_and_the_advised_command_reads_it(encoding: str, end: str) -> None:
+def test_utf_16_is_recognized_by_its_nuls_and_the_remedy_reads_it(encoding: str, end: str) -> None:
     data = end.join(["id|question|context", *map("|".join, ROWS[:1]), f"é|q|{'ü' * 50}"]).encode(encoding)
     message, options = advised(data)
     assert "UTF-16" in message
     assert texts(read(data, **options)) == [*ROWS[:1], ("é", "q", "ü" * 50)]
 
 
-def test_windows_1252_is_advised_and_read() -> None:
+def test_the_remedy_names_windows_1252_which_is_read() -> None:
     text = "id|question|catégorie|context\na|What is the café\u2019s dish?|x|“Spytt”, at 12 €\n"
     _, options = advised(text.encode("cp1252"))
     assert options == {"encoding": "WINDOWS-1252"}
@@ -188,7 +188,7 @@ def test_windows_1252_is_advised_and_read() -> None:
     assert "set the encoding option" in row.error.message
 
 
-def test_bytes_that_an_encoding_does_not_have_are_errors_of_their_rows() -> None:
+def test_bytes_outside_an_encoding_are_errors_of_their_rows() -> None:
     rows = read(b"question|context\nq|a\x81b\nq|\x80\n", encoding="windows-1252")
     assert (codes(rows), rows[1].context) == (["bad_encoding", None], "€")
     with pytest.raises(InputError, match="not valid utf-16"):
@@ -199,7 +199,7 @@ def test_bytes_that_an_encoding_does_not_have_are_errors_of_their_rows() -> None
         assert "WINDOWS-1252" in (caught.value.remedy or "")
 
 
-def test_json_is_read_in_other_encodings_too() -> None:
+def test_json_is_read_in_other_encodings() -> None:
     line = json.dumps({"question": "é?", "context": "ü"}, ensure_ascii=False) + "\n"
     assert read((line * 2).encode("utf-16"), encoding="utf-16")[1].context == "ü"
 
@@ -233,7 +233,7 @@ def test_squad_is_read_with_its_reference_answers(indent: int | None) -> None:
     assert {row.passthrough["title"] for row in rows} == {"Mill"}
 
 
-def test_mrqa_and_articles_a_line_are_read() -> None:
+def test_mrqa_and_an_article_a_line_are_read() -> None:
     qas = [{"qid": "a", "question": "When?", "answers": ["1791"]}, {"qid": "z", "question": "What?", "answers": []}]
     lines = [{"header": {"dataset": "Own"}}, {"id": "", "context": MILL, "qas": qas}]
     rows, source = opened("\n".join(map(json.dumps, lines)))
@@ -260,13 +260,13 @@ def test_mrqa_and_articles_a_line_are_read() -> None:
     ],
     ids=["array", "data", "served", "inputs", "lists", "columns", "split", "index", "table", "nested"],
 )
-def test_rows_in_json_are_found_whatever_they_are_wrapped_in(value: Any, indent: int | None) -> None:
+def test_rows_in_json_are_found_in_any_wrapper(value: Any, indent: int | None) -> None:
     rows = read(json.dumps(value, indent=indent, ensure_ascii=indent is None) + "\n")
     assert texts(rows) == ROWS
     assert codes(rows) == [None, None]
 
 
-def test_a_bad_row_in_an_array_harms_no_other() -> None:
+def test_a_bad_row_in_an_array_costs_no_other() -> None:
     bad = ['{"question": "q", "context": "c", "context": "d"}', '{"question": 5, "context": "c"}', '{"question": "q"}']
     good = json.dumps(RECORDS[0])
     rows = read(
@@ -290,14 +290,14 @@ def test_a_large_document_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPat
     assert "BULKQA_READ_MEMORY=" in (caught.value.remedy or "")
 
 
-def test_a_key_that_is_repeated_is_an_error_of_its_row() -> None:
+def test_a_repeated_key_is_an_error_of_its_row() -> None:
     good = '{"question": "q", "context": "c"}\n'
     rows = read(good + '{"question": "q", "context": "first", "context": "second"}\n' + good)
     assert codes(rows) == [None, "parse_error", None]
     assert codes(read('{"question": "q", "context": "c", "x": {"a": 1, "a": 2}}\n' + good)) == ["parse_error", None]
 
 
-def test_nan_where_nobody_asked_costs_nothing() -> None:
+def test_nan_in_other_columns_costs_nothing() -> None:
     line = '{"id": NaN, "question": "q", "context": "c", "w": NaN, "v": [-Infinity, 1e999, {"a": NaN}]}\n'
     [row] = read(line)
     assert (row.error, row.id, row.passthrough) == (None, None, {"w": None, "v": [None, None, {"a": None}]})
@@ -324,12 +324,12 @@ def test_nan_where_nobody_asked_costs_nothing() -> None:
         ("[__import__('os').getpid()]", ("[__import__('os').getpid()]",)),
     ],
 )  # fmt: skip
-def test_lists_and_dicts_are_understood_as_they_are_printed(cell: str, expected: tuple[str, ...] | None) -> None:
+def test_lists_and_dicts_are_read_as_they_are_printed(cell: str, expected: tuple[str, ...] | None) -> None:
     assert references(cell) == expected
     assert unreadable(cell) == (expected is None and cell != "")
 
 
-def test_answers_that_cannot_be_read_are_refused_with_a_word() -> None:
+def test_answers_that_cannot_be_read_are_refused() -> None:
     data = "question|context|answers\nq|c|nine\nq|c|['nine' ... 'ten']\n"
     with pytest.raises(InputError, match=r"'answers' .* row 1: ") as caught:
         read(data)
@@ -372,10 +372,10 @@ def test_the_form_of_answers_is_that_of_all_rows(cell: str, form: str, before: i
      ("47-tab-question-capital/q.tsv", 4),
      ("52-headerless/noheader.csv", 2)],
 )  # fmt: skip
-def test_the_advised_command_reads_the_case(name: str, rows: int) -> None:
+def test_the_remedy_reads_the_case(name: str, rows: int) -> None:
     _, options = advised(CASES / name)
-    found = read(CASES / name, **options)
-    assert (len(found), set(codes(found))) == (rows, {None})
+    rows_read = read(CASES / name, **options)
+    assert (len(rows_read), set(codes(rows_read))) == (rows, {None})
 
 
 @needs_cases
@@ -396,7 +396,7 @@ def test_the_case_is_read(name: str, expected: list[str | None]) -> None:
 
 
 @needs_cases
-def test_what_the_cases_hold_is_understood() -> None:
+def test_the_contents_of_the_cases_are_read() -> None:
     rows = read(CASES / "06-hf-squad-csv/squad.csv")
     assert [references(row.passthrough["answers"]) for row in rows] == [("1791",), ("nine",), ()]
     blank = read(CASES / "62-blank-ids/blank-ids.csv")
@@ -410,7 +410,7 @@ def test_what_the_cases_hold_is_understood() -> None:
 # Wide tables
 
 
-def test_ten_thousand_columns_are_read_and_more_refused_with_a_word() -> None:
+def test_ten_thousand_columns_are_read_and_more_are_refused() -> None:
     def table(width: int) -> str:
         more = "".join(f"|c{n}" for n in range(width - 2))
         return f"question|context{more}\nq|c{'|x' * (width - 2)}\nq|c\n"

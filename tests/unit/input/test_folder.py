@@ -23,7 +23,7 @@ def read(file: Path | str, **options: object) -> tuple[list[dict[str, object]], 
 
 
 def spark(folder: Path) -> Path:
-    """As Spark writes it: parts, one of them without rows, check sums, and a mark that it is done."""
+    """As Spark writes it: parts, one of them without rows, check sums, and a `_SUCCESS` mark."""
     folder.mkdir()
     (folder / "_SUCCESS").touch()
     (folder / ".part-00000-1b-c000.csv.crc").write_bytes(b"crc\0")
@@ -54,7 +54,7 @@ def test_an_error_names_the_file_of_its_row(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_pattern_names_files_too(tmp_path: Path) -> None:
+def test_a_pattern_names_files(tmp_path: Path) -> None:
     pattern = str(spark(tmp_path / "out.csv") / "part-0000[01]*")
     rows, source = read(pattern)
     assert [row["id"] for row in rows] == ["a", "b", "c", "a"]
@@ -72,7 +72,7 @@ def test_a_parquet_data_set_of_many_files_is_one_input(tmp_path: Path) -> None:
     assert source.format == "parquet"
 
 
-def test_files_of_other_columns_are_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_with_other_columns_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("question|context|x\nwho?|me|1\n")
     (tmp_path / "b.csv").write_text("question|context|y\nwho?|me|1\n")
     with pytest.raises(InputError, match=r"b\.csv: its columns"):
@@ -80,7 +80,7 @@ def test_files_of_other_columns_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("within", ["nothing", "_SUCCESS", "empty.csv", "folder"])
-def test_a_folder_without_rows_is_refused_with_a_word(within: str, tmp_path: Path) -> None:
+def test_a_folder_without_rows_is_refused(within: str, tmp_path: Path) -> None:
     if within == "folder":
         (tmp_path / "day=1").mkdir()
     elif within != "nothing":
@@ -91,7 +91,7 @@ def test_a_folder_without_rows_is_refused_with_a_word(within: str, tmp_path: Pat
     assert caught.value.remedy
 
 
-def test_a_name_with_brackets_that_is_there_is_a_file(tmp_path: Path) -> None:
+def test_an_existing_name_with_brackets_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "rows[1].csv"
     path.write_text(HEADER + "a|who?|me\n")
     assert len(read(path)[0]) == 1

@@ -1,4 +1,4 @@
-"""Inputs that lie elsewhere: the same rows as of a file here, and errors that say what is wrong and no secret."""
+"""Remote inputs: the same rows as from a local file, and errors that say what is wrong and show no secret."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_an_object_is_read_as_a_file_is(bucket: str, tmp_path: Path):
     assert rows(f"{bucket}/rows.csv") == expected
 
 
-def test_parquet_and_what_is_compressed_too(bucket: str, tmp_path: Path):
+def test_parquet_and_compressed_objects_are_read(bucket: str, tmp_path: Path):
     import gzip
 
     expected, _ = here(tmp_path)
@@ -75,7 +75,7 @@ def test_parquet_and_what_is_compressed_too(bucket: str, tmp_path: Path):
     assert rows(f"{bucket}/rows.parquet") == rows(f"{bucket}/rows.csv.gz") == expected
 
 
-def test_all_below_a_prefix_and_those_that_a_pattern_names_are_one_input(bucket: str, tmp_path: Path):
+def test_a_prefix_or_a_pattern_of_objects_is_one_input(bucket: str, tmp_path: Path):
     expected, _ = here(tmp_path, 4)
     for name in ("part-1.csv", "part-0.csv", "other.csv"):
         put(f"{bucket}/data/{name}", csv(4))
@@ -88,21 +88,21 @@ def test_all_below_a_prefix_and_those_that_a_pattern_names_are_one_input(bucket:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("none.csv", "no such object"),
         ("nothing/", "no objects"),
         ("none-*.csv", "no objects"),
     ],
 )
-def test_what_is_not_there_is_told(bucket: str, path: str, said: str):
-    with pytest.raises(InputError, match=said) as error:
+def test_a_missing_object_is_an_error(bucket: str, path: str, message: str):
+    with pytest.raises(InputError, match=message) as error:
         open_input(f"{bucket}/{path}")
     assert path in error.value.message
     assert error.value.remedy
 
 
-def test_a_bucket_that_is_not_there_and_an_address_with_a_password(bucket: str):
+def test_a_missing_bucket_and_an_address_with_a_password_are_refused(bucket: str):
     for path in ("rows.csv", "data/"):
         with pytest.raises(InputError, match="no such"):
             open_input(f"s3://nobody-has-this-bucket/{path}")
@@ -146,7 +146,7 @@ def site() -> Iterator[str]:
         thread.join()
 
 
-def test_a_file_of_the_web_is_read_also_where_it_moved(site: str, tmp_path: Path):
+def test_a_file_on_the_web_is_read_also_after_a_redirect(site: str, tmp_path: Path):
     expected, _ = here(tmp_path)
     assert rows(f"{site}/rows.csv?sig=abc") == expected
     assert rows(f"{site}/moved.csv") == expected
@@ -155,22 +155,22 @@ def test_a_file_of_the_web_is_read_also_where_it_moved(site: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("/none.csv", "404"), ("/secret.csv", "403"), ("/cut.csv", r"peer|closed|complete")]
+    ("path", "message"), [("/none.csv", "404"), ("/secret.csv", "403"), ("/cut.csv", r"peer|closed|complete")]
 )
-def test_what_the_web_does_not_give_is_told_without_what_may_be_secret(site: str, path: str, said: str):
-    with pytest.raises(InputError, match=said) as error:
+def test_errors_of_the_web_show_no_secret(site: str, path: str, message: str):
+    with pytest.raises(InputError, match=message) as error:
         rows(f"{site}{path}?sig=hidden")
     assert path in error.value.message
     assert "hidden" not in str(error.value)
 
 
-def test_nobody_there_is_told(tmp_path: Path):
+def test_a_server_that_does_not_answer_is_an_error(tmp_path: Path):
     with pytest.raises(InputError, match=r"unreadable|refused") as error:
         rows("http://127.0.0.1:9/rows.csv?sig=hidden")
     assert "hidden" not in str(error.value)
 
 
-def test_a_file_of_that_name_here_is_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_local_file_of_that_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s3:").mkdir()
     (tmp_path / "s3:" / "rows.csv").write_bytes(csv(3))

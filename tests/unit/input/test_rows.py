@@ -34,14 +34,14 @@ from producer.input.rows import ROW_OVERHEAD, bounded, weights
 from tests import REPO
 
 SAMPLES = REPO / "samples"
-settings.register_profile("patient", deadline=None)  # other work on the machine is no failure of ours
+settings.register_profile("patient", deadline=None)  # other work on the machine is not a failure
 settings.load_profile("patient")
 
 HEADER = b"id|question|context|topic\n"
 
 
 def read(data: bytes | str | Path, max_rows: int = 1000, max_bytes: int = 1 << 24, **options) -> list[Row]:
-    """All rows of an input, having checked what holds for every input."""
+    """All rows of an input, after checks that hold for every input."""
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     rows: list[Row] = []
     with open_input(file, ReadOptions(**options)) as source:
@@ -99,18 +99,18 @@ def written(rows: list[tuple[str, ...]], **dialect) -> bytes:
 def test_what_csv_writes_is_read_back(rows, end, delimiter, max_rows, max_bytes):
     data = written(rows, lineterminator=end, delimiter=delimiter)
 
-    found = read(data, max_rows, max_bytes, delimiter=delimiter)
+    rows_read = read(data, max_rows, max_bytes, delimiter=delimiter)
 
-    assert [(r.passthrough["name"], r.question, r.context, r.passthrough["topic"]) for r in found] == rows
-    assert codes(found) == [None] * len(rows)
+    assert [(r.passthrough["name"], r.question, r.context, r.passthrough["topic"]) for r in rows_read] == rows
+    assert codes(rows_read) == [None] * len(rows)
 
 
 @given(records, st.integers(1, 14))
-def test_what_csv_writes_with_as_few_quotes_as_it_may_is_read_back(rows, max_rows):
+def test_csv_with_as_few_quotes_as_possible_is_read_back(rows, max_rows):
     rows = [tuple(field.replace("\r", "\n") for field in row) for row in rows]  # an unquoted \r is a line end
-    found = read(written(rows, quoting=csv.QUOTE_MINIMAL), max_rows)
+    rows_read = read(written(rows, quoting=csv.QUOTE_MINIMAL), max_rows)
 
-    good = [r for r in found if r.error is None]
+    good = [r for r in rows_read if r.error is None]
     assert [(r.passthrough["name"], r.question, r.context, r.passthrough["topic"]) for r in good] == [
         row for row in rows if row[1].strip() and row[2].strip()
     ]
@@ -120,10 +120,10 @@ def test_what_csv_writes_with_as_few_quotes_as_it_may_is_read_back(rows, max_row
 def test_the_line_of_a_row_is_where_its_text_starts(rows, data):
     file = written(rows)
     blank = data.draw(st.integers(0, 3))
-    found = read(b"\n" * blank + file)
+    rows_read = read(b"\n" * blank + file)
 
     lines = io.BytesIO(file).readlines()
-    for row, start in zip(found, [r.line for r in found], strict=True):
+    for row, start in zip(rows_read, [r.line for r in rows_read], strict=True):
         name = written([(row.passthrough["name"], "q", "c", "t")]).split(b"\n", 1)[1].split(b"|")[0]
         assert lines[start - 1 - blank].startswith(name.split(b"\n")[0])
 
@@ -147,16 +147,16 @@ quoted = st.lists(st.tuples(plain, plain, st.tuples(plain, plain).map("\n|".join
 
 @given(quoted, st.lists(st.tuples(st.sampled_from(sorted(BROKEN)), st.integers(0, 8)), min_size=1, max_size=3))
 @settings(max_examples=300)
-def test_a_broken_row_anywhere_harms_no_other(rows, broken):
+def test_a_broken_row_anywhere_costs_no_other(rows, broken):
     head, *_ = written([]).splitlines(keepends=True)
     expected = [(written([row], quoting=csv.QUOTE_MINIMAL).removeprefix(_minimal_head()), row) for row in rows]
     for line, at in broken:
         expected.insert(at, (line, None))
 
-    found = read(head + b"".join(line for line, _ in expected), max_row_bytes=4000)
+    rows_read = read(head + b"".join(line for line, _ in expected), max_row_bytes=4000)
 
-    assert len(found) == len(expected)
-    for row, (line, good) in zip(found, expected, strict=True):
+    assert len(rows_read) == len(expected)
+    for row, (line, good) in zip(rows_read, expected, strict=True):
         if good is None:
             assert codes([row]) == [BROKEN[line]]
         else:
@@ -174,18 +174,18 @@ def _minimal_head() -> bytes:
 @example(b"PAR1")
 @example(b"{")
 @settings(max_examples=300)
-def test_whatever_the_bytes_there_are_rows_or_an_input_error(data):
+def test_any_bytes_give_rows_or_an_input_error(data):
     for start in (b"", b"question|context\n", b'{"question": "q", "context": "c"}\n', b"question|context\na|b\n\r\n"):
         try:
-            found = read(start + data, 3, max_row_bytes=50)
+            rows_read = read(start + data, 3, max_row_bytes=50)
         except InputError as error:
-            found = [error.remedy]
-        assert found
-        assert all(found)
+            rows_read = [error.remedy]
+        assert rows_read
+        assert all(rows_read)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_how_a_file_is_cut_into_reads_does_not_matter(end):
+def test_the_size_of_reads_does_not_matter(end):
     lines = ["question|context", "ü|b", 'q|"a', 'b""|"', "too|" + "long" * 49, "q|c", "", "q"]
     data = (end.join(lines) + end + end.join(lines[1:] * 9) + end).encode()
 
@@ -194,11 +194,11 @@ def test_how_a_file_is_cut_into_reads_does_not_matter(end):
             return super().read(1)
 
     with open_input(Drip(data), ReadOptions(max_row_bytes=200)) as source:
-        found = [row for table in source.tables(4, 1 << 20) for row in chunk.rows(table)]
+        rows_read = [row for table in source.tables(4, 1 << 20) for row in chunk.rows(table)]
 
-    assert found == read(data, max_row_bytes=200)
-    assert codes(found) == [None, None, "row_too_large", None, "missing_field"] * 10
-    assert [row.line for row in found[5:10]] == [9, 10, 12, 13, 15]
+    assert rows_read == read(data, max_row_bytes=200)
+    assert codes(rows_read) == [None, None, "row_too_large", None, "missing_field"] * 10
+    assert [row.line for row in rows_read[5:10]] == [9, 10, 12, 13, 15]
 
 
 # Rows that cannot be scored
@@ -220,39 +220,39 @@ REJECTED = [
 
 @pytest.mark.parametrize(("line", "code", "says"), REJECTED)
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_bad_row_has_its_code_line_and_reason_and_its_neighbours_none(line, code, says, end):
+def test_a_bad_row_has_code_line_and_reason_and_its_neighbours_have_none(line, code, says, end):
     before, after = b"0|why|because|x", b'2|"who?"|"me|\nyou"|y'
-    found = read(end.join([HEADER.strip(), before, b"", line, after]) + end, max_row_bytes=2000)
+    rows_read = read(end.join([HEADER.strip(), before, b"", line, after]) + end, max_row_bytes=2000)
 
-    assert codes(found) == [None, code, None]
-    assert says in found[1].error.message
-    assert [row.line for row in found] == [2, 4, 4 + len(line.splitlines()) or 5]
-    assert (found[0].question, found[2].question, found[2].passthrough) == ("why", "who?", {"topic": "y"})
-
-
-def test_a_row_that_was_not_parsed_has_its_text_cut_and_mended():
-    found = read(HEADER + b'1|"\xff' + b"x" * 5000 + b"\n2|q|c|t\n")
-
-    assert found[0].raw == '1|"\N{REPLACEMENT CHARACTER}' + "x" * 1996
-    assert (found[0].question, found[1].error) == (None, None)
+    assert codes(rows_read) == [None, code, None]
+    assert says in rows_read[1].error.message
+    assert [row.line for row in rows_read] == [2, 4, 4 + len(line.splitlines()) or 5]
+    assert (rows_read[0].question, rows_read[2].question, rows_read[2].passthrough) == ("why", "who?", {"topic": "y"})
 
 
-def test_what_could_be_read_of_a_rejected_row_is_there():
-    found = read(HEADER + b"1|q\n2|q|c|t|u\n3|q|caf\xe9|t\n")
+def test_a_row_that_was_not_parsed_keeps_its_text_cut_and_repaired():
+    rows_read = read(HEADER + b'1|"\xff' + b"x" * 5000 + b"\n2|q|c|t\n")
 
-    assert [(r.id, r.question, r.context) for r in found] == [
+    assert rows_read[0].raw == '1|"\N{REPLACEMENT CHARACTER}' + "x" * 1996
+    assert (rows_read[0].question, rows_read[1].error) == (None, None)
+
+
+def test_a_rejected_row_keeps_the_fields_that_were_read():
+    rows_read = read(HEADER + b"1|q\n2|q|c|t|u\n3|q|caf\xe9|t\n")
+
+    assert [(r.id, r.question, r.context) for r in rows_read] == [
         ("1", "q", None), ("2", "q", "c"), ("3", "q", "caf\N{REPLACEMENT CHARACTER}"),
     ]  # fmt: skip
-    assert found[1].raw == "2|q|c|t|u"
+    assert rows_read[1].raw == "2|q|c|t|u"
 
 
-def test_the_second_and_later_rows_of_an_id_are_rejected_across_tables():
+def test_repeated_ids_are_rejected_across_tables():
     lines = b"".join(b"%d|q|c|t\n" % (i % 2500) for i in range(6000))
-    found = read(HEADER + b"|q|c|t\n|q|c|t\n" + lines, 700)
+    rows_read = read(HEADER + b"|q|c|t\n|q|c|t\n" + lines, 700)
 
-    assert codes(found) == [None] * 2502 + ["duplicate_id"] * 3500
-    assert found[2502].error.message == "row 2 has the id '0' already"
-    assert found[0].id is None
+    assert codes(rows_read) == [None] * 2502 + ["duplicate_id"] * 3500
+    assert rows_read[2502].error.message == "row 2 has the id '0' already"
+    assert rows_read[0].id is None
 
 
 def test_an_id_that_only_a_rejected_row_has_is_free():
@@ -260,63 +260,63 @@ def test_an_id_that_only_a_rejected_row_has_is_free():
 
 
 def test_without_an_id_column_ids_may_repeat():
-    found = read(HEADER + b"1|q|c|t\n1|q|c|t\n", id="")
+    rows_read = read(HEADER + b"1|q|c|t\n1|q|c|t\n", id="")
 
-    assert codes(found) == [None, None]
-    assert found[0].passthrough == {"id": "1", "topic": "t"}
+    assert codes(rows_read) == [None, None]
+    assert rows_read[0].passthrough == {"id": "1", "topic": "t"}
     assert codes(read(HEADER + b"1|q|c|t\n2|q|c|t\n", id="topic")) == [None, "duplicate_id"]
 
 
 def test_a_stray_quote_that_pairs_with_one_below_costs_its_line_only():
-    found = read(HEADER + b'1|"q|c|t\n2|q|c|t\n3|q|c "|t\n4|q|c|t\n')
+    rows_read = read(HEADER + b'1|"q|c|t\n2|q|c|t\n3|q|c "|t\n4|q|c|t\n')
 
-    assert codes(found) == ["parse_error", None, None, None]
-    assert [row.line for row in found] == [2, 3, 4, 5]
+    assert codes(rows_read) == ["parse_error", None, None, None]
+    assert [row.line for row in rows_read] == [2, 3, 4, 5]
 
 
 def test_a_row_over_several_lines_below_a_stray_quote_is_whole():
-    found = read(HEADER + b'1|"q|c|t\n"\n2"|q|c|t\n3|q|c|t\n')
+    rows_read = read(HEADER + b'1|"q|c|t\n"\n2"|q|c|t\n3|q|c|t\n')
 
-    assert codes(found) == ["parse_error", None, None]
-    assert [row.id for row in found] == [None, "\n2", "3"]
+    assert codes(rows_read) == ["parse_error", None, None]
+    assert [row.id for row in rows_read] == [None, "\n2", "3"]
 
 
 def test_a_row_over_several_lines_with_a_wrong_number_of_fields_is_one_row():
-    found = read(HEADER + b'1|"a\n\nb, c\nd"|c\n2|q|c|t\n')
+    rows_read = read(HEADER + b'1|"a\n\nb, c\nd"|c\n2|q|c|t\n')
 
-    assert codes(found) == ["missing_field", None]
-    assert (found[0].question, found[1].line) == ("a\n\nb, c\nd", 6)
+    assert codes(rows_read) == ["missing_field", None]
+    assert (rows_read[0].question, rows_read[1].line) == ("a\n\nb, c\nd", 6)
 
 
 def test_a_quote_that_runs_past_the_largest_row_costs_its_line_only():
-    found = read(HEADER + b'1|"q|c|t\n' + b"2|q|c|t\n" * 500, max_row_bytes=1000, id="")
+    rows_read = read(HEADER + b'1|"q|c|t\n' + b"2|q|c|t\n" * 500, max_row_bytes=1000, id="")
 
-    assert codes(found) == ["parse_error"] + [None] * 500
-    assert "1,000 bytes" in found[0].error.message
+    assert codes(rows_read) == ["parse_error"] + [None] * 500
+    assert "1,000 bytes" in rows_read[0].error.message
 
 
 @pytest.mark.parametrize("line", [b'a"|"\n', b'1"|"question"|"' + b"context " * 20 + b'"|"x\n', b'1|q|"c|t\n'])
 def test_a_file_of_unbalanced_quotes_is_read_in_linear_time(line):
-    found = read(HEADER + line * (400_000 // len(line)), id="", max_row_bytes=1 << 22)  # quadratic: minutes
+    rows_read = read(HEADER + line * (400_000 // len(line)), id="", max_row_bytes=1 << 22)  # quadratic: minutes
 
-    assert len(found) == 400_000 // len(line)
-    assert set(codes(found)) == {"parse_error"}
+    assert len(rows_read) == 400_000 // len(line)
+    assert set(codes(rows_read)) == {"parse_error"}
 
 
 def test_nul_and_other_control_characters_are_text():
-    found = read(HEADER + b"1|q\0|c\x0b\x1c\xc2\x85\xe2\x80\xa8d|t\n")
+    rows_read = read(HEADER + b"1|q\0|c\x0b\x1c\xc2\x85\xe2\x80\xa8d|t\n")
 
-    assert (found[0].question, found[0].context, found[0].error) == ("q\0", "c\x0b\x1c\x85\u2028d", None)
+    assert (rows_read[0].question, rows_read[0].context, rows_read[0].error) == ("q\0", "c\x0b\x1c\x85\u2028d", None)
 
 
 def test_a_field_of_a_megabyte_is_read():
-    found = read(HEADER + b"1|q|" + b"c" * 1_000_000 + b"|t\n2|q|" + b"d" * 1_100_000 + b"|t\n3|q|c|t\n", 10, 1000)
+    rows_read = read(HEADER + b"1|q|" + b"c" * 1_000_000 + b"|t\n2|q|" + b"d" * 1_100_000 + b"|t\n3|q|c|t\n", 10, 1000)
 
-    assert codes(found) == [None, "row_too_large", None]
-    assert len(found[0].context) == 1_000_000
+    assert codes(rows_read) == [None, "row_too_large", None]
+    assert len(rows_read[0].context) == 1_000_000
 
 
-def test_a_line_without_end_is_passed_over_in_bounded_memory():
+def test_an_endless_line_is_skipped_in_bounded_memory():
     class Endless(io.RawIOBase):
         left = 60 << 20
 
@@ -336,12 +336,12 @@ def test_a_line_without_end_is_passed_over_in_bounded_memory():
 
     tracemalloc.start()
     with open_input(Whole()) as source:
-        found = [row for table in source.tables(10, 1000) for row in chunk.rows(table)]
+        rows_read = [row for table in source.tables(10, 1000) for row in chunk.rows(table)]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert codes(found) == ["row_too_large", None]
-    assert [row.line for row in found] == [2, 3]
+    assert codes(rows_read) == ["row_too_large", None]
+    assert [row.line for row in rows_read] == [2, 3]
     assert peak < 12 << 20
 
 
@@ -376,14 +376,14 @@ def test_a_missing_column_is_named_with_those_found_and_the_flags():
 
 
 @pytest.mark.parametrize(("delimiter", "flag"), [(",", "','"), (";", "';'"), ("\t", "'\\t'")])
-def test_the_delimiter_that_would_do_is_named(delimiter, flag):
+def test_the_delimiter_that_fits_is_named(delimiter, flag):
     data = HEADER.replace(b"|", delimiter.encode()) + b"1\n"
     assert f"--delimiter {flag}" in refused(data, "missing_column").remedy
     assert "--delimiter '|'" in refused(HEADER + b"1|q|c|t", "missing_column", delimiter=",").remedy
     assert codes(read(data, delimiter=delimiter)) == ["missing_field"]
 
 
-def test_a_tab_may_be_spelled():
+def test_a_tab_can_be_spelled():
     assert read(b"question\tcontext\na\tb\n", delimiter="\\t")[0].context == "b"
 
 
@@ -433,7 +433,7 @@ def test_a_file_without_permission_is_refused(tmp_path):
     assert "permission" in refused(path, "unreadable").message
 
 
-def test_columns_of_ours_are_passed_over():
+def test_columns_of_bulkqa_are_left_out():
     data = b"question|bulkqa_code|context|topic|bulkqa_message\nq|empty|c|t|m\n"
     with open_input(io.BytesIO(data)) as source:
         assert source.columns == ("question", "context", "topic")
@@ -441,13 +441,13 @@ def test_columns_of_ours_are_passed_over():
     assert read(b'{"question": "q", "context": "c", "bulkqa_code": 1}\n')[0].passthrough == {}
 
 
-def test_what_a_column_of_ours_holds_rejects_no_row():
+def test_a_column_of_bulkqa_rejects_no_row():
     [row] = read(b"question|context|bulkqa_raw\nq|c|\xff\n")
     assert (row.error, row.passthrough) == (None, {})
 
 
 @pytest.mark.parametrize("key", [b"t\xf1g", b"\\ud800"])
-def test_a_key_that_is_not_utf8_is_an_error_of_its_row_and_no_column(key):
+def test_a_key_that_is_not_utf8_is_an_error_of_its_row_and_not_a_column(key):
     """A manifest that names the columns cannot hold it."""
     good = b'{"question": "q", "context": "c", "tag": 1}\n'
     data = good + good.replace(b"tag", key)
@@ -456,7 +456,7 @@ def test_a_key_that_is_not_utf8_is_an_error_of_its_row_and_no_column(key):
         assert source.columns == ("question", "context", "tag")
 
 
-def test_what_a_source_says_of_itself(tmp_path):
+def test_an_input_describes_itself(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(HEADER + b"1|q|c|t\n")
     with open_input(path) as source:
@@ -471,7 +471,7 @@ def test_what_a_source_says_of_itself(tmp_path):
             source.tables(1, 1)
 
 
-def test_chunks_grow_with_the_file_so_that_no_job_has_many():
+def test_chunks_grow_with_the_file_to_keep_them_few():
     cut, before = [], 0
     while before < 50_000_000:
         cut.append(grown(len(cut)))
@@ -484,8 +484,8 @@ def test_chunks_grow_with_the_file_so_that_no_job_has_many():
 
 def test_a_table_has_as_many_rows_as_its_number_gives():
     tables = [pa.table({"question": ["q"] * 7, "context": ["c"] * 7}) for _ in range(3)]
-    found = [table.num_rows for table in bounded(tables, lambda number: number + 1, 1 << 20)]
-    assert found == [1, 2, 3, 4, 5, 6]
+    rows_read = [table.num_rows for table in bounded(tables, lambda number: number + 1, 1 << 20)]
+    assert rows_read == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_samples_are_read():
@@ -534,11 +534,11 @@ def test_damaged_gzip_is_refused(damage):
 def test_a_bomb_is_read_in_bounded_memory():
     bomb = gzip.compress(HEADER + b"1|q|" + b"\0" * (100 << 20) + b"|t\n2|q|c|t\n", 9)
     tracemalloc.start()
-    found = read(bomb)
+    rows_read = read(bomb)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert codes(found) == ["row_too_large", None]
+    assert codes(rows_read) == ["row_too_large", None]
     assert peak < 12 << 20
 
 
@@ -551,13 +551,13 @@ def test_json_lines_are_read():
         {"context": "c", "question": "q", "n": "one", "id": "8"},
         {"question": "q", "context": "ü\0"},
     ]
-    found = read("\n\n".join(map(json.dumps, lines)).encode())
+    rows_read = read("\n\n".join(map(json.dumps, lines)).encode())
 
-    assert codes(found) == [None] * 3
-    assert [row.id for row in found] == ["7", "8", None]
-    assert [row.line for row in found] == [1, 3, 5]
-    assert [row.passthrough for row in found] == [{"n": 1, "x": [1, {"y": None}]}, {"n": "one"}, {}]
-    assert found[0].context == 'c"\n'
+    assert codes(rows_read) == [None] * 3
+    assert [row.id for row in rows_read] == ["7", "8", None]
+    assert [row.line for row in rows_read] == [1, 3, 5]
+    assert [row.passthrough for row in rows_read] == [{"n": 1, "x": [1, {"y": None}]}, {"n": "one"}, {}]
+    assert rows_read[0].context == 'c"\n'
 
 
 @pytest.mark.parametrize(("line", "code", "says"), [
@@ -577,35 +577,37 @@ def test_json_lines_are_read():
     (b'{"question": "q", "context": "' + b"c" * 300_000 + b'"}', "row_too_large", "250,000"),
     (b'{"question": "q", "context": "c", "id": "1"}', "duplicate_id", "'1'"),
 ])  # fmt: skip
-def test_a_bad_json_line_has_its_code_and_its_neighbours_none(line, code, says):
+def test_a_bad_json_line_has_a_code_and_its_neighbours_have_none(line, code, says):
     good = b'{"id": %d, "question": "q", "context": "c"}'
-    found = read(b"\n".join([good % 1, line, good % 2]), max_row_bytes=250_000)
+    rows_read = read(b"\n".join([good % 1, line, good % 2]), max_row_bytes=250_000)
 
-    assert codes(found) == [None, code, None]
-    assert says in found[1].error.message
-    assert [row.line for row in found] == [1, 2, 3]
+    assert codes(rows_read) == [None, code, None]
+    assert says in rows_read[1].error.message
+    assert [row.line for row in rows_read] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_file_that_is_one_object_is_one_row(indent):
     value = {"question": "a\nb", "context": "c", "more": {"x": [1, 2]}}
-    found = read(b"\n\r\n" + json.dumps(value, indent=indent).encode() + b"\n")
+    rows_read = read(b"\n\r\n" + json.dumps(value, indent=indent).encode() + b"\n")
 
-    assert [(r.question, r.line, r.passthrough) for r in found] == [("a\nb", 3, {"more": {"x": [1, 2]}})]
+    assert [(r.question, r.line, r.passthrough) for r in rows_read] == [("a\nb", 3, {"more": {"x": [1, 2]}})]
 
 
 @pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"a": ', "}")])
 def test_json_is_nested_64_deep_and_no_deeper(start, end):
-    """The same in every process, whatever its Python and its stack; brackets in texts are none."""
+    """The same in every process, whatever its Python and its stack; brackets in texts do not count."""
 
     def line(depth: int) -> bytes:
         value = start * (depth - 1) + ("1" if start != "[" else "") + end * (depth - 1)
         return b'{"question": "a%b", "context": "c", "x": %b}\n' % (b"[{" * 99, value.encode())
 
-    found = read(line(64) + line(65) + line(64) + line(900) + line(100_000))
+    rows_read = read(line(64) + line(65) + line(64) + line(900) + line(100_000))
 
-    assert codes(found) == [None, "parse_error", None, "parse_error", "parse_error"]
-    assert {row.error.message for row in found if row.error} == {"not JSON that can be read: nested more than 64 deep"}
+    assert codes(rows_read) == [None, "parse_error", None, "parse_error", "parse_error"]
+    assert {row.error.message for row in rows_read if row.error} == {
+        "not JSON that can be read: nested more than 64 deep"
+    }
 
 
 def test_json_without_the_columns_is_refused():
@@ -613,7 +615,7 @@ def test_json_without_the_columns_is_refused():
     assert "'version', 'data'" in error.message
 
 
-def test_a_format_may_be_insisted_on():
+def test_a_format_can_be_forced():
     assert codes(read(b"nonsense\n", format="jsonl")) == ["parse_error"]
     assert read(b'{"question|context\na|b\n', format="csv", question='{"question')[0].context == "b"
     refused(HEADER, "unreadable", format="parquet")
@@ -630,10 +632,10 @@ def test_parquet_is_read_from_a_path_and_from_a_stream(tmp_path):
     path = tmp_path / "rows.parquet"
     path.write_bytes(data)
 
-    found = read(data)
+    rows_read = read(data)
 
-    assert found == read(path)
-    assert [(r.id, r.question, r.context, r.line, r.passthrough) for r in found] == [
+    assert rows_read == read(path)
+    assert [(r.id, r.question, r.context, r.line, r.passthrough) for r in rows_read] == [
         ("1", "a", "c", None, {"n": 1}), ("2", "b", "d", None, {"n": None}),
     ]  # fmt: skip
     with open_input(path) as source:
@@ -642,12 +644,12 @@ def test_parquet_is_read_from_a_path_and_from_a_stream(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
-def test_kinds_of_strings_are_one(kind):
+def test_all_types_of_strings_are_read(kind):
     columns = {name: pa.array([*values, None, ""], pa.string()).cast(kind) for name, values in GOOD.items()}
-    found = read(parquet(columns, row_group_size=3))
+    rows_read = read(parquet(columns, row_group_size=3))
 
-    assert codes(found) == [None, None, "missing_field", "empty_question"]
-    assert [row.question for row in found] == ["a", "b", None, ""]
+    assert codes(rows_read) == [None, None, "missing_field", "empty_question"]
+    assert [row.question for row in rows_read] == ["a", "b", None, ""]
 
 
 @pytest.mark.parametrize(
@@ -740,22 +742,22 @@ def test_columns_of_any_type_come_through_as_json():
 def test_strings_in_parquet_that_are_not_utf8_are_row_errors():
     bad = pa.array([b"caf\xe9", b"ok"]).view(pa.string())
     for name in ("question", "context", "topic"):
-        found = read(parquet(GOOD | {name: bad}))
-        assert codes(found) == ["bad_encoding", None]
+        rows_read = read(parquet(GOOD | {name: bad}))
+        assert codes(rows_read) == ["bad_encoding", None]
     nested = pa.ListArray.from_arrays([0, 1, 2], bad)
     assert codes(read(parquet(GOOD | {"topic": nested}))) == ["bad_encoding", None]
 
 
 def test_a_large_row_in_parquet_is_rejected_without_its_text():
     columns = {"id": ["1", "2"], "question": ["a", "b"], "context": ["c" * 5000, "d"], "topic": ["x", "y"]}
-    found = read(parquet(columns), max_row_bytes=1000)
+    rows_read = read(parquet(columns), max_row_bytes=1000)
 
-    assert codes(found) == ["row_too_large", None]
-    assert (found[0].id, found[0].context, found[0].passthrough) == ("1", None, {})
+    assert codes(rows_read) == ["row_too_large", None]
+    assert (rows_read[0].id, rows_read[0].context, rows_read[0].passthrough) == ("1", None, {})
 
 
 @pytest.mark.parametrize("store_schema", [False, True])  # read as texts, or as a dictionary that nobody checks
-def test_values_that_their_dictionary_does_not_have_are_damage(store_schema):
+def test_values_outside_their_dictionary_are_damage(store_schema):
     columns = {"question": ["q"] * 3, "context": pa.array(["aa", "bb", "aa"]).dictionary_encode()}
     data = parquet(columns, compression="none", store_schema=store_schema)
     one_bit_each, eight_bits_and_three_times_77 = bytes([1, 3, 2]), bytes([8, 6, 77])
@@ -781,11 +783,11 @@ def test_values_that_their_dictionary_does_not_have_are_damage(store_schema):
         ([[1] * 400, [1], None], pa.list_(pa.int8())),
     ],
 )
-def test_what_is_large_is_told_in_every_type_before_it_is_converted(values, kind):
+def test_large_values_of_every_type_are_found_before_conversion(values, kind):
     columns = {"question": ["q"] * 3, "context": ["c"] * 3, "id": ["a", "b", "c"], "more": pa.array(values, kind)}
-    found = read(parquet(columns), max_row_bytes=2500)
-    assert codes(found) == ["row_too_large", None, None]
-    assert [row.id for row in found] == ["a", "b", "c"]
+    rows_read = read(parquet(columns), max_row_bytes=2500)
+    assert codes(rows_read) == ["row_too_large", None, None]
+    assert [row.id for row in rows_read] == ["a", "b", "c"]
     assert weights(columns["more"].slice(1))[0] < 100 < weights(columns["more"])[0]
 
 
@@ -794,7 +796,7 @@ def test_duplicate_ids_are_found_in_parquet():
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=30), st.integers(1, 9), st.integers(1, 3000))
-def test_tables_are_as_full_as_their_bounds_let_them(lengths, max_rows, max_bytes):
+def test_tables_are_as_full_as_their_bounds_allow(lengths, max_rows, max_bytes):
     columns = {"question": ["q"] * len(lengths), "context": ["c" * (n + 1) for n in lengths]}
     by_format = []
     for data in (
@@ -811,7 +813,7 @@ def test_tables_are_as_full_as_their_bounds_let_them(lengths, max_rows, max_byte
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=40), st.integers(1, 5000), st.integers(1, 3_000_000))
 @example([500] * 40, 5000, 1_500_000)
 @settings(max_examples=40)
-def test_bounds_hold_where_rows_come_in_several_batches(lengths, max_rows, max_bytes):
+def test_bounds_hold_for_rows_in_several_batches(lengths, max_rows, max_bytes):
     lines = [b"q|%s\n" % (b"c" * (n + 1)) for n in lengths * 100]
     data = b"question|context\n" + b"".join(lines)
 

@@ -1,4 +1,4 @@
-"""Compressed input: the same rows as without, whatever it is packed with; damage and bombs are refused."""
+"""Compressed input: the same rows as uncompressed; damage and bombs are refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
 import random
 import tracemalloc
 import zipfile
@@ -26,8 +25,10 @@ from producer.input.open import open_input
 from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
 
-LINES = b"".join(b"%d|who is %s?|the context of %d\n" % (n, os.urandom(20).hex().encode(), n) for n in range(20_000))
-DATA = b"id|question|context\n" + LINES
+DICE = random.Random(1)
+#: The same in every run: bzip2 gives data before its check sum, and one in eighty damaged files shows it by its header.
+LINES = [b"%d|who is %s?|the context of %d\n" % (n, DICE.randbytes(20).hex().encode(), n) for n in range(20_000)]
+DATA = b"id|question|context\n" + b"".join(LINES)
 KINDS = ["gzip", "bzip2", "xz", "zstd", "lz4", "brotli"]
 
 
@@ -48,11 +49,11 @@ def named(folder: Path, kind: str, data: bytes) -> Path:
 
 def rows(file: Path | io.BytesIO) -> list[tuple[str | None, str | None, int | None]]:
     with open_input(file) as source:
-        found = [row for table in source.tables(1000, 1 << 20) for row in chunk.rows(table)]
+        rows_read = [row for table in source.tables(1000, 1 << 20) for row in chunk.rows(table)]
         if isinstance(file, Path):
             assert source.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
             assert source.bytes_read == file.stat().st_size
-    return [(row.question, row.context, row.line) for row in found]
+    return [(row.question, row.context, row.line) for row in rows_read]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_damage_is_never_taken_for_the_end(kind: str, damage: Callable[[bytes], 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_the_damage_there_are_rows_or_an_input_error(kind: str, tmp_path: Path) -> None:
+def test_any_damage_gives_rows_or_an_input_error(kind: str, tmp_path: Path) -> None:
     dice = random.Random(kind)
     whole = pack(kind, DATA[:3000])
     for _ in range(200):
@@ -112,7 +113,7 @@ def test_whatever_the_damage_there_are_rows_or_an_input_error(kind: str, tmp_pat
             assert rows(named(tmp_path, kind, bytes(data)))
 
 
-def test_what_is_read_from_a_stream_is_told_by_its_first_bytes(expected: list) -> None:
+def test_the_first_bytes_of_a_stream_show_its_compression(expected: list) -> None:
     class Drip(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             return super().read(min(size or 1, 100) if self.tell() > 20 else 1)
@@ -121,7 +122,7 @@ def test_what_is_read_from_a_stream_is_told_by_its_first_bytes(expected: list) -
         assert rows(Drip(pack(kind, DATA))) == expected
 
 
-def test_a_failing_disk_is_told_as_what_it_is() -> None:
+def test_a_failing_disk_is_reported_as_such() -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             if self.tell() > 20_000:
@@ -150,7 +151,7 @@ def test_a_bomb_costs_no_memory_and_ends(kind: str, tmp_path: Path, settings: Se
         tracemalloc.stop()
 
 
-def test_xz_may_not_ask_for_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xz_cannot_take_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpack, "_XZ_MEMORY", 1 << 20)
     with pytest.raises(InputError, match="takes more than 1 MiB") as caught:
         rows(named(tmp_path, "xz", pack("xz", DATA)))
@@ -183,7 +184,7 @@ def test_a_zip_archive_of_one_file_is_that_file(expected: list, tmp_path: Path) 
     ],
     ids=["two", "excel", "word", "bzip2", "cut", "gzip"],
 )
-def test_another_zip_archive_is_refused_for_what_it_is(data: bytes, says: str, tmp_path: Path) -> None:
+def test_any_other_zip_archive_is_refused_with_its_reason(data: bytes, says: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         rows(named(tmp_path, "zip", data))
     assert says in caught.value.message

@@ -1,4 +1,4 @@
-"""What files that programs write have shown (`tests.files`): each fault that was found, and a sample of such files."""
+"""Faults that files of real programs have shown (`tests.files`), and a sample of such files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from producer.jobs.check import check_file
 from producer.jobs.submit import submit
 from producer.request import Request
 from tests.files.compare import expected
-from tests.files.generate import installed, one
+from tests.files.generate import compared_file, installed
 from tests.making import submitted_rows
 from tests.twins.storage import MemoryStorage
 
@@ -37,28 +37,28 @@ def test_a_name_in_quotes_may_hold_anything(name: str, end: str, tmp_path: Path)
     assert (row["question"], row["context"], row["passthrough"]) == ("who?", "me", {name: "x"})
 
 
-def test_a_column_of_parquet_without_one_value_costs_its_rows_and_not_the_file(tmp_path: Path) -> None:
+def test_a_parquet_column_without_values_costs_its_rows_and_not_the_file(tmp_path: Path) -> None:
     pq.write_table(pa.table({"question": ["who?"], "context": pa.nulls(1)}), tmp_path / "input.parquet")
     assert [row["code"] for row in read(tmp_path / "input.parquet")] == ["missing_field"]
 
 
 @pytest.mark.parametrize("writer", installed())
-def test_each_cell_is_what_the_writer_held_or_an_error(writer: str, tmp_path: Path, settings: Settings) -> None:
-    """A sample of what `make files` compares; and `producer check` counts the same."""
+def test_each_cell_is_the_writer_s_or_an_error(writer: str, tmp_path: Path, settings: Settings) -> None:
+    """A sample of the files that `make files` compares; and `producer check` counts the same."""
     for number in range(FILES):
-        held, found = one(writer, SEED, number, tmp_path)
-        assert not found.faults, (number, held.option)
-        if number < CHECKED and found.refused is None:
+        held, outcome = compared_file(writer, SEED, number, tmp_path)
+        assert not outcome.faults, (number, held.option)
+        if number < CHECKED and outcome.refused is None:
             checked = check_file(str(held.path), held.read, settings)
-            assert (checked.rows, checked.rejected) == (held.table.rows, found.errors.total())
+            assert (checked.rows, checked.rejected) == (held.table.rows, outcome.errors.total())
 
 
 @pytest.mark.parametrize("writer", ["pandas csv", "spark folder", "python json", "arrow parquet"])
 def test_a_job_holds_what_the_writer_held(writer: str, tmp_path: Path, settings: Settings) -> None:
-    """The same through `submit`: from the file to the rows that a worker is given."""
+    """The same through `submit`: from the file to the rows that a worker gets."""
     for number in range(CHECKED):
-        held, found = one(writer, SEED, number, tmp_path)
-        if found.refused is not None:
+        held, outcome = compared_file(writer, SEED, number, tmp_path)
+        if outcome.refused is not None:
             continue
         storage = MemoryStorage()
         manifest = submit(held.path, storage, settings, Request(read=held.read)).manifest
