@@ -200,6 +200,7 @@ class Manifest:
     notify: str = ""  #: URL of its webhook; empty: none
     expire: float | None = None  #: seconds from its end until it is removed; None: never
     answers_form: str = ""  #: how texts of the answers column are read (`contract.evaluation`); in older jobs empty
+    text_bytes: int = 0  #: that all rows take in memory; in older jobs 0
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:

@@ -124,7 +124,10 @@ class Client(_Connection):
         request_of(keywords, read=read, options=options)  # before the data is read
         file, columns = as_input(data)
         request = request_of(keywords, read=read, options=options, columns=columns)
-        return self._job(self._backend.submit(file, request).manifest.id)
+        submitted = self._backend.submit(file, request)
+        if submitted.note:
+            log.warning("job %s: %s", submitted.manifest.id, submitted.note)
+        return self._job(submitted.manifest.id)
 
     @raises_api_errors
     def job(self, job: str) -> Job:

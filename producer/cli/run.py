@@ -78,14 +78,17 @@ def run(
 
 def _submit(file: str, storage: Storage, settings: Settings, request: Request) -> str:
     """Create the job of a file, or find it by its key; returns its id."""
-    from producer.cli import bars, view
+    from producer.cli import bars, messages, view
     from producer.jobs.submit import submit
 
     model, longest = _describe(settings.model_dir)
     view.warn_of_windows(request.options, longest)
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
     with bars.reading(file) as show:
-        return submit(file, storage, settings, request, show).manifest.id
+        submitted = submit(file, storage, settings, request, show)
+    if submitted.note:
+        messages.say(submitted.note)
+    return submitted.manifest.id
 
 
 def _describe(directory: Path) -> tuple[str, int]:

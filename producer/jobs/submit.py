@@ -32,6 +32,10 @@ from producer.input.open import Input, open_input
 from producer.request import Request
 from producer.results.columns import InputColumns
 
+#: A submission says that its rows expand this many times, if they take so many bytes. Compressed text is five to twenty
+#: times as large.
+_EXPANDED, _LARGE = 100, 64 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
@@ -39,6 +43,18 @@ class Submitted:
 
     manifest: Manifest
     new: bool  #: False if the job with this key existed already
+
+    @property
+    def note(self) -> str:
+        """What the submitter should know about the size of the rows; empty if there is nothing."""
+        source, size = self.manifest.source, self.manifest.text_bytes
+        ratio = size // max(1, source.bytes)
+        if size < _LARGE or ratio < _EXPANDED:
+            return ""
+        return (
+            f"{source.name}: its {source.bytes:,} bytes expand {ratio:,} times, to rows of {size:,} bytes; "
+            f"so much is scored, and the outputs take as much"
+        )
 
 
 def submit_and_send(
@@ -134,12 +150,13 @@ def _write(
     request: Request,
     progress: Callable[[Input], None] | None,
 ) -> Manifest:
-    rows, digests, rejected = [], [], 0
+    rows, digests, rejected, text_bytes = [], [], 0, 0
     with created(storage) as create:
         for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
             data = chunk.to_bytes(table)
             create(layout.chunk(job, number, chunks_folder), data)
             rows.append(table.num_rows)
+            text_bytes += table.nbytes
             digests.append(hashlib.sha256(data).hexdigest())
             rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
             if progress:
@@ -161,6 +178,7 @@ def _write(
         _manifest(job, chunks_folder, source, settings, request),
         rows=sum(rows),
         rejected=rejected,
+        text_bytes=text_bytes,
         chunks=len(rows),
         index_sha256=hashlib.sha256(index).hexdigest(),
         columns_sha256=hashlib.sha256(column_types).hexdigest() if column_types else "",

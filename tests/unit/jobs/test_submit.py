@@ -11,6 +11,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from contract.errors import BulkqaError, InputError, StorageUnreachable, UnknownJob, UsageError
@@ -324,6 +326,27 @@ def test_the_command_refuses_a_model_s_folder_before_it_looks_for_redis(tmp_path
     assert "is a path" in done.stderr
     assert "--model roberta" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
+
+
+def test_a_small_file_of_large_rows_is_said_to_be_one(
+    storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """Hundreds of bytes of Parquet may stand for gigabytes."""
+    monkeypatch.setattr("producer.jobs.submit._LARGE", 3_000_000)
+    context = pa.array(["word " * 180_000]).dictionary_encode()
+    file = io.BytesIO()
+    for rows in (3, 4):
+        table = pa.table({"question": ["who?"] * rows, "context": pa.concat_arrays([context] * rows)})
+        file.seek(0)
+        pq.write_table(table, file, compression="brotli")
+        job = submitted(storage, settings, file.getvalue())
+        size = job.manifest.text_bytes
+        assert rows * 900_000 < size < rows * 901_000
+        expected = f"its {job.manifest.source.bytes:,} bytes expand {size // job.manifest.source.bytes:,} times"
+        assert (expected in job.note, bool(job.note)) == (rows == 4, rows == 4), "three rows are not large"
+    assert f"{size:,} bytes" in job.note
+    assert submitted(storage, settings, b"question|context\n" + b"who?|" + b"long " * 180_000).note == ""
+    assert load_manifest(storage, job.manifest.id).text_bytes == size
 
 
 # Finding a job
