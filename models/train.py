@@ -3,15 +3,15 @@
     python models/train.py TEACHER_BASE TEACHER --train a.json b.json --eval dev.json --epochs 4 --lr 5e-5
     python models/train.py BASE OUT --train a.json b.json --eval dev.json --teacher TEACHER
 
-BASE is a Hugging Face id or folder of an encoder. Windows are made by `worker.reader.encode`, so that training
-sees what inference sees; EM and F1 are measured by `worker.evaluate` every epoch. A question whose answer is outside
-its window, or that has none, points at CLS (Devlin et al. 2018, for SQuAD 2.0). Every epoch draws again: which of the
-reference answers to learn, which questions get a context that is not theirs, which contexts are cut short.
+BASE is a Hugging Face id or folder of an encoder. Windows are made by `worker.reader.encode`, so training and inference
+see the same; `worker.evaluate` measures EM and F1 every epoch. A question without an answer in its window points at CLS
+(Devlin et al. 2018, for SQuAD 2.0). Every epoch draws anew which of the reference answers to learn, which questions get
+another question's context, and which contexts are cut short.
 
 With a teacher the student learns its logits (Hinton et al. 2015) and its layers, through a linear map each (TinyBERT,
-Jiao et al. 2020); in half of the windows some tokens are masked for both, so that it is shown more than the data. Their
-tokenizers must cut texts alike: rows where they do not are left out. Needs the extra [build]. Files to be measured on
-must not be among those trained on: their contexts are compared.
+Jiao et al. 2020). In half of the windows some tokens are masked for both, so that the student sees more than the data.
+Both tokenizers must split texts alike: other rows are left out. Needs the extra [build]. The evaluation file must not
+share contexts with the training files: that is checked.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from worker.reader.decode import RowFailure, Scored, Window, decode
 from worker.reader.encode import Encoder
 from worker.reader.model import TOKENIZER, ModelInfo
 
-HARD = 0.3  #: what the reference answers weigh beside the teacher's logits
-TEMPERATURE = 2.0  #: of both logits when they are compared
-MASKED = 0.15  #: of the tokens in a window that is masked
-NEAR = 60  #: how many questions away a context that is not a question's own is looked for, mostly
-SHORTEST = 30  #: words that are left of a context at least
+HARD = 0.3  #: the weight of the reference answers, beside the teacher's logits
+TEMPERATURE = 2.0  #: of both logits in their comparison
+MASKED = 0.15  #: the share of tokens that are masked in a masked window
+NEAR = 60  #: within how many questions another context is drawn, mostly
+SHORTEST = 30  #: words that are left of a context, at least
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to learn: where its reference answers lie, none if the context has none."""
+    """A question to learn, with the places of its reference answers: none if the context has no answer."""
 
     question: str
     context: str
@@ -67,10 +67,10 @@ class Target:
 
 
 class TorchReader:
-    """A checkpoint in torch, answering by the same windows and decoding as a worker."""
+    """A checkpoint in torch that answers with the windows and the decoding of a worker."""
 
     def __init__(self, model: Any, encoder: Encoder, info: ModelInfo, mask: int | None = None) -> None:
-        """`mask`: id of the token that stands for a hidden one."""
+        """`mask`: the id of the mask token."""
         self.model, self.encoder, self.info, self.mask = model, encoder, info, mask
 
     def answer(self, question: str, context: str, options: Options) -> Answer:
@@ -84,14 +84,14 @@ class TorchReader:
         return out.start_logits[0].float().cpu().numpy(), out.end_logits[0].float().cpu().numpy()
 
     def places(self, window: Window) -> NDArray[np.int64]:
-        """Positions of CLS and of the tokens of question and context: what readers that cut alike have in common."""
+        """Positions of CLS and of the tokens of question and context, which readers that split texts alike share."""
         template = self.info.template
-        asked = np.arange(len(template.prefix), window.first - len(template.middle))
-        return np.concatenate([[0], asked, np.arange(window.first, window.first + window.end - window.begin)])
+        question = np.arange(len(template.prefix), window.first - len(template.middle))
+        return np.concatenate([[0], question, np.arange(window.first, window.first + window.end - window.begin)])
 
 
 class Teacher:
-    """A trained reader, and the maps from the student's layers to its own that are learned on the way."""
+    """A trained reader, and the maps from the student's layers to its own, which are trained too."""
 
     def __init__(self, reader: TorchReader, student: TorchReader) -> None:
         self.reader, self.student = reader, student
@@ -102,12 +102,12 @@ class Teacher:
         ).to(student.model.device)
 
     def loss(self, batch: Sequence[Target], hits: Sequence[NDArray[np.bool_]], out: Any) -> Any:
-        """How far the student's output on a batch is from the teacher's. `hits`: the places that are masked."""
+        """The distance of the student's output on a batch from the teacher's. `hits`: the masked places."""
         reader, device = self.reader, self.reader.model.device
         windows = [target.taught for target in batch if target.taught]
         with torch.no_grad():
-            given = masked(batch_of(windows, reader.info, device), reader, windows, hits)
-            soft = reader.model(**given, output_hidden_states=True)
+            inputs = masked(batch_of(windows, reader.info, device), reader, windows, hits)
+            soft = reader.model(**inputs, output_hidden_states=True)
         theirs, keep = _padded([reader.places(window) for window in windows], device)
         mine, _ = _padded([self.student.places(target.window) for target in batch], device)
         loss = torch.zeros((), device=device)
@@ -120,7 +120,7 @@ class Teacher:
         return (1 - HARD) * loss + self._layers(out.hidden_states, soft.hidden_states, mine, theirs, keep)
 
     def _layers(self, out: Any, soft: Any, mine: Any, theirs: Any, keep: Any) -> Any:
-        """Mean squared error of the mapped layers; the teacher's are normalized, or its few loud channels were all."""
+        """Mean squared error of the mapped layers. The teacher's are normalized: else a few channels would dominate."""
         loss = torch.zeros((), device=keep.device)
         for number, layer in enumerate(self.maps, 1):
             ours = layer(_rows(out[number], mine).float())
@@ -135,7 +135,7 @@ def _rows(values: Any, places: Any) -> Any:
 
 
 def _padded(places: Sequence[NDArray[np.int64]], device: Any) -> tuple[Any, Any]:
-    """Positions of several windows as one array, zeros behind, and where it is no padding."""
+    """Positions of several windows as one array, padded with zeros, and the mask of those that are not padding."""
     width = max(map(len, places))
     padded = np.stack([np.pad(each, (0, width - len(each))) for each in places])
     keep = np.arange(width) < np.array([[len(each)] for each in places])
@@ -143,14 +143,14 @@ def _padded(places: Sequence[NDArray[np.int64]], device: Any) -> tuple[Any, Any]
 
 
 def read_questions(path: Path) -> list[Question]:
-    """All questions of a SQuAD-format file. Raises UsageError if it is none."""
+    """All questions of a SQuAD-format file, with the places of their answers. Raises UsageError for another format."""
     try:
         articles = json.loads(path.read_text("utf-8"))["data"]
         paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
         return [
-            Question(asked["question"], paragraph["context"], tuple(map(span_of, asked["answers"])))
+            Question(qa["question"], paragraph["context"], tuple(map(span_of, qa["answers"])))
             for paragraph in paragraphs
-            for asked in paragraph["qas"]
+            for qa in paragraph["qas"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is not in SQuAD's format: {error}") from error
@@ -166,16 +166,16 @@ def varied(questions: Sequence[Question], arguments: Any, draw: random.Random) -
         spans = tuple(draw.sample(question.spans, 1)) if question.spans else ()
         context = question.context
         if draw.random() < arguments.mispaired:
-            # Mostly a neighbour, of the same article: unanswerable, as far as one can tell without reading.
+            # Mostly a neighbour, from the same article: unanswerable, but on the same subject.
             far = draw.randint(-NEAR, NEAR) if draw.random() < 0.7 else draw.randrange(len(questions))
             other = questions[(number + far) % len(questions)].context
             spans, context = (spans, context) if other == context else ((), other)
-        made = Question(question.question, context, spans)
-        yield cropped(made, draw) if draw.random() < arguments.cropped else made
+        varied_ = Question(question.question, context, spans)
+        yield cropped(varied_, draw) if draw.random() < arguments.cropped else varied_
 
 
 def cropped(question: Question, draw: random.Random) -> Question:
-    """The question beside a part of its context, some words around its middle at least: its answer may be cut away."""
+    """The question with a part of its context, at least some words around its middle: the answer may be cut off."""
     words = [0, *(n + 1 for n, char in enumerate(question.context) if char == " "), len(question.context) + 1]
     if len(words) <= 2 * SHORTEST:
         return question
@@ -189,8 +189,8 @@ def cropped(question: Question, draw: random.Random) -> Question:
 def targets(
     question: Question, reader: TorchReader, options: Options, teacher: TorchReader | None = None
 ) -> Iterator[Target]:
-    """The windows of a question with what they should say. None for a row that a tokenizer cannot read, or that those
-    of reader and teacher cut differently."""
+    """The windows of a question with their targets. None for a row that a tokenizer cannot read, or that the tokenizers
+    of reader and teacher split differently."""
     try:
         encoded = reader.encoder.encode(question.question, question.context, options)
         taught: Sequence[Window | None] = [None] * len(encoded.windows)
@@ -216,34 +216,34 @@ def targets(
         yield Target(window, *((first + shift, last + shift) if inside else (0, 0)), theirs)
 
 
-def batches(found: Sequence[Target], tokens: int, draw: random.Random) -> list[list[Target]]:
-    """Windows of like length together, at most `tokens` tokens a batch with its padding, in random order."""
-    order = sorted(found, key=lambda target: (len(target.window.input_ids), draw.random()))
-    made: list[list[Target]] = [[]]
+def batches(targets_: Sequence[Target], tokens: int, draw: random.Random) -> list[list[Target]]:
+    """Batches of windows of similar length, at most `tokens` tokens with padding, in random order."""
+    order = sorted(targets_, key=lambda target: (len(target.window.input_ids), draw.random()))
+    grouped: list[list[Target]] = [[]]
     for target in order:
-        if made[-1] and (len(made[-1]) + 1) * len(target.window.input_ids) > tokens:
-            made.append([])
-        made[-1].append(target)
-    draw.shuffle(made)
-    return made
+        if grouped[-1] and (len(grouped[-1]) + 1) * len(target.window.input_ids) > tokens:
+            grouped.append([])
+        grouped[-1].append(target)
+    draw.shuffle(grouped)
+    return grouped
 
 
 def batch_of(windows: Sequence[Window], info: ModelInfo, device: Any) -> dict[str, Any]:
     """The model's inputs for some windows, padded to the longest and masked."""
     width = max(len(window.input_ids) for window in windows)
-    given = {name: np.zeros((len(windows), width), np.int64) for name in info.inputs}
+    inputs = {name: np.zeros((len(windows), width), np.int64) for name in info.inputs}
     for row, window in enumerate(windows):
         size = len(window.input_ids)
-        given["input_ids"][row, :size] = window.input_ids
-        given["attention_mask"][row, :size] = 1
-        if "token_type_ids" in given:
-            given["token_type_ids"][row, :size] = info.template.question_type
-            given["token_type_ids"][row, window.first : size] = info.template.context_type
-    return {name: torch.from_numpy(values).to(device) for name, values in given.items()}
+        inputs["input_ids"][row, :size] = window.input_ids
+        inputs["attention_mask"][row, :size] = 1
+        if "token_type_ids" in inputs:
+            inputs["token_type_ids"][row, :size] = info.template.question_type
+            inputs["token_type_ids"][row, window.first : size] = info.template.context_type
+    return {name: torch.from_numpy(values).to(device) for name, values in inputs.items()}
 
 
 def drawn(batch: Sequence[Target], reader: TorchReader, share: float, draw: random.Random) -> list[NDArray[np.bool_]]:
-    """Which places of each window to mask: none, but in a `share` of the windows some. Never CLS."""
+    """The places to mask, by window: some in a `share` of the windows, none in the others. Never CLS."""
     chance = np.random.default_rng(draw.getrandbits(64))
     sizes = [len(reader.places(target.window)) for target in batch]
     hits = [(chance.random(size) < MASKED) & (draw.random() < share) for size in sizes]
@@ -253,18 +253,18 @@ def drawn(batch: Sequence[Target], reader: TorchReader, share: float, draw: rand
 
 
 def masked(
-    given: dict[str, Any], reader: TorchReader, windows: Sequence[Window], hits: Sequence[NDArray[np.bool_]]
+    inputs: dict[str, Any], reader: TorchReader, windows: Sequence[Window], hits: Sequence[NDArray[np.bool_]]
 ) -> dict[str, Any]:
-    """The inputs with these places of each window hidden."""
+    """The inputs with these places of each window masked."""
     for row, (window, hit) in enumerate(zip(windows, hits, strict=True)):
         if hit.any():
-            given["input_ids"][row, reader.places(window)[hit]] = reader.mask
-    return given
+            inputs["input_ids"][row, reader.places(window)[hit]] = reader.mask
+    return inputs
 
 
 @dataclass(slots=True)
 class Run:
-    """A training under way."""
+    """A training run."""
 
     reader: TorchReader
     teacher: Teacher | None
@@ -274,16 +274,16 @@ class Run:
     draw: random.Random
 
 
-def train_epoch(run: Run, found: Sequence[Target]) -> None:
+def train_epoch(run: Run, targets_: Sequence[Target]) -> None:
     model, device = run.reader.model.train(), run.reader.model.device
-    made = batches(found, run.arguments.tokens, run.draw)
+    batches_ = batches(targets_, run.arguments.tokens, run.draw)
     mean = 0.0
-    for number, batch in enumerate(made, 1):
+    for number, batch in enumerate(batches_, 1):
         windows = [target.window for target in batch]
         hits = drawn(batch, run.reader, run.arguments.masked if run.teacher else 0, run.draw)
-        given = masked(batch_of(windows, run.reader.info, device), run.reader, windows, hits)
+        inputs = masked(batch_of(windows, run.reader.info, device), run.reader, windows, hits)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=run.arguments.bf16):
-            out = model(**given, output_hidden_states=run.teacher is not None)
+            out = model(**inputs, output_hidden_states=run.teacher is not None)
             loss = reference_loss(out, batch, hits)
             if run.teacher:
                 loss = HARD * loss + run.teacher.loss(batch, hits, out)
@@ -293,19 +293,19 @@ def train_epoch(run: Run, found: Sequence[Target]) -> None:
         run.schedule.step()
         run.optimizer.zero_grad()
         mean += (loss.item() - mean) / number
-        if number % 50 == 0 or number == len(made):
-            print(f"  batch {number} of {len(made)}, loss {mean:.3f}", file=sys.stderr, flush=True)
+        if number % 50 == 0 or number == len(batches_):
+            print(f"  batch {number} of {len(batches_)}, loss {mean:.3f}", file=sys.stderr, flush=True)
     model.eval()
 
 
 def reference_loss(out: Any, batch: Sequence[Target], hits: Sequence[NDArray[np.bool_]]) -> Any:
-    """Cross-entropy against the reference answers, over the windows in which nothing is masked."""
+    """Cross-entropy against the reference answers, over the windows without masked tokens."""
     device = out.start_logits.device
     plain = torch.tensor([not hit.any() for hit in hits], dtype=torch.float32, device=device)
     loss = torch.zeros_like(plain)
     for logits, side in ((out.start_logits, "start"), (out.end_logits, "end")):
-        wanted = torch.tensor([getattr(target, side) for target in batch], device=device)
-        loss = loss + functional.cross_entropy(logits.float(), wanted, reduction="none") / 2
+        positions = torch.tensor([getattr(target, side) for target in batch], device=device)
+        loss = loss + functional.cross_entropy(logits.float(), positions, reduction="none") / 2
     return (loss * plain).sum() / plain.sum().clamp(min=1)
 
 
@@ -336,17 +336,17 @@ def opened(base: str) -> tuple[TorchReader, Any]:
 
 
 def gather(arguments: Any) -> list[Question]:
-    """All questions to train on. Raises UsageError if a context to be measured on is among them."""
+    """All questions to train on. Raises UsageError if the evaluation file has one of their contexts."""
     questions = [question for path in arguments.train for question in read_questions(path)]
     if arguments.eval:
         measured = {" ".join(example.context.split()) for example in load_squad(arguments.eval)}
         if any(" ".join(question.context.split()) in measured for question in questions):
-            raise UsageError(f"contexts of {arguments.eval} are among those to train on", "Leave their files out.")
+            raise UsageError(f"contexts of {arguments.eval} are in the training files", "Leave those files out.")
     return questions
 
 
 def taught_by(reader: TorchReader, folder: str | None) -> Teacher | None:
-    """The teacher in a folder, if there is to be one. Raises UsageError if it cannot teach this reader."""
+    """The teacher, if one is given. Raises UsageError if it cannot teach this reader."""
     if folder is None:
         return None
     teacher, _ = opened(folder)
@@ -363,16 +363,16 @@ def prepared(run: Run, questions: Sequence[Question]) -> list[Target]:
     """An epoch's windows. Raises UsageError if there are none."""
     options = Options(max_seq_len=run.arguments.max_seq_len, doc_stride=run.arguments.doc_stride)
     teacher = run.teacher.reader if run.teacher else None
-    asked = varied(questions, run.arguments, run.draw)
-    found = [target for question in asked for target in targets(question, run.reader, options, teacher)]
-    if not found:
-        raise UsageError("there is nothing to learn", "A teacher's tokenizer must cut texts as the reader's does.")
-    return found
+    epoch = varied(questions, run.arguments, run.draw)
+    windows = [target for question in epoch for target in targets(question, run.reader, options, teacher)]
+    if not windows:
+        raise UsageError("there is nothing to learn", "The tokenizers of teacher and reader must split texts alike.")
+    return windows
 
 
-def main(given: Sequence[str] | None = None) -> None:
-    """Parse, train, measure and save: the best epoch by F1 where there is an evaluation file, else the last."""
-    arguments = parse(given)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, train, measure and save the last epoch or, with an evaluation file, the best one by F1."""
+    arguments = parse(argv)
     torch.manual_seed(arguments.seed)
     questions = gather(arguments)
     reader, tokenizer = opened(arguments.base)
@@ -384,13 +384,13 @@ def main(given: Sequence[str] | None = None) -> None:
     ]
     optimizer = torch.optim.AdamW(groups, lr=arguments.lr, betas=(0.9, 0.98), eps=1e-6)
     run = Run(reader, teacher, optimizer, None, arguments, random.Random(arguments.seed))
-    found = prepared(run, questions)
-    steps = arguments.epochs * len(batches(found, arguments.tokens, run.draw))
+    windows = prepared(run, questions)
+    steps = arguments.epochs * len(batches(windows, arguments.tokens, run.draw))
     run.schedule = get_linear_schedule_with_warmup(optimizer, steps // 16, steps)
     best = -1.0
     for epoch in range(1, arguments.epochs + 1):
-        print(f"epoch {epoch} of {arguments.epochs}: {len(found)} windows", file=sys.stderr)
-        train_epoch(run, found)
+        print(f"epoch {epoch} of {arguments.epochs}: {len(windows)} windows", file=sys.stderr)
+        train_epoch(run, windows)
         quality = evaluate(reader, load_squad(arguments.eval), Options()) if arguments.eval else {}
         print(json.dumps({"epoch": epoch, **quality}), flush=True)
         last = epoch == arguments.epochs
@@ -398,10 +398,10 @@ def main(given: Sequence[str] | None = None) -> None:
             best = quality.get("f1", best)
             model.save_pretrained(arguments.out)
             tokenizer.save_pretrained(arguments.out)
-        found = found if last else prepared(run, questions)
+        windows = windows if last else prepared(run, questions)
 
 
-def parse(given: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("base", help="Hugging Face id or folder of an encoder")
     parser.add_argument("out", type=Path, help="folder for the checkpoint")
@@ -418,7 +418,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--masked", type=float, default=0.5, help="share of windows with masked tokens, with a teacher")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(given)
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-#: What `custom.py` imports of ours, of which nothing else comes along.
-PARTS = (
+#: Our modules that `custom.py` imports: only these are copied.
+MODULES = (
     "contract/__init__.py", "contract/errors.py", "contract/evaluation.py", "contract/machine.py", "contract/remedy.py",
     "contract/squad.py", "contract/format", "producer/input", "worker/__init__.py", "worker/scoring.py",
     "worker/reader",
@@ -19,30 +19,30 @@ PARTS = (
 
 
 def make(model: Path, destination: Path) -> None:
-    """Write the folder anew. Raises SystemExit for what is no model directory, or a folder with something else."""
+    """Write the folder anew. Raises SystemExit for another kind of `model`, or a folder that holds something else."""
     if not (model / "reader.json").is_file():
-        sys.exit(f"{model} is not a model directory: it has no reader.json\n  Make one: worker build SOURCE DEST")
+        sys.exit(f"{model} is not a model directory: it has no reader.json\n  Build one: worker build SOURCE DEST")
     if destination.exists() and any(destination.iterdir()) and not (destination / "custom.py").is_file():
-        sys.exit(f"{destination} holds something else, and would be removed\n  Name another folder.")
+        sys.exit(f"{destination} holds something else, which would be removed\n  Name another folder.")
     shutil.rmtree(destination, ignore_errors=True)
     sources = {REPO / "deploy" / "datarobot": destination, model: destination / "model"}
-    for source, target in (sources | {REPO / part: destination / part for part in PARTS}).items():
+    for source, target in (sources | {REPO / module: destination / module for module in MODULES}).items():
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
             shutil.copy(source, target)
-    # Not ours, which imports the client; and with none at all, another `producer` on the path would be taken.
-    (destination / "producer" / "__init__.py").write_text('"""Of the producer, what reads its inputs."""\n')
+    # Not our own, which imports the client. Without one, another `producer` on the path would be imported.
+    (destination / "producer" / "__init__.py").write_text('"""The part of the producer that reads inputs."""\n')
 
 
 def main() -> None:
-    """As a command."""
-    given = [Path(one) for one in sys.argv[1:]]
-    model, destination = (*given, *(REPO / "models" / "minilm-l6-qa", REPO / "dist" / "datarobot")[len(given) :])
+    """The command."""
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    model, destination = (*paths, *(REPO / "models" / "minilm-l6-qa", REPO / "dist" / "datarobot")[len(paths) :])
     make(model, destination)
     size = sum(file.stat().st_size for file in destination.rglob("*") if file.is_file())
-    print(f"{destination}: {size / 2**20:.0f} MiB, to be zipped and uploaded")
+    print(f"{destination}: {size / 2**20:.0f} MiB; zip and upload it")
 
 
 if __name__ == "__main__":

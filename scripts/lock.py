@@ -1,9 +1,9 @@
-"""Write the lock anew: `make lock` after a change of dependencies, `make lock UPGRADE=1` for newer versions.
+"""Writes the lock: `make lock` after a change of dependencies, `make lock UPGRADE=1` for newer versions.
 
-One resolution for all Pythons and systems that bulkqa runs on, in `constraints.txt`; and of that, with the hashes of
-their files, what `make demo` installs (`requirements/local.txt`), what tests need (`dev.txt`), what the two images hold
-(`producer.txt`, `worker.txt`) and what builds the wheel for them (`backend.txt`). torch has no hash: which of its
-variants is right depends on the machine. Needs uv.
+`constraints.txt` is one resolution for all Pythons and systems that bulkqa runs on. Parts of it, with the hashes of
+their files, are in `requirements/`: `local.txt` for `make demo`, `dev.txt` for tests, `producer.txt` and `worker.txt`
+for the two images, and `backend.txt` for the wheel in them. torch has no hash: its right variant depends on the
+machine. Needs uv.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REPO = Path(__file__).parents[1]
 LOCK = Path("constraints.txt")
 BACKEND = ("--group", "pyproject.toml:backend")
 EVERYTHING = ("local", "cloud", "pandas", "web", "dev", "e2e", "build", "bench")
-#: Lists with hashes: the extras of each, and whether the build backend is among it.
+#: Lists with hashes: the extras of each, and the build backend if it is included.
 HASHED = {
     "local": (("local",), BACKEND),
     "dev": (("dev",), BACKEND),
@@ -29,7 +29,7 @@ ABOUT = "# Made by `make lock`, which says how to renew it; not to be edited."
 
 
 def compile_to(target: Path, extras: tuple[str, ...] | None, *more: str) -> None:
-    """Have uv choose versions for bulkqa and these extras (None: not for bulkqa), and write them, naming no index."""
+    """Have uv choose versions for bulkqa with these extras (None: without bulkqa), and write them without an index."""
     command = ["uv", "pip", "compile", "--universal", "--quiet", "--no-header", "--no-annotate"]
     command += ["--output-file", str(target), "--custom-compile-command", "make lock"]
     if extras is not None:
@@ -52,6 +52,6 @@ if __name__ == "__main__":
     try:
         main()
     except FileNotFoundError:
-        sys.exit("uv is needed for this, and is not installed: pip install uv")
+        sys.exit("uv is not installed: pip install uv")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)

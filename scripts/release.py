@@ -1,8 +1,8 @@
-"""What is done before a release, in the order of RELEASING.md: `python scripts/release.py`, in a clean checkout.
+"""The steps before a release, in the order of RELEASING.md: `python scripts/release.py`, in a clean checkout.
 
-Builds the wheel and the sdist into `dist`, looks into them, and answers the sample file with the wheel in an empty
-environment outside the checkout, on every Python named (by default the one that runs this). Uploads nothing: what is
-left to do by hand is printed at the end. A test does the same with `build`, `contents` and `try_out`.
+Builds the wheel and the sdist into `dist`, checks their contents, and answers the sample file with the wheel in an
+empty environment outside the checkout, on each given Python (by default the one that runs this). Uploads nothing, and
+prints which steps are left. A test does the same with `build`, `contents` and `try_out`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 MODEL = ("reader.json", "model.onnx", "tokenizer.json", "README.md")
-OTHERS = ("PYTHONPATH", "VIRTUAL_ENV", "WHEEL_WITHOUT_MODEL")  # would change what is built, or found
-LIMIT = 100 << 20  # of a file, where packages are published
+OTHERS = ("PYTHONPATH", "VIRTUAL_ENV", "WHEEL_WITHOUT_MODEL")  # would change the build, or its imports
+LIMIT = 100 << 20  # of a file on PyPI
 
 
 class Failed(Exception):
@@ -31,7 +31,7 @@ class Failed(Exception):
 
 
 def run(*command: str | Path, cwd: Path = REPO, timeout: float = 900.0) -> str:
-    """What a command prints. Raises Failed with what it said."""
+    """The output of a command. Raises Failed with it if the command fails."""
     env = {name: value for name, value in os.environ.items() if name not in OTHERS}
     env = {name: value for name, value in env.items() if not name.startswith("BULKQA_")}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
@@ -44,7 +44,7 @@ def run(*command: str | Path, cwd: Path = REPO, timeout: float = 900.0) -> str:
 
 
 def version() -> str:
-    """The version in pyproject.toml, which the changelog begins with. Raises Failed where they differ."""
+    """The version in pyproject.toml. Raises Failed if the changelog begins with another."""
     named = str(tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"])
     heading = re.search(r"^## +\[?([\w.]+)", (REPO / "CHANGELOG.md").read_text(), re.M)
     if heading is None or heading[1] != named:
@@ -53,13 +53,13 @@ def version() -> str:
 
 
 def clean() -> None:
-    """Nothing in the checkout that is not committed."""
+    """Raise Failed if the checkout has uncommitted changes."""
     if changed := run("git", "status", "--porcelain"):
-        raise Failed(f"these are not committed:\n{changed}")
+        raise Failed(f"not committed:\n{changed}")
 
 
 def build(target: Path) -> tuple[Path, Path]:
-    """The sdist, and the wheel made from it: what the sdist lacks, the wheel cannot have."""
+    """Build the sdist, and from it the wheel, which lacks what the sdist lacks."""
     shutil.rmtree(target, ignore_errors=True)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", target, REPO)
     (wheel,), (sdist,) = target.glob("*.whl"), target.glob("*.tar.gz")
@@ -67,12 +67,12 @@ def build(target: Path) -> tuple[Path, Path]:
 
 
 def contents(wheel: Path, sdist: Path) -> None:
-    """The model is in both, tests and demo data are not in the wheel, and neither is too large."""
+    """Raise Failed unless both have the model, the wheel has no tests and samples, and neither is too large."""
     inside = zipfile.ZipFile(wheel).namelist()
-    lacking = {f"worker/models/minilm-l6-qa/{name}" for name in MODEL} - set(inside)
-    strange = {name.partition("/")[0] for name in inside} - {"bulkqa", "contract", "producer", "worker"}
-    if lacking or any(not name.endswith(".dist-info") for name in strange):
-        raise Failed(f"{wheel.name} lacks {sorted(lacking)} and has {sorted(strange)}")
+    missing = {f"worker/models/minilm-l6-qa/{name}" for name in MODEL} - set(inside)
+    foreign = {name.partition("/")[0] for name in inside} - {"bulkqa", "contract", "producer", "worker"}
+    if missing or any(not name.endswith(".dist-info") for name in foreign):
+        raise Failed(f"{wheel.name} lacks {sorted(missing)} and has {sorted(foreign)}")
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     needed = {f"models/minilm-l6-qa/{name}" for name in MODEL} | {"LICENSE", "Makefile", "samples/questions.csv"}
@@ -84,9 +84,9 @@ def contents(wheel: Path, sdist: Path) -> None:
 
 
 def try_out(wheel: Path, python: str, folder: Path) -> list[str | None]:
-    """The answers to the sample file, by the wheel in an empty environment in `folder`, with no flag.
+    """The answers to the sample file, by the wheel in an empty environment in `folder`.
 
-    Its dependencies are those of the lock, and what the wheel asks for is compared with them.
+    Installs the dependencies of the lock, and checks that they satisfy the wheel.
     """
     env = folder / "env"
     locked = ["--require-hashes", "--no-deps", "-r", REPO / "requirements" / "local.txt"]
@@ -105,17 +105,17 @@ def try_out(wheel: Path, python: str, folder: Path) -> list[str | None]:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
     shutil.copy(REPO / "samples" / "questions.csv", elsewhere)
-    said = {run(env / "bin" / program, "--version", cwd=elsewhere) for program in ("producer", "worker")}
-    if said != {f"bulkqa {wheel.name.split('-')[1]}\n"}:
-        raise Failed(f"--version says {said}")
-    answering = ["run", "questions.csv", "-o", "answers.json", "--no-answer-threshold", "0"]
-    run(env / "bin" / "producer", *answering, cwd=elsewhere)
+    versions = {run(env / "bin" / program, "--version", cwd=elsewhere) for program in ("producer", "worker")}
+    if versions != {f"bulkqa {wheel.name.split('-')[1]}\n"}:
+        raise Failed(f"--version prints {versions}")
+    arguments = ["run", "questions.csv", "-o", "answers.json", "--no-answer-threshold", "0"]
+    run(env / "bin" / "producer", *arguments, cwd=elsewhere)
     document = json.loads((elsewhere / "answers.json").read_text())
     return [prediction["answer"] for prediction in document["predictions"]]
 
 
 def main(pythons: list[str]) -> None:
-    """Every step, each with a word."""
+    """Every step, with a line of output for each."""
     clean()
     print(f"bulkqa {version()}: the checkout is clean, the changelog begins with it")
     wheel, sdist = build(REPO / "dist")
@@ -129,7 +129,7 @@ def main(pythons: list[str]) -> None:
         )
     for file in (wheel, sdist):
         print(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}  {file.stat().st_size / 1e6:.1f} MB")
-    print("What is left to do by hand stands in RELEASING.md, from step 5 on.")
+    print("Continue with RELEASING.md, from step 5 on.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Whether every package of the lock has a wheel for every Python and system that docs/one-machine.md names.
+"""Checks that every package of the lock has a wheel for every Python and system in docs/one-machine.md.
 
-`python scripts/wheels.py`. For those that are not at hand: nothing is installed, nothing built from source. Needs uv.
-Not named: macOS on Intel processors, for which onnxruntime has no wheels any more.
+`python scripts/wheels.py`. For systems that are not at hand: it installs nothing, and builds nothing from source. Needs
+uv. macOS on Intel is not among them: onnxruntime has no wheels for it any more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLATFORMS = {
 
 
 def lacking(python: str, platform: str, listed: str) -> str:
-    """What uv says is missing, or nothing."""
+    """The packages without a wheel, by uv; empty if there are none."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["uv", "pip", "install", "--dry-run", "--target", folder, "--only-binary", ":all:", "--no-deps"]
         command += ["--python-version", python, "--python-platform", platform, "--require-hashes"]
@@ -37,23 +37,23 @@ def lacking(python: str, platform: str, listed: str) -> str:
         )
     if done.returncode == 0:
         return ""
-    said = " ".join(done.stderr.split())
-    named = re.findall(r"(?:Because|And because) ([\w.-]+==[\w.]+) has no wheels", said)
-    return ", ".join(named) or said
+    message = " ".join(done.stderr.split())
+    packages = re.findall(r"(?:Because|And because) ([\w.-]+==[\w.]+) has no wheels", message)
+    return ", ".join(packages) or message
 
 
 def main(listed: list[str]) -> int:
-    """A table for each list, and how many cells of it lack something."""
+    """Print a table for each list. Returns how many cells lack a wheel."""
     bad = 0
     for name in listed:
         print(f"[{name}]".ljust(16) + "".join(python.rjust(8) for python in PYTHONS))
         for title, platform in PLATFORMS.items():
-            found = {python: lacking(python, platform, name) for python in PYTHONS}
-            print(title.ljust(16) + "".join(("-" if found[python] else "all").rjust(8) for python in PYTHONS))
-            for python, what in found.items():
-                if what:
+            missing = {python: lacking(python, platform, name) for python in PYTHONS}
+            print(title.ljust(16) + "".join(("-" if missing[python] else "all").rjust(8) for python in PYTHONS))
+            for python, packages in missing.items():
+                if packages:
                     bad += 1
-                    print(f"    {python}: {what[:300]}")
+                    print(f"    {python}: {packages[:300]}")
     return bad
 
 

@@ -1,7 +1,7 @@
-"""bulkqa as an unstructured custom model of DataRobot: the hooks that the platform calls, on our reader.
+"""bulkqa as an unstructured custom model of DataRobot: the hooks that the platform calls.
 
-What comes in is read as a file of `producer run` is, and scored as a worker scores a chunk: nothing is decided here.
-`make datarobot` puts this, the packages that it imports and a model directory into one folder: see README.md.
+A request is read like a file of `producer run`, and scored like a chunk of a worker. `make datarobot` puts this file,
+the modules that it imports and a model directory into one folder: see README.md.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from producer.input.options import ReadOptions
 from worker.reader.reader import Reader
 from worker.scoring import Watch, score
 
-#: Rows, and bytes of them, that are scored at a time: memory is bounded by them, beside the text that the platform
-#: holds as a whole.
+#: Rows, and their bytes, that are scored at a time. They bound memory, except for the text that the platform holds.
 ROWS, BYTES = 512, 4 << 20
 JSON = {"mimetype": "application/json", "charset": "utf-8"}
 EXPECTED = (
@@ -35,7 +34,7 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Model:
-    """A warm reader, and the threads that ask it."""
+    """A warm reader, and the threads that use it."""
 
     reader: Reader
     pool: ThreadPoolExecutor
@@ -44,37 +43,39 @@ class Model:
     def answers(self, source: Input) -> Iterator[dict[str, Any]]:
         """An answer for each row, in order. One that cannot be answered has an empty answer and an `error`."""
         for table in source.tables(ROWS, BYTES):
-            for made in score(list(chunk.rows(table)), self.reader, Options(), self.pool, self.threads, Watch()):
-                found = {"context": made["context"], "question": made["question"], "answer": made["answer"] or ""}
-                yield found | ({"error": made["error"]} if "error" in made else {})
+            rows = list(chunk.rows(table))
+            for prediction in score(rows, self.reader, Options(), self.pool, self.threads, Watch()):
+                answer = {name: prediction[name] for name in ("context", "question", "answer")}
+                answer["answer"] = answer["answer"] or ""
+                yield answer | ({"error": prediction["error"]} if "error" in prediction else {})
 
 
 class _Request(io.BytesIO):
-    """The body of a request, under the name that messages call it by."""
+    """The body of a request, with its name in messages."""
 
     name = "the request"
 
 
 def load_model(input_dir: str) -> Model:
-    """Called once: the reader in the folder `model`, opened and checked. Raises ModelError."""
+    """Called once: open and check the reader in the folder `model`. Raises ModelError."""
     threads = machine.available_cpus()
     return Model(Reader.open(Path(input_dir) / "model"), ThreadPoolExecutor(threads), threads)
 
 
 def score_unstructured(model: Model, data: bytes | str, query: Any = None, **about: Any) -> tuple[str, dict[str, str]]:
-    """Called for each request. CSV with | between the columns gives `{"predictions": [{"context", "question",
-    "answer"}, ...]}`, one for each row, and so does a list of JSON objects; one object alone gives one.
+    """Called for each request. CSV with | between the columns, and a list of JSON objects, give `{"predictions":
+    [{"context", "question", "answer"}, ...]}`, one for each row; a single object gives one of these.
 
-    Raises ValueError, which the platform shows, for what cannot be read as a whole.
+    Raises ValueError, which the platform shows, if the request cannot be read at all.
     """
-    text = isinstance(data, str)  # a lone surrogate is passed on, for its row to be rejected
+    text = isinstance(data, str)  # a lone surrogate is kept, so that its row is rejected
     body = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     options = ReadOptions(id="", answers="", encoding=None if text else about.get("charset"))
     try:
         with open_input(_Request(body), options) as source:
-            found = [json.dumps(one, ensure_ascii=False) for one in model.answers(source)]
+            answers = [json.dumps(answer, ensure_ascii=False) for answer in model.answers(source)]
     except InputError as error:
         raise ValueError(f"{error.message}. {EXPECTED}") from None
-    if source.format == "jsonl" and len(found) == 1:
-        return found[0], JSON
-    return '{"predictions": [\n' + ",\n".join(found) + "\n]}", JSON
+    if source.format == "jsonl" and len(answers) == 1:
+        return answers[0], JSON
+    return '{"predictions": [\n' + ",\n".join(answers) + "\n]}", JSON

@@ -144,7 +144,7 @@ def test_without_a_network_the_package_that_could_not_be_had_is_named_and_nothin
     env |= {"PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": "", "UV_NO_CACHE": "1", "PIP_NO_CACHE_DIR": "1"}
     done = make("setup", "EXTRAS=local", f"PYTHON={sys.executable}", cwd=checkout, PATH=path, PIP_FIND_LINKS="", **env)
     assert done.returncode != 0
-    assert re.search(r"^make setup: [\w-]+ could not be fetched: is there a network", done.stderr, re.M), done.stderr
+    assert re.search(r"^make setup: [\w-]+ could not be downloaded: is there a network", done.stderr, re.M), done.stderr
     assert "install.log" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(checkout.glob(".venv/.installed-*"))
@@ -155,7 +155,7 @@ def test_without_a_network_the_package_that_could_not_be_had_is_named_and_nothin
 def test_a_folder_that_cannot_be_written_to_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(install.Failed, match="cannot be written to: clone into a folder of your own"):
-        install.look(1)
+        install.check(1)
 
 
 def test_a_disk_without_room_is_told_before_anything_is_fetched(
@@ -163,7 +163,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
 ) -> None:
     monkeypatch.setattr(install, "VENV", tmp_path / ".venv")
     with pytest.raises(install.Failed, match=r"has [\d]+ MB free and about \d+ are needed: make room, or clone"):
-        install.look(1 << 40)
+        install.check(1 << 40)
 
 
 def test_a_disk_that_fills_up_meanwhile_is_told() -> None:
@@ -176,16 +176,16 @@ def test_a_system_without_an_embedded_server_hears_what_to_install_first(monkeyp
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name.endswith("-server") else which(name))
     with pytest.raises(install.Failed, match=r"riscv64: install the package redis-server or valkey-server first"):
-        install.look(1)
+        install.check(1)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    install.look(1)
+    install.check(1)
 
 
 def test_a_python_that_cannot_make_environments_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "uv" else f"/usr/bin/{name}")
     monkeypatch.setattr(install.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(install.Failed, match=r"install its venv \(Debian: python3-venv\), or uv"):
-        install.look(1)
+        install.check(1)
 
 
 def test_an_environment_that_is_broken_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,7 +234,7 @@ def test_masking_hides_tokens_of_both_but_never_cls(recipe: dict[str, Any], base
 
 
 def test_what_is_measured_on_must_not_be_trained_on(recipe: dict[str, Any], base: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="are among those to train on"):
+    with pytest.raises(UsageError, match="are in the training files"):
         recipe["main"]([str(base), str(tmp_path / "out"), "--train", str(SAMPLE), "--eval", str(SAMPLE)])
     assert not (tmp_path / "out").exists()
 
