@@ -78,7 +78,7 @@ def test_quality_of_a_job_is_that_of_the_model_and_jobs_can_be_compared(shared: 
     assert shown.returncode == 0, shown.stderr
     assert "light-5" in shown.stdout
     assert "9 the same, 0 changed, 1 answered in the first only, 0 in the second only" in shown.stdout
-    assert "1 rows are in one job only" in shown.stdout
+    assert "1 row in one job only" in shown.stdout
     told = json.loads(shared.producer("diff", first, second, "--by", "id", "--json").stdout)
     assert [(change["id"], change["kind"]) for change in told["changes"]] == [("light-5", "only_first_answered")]
     assert told["summary"]["same"] == 9
