@@ -180,6 +180,8 @@ def cancel(job: Job, connection: Connection, as_json: Json = False) -> None:
     except RedisUnreachable as error:
         messages.say(f"the request to cancel is stored; {error}")
     progress = backend.status(job)
+    if progress.status == "cancelling":
+        messages.say(f"its workers and the sweeper end it; if none runs: producer repair {job}")
     view.print_json(progress) if as_json else view.out(f"job {job} is {progress.status}")
 
 

@@ -348,6 +348,16 @@ def test_the_python_api_takes_and_gives_data_frames(shared: Cluster) -> None:
     client.close()
 
 
+def test_a_large_job_is_cancelled_at_once_and_ended_by_repair(running: Cluster) -> None:
+    write_rows(running.folder / "in.csv", 200)
+    job = running.producer("submit", "in.csv", "--chunk-rows", "1").stdout.strip()
+    cancelled = running.producer("cancel", job)
+    assert cancelled.stdout == f"job {job} is cancelling\n"
+    assert f"if none runs: producer repair {job}" in cancelled.stderr
+    assert "published" in running.producer("repair", job).stdout
+    assert json.loads(running.producer("status", job, "--json").stdout)["status"] == "cancelled"
+
+
 def test_health_tells_whether_the_worker_lives(running: Cluster) -> None:
     running.worker()
     running.ready()
