@@ -29,8 +29,14 @@ _MAGIC = re.compile(r"[*?\[]")
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address that can be read."""
-    return urlsplit(text).scheme in (*_STORES, *_WEB)
+    """Whether a text is an address that can be read. Raises InputError for a malformed one."""
+    if text.partition(":")[0].lower() not in (*_STORES, *_WEB):
+        return False
+    try:
+        shown(text)
+    except ValueError:  # which quotes the address, that may hold a password
+        raise InputError("unreadable", "the address is malformed", "Check its host and its port.") from None
+    return ":" in text
 
 
 def is_prefix(url: str) -> bool:

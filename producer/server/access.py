@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import UsageError
 from contract.remedy import Remedy, Set
-from producer.server.problems import Refused
+from producer.server.problems import PROBLEM, Refused
 
 COOKIE = "bulkqa"
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -197,14 +197,14 @@ class _Body:
 
 @dataclass(frozen=True)
 class Access:
-    """The layer. `refuse` makes the answer to a refused request."""
+    """The layer. `refuse` makes the answer to a request that is refused or fails."""
 
     app: ASGIApp
     tokens: tuple[str, ...]
     proxies: tuple[_Network, ...]
     bounds: Bounds
     rate: Rate
-    refuse: Callable[[Refused], ASGIApp]
+    refuse: Callable[[Exception], ASGIApp]
     requests: Histogram  #: seconds of all requests, refused ones too, by method and status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -212,30 +212,34 @@ class Access:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, since = False, time.monotonic()
+        started, ended, since = False, False, time.monotonic()
         body = _Body(scope, receive, self.bounds.of(scope))
 
         async def observed(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ended
             if message["type"] == "http.response.start":
-                if body.refused and message["status"] != body.refused.status:
-                    raise body.refused  # the framework makes another error of it
+                if (message["status"] >= 400 and not _is_problem(message)) or body.refused:
+                    body.refused = body.refused or _unexplained(message["status"])
+                    raise body.refused  # the framework answers with a text, or with another error
                 started = True
                 self.requests.labels(_method(scope), message["status"]).observe(time.monotonic() - since)
                 _guard(MutableHeaders(scope=message), scope["path"])
                 if body.abandoned:
                     MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
+            ended = started and not message.get("more_body", message["type"] == "http.response.start")
 
         try:
             self._check(scope)
             body.check_length()
             await self.app(scope, body.receive, observed)
-        except Exception as error:
-            refused = body.refused or error
-            if started or not isinstance(refused, Refused):
+        except Exception as error:  # the last handler: what fails before it answers is a problem, too
+            if ended:  # the framework raises it again after its answer
+                return
+            if started:
                 raise
-            await self.refuse(refused)(scope, receive, observed)
+            failure, body.refused = body.refused or error, None
+            await self.refuse(failure)(scope, receive, observed)
 
     def _check(self, scope: Scope) -> None:
         headers, path = Headers(scope=scope), scope["path"]
@@ -246,8 +250,7 @@ class Access:
                 raise Refused(429, "too_many_requests", "too many requests", f"Try again in {after} s.", after)
             if isinstance(token, Refused) and path not in _OPEN:
                 raise token
-        if not self.tokens:
-            _check_host(headers)
+        _check_host(headers, only_loopback=not self.tokens)
         if scope["method"] not in _SAFE:
             _check_origin(headers)
 
@@ -280,6 +283,21 @@ def _guard(headers: MutableHeaders, path: str) -> None:
         headers.setdefault("Cache-Control", "no-store")
 
 
+def _is_problem(start: Message) -> bool:
+    gone = start["status"] == 499  # the client, so nobody reads it
+    return gone or Headers(raw=start["headers"]).get("content-type") == PROBLEM
+
+
+def _unexplained(status: int) -> Refused:
+    """What the framework answers with a text of its own, such as to a malformed Range header."""
+    return Refused(
+        status,
+        f"http_{status}",
+        "the request is malformed or not supported",
+        "GET /openapi.json describes all requests.",
+    )
+
+
 def _too_large(most: int) -> Refused:
     size = f"{most >> 20:,} MiB" if most >= 1 << 20 else f"{most >> 10:,} KiB" if most >= 1 << 10 else f"{most} bytes"
     remedy = "Send less. Files go to POST /v1/jobs, as a form; its bound is BULKQA_API_UPLOAD_BYTES."
@@ -294,10 +312,13 @@ def _cookie(headers: Headers) -> str | None:
     return cookie.value if cookie else None
 
 
-def _check_host(headers: Headers) -> None:
+def _check_host(headers: Headers, *, only_loopback: bool) -> None:
     """Without a token only names of this machine are answered: so no site can point its name here (DNS rebinding)."""
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-    if not is_loopback(host):
+    try:
+        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        raise Refused(400, "bad_host", "the Host header is malformed", "Send the host and port of the URL.") from None
+    if only_loopback and not is_loopback(host):
         raise Refused(
             403, "wrong_host", f"the host name {host!r} is not this machine's", "Use localhost, or set a token."
         )
@@ -306,7 +327,10 @@ def _check_host(headers: Headers) -> None:
 def _check_origin(headers: Headers) -> None:
     """A page of another site changes nothing here, whatever cookie the browser sends (CSRF)."""
     origin = headers.get("origin")
-    other = origin is not None and urlsplit(origin).netloc != headers.get("host")
+    try:
+        other = origin is not None and urlsplit(origin).netloc != headers.get("host")
+    except ValueError:
+        other = True
     if other or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Refused(
             403, "other_site", "the request comes from a page of another site", "Use the page of this server."

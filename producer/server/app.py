@@ -65,7 +65,7 @@ def make_app(settings: Settings) -> ASGIApp:
     _describe(app)
     proxies, rate = proxies_of(settings.api_proxies), Rate(settings.api_requests)
     bounds = Bounds(settings.api_upload_bytes, settings.max_row_bytes)
-    refuse = lambda refused: problem(refused, hidden)  # noqa: E731
+    refuse = lambda failure: problem(failure, hidden)  # noqa: E731
     return Access(app, tokens, proxies, bounds, rate, refuse, service.metrics.requests)
 
 
@@ -95,8 +95,7 @@ def _ready(here: Here) -> dict[str, Any]:
 def _answer_with_problems(app: FastAPI, hidden: dict[str, str]) -> None:
     """Have every error answered with a problem (RFC 9457)."""
 
-    async def ours(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, BulkqaError)  # noqa: S101 - for the type checker: it is registered for these
+    async def failed(_: Request, error: Exception) -> JSONResponse:
         return problem(error, hidden)
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
@@ -105,7 +104,8 @@ def _answer_with_problems(app: FastAPI, hidden: dict[str, str]) -> None:
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - likewise
-        refused = Refused(error.status_code, f"http_{error.status_code}", str(error.detail))
+        remedy = "GET /openapi.json describes all requests."
+        refused = Refused(error.status_code, f"http_{error.status_code}", str(error.detail), remedy)
         answer = problem(refused, hidden)
         answer.headers.update(error.headers or {})
         if error.status_code == 405:  # the framework names the methods of the path's first route alone
@@ -116,7 +116,8 @@ def _answer_with_problems(app: FastAPI, hidden: dict[str, str]) -> None:
         return Response(status_code=499)  # nobody reads it: the client has hung up
 
     app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(BulkqaError, ours)
+    for kind in (BulkqaError, OSError, Exception):
+        app.add_exception_handler(kind, failed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 

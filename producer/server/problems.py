@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +15,13 @@ from contract.errors import BulkqaError, InputError, NotEnded, TimedOut, Unknown
 from contract.remedy import TERMINAL, Call, Remedy
 from producer.server.submission import Submission
 
+log = logging.getLogger("bulkqa.server")
+
+#: The media type of RFC 9457.
+PROBLEM = "application/problem+json"
+#: Errors of the system: no room on a disk; no files, processes or memory left.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 #: Seconds after which to try again while Redis or the storage is away.
 RETRY_AFTER = 5
 _TITLES = {
@@ -20,14 +30,16 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "The request takes too long",
     409: "The job has not ended",
     413: "Too large",
     415: "Unsupported media type",
     422: "The request cannot be carried out",
     429: "Too many requests or jobs",
     500: "Internal error",
-    503: "Redis, the storage or a worker does not answer",
+    503: "Redis, the storage, a worker or the server itself cannot answer now",
     504: "Timed out",
+    507: "No room",
 }
 
 
@@ -39,6 +51,33 @@ class Refused(BulkqaError):
         self.status = status
         self.code = code
         self.after = after  #: seconds, for Retry-After
+
+
+def known(error: Exception) -> BulkqaError:
+    """Any failure of a request as an error with a code and a remedy. What nobody expected is logged."""
+    match error:
+        case BulkqaError():
+            return error
+        case RuntimeError(__cause__=Refused() as refused):  # raised while the framework gave an answer of its own
+            return refused
+        case OSError() if error.errno in _NO_ROOM or _is_temporary(error):
+            return Refused(
+                507, "no_room", f"the server cannot write temporary files: {error.strerror}",
+                "On the server: make room where TMPDIR is, or set TMPDIR to a folder with room.",
+            )  # fmt: skip
+        case OSError() if error.errno in _SCARCE:
+            remedy = "Try again. If it stays so, give the server more memory and open files (ulimit -n)."
+            return Refused(503, "overloaded", f"the server is overloaded: {error.strerror}", remedy, RETRY_AFTER)
+        case _:
+            log.error("a request failed", exc_info=error)
+            return BulkqaError("the server failed at this request", "The server's log says why. Please report it.")
+
+
+def _is_temporary(error: OSError) -> bool:
+    """Whether a folder for temporary files, or a file in it, cannot be used."""
+    return "temporary directory" in str(error.strerror) or str(error.filename or "").startswith(
+        str(tempfile.tempdir or "/nowhere/")
+    )
 
 
 def status_of(error: BulkqaError) -> int:
@@ -123,15 +162,25 @@ class Http:
 HTTP = Http()
 
 
-def problem(error: BulkqaError, hidden: Mapping[str, str]) -> JSONResponse:
+class _Problem(JSONResponse):
+    """Its texts may quote anything: half a surrogate pair is escaped."""
+
+    media_type = PROBLEM
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def problem(failure: Exception, hidden: Mapping[str, str]) -> JSONResponse:
     """The answer to a request that failed."""
+    error = known(failure)
     status, headers = status_of(error), {}
     after = error.after if isinstance(error, Refused) else RETRY_AFTER if status == 503 else None
     if after is not None:
         headers["Retry-After"] = str(after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body_of(error, hidden), status, headers, media_type="application/problem+json")
+    return _Problem(body_of(error, hidden), status, headers)
 
 
 def without(value: Any, hidden: Mapping[str, str]) -> Any:

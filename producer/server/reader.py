@@ -57,6 +57,8 @@ class Reader:
             answer: dict[str, Any] = json.loads(output)
         except ValueError:
             raise _ended(upload.name, child.returncode) from None
+        if "os_error" in answer:
+            raise OSError(*answer["os_error"])
         if "error" in answer:
             raise failure.from_json(answer["error"])
         return answer

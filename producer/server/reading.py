@@ -1,8 +1,8 @@
 """The child that reads an upload: `submit`, with a bound on memory and time, so that no file takes the server down.
 
 Started as `python -m producer.server.reading`, with a JSON document on stdin: the file and what is to be done with it.
-Prints another: the job, or what the file holds, or an error. When it is told to end it removes what it wrote, as
-`submit` does.
+Prints another: the job, or what the file holds, or an error, ours or the system's. When it is told to end it removes
+what it wrote, as `submit` does.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def main() -> None:
         answer = {"error": failure.to_json(error)}
     except MemoryError:
         answer = {"error": failure.to_json(_TOO_LARGE)}
+    except OSError as error:  # of a temporary file
+        answer = {"os_error": [error.errno, error.strerror, error.filename]}
     json.dump(answer, sys.stdout)
 
 

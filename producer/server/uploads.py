@@ -7,25 +7,31 @@ either a form or JSON.
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
-from contract.errors import UsageError
+from contract.errors import StorageUnreachable, UsageError
 from contract.storage import Storage
 from producer.server.problems import Refused
 from producer.server.submission import of_form, of_object
 
 #: Where the files of the storage lie that a request may name.
 INPUTS = "inputs/"
+#: Bytes of a field that is no file, at most.
+_FIELD = 64 << 10
+#: Errors of a path that names no file.
+_NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +65,26 @@ async def received(request: Request, storage: Storage) -> AsyncIterator[Upload]:
 @asynccontextmanager
 async def received_form(request: Request) -> AsyncIterator[Upload]:
     """The file of a form."""
-    async with request.form(max_files=2, max_fields=50) as form:
+    async with form_of(request, files=2, fields=50) as form:
         fields = dict(form)
         file, columns = fields.pop("file", None), fields.pop("columns", None)
         if not isinstance(file, UploadFile):
             raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
         beside = columns.file if isinstance(columns, UploadFile) else None
         yield Upload(file.file, plain_name(file.filename), of_form(fields).options(), beside)
+
+
+@asynccontextmanager
+async def form_of(request: Request, files: int, fields: int) -> AsyncIterator[FormData]:
+    """A form of so many files and fields at most. Raises Refused."""
+    try:
+        form = await request.form(max_files=files, max_fields=fields, max_part_size=_FIELD)
+    except UnicodeError:
+        raise Refused(400, "bad_charset", "the form is not text in its charset", "Send it as UTF-8.") from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -81,13 +100,20 @@ async def _json(request: Request) -> dict[str, Any]:
 def _copy(storage: Storage, url: object, copy: BinaryIO) -> None:
     """Copy a file of the storage, if requests may name it."""
     key = str(url).removeprefix(f"{storage.url.rstrip('/')}/")
-    if not isinstance(url, str) or not key.startswith(INPUTS) or ".." in key.split("/"):
+    plain = isinstance(url, str) and "\0" not in key and key == key.encode("utf-8", "ignore").decode()
+    if not plain or not key.startswith(INPUTS) or ".." in key.split("/"):
         raise UsageError(f"a url names a file of the storage below {INPUTS}", f"For example: {INPUTS}questions.csv")
     try:
-        for block in storage.blocks(key):
-            copy.write(block)
+        blocks = storage.blocks(key)
+        first = next(blocks, b"")
     except FileNotFoundError:
         raise Refused(404, "unknown_input", f"there is no {key} in the storage") from None
+    except StorageUnreachable as error:
+        if getattr(error.__cause__, "errno", None) not in _NO_FILE:
+            raise
+        raise UsageError(f"{key} is no file of the storage", f"For example: {INPUTS}questions.csv") from None
+    for block in chain([first], blocks):
+        copy.write(block)
 
 
 def plain_name(name: str | None) -> str:

@@ -161,6 +161,10 @@ def test_a_file_of_the_storage_is_named_by_its_url_and_no_other_is_read(
     for url in ("storage.json", "inputs/../storage.json", "../secret.csv", str(tmp_path / "secret.csv"),
                 "file:///etc/passwd", "http://localhost/x", 5, None):  # fmt: skip
         assert problem(server.post("/v1/jobs", json={"url": url})) == (422, "usage"), url
+    for url in ("inputs/", "inputs/.", "inputs/rows.csv/x", "inputs/" + "a" * 5000, "inputs/\0", "inputs/\ud800"):
+        body = json.dumps({"url": url})
+        headers = {"Content-Type": "application/json"}
+        assert problem(server.post("/v1/jobs", content=body, headers=headers)) == (422, "usage"), url
     missing = server.post("/v1/jobs", json={"url": "inputs/none.csv"})
     assert problem(missing) == (404, "unknown_input")
     assert str(shared.home) not in missing.text
@@ -213,12 +217,32 @@ def test_limits_on_bytes_jobs_and_requests(running: Cluster, tmp_path: Path):
         assert int(refused.headers["retry-after"]) >= 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is set")
+def test_a_full_tmpdir_is_a_problem_that_names_it(running: Cluster, tmp_path: Path):
+    """The kernel lets the server write no larger file, as a full disk would."""
+    with serving(running) as client:
+        process_of(client).rlimit(psutil.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        answer = sent(client, b"question|context\n" + b"a?|b\n" * (1 << 20))
+        assert problem(answer) == (507, "no_room")
+        assert "TMPDIR" in answer.json()["remedy"]
+        assert sent(client, write_rows(tmp_path / "rows.csv", 1)).status_code == 202
+
+
+def process_of(client: httpx.Client) -> psutil.Process:
+    """The server that a client talks to."""
+    return next(
+        child
+        for child in psutil.Process().children()
+        if any(each.laddr and each.laddr.port == client.base_url.port for each in child.net_connections())
+    )
+
+
 def test_only_uploads_are_read_whole(running: Cluster):
     """A body without end, under the name of a form: the server stops reading, and holds none of it."""
     with serving(running) as client:
         port = client.base_url.port
         assert port
-        process = next(one for one in psutil.Process().children() if one.cmdline()[2:4] == ["producer", "serve"])
+        process = process_of(client)
         assert client.get("/healthz").status_code == 200
         before = process.memory_info().rss
         for path, most in (("/v1/answer", 4 << 20), ("/login", 4 << 10)):

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from producer.server.access import COOKIE, cookie_of, is_among
 from producer.server.problems import Refused
+from producer.server.uploads import form_of
 
 router = APIRouter(include_in_schema=False)
 _PAGE = Path(__file__).parents[1] / "page"
@@ -29,7 +30,7 @@ def form() -> Response:
 @router.post("/login")
 async def login(request: Request) -> Response:
     """Exchange a token for the page's cookie."""
-    async with request.form(max_files=0, max_fields=2) as fields:
+    async with form_of(request, files=0, fields=2) as fields:
         token = str(fields.get("token", "")).strip()
     if not is_among(token, request.app.state.tokens):
         raise Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")

@@ -177,3 +177,10 @@ def test_a_local_file_of_that_name_is_read(tmp_path: Path, monkeypatch: pytest.M
     assert len(rows("s3://rows.csv")) == 3
     with pytest.raises(InputError, match="ftp://"):
         open_input("ftp://host/rows.csv")
+
+
+@pytest.mark.parametrize("address", ["http://[::1/x", "https://[::1/x", "s3://[x/y", "https://host:secret/x"])
+def test_a_malformed_address_is_an_error_that_does_not_show_it(address: str):
+    with pytest.raises(InputError, match="malformed") as error:
+        open_input(address)
+    assert (error.value.exit_code, "secret" in str(error.value)) == (2, False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -183,3 +184,60 @@ def test_a_header_names_the_client_if_a_proxy_sent_it(peer: str, forwarded: str,
 def test_a_proxy_is_an_address_or_a_network():
     with pytest.raises(UsageError, match="BULKQA_API_PROXIES"):
         proxies_of("proxy.example.org")
+
+
+@pytest.mark.parametrize("tokens", ["", TOKEN])
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Host": "[::1"}, 400, "bad_host"),
+        ({"Host": "[x]:9"}, 400, "bad_host"),
+        ({"Origin": "http://[::1"}, 403, "other_site"),
+        ({"Content-Type": "multipart/form-data; charset=undefined; boundary=b"}, 400, "bad_charset"),
+    ],
+)
+def test_malformed_headers_are_problems(
+    headers: dict[str, str], status: int, code: str, tokens: str, settings: Settings
+):
+    app = make_app(settings.model_copy(update={"api_token": SecretStr(tokens)}))
+    body = b'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\nx\r\n--b--\r\n'
+    asked = Asked("POST", "/login", {"Transfer-Encoding": "chunked", **headers}, body).of(app)
+    assert (asked.status, asked.problem["code"]) == (status, code)
+    assert asked.problem["remedy"]
+
+
+def test_a_malformed_range_is_a_problem(settings: Settings):
+    asked = Asked("GET", "/page/main.js", {"Range": "bytes=9-1"}).of(make_app(settings))
+    assert (asked.status, asked.problem["code"]) == (400, "http_400")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 507, "no_room"),
+        (OSError(errno.EMFILE, "Too many open files"), 503, "overloaded"),
+        (RuntimeError("a bug"), 500, "internal"),
+        pytest.param(UsageError("\ud800"), 422, "usage", id="surrogate"),
+    ],
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_no_failure_is_without_a_problem(
+    error: Exception, status: int, code: str, inside: bool, settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    """Wherever it is raised: in a route, or before the framework."""
+    app = make_app(settings)
+
+    async def route() -> None:
+        raise error
+
+    async def layer(_: Any, __: Any, ___: Any) -> None:
+        raise error
+
+    if inside:
+        app.app.get("/fails")(route)
+    else:
+        app = replace(app, app=layer)
+    asked = Asked("GET", "/fails").of(app)
+    assert (asked.status, asked.problem["code"]) == (status, code)
+    assert asked.problem["remedy"] or code == "usage"
+    assert ("a request failed" in caplog.text) == (status == 500)
