@@ -57,7 +57,8 @@ def test_a_probe_says_what_the_command_says(
     file: Path, age: float, flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     """Of a healthy process, of one that is not, and of none."""
-    os.utime(file, (file.stat().st_atime, file.stat().st_mtime - age))
+    now = file.stat().st_mtime + age
+    monkeypatch.setattr("contract.health.time.time", lambda: now)
     for first in (file, file.with_name("nowhere")):
         arguments = ["health", *flags, "--health-file", str(first)]
         status = health.answer(arguments)

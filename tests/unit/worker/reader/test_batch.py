@@ -240,7 +240,7 @@ def test_cuda_that_cannot_be_used_is_told_too(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(reader_module, "providers_for", lambda wanted: ("CPUExecutionProvider",))
     with pytest.raises(ModelError, match="cannot use it here") as caught:
         reader_module.Reader.open(SHIPPED, "cuda")
-    assert "--provider cpu" in (caught.value.remedy or "")
+    assert "BULKQA_PROVIDER=cpu" in (caught.value.remedy or "")
 
 
 @pytest.mark.parametrize(

@@ -438,5 +438,5 @@ def test_a_tokenizer_that_makes_much_of_little_is_none_for_texts(tmp_path: Path)
     tokenizer = wordpiece()
     tokenizer.normalizer = normalizers.Replace("o", "a " * 1000)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(RowFailure, match="none for texts"):
+    with pytest.raises(RowFailure, match="not one for text"):
         Encoder(tmp_path / "tokenizer.json", info()).encode("where?", "one word, or two", Options())
