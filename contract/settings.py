@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         ge=1,
         description="requests in a minute that `producer serve` answers each token, or each address without a token",
     )
+    api_connections: int = Field(
+        512,
+        ge=1,
+        description="connections that `producer serve` holds at once, at most; never more than half of its open files",
+    )
     api_proxies: str = Field(
         "",
         description="addresses and networks of the proxies in front of `producer serve`, separated by commas; it takes "

@@ -5,6 +5,7 @@ An ASGI layer around the application: of a request that is refused, no body is r
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -38,6 +39,8 @@ _HEADERS = {
 }
 #: Bytes of a request's body, at most: of a question (or 32 rows, if they are smaller), of a login, of any other.
 _ANSWER, _LOGIN, _OTHER = 4 << 20, 4 << 10, 64 << 10
+#: Seconds in which a head has to arrive, and of waiting for a body in which at least so many bytes of it have to.
+SILENCE, _MOVING = 30.0, 1024
 #: Clients whose requests are counted, at most; the one that was silent longest is forgotten first.
 _CLIENTS = 10_000
 
@@ -159,7 +162,7 @@ class Bounds:
 
 
 class _Body:
-    """The body of a request. Raises Refused when it turns out to be too large, and remembers that."""
+    """The body of a request. Raises Refused when it is too large or stalls, and remembers that."""
 
     def __init__(self, scope: Scope, receive: Receive, most: int) -> None:
         headers = Headers(scope=scope)
@@ -167,7 +170,8 @@ class _Body:
         self._length = None if "transfer-encoding" in headers or not length.isdecimal() else int(length)
         self._receive = receive
         self._most = most
-        self._read = 0
+        self._read = self._moved = 0  #: bytes, of all and since it last moved
+        self._waited = 0.0
         self._complete = self._length == 0
         self.refused: Refused | None = None  #: why no more of it is read
 
@@ -182,11 +186,25 @@ class _Body:
             raise self._refuse()
 
     async def receive(self) -> Message:
-        """The next block, at most up to the bound."""
-        message = await self._receive()
-        self._read += len(message.get("body", b""))
+        """The next block, at most up to the bound. Only the time counts in which nothing has arrived."""
+        if self._complete:
+            return await self._receive()
+        since = time.monotonic()
+        try:
+            async with asyncio.timeout(SILENCE - self._waited):
+                message = await self._receive()
+        except TimeoutError:
+            remedy = "Send it again. A slow connection is no obstacle, one that stalls is."
+            message_text = f"no more of the request has arrived for {SILENCE:g} s"
+            self.refused = Refused(408, "request_timeout", message_text, remedy)
+            raise self.refused from None
+        size = len(message.get("body", b""))
+        self._read += size
         if self._read > self._most:
             raise self._refuse()
+        self._moved, self._waited = self._moved + size, self._waited + time.monotonic() - since
+        if self._moved >= _MOVING:
+            self._moved, self._waited = 0, 0.0
         self._complete = not message.get("more_body", False)
         return message
 
@@ -224,7 +242,7 @@ class Access:
                 started = True
                 self.requests.labels(_method(scope), message["status"]).observe(time.monotonic() - since)
                 _guard(MutableHeaders(scope=message), scope["path"])
-                if body.abandoned:
+                if body.abandoned or message["status"] == 408:
                     MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
             ended = started and not message.get("more_body", message["type"] == "http.response.start")

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from contract.errors import UsageError
 from contract.remedy import Remedy, Set
 from contract.settings import Settings
+from producer.server.access import SILENCE
 from producer.server.app import make_app
+from producer.server.problems import PROBLEM, Refused, problem
 
 #: Seconds that open requests have to end at shutdown; clients that only watch are then cut off.
 _GRACE = 3
+#: Seconds of silence after which a body that has begun may make room for another connection.
+_STALLED = 5.0
 
 
 def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -26,6 +35,8 @@ def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) 
         shown = f"[{host}]" if ":" in host else host
         config = uvicorn.Config(
             app,
+            http=partial(Connection, most=_connections(settings), silence=SILENCE),  # type: ignore[arg-type]
+            ws="none",
             log_config=None,  # contract.logs has set it up
             log_level="warning",
             access_log=False,
@@ -38,6 +49,81 @@ def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server raises it again after its shutdown
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _connections(settings: Settings) -> int:
+    """Connections that are open at once, at most: an upload takes another file or two."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return settings.api_connections
+    return min(settings.api_connections, max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+
+
+class Connection(H11Protocol):
+    """A connection, one of `most`. A further one takes the place of the one that has said nothing for longest, or is
+    refused. The head of a request has `silence` seconds to arrive; its body is seen to by `producer.server.access`."""
+
+    def __init__(self, *arguments: Any, most: int, silence: float, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._most = most
+        self._silence = silence
+        self._heard = self.loop.time()
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for it, or refuse it."""
+        super().connection_made(transport)
+        self._time_head()
+        if len(self.connections) > self._most:
+            silent = [each for each in self.connections if isinstance(each, Connection) and each.waits and each != self]
+            if silent:
+                min(silent, key=lambda each: each._heard).transport.close()
+            else:
+                busy = Refused(503, "too_many_connections", "too many connections are open", "Try again later.", 5)
+                self._answer(busy)
+
+    def data_received(self, data: bytes) -> None:
+        """It has said something."""
+        self._heard = self.loop.time()
+        super().data_received(data)
+        self._time_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        if self._late:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing but the client keeps it open: it sends no request, or stopped in the middle of a body."""
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
+            return False
+        if self.conn.their_state is h11.SEND_BODY:
+            return not self.flow.read_paused and self.loop.time() - self._heard > _STALLED
+        return self.conn.their_state is h11.IDLE
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._answer(Refused(400, "bad_request", msg, "GET /openapi.json describes all requests."))
+
+    def _time_head(self) -> None:
+        """Have the connection end if it waits for a head for too long."""
+        is_head = self.conn.their_state is h11.IDLE
+        if is_head and not self._late:
+            self._late = self.loop.call_later(self._silence, self.transport.close)
+        elif not is_head and self._late:
+            self._late.cancel()
+            self._late = None
+
+    def _answer(self, refused: Refused) -> None:
+        """Answer with a problem, unless another answer has begun, and close the connection."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = bytes(problem(refused, {}).body)
+            head = f"HTTP/1.1 {refused.status} Refused\r\nContent-Type: {PROBLEM}\r\nContent-Length: {len(body)}\r\n"
+            self.transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+        self.transport.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:

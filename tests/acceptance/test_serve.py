@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -215,6 +215,17 @@ def test_limits_on_bytes_jobs_and_requests(running: Cluster, tmp_path: Path):
         refused = until(lambda: refused_of(client.get("/v1/workers")), "the limit of requests")
         assert problem(refused) == (429, "too_many_requests")
         assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_connections_that_say_nothing_keep_nobody_out(running: Cluster):
+    with serving(running, BULKQA_API_CONNECTIONS="20") as client, ExitStack() as open_sockets:
+        address = (client.base_url.host, client.base_url.port)
+        for _ in range(100):
+            open_sockets.enter_context(socket.create_connection(address))
+        for path in ("/healthz", "/v1/jobs", "/v1/workers"):
+            assert httpx.get(f"{client.base_url}{path}", timeout=60).status_code == 200
+        kept = [each for each in process_of(client).net_connections() if each.status == psutil.CONN_ESTABLISHED]
+        assert len([each for each in kept if each.laddr.port == client.base_url.port]) <= 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is set")

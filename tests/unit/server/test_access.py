@@ -16,6 +16,7 @@ from contract.settings import Settings
 
 pytest.importorskip("starlette")
 
+from producer.server import access
 from producer.server.access import COOKIE, Rate, address_of, check_address, cookie_of, is_among, proxies_of, tokens_of
 from producer.server.app import make_app
 
@@ -241,3 +242,25 @@ def test_no_failure_is_without_a_problem(
     assert (asked.status, asked.problem["code"]) == (status, code)
     assert asked.problem["remedy"] or code == "usage"
     assert ("a request failed" in caplog.text) == (status == 500)
+
+
+def test_a_body_that_stalls_is_refused_and_one_that_moves_is_not(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(access, "SILENCE", 0.05)
+    app = make_app(settings)
+    form = {"Content-Type": FORM, "Transfer-Encoding": "chunked"}
+
+    class Stalls(Asked):
+        async def receive(self) -> dict[str, Any]:
+            return await (super().receive() if self.blocks else asyncio.Event().wait())  # type: ignore[return-value]
+
+    for path in ("/v1/jobs", "/v1/answer", "/login"):
+        asked = Stalls("POST", path, form).of(app)
+        assert (asked.status, asked.problem["code"]) == (408, "request_timeout")
+        assert asked.answer_headers[b"connection"] == b"close"
+
+    class Slow(Asked):
+        async def receive(self) -> dict[str, Any]:
+            await asyncio.sleep(0.02)
+            return await super().receive()
+
+    assert Slow("POST", "/v1/check", form, b"--b", 8).of(app).status == 400, "it is no form, and was read to its end"
