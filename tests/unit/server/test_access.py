@@ -6,6 +6,8 @@ import asyncio
 import errno
 import json
 from dataclasses import dataclass, field, replace
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -244,7 +246,7 @@ def test_no_failure_is_without_a_problem(
     assert ("a request failed" in caplog.text) == (status == 500)
 
 
-def test_a_body_that_stalls_is_refused_and_one_that_moves_is_not(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_a_body_that_stalls_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(access, "SILENCE", 0.05)
     app = make_app(settings)
     form = {"Content-Type": FORM, "Transfer-Encoding": "chunked"}
@@ -258,9 +260,17 @@ def test_a_body_that_stalls_is_refused_and_one_that_moves_is_not(settings: Setti
         assert (asked.status, asked.problem["code"]) == (408, "request_timeout")
         assert asked.answer_headers[b"connection"] == b"close"
 
-    class Slow(Asked):
-        async def receive(self) -> dict[str, Any]:
-            await asyncio.sleep(0.02)
-            return await super().receive()
 
-    assert Slow("POST", "/v1/check", form, b"--b", 8).of(app).status == 400, "it is no form, and was read to its end"
+def test_a_slow_body_is_read_to_its_end_unless_it_barely_moves(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """On a clock by which 20 s pass while each block is awaited."""
+    monkeypatch.setattr(access, "time", SimpleNamespace(monotonic=count(0.0, 20.0).__next__))
+    app = make_app(settings)
+    form = {"Content-Type": FORM, "Transfer-Encoding": "chunked"}
+    assert Asked("POST", "/v1/check", form, b"--b", 8).of(app).status == 400, "it is no form"
+
+    class Dribbles(Asked):
+        async def receive(self) -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": b"-", "more_body": True}
+
+    assert Dribbles("POST", "/v1/check", form).of(app).status == 408
