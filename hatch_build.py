@@ -1,7 +1,7 @@
-"""What a wheel carries beside the code: the reader that ships, from its one place in the repository.
+"""Adds the model that ships to the wheel.
 
-An editable installation has none of it, since it finds the repository's own. `WHEEL_WITHOUT_MODEL=1` leaves it out,
-for the images, which have the model in a layer of its own.
+An editable installation uses the repository's own. `WHEEL_WITHOUT_MODEL=1` leaves the model out, for the images, which
+have it in a layer of its own.
 """
 
 from __future__ import annotations

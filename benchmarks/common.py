@@ -179,7 +179,7 @@ class Run:
 
 
 def run(*command: str, env: dict[str, str] | None = None, cpus: set[int] | None = None) -> Run:
-    """Run a process to its end. Its stderr is ours."""
+    """Run a process to its end. It inherits stderr."""
     started = time.perf_counter()
     process = subprocess.Popen(
         command,

@@ -161,7 +161,7 @@ def span_of(answer: dict[str, Any]) -> tuple[int, int]:
 
 
 def varied(questions: Sequence[Question], arguments: Any, draw: random.Random) -> Iterator[Question]:
-    """An epoch's questions: one reference answer each, some beside another context, some contexts cut short."""
+    """An epoch's questions: one reference answer each, some with another context, some contexts cut short."""
     for number, question in enumerate(questions):
         spans = tuple(draw.sample(question.spans, 1)) if question.spans else ()
         context = question.context

@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 GRAPH = "model.onnx"
 OUTPUTS = ["start_logits", "end_logits"]
-LENGTHS = (16, 33, 128, 384)  #: lengths of the windows for comparing graph and torch, beside the longest possible
+LENGTHS = (16, 33, 128, 384)  #: lengths of windows for comparing graph and torch; the longest possible is compared too
 TOLERANCE = 2e-4  #: the largest difference of a logit, times the largest logit if that exceeds 1
 EXTERNAL_ABOVE = 2**31 - 2**20  #: protobuf's limit, less what the graph itself may take
 
