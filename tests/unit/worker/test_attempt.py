@@ -1,4 +1,4 @@
-"""A row in quarantine, scored in a process of its own: what it proves and what it does not."""
+"""A row in quarantine, scored in a process of its own: what the end of that process proves."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_a_row_that_cannot_be_scored_has_the_error_it_always_has() -> None:
     assert outcome.code == "empty_question"
 
 
-def test_a_process_that_ended_before_the_row_came_proves_nothing(tmp_path: Path) -> None:
+def test_a_process_that_dies_before_it_scores_the_row_proves_nothing(tmp_path: Path) -> None:
     assert score_apart(GOOD, Options(), tmp_path / "no-model", Watch()) is None
 
 
 @pytest.mark.parametrize("how", ["abort", "exit", "hang"])
-def test_a_row_that_ends_its_process_is_named(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_kills_its_process_is_reported(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", POISON)
     monkeypatch.setenv("POISON", how)
     monkeypatch.setenv("BULKQA_STALL", "5")
@@ -46,13 +46,13 @@ def test_a_row_that_ends_its_process_is_named(how: str, monkeypatch: pytest.Monk
     assert isinstance(outcome, str)
 
 
-def test_a_stop_ends_a_trial() -> None:
+def test_a_stop_ends_the_quarantine() -> None:
     with pytest.raises(Drained):
         score_apart(GOOD, Options(), MODEL, Watch(stop=lambda: "drain"))
 
 
 def suspected(storage: LocalStorage, *rows: int) -> Attempt:
-    """The second try of a chunk, of which the first died beside these rows."""
+    """The second attempt at a chunk, after the first died with these rows in flight."""
     first = Attempt(storage, JOB, 0, "w")
     storage.replace(layout.in_flight(JOB, 0, first.number), InFlight(rows).to_bytes())
     return Attempt(storage, JOB, 0, "w")
@@ -66,22 +66,22 @@ def test_without_another_process_a_suspect_is_scored_in_this_one(tmp_path: Path,
         scored.append(row.row)
         return answer
 
-    given = [GOOD, Row(1, "Who?", "Nobody.")]
+    rows = [GOOD, Row(1, "Who?", "Nobody.")]
     attempt = suspected(local_storage, 0)
-    assert attempt.quarantine(given, Options(), tmp_path / "no-model", Watch(), here) == {0: answer}
+    assert attempt.quarantine(rows, Options(), tmp_path / "no-model", Watch(), here) == {0: answer}
     assert scored == [0]
     assert attempt.poison == set()
 
 
-def test_a_verdict_holds_for_all_rows_with_the_same_text(
+def test_an_outcome_holds_for_all_rows_with_the_same_text(
     local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would die one by one else, a worker each."""
+    """Otherwise each of them would kill a worker."""
     monkeypatch.setenv("PYTHONPATH", POISON)
     monkeypatch.setenv("POISON", "abort")
     poison = dataclasses.replace(GOOD, question="POISON?")
-    given = [dataclasses.replace(poison, row=n) for n in range(3)] + [dataclasses.replace(GOOD, row=3)]
+    rows = [dataclasses.replace(poison, row=n) for n in range(3)] + [dataclasses.replace(GOOD, row=3)]
     attempt = suspected(local_storage, 0)
-    found = attempt.quarantine(given, Options(), MODEL, Watch(), lambda row: Answer((), 0.0, 0.5))
-    assert {row: outcome.code for row, outcome in found.items()} == dict.fromkeys(range(3), "worker_crash")
+    outcomes = attempt.quarantine(rows, Options(), MODEL, Watch(), lambda row: Answer((), 0.0, 0.5))
+    assert {row: outcome.code for row, outcome in outcomes.items()} == dict.fromkeys(range(3), "worker_crash")
     assert attempt.poison == {0}

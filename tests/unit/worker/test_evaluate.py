@@ -1,4 +1,4 @@
-"""SQuAD's scoring, by the official scripts' rules, and reading of its format."""
+"""SQuAD: scores by the rules of the official scripts, and its file format."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_means_are_over_all_rows_in_percent() -> None:
 def test_unanswerable_questions_are_right_when_nothing_is_answered() -> None:
     got = score(examples(("x",), ("y",), (), (), ()), ["x", "", "", "z", None])
     assert got["unanswerable"] == 3
-    assert got["no_answer_accuracy"] == pytest.approx(100 / 3)  # a failed row knows nothing
+    assert got["no_answer_accuracy"] == pytest.approx(100 / 3)  # a failed row is wrong here too
     assert got["answerable_exact_match"] == 50.0
     assert got["answerable_f1"] == 50.0
     assert got["exact_match"] == 40.0
@@ -87,31 +87,31 @@ class Fake:
         self.options.append(options)
         word = question.split()[-1]
         if word == "broken":
-            raise RowFailure("inference_error", "as asked")
+            raise RowFailure("inference_error", "on request")
         if word == "nothing":
             return Answer((), 1.0, 0.9)
         return Answer((Span(word, 0, len(word), 0.5, 3.0),), 0.0, 0.5)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_evaluate_asks_every_row_in_order_and_tells_how_far_it_is(threads: int) -> None:
+def test_evaluate_answers_every_row_in_order_and_reports_its_progress(threads: int) -> None:
     rows = [
         Example("a", "say yes", "c", ("yes",)),
         Example("b", "say broken", "c", ("yes",)),
         Example("c", "say nothing", "c", ()),
         Example("d", "say no", "c", ("maybe",)),
     ]
-    fake, told = Fake(), []
+    fake, progress = Fake(), []
     options = Options(max_answer_len=7)
-    got = evaluate(fake, rows, options, threads, lambda done, total: told.append((done, total)))
+    got = evaluate(fake, rows, options, threads, lambda done, total: progress.append((done, total)))
     assert (got["rows"], got["failed"], got["exact_match"], got["no_answer_accuracy"]) == (4, 1, 50.0, 100.0)
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert progress == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert fake.options == [options] * 4
     assert got["rows_per_second"] == pytest.approx(4 / got["seconds"])
     json.dumps(got, allow_nan=False)
 
 
-def test_another_failure_than_a_rows_ends_the_evaluation() -> None:
+def test_a_failure_that_is_not_a_rows_ends_the_evaluation() -> None:
     class Broken:
         def answer(self, question: str, context: str, options: Options) -> Answer:
             raise MemoryError
@@ -169,7 +169,7 @@ def test_a_file_of_another_format_is_an_input_error(tmp_path: Path, data: Any, c
     assert "squad.json" in error.value.message
 
 
-def test_a_file_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         load_squad(tmp_path / "none.json")
     assert error.value.code == "unreadable"

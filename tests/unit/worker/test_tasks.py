@@ -1,4 +1,4 @@
-"""How many processes and threads a worker chooses."""
+"""The default numbers of processes and threads of a worker."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from worker.tasks import processes_and_threads
         (1, 0, 0, (1, 1)),
         (2, 0, 0, (1, 2)),
         (8, 0, 0, (1, 8)),
-        (9, 0, 0, (2, 5)),  # a thread for each CPU at least
+        (9, 0, 0, (2, 5)),  # at least one thread for each CPU
         (64, 0, 0, (8, 8)),
-        (64, 0, 4, (1, 4)),  # who names the threads means all there are
+        (64, 0, 4, (1, 4)),  # a number of threads is that of the only process
         (64, 4, 0, (4, 16)),
         (2, 4, 0, (4, 1)),
         (2, 3, 5, (3, 5)),

@@ -1,4 +1,4 @@
-"""A worker at work in this process, with the reader that ships: what it asks of the storage, and what it believes."""
+"""A worker in this process, with the model that ships: its calls of the storage, and jobs that change meanwhile."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ def data(rows: list[str]) -> bytes:
 @pytest.fixture
 def worker(settings: Settings, redis_url: str, redis_client: Any) -> Iterator[Worker]:
     LocalStorage(Path(settings.storage_url), create=True)
-    given = settings.model_copy(update={"redis_url": redis_url, "threads": 1, "model": MODEL, "namespace": NAMESPACE})
-    health = health_files(given.health_file, "worker")[0]
-    made = Worker(given, "w1", health, Parent())
-    yield made
-    made.close()
+    settings = settings.model_copy(
+        update={"redis_url": redis_url, "threads": 1, "model": MODEL, "namespace": NAMESPACE}
+    )
+    health = health_files(settings.health_file, "worker")[0]
+    worker_ = Worker(settings, "w1", health, Parent())
+    yield worker_
+    worker_.close()
 
 
 def sent(worker: Worker, rows: list[str], **request: Any) -> str:
@@ -44,7 +46,7 @@ def sent(worker: Worker, rows: list[str], **request: Any) -> str:
 
 
 def work(worker: Worker) -> list[int]:
-    """Do what all messages ask for; the chunks."""
+    """Handle all messages. Returns their chunks."""
     done = []
     while message := pop(worker.queue, MODEL):
         assert worker.work(*message, None)
@@ -53,16 +55,16 @@ def work(worker: Worker) -> list[int]:
 
 
 def test_a_chunk_takes_five_calls_of_the_storage(worker: Worker, monkeypatch: pytest.MonkeyPatch):
-    """However many chunks there are, and workers. Besides, the cancel marker is looked for once a second."""
+    """However many chunks and workers there are. In addition, the cancel marker is checked once a second."""
     calls: Counter[str] = Counter()
 
     def counted(name: str) -> Any:
         real = getattr(worker.storage, name)
 
-        def call(*given: Any, **more: Any) -> Any:
-            if given[:1] != (layout.cancel(job),):
+        def call(*args: Any, **more: Any) -> Any:
+            if args[:1] != (layout.cancel(job),):
                 calls[name] += 1
-            return real(*given, **more)
+            return real(*args, **more)
 
         return call
 
@@ -76,8 +78,8 @@ def test_a_chunk_takes_five_calls_of_the_storage(worker: Worker, monkeypatch: py
         assert calls == {"exists": 1, "read": 1, "create": 2, "delete": 1}
 
 
-def test_a_job_that_was_made_again_under_its_key_gets_its_own_answers(worker: Worker):
-    """The worker scored a chunk of the one before, and kept what it knew of that."""
+def test_a_job_submitted_again_with_its_key_gets_its_own_answers(worker: Worker):
+    """The worker scored a chunk of the earlier job, and has that in its cache."""
     job = sent(worker, ROWS, key="mills")
     assert worker.work(job, 0, None)
     worker.storage.discard(layout.folder(job))
@@ -90,11 +92,11 @@ def test_a_job_that_was_made_again_under_its_key_gets_its_own_answers(worker: Wo
     report = records.report(worker.storage, job)
     assert report is not None
     assert (report.status, report.request_counts.total) == ("completed", 9)
-    found = worker.storage.read(layout.predictions(job)).decode()
-    assert ("Gouda" in found, "Delft" in found) == (True, False)
+    document = worker.storage.read(layout.predictions(job)).decode()
+    assert ("Gouda" in document, "Delft" in document) == (True, False)
 
 
-def test_of_a_job_that_was_removed_nothing_is_written(worker: Worker):
+def test_nothing_is_written_for_a_removed_job(worker: Worker):
     job = sent(worker, ROWS)
     assert worker.work(job, 0, None)
     worker.storage.discard(layout.folder(job))
@@ -102,7 +104,7 @@ def test_of_a_job_that_was_removed_nothing_is_written(worker: Worker):
     assert worker.storage.list(layout.JOBS) == []
 
 
-def test_of_a_job_that_is_being_removed_nothing_is_scored(worker: Worker):
+def test_nothing_is_scored_for_a_job_under_removal(worker: Worker):
     """Its report goes last: chunks and parts may be gone already."""
     job = sent(worker, ROWS)
     assert work(worker) == [0, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""Model directories made from tiny untrained checkpoints of many families, compared with torch number by number."""
+"""Model directories built from tiny untrained checkpoints of many families, compared with torch number by number."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def _finish(tokenizer: Any, special: list[str], middle: int, context_type: int) 
 
 
 def _wordpiece(middle: int = 1, context_type: int = 1) -> Any:
-    """Letters, pairs of them, and the words of every other text. Written out: one that is trained is another in each
-    process, and with it the logits of an untrained model, now and then beyond what fp16 allows."""
+    """Letters, pairs of them, and the words of every other text. Written out: a trained one would differ between
+    processes, and so would the logits of an untrained model, which then sometimes exceed the tolerance of fp16."""
     normalizer, splitter = tokenizers.normalizers.BertNormalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
     texts = [[word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))] for text in CORPUS]
     every = {word for text in texts for word in text}
@@ -189,7 +189,7 @@ def _checkpoint(directory: Path, family: str) -> Any:
     sizes = SIZES | {"vocab_size": len(tokenizer), "initializer_range": 0.2} | changes
     config = getattr(transformers, f"{kind}Config")(**sizes)
     model = getattr(transformers, f"{kind}ForQuestionAnswering")._from_config(config, attn_implementation="eager")
-    for values in model.parameters():  # biases are all 0 when new: a sum that is left out would go unseen
+    for values in model.parameters():  # new biases are all 0, which would hide a missing sum
         if values.dim() == 1:
             values.data += 0.1 * torch.randn(values.shape)
     model.save_pretrained(directory)
@@ -223,11 +223,11 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
     if family == "BigBird":
         model.base_model.set_attention_type("original_full")
     for precision, tolerance in (("fp32", 1e-4), ("fp16", 0.05), ("int8", 0.1)):
-        said: list[str] = []
-        info = build(str(source), tmp_path / precision, precision, progress=said.append)
+        messages: list[str] = []
+        info = build(str(source), tmp_path / precision, precision, progress=messages.append)
         fused = "MultiHeadAttention" in _operators(tmp_path / precision)
         assert fused == (precision == "int8" and family not in OTHER_ATTENTION)
-        assert any("attention" in line for line in said) == (precision == "int8" and not fused)
+        assert any("attention" in line for line in messages) == (precision == "int8" and not fused)
         assert set(info.inputs) == (inputs - {"attention_mask"} if precision == "int8" else inputs)
         assert info.max_positions == longest
         assert info.precision == precision
@@ -255,7 +255,7 @@ def _exported(source: Path, directory: Path) -> None:
 
 
 def _with_tall_neurons(directory: Path) -> Any:
-    """The graph, one neuron of each feed-forward block made far larger than the others."""
+    """The graph, with one neuron of each feed-forward block far larger than the others."""
     from worker.build.rewrite import Graph
 
     model = onnx.load(directory / export.GRAPH)
@@ -306,10 +306,10 @@ def test_attention_that_differs_when_fused_is_left_as_exported(
 
     fuse = rewrite.fuse_attention
     monkeypatch.setattr(rewrite, "fuse_attention", lambda model, _: fuse(model, heads))
-    said: list[str] = []
-    build(str(bert), tmp_path / "made", progress=said.append)
+    messages: list[str] = []
+    build(str(bert), tmp_path / "made", progress=messages.append)
     assert "Softmax" in _operators(tmp_path / "made")
-    assert any(line.startswith("attention is left as exported") for line in said)
+    assert any(line.startswith("attention is left as exported") for line in messages)
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
@@ -355,11 +355,11 @@ def test_a_model_that_answers_none_of_the_known_questions_is_refused(bert: Path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unless_it_is_wanted_all_the_same_and_then_its_description_says_so(bert: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    info = build(str(bert), tmp_path / "made", "fp32", progress=said.append)
+def test_such_a_model_can_be_forced_and_its_description_says_so(bert: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
+    info = build(str(bert), tmp_path / "made", "fp32", progress=messages.append)
     assert (info.known_answers, info.unproven) == ((), True)
-    assert any(line.startswith("warning") for line in said)
+    assert any(line.startswith("warning") for line in messages)
     card = (tmp_path / "made" / "README.md").read_text("utf-8")
     assert card.startswith("# made\n")
     assert "answers none of the known questions" in card
@@ -374,7 +374,7 @@ def test_readers_of_earlier_versions_read_the_description_of_a_model_that_works(
 
 
 def _without_tokenizer(source: Path, to: Path) -> Path:
-    """As the library saves a model, and nobody its tokenizer."""
+    """A checkpoint whose model was saved without its tokenizer."""
     ours = shutil.ignore_patterns("tokenizer*", "special_tokens*", "vocab*", "merges*", "added_tokens*", "*.model")
     return Path(shutil.copytree(source, to, ignore=ours))
 
@@ -392,19 +392,19 @@ def test_a_checkpoint_without_its_tokenizer_is_refused(family: str, kept: str, t
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize(("rows", "told"), [(400, "has 267 tokens"), (200, "the model has 200")])
-def test_a_tokenizer_that_does_not_fit_the_embeddings_is_refused(rows: int, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rows", "message"), [(400, "has 267 tokens"), (200, "the model has 200")])
+def test_a_tokenizer_that_does_not_fit_the_embeddings_is_refused(rows: int, message: str, tmp_path: Path) -> None:
     tokenizer = _wordpiece()
     config = transformers.BertConfig(**SIZES, vocab_size=rows)
     transformers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "source")
     tokenizer.save_pretrained(tmp_path / "source")
-    said = told.replace("267", str(len(tokenizer)))
-    with pytest.raises(ModelError, match=f"not the one that it was trained with.*{said}"):
+    message = message.replace("267", str(len(tokenizer)))
+    with pytest.raises(ModelError, match=f"not the one that it was trained with.*{message}"):
         build(str(tmp_path / "source"), tmp_path / "made", "fp32")
 
 
 def test_embeddings_may_be_a_few_more_than_tokens(tmp_path: Path) -> None:
-    """As of DeBERTa, whose table was made longer for the hardware."""
+    """Like DeBERTa, whose table was made longer for the hardware."""
     tokenizer = _wordpiece()
     config = transformers.BertConfig(**SIZES, vocab_size=len(tokenizer) + 13)
     transformers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "source")
@@ -421,7 +421,7 @@ def test_an_evaluation_is_kept_for_both_precisions(bert: Path, tmp_path: Path) -
     assert {"exact_match", "f1", "rows"} <= set(info.evaluation["fp32"]) & set(info.evaluation["int8"])
 
 
-def test_null_training_is_taken_from_the_name_unless_told(bert: Path, tmp_path: Path) -> None:
+def test_null_training_is_taken_from_the_name_unless_given(bert: Path, tmp_path: Path) -> None:
     squad2 = tmp_path / "tiny-squad2"
     squad2.symlink_to(bert)
     assert build(str(squad2), tmp_path / "a", "fp32").null_trained
@@ -463,7 +463,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(bert: Path, tmp_path: Path) ->
     assert build(str(bert), tmp_path / "a").digest == build(str(bert), tmp_path / "b").digest
 
 
-def test_an_older_model_directory_is_replaced_when_told_and_keeps_its_card(bert: Path, tmp_path: Path) -> None:
+def test_an_older_model_directory_is_replaced_with_force_and_keeps_its_card(bert: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
     build(str(bert), made, "fp32")
     (made / "README.md").write_text("my card", "utf-8")
@@ -493,7 +493,7 @@ def test_a_model_without_a_trained_head_is_refused(bert: Path, tmp_path: Path) -
 
 
 class Hub:
-    """A hub that notes what it is asked for, and answers with what it is given to."""
+    """A hub that records its requests, with given responses."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Exception | None) -> None:
         self.asked: list[str] = []
@@ -526,9 +526,7 @@ def test_a_mistyped_folder_is_not_asked_for_at_the_hub(
     ("typed", "meant"),
     [("models/robreta", "models/roberta"), ("model/roberta", "models/roberta"), ("Models2", "models")],
 )
-def test_the_folder_that_was_meant_is_named(
-    typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_similar_folder_is_suggested(typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "roberta").mkdir(parents=True)
     Hub(monkeypatch, None)
@@ -536,9 +534,7 @@ def test_the_folder_that_was_meant_is_named(
         build(typed, tmp_path / "made")
 
 
-def test_a_name_that_the_hub_does_not_know_is_neither_here_nor_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_the_hub_does_not_have_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     hub = Hub(monkeypatch, RepositoryNotFoundError.__new__(RepositoryNotFoundError))

@@ -1,4 +1,4 @@
-"""Windows run together: planned within the budget, padded without a trace in the answers, and rows that fail alone."""
+"""Batches of windows: within the budget, with padding that changes no answer, and with rows that fail by themselves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_windows_that_fit_together_are_together() -> None:
     assert plan([4, 2, 3, 2], 9, padding=False) == [[1, 3], [2], [0]]
 
 
-def test_padding_is_zeros_behind() -> None:
+def test_padding_is_zeros_at_the_end() -> None:
     assert pad([np.array([1, 2]), np.array([3])]).tolist() == [[1, 2], [3, 0]]
 
 
@@ -54,7 +54,7 @@ def windows(lengths: Sequence[int], vocabulary: int) -> list[Window]:
 
 
 class Counting:
-    """The runtime's session, noting the shape of every run."""
+    """The runtime's session, recording the shape of every run."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -84,11 +84,11 @@ def test_windows_together_give_the_logits_they_give_alone_in_their_order(fp32: P
     session = Session(fp32, info, budget=200)
     session._session = counting = Counting(session._session)
     session.batched = True  # as on a GPU
-    asked = windows([40, 9, 100, 12, 9, 33, 100, 64, 12], info.vocab_size)
-    together = session.run_many(asked)
+    batch = windows([40, 9, 100, 12, 9, 33, 100, 64, 12], info.vocab_size)
+    together = session.run_many(batch)
     assert all(n * length <= 200 for n, length in counting.shapes)
-    assert len(counting.shapes) < len(asked), "some ran together"
-    for window, (start, end) in zip(asked, together, strict=True):
+    assert len(counting.shapes) < len(batch), "some ran together"
+    for window, (start, end) in zip(batch, together, strict=True):
         alone = session.run(window)
         np.testing.assert_allclose(start, alone[0], atol=1e-4)
         np.testing.assert_allclose(end, alone[1], atol=1e-4)
@@ -97,7 +97,7 @@ def test_windows_together_give_the_logits_they_give_alone_in_their_order(fp32: P
 
 @pytest.mark.build
 def test_what_is_padded_is_masked(tmp_path: Path) -> None:
-    """A graph whose logits are the ids plus the number of tokens that it is told to look at."""
+    """A graph whose logits are the ids plus the number of tokens that its mask includes."""
     onnx = pytest.importorskip("onnx", reason="needs the extra [build]")
     node, kinds = onnx.helper.make_node, onnx.TensorProto
     nodes = [
@@ -120,8 +120,8 @@ def test_what_is_padded_is_masked(tmp_path: Path) -> None:
     session = Session(tmp_path, info, budget=64)
     session._session = counting = Counting(session._session)
     session.batched = True  # as on a GPU
-    asked = windows([20, 7, 31, 8, 7], 100)
-    for window, (start, end) in zip(asked, session.run_many(asked), strict=True):
+    batch = windows([20, 7, 31, 8, 7], 100)
+    for window, (start, end) in zip(batch, session.run_many(batch), strict=True):
         assert start.tolist() == (window.input_ids + len(window.input_ids)).tolist() == (-end).tolist()
     assert counting.shapes == [(3, 8), (2, 31)]
 
@@ -142,7 +142,7 @@ def test_rows_together_give_the_answers_they_give_alone(fp32: Path) -> None:
 
 
 class Together:
-    """A reader that is for batches. Fails on "odd" alone, and wholly with "poison" beside others."""
+    """A reader for batches. It fails on the row "odd", and on a whole batch with "poison" in it."""
 
     micro_batch = MICRO_BATCH
 
@@ -186,7 +186,7 @@ def test_a_chunk_is_scored_by_many_rows_at_once_and_one_row_fails_alone(threads:
     assert max(reader.sizes) > 5
 
 
-def test_no_more_text_is_taken_at_once_than_the_reader_asks_for_but_a_longer_row_goes_alone() -> None:
+def test_a_batch_has_at_most_the_readers_text_and_a_longer_row_is_alone() -> None:
     reader = Together()
     reader.micro_batch = 100
     scored(reader, ["x" * 20] * 60 + ["x" * 500] + ["x" * 20] * 60)
@@ -195,7 +195,7 @@ def test_no_more_text_is_taken_at_once_than_the_reader_asks_for_but_a_longer_row
     assert reader.sizes[-1] == 1, "ever fewer towards the end"
 
 
-def test_rows_that_may_end_the_process_go_one_by_one() -> None:
+def test_rows_that_may_kill_the_process_are_scored_one_by_one() -> None:
     reader = Together()
     rows = [Row(n, "q", f"context {n}") for n in range(50)]
     with ThreadPoolExecutor(1) as pool:
@@ -211,7 +211,7 @@ def test_a_batch_that_fails_is_scored_row_by_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there", "given"),
+    ("setting", "available", "provider"),
     [
         ("auto", True, "CUDAExecutionProvider"),
         ("cuda", True, "CUDAExecutionProvider"),
@@ -220,24 +220,24 @@ def test_a_batch_that_fails_is_scored_row_by_row() -> None:
         ("cpu", False, "CPUExecutionProvider"),
     ],
 )
-def test_the_provider_is_the_one_that_was_asked_for(
-    wanted: str, there: bool, given: str, monkeypatch: pytest.MonkeyPatch
+def test_the_provider_is_that_of_the_setting(
+    setting: str, available: bool, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = ["CPUExecutionProvider"] + ["CUDAExecutionProvider"] * there
+    listed = ["CPUExecutionProvider"] + ["CUDAExecutionProvider"] * available
     monkeypatch.setattr(session_module.ort, "get_available_providers", lambda: listed)
-    assert providers_for(wanted)[0] == given
-    assert providers_for(wanted)[-1] == "CPUExecutionProvider"
+    assert providers_for(setting)[0] == provider
+    assert providers_for(setting)[-1] == "CPUExecutionProvider"
 
 
-def test_cuda_that_is_not_there_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_cuda_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ModelError, match="no CUDA"):
         providers_for("cuda")
 
 
-def test_cuda_that_cannot_be_used_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """onnxruntime itself goes on without a word that anybody hears, on the CPU."""
-    monkeypatch.setattr(reader_module, "providers_for", lambda wanted: ("CPUExecutionProvider",))
+def test_cuda_that_cannot_be_used_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime itself silently continues on the CPU."""
+    monkeypatch.setattr(reader_module, "providers_for", lambda setting: ("CPUExecutionProvider",))
     with pytest.raises(ModelError, match="cannot use it here") as caught:
         reader_module.Reader.open(SHIPPED, "cuda")
     assert "BULKQA_PROVIDER=cpu" in (caught.value.remedy or "")

@@ -19,7 +19,7 @@ HEAD = 3  # CLS, one question token, SEP
 
 
 def scored(begin: int, end: int, starts: list[float], ends: list[float], cls: float = -20.0) -> Scored:
-    """A window over context tokens [begin, end) with high logits everywhere that is not context."""
+    """A window over context tokens [begin, end) with high logits everywhere outside the context."""
     assert len(starts) == len(ends) == end - begin
     window = Window(np.arange(HEAD + end - begin + 1), HEAD, begin, end)
 
@@ -73,7 +73,7 @@ def raw(each: Scored, first: int, last: int) -> float:
 
 
 def search(case: Case) -> Answer | None:
-    """What decode must return; None for a row without a candidate."""
+    """The expected result of decode; None for a row without a candidate."""
     found, length, n = [], case.options.max_answer_len, len(case.offsets)
     for first in range(n):
         for last in range(first, min(n, first + length)):
@@ -98,7 +98,7 @@ def search(case: Case) -> Answer | None:
     if case.threshold is not None and null + best[0] > case.threshold:
         return Answer((), null, weight(null) / total, flags)
     chosen, taken = [], set()
-    for each in ranked:  # all there are, not the n best only
+    for each in ranked:  # all of them, not only the n best
         places = set(range(each[3], each[4]))
         if len(chosen) < case.options.top_k and not places & taken:
             taken |= places
@@ -131,7 +131,7 @@ def expected_flags(case: Case, best: tuple) -> tuple[str, ...]:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Few tokens, few distinct logits: most cases have ties, many have several windows and tokens without text."""
+    """Few tokens, few distinct logits: most cases have ties, many have several windows or tokens without text."""
     n = draw(st.integers(1, 16))
     room = draw(st.integers(1, 10))
     step = draw(st.integers(1, room))
@@ -183,7 +183,7 @@ def test_equals_a_search_over_every_span_of_every_window(case: Case) -> None:
 
 @settings(max_examples=500, deadline=None)
 @given(cases())
-def test_what_holds_for_every_answer(case: Case) -> None:
+def test_invariants_of_every_answer(case: Case) -> None:
     try:
         answer = decode(case.context, case.offsets, case.windows, case.options, case.threshold)
     except RowFailure:
@@ -228,7 +228,7 @@ def test_top_k_gives_as_many_as_there_are_and_the_same_first(case: Case) -> None
 @settings(max_examples=300, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12), st.data())
 def test_each_span_that_fits_in_a_window_counts_in_exactly_one(n: int, room: int, data: st.DataObject) -> None:
-    """Seen from outside: raise the logits of one span in all of its windows, and it is found with its own score."""
+    """With raised logits in all of its windows, a span is found, with its own score."""
     step = data.draw(st.integers(1, room))
     begins = [*range(0, max(n - room, 0), step)]
     begins.append(begins[-1] + step if begins else 0)
@@ -265,7 +265,7 @@ def test_an_answer_is_cut_at_max_answer_len_and_says_so() -> None:
     assert one_window([5, 0, 0, 0], [0, 0, 0, 5], max_answer_len=4).flags == ()
 
 
-def test_max_answer_len_beyond_the_context_is_no_matter() -> None:
+def test_max_answer_len_beyond_the_context_is_no_problem() -> None:
     assert one_window([5, 0], [0, 5], max_answer_len=1000).spans[0].answer == "a b"
 
 
@@ -362,7 +362,7 @@ def test_alternatives_are_found_though_the_n_best_all_overlap() -> None:
     assert one_window(starts, ends).spans[0].answer == answer.spans[0].answer
 
 
-def test_scores_add_up_to_one_at_most_where_alternatives_come_from_beyond_the_n_best() -> None:
+def test_scores_add_up_to_one_at_most_if_alternatives_come_from_beyond_the_n_best() -> None:
     answer = one_window([0] * 12, [0] * 12, cls=-50.0, top_k=2, n_best=2, max_answer_len=12)
     assert [span.answer for span in answer.spans] == ["a", "b"]
     assert [span.score for span in answer.spans] == [0.5, 0.5]  # a and a b share it, and b has what a leaves

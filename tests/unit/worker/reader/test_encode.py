@@ -1,4 +1,4 @@
-"""Windows and offsets, over small tokenizers of the three kinds that readers use, made here."""
+"""Windows and offsets, with small tokenizers of the three kinds that readers use."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def encoder(kind: str, paths: dict[str, Path]) -> Encoder:
 
 
 def replace_info(encoder: Encoder, max_positions: int) -> Encoder:
-    """The same tokenizer in front of a model of more positions."""
+    """The same tokenizer for a model with more positions."""
     other = copy(encoder)
     other._info = info(max_positions=max_positions)
     return other
@@ -134,30 +134,30 @@ def tokens_of(encoded: Encoded) -> list[int]:
 @pytest.mark.parametrize("room", [10, 17, 64, 1000])
 @pytest.mark.parametrize("stride", [1, 4])
 def test_windows_are_those_of_the_tokenizers_library(kind: str, encoder: Encoder, room: int, stride: int) -> None:
-    """Its own truncation of the second sequence is what transformers calls for `only_second` with a stride."""
+    """transformers calls that library's truncation of the second sequence for `only_second` with a stride."""
     question, context = "Who built it?", " ".join(CORPUS)
     own = Tokenizer.from_str(MADE[kind].to_str())
     own.post_processor = processors.TemplateProcessing(
         single="[CLS] $A", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    asked = len(own.encode(question, add_special_tokens=False).ids)
-    own.enable_truncation(asked + 3 + room, stride=stride, strategy="only_second")
+    length = len(own.encode(question, add_special_tokens=False).ids)
+    own.enable_truncation(length + 3 + room, stride=stride, strategy="only_second")
     whole = own.encode(question, context)
-    options = Options(max_seq_len=asked + 3 + room, doc_stride=stride, max_question_len=asked)
+    options = Options(max_seq_len=length + 3 + room, doc_stride=stride, max_question_len=length)
     got = replace_info(encoder, max_positions=2000).encode(question, context, options)
     assert [window.input_ids.tolist() for window in got.windows] == [e.ids for e in (whole, *whole.overflowing)]
-    assert {window.first for window in got.windows} == {asked + 2}
+    assert {window.first for window in got.windows} == {length + 2}
     assert got.flags == ()
 
 
 @settings(max_examples=150, deadline=None)
-@given(words=st.integers(1, 200), size=st.integers(20, 80), stride=st.integers(1, 8), asked=st.integers(1, 3))
+@given(words=st.integers(1, 200), size=st.integers(20, 80), stride=st.integers(1, 8), length=st.integers(1, 3))
 def test_windows_cover_the_context_and_share_the_stride(
-    encoder: Encoder, words: int, size: int, stride: int, asked: int
+    encoder: Encoder, words: int, size: int, stride: int, length: int
 ) -> None:
     options = Options(max_seq_len=size, doc_stride=stride, max_question_len=4)
     context = " ".join(CORPUS[0].split()[i % 17] for i in range(words))
-    got = encoder.encode("who " * asked, context, options)
+    got = encoder.encode("who " * length, context, options)
     assert tokens_of(got) == encoder._tokenizer.encode(context, add_special_tokens=False).ids
     assert (got.windows[0].begin, got.windows[-1].end) == (0, len(got.offsets))
     for left, right in pairwise(got.windows):
@@ -188,10 +188,10 @@ def test_the_question_is_truncated_and_says_so_and_the_context_is_not(encoder: E
     assert tokens_of(got) == encoder._tokenizer.encode(CORPUS[0], add_special_tokens=False).ids
 
 
-def test_a_question_of_just_the_limit_is_not_truncated(encoder: Encoder) -> None:
-    asked = len(encoder._tokenizer.encode("where is it", add_special_tokens=False).ids)
-    assert encoder.encode("where is it", "here", Options(max_question_len=asked)).flags == ()
-    assert encoder.encode("where is it", "here", Options(max_question_len=asked - 1)).flags == ("question_truncated",)
+def test_a_question_of_exactly_the_limit_is_not_truncated(encoder: Encoder) -> None:
+    length = len(encoder._tokenizer.encode("where is it", add_special_tokens=False).ids)
+    assert encoder.encode("where is it", "here", Options(max_question_len=length)).flags == ()
+    assert encoder.encode("where is it", "here", Options(max_question_len=length - 1)).flags == ("question_truncated",)
 
 
 def test_a_long_question_keeps_its_limit_when_options_leave_it_most_of_the_window(encoder: Encoder) -> None:
@@ -268,17 +268,17 @@ def test_spans_of_any_text(encoder: Encoder, context: str) -> None:
     assert code in (None, "empty_context")
 
 
-def answer_of(encoder: Encoder, context: str, wanted: str) -> str:
-    """The text from the token that covers `wanted`'s first character to that of its last."""
+def answer_of(encoder: Encoder, context: str, expected: str) -> str:
+    """The text from the token that covers `expected`'s first character to that of its last."""
     offsets = encoder.encode("who?", context, Options()).offsets
-    begin, end = context.index(wanted), context.index(wanted) + len(wanted)
+    begin, end = context.index(expected), context.index(expected) + len(expected)
     first = max(i for i, (start, _) in enumerate(offsets) if start <= begin)
     last = min(j for j, (_, stop) in enumerate(offsets) if stop >= end)
     return context[offsets[first, 0] : offsets[last, 1]]
 
 
 @pytest.mark.parametrize(
-    ("context", "wanted"),
+    ("context", "expected"),
     [
         ("Built by Eiffel in Paris.", "Paris"),
         ("Built  by\tEiffel\n in   Paris .", "Paris"),
@@ -290,12 +290,12 @@ def answer_of(encoder: Encoder, context: str, wanted: str) -> str:
         ("in \u0130stanbul today", "\u0130stanbul"),
     ],
 )
-def test_words_are_found_where_they_are(encoder: Encoder, context: str, wanted: str) -> None:
+def test_words_are_found_where_they_are(encoder: Encoder, context: str, expected: str) -> None:
     try:
-        found = answer_of(encoder, context, wanted)
+        found = answer_of(encoder, context, expected)
     except ValueError:
         pytest.fail("no tokens around the word")
-    assert wanted in found
+    assert expected in found
     assert found == found.strip()
 
 
@@ -434,7 +434,7 @@ def squad_contexts() -> list[str]:
     return [paragraph["context"] for article in data for paragraph in article["paragraphs"]][:60]
 
 
-def test_a_tokenizer_that_makes_much_of_little_is_none_for_texts(tmp_path: Path) -> None:
+def test_a_tokenizer_with_too_many_tokens_for_a_text_is_refused(tmp_path: Path) -> None:
     tokenizer = wordpiece()
     tokenizer.normalizer = normalizers.Replace("o", "a " * 1000)
     tokenizer.save(str(tmp_path / "tokenizer.json"))

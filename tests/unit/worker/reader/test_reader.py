@@ -1,4 +1,4 @@
-"""A model directory as a whole: the shipped one answers; one whose parts do not fit is refused."""
+"""A whole model directory: the one that ships answers; one whose parts do not fit is refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_answers_are_the_same_bytes_alone_and_among_others(reader: Reader) -> No
     assert together[::-1] == alone
 
 
-def test_the_jobs_threshold_goes_before_the_models(copied: Path) -> None:
+def test_the_jobs_threshold_overrides_the_models(copied: Path) -> None:
     never, always = Options(), Options(no_answer_threshold=-1000.0)
     model = Reader.open(change(copied, no_answer_threshold=-1000.0, null_trained=True, known_answers=[]))
     assert model.answer("Who?", TOWER, never).spans == ()
@@ -99,7 +99,7 @@ def test_the_jobs_threshold_goes_before_the_models(copied: Path) -> None:
 
 
 def test_jobs_are_pinned_to_a_threshold_of_the_model_as_well(copied: Path) -> None:
-    """Two workers that differ in it alone would answer one job in two ways."""
+    """Two workers that differ only in it would answer one job in two ways."""
     shipped = describe(copied)
     assert shipped.pinned == shipped.digest
     one, other = (describe(change(copied, no_answer_threshold=by, null_trained=True)).pinned for by in (0.0, 1.0))
@@ -115,14 +115,14 @@ def test_jobs_are_pinned_to_a_threshold_of_the_model_as_well(copied: Path) -> No
         ("Who?", "a\ud800", "bad_encoding"),
     ],
 )
-def test_what_is_wrong_with_a_row_is_told_with_its_code(reader: Reader, question: str, context: str, code: str) -> None:
+def test_a_row_that_cannot_be_answered_has_its_code(reader: Reader, question: str, context: str, code: str) -> None:
     with pytest.raises(RowFailure) as failure:
         reader.answer(question, context, Options())
     assert failure.value.error.code == code
 
 
 class PanicException(BaseException):
-    """What a panic in Rust raises: it does not descend from Exception."""
+    """Like a panic in Rust, which does not derive from Exception."""
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), TypeError("broken"), PanicException("broken")])
@@ -146,7 +146,7 @@ def test_what_is_not_the_rows_fault_passes_through(
 
 
 def once(first: Callable[[Window], Any], then: Callable[[Window], Any]) -> Callable[[Window], Any]:
-    """A run of the model that is another the first time."""
+    """A run of the model with a different first result."""
     runs = iter([first])
     return lambda window: next(runs, then)(window)
 
@@ -170,30 +170,30 @@ def test_logits_that_are_not_finite_are_this_rows_error(reader: Reader, monkeypa
 def test_a_model_that_answers_nothing_any_more_is_no_rows_fault(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a GPU was lost: its known answers fail as well."""
+    """For example after the loss of a GPU: its known answers fail as well."""
     monkeypatch.setattr(reader._session, "run", raising(RuntimeError("CUDA failure 719")))
     with pytest.raises(ModelError, match="CUDA failure 719"):
         reader.answer("Who?", TOWER, Options())
 
 
 def test_every_run_of_the_model_is_a_sign_of_life(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a row of many windows each: it may take longer than a worker may be silent."""
-    told: list[None] = []
-    monkeypatch.setattr(reader._session, "after_run", reader._session.after_run)  # put back afterwards
-    reader.on_progress(lambda: told.append(None))
+    """Each of many windows of a row: the row may take longer than a worker may be silent."""
+    runs: list[None] = []
+    monkeypatch.setattr(reader._session, "after_run", reader._session.after_run)  # restored afterwards
+    reader.on_progress(lambda: runs.append(None))
     options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
     windows = len(reader._encoder.encode("Who?", TOWER * 9, options).windows)
     reader.answer("Who?", TOWER * 9, options)
-    assert len(told) == windows > 3
+    assert len(runs) == windows > 3
     reader.answer_many([("Who?", TOWER), ("When?", TOWER)], Options())
-    assert len(told) == windows + 2
+    assert len(runs) == windows + 2
 
 
 def known(answer: str) -> list[dict[str, str]]:
     return [{"question": "Who built the tower?", "context": TOWER, "answer": answer}]
 
 
-def test_a_wrong_known_answer_refuses_work_and_says_what_came(copied: Path) -> None:
+def test_a_wrong_known_answer_is_an_error_with_the_answer(copied: Path) -> None:
     Reader.open(change(copied, known_answers=known("Gustave Eiffel")))
     with pytest.raises(ModelError, match="'Gustave Eiffel', not 'Napoleon'"):
         Reader.open(change(copied, known_answers=known("Napoleon")))

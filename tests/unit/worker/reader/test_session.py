@@ -1,4 +1,4 @@
-"""What a session feeds its graph, shown by graphs that give their inputs back; and how many CPUs there are."""
+"""The inputs of a session's graph, shown by graphs that return them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def graph(
     onnx = pytest.importorskip("onnx", reason="needs the extra [build]")
     helper, types = onnx.helper, onnx.TensorProto
     nodes = [
-        helper.make_node("Cast", [given], [result], to=types.FLOAT)
-        for given, result in zip((inputs[0], inputs[-1]), outputs, strict=True)
+        helper.make_node("Cast", [source], [result], to=types.FLOAT)
+        for source, result in zip((inputs[0], inputs[-1]), outputs, strict=True)
     ]
     dims = ["batch", "sequence"]
     made = helper.make_graph(
@@ -92,16 +92,16 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
 def test_optimizers_are_disabled_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
-    asked, real = [], onnxruntime.InferenceSession
+    calls, real = [], onnxruntime.InferenceSession
 
-    def spy(*given: object, **named: object) -> object:
-        asked.append(named)
-        return real(*given, **named)
+    def spy(*args: object, **named: object) -> object:
+        calls.append(named)
+        return real(*args, **named)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
     disabled = ("SkipLayerNormFusion", "AttentionFusion")
     Session(graph(tmp_path, "input_ids"), info("input_ids", disabled_optimizers=disabled))
-    assert asked == [{"disabled_optimizers": list(disabled)}]
+    assert calls == [{"disabled_optimizers": list(disabled)}]
 
 
 class Runtime:
@@ -120,7 +120,7 @@ class Runtime:
         ("indices element out of data bounds, idx=9 must be within the inclusive range", RuntimeError),
     ],
 )
-def test_want_of_memory_is_told_apart_from_a_row_that_breaks_the_model(
+def test_a_lack_of_memory_is_not_taken_for_a_row_that_breaks_the_model(
     tmp_path: Path, message: str, raised: type[Exception]
 ) -> None:
     session = Session(graph(tmp_path, "input_ids"), info("input_ids"))
