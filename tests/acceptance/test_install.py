@@ -188,21 +188,16 @@ def test_a_python_that_cannot_make_environments_is_told(monkeypatch: pytest.Monk
         install.check(1)
 
 
-def test_an_environment_that_is_broken_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its Python was removed, or the folder was moved."""
+def test_an_environment_that_is_broken_or_was_left_in_the_middle_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Python was removed, or the folder was moved. Or the disk filled up, or the power went: a package may be there
+    by half, and pip would take it for whole."""
     monkeypatch.setattr(install, "VENV", venv := tmp_path / ".venv")
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to("/nowhere/python3")
     install.make_environment(None)
     assert subprocess.run([venv / "bin" / "python", "-c", ""], check=False).returncode == 0
-
-
-def test_an_environment_that_was_left_in_the_middle_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The disk filled up, or the power went: a package may be there by half, and pip would take it for whole."""
-    monkeypatch.setattr(install, "VENV", venv := tmp_path / ".venv")
-    install.make_environment(None)
     (left := venv / "half").touch()
     install.make_environment(None)
     assert left.exists()
