@@ -29,7 +29,10 @@ from contract.storage import open_storage
 from producer.jobs.verify import verify_job
 from producer.local import redis_server
 from tests import s3
+from tests.preloaded import Commands
 
+#: What the output of commands and workers looks like.
+SHOWN = {"PYTHONUNBUFFERED": "1", "COLUMNS": "160"}
 REPO = Path(__file__).resolve().parents[2]
 _PLACES = ("mill", "ferry", "bridge", "school", "forge", "museum", "harbour", "orchard", "archive", "chapel")
 
@@ -70,19 +73,27 @@ def until(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 
 
 class Cluster:
-    """Everything under one temporary folder. `submit` and `finish` use the Python API in this process: a command takes
-    a second to start. Worker logs are shown when a test fails."""
+    """Everything under one temporary folder. `submit` and `finish` use the Python API in this process. Worker logs are
+    shown when a test fails."""
 
-    def __init__(self, folder: Path, redis_url: str, resources: ExitStack, storage_url: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        resources: ExitStack,
+        storage_url: str = "",
+        commands: Commands | None = None,
+    ) -> None:
+        """`commands` runs the `producer` commands; without it each is started anew."""
         self.folder = self.home = folder
+        self._commands = commands
         self.redis_url = redis_url
         self.env = os.environ | {
             "BULKQA_REDIS_URL": redis_url,
             "BULKQA_STORAGE_URL": storage_url or str(folder / "storage"),
             "BULKQA_LEASE": "8",
-            "PYTHONUNBUFFERED": "1",
-            "COLUMNS": "160",
         }
+        self.env |= SHOWN
         self.resources = resources
         self.workers: list[subprocess.Popen[bytes]] = []
         self.storage = open_storage(self.env["BULKQA_STORAGE_URL"], create=True)
@@ -110,7 +121,10 @@ class Cluster:
         until(lambda: len(self.queue.workers()) >= count, f"{count} workers")
 
     def producer(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        given = {"env": self.env, "cwd": self.folder, "capture_output": True, "text": True, "timeout": 100} | options
+        given = {"env": self.env, "cwd": self.folder} | options
+        if self._commands and given.keys() == {"env", "cwd"}:
+            return self._commands.run(*arguments, **given)
+        given = {"capture_output": True, "text": True, "timeout": 100} | given
         return subprocess.run([sys.executable, "-m", "producer", *arguments], check=False, **given)
 
     @contextmanager
@@ -159,11 +173,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path, commands: Commands | None = None) -> Iterator[Cluster]:
     with ExitStack() as resources:
         socket_folder = resources.enter_context(_short_folder())
         url = resources.enter_context(redis_server(socket_folder))
-        running = Cluster(folder, url, resources, _storage(folder, resources))
+        running = Cluster(folder, url, resources, _storage(folder, resources), commands)
         resources.callback(running.queue.close)
         with logs_shown(running):
             yield running

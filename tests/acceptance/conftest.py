@@ -1,27 +1,36 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.acceptance.cluster import Cluster, cluster
+from tests.acceptance.cluster import SHOWN, Cluster, cluster
 from tests.acceptance.serving import serving
+from tests.preloaded import Commands
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    made = Commands(os.environ | SHOWN)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Cluster]:
+def running(tmp_path: Path, commands: Commands) -> Iterator[Cluster]:
     """A real Redis and nothing else yet: the test starts workers and submits. For tests that stop, kill or count what
     runs, or that want no other job in the storage."""
-    with cluster(tmp_path) as made:
+    with cluster(tmp_path, commands) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def everybodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def everybodys(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Iterator[Cluster]:
     """A Redis and one idle worker, for the whole session: starting a worker takes longer than most tests."""
-    with cluster(tmp_path_factory.mktemp("shared")) as made:
+    with cluster(tmp_path_factory.mktemp("shared"), commands) as made:
         made.worker()
         made.ready()
         yield made

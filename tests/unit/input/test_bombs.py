@@ -11,10 +11,11 @@ import resource
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ from producer.input import memory
 from producer.input.options import ReadOptions
 from producer.jobs.check import check_file
 from tests import REPO
+from tests.preloaded import Commands
 
 #: Of a process that has loaded what it needs, 140 MiB.
 PEAK = 600 << 20
@@ -36,7 +38,6 @@ MIB = 1 << 20
 #: A process keeps the memory that its parent had when it was forked as its own peak: so there is a small one between.
 _MEASURED = """
 import os, resource, subprocess, sys
-from tests import REPO
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 output = process.stdout.read()
@@ -53,10 +54,30 @@ def run(*arguments: str, **environment: str) -> tuple[int, str, int]:
     return int(code), output, int(peak)
 
 
-def check(path: Path, **environment: str) -> tuple[int, str, int]:
-    """`producer check --json`, without the progress that it reports on a slow machine."""
-    code, output, peak = run("-m", "producer", "check", str(path), "--json", **environment)
-    return code, re.sub(r"^reading .*\n", "", output, flags=re.MULTILINE), peak
+Check: TypeAlias = Callable[..., tuple[int, str, int]]
+
+
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    made = Commands(os.environ, address_space=4 << 30)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def check(commands: Commands, tmp_path: Path) -> Check:
+    """`producer check`: its exit code, what it prints, and the most memory it held."""
+
+    def checked(path: Path, **environment: str) -> tuple[int, str, int]:
+        done = commands.run("check", str(path), "--json", cwd=tmp_path, env=os.environ | environment)
+        return done.returncode, without_progress(done.stdout + done.stderr), done.peak
+
+    return checked
+
+
+def without_progress(output: str) -> str:
+    """A slow machine reports how far it is."""
+    return re.sub(r"^reading .*\n", "", output, flags=re.MULTILINE)
 
 
 def write(path: Path, context: object, rows: int = 1, **options: object) -> None:
@@ -127,7 +148,7 @@ def a_list_of_a_million(path: Path) -> None:
     ],
 )
 def test_a_file_that_expands_is_read_in_bounded_memory(
-    made: Callable[[Path], None], rows: int, rejected: int, tmp_path: Path
+    made: Callable[[Path], None], rows: int, rejected: int, tmp_path: Path, check: Check
 ) -> None:
     made(path := tmp_path / "in.parquet")
     code, output, peak = check(path)
@@ -263,7 +284,7 @@ ROWS_TOO_LARGE = [
     ],
 )
 def test_a_file_that_cannot_be_decoded_is_refused_with_a_remedy(
-    made: Callable[[Path], None], about: str, where: str, tmp_path: Path
+    made: Callable[[Path], None], about: str, where: str, tmp_path: Path, check: Check
 ) -> None:
     made(path := tmp_path / "in.parquet")
     code, output, peak = check(path, BULKQA_READ_MEMORY=str(128 * MIB))
@@ -283,7 +304,8 @@ def test_with_every_allocator_memory_is_bounded_and_no_process_dies(
     made: Callable[[Path], None], pool: str, tmp_path: Path
 ) -> None:
     made(path := tmp_path / "in.parquet")
-    code, output, peak = check(path, ARROW_DEFAULT_MEMORY_POOL=pool)
+    code, output, peak = run("-m", "producer", "check", str(path), "--json", ARROW_DEFAULT_MEMORY_POOL=pool)
+    output = without_progress(output)
     if code == 3:
         assert json.loads(output)["codes"] == {"row_too_large": 1}
     else:
@@ -291,7 +313,7 @@ def test_with_every_allocator_memory_is_bounded_and_no_process_dies(
     assert peak < PEAK
 
 
-def test_the_remedy_of_a_file_that_is_too_large_works(tmp_path: Path) -> None:
+def test_the_remedy_of_a_file_that_is_too_large_works(tmp_path: Path, check: Check) -> None:
     one_text_of_128_mib(path := tmp_path / "in.parquet")
     _, output, _ = check(path, BULKQA_READ_MEMORY=str(192 * MIB))
     name, more = re.findall(r"(BULKQA_READ_MEMORY)=(\d+)", output)[0]
@@ -330,7 +352,7 @@ def test_threads_that_read_at_once_leave_no_limit_behind(tmp_path: Path, setting
 
 
 @pytest.mark.parametrize("head", [b"question|context\nwho?|", b'{"question": "q", "context": "c"}\n{"question": "'])
-def test_gzip_that_expands_more_than_text_is_refused(head: bytes, tmp_path: Path) -> None:
+def test_gzip_that_expands_more_than_text_is_refused(head: bytes, tmp_path: Path, check: Check) -> None:
     path = tmp_path / "in.gz"
     sink = io.BytesIO()
     with gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=9) as file:
@@ -343,7 +365,7 @@ def test_gzip_that_expands_more_than_text_is_refused(head: bytes, tmp_path: Path
     assert peak < PEAK
 
 
-def test_gzip_that_expands_as_text_does_is_read(tmp_path: Path) -> None:
+def test_gzip_that_expands_as_text_does_is_read(tmp_path: Path, check: Check) -> None:
     """The same questions again and again, and a bomb's size: more than 256 MiB, at a hundred to one."""
     lines = b"".join(b"who is %d?|%s\n" % (n, b"the same context " * 2000) for n in range(1000))
     path = tmp_path / "in.csv.gz"
