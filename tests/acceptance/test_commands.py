@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 import pyarrow as pa
@@ -28,6 +29,7 @@ from contract.storage.local import LocalStorage
 from producer.cli import view
 from tests.acceptance.cluster import REPO, Cluster, check, until, write_rows
 from tests.making import csv, finish, finish_parts, job_of
+from tests.preloaded import Commands
 from tests.twins.queue import MemoryQueue
 
 GOOD = "id|question|context\na|Who keeps the light?|The light is kept by Ingrid Aas.\n"
@@ -44,6 +46,21 @@ def command(name: str, *arguments: str, cwd: Path, env: dict[str, str] | None = 
     done = subprocess.run([sys.executable, "-m", name, *arguments], check=False, **given)  # type: ignore[call-overload]
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+Producer: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def producer(commands: Commands, tmp_path: Path) -> Producer:
+    """A command that was not started anew, in the test's folder."""
+
+    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        done = commands.run(*arguments, cwd=tmp_path, env=os.environ | env)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
 
 
 def test_run_answers_a_file_and_leaves_nothing_running(tmp_path: Path) -> None:
@@ -72,7 +89,7 @@ def test_run_reports_bad_rows_and_the_error_file_can_be_mended_and_submitted(tmp
     assert found["columns"] == ["id", "question", "context", "topic"]
 
 
-def test_the_input_is_never_written_over(tmp_path: Path) -> None:
+def test_the_input_is_never_written_over(tmp_path: Path, producer: Producer) -> None:
     """Nor by the error rows of a mended error file; and a link to it is the same file."""
     mended = tmp_path / "bad.errors.csv"
     mended.write_text(GOOD)
@@ -80,14 +97,14 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
     env = {"BULKQA_REDIS_URL": "redis://127.0.0.1:1/0"}
     for name, what in (("bad.json", "error rows"), ("link.json", "predictions"), ("./bad.errors.csv", "predictions")):
         for verb in ("run", "submit"):
-            done = command("producer", verb, mended.name, "-o", name, "--format", "json", cwd=tmp_path, env=env)
+            done = producer(verb, mended.name, "-o", name, "--format", "json", **env)
             assert done.returncode == 2
             assert f"the {what} would overwrite the input" in done.stderr
             assert "Name another output" in done.stderr
     with mended.open() as stdin:
         piped = command("producer", "submit", "-", "-o", "bad.json", cwd=tmp_path, env=env, stdin=stdin)
     assert piped.returncode == 2
-    other = command("producer", "submit", mended.name, "-o", "bad.errors.json", cwd=tmp_path, env=env)
+    other = producer("submit", mended.name, "-o", "bad.errors.json", **env)
     assert other.returncode == 6, "it goes on as far as Redis"
     assert mended.read_text() == GOOD
 
@@ -179,12 +196,14 @@ def _bad_files(folder: Path) -> dict[str, tuple[bytes | Callable[[Path], None], 
 
 
 @pytest.mark.parametrize("name", _bad_files(Path()))
-def test_a_file_that_cannot_be_read_gets_its_name_the_reason_and_exit_2(tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_read_gets_its_name_the_reason_and_exit_2(
+    tmp_path: Path, producer: Producer, name: str
+) -> None:
     made, says = _bad_files(tmp_path)[name]
     path = tmp_path / name
     path.write_bytes(made) if isinstance(made, bytes) else made(path)
     for verb in ("run", "check"):
-        done = command("producer", verb, name, cwd=tmp_path)
+        done = producer(verb, name)
         assert done.returncode == 2, done.stdout + done.stderr
         assert name in done.stderr
         assert says in done.stderr
@@ -225,10 +244,10 @@ def test_an_unreachable_storage_gets_exit_6(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("job", ["20990101-000000-00000000", "../../etc", "a/b", ".."])
-def test_an_unknown_job_gets_exit_2(tmp_path: Path, job: str) -> None:
+def test_an_unknown_job_gets_exit_2(tmp_path: Path, producer: Producer, job: str) -> None:
     (tmp_path / "bulkqa-data").mkdir()
     for verb in ("status", "results", "cancel", "repair", "verify"):
-        done = command("producer", verb, job, cwd=tmp_path)
+        done = producer(verb, job)
         assert done.returncode == 2, done.stderr
         assert job in done.stderr
 
@@ -285,40 +304,44 @@ def ended(folder: Path, data: bytes, settings: Settings) -> tuple[LocalStorage, 
     return storage, job
 
 
-def test_results_of_a_job_that_was_damaged_are_whole_or_refused(tmp_path: Path, settings: Settings) -> None:
+def test_results_of_a_job_that_was_damaged_are_whole_or_refused(
+    tmp_path: Path, producer: Producer, settings: Settings
+) -> None:
     storage, job = ended(tmp_path, csv(9), settings)
-    before = command("producer", "results", job, cwd=tmp_path).stdout
+    before = producer("results", job).stdout
     part = layout.part(job, 1)
     storage.replace(part, storage.read(part).replace(b"word", b"WORD", 1))
-    done = command("producer", "results", job, cwd=tmp_path)
+    done = producer("results", job)
     assert (done.returncode, done.stdout) == (0, before)
-    followed = command("producer", "results", job, "--follow", cwd=tmp_path)
+    followed = producer("results", job, "--follow")
     assert (followed.returncode, len(followed.stdout.splitlines())) == (0, 9)
     assert len(json.loads(before)["predictions"]) == 9
     storage.delete(layout.predictions(job))
     for verb in (("results", job), ("results", job, "--follow"), ("results", job, "-o", "x.json"), ("diff", job, job)):
-        done = command("producer", *verb, cwd=tmp_path)
+        done = producer(*verb)
         assert done.returncode == 1
         assert "part 1" in done.stderr
         assert f"producer repair {job}" in done.stderr
     assert not (tmp_path / "x.json").exists()
 
 
-def test_following_writes_what_results_without_it_writes(tmp_path: Path, settings: Settings) -> None:
+def test_following_writes_what_results_without_it_writes(
+    tmp_path: Path, producer: Producer, settings: Settings
+) -> None:
     _, job = ended(tmp_path, csv(9, bad=(1,)), settings)
     for name in ("a.json", "a.jsonl", "a.parquet"):
         for folder, flags in (("once", ()), ("followed", ("--follow",))):
-            done = command("producer", "results", job, *flags, "-o", f"{folder}/{name}", cwd=tmp_path)
+            done = producer("results", job, *flags, "-o", f"{folder}/{name}")
             assert done.returncode == 3, done.stderr
         once, followed = tmp_path / "once" / name, tmp_path / "followed" / name
         assert followed.read_bytes() == once.read_bytes()
     assert pq.read_table(followed).num_rows == 9
     assert (tmp_path / "followed/a.errors.csv").read_text() == (tmp_path / "once/a.errors.csv").read_text()
-    document = command("producer", "results", job, "--follow", "--format", "json", cwd=tmp_path).stdout
+    document = producer("results", job, "--follow", "--format", "json").stdout
     assert document == (tmp_path / "once/a.json").read_text()
-    assert command("producer", "results", job, "--follow", cwd=tmp_path).stdout.splitlines()[0].startswith('{"row":0,')
+    assert producer("results", job, "--follow").stdout.splitlines()[0].startswith('{"row":0,')
     for flags in ((), ("--follow",)):
-        refused = command("producer", "results", job, *flags, "--format", "xml", cwd=tmp_path)
+        refused = producer("results", job, *flags, "--format", "xml")
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "cannot be written as 'xml'" in refused.stderr
 
@@ -389,7 +412,7 @@ def test_health_names_each_process_and_a_dead_one_is_not_healthy(running: Cluste
 def test_a_reader_of_stdout_that_has_enough_is_no_error(tmp_path: Path, settings: Settings) -> None:
     """`producer results JOB --format jsonl | head -n 1`."""
     storage = LocalStorage(tmp_path, create=True)
-    job = job_of(storage, settings, csv(4000))
+    job = job_of(storage, settings.model_copy(update={"chunk_rows": 1000}), csv(4000))
     finish(job.id, storage, MemoryQueue(), settings)
     for verb in (("results", job.id, "--format", "jsonl"), ("list",), ("status", job.id)):
         line = f"{shlex.join([sys.executable, '-m', 'producer', *verb, '--storage', str(tmp_path)])} | head -c 1"
@@ -480,16 +503,16 @@ def test_an_empty_key_is_refused_before_anything_is_written(tmp_path: Path) -> N
     assert not list(tmp_path.glob("here/jobs/*"))
 
 
-def test_results_as_json_are_the_document(tmp_path: Path, settings: Settings) -> None:
+def test_results_as_json_are_the_document(tmp_path: Path, producer: Producer, settings: Settings) -> None:
     storage = LocalStorage(tmp_path, create=True)
     job = job_of(storage, settings)
     finish(job.id, storage, MemoryQueue(), settings)
     given = ("--storage", str(tmp_path))
-    document = command("producer", "results", job.id, "--json", *given, cwd=tmp_path)
+    document = producer("results", job.id, "--json", *given)
     assert document.returncode == 0
     assert len(json.loads(document.stdout)["predictions"]) == 8
-    assert document.stdout == command("producer", "results", job.id, *given, cwd=tmp_path).stdout
-    refused = command("producer", "results", job.id, "--json", "--format", "jsonl", *given, cwd=tmp_path)
+    assert document.stdout == producer("results", job.id, *given).stdout
+    refused = producer("results", job.id, "--json", "--format", "jsonl", *given)
     assert refused.returncode == 2
     assert "two formats" in refused.stderr
 
