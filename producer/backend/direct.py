@@ -91,14 +91,24 @@ class DirectBackend:
     def lines(self, job: str, *, offset: int = 0, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
         return ready_lines(job, self.storage, offset=offset, wait=wait)
 
-    def rows(self, job: str, offset: int, limit: int, wanted: RowFilter, *, by_score: bool = False) -> Page:
-        """Some predictions from row `offset` on; `by_score`, answers only, the lowest score first."""
+    def rows(
+        self,
+        job: str,
+        offset: int,
+        limit: int,
+        wanted: RowFilter,
+        *,
+        by_score: bool = False,
+        around: int | None = None,
+    ) -> Page:
+        """Some predictions from row `offset` on; `by_score`, answers only, the lowest score first. `around`: code
+        points of a context before and after its answer; None: all."""
         from producer.results import pages
 
         if by_score:
             lowest = self._scores.lowest(job)
-            return pages.page_in_order(self.storage, job, lowest, offset, limit, wanted, len(lowest))
-        return pages.page(self.storage, job, offset, limit, wanted)
+            return pages.page_in_order(self.storage, job, lowest, offset, limit, wanted, around)
+        return pages.page(self.storage, job, offset, limit, wanted, around)
 
     def scores(self, job: str) -> Spread:
         """The histogram of a job's scores, as far as they could be read by now."""

@@ -19,6 +19,8 @@ from contract.storage import Storage
 _LOOKED_THROUGH = 20_000
 #: The same if each row may be in another part; and how many parts are held in memory meanwhile.
 _LOOKED_UP, _HELD = 500, 16
+#: Bytes of a page, at most, unless a single row has more.
+_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,42 @@ def _mentions(prediction: dict[str, Any], text: str) -> bool:
     return any(text in str(prediction.get(name) or "").casefold() for name in names)
 
 
+class _Pile:
+    """The predictions of a page, until there are enough rows or bytes of them."""
+
+    def __init__(self, limit: int, around: int | None) -> None:
+        self.predictions: list[dict[str, Any]] = []
+        self._limit = limit
+        self._around = around
+        self._bytes = 0
+
+    def takes(self, prediction: dict[str, Any]) -> bool:
+        """Add a prediction, its context cut; False if there is no more room for it."""
+        if self._around is not None:
+            prediction = cut(prediction, self._around)
+        size = len(json.dumps(prediction, ensure_ascii=False).encode())
+        if len(self.predictions) == self._limit or (self.predictions and self._bytes + size > _BYTES):
+            return False
+        self._bytes += size
+        self.predictions.append(prediction)
+        return True
+
+
+def cut(prediction: dict[str, Any], around: int) -> dict[str, Any]:
+    """The same prediction with `around` code points of its context before and after the answer, or its beginning if
+    there is none. Of a context that is longer, `context_at` says where in it they begin, and `context_length` how long
+    it is: `start` and `end` go on counting in the whole."""
+    context = prediction.get("context")
+    first, last = (prediction.get(name) or 0 for name in ("start", "end"))
+    begin, end = max(0, first - around), last + around
+    if not isinstance(context, str) or (begin == 0 and end >= len(context)):
+        return prediction
+    return prediction | {"context": context[begin:end], "context_at": begin, "context_length": len(context)}
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some predictions."""
+    """Some predictions: as many as were asked for, or fewer if they are large."""
 
     predictions: list[dict[str, Any]]
     next: int | None  #: the offset of the next page; None: this was the last
@@ -55,38 +90,41 @@ class Page:
     rows: int  #: of the job
 
 
-def page(storage: Storage, job: str, offset: int, limit: int, row_filter: RowFilter) -> Page:
-    """At most `limit` predictions from row `offset` on, in row order. Raises UnknownJob, and BulkqaError if the job has
-    ended and a part was altered or removed since."""
+def page(storage: Storage, job: str, offset: int, limit: int, row_filter: RowFilter, around: int | None = None) -> Page:
+    """At most `limit` predictions from row `offset` on, in row order, their contexts cut as by `cut` if `around` is
+    given. Raises UnknownJob, and BulkqaError if the job has ended and a part was altered or removed since."""
     stored = StoredJob.open(storage, job)
     rows = stored.manifest.rows
-    predictions: list[dict[str, Any]] = []
+    pile = _Pile(limit, around)
     at = offset
     while at < rows and at - offset < _LOOKED_THROUGH:
         number = stored.chunk_of(at)
         lines = _lines(stored, number)
         if lines is None:
-            return Page(predictions, at, ready=False, rows=rows)
+            return Page(pile.predictions, at, ready=False, rows=rows)
         for line in lines[at - stored.first_rows[number] :]:
-            if len(predictions) == limit:
-                return Page(predictions, at, ready=True, rows=rows)
             prediction = json.loads(line)
-            predictions += [prediction] if row_filter.matches(prediction) else []
+            if row_filter.matches(prediction) and not pile.takes(prediction):
+                return Page(pile.predictions, at, ready=True, rows=rows)
             at += 1
-    return Page(predictions, at if at < rows else None, ready=True, rows=rows)
+    return Page(pile.predictions, at if at < rows else None, ready=True, rows=rows)
 
 
 def page_in_order(
-    storage: Storage, job: str, order: NDArray[np.int64], offset: int, limit: int, row_filter: RowFilter, rows: int
+    storage: Storage,
+    job: str,
+    order: NDArray[np.int64],
+    offset: int,
+    limit: int,
+    row_filter: RowFilter,
+    around: int | None = None,
 ) -> Page:
-    """The same for rows in another `order`: `offset` and `next` are positions in it."""
+    """The same for rows in another `order`: `offset`, `next` and `rows` are positions in it."""
     stored = StoredJob.open(storage, job)
     held: dict[int, list[bytes]] = {}
-    predictions: list[dict[str, Any]] = []
+    pile, rows = _Pile(limit, around), len(order)
     last = min(len(order), offset + _LOOKED_UP)
     for place in range(offset, last):
-        if len(predictions) == limit:
-            return Page(predictions, place, ready=True, rows=rows)
         row = int(order[place])
         number = stored.chunk_of(row)
         if number not in held:
@@ -95,8 +133,9 @@ def page_in_order(
             held[number] = _lines(stored, number) or []
         if held[number]:
             prediction = json.loads(held[number][row - stored.first_rows[number]])
-            predictions += [prediction] if row_filter.matches(prediction) else []
-    return Page(predictions, last if last < len(order) else None, ready=True, rows=rows)
+            if row_filter.matches(prediction) and not pile.takes(prediction):
+                return Page(pile.predictions, place, ready=True, rows=rows)
+    return Page(pile.predictions, last if last < rows else None, ready=True, rows=rows)
 
 
 def _lines(job: StoredJob, number: int) -> list[bytes] | None:

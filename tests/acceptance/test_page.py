@@ -79,6 +79,25 @@ def test_a_file_is_dropped_looked_at_and_answered(page: Any, client: httpx.Clien
     assert answers[0]["answer"] == "1874"
 
 
+def test_a_long_context_comes_cut_and_whole_when_it_is_asked_for(page: Any, client: httpx.Client, tmp_path: Path):
+    before, after = "The mill stands by the river. 😀 " * 40, " Nobody lives there now." * 40
+    context = f"{before}The bell of the chapel was cast by Jon Berg.{after}"
+    (tmp_path / "long.csv").write_text(f"question|context\nWho cast the bell?|{context}\n")
+    page.goto(str(client.base_url))
+    page.set_input_files("#file", tmp_path / "long.csv")
+    page.get_by_text("The first rows, read as csv").wait_for()
+    page.get_by_role("button", name="Submit").click()
+    page.locator("dd .completed").wait_for()
+    shown = page.locator(".answers p.context")
+    assert shown.locator("mark").inner_text() == "Jon Berg"
+    assert len(shown.inner_text()) < 600
+    page.get_by_role("button", name="Whole context").click()
+    page.get_by_role("button", name="Less").wait_for()
+    assert shown.inner_text() == context
+    assert shown.locator("mark").inner_text() == "Jon Berg"
+    accessible(page)
+
+
 def test_columns_of_other_names_are_a_choice(page: Any, client: httpx.Client, tmp_path: Path):
     """And the delimiter with which they are columns is found."""
     (tmp_path / "other.csv").write_text("q;c;more\nwhat is it?;a mill;x\n")

@@ -1,7 +1,7 @@
 // A job: its status, and its rows a page at a time, filtered as the address says.
 import { ask, get, withQuery } from "./api.js";
 import { count, duration, el, field, state, svg, when, words } from "./dom.js";
-import { prediction } from "./prediction.js";
+import { AROUND, prediction } from "./prediction.js";
 import { complaint, remedy } from "./remedy.js";
 
 const PAGE = 25;
@@ -133,11 +133,11 @@ async function histogram(place, id, signal) {
 
 async function page(place, id, values) {
   const query = Object.fromEntries(values);
-  let part = await get(`/v1/jobs/${id}/rows`, { ...query, limit: PAGE });
+  let part = await get(`/v1/jobs/${id}/rows`, { ...query, limit: PAGE, around: AROUND });
   const list = part.predictions;
   while (list.length < PAGE && part.next !== null && part.ready) {
     place.replaceChildren(el("p", { class: "dim", role: "status" }, `searched ${count(part.next)} of ${count(part.rows)} rows`));
-    part = await get(`/v1/jobs/${id}/rows`, { ...query, offset: part.next, limit: PAGE - list.length });
+    part = await get(`/v1/jobs/${id}/rows`, { ...query, offset: part.next, limit: PAGE - list.length, around: AROUND });
     list.push(...part.predictions);
   }
   const links = [];
@@ -148,9 +148,12 @@ async function page(place, id, values) {
     links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...query, offset: part.next }) }, "Next rows"));
   }
   const none = list.length ? null : el("p", { class: "dim" }, part.ready ? "No such row." : "No row is ready yet.");
-  place.replaceChildren(...[el("ol", { class: "answers" }, list.map(prediction)), none,
+  place.replaceChildren(...[el("ol", { class: "answers" }, list.map((row) => prediction(row, whole(id)))), none,
     el("nav", { "aria-label": "Pages" }, links)].filter(Boolean));
 }
+
+// The whole context of a row.
+const whole = (id) => async ({ row }) => (await get(`/v1/jobs/${id}/rows`, { offset: row, limit: 1 })).predictions[0].context;
 
 // j and k move from row to row.
 function walk(content, signal) {

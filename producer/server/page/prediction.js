@@ -2,15 +2,16 @@
 import { el, words } from "./dom.js";
 
 // Characters of a context that are shown around an answer before it is unfolded.
-const AROUND = 220;
+export const AROUND = 220;
 
-export function prediction(row) {
+// `whole` gives the context of a row that came cut.
+export function prediction(row, whole) {
   const flags = (row.flags || []).map((flag) => el("span", { class: "flag" }, words(flag)));
   const score = row.score === undefined ? null : el("span", {}, `score ${row.score.toFixed(3)}`);
   const head = el("div", { class: "head" }, el("span", {}, `row ${row.row}${row.id ? ` (${row.id})` : ""}`),
     el("span", { class: row.status }, words(row.status)), score, flags);
   return el("li", { tabindex: "-1" }, head, el("p", { class: "question" }, row.question || row.raw || "(no question)"),
-    outcome(row), context(row), alternatives(row));
+    outcome(row), context(row, whole), alternatives(row));
 }
 
 function outcome(row) {
@@ -20,31 +21,36 @@ function outcome(row) {
   return row.status === "answered" ? el("p", {}, el("strong", {}, row.answer)) : null;
 }
 
-// Offsets are in code points, JavaScript's strings in UTF-16.
-function context(row) {
+// Offsets are in code points, JavaScript's strings in UTF-16. `context_at`: where what came of a context begins.
+function context(row, whole) {
   if (!row.context) {
     return null;
   }
-  const points = Array.from(row.context);
+  let points = Array.from(row.context);
+  let at = row.context_at ?? 0;
+  const length = row.context_length ?? points.length;
   const answered = row.status === "answered";
   const [start, end] = answered ? [row.start, row.end] : [0, 0];
   const from = Math.max(0, start - AROUND);
-  const to = Math.min(points.length, end + AROUND);
+  const to = Math.min(length, end + AROUND);
   const shown = el("p", { class: "context" });
+  const part = (first, last) => points.slice(first - at, last - at).join("");
   const show = (first, last) => shown.replaceChildren(
-    first > 0 ? "… " : "", points.slice(first, start).join(""),
-    answered ? el("mark", {}, points.slice(start, end).join("")) : "",
-    points.slice(end, last).join(""), last < points.length ? " …" : "");
+    first > 0 ? "… " : "", part(first, start), answered ? el("mark", {}, part(start, end)) : "",
+    part(end, last), last < length ? " …" : "");
   show(from, to);
-  if (from === 0 && to === points.length) {
+  if (from === 0 && to === length) {
     return shown;
   }
   const more = el("button", { class: "plain", type: "button", "aria-expanded": "false" }, "Whole context");
-  more.addEventListener("click", () => {
+  more.addEventListener("click", async () => {
     const open = more.getAttribute("aria-expanded") !== "true";
+    if (open && points.length < length) {
+      [points, at] = [Array.from(await whole(row)), 0];
+    }
     more.setAttribute("aria-expanded", String(open));
     more.textContent = open ? "Less" : "Whole context";
-    open ? show(0, points.length) : show(from, to);
+    open ? show(0, length) : show(from, to);
   });
   return el("div", {}, shown, more);
 }

@@ -20,7 +20,7 @@ export async function tryIt(content) {
     result.replaceChildren(el("p", { class: "dim" }, "…"));
     try {
       const answer = await sendJson("/v1/answer", { question: question.value, context: context.value, top_k: 3 });
-      result.replaceChildren(el("ol", { class: "answers" }, answer.predictions.map(prediction)));
+      result.replaceChildren(el("ol", { class: "answers" }, answer.predictions.map((row) => prediction(row))));
     } catch (problem) {
       result.replaceChildren(complaint(problem));
     }

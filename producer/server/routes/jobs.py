@@ -137,11 +137,16 @@ def rows(
     below: Annotated[float | None, Query(description="only scores below this")] = None,
     text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
     order: Annotated[Literal["row", "score"], Query(description="score: answers, the lowest score first")] = "row",
+    around: Annotated[
+        int | None, Query(ge=0, description="characters of a context before and after its answer; default: all")
+    ] = None,
 ) -> dict[str, Any]:
     """One page of predictions. `next` is the row of the next page, null after the last; `ready` is false until its
-    chunk has been scored. A page can be empty and have a `next`: none of the rows that were looked through matched."""
+    chunk has been scored. A page can be empty and have a `next`: none of the rows that were looked through matched. It
+    can also be short: more than 4 MiB of rows do not go into one page. A context that was cut has `context_at`, where
+    in the whole it begins, and `context_length`."""
     wanted = pages.RowFilter(tuple(status or ()), flag, below, text)
-    return asdict(here.backend.rows(job, offset, limit, wanted, by_score=order == "score"))
+    return asdict(here.backend.rows(job, offset, limit, wanted, by_score=order == "score", around=around))
 
 
 @router.get("/jobs/{job}/scores")
