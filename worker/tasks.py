@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from types import FrameType
 from typing import Any
 
+import billiard.pool
 from billiard import current_process
 from celery import signals
 from celery.concurrency.prefork import TaskPool
@@ -242,6 +243,12 @@ class PromptPool(TaskPool):  # type: ignore[misc]
     While they end, Celery would fire timers from a thread that checks twice a second, and wait for that thread. No
     timer matters then, and the loop sends the remaining acknowledgements when it is closed.
     """
+
+    def on_start(self) -> None:
+        """Have a child that ends wait for a second at most until the parent has read its last result, not for thirty.
+        A parent that stops does not read it if it never heard that the message was begun: it goes back on the queue."""
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10  # looks, one in a tenth of a second
+        super().on_start()
 
     def on_stop(self) -> None:
         """Wait for the children without a loop."""
