@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
+.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1@\2/' | column -t -s @
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1@\2/' | column -t -s @
 
 setup: $(STAMP) ## install what tests need into .venv, once (EXTRAS=dev,build: torch as well)
 
@@ -33,6 +33,9 @@ lock: ## choose versions anew after a change of dependencies; UPGRADE=1: the new
 
 test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults
+
+test-quick: setup ## unit and contract tests but the slow ones: under 90 seconds on two idle cores
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py
 
 test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about five minutes
 	@$(MAKE) -s setup EXTRAS=dev

@@ -22,6 +22,7 @@ from bulkqa import Client
 from contract.errors import TimedOut
 from contract.format import layout
 from contract.ledger import counting, records
+from contract.machine import end_with_parent
 from contract.namespace import storage_id
 from contract.queue import prefix
 from contract.queue.redis import RedisQueue
@@ -31,6 +32,8 @@ from producer.local import redis_server
 from tests import s3
 from tests.preloaded import Commands
 
+#: A process that is signalled as a group, and that does not outlive the tests.
+OURS: dict[str, Any] = {"start_new_session": True, "preexec_fn": end_with_parent}
 #: What the output of commands and workers looks like.
 SHOWN = {"PYTHONUNBUFFERED": "1", "COLUMNS": "160"}
 REPO = Path(__file__).resolve().parents[2]
@@ -107,9 +110,7 @@ class Cluster:
         command = [sys.executable, "-m", "worker", "start", "--threads", str(threads)]
         command += [*arguments] if env.pop("no_health_file", "") else [
             "--health-file", str(self.home / f"health-{number}"), *arguments]  # fmt: skip
-        process = subprocess.Popen(
-            command, env=self.env | env, stdout=log, stderr=log, start_new_session=True, cwd=self.home
-        )
+        process = subprocess.Popen(command, env=self.env | env, stdout=log, stderr=log, cwd=self.home, **OURS)
         self.resources.callback(kill, process)
         self.workers.append(process)
         return process

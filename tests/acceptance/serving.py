@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.acceptance.cluster import Cluster, end
+from tests.acceptance.cluster import OURS, Cluster, end
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def serving(cluster: Cluster, *arguments: str, **env: str) -> Iterator[httpx.Cli
     """A client of a server in front of the cluster's storage and Redis."""
     command = [sys.executable, "-m", "producer", "serve", "--port", "0", *arguments]
     with subprocess.Popen(
-        command, env=cluster.env | env, stderr=subprocess.PIPE, text=True, cwd=cluster.folder, start_new_session=True
+        command, env=cluster.env | env, stderr=subprocess.PIPE, text=True, cwd=cluster.folder, **OURS
     ) as process:
         try:
             assert process.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from bulkqa import Client
 from contract.notifications import record
-from tests.acceptance.cluster import Cluster, kill, until, write_rows
+from tests.acceptance.cluster import OURS, Cluster, kill, until, write_rows
 from tests.receiver import SECRET, receiving
 
 pytestmark = pytest.mark.timeout(240)
@@ -25,7 +25,7 @@ def sweeping(running: Cluster) -> Iterator[subprocess.Popen[bytes]]:
     env = running.env | {"BULKQA_WEBHOOK_SECRET": SECRET, "BULKQA_NOTIFY_PRIVATE": "true"}
     with (
         (running.folder / "sweeper.log").open("ab") as log,
-        subprocess.Popen(command, env=env, cwd=running.folder, stderr=log, start_new_session=True) as process,
+        subprocess.Popen(command, env=env, cwd=running.folder, stderr=log, **OURS) as process,
     ):
         try:
             yield process

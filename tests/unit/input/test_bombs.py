@@ -30,6 +30,8 @@ from producer.jobs.check import check_file
 from tests import REPO
 from tests.preloaded import Commands
 
+pytestmark = pytest.mark.slow  # a quarter of the time of all unit tests, for the memory of Arrow
+
 #: Of a process that has loaded what it needs, 140 MiB.
 PEAK = 600 << 20
 MIB = 1 << 20
