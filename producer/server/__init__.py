@@ -2,6 +2,6 @@
 
 `app` puts the application together, `run` serves it. `routes` are the requests; `access` is who may send them and how
 many; `problems` are the errors, `openapi` the document that describes all of it, `metrics` what Prometheus scrapes.
-`uploads` receives files, `submission` their options; `reader` has each file read by a child, `reading`. `page` is what
+`uploads/` receives files and has each read by a child; `submission` is the options that come with them. `page` is what
 a browser loads. What must not come in: decisions about jobs. Only this room imports a web framework.
 """

@@ -26,10 +26,10 @@ from producer.backend import open_direct
 from producer.server.access import Access, Bounds, Rate, proxies_of, tokens_of
 from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
-from producer.server.reader import Reader
 from producer.server.routes import answers, jobs, pages
 from producer.server.service import Here, Service
 from producer.server.submission import first_of
+from producer.server.uploads.reader import Reader
 
 _ROUTERS = (jobs, answers, pages)
 #: Uploads that are read at once, each by a process.

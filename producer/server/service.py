@@ -22,7 +22,7 @@ from producer.backend import Backend
 from producer.backend.direct import DirectBackend
 from producer.server.metrics import Metrics
 from producer.server.problems import Refused, remedied, without
-from producer.server.reader import Reader
+from producer.server.uploads.reader import Reader
 from producer.times import dated
 
 log = logging.getLogger("bulkqa.server")

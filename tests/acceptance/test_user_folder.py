@@ -70,8 +70,8 @@ def test_the_process_of_a_row_in_quarantine(folder: Path) -> None:
 
 def test_the_process_that_reads_an_upload(folder: Path, settings: Settings) -> None:
     pytest.importorskip("starlette", reason="needs the extra [web]")
-    from producer.server.reader import Reader
-    from producer.server.uploads import Upload
+    from producer.server.uploads.form import Upload
+    from producer.server.uploads.reader import Reader
 
     async def once() -> dict[str, Any]:
         with tempfile.TemporaryFile() as file:

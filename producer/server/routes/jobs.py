@@ -23,7 +23,7 @@ from producer.results.output import FORMATS, shape_of, written
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of, described
 from producer.server.service import Here, JobId, job_document
-from producer.server.uploads import INPUTS, received, received_form
+from producer.server.uploads.form import INPUTS, received, received_form
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from producer.server.access import COOKIE, cookie_of, is_among
 from producer.server.problems import Refused
-from producer.server.uploads import form_of
+from producer.server.uploads.form import form_of
 
 router = APIRouter(include_in_schema=False)
 _PAGE = Path(__file__).parents[1] / "page"

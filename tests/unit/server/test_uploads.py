@@ -23,8 +23,8 @@ from contract.storage import open_storage
 
 pytest.importorskip("starlette")
 
-from producer.server.reader import Reader
-from producer.server.uploads import Upload, plain_name
+from producer.server.uploads.form import Upload, plain_name
+from producer.server.uploads.reader import Reader
 from tests.acceptance.cluster import until
 
 
@@ -55,7 +55,7 @@ def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Setti
 def child(path: Path, allowed: int = resource.RLIM_INFINITY) -> Iterator[subprocess.Popen[str]]:
     """The child that reads, under a limit that it did not set itself."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "producer.server.reading"]
+    command = [sys.executable, "-m", "producer.server.uploads.reading"]
     with subprocess.Popen(
         command,
         stdin=pipe,

@@ -1,8 +1,8 @@
 """The child that reads an upload: `submit`, with a bound on memory and time, so that no file takes the server down.
 
-Started as `python -m producer.server.reading`, with a JSON document on stdin: the file and what is to be done with it.
-Prints another: the job, or what the file holds, or an error, ours or the system's. When it is told to end it removes
-what it wrote, as `submit` does.
+Started as `python -m producer.server.uploads.reading`, with a JSON document on stdin: the file and what is to be done
+with it. Prints another: the job, or what the file holds, or an error, ours or the system's. When it is told to end it
+removes what it wrote, as `submit` does.
 """
 
 from __future__ import annotations

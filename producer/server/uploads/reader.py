@@ -14,7 +14,7 @@ from contract.command import program
 from contract.errors import BulkqaError, InputError
 from contract.format import failure
 from contract.settings import Settings
-from producer.server.uploads import Upload
+from producer.server.uploads.form import Upload
 
 #: Seconds that a child has to remove what it wrote, after it was told to end.
 _TIDYING = 10.0
@@ -73,7 +73,7 @@ class Reader:
         }
         env.pop("BULKQA_API_TOKEN", None)
         pipe = asyncio.subprocess.PIPE
-        command = program("producer.server.reading")
+        command = program("producer.server.uploads.reading")
         child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=env, pass_fds=numbers)
         try:
             yield child
