@@ -47,6 +47,7 @@ def test_the_import_rules_hold():
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_producer_loads_no_model_runtime():
     """At run time too, with everything of it imported; and nothing of the worker."""
     code = f"""
@@ -57,6 +58,7 @@ print(json.dumps(sorted(name for name in sys.modules if name.split(".")[0] in {(
     assert json.loads(python(code)) == []
 
 
+@pytest.mark.slow
 def test_help_is_quick_because_it_loads_nothing_heavy():
     heavy = (*MODEL_RUNTIME, "pyarrow", "pandas", "numpy", "celery")
     for command, more in (("producer.cli", ("pydantic",)), ("worker.cli", ())):
@@ -64,6 +66,7 @@ def test_help_is_quick_because_it_loads_nothing_heavy():
         assert json.loads(python(code)) == [], command
 
 
+@pytest.mark.slow
 def test_commands_leave_pandas_alone():
     """pyarrow imports it at the first array that it makes, where it is installed, and a second is gone."""
     pytest.importorskip("pandas")
@@ -117,6 +120,7 @@ def test_the_readme_is_short_and_python_comes_early():
     assert "from bulkqa import Client" in lines[:60]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Makefile", "docker-compose.yml"]
 )
@@ -226,6 +230,7 @@ def test_no_file_names_a_folder_of_somebodys_machine():
     assert found == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["producer", "worker"])
 def test_help_is_not_cut_on_a_terminal_of_80_columns(program: str):
     command = [Path(sys.executable).with_name(program), "--help"]
@@ -235,6 +240,7 @@ def test_help_is_not_cut_on_a_terminal_of_80_columns(program: str):
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_every_benchmark_can_be_imported():
     """Nothing else checks them: they take minutes to run."""
     pytest.importorskip("torch", reason="extra [build]")

@@ -38,11 +38,13 @@ def table(of: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(values, schema=SCHEMA)
 
 
+@pytest.mark.slow
 @given(rows)
 def test_rows_come_back_as_they_were(given_rows: list[Row]):
     assert list(chunk.rows(chunk.from_bytes(chunk.to_bytes(table(given_rows))))) == given_rows
 
 
+@pytest.mark.slow
 @given(rows)
 def test_the_same_rows_are_the_same_bytes(given_rows: list[Row]):
     assert chunk.to_bytes(table(given_rows)) == chunk.to_bytes(table(given_rows))

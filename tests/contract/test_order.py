@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
 from contract.format import codec, layout
 from contract.format.job import Manifest
 from contract.ledger import order
@@ -19,6 +21,7 @@ from tests.twins.storage import MemoryStorage
 ONE_AHEAD = Settings(model="tiny", queue_ahead=1)
 
 
+@pytest.mark.slow
 def test_a_small_job_passes_a_large_one_that_came_before(storage: Storage, queue: Queue, settings: Settings):
     large = job_of(storage, settings, rows=300).id
     reconcile(large, storage, queue, settings)
@@ -78,6 +81,7 @@ def completion(jobs: list[Manifest], key) -> float:
     return total / len(jobs)
 
 
+@pytest.mark.slow
 def test_the_mean_time_to_completion_is_near_the_best(memory_queue: MemoryQueue, settings: Settings):
     dice, storage = random.Random(1), MemoryStorage()
     jobs = [job_of(storage, settings, rows=int(dice.lognormvariate(3, 1)) + 1) for _ in range(60)]

@@ -431,6 +431,7 @@ def every_use(queue: RedisQueue) -> list:
     ]
 
 
+@pytest.mark.slow
 def test_every_call_to_an_absent_redis_names_it_without_secrets():
     # Port 1 of this machine refuses connections: it is reserved, and nothing listens there.
     queue = RedisQueue("redis://someone:secret@127.0.0.1:1/0", NAMESPACE)

@@ -445,6 +445,7 @@ def with_a_damaged_part(storage: Storage, settings: Settings) -> tuple[Manifest,
     return manifest, whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("published", [False, True])
 def test_of_two_that_find_a_part_damaged_the_second_leaves_the_good_one(
     settings: Settings, away: RedisQueue, *, published: bool

@@ -241,6 +241,7 @@ def test_concurrent_discards_succeed(local_storage: LocalStorage):
     assert local_storage.list("jobs") == []
 
 
+@pytest.mark.slow
 def test_exactly_one_of_many_processes_writes(local_storage: LocalStorage):
     context = multiprocessing.get_context("spawn")
     with context.Pool(3) as pool:

@@ -177,6 +177,7 @@ def test_the_sweeper_removes_it_in_its_round(local_storage: LocalStorage, settin
 DAY = 24 * 3600.0
 
 
+@pytest.mark.slow
 def test_a_job_is_removed_so_long_after_its_end_and_no_other(storage: Storage, settings: Settings):
     queue = MemoryQueue()
     short, long, forever, running = (

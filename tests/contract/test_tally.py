@@ -55,6 +55,7 @@ def rate(*footers: Footer, now: float | None = None) -> float | None:
     return Tally().plus(dict(enumerate(footers))).rows_per_second(now)
 
 
+@pytest.mark.slow
 @given(footers, st.integers(0, 12), st.integers(0, 12))
 def test_the_sum_is_the_same_however_parts_are_split(parts: list[Footer], one: int, other: int):
     one, other = sorted((one, other))
@@ -65,6 +66,7 @@ def test_the_sum_is_the_same_however_parts_are_split(parts: list[Footer], one: i
     assert kept.plus(dict(numbered[one:other])).plus(dict(numbered[other:])) == Tally().plus(dict(numbered))
 
 
+@pytest.mark.slow
 @given(footers, st.lists(st.sets(number, max_size=6), max_size=4))
 def test_the_tally_knows_its_parts_in_any_order(parts: list[Footer], takes: list[set[int]]):
     taken: set[int] = set()
@@ -78,6 +80,7 @@ def test_the_tally_knows_its_parts_in_any_order(parts: list[Footer], takes: list
     assert tally.first_without == next(number for number in range(60) if number not in taken)
 
 
+@pytest.mark.slow
 @given(footers)
 def test_every_field_is_counted(parts: list[Footer]):
     found = Tally().plus(dict(enumerate(parts)))
@@ -145,6 +148,7 @@ def test_many_parts_are_read_once_by_all_clients(storage: Storage, monkeypatch: 
     assert whole(*again).parts == counting.KEEP_EVERY + 2
 
 
+@pytest.mark.slow
 def test_footers_that_a_client_remembers_give_the_same(storage: Storage):
     known: dict[int, Footer] = {}
     for upto in (100, 200, 300):
@@ -167,6 +171,7 @@ def test_a_damaged_tally_is_rebuilt(storage: Storage, harm: str):
     assert storage.read(layout.progress("a")) == data
 
 
+@pytest.mark.slow
 def test_a_slow_worker_does_not_cause_listing_all_later_parts(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     rows = counting._LISTED + counting.KEEP_EVERY
     write(storage, [*range(3), *range(4, rows)])

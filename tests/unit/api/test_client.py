@@ -564,6 +564,7 @@ def test_all_errors_are_in_one_tree() -> None:
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
 
 
+@pytest.mark.slow
 def test_a_script_may_have_modules_named_as_the_packages_of_bulkqa(tmp_path: Path) -> None:
     """The folder of a script comes first on its path."""
     for name in ("worker", "producer", "contract"):

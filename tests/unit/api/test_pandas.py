@@ -123,6 +123,7 @@ labels = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels, st.none() | st.text("ab", max_size=2) | st.integers())
 def test_any_index_comes_back(client: Client, values: list[Any], name: Any) -> None:
@@ -351,6 +352,7 @@ values = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.integers(1, 7))
 def test_any_values_come_back(client: Client, data: st.DataObject, count: int) -> None:

@@ -99,6 +99,7 @@ def test_a_large_file_takes_the_shortcut(monkeypatch: pytest.MonkeyPatch) -> Non
     assert rows_read[2999].context == 'a "long" one\n2999'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [b"1|q|" + 5000 * b"x" + b"\n", b'1|q|"' + 5000 * b"x" + b"\n", b"1|q\n", b'1|q|"c\n'])
 def test_an_odd_row_in_a_large_file_costs_no_other_row(odd: bytes) -> None:
     good = b"".join(b'%d|what?|"a ""long"" one\n%d"\n' % (n, n) for n in range(2, 30_000))

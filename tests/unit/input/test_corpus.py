@@ -17,6 +17,7 @@ BATCHES = 12
 FILES = 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(BATCHES))
 def test_a_damaged_file_is_read_or_refused_and_check_agrees_with_submit(seed: int, tmp_path: Path, settings: Settings):
     dice = random.Random(seed)

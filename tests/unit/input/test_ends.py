@@ -134,6 +134,7 @@ def test_a_tab_as_delimiter_is_not_a_blank() -> None:
     assert [(row.question, row.passthrough) for row in rows_read] == [("who? ", {"x": " "})]
 
 
+@pytest.mark.slow
 def test_many_open_quotes_after_blanks_are_read_in_linear_time() -> None:
     rows_read = read(b"question|context\n" + b'q| "c\n' * 60_000)  # quadratic: minutes
     assert set(codes(rows_read)) == {"parse_error"}
@@ -142,6 +143,7 @@ def test_many_open_quotes_after_blanks_are_read_in_linear_time() -> None:
 # Blank lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", [b"\n", b" \r\n"])
 def test_blank_lines_are_skipped_at_the_speed_of_reading(blank: bytes) -> None:
     count = (32 << 20) // len(blank)  # line by line: a minute

@@ -43,6 +43,7 @@ def cells(data: bytes) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in (errorfile.ROW, errorfile.LINE)} for row in rows]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(BAD), min_size=1, max_size=8))
 @settings(max_examples=60)
 def test_errors_of_errors_are_the_same_errors(lines: list[bytes]) -> None:

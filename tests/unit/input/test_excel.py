@@ -93,6 +93,7 @@ def test_the_size_that_a_sheet_claims_is_ignored(tmp_path: Path) -> None:
     assert len(read(changed(path, "xl/worksheets/sheet1.xml", b'ref="A1:D5"', b'ref="A1:B2"'))[0]) == 3
 
 
+@pytest.mark.slow
 def test_a_row_beyond_the_last_possible_is_damage(tmp_path: Path) -> None:
     path = changed(workbook(tmp_path / "a.xlsx", first=ROWS), "xl/worksheets/sheet1.xml", b'r="5"', b'r="999999999"')
     with pytest.raises(InputError, match="damaged: more than 1,048,576 rows"):
@@ -106,6 +107,7 @@ def test_a_damaged_workbook_is_refused(part: str, tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.slow
 def test_a_text_that_does_not_fit_refuses_the_workbook(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", first=ROWS)
     changed(path, "xl/worksheets/sheet1.xml", b"<t>you</t>", b"<t>" + b"x" * (200 << 20) + b"</t>")

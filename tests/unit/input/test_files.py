@@ -410,6 +410,7 @@ def test_the_contents_of_the_cases_are_read() -> None:
 # Wide tables
 
 
+@pytest.mark.slow
 def test_ten_thousand_columns_are_read_and_more_are_refused() -> None:
     def table(width: int) -> str:
         more = "".join(f"|c{n}" for n in range(width - 2))
@@ -422,6 +423,7 @@ def test_ten_thousand_columns_are_read_and_more_are_refused() -> None:
             read(table(width))
 
 
+@pytest.mark.slow
 def test_json_lines_of_many_keys_are_read_in_linear_time() -> None:
     line = json.dumps({"question": "q", "context": "c"} | {f"key{n}": n for n in range(30_000)})
     assert codes(read(f"{line}\n" * 3)) == [None] * 3  # quadratic: 20 s

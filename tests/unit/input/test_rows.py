@@ -93,6 +93,7 @@ def written(rows: list[tuple[str, ...]], **dialect) -> bytes:
     return out.getvalue().encode()
 
 
+@pytest.mark.slow
 @given(
     records, st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from("|,;\t¦"), st.integers(1, 14), st.integers(1, 2000)
 )
@@ -105,6 +106,7 @@ def test_what_csv_writes_is_read_back(rows, end, delimiter, max_rows, max_bytes)
     assert codes(rows_read) == [None] * len(rows)
 
 
+@pytest.mark.slow
 @given(records, st.integers(1, 14))
 def test_csv_with_as_few_quotes_as_possible_is_read_back(rows, max_rows):
     rows = [tuple(field.replace("\r", "\n") for field in row) for row in rows]  # an unquoted \r is a line end
@@ -116,6 +118,7 @@ def test_csv_with_as_few_quotes_as_possible_is_read_back(rows, max_rows):
     ]
 
 
+@pytest.mark.slow
 @given(records, st.data())
 def test_the_line_of_a_row_is_where_its_text_starts(rows, data):
     file = written(rows)
@@ -145,6 +148,7 @@ plain = st.text(visible, min_size=1, max_size=12)
 quoted = st.lists(st.tuples(plain, plain, st.tuples(plain, plain).map("\n|".join), plain), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @given(quoted, st.lists(st.tuples(st.sampled_from(sorted(BROKEN)), st.integers(0, 8)), min_size=1, max_size=3))
 @settings(max_examples=300)
 def test_a_broken_row_anywhere_costs_no_other(rows, broken):
@@ -168,6 +172,7 @@ def _minimal_head() -> bytes:
     return written([], quoting=csv.QUOTE_MINIMAL)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300))
 @example(b'"')
 @example(b"\x1f\x8b")
@@ -295,6 +300,7 @@ def test_a_quote_that_runs_past_the_largest_row_costs_its_line_only():
     assert "1,000 bytes" in rows_read[0].error.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [b'a"|"\n', b'1"|"question"|"' + b"context " * 20 + b'"|"x\n', b'1|q|"c|t\n'])
 def test_a_file_of_unbalanced_quotes_is_read_in_linear_time(line):
     rows_read = read(HEADER + line * (400_000 // len(line)), id="", max_row_bytes=1 << 22)  # quadratic: minutes
@@ -531,6 +537,7 @@ def test_damaged_gzip_is_refused(damage):
     refused(damage(gzip.compress(HEADER + b"1|q|c|t\n" + os.urandom(200))), "unreadable")
 
 
+@pytest.mark.slow
 def test_a_bomb_is_read_in_bounded_memory():
     bomb = gzip.compress(HEADER + b"1|q|" + b"\0" * (100 << 20) + b"|t\n2|q|c|t\n", 9)
     tracemalloc.start()
@@ -795,6 +802,7 @@ def test_duplicate_ids_are_found_in_parquet():
     assert codes(read(parquet(GOOD | {"id": [1.5, 1.5]}))) == [None, "duplicate_id"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=30), st.integers(1, 9), st.integers(1, 3000))
 def test_tables_are_as_full_as_their_bounds_allow(lengths, max_rows, max_bytes):
     columns = {"question": ["q"] * len(lengths), "context": ["c" * (n + 1) for n in lengths]}
@@ -810,6 +818,7 @@ def test_tables_are_as_full_as_their_bounds_allow(lengths, max_rows, max_bytes):
     assert sum(by_format[0]) == len(lengths)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=40), st.integers(1, 5000), st.integers(1, 3_000_000))
 @example([500] * 40, 5000, 1_500_000)
 @settings(max_examples=40)

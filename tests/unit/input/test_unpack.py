@@ -61,17 +61,20 @@ def expected() -> list[tuple[str | None, str | None, int | None]]:
     return rows(io.BytesIO(DATA))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_compressed_files_are_read_with_all_their_members(kind: str, expected: list, tmp_path: Path) -> None:
     for data in (pack(kind, DATA), pack(kind, DATA[:70_000]) + pack(kind, b"") + pack(kind, DATA[70_000:])):
         assert rows(named(tmp_path, kind, data)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz"])
 def test_zeros_behind_the_end_are_padding(kind: str, expected: list, tmp_path: Path) -> None:
     assert rows(named(tmp_path, kind, pack(kind, DATA) + bytes(512))) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_compressed_file_that_ends_early_is_truncated(kind: str, tmp_path: Path) -> None:
     whole = pack(kind, DATA)
@@ -89,6 +92,7 @@ def _altered(data: bytes) -> bytes:
     return data[:5000] + bytes(50) + data[5050:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "damage"),
     [
@@ -101,6 +105,7 @@ def test_damage_is_never_taken_for_the_end(kind: str, damage: Callable[[bytes], 
         rows(named(tmp_path, kind, damage(pack(kind, DATA))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_damage_gives_rows_or_an_input_error(kind: str, tmp_path: Path) -> None:
     dice = random.Random(kind)
@@ -113,6 +118,7 @@ def test_any_damage_gives_rows_or_an_input_error(kind: str, tmp_path: Path) -> N
             assert rows(named(tmp_path, kind, bytes(data)))
 
 
+@pytest.mark.slow
 def test_the_first_bytes_of_a_stream_show_its_compression(expected: list) -> None:
     class Drip(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -122,6 +128,7 @@ def test_the_first_bytes_of_a_stream_show_its_compression(expected: list) -> Non
         assert rows(Drip(pack(kind, DATA))) == expected
 
 
+@pytest.mark.slow
 def test_a_failing_disk_is_reported_as_such() -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -135,6 +142,7 @@ def test_a_failing_disk_is_reported_as_such() -> None:
         assert caught.value.remedy == "Check the disk or the pipe."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bzip2", "xz", "zstd", "brotli", "lz4"])
 def test_a_bomb_costs_no_memory_and_ends(kind: str, tmp_path: Path, settings: Settings) -> None:
     path = named(tmp_path, kind, pack(kind, b"question|context\nwho?|") + pack(kind, b"x" * (64 << 20)) * 6)
@@ -151,6 +159,7 @@ def test_a_bomb_costs_no_memory_and_ends(kind: str, tmp_path: Path, settings: Se
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_xz_cannot_take_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpack, "_XZ_MEMORY", 1 << 20)
     with pytest.raises(InputError, match="takes more than 1 MiB") as caught:

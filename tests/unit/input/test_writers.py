@@ -42,6 +42,7 @@ def test_a_parquet_column_without_values_costs_its_rows_and_not_the_file(tmp_pat
     assert [row["code"] for row in read(tmp_path / "input.parquet")] == ["missing_field"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", installed())
 def test_each_cell_is_the_writer_s_or_an_error(writer: str, tmp_path: Path, settings: Settings) -> None:
     """A sample of the files that `make files` compares; and `producer check` counts the same."""

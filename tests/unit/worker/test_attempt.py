@@ -21,12 +21,14 @@ JOB = "20260101-000000-00000000"
 GOOD = Row(0, "When was the mill built?", "The mill at Vessby was built in 1731 from oak.")
 
 
+@pytest.mark.slow
 def test_a_row_that_harms_nobody_has_its_answer() -> None:
     outcome = score_apart(GOOD, Options(), MODEL, Watch())
     assert isinstance(outcome, Answer)
     assert outcome.spans[0].answer == "1731"
 
 
+@pytest.mark.slow
 def test_a_row_that_cannot_be_scored_has_the_error_it_always_has() -> None:
     outcome = score_apart(Row(0, "\x01\x02", GOOD.context), Options(), MODEL, Watch())
     assert isinstance(outcome, RowError)
@@ -37,6 +39,7 @@ def test_a_process_that_dies_before_it_scores_the_row_proves_nothing(tmp_path: P
     assert score_apart(GOOD, Options(), tmp_path / "no-model", Watch()) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["abort", "exit", "hang"])
 def test_a_row_that_kills_its_process_is_reported(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", POISON)

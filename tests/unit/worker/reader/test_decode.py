@@ -173,18 +173,21 @@ def equals_a_search(case: Case) -> None:
         assert span.raw_score == pytest.approx(score, abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(cases)
 def test_equals_a_search_over_every_span_of_every_window(case: Case) -> None:
     equals_a_search(case)
 
 
+@pytest.mark.slow
 def test_equals_a_search_in_thousands_of_cases() -> None:
     """Hypothesis takes ten times as long to make a case as the search takes."""
     for seed in range(3000):
         equals_a_search(case_of(random.Random(seed)))
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(cases)
 def test_invariants_of_every_answer(case: Case) -> None:
@@ -205,6 +208,7 @@ def test_invariants_of_every_answer(case: Case) -> None:
     assert answer == decode(case.context, case.offsets, case.windows, case.options, case.threshold)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(cases)
 def test_top_k_gives_as_many_as_there_are_and_the_same_first(case: Case) -> None:
