@@ -251,9 +251,8 @@ def of_redis(queue: RedisQueue, bare: client.Redis, workers: int, seconds: float
     dice = random.Random(1)
     names = [f"a-host-of-the-fleet-{number}-1a2b" for number in range(workers)]
     held: dict[str, tuple[int, str]] = {}
-    due = [(dice.uniform(0, 5), "beat", name) for name in names] + [
-        (dice.uniform(0, 10), "take", name) for name in names
-    ]
+    due = [(dice.uniform(0, every), what, name)
+           for what, every in (("beat", 5), ("rows", 1), ("take", 10)) for name in names]  # fmt: skip
     heapq.heapify(due)
     started, chunks = time.monotonic(), 0
     measured: tuple[float, int] | None = None
@@ -277,6 +276,11 @@ def of_redis(queue: RedisQueue, bare: client.Redis, workers: int, seconds: float
                 queue.waiting(MODEL, "d" * 16)
             heapq.heappush(due, (when + 5, "beat", name))
             continue
+        if what == "rows":
+            if name in held:
+                queue.announce(about(name))
+            heapq.heappush(due, (when + 1, "rows", name))
+            continue
         if name in held:
             number, tag = held.pop(name)
             queue.finish(job, number, name)
@@ -296,7 +300,7 @@ def of_redis(queue: RedisQueue, bare: client.Redis, workers: int, seconds: float
     rate = (sent.commands - measured[1]) / (now - measured[0])
     memory = bare.info("memory")["used_memory_peak"] / 1e6
     return [
-        common.at_most(f"Redis, {workers:,} workers, commands", rate, 2000, "a second",
+        common.at_most(f"Redis, {workers:,} workers, commands", rate, 3500, "a second",
                        f"{chunks / (now - measured[0]):,.0f} chunks/s, {len(held):,} at work"),
         common.at_most(f"Redis, {workers:,} workers, peak memory", memory, 50, "MB"),
     ]  # fmt: skip

@@ -17,19 +17,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from contract.errors import RedisUnreachable
+from contract.format.job import Status
 from contract.health import HealthFile
 from contract.machine import resident_memory
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
-from worker.rate import RowRate
+from worker.rate import ChunkRows, RowRate
 
 log = logging.getLogger("bulkqa.worker")
 
 #: Seconds between two heartbeats: each renews the lease, touches the health file and announces the worker.
 HEARTBEAT = 5.0
-#: Seconds between two checks whether the worker is draining, which is announced at once.
-_DRAIN_CHECK = 0.1
+#: Seconds between two heartbeats while rows finish: then the worker is only announced, with their number.
+_ROWS = 1.0
+#: Seconds between two checks whether a heartbeat is due. That the worker is draining is announced at once.
+_CHECK = 0.1
 #: A storage call over one chunk that takes longer than this many seconds counts as hung: others may have the chunk.
 _STORAGE_PATIENCE = 900.0
 #: A worker that is idle for this many seconds while messages wait is a stalled consumer: its connection is dead, and
@@ -66,6 +69,8 @@ class Heartbeat:
         #: The chunk that the worker holds, and the delivery tag of its message.
         self.active: tuple[str, int, str | None] | None = None
         self._held_since = 0.0
+        self._attempt = 0  # at that chunk
+        self._chunk_rows = ChunkRows()
         self._advanced_at = self._armed_at = time.monotonic()
         self._scoring = False
         self._consuming_at = time.monotonic()  # when the consumer last had a message, or none was waiting
@@ -84,14 +89,16 @@ class Heartbeat:
         if self._scoring and self._advanced_at - self._armed_at > 1.0:  # arming costs a thread: not for every window
             self._arm()
 
-    def count_rows(self, count: int) -> None:
+    def count_rows(self, status: Status, rows: int) -> None:
         """Rows have their outcome."""
-        self._rate.add(count)
+        self._rate.add(rows)
+        self._chunk_rows.add(status, rows)
 
     @contextmanager
     def holding(self, job: str, chunk: int, tag: str | None) -> Iterator[None]:
         """While the worker holds a chunk: its lease is renewed."""
         self._advanced_at = self._held_since = time.monotonic()
+        self._attempt, self._chunk_rows = 0, ChunkRows()
         self.active = (job, chunk, tag)
         try:
             yield
@@ -99,8 +106,9 @@ class Heartbeat:
             self.active = None
 
     @contextmanager
-    def scoring(self) -> Iterator[None]:
-        """While rows are scored: windows have to advance."""
+    def scoring(self, attempt: int) -> Iterator[None]:
+        """While rows are scored, at this attempt at the chunk: windows have to advance."""
+        self._attempt = attempt
         self._scoring = True
         self._advanced_at = time.monotonic()
         self._arm()
@@ -135,14 +143,20 @@ class Heartbeat:
 
     def _run(self) -> None:
         due, announced = time.monotonic() + HEARTBEAT, False
-        while not self._done.wait(_DRAIN_CHECK):
-            if time.monotonic() >= due or self._parent.draining() is not announced:
-                due, announced = time.monotonic() + HEARTBEAT, self._parent.draining()
+        rows_due, rows = 0.0, self._chunk_rows.counts()
+        while not self._done.wait(_CHECK):
+            now = time.monotonic()
+            if now >= due or self._parent.draining() is not announced:
+                due, announced = now + HEARTBEAT, self._parent.draining()
                 self._beat()
+            elif now >= rows_due and self._chunk_rows.counts() != rows:
+                rows_due, rows = now + _ROWS, self._chunk_rows.counts()
+                self._announce_rows()
 
     def _presence(self) -> WorkerInfo:
         """The worker as `producer workers` shows it."""
         job, chunk, _ = self.active or (None, None, None)
+        rows = self._chunk_rows.counts() if job else {}
         return replace(
             self._me,
             job=job,
@@ -151,6 +165,10 @@ class Heartbeat:
             rows_per_second=self._rate.rate(),
             rss=resident_memory(),
             draining=self._parent.draining(),
+            attempt=self._attempt if job else 0,
+            answered=rows.get("answered", 0),
+            no_answer=rows.get("no_answer", 0),
+            failed=rows.get("error", 0),
             trouble="".join(c if c.isprintable() else " " for c in self.trouble[:250]),
         )
 
@@ -173,6 +191,12 @@ class Heartbeat:
             if error.message != self._logged:  # once: Celery logs every attempt, but not the remedy
                 log.warning("worker %s: %s. %s", self._me.name, error.message, error.remedy)
                 self._logged = error.message
+
+    def _announce_rows(self) -> None:
+        """Announce the worker, unless Redis was away at the last heartbeat: the next one tries again."""
+        with suppress(RedisUnreachable):
+            if not self._logged:
+                self._queue.announce(self._presence())
 
     def _check_consumer(self) -> None:
         """Restart a worker whose consumer has stalled. Replies count too: the gate drops messages that are not ours."""

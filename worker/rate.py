@@ -1,11 +1,13 @@
-"""The rate at which a worker finishes rows."""
+"""The rows that a worker finishes: their rate, and those of one chunk by their outcome."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+
+from contract.format.job import Status
 
 #: The rate is that of the last seconds, this many.
 _SECONDS = 60.0
@@ -33,3 +35,21 @@ class RowRate:
         since, before = self._seen[0]
         self._seen.append((now, rows))
         return round((rows - before) / (now - since), 2) if rows > before and now > since else None
+
+
+class ChunkRows:
+    """The rows of one chunk that have their outcome, counted in the threads that finish them."""
+
+    def __init__(self) -> None:
+        self._rows: Counter[Status] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, status: Status, rows: int) -> None:
+        """Count rows with an outcome of this status."""
+        with self._lock:
+            self._rows[status] += rows
+
+    def counts(self) -> Counter[Status]:
+        """How many rows have which status, by now."""
+        with self._lock:
+            return self._rows.copy()

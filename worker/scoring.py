@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from contract.format.job import Answer, Options, Row, RowError, answered, failed
+from contract.format.job import Answer, Options, Row, RowError, Status, answered, failed
 from worker.reader.decode import RowFailure
 
 log = logging.getLogger("bulkqa.worker")
@@ -63,7 +63,7 @@ class Watch:
     stop: Callable[[], Stop] = lambda: None  #: called before each micro-batch: whether to stop, and why
     begin: Callable[[int], None] = lambda row: None  #: a row is about to be scored
     end: Callable[[int], None] = lambda row: None  #: the outcome of that row is known
-    done: Callable[[int], None] = lambda rows: None  #: with one outcome, this many equal rows are done
+    done: Callable[[Status, int], None] = lambda status, rows: None  #: so many rows have an outcome of that status
     alone: bool = False  #: score one row at a time, so that a death has few suspects
 
 
@@ -89,6 +89,9 @@ def score(
     Raises Drained if `watch.stop` returns "drain". After "cancel", rows not yet scored get the error job_cancelled.
     """
     outcomes = _Outcomes(dict(known or {}))
+    for row in rows:
+        if settled := row.error or outcomes.by_row.get(row.row):
+            watch.done(_status(settled), 1)
     groups = _distinct([row for row in rows if row.error is None and row.row not in outcomes.by_row])
     work = _Work(groups, 0 if watch.alone else getattr(reader, "micro_batch", 0), threads)
     # In copies of this thread's context: their log lines have the fields of this chunk.
@@ -104,9 +107,7 @@ def score(
         if stopped := watch.stop():
             break
         watch.begin(group[0].row)
-        _settle(group, answer_alone(group[0], reader, options), outcomes)
-        watch.end(group[0].row)
-        watch.done(len(group))
+        _settle(group, answer_alone(group[0], reader, options), outcomes, watch)
     if stopped == "drain" and any(row.error is None and row.row not in outcomes.by_row for row in rows):
         raise Drained
     cancelled = RowError("job_cancelled", "the job was cancelled before this row was scored")
@@ -119,9 +120,7 @@ def _score_all(work: _Work, reader: Answerer, options: Options, watch: Watch, ou
         for group in groups:
             watch.begin(group[0].row)
         for group, outcome in zip(groups, _outcomes([group[0] for group in groups], reader, options), strict=True):
-            _settle(group, outcome, outcomes)
-            watch.end(group[0].row)
-            watch.done(len(group))
+            _settle(group, outcome, outcomes, watch)
 
 
 def _outcomes(rows: list[Row], reader: Answerer, options: Options) -> Sequence[Answer | RowError | None]:
@@ -149,12 +148,21 @@ def _outcome(row: Row, reader: Answerer, options: Options) -> Answer | RowError 
         return None
 
 
-def _settle(group: Sequence[Row], outcome: Answer | RowError | None, outcomes: _Outcomes) -> None:
+def _settle(group: Sequence[Row], outcome: Answer | RowError | None, outcomes: _Outcomes, watch: Watch) -> None:
+    """Note the outcome of a group of equal rows, and report it."""
     if outcome is None:
         outcomes.out_of_memory.append(group[0].row)
-        return
-    for row in group:
-        outcomes.by_row[row.row] = outcome
+    else:
+        for row in group:
+            outcomes.by_row[row.row] = outcome
+        watch.done(_status(outcome), len(group))
+    watch.end(group[0].row)
+
+
+def _status(outcome: Answer | RowError) -> Status:
+    if isinstance(outcome, RowError):
+        return "error"
+    return "answered" if outcome.spans else "no_answer"
 
 
 def _prediction(row: Row, outcome: Answer | RowError, options: Options) -> Prediction:

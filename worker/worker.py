@@ -233,7 +233,7 @@ class Worker:
         rows = job.rows_of(chunk, data)
         heartbeat = self._heartbeat
         watch = Watch(stop=self._stop_check(manifest.id), end=lambda _: heartbeat.advance(), done=heartbeat.count_rows)
-        with heartbeat.scoring():
+        with heartbeat.scoring(attempt.number):
             known = attempt.quarantine(
                 rows, options, self.settings.model_dir, watch,
                 here=lambda row: scoring.answer_alone(row, self.reader, options),

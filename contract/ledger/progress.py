@@ -14,7 +14,7 @@ Terminal states come from `report.json`: once it exists, nothing changes any mor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.ledger import reasons
 from contract.ledger.reasons import Reason
-from contract.ledger.tally import Tally
+from contract.ledger.tally import Scored, Tally, within
 
 TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 STATES = ("queued", "running", "finalizing", "cancelling", *TERMINAL)
@@ -33,7 +33,8 @@ STATES = ("queued", "running", "finalizing", "cancelling", *TERMINAL)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows by outcome. They always add up to `total`."""
+    """Rows by outcome. They always add up to `total`. Of a job that has not ended, rows of chunks that are being scored
+    are among them: they can be taken back, if a worker is lost."""
 
     total: int = 0
     answered: int = 0
@@ -43,9 +44,12 @@ class Counts:
     pending: int = 0
 
     @classmethod
-    def of(cls, total: int, tally: Tally) -> Counts:
-        """The counts of a job of `total` rows, given the tally of its parts."""
-        outcomes = (tally.answered, tally.no_answer, tally.failed, tally.cancelled)
+    def of(cls, total: int, tally: Tally, scored: Iterable[Scored] = ()) -> Counts:
+        """The counts of a job of `total` rows, given the tally of its parts, and what is `scored` of other chunks."""
+        answered, no_answer, failed = tally.answered, tally.no_answer, tally.failed
+        for chunk in scored:
+            answered, no_answer, failed = answered + chunk.answered, no_answer + chunk.no_answer, failed + chunk.failed
+        outcomes = (answered, no_answer, failed, tally.cancelled)
         return cls(total, *outcomes, pending=total - sum(outcomes))
 
 
@@ -75,7 +79,7 @@ class Progress:
     progress: float
     rows_per_second: float | None
     eta_seconds: float | None
-    committed_rows: int
+    committed_rows: int  #: of the parts: these are never taken back
     attempts: int
     top_errors: tuple[tuple[str, int], ...]
     model: ModelRef
@@ -105,6 +109,7 @@ class Seen:
     tally: Tally = field(default_factory=Tally)  #: of the other parts
     repeated: tuple[int, ...] = ()  #: chunks without a part that were attempted more than once
     running: tuple[int, ...] = ()  #: chunks with a valid lease; empty if Redis does not answer
+    scored: tuple[Scored, ...] = ()  #: chunks under their latest attempt, at most once each; likewise
     cancelled: bool = False
     model: ModelRef | None = None
     workers: tuple[str, ...] | None = None  #: workers that serve the job's model; None if Redis does not answer
@@ -120,10 +125,12 @@ class Seen:
 
 
 def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
-    """The status of a job that is not published yet."""
+    """The status of a job that is not published yet. A chunk that has its part counts as that says, another as its
+    worker's heartbeat does."""
     tally = seen.tally.plus(seen.footers)
-    counts = Counts.of(manifest.rows, tally)
-    rate = tally.rows_per_second(now)
+    scored = within((each for each in seen.scored if not seen.done(each.chunk)), manifest.rows - tally.rows)
+    counts = Counts.of(manifest.rows, tally, scored)
+    rate = tally.rows_per_second(now, scored)
     status = _state(manifest, seen, tally)
     return Progress(
         id=manifest.id,
@@ -140,7 +147,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
             retrying=len(seen.repeated),
             retried=tally.retried + len(seen.repeated),
         ),
-        progress=round(tally.rows / manifest.rows, 6) if manifest.rows else 1.0,
+        progress=round(1.0 - counts.pending / manifest.rows, 6) if manifest.rows else 1.0,
         rows_per_second=round(rate, 2) if rate else None,
         eta_seconds=round(counts.pending / rate, 1) if rate and counts.pending else None,
         committed_rows=tally.rows,

@@ -17,8 +17,9 @@ from contract.ledger import counting, quarantine
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Progress, Seen
 from contract.ledger.stored import load_manifest
+from contract.ledger.tally import Scored
 from contract.namespace import known_id
-from contract.queue import Queue
+from contract.queue import Queue, WorkerInfo
 from contract.remedy import Call, Remedy
 from contract.removal import Note
 from contract.storage import Storage
@@ -131,12 +132,11 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
         return published
     manifest = load_manifest(storage, job)
     pinned = model(storage, job)
+    # In this order: if the part of a chunk is written meanwhile, its rows still count.
+    begun = attempts(storage, job)
+    hints = _seen_in_redis(storage, queue, manifest, pinned, begun)
     tally, footers = counting.counted(storage, job, {} if known is None else known)
-    unfinished = {
-        number: tries
-        for number, tries in attempts(storage, job).items()
-        if number not in footers and not tally.has(number)
-    }
+    unfinished = {number: tries for number, tries in begun.items() if number not in footers and not tally.has(number)}
     seen = Seen(
         tally=tally,
         footers=footers,
@@ -145,7 +145,7 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
         retry=_retry(storage, job, unfinished),
         cancelled=cancel_requested(storage, job),
         model=pinned,
-        **_seen_in_redis(storage, queue, manifest, pinned),
+        **hints,
     )
     # The report may have been published while the rest was read: then it holds, not a half-empty folder.
     return report(storage, job) or ledger.progress(manifest, seen, time.time())
@@ -214,9 +214,9 @@ def statuses(
 
 
 def _seen_in_redis(
-    storage: Storage, queue: Queue | None, manifest: Manifest, pinned: ModelRef | None
+    storage: Storage, queue: Queue | None, manifest: Manifest, pinned: ModelRef | None, begun: dict[int, Attempts]
 ) -> dict[str, Any]:
-    """What Redis knows about a job, as fields of `Seen`: running chunks, workers, messages ahead of it."""
+    """What Redis knows about a job, as fields of `Seen`: running chunks, their rows, workers, messages ahead of it."""
     if queue is None:
         return {}
     try:
@@ -231,9 +231,24 @@ def _seen_in_redis(
     fit = [worker for worker in serving if not pinned or worker.digest == pinned.digest]
     return {
         "running": running,
+        "scored": _scored(serving, manifest.id, begun),
         "workers": tuple(worker.name for worker in fit),
         "others": len(serving) - len(fit),
         "elsewhere": elsewhere,
         "trouble": next(((worker.name, worker.trouble) for worker in fit if worker.trouble), None),
         "ahead": max(0, hints.waiting - len(hints.sent.keys() - running)),
     }
+
+
+def _scored(workers: list[WorkerInfo], job: str, begun: dict[int, Attempts]) -> tuple[Scored, ...]:
+    """The rows of a job's chunks by the heartbeats of their workers. Of each chunk only the latest attempt counts, and
+    only until it is released: the rows of the others are lost."""
+    none = Attempts()
+    by_chunk: dict[int, Scored] = {}
+    for each in workers:
+        if each.job == job and each.chunk is not None:
+            tries = begun.get(each.chunk, none)
+            if each.attempt == max(tries.started, default=None) and each.attempt not in tries.released:
+                held, age = each.held_seconds or 0.0, each.age_seconds
+                by_chunk[each.chunk] = Scored(each.chunk, each.answered, each.no_answer, each.failed, held, age)
+    return tuple(by_chunk.values())

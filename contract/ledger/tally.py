@@ -1,4 +1,4 @@
-"""The sum of the footers of a job's parts. Pure.
+"""The sum of the footers of a job's parts, and of what is scored of the chunks that have none. Pure.
 
 The tally of some parts plus the footers of the others equals the tally of all. So a tally is stored (`counting`), and
 status adds the rest. It knows which parts it includes, so a part that comes late does not force reading those behind it
@@ -19,6 +19,37 @@ from contract.format.part import Footer
 
 #: Parts finished within this many seconds before the latest give the rate.
 RATE_WINDOW = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Rows by outcome of a chunk that has no part yet, as the last heartbeat of its worker has them."""
+
+    chunk: int
+    answered: int = 0
+    no_answer: int = 0
+    failed: int = 0
+    held: float = 0.0  #: seconds from when the worker took the chunk to that heartbeat
+    age: float = 0.0  #: seconds since
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.answered + self.no_answer + self.failed
+
+    def rows_since(self, seconds: float) -> float:
+        """How many of them were scored since so many seconds ago, if all took the same time."""
+        return self.rows * min(1.0, max(0.0, seconds - self.age) / max(self.held, 1e-3))
+
+
+def within(scored: Iterable[Scored], rows: int) -> tuple[Scored, ...]:
+    """Those that together have at most so many rows: anybody may have written a heartbeat."""
+    fit: list[Scored] = []
+    for chunk in scored:
+        if chunk.rows <= rows:
+            fit.append(chunk)
+            rows -= chunk.rows
+    return tuple(fit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +115,19 @@ class Tally:
             evaluation=evaluation.total([self.evaluation, *(footer.evaluation for footer in footers)]),
         )
 
-    def rows_per_second(self, now: float | None = None) -> float | None:
-        """Rows scored per second over the latest parts; None before the first. With `now`, a stall lowers it."""
-        if not self.seconds:
+    def rows_per_second(self, now: float | None = None, scored: Iterable[Scored] = ()) -> float | None:
+        """Rows scored per second over the latest parts and what is `scored` of other chunks; None before the first row.
+        With `now`, a stall lowers it."""
+        now = now or self.finished_at
+        begun = [chunk for chunk in scored if chunk.rows]
+        starts = [started for _, started in self.seconds.values()] or [now - each.age - each.held for each in begun]
+        if not starts:
             return None
+        since = min(starts)
+        rows = sum(rows for rows, _ in self.seconds.values()) + sum(each.rows_since(now - since) for each in begun)
         # The usual wait for the next part must not lower the rate, a stall of minutes must.
-        until = max(self.finished_at, (now or self.finished_at) - 30.0)
-        earliest = min(started for _, started in self.seconds.values())
-        return sum(rows for rows, _ in self.seconds.values()) / max(until - earliest, 1e-3)
+        until = max([self.finished_at, now - 30.0, *(now - each.age for each in begun)])
+        return rows / max(until - since, 1e-3)
 
 
 def sealed(tally: Tally) -> bytes:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from pydantic import NonNegativeInt
+
 #: All keys in Redis start with this and a namespace, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
 TASK = "bulkqa.score.v1"
@@ -73,6 +75,11 @@ class WorkerInfo:
     rows_per_second: float | None = None  #: over the last minute
     rss: int = 0  #: memory of the process that scores, in bytes; 0: unknown
     draining: bool = False  #: it is stopping, after the rows in flight
+    attempt: int = 0  #: which attempt at that chunk it makes; 0: not begun
+    #: Rows of that chunk that have their outcome.
+    answered: NonNegativeInt = 0
+    no_answer: NonNegativeInt = 0
+    failed: NonNegativeInt = 0
     #: Since its last heartbeat, by the queue's clock: `workers` fills it in.
     age_seconds: float = field(default=0.0, compare=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ COLUMNS = InputColumns(
 )
 WORKER = WorkerInfo(
     "wörker-1", "tiny", "d1", "int8", 2, "0.1.0", 512, "disk full", "0123456789ab", "host", OPEN, 3, 1.5, 2.25, 1 << 28,
-    draining=True,
+    draining=True, attempt=2, answered=5, no_answer=1, failed=3,
 )  # fmt: skip
 
 
@@ -356,7 +357,7 @@ PRESENCE = (
     '"name": "w\\u00f6rker-1", "model": "tiny", "digest": "d1", "precision": "int8", "threads": 2, '
     '"version": "0.1.0", "max_positions": 512, "trouble": "disk full", "storage": "0123456789ab", "host": "host", '
     f'"job": "{OPEN}", "chunk": 3, "held_seconds": 1.5, "rows_per_second": 2.25, "rss": 268435456, '
-    '"draining": true, "age_seconds": 0.0}'
+    '"draining": true, "attempt": 2, "answered": 5, "no_answer": 1, "failed": 3, "age_seconds": 0.0}'
 )
 
 
@@ -368,6 +369,8 @@ def test_a_heartbeat_is_written_with_the_same_bytes_and_read(redis_queue: RedisQ
     later = said.removesuffix("}") + ', "of_a_later_version": {"x": [1]}}'
     redis_client.hset(f"{PREFIX}workers", WORKER.name, later)
     assert redis_queue.workers() == [WORKER]
+    redis_client.hset(f"{PREFIX}workers", WORKER.name, re.sub(r'"attempt": .*"failed": 3, ', "", said))
+    assert redis_queue.workers() == [replace(WORKER, attempt=0, answered=0, no_answer=0, failed=0)], "of an earlier one"
 
 
 if __name__ == "__main__":

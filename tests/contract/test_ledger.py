@@ -13,7 +13,7 @@ from contract.format.job import InputFile, Manifest, ModelRef, Options
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Counts, Progress, Seen
-from contract.ledger.tally import Tally
+from contract.ledger.tally import Scored, Tally
 
 SOURCE = InputFile("f.csv", "csv", 10, "s", ("question", "context"), "|")
 MANIFEST = Manifest("j", 50.0, "tiny", 40, 0, 4, "i", SOURCE, Options())
@@ -136,6 +136,52 @@ def test_the_most_frequent_errors_are_reported():
 def test_a_job_ends_as_its_rows_did(counts: Counts, asked: bool, verdict: tuple):
     status, reason = ledger.verdict(counts, cancel_asked=asked)
     assert (status, reason and reason.code) == verdict
+
+
+# Chunks that are being scored
+
+
+@given(parts, st.lists(st.tuples(counts, counts, counts), max_size=4), st.integers(0, 3))
+def test_rows_that_a_worker_reports_count_until_their_chunk_has_its_part(done: list, reported: list, written: int):
+    """And once: what the part says replaces what the worker said. So no row is ever taken back."""
+    total = sum(map(sum, done)) + sum(map(sum, reported)) + 1
+    manifest = replace(MANIFEST, rows=total, chunks=len(done) + len(reported) + 1)
+    footers = {number: footer(*part) for number, part in enumerate(done)}
+    scored = tuple(Scored(len(done) + at, *rows, held=5.0) for at, rows in enumerate(reported))
+
+    before = ledger.progress(manifest, seen(footers, scored=scored), now=120.0)
+    footers |= {each.chunk: footer(each.answered, each.no_answer, each.failed) for each in scored[:written]}
+    after = ledger.progress(manifest, seen(footers, scored=scored), now=120.0)
+
+    assert before.request_counts == after.request_counts
+    assert (before.request_counts.pending, before.progress) == (1, round(1 - 1 / total, 6))
+    assert before.committed_rows == sum(map(sum, done))
+    assert after.committed_rows == before.committed_rows + sum(map(sum, reported[:written]))
+
+
+def test_a_worker_cannot_report_more_rows_than_are_left():
+    scored = (Scored(2, answered=21), Scored(3, answered=19), Scored(4, failed=2))
+    found = ledger.progress(MANIFEST, seen({0: footer(), 1: footer()}, scored=scored), now=120.0).request_counts
+    assert (found.answered, found.failed, found.pending) == (39, 0, 1)
+
+
+def test_rows_of_a_first_chunk_give_a_rate_and_the_time_left():
+    found = ledger.progress(MANIFEST, seen(scored=(Scored(0, 4, 3, 1, held=3.0, age=1.0),)), now=120.0)
+    assert (found.rows_per_second, found.eta_seconds) == (round(8 / 3, 2), 12.0)
+
+
+def test_rows_of_later_chunks_count_for_the_rate_of_the_parts_time():
+    """One chunk was begun after the part, one twenty seconds before: of that only the half counts."""
+    one = {0: footer(10, started_at=100.0, finished_at=110.0)}
+    scored = (Scored(1, 5, held=9.0, age=1.0), Scored(2, 20, held=39.0, age=1.0))
+    found = ledger.progress(replace(MANIFEST, rows=95), seen(one, scored=scored), now=120.0)
+    assert found.rows_per_second == round((10 + 5 + 20 * 19 / 39) / 19, 2)
+    assert found.request_counts.pending == 60
+
+
+def test_a_worker_that_reports_nothing_new_lowers_the_rate():
+    lost = (Scored(0, 30, held=10.0, age=40.0),)
+    assert ledger.progress(MANIFEST, seen(scored=lost), now=120.0).rows_per_second == 1.5
 
 
 # Rate

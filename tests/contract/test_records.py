@@ -314,6 +314,77 @@ def test_a_worker_that_cannot_use_the_storage_and_a_chunk_that_kills_are_told(
     assert records.status(storage, memory_queue, job_of(storage, settings, rows=2).id).reason.code == "behind_others"
 
 
+def test_rows_are_counted_by_the_heartbeat_of_the_latest_attempt(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    job = job_of(storage, settings.model_copy(update={"chunk_rows": 10}), rows=40).id
+    worker = WorkerInfo("w1", "tiny", "d1", "int8", 1, "1", job=job, chunk=1, held_seconds=2.0, attempt=1, answered=6)
+
+    def answered() -> int:
+        found = records.status(storage, memory_queue, job).request_counts
+        assert found.total == 40 == found.answered + found.no_answer + found.failed + found.pending
+        return found.answered
+
+    memory_queue.announce(worker)
+    assert answered() == 0, "it has no attempt on record: a heartbeat of a job that was removed, or a made-up one"
+    storage.create(layout.attempt(job, 1, 1), b"{}")
+    assert answered() == 6
+    memory_queue.announce(replace(worker, name="w3", job="another", answered=9))
+    memory_queue.announce(replace(worker, name="w4", chunk=2))
+    assert answered() == 6
+    storage.create(layout.attempt(job, 1, 2), b"{}")
+    assert answered() == 0, "the rows of the first attempt are lost"
+    memory_queue.announce(replace(worker, name="w2", attempt=2, answered=2, no_answer=1, failed=1))
+    assert answered() == 2
+    storage.create(layout.part(job, 1), part_of(storage, load_manifest(storage, job), 1))
+    assert answered() == 10
+    storage.create(layout.attempt(job, 2, 1), b"{}")
+    assert answered() == 16
+    storage.create(layout.released(job, 2, 1), b"{}")
+    assert answered() == 10, "it was given back"
+
+
+def test_rows_still_count_if_their_part_is_written_while_the_status_is_read(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """The worker may write the part, delete its attempt and take another chunk between any two calls."""
+    manifest = job_of(storage, settings.model_copy(update={"chunk_rows": 10}), rows=20)
+    part_1 = part_of(storage, manifest, 1)
+    worker = WorkerInfo("w1", "tiny", "d1", "int8", 1, "1", job=manifest.id, chunk=1, attempt=1, answered=9)
+    for after in range(20):
+        storage.delete(layout.part(manifest.id, 1))
+        storage.create(layout.attempt(manifest.id, 1, 1), b"{}")
+        memory_queue.announce(worker)
+        calls = 0
+
+        def counted(call, after=after):
+            def do(*args, **more):
+                nonlocal calls
+                calls += 1
+                if calls == after + 1:
+                    finish_chunk()
+                return call(*args, **more)
+
+            return do
+
+        def finish_chunk() -> None:
+            with monkeypatch.context() as real:
+                real.undo()
+                storage.create(layout.part(manifest.id, 1), part_1)
+                storage.delete(layout.attempt(manifest.id, 1, 1))
+                memory_queue.announce(replace(worker, chunk=0, answered=0))
+
+        with monkeypatch.context() as watched:
+            for target, names in ((storage, ("read", "list", "exists", "tail")), (memory_queue, ("hints", "workers"))):
+                for name in names:
+                    watched.setattr(target, name, counted(getattr(target, name)))
+            found = records.status(storage, memory_queue, manifest.id).request_counts.answered
+        assert found in (9, 10), after
+        if calls <= after:
+            return
+    raise AssertionError("all of its calls were tried")
+
+
 @pytest.mark.parametrize(
     "change",
     [

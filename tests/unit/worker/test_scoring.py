@@ -209,3 +209,21 @@ def test_an_unexpected_exception_leaves_no_thread_behind(pool: ThreadPoolExecuto
 
 def test_without_rows_there_are_no_predictions(pool: ThreadPoolExecutor):
     assert scored([], Reader(), pool) == []
+
+
+def test_every_row_is_reported_once_with_its_status(pool: ThreadPoolExecutor):
+    """Whether the producer rejected it, its outcome is known, it fails, equals another, or runs out of memory first."""
+    chunk = [
+        *rows("a", "a", "b", "fails", "hungry", "known"),
+        Row(30, None, None, error=RowError("empty_question", "")),
+    ]
+    counted: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def done(status: str, count: int) -> None:
+        with lock:
+            counted[status] += count
+
+    known = {15: Answer((), 0.0, 0.5)}
+    predictions = scored(chunk, Reader(), pool, Watch(done=done), known=known)
+    assert counted == Counter(p["status"] for p in predictions) == {"answered": 4, "no_answer": 1, "error": 2}

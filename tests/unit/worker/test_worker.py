@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +117,54 @@ def test_nothing_is_scored_for_a_job_under_removal(worker: Worker):
         worker.storage.delete(layout.chunk(job, number))
     assert worker.work(job, 2, None)
     assert worker.storage.list(layout.parts(job)) == []
+
+
+class Gated:
+    """The reader, which answers a row when it is let."""
+
+    micro_batch = 0
+
+    def __init__(self, reader: Any) -> None:
+        self._reader, self.gate = reader, threading.Semaphore(0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def answer(self, *args: Any) -> Any:
+        assert self.gate.acquire(timeout=60)
+        return self._reader.answer(*args)
+
+
+def test_rows_of_a_chunk_are_counted_while_it_is_scored(worker: Worker):
+    worker.settings = worker.settings.model_copy(update={"chunk_rows": 11})
+    worker.reader = reader = Gated(worker.reader)  # type: ignore[assignment]
+    job = sent(worker, [*ROWS[:10], "|no question"])
+
+    def await_rows(rows: int) -> None:
+        """Until so many are counted, by the heartbeat alone."""
+        before = 0
+        for _ in range(600):
+            status = records.status(worker.storage, worker.queue, job)
+            counts = status.request_counts
+            done = counts.total - counts.pending
+            assert before <= done <= rows
+            assert (status.committed_rows, status.progress) == (0, round(done / 11, 6))
+            if done == rows:
+                assert counts.failed == 1, "the row that was rejected"
+                assert status.eta_seconds
+                return
+            before = done
+            time.sleep(0.05)
+        raise AssertionError(f"no heartbeat with {rows} rows came")
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(worker.work, job, 0, None)
+        for rows, more in ((1, 0), (2, 1), (6, 4), (10, 4)):
+            for _ in range(more):
+                reader.gate.release()
+            await_rows(rows)
+        reader.gate.release()
+        assert working.result(60)
+    report = records.report(worker.storage, job)
+    assert report is not None
+    assert (report.request_counts.failed, report.committed_rows) == (1, 11)
