@@ -161,7 +161,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """The file that was submitted."""
+    """The file that was submitted, or the files of a folder, a prefix or a pattern."""
 
     name: str
     format: str
@@ -169,6 +169,8 @@ class InputFile:
     sha256: str
     columns: tuple[str, ...]
     delimiter: str | None = None
+    files: int = 1
+    notes: tuple[str, ...] = ()  #: what the submitter should know about them
 
 
 @dataclass(frozen=True, slots=True)

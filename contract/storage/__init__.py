@@ -1,20 +1,24 @@
 """Storage: the truth about every job.
 
 Exports `Storage`, the interface (`protocol`), and `open_storage`, which opens the kind that a URL names: a `local`
-folder or `objects` in a cloud. `tests/twins` has their twin in memory. Must not import: anything that knows what
-objects mean.
+folder or `objects` in a cloud; `address` splits it. `tests/twins` has their twin in memory. Must not import: anything
+that knows what objects mean.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from contract.errors import UsageError
+from contract.storage.address import SCHEMES
 from contract.storage.local import LocalStorage
 from contract.storage.protocol import Storage
 
 __all__ = ["Storage", "open_storage"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 def open_storage(url: str, *, create: bool = False) -> Storage:
@@ -22,15 +26,19 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
 
     Raises StorageUnreachable or UsageError.
     """
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
-        path = Path(unquote(parts.path)) if parts.scheme else Path(url)
-        return LocalStorage(path, create=create)
-    if parts.scheme in ("s3", "gs", "az"):
+    match = _SCHEME.match(url)
+    scheme = match[1].lower() if match else ""
+    if scheme in SCHEMES:
         from contract.storage.objects import ObjectStorage  # an optional extra, slow to import
 
         return ObjectStorage(url)
+    if scheme == "file":
+        host, _, path = url[len("file:") :].removeprefix("//").partition("/")
+        if host in ("", "localhost"):
+            return LocalStorage(Path(unquote(f"/{path}")), create=create)
+    elif not scheme:
+        return LocalStorage(Path(url), create=create)
     raise UsageError(
-        f"storage {parts.scheme}:// is not supported",
+        f"storage {scheme}:// is not supported" if scheme != "file" else "a storage URL file:// has no host",
         "Use a path, file:///path or s3://bucket/prefix (BULKQA_STORAGE_URL).",
     )

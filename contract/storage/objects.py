@@ -17,12 +17,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
 
 from contract.errors import StorageUnreachable, UsageError
+from contract.storage import address
 from contract.storage.protocol import TEMPORARY, Data
 
 try:
@@ -37,10 +38,12 @@ _PIECE = 8 << 20
 #: Bytes that a service copies at once. A larger temporary object is read and written again.
 _COPIED = 5 << 30
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_STORES: dict[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
 _WRITER = "bulkqa-writer"
 #: Attempts at a conditional write whose response was lost, and the first pause between them, in seconds.
 _ATTEMPTS, _PAUSE = 5, 0.2
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+_RENAME = "Rename it: without control characters, and without empty parts (//) and parts that are . or .. alone."
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of the machine, and AWS_REGION",
     "gs": "GOOGLE_SERVICE_ACCOUNT, or the role of the machine",
@@ -54,24 +57,27 @@ class ObjectStorage:
     at_once = 32
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc:
+        place = address.parse(url)
+        if "?" in place.key or "#" in place.key:
             raise UsageError(  # the URL is not shown, it may hold a password
-                f"a storage URL is {parts.scheme}://bucket/prefix and nothing else",
-                f"Credentials come from the environment: {_CREDENTIALS[parts.scheme]}.",
+                f"a storage URL is {place.scheme}://bucket/prefix and nothing else",
+                f"Credentials come from the environment: {_CREDENTIALS[place.scheme]}.",
             )
-        self._scheme = parts.scheme
-        self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+        self._scheme = place.scheme
+        prefix = place.key.strip("/")
+        self.url = str(replace(place, key=_checked(prefix))).rstrip("/")
         # An endpoint without TLS is deliberate: a MinIO in the next container, a test.
         plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
         options: dict[str, Any] = {"timeout": "60s", "connect_timeout": "10s", "allow_http": plain}
         # A throttled service answers 503 for a while: obstore retries reads, `create` retries puts.
         backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2}
-        config = {"copy_if_not_exists": "multipart"} if parts.scheme == "s3" else {}
+        config = {"copy_if_not_exists": "multipart"} if place.scheme == "s3" else {}
 
         def open_store(retries: int) -> Any:
             retry = {"max_retries": retries, "retry_timeout": timedelta(seconds=60), "backoff": backoff}
-            return store.from_url(self.url, config=config, client_options=options, retry_config=retry)  # type: ignore[call-overload]
+            return _STORES[place.scheme](
+                place.bucket, prefix=prefix or None, config=config, client_options=options, retry_config=retry
+            )
 
         try:
             self._store, self._once = open_store(6), open_store(0)
@@ -128,7 +134,7 @@ class ObjectStorage:
         with self._translated(folder):
             for batch in obstore.list(self._store, prefix):
                 for each in batch:
-                    yield each["path"].removeprefix(prefix), each["size"]
+                    yield each["path"].removeprefix(prefix.lstrip("/")), each["size"]
 
     def create(self, key: str, data: Data, *, durable: bool = True) -> bool:
         _checked(key)
@@ -267,6 +273,8 @@ class ObjectStorage:
             return StorageUnreachable(
                 f"storage {self.url}: there is no such bucket", "Create it, or set BULKQA_STORAGE_URL to another."
             )
+        if isinstance(error, exceptions.InvalidPathError):
+            return UsageError(f"below {self.url}/{key} an object has a name that cannot be used here", _RENAME)
         if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
             return FileNotFoundError(errno.ENOENT, "no such object", key)
         if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
@@ -281,6 +289,8 @@ class ObjectStorage:
 def _checked(key: str) -> str:
     if key.startswith("/") or ".." in key.split("/"):
         raise UsageError(f"{key!r} is outside of the storage root")
+    if key and not address.is_supported(key):
+        raise UsageError(f"{key!r} cannot be the name of an object here", _RENAME)
     return key
 
 

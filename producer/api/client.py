@@ -125,8 +125,8 @@ class Client(_Connection):
         file, columns = as_input(data)
         request = request_of(keywords, read=read, options=options, columns=columns)
         submitted = self._backend.submit(file, request)
-        if submitted.note:
-            log.warning("job %s: %s", submitted.manifest.id, submitted.note)
+        for note in submitted.notes:
+            log.warning("job %s: %s", submitted.manifest.id, note)
         return self._job(submitted.manifest.id)
 
     @raises_api_errors

@@ -72,8 +72,8 @@ def submit(
         submitted = backend.submit(file, request, show)
     job = submitted.manifest.id
     messages.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.job_size(submitted.manifest)}")
-    if submitted.note:
-        messages.say(submitted.note)
+    for note in submitted.notes:
+        messages.say(note)
     if not (wait or out.output):
         progress = backend.status(job)
         if progress.reason and not progress.finished:

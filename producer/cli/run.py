@@ -86,8 +86,8 @@ def _submit(file: str, storage: Storage, settings: Settings, request: Request) -
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
     with bars.reading(file) as show:
         submitted = submit(file, storage, settings, request, show)
-    if submitted.note:
-        messages.say(submitted.note)
+    for note in submitted.notes:
+        messages.say(note)
     return submitted.manifest.id
 
 

@@ -82,7 +82,8 @@ def warn_of_windows(options: Options, longest: int) -> None:
 def job_size(manifest: Manifest) -> str:
     """The rows and chunks of a job, as text."""
     bad = f", {manifest.rejected:,} of them with errors" if manifest.rejected else ""
-    return f"{plural(manifest.rows, 'row')}{bad}, {plural(manifest.chunks, 'chunk')}"
+    files = f" of {plural(manifest.source.files, 'file')}" if manifest.source.files > 1 else ""
+    return f"{plural(manifest.rows, 'row')}{files}{bad}, {plural(manifest.chunks, 'chunk')}"
 
 
 def show_answers(lines: Iterable[bytes], limit: int, output: Path | None = None) -> None:
@@ -242,12 +243,15 @@ def show_checked(checked: Checked) -> None:
     """Show what a file holds, and its first bad rows."""
     table = _new_sheet()
     dialect = f", delimiter {checked.delimiter!r}" if checked.delimiter else ""
-    table.add_row("file", escape(f"{checked.name}: {checked.format}{dialect}, {checked.bytes:,} bytes"))
+    files = f"{plural(checked.files, 'file')}, " if checked.files > 1 else ""
+    table.add_row("file", escape(f"{checked.name}: {files}{checked.format}{dialect}, {checked.bytes:,} bytes"))
     table.add_row("columns", escape(", ".join(checked.columns)))
     table.add_row("rows", f"{checked.rows:,} in {plural(checked.chunks, 'chunk')}, {checked.rejected:,} with errors")
     table.add_row("longest", f"question {checked.longest_question:,}, context {checked.longest_context:,} characters")
     for code, count in checked.codes.items():
         table.add_row(code, f"{count:,}")
+    for note in checked.notes:
+        table.add_row("note", escape(note))
     _stdout.print(table, soft_wrap=True)
     if checked.first_errors:
         errors = new_table("row", "line", "code", "message")

@@ -1,14 +1,18 @@
 """The files of an input, one or many, opened one after the other. All bytes are counted and digested.
 
-Files of a folder come in the order of their names. Names that begin with a dot or an underscore are not data (Spark's
-`_SUCCESS`, check sums), and a file without rows is passed over. Covers no folders within a folder.
+Files come in the order of their names, folder by folder. Names that begin with a dot or an underscore are not data
+(Spark's `_SUCCESS`, check sums), nor is what systems leave; a file without rows is passed over, and so is, with a note,
+what is no file. A prefix means all objects below it; a folder with folders in it is refused, and a pattern reads it.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import hashlib
-from collections.abc import Generator, Sequence
+import os
+import stat
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,11 +20,11 @@ from contract.errors import InputError
 from producer.input import remote
 from producer.input.detect import detected
 from producer.input.formats.datafile import DataFile
-from producer.input.location import File, Folder, Location, Many, One, Pattern, Prefix, Url
+from producer.input.location import File, Folder, Location, Many, One, Pattern, Prefix, Url, is_data
 from producer.input.options import ReadOptions
-from producer.input.raw import RawFile
+from producer.input.raw import RawFile, reason
 
-_NOT_DATA = (".", "_")
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 class InputFiles:
@@ -32,9 +36,9 @@ class InputFiles:
         self.size: int | None = None  #: bytes of all; None for a pipe, and until the first file is open
         self._options = options
         self._memory = memory
-        self._locations: Sequence[One] = files_of(location) if isinstance(location, Many) else [location]
-        if self.several:
-            self.size = sum(map(_size, self._locations))
+        self.notes: list[str] = []  #: what was passed over
+        self._locations: Sequence[One] = self._listed(location) if isinstance(location, Many) else [location]
+        self.count = len(self._locations)
         self._raw: RawFile | None = None  # of the file under way
         self._file: DataFile | None = None
         self._before = 0  # bytes of the files that were read
@@ -52,6 +56,11 @@ class InputFiles:
     def digest(self) -> str:
         """The SHA-256 of a file as it is stored; of several, that of their digests in order. Known at the end."""
         return hashlib.sha256("".join(self._digests).encode()).hexdigest() if self.several else self._digests[0]
+
+    def _listed(self, location: Many) -> Sequence[One]:
+        files = files_of(location, self.notes)
+        self.size = sum(file.size for file in files)
+        return files
 
     def opened(self) -> Generator[tuple[str, DataFile]]:
         """Each file with rows, and its name. It is read, closed and digested before the next is opened. Raises
@@ -73,33 +82,111 @@ class InputFiles:
             self._raw = self._file = None
 
 
-def files_of(location: Many) -> list[File] | list[Url]:
-    """The files of a folder, a pattern or a prefix, in order. Raises InputError if there are none."""
+def files_of(location: Many, notes: list[str]) -> list[File] | list[Url]:
+    """The files of a folder, a pattern or a prefix, in order. Adds to `notes` what is passed over. Raises InputError if
+    there are none."""
     match location:
         case Prefix(url=url):
-            return [Url(remote.shown(each), remote.name_of(each), each) for each in remote.objects_of(url, _NOT_DATA)]
-        case Folder(path=path):
-            paths = list(path.iterdir())
-            if folder := next((each for each in sorted(paths) if each.is_dir() and _is_data(each)), None):
-                message = f"{location.label}: a folder with folders in it, such as {folder.name}"
-                raise InputError("unreadable", message, f"Name one of them, or a pattern: '{location.label}/*/*'")
+            files: list[File] | list[Url] = _objects(url)
+        case Folder(path=path, label=label):
+            files = [*_local(path, ("*",), notes)]
+            if folder := next((each for each in sorted(path.iterdir()) if each.is_dir() and is_data(each.name)), None):
+                message = f"{label}: a folder with folders in it, such as {folder.name}"
+                raise InputError("unreadable", message, f"Name one of them, or a pattern: '{label.rstrip('/')}/**'")
         case Pattern(pattern=pattern):
-            paths = [each for each in map(Path, glob.glob(pattern)) if each.is_file()]  # noqa: PTH207 - absolute too
-    paths = sorted(filter(_is_data, paths))
-    if not paths:
-        remedy = "Is it the right folder? Names that begin with . or _ are left out."
-        raise InputError("empty_file", f"{location.label}: no files", remedy)
-    return [File(str(path), path.name, path) for path in paths]
+            top, rest = _split(pattern, os.path.exists)
+            files = [*_local(Path(top), tuple(rest.split("/")), notes)]
+    if not files:
+        what, where = ("objects", "prefix") if isinstance(location, Prefix) else ("files", "folder")
+        remedy = f"Is it the right {where}? Names that begin with . or _ are left out."
+        raise InputError("empty_file", f"{location.label}: no {what}", remedy)
+    return files
 
 
-def _is_data(path: Path) -> bool:
-    return not path.name.startswith(_NOT_DATA)
+def _objects(url: str) -> list[Url]:
+    bucket = remote.bucket_of(url)
+    root, key = remote.split(url)
+
+    def is_there(prefix: str) -> bool:
+        return any(True for _ in remote.below(root + prefix, bucket))
+
+    prefix, pattern = (key, "**") if key.endswith("/") or not key else _split(key, is_there)
+    top, sizes = root + prefix, dict(remote.below(root + prefix, bucket))
+    return [
+        Url(remote.shown(top + name), name, top + name, sizes[name], bucket)
+        for name in sorted(sizes, key=_parts)
+        if is_data(name) and _matches(_parts(name), _parts(pattern))
+    ]
 
 
-def _size(location: One) -> int:
-    match location:
-        case File(path=path):
-            return path.stat().st_size
-        case Url(url=url):
-            return remote.size_of(url)
-    raise TypeError(location)
+def _local(folder: Path, pattern: tuple[str, ...], notes: list[str], above: tuple[str, ...] = ()) -> Iterator[File]:
+    """The files below a folder whose names from `above` on match a pattern."""
+    for path in sorted(_within(folder)):
+        parts = (*above, path.name)
+        if not is_data(path.name) or not (_matches(parts, pattern) or _matches(parts, pattern, begins=True)):
+            continue
+        status = _status(path)
+        if stat.S_ISDIR(status.st_mode):
+            if _matches(parts, pattern, begins=True) and not _is_loop(path):
+                yield from _local(path, pattern, notes, parts)
+        elif _matches(parts, pattern):
+            if stat.S_ISREG(status.st_mode):
+                yield File(str(path), "/".join(parts), path, status.st_size)
+            else:
+                notes.append(f"{path} was passed over: it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}")
+
+
+def _within(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except NotADirectoryError:
+        return []
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError):
+            return []
+        raise InputError("unreadable", f"{folder}: {reason(error)}", "Check the permissions of the folder.") from error
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        if path.is_symlink():
+            message = f"{path}: a link that leads to no file: {path.readlink()}"
+            raise InputError(
+                "unreadable", message, "Mend or remove it, or name the other files by a pattern."
+            ) from error
+        raise InputError("unreadable", f"{path}: {reason(error)}", "Check the permissions.") from error
+
+
+def _is_loop(path: Path) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    return path.is_symlink() and any(path.samefile(parent) for parent in path.absolute().parents)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(name.split("/"))
+
+
+def _split(pattern: str, is_there: Callable[[str], bool]) -> tuple[str, str]:
+    """The folder in which a pattern is looked for, "" or with a slash at its end, and the rest. A part with brackets is
+    a folder's name if `is_there` says so."""
+    folder = ""
+    *parts, last = pattern.split("/")
+    for number, part in enumerate(parts):
+        if glob.has_magic(part) and not is_there(f"{folder}{part}/"):
+            return folder, "/".join([*parts[number:], last])
+        folder += f"{part}/"
+    return folder, last
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str], *, begins: bool = False) -> bool:
+    """Whether names match a pattern part by part; `**` stands for any number of them. With `begins`: whether names
+    below them can."""
+    if not parts:
+        return bool(pattern) if begins else all(part == "**" for part in pattern)
+    if not pattern:
+        return False
+    if pattern[0] == "**":
+        return begins or _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:], begins=begins)

@@ -1,6 +1,7 @@
 """Where an input is: decided once, from what the user gave. Everything else asks for the type of the location.
 
-Looks at the file system, since a name may be that of a file, of a folder, or a pattern. Reads nothing.
+Looks at the file system and the object store, since a name may be that of a file, of a folder, or a pattern. Reads
+nothing. Says which names in a folder or an archive are not of data.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from contract.errors import InputError
 from contract.remedy import Call, Remedy
 from producer.input import remote
+
+if TYPE_CHECKING:
+    from contract.storage.objects import ObjectStorage as Bucket
 
 #: What a user gives: a path, an address, "-" for standard input, or an open binary stream.
 InputSpec = str | Path | BinaryIO
@@ -39,6 +43,7 @@ class File(_Named):
     """A file on this machine, or a named pipe. It may be missing."""
 
     path: Path
+    size: int = 0  #: in bytes, of one of several
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class Url(_Named):
     """An object of a store, or a file on the web."""
 
     url: str
+    size: int = 0  #: in bytes, of one of several
+    bucket: Bucket | None = None  #: the open one, of one of several
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,14 @@ class Prefix(_Named):
 
     url: str
 
+
+#: What systems leave in folders and archives: in lower case.
+_SYSTEM = (
+    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin",
+    "system volume information", "lost+found",
+)  # fmt: skip
+_HIDDEN = (".", "~$")  # Excel's locks begin with the latter
+_MARKS = "_"  # Spark's _SUCCESS and _temporary
 
 One = Stream | File | Url
 Many = Folder | Pattern | Prefix
@@ -104,3 +119,13 @@ def _refuse_address(text: str) -> None:
             f"{scheme[1]}:// is not supported: inputs are files, stdin, or at s3://, gs://, az:// and https://",
             Remedy("Copy it here, or pipe it: curl -sL URL | ", Call("submit", "-")),
         )
+
+
+def is_system(path: str) -> bool:
+    """Whether a path within a folder or an archive is hidden, or what a system leaves there."""
+    return any(part.startswith(_HIDDEN) or part.lower() in _SYSTEM for part in path.split("/"))
+
+
+def is_data(path: str) -> bool:
+    """Whether a path within a folder may be one of data: neither a system's nor a mark of Spark's."""
+    return not is_system(path) and not any(part.startswith(_MARKS) for part in path.split("/"))

@@ -27,6 +27,7 @@ from producer.input.rows import Checker, bounded
 
 #: Rows in the first tables, if no number is asked for; the number doubles after so many tables, so many times.
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
+_NOTES = 10
 
 
 class Input:
@@ -46,6 +47,7 @@ class Input:
         resources.callback(checker.close)
         self.name = files.name
         self.size = files.size
+        self.files = files.count
         self.format = first.format
         self.columns = columns.data
         self.id_column = columns.id
@@ -75,6 +77,13 @@ class Input:
     def bytes_read(self) -> int:
         """How much of the input was read, as it is stored: compressed, if it is."""
         return self._files.bytes_read
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about the input, as far as it was read; ten sentences at most."""
+        notes = self._files.notes
+        more = [f"... and {len(notes) - _NOTES + 1:,} more notes of this kind"] if len(notes) > _NOTES else []
+        return tuple(notes[: _NOTES - len(more)] + more)
 
     @property
     def answers_form(self) -> AnswersForm:

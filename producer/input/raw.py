@@ -69,7 +69,7 @@ class RawFile:
                 self.size = _size(self._file)
                 self.path = location.path if self.size is not None else None  # a pipe has no size, and is read once
             case Url():
-                stream = remote.opened(location.url, resources)
+                stream = remote.opened(location.url, resources, location.bucket)
                 self._file, self.size = cast(BinaryIO, stream), stream.size
             case Stream():
                 self._file, self.size = location.file, _size(location.file)

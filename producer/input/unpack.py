@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from contract.errors import InputError
 from contract.remedy import Call, Remedy
+from producer.input.location import is_data, is_system
 from producer.input.memory import Bound
 from producer.input.raw import BLOCK, RawFile, reason, unsupported
 
@@ -75,7 +76,9 @@ def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
     if "[Content_Types].xml" in names:
         what = "an Excel workbook" if any(name.startswith("xl/") for name in names) else "an Office document"
         raise unsupported(label, what, "Save the sheet as CSV (UTF-8).")
-    files = [e for e in archive.infolist() if not e.is_dir() and not e.filename.startswith(("__MACOSX/", "."))]
+    files = [entry for entry in archive.infolist() if not entry.is_dir() and not is_system(entry.filename)]
+    if len(files) > 1:
+        files = [entry for entry in files if is_data(entry.filename)] or files
     if len(files) != 1:
         raise unsupported(label, f"a zip archive of {len(files)} files", "Unpack it and name one: unzip FILE")
     if files[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound

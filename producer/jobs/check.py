@@ -38,6 +38,8 @@ class Checked:
     longest_context: int
     codes: dict[str, int]
     first_errors: tuple[dict[str, Any], ...]
+    files: int = 1
+    notes: tuple[str, ...] = ()  #: what the user should know about the input
 
 
 def check_file(
@@ -74,6 +76,8 @@ def check_file(
             longest_context=context,
             codes=dict(codes.most_common()),
             first_errors=tuple(shown),
+            files=source.files,
+            notes=source.notes,
         )
 
 

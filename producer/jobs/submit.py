@@ -45,16 +45,17 @@ class Submitted:
     new: bool  #: False if the job with this key existed already
 
     @property
-    def note(self) -> str:
-        """What the submitter should know about the size of the rows; empty if there is nothing."""
+    def notes(self) -> tuple[str, ...]:
+        """What the submitter should know about the input and the size of its rows."""
         source, size = self.manifest.source, self.manifest.text_bytes
         ratio = size // max(1, source.bytes)
         if size < _LARGE or ratio < _EXPANDED:
-            return ""
-        return (
+            return source.notes
+        expands = (
             f"{source.name}: its {source.bytes:,} bytes expand {ratio:,} times, to rows of {size:,} bytes; "
             f"so much is scored, and the outputs take as much"
         )
+        return (*source.notes, expands)
 
 
 def submit_and_send(
@@ -213,6 +214,8 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
             sha256=source.sha256,
             columns=tuple(source.columns),
             delimiter=source.delimiter,
+            files=source.files,
+            notes=source.notes,
         ),
         options=request.options,
         question_column=source.question_column,

@@ -3,26 +3,22 @@ object by object, each one whole."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from contract.errors import UsageError
 from contract.remedy import Remedy, Set
+from contract.storage import address
 
 if TYPE_CHECKING:
     from contract.storage.objects import ObjectStorage
 
-#: A URL that became a `Path`, which has lost one slash.
-_URL = re.compile(r"(s3|gs|az):/+(?=[^/])")
 _BLOCK = 1 << 20
 
 
 def url_of(output: Path) -> str | None:
     """The URL of an output; None for a local file."""
-    match = _URL.match(str(output))
-    return f"{match[1]}://{str(output)[match.end() :]}" if match else None
+    return address.of_path(output)
 
 
 def check(url: str, *, as_folder: bool) -> None:
@@ -54,5 +50,5 @@ def put(url: str, folder: Path) -> None:
 def _store(url: str) -> tuple[ObjectStorage, str]:
     from contract.storage.objects import ObjectStorage
 
-    parts = urlsplit(url)
-    return ObjectStorage(f"{parts.scheme}://{parts.netloc}"), parts.path.strip("/")
+    place = address.parse(url)
+    return ObjectStorage(f"{place.scheme}://{place.bucket}"), place.key.strip("/")

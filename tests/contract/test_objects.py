@@ -184,6 +184,23 @@ def test_credentials_in_a_url_are_refused_and_not_shown(url: str):
     assert "environment" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["s3://[", "s3://", "s3:/x", "gs://a b/x", "az://", "file://[", "file://host/x", "http://[x", "s3://b:99999/x"],
+)
+def test_a_malformed_url_is_an_error_with_a_remedy(url: str):
+    with pytest.raises(UsageError) as caught:
+        open_storage(url)
+    assert caught.value.remedy
+
+
+def test_a_prefix_is_a_name_and_not_an_address(storage: ObjectStorage):
+    place = f"{storage.url}/a%20b [1]"
+    open_storage(place).replace("50% #1?/x", b"ours")
+    assert open_storage(storage.url).read("a%20b [1]/50% #1?/x") == b"ours"
+    assert dict(open_storage(place).sizes("50% #1?")) == {"x": 4}
+
+
 @pytest.mark.parametrize("key", ["../x", "jobs/../../x", "/etc/passwd", ".."])
 def test_no_key_is_outside_of_the_prefix(storage: ObjectStorage, key: str):
     for use in (lambda: storage.read(key), lambda: storage.create(key, b""), lambda: storage.list(key)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,6 +91,67 @@ def test_a_folder_without_rows_is_refused(within: str, tmp_path: Path) -> None:
         read(tmp_path)
     assert caught.value.code == ("unreadable" if within == "folder" else "empty_file")
     assert caught.value.remedy
+
+
+def test_what_systems_leave_is_not_data_at_any_depth(tmp_path: Path) -> None:
+    for name in (
+        ".DS_Store",
+        "Thumbs.db",
+        "sub/desktop.ini",
+        "sub/__MACOSX/._a.csv",
+        "sub/~$book.xlsx",
+        "@eaDir/a.csv",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(b"\0\0\0\1Bud1")
+    (tmp_path / "sub" / "a.csv").write_text(HEADER + "a|who?|me\n")
+    (tmp_path / "b.csv").write_text(HEADER + "b|who?|me\n")
+    rows, source = read(f"{tmp_path}/**")
+    assert ([row["id"] for row in rows], source.files) == (["b", "a"], 2)
+    assert [row["id"] for row in read(tmp_path / "sub")[0]] == ["a"]
+
+
+def test_the_remedy_for_a_folder_with_folders_in_it_reads_them(tmp_path: Path) -> None:
+    for day in (1, 2):
+        (tmp_path / f"day={day}").mkdir()
+        (tmp_path / f"day={day}" / "p.csv").write_text(HEADER + f"{day}|who?|\n")
+    (tmp_path / "day=2" / "back").symlink_to(tmp_path)  # no end, if it were followed
+    with pytest.raises(InputError, match="folders in it") as caught:
+        read(tmp_path)
+    [pattern] = shlex.split(str(caught.value.remedy).partition(": ")[2])
+    rows, _ = read(pattern)
+    assert [(row["id"], str(row["message"]).partition(":")[0]) for row in rows] == [
+        ("1", "day=1/p.csv"), ("2", "day=2/p.csv"),
+    ]  # fmt: skip
+    assert [row["id"] for row in read(f"{tmp_path}/*/p.csv")[0]] == ["1", "2"]
+
+
+def test_what_is_no_file_is_passed_over_with_a_word(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(HEADER + "a|who?|me\n")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name in (str(tmp_path), f"{tmp_path}/*.csv"):
+        rows, source = read(name)
+        assert ([row["id"] for row in rows], source.files) == (["a"], 1)
+        [note] = source.notes
+        assert "pipe.csv was passed over: it is a named pipe" in note
+
+
+@pytest.mark.parametrize("name", ["", "/*.csv"])
+def test_a_link_that_leads_to_no_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").write_text(HEADER + "a|who?|me\n")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(InputError, match=r"b\.csv: a link that leads to no file: .*gone\.csv") as caught:
+        read(f"{tmp_path}{name}")
+    assert (caught.value.exit_code, bool(caught.value.remedy)) == (2, True)
+    assert len(read(f"{tmp_path}/a*")[0]) == 1
+
+
+def test_a_folder_with_brackets_is_that_folder(tmp_path: Path) -> None:
+    for folder in ("in[1]", "in1"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "part-0.csv").write_text(HEADER + f"{folder}|who?|me\n")
+    assert [row["id"] for row in read(f"{tmp_path}/in[1]/part-*.csv")[0]] == ["in[1]"]
+    assert [row["id"] for row in read(f"{tmp_path}/in[12]/part-*.csv")[0]] == ["in1"]
 
 
 def test_an_existing_name_with_brackets_is_a_file(tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
-import obstore
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from obstore.store import from_url
 
 from contract.errors import InputError, UsageError
 from producer.input.open import open_input
@@ -31,8 +33,22 @@ def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
 
 
 def put(url: str, data: bytes) -> None:
-    folder, _, name = url.rpartition("/")
-    obstore.put(from_url(folder, client_options={"allow_http": True}), name, data)
+    """By Amazon's own client, for which a key is a name."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    client(os.environ["AWS_ENDPOINT_URL"]).put_object(Bucket=bucket, Key=key, Body=data)
+
+
+@cache
+def client(endpoint: str) -> Any:
+    return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+
+
+def one(question: str) -> bytes:
+    return f"question|context\n{question}|It was raised in 1788.\n".encode()
+
+
+def questions(url: str) -> list[str]:
+    return [question for question, _ in rows(url)]
 
 
 def rows(url: str) -> list[tuple[str, str]]:
@@ -80,11 +96,65 @@ def test_a_prefix_or_a_pattern_of_objects_is_one_input(bucket: str, tmp_path: Pa
     for name in ("part-1.csv", "part-0.csv", "other.csv"):
         put(f"{bucket}/data/{name}", csv(4))
     put(f"{bucket}/data/_SUCCESS", b"")
-    put(f"{bucket}/data/deep/part-9.csv", csv(4))
+    put(f"{bucket}/data/", b"")  # a folder, as services show one
     assert rows(f"{bucket}/data/") == expected * 3
     assert rows(f"{bucket}/data/part-*.csv") == expected * 2
     with open_input(f"{bucket}/data/") as source:
         assert source.size == 3 * len(csv(4))
+
+
+NAMES = ["PO# 1.csv", "a?b.csv", "50%25.csv", "50%.csv", "x[1].csv", "ä+b & c.csv", "day=1 00%3A00/p#1.csv"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_key_is_a_name_and_not_an_address(bucket: str, name: str):
+    for other in ("PO", "a", "50%.csv", "50", "x1.csv", "day=1 00:00/p"):
+        put(f"{bucket}/{other}", one("Another?"))
+    put(f"{bucket}/{name}", one("When?"))
+    with open_input(f"{bucket}/{name}") as source:
+        assert (source.name, source.size) == (name.rpartition("/")[2], len(one("When?")))
+    assert questions(f"{bucket}/{name}") == ["When?"]
+
+
+def test_names_are_names_below_a_prefix_and_in_a_pattern_too(bucket: str):
+    for name in NAMES:
+        put(f"{bucket}/in#1 [a]/{name}", one(name))
+    put(f"{bucket}/in/50%.csv", one("Another?"))
+    put(f"{bucket}/in#1 a/50%.csv", one("Another?"))
+    assert questions(f"{bucket}/in#1 [a]/") == sorted(NAMES)
+    assert questions(f"{bucket}/in#1 [a]/[P5]*.csv") == ["50%.csv", "50%25.csv", "PO# 1.csv"]
+    assert questions(f"{bucket}/in#1 [ab]/50%.csv") == ["Another?"]
+
+
+def test_a_prefix_is_all_below_it_and_a_pattern_reaches_as_deep_as_it_says(bucket: str):
+    for name in ("b.csv", "a/z.csv", "a/deep/p.csv", "a-b.csv", "day=2/p.csv", "day=1/p.csv"):
+        put(f"{bucket}/top/{name}", one(name))
+    for name in ("_SUCCESS", "a/_temporary/p.csv", ".hidden/p.csv", "a/.DS_Store", "a/Thumbs.db", "a/deep/desktop.ini"):
+        put(f"{bucket}/top/{name}", one("No data?"))
+    everything = ["a/deep/p.csv", "a/z.csv", "a-b.csv", "b.csv", "day=1/p.csv", "day=2/p.csv"]
+    assert questions(f"{bucket}/top/") == questions(f"{bucket}/top/**") == everything
+    with open_input(f"{bucket}/top/") as source:
+        assert source.files == 6
+    assert questions(f"{bucket}/top/*/p.csv") == ["day=1/p.csv", "day=2/p.csv"]
+    assert questions(f"{bucket}/top/**/p.csv") == ["a/deep/p.csv", "day=1/p.csv", "day=2/p.csv"]
+    assert questions(f"{bucket}/t*p/*.csv") == ["a-b.csv", "b.csv"]
+
+
+def test_a_row_is_named_with_the_path_of_its_object(bucket: str):
+    put(f"{bucket}/data/day=1/p.csv", b"question|context\n|c\n")
+    put(f"{bucket}/data/day=2/p.csv", b"question|context\n|c\n")
+    with open_input(f"{bucket}/data/") as source:
+        messages = [text for table in source.tables(9, 1 << 20) for text in table["message"].to_pylist()]
+    assert [message.partition(":")[0] for message in messages] == ["day=1/p.csv", "day=2/p.csv"]
+
+
+@pytest.mark.parametrize("path", ["/rows.csv", "a//rows.csv", "a/../rows.csv", "a/\t.csv", "a//"])
+def test_a_name_that_cannot_be_read_is_refused_and_reads_no_other(bucket: str, path: str):
+    put(f"s3://{s3.BUCKET}/rows.csv", one("Another?"))
+    put(f"s3://{s3.BUCKET}/a/rows.csv", one("Another?"))
+    with pytest.raises(UsageError) as error:
+        rows(f"s3://{s3.BUCKET}/{path}")
+    assert error.value.exit_code == 2
 
 
 @pytest.mark.parametrize(

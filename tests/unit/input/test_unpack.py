@@ -176,8 +176,11 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 
 def test_a_zip_archive_of_one_file_is_that_file(expected: list, tmp_path: Path) -> None:
-    data = zipped({"folder/": b"", "folder/in.csv": DATA, "__MACOSX/folder/._in.csv": b"x"})
+    left = ("__MACOSX/folder/._in.csv", "folder/.DS_Store", "folder/Thumbs.db", "Desktop.ini", "__MACOSX/._folder")
+    data = zipped({"folder/": b"", "folder/in.csv": DATA} | dict.fromkeys(left, b"x"))
     assert rows(named(tmp_path, "zip", data)) == expected
+    assert rows(named(tmp_path, "zip", zipped({"out/_SUCCESS": b"", "out/part-0.csv": DATA}))) == expected
+    assert rows(named(tmp_path, "zip", zipped({"_data.csv": DATA}))) == expected
     assert rows(io.BytesIO(data)) == expected
 
 

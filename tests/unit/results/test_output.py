@@ -364,6 +364,26 @@ def test_parts_go_to_an_object_store_and_over_nothing(local_storage: LocalStorag
         check_output(output, None, as_folder=True)
 
 
+def test_the_name_of_an_output_is_a_name_and_not_an_address(
+    local_storage: LocalStorage, settings: Settings, prefix: str
+):
+    manifest = job_of(local_storage, settings)
+    finish_parts(local_storage, manifest)
+    reconcile(manifest.id, local_storage, MemoryQueue(), settings)
+    for name in ("PO# 1? 50%25.json", "x[1].json"):
+        check_output(Path(f"{prefix}/{name}"), None)
+        write_results(backend_of(local_storage, settings), manifest.id, Path(f"{prefix}/{name}"), None)
+        assert object_at(f"{prefix}/{name}").startswith(b"{")
+    assert open_storage(prefix).list("") == ["PO# 1? 50%25.json", "x[1].json"]
+
+
+@pytest.mark.parametrize("output", ["s3://[", "s3://", "gs://a b/x.json", "az://[x]/y"])
+def test_a_malformed_address_of_an_output_is_an_error_with_a_remedy(output: str):
+    with pytest.raises(UsageError, match="malformed") as caught:
+        check_output(Path(output), "json")
+    assert caught.value.remedy
+
+
 @pytest.mark.usefixtures("prefix")
 def test_an_object_store_that_cannot_be_written_is_told_before_the_work():
     with pytest.raises(StorageUnreachable, match="no such bucket"):
