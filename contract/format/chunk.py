@@ -11,22 +11,28 @@
 | passthrough | struct, or string, null | all other columns of the input; absent if there are none |
 
 A passthrough struct has a field for each column, with its name and type. JSON Lines have no columns, and the type of a
-key may change from line to line: there passthrough is a string, the JSON text of an object. `rows` gives a dict either
-way. If that text cannot be parsed, which today's producer would have rejected, the row gets an error.
+key may change from line to line: there passthrough is a string, the JSON text of an object. `rows` gives a dict of JSON
+values either way: numbers that JSON lacks are the texts "NaN", "Infinity" and "-Infinity". If that text cannot be
+parsed, which today's producer would have rejected, the row gets an error.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import compute
 
 from contract.errors import BulkqaError
 from contract.format import nesting
 from contract.format.job import Row, RowError
+
+# The types that pyarrow declares differ from version to version, and some are missing.
+_pc: Any = compute
 
 FIELDS: tuple[Any, ...] = (
     pa.field("row", pa.int64(), nullable=False),
@@ -68,12 +74,35 @@ def from_bytes(data: bytes) -> pa.Table:
 
 def rows(table: pa.Table) -> Iterator[Row]:
     """The rows of a chunk, in order."""
+    is_finite = "passthrough" not in table.column_names or all(map(_is_finite, table["passthrough"].chunks))
     for values in table.to_pylist():
         code = values.pop("code")
         message = values.pop("message")
         error = RowError(code, message or "") if code is not None else None
         passthrough, damage = _passthrough(values.pop("passthrough", None))
+        if not is_finite:
+            passthrough = finite(passthrough)
         yield Row(error=error or damage, passthrough=passthrough, **values)
+
+
+def finite(value: Any) -> Any:
+    """A JSON value with texts in place of NaN and infinities, which JSON lacks."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _is_finite(column: Any) -> bool:
+    """Whether no number in an array of JSON's types is NaN or infinite."""
+    if pa.types.is_floating(column.type):
+        return _pc.all(_pc.is_finite(column)).as_py() is not False
+    if pa.types.is_struct(column.type):
+        return all(map(_is_finite, column.flatten()))
+    return _is_finite(column.flatten()) if pa.types.is_list(column.type) else True
 
 
 def _passthrough(stored: dict[str, Any] | str | None) -> tuple[dict[str, Any], RowError | None]:

@@ -57,6 +57,8 @@ def _array(name: str, values: Any) -> Any:
     """A column as an Arrow array. Text with a lone surrogate is kept: its row is rejected later."""
     try:
         array = pa.array(values, from_pandas=True)
+        if isinstance(values, list) and pa.types.is_floating(array.type):  # here NaN is no missing value
+            array = pa.array(values)
     except UnicodeEncodeError:
         return _unvalidated(values)
     except ERRORS as error:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from contract.errors import InputError, UsageError
 from producer.api.arrow import ERRORS, ParquetBuffer, parquet, table_of, types_of, unsupported
+from producer.input.formats.parquet.convert import converted, json_type
 from producer.results.columns import InputColumns
 
 if TYPE_CHECKING:
@@ -125,12 +126,12 @@ def _name(label: Any) -> Any:
 
 def to_series(column: Any, kind: str | None = None) -> pd.Series[Any]:
     """An Arrow column as a Series, of the dtype `kind` if it is not None. Integers and booleans with missing values
-    become nullable."""
+    become nullable. A date or time that Python cannot hold is its text."""
     import pandas as pd
 
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if kind == "object":
-        return pd.Series(array.to_pylist(), dtype=object)
+    if kind == "object" or not _fits(array):
+        return pd.Series(_cells(array), dtype=object)
     dtype = _dtype(kind, array.type)
     if hasattr(dtype, "__from_arrow__"):
         return pd.Series(dtype.__from_arrow__(pa.chunked_array([array])), copy=False)
@@ -139,6 +140,35 @@ def to_series(column: Any, kind: str | None = None) -> pd.Series[Any]:
         return pd.Series(_dtype(nullable, None).__from_arrow__(array), copy=False)
     series = pd.Series(array.to_pandas(), copy=False)
     return series if dtype is None or series.dtype == dtype else series.astype(dtype)
+
+
+def _fits(array: Any) -> bool:
+    """Whether pandas can hold and show all values. Durations and timestamps without a zone it can, whatever their
+    size."""
+    kind = array.type
+    large = pa.types.is_duration(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
+    if large or not (pa.types.is_temporal(kind) or pa.types.is_nested(kind)):
+        return True
+    try:
+        array.to_pylist()
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _cells(array: Any) -> list[Any]:
+    """The values as Python's; as JSON's where Python has none."""
+    try:
+        return array.to_pylist()  # type: ignore[no-any-return]
+    except (ValueError, OverflowError):
+        return [_cell(array[number : number + 1]) for number in range(len(array))]
+
+
+def _cell(array: Any) -> Any:
+    try:
+        return array[0].as_py()
+    except (ValueError, OverflowError):
+        return converted(array, json_type(array.type), {})[0].as_py()
 
 
 def _dtype(kind: str | None, arrow_type: Any) -> Any:
@@ -186,8 +216,20 @@ def expand_passthrough(frame: pd.DataFrame, passthrough: list[dict[str, Any]], s
     types."""
     import pandas as pd
 
-    values = {out: pd.Series([row.get(name) for row in passthrough], index=frame.index) for name, out in shown.items()}
+    values = {
+        out: pd.Series(_infinite([row.get(name) for row in passthrough]), index=frame.index)
+        for name, out in shown.items()
+    }
     return pd.concat([frame.drop(columns="passthrough"), pd.DataFrame(values, index=frame.index)], axis=1)
+
+
+def _infinite(values: list[Any]) -> list[Any]:
+    """Values of JSON, with infinities in place of their texts if all others are numbers."""
+    texts = [value for value in values if isinstance(value, str)]
+    numbers = (value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values)
+    if not texts or not {*texts} <= {"Infinity", "-Infinity"} or sum(numbers) + len(texts) < len(values):
+        return values
+    return [float(value) if isinstance(value, str) else value for value in values]
 
 
 def to_long(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,8 +13,8 @@
 | the input's others | the input's | `input_<name>` where a column above has that name |
 | passthrough | string | their JSON, instead of columns, if they have no types (JSON Lines) |
 
-Reverses what `producer.input.formats.parquet` does to types that JSON doesn't have. What was lost stays lost: NaN
-and infinities are null. Covers no pandas: see `producer.api.pandas`.
+Reverses what `producer.input.formats.parquet` does to types that JSON doesn't have. Covers no pandas: see
+`producer.api.pandas`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
 from contract.errors import BulkqaError
 from contract.format.job import Manifest
 from producer.input.columns import OURS
+from producer.input.formats.parquet import dates
 from producer.results.columns import InputColumns
 
 types = pa.types
@@ -74,7 +77,6 @@ CORE = pa.schema(
     ]
 )
 PASSTHROUGH = "passthrough"
-_PER_SECOND = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +198,7 @@ def settled(kind: DataType, *, within: bool = False) -> DataType:
         return pa.large_list(settled(kind.value_type, within=True))
     if types.is_nested(kind) and hasattr(kind, "value_type") and not types.is_run_end_encoded(kind):
         return pa.list_(settled(kind.value_type, within=True))
-    if types.is_duration(kind) or types.is_interval(kind):
-        return pa.string() if within or types.is_interval(kind) else kind
-    return kind if types.is_primitive(kind) or _is_plain(kind) else pa.string()
+    return kind if (types.is_primitive(kind) and not types.is_interval(kind)) or _is_plain(kind) else pa.string()
 
 
 def _is_plain(kind: DataType) -> bool:
@@ -225,7 +225,7 @@ def restored(values: list[Any], kind: DataType) -> Array:
     if types.is_dictionary(kind):
         return restored(values, kind.value_type)
     if types.is_nested(kind):
-        return pa.array([_nested(value, kind) for value in values], kind)
+        return _nested(values, kind)
     if types.is_time(kind):
         return pa.array([None if v is None else _ticks(v, kind.unit) for v in values], pa.int64()).cast(
             pa.int32() if types.is_time32(kind) else pa.int64()
@@ -236,11 +236,30 @@ def restored(values: list[Any], kind: DataType) -> Array:
         return pa.array([None if value is None else int(value) for value in values], pa.int64()).cast(kind)
     if types.is_floating(kind):
         return pa.array([None if value is None else float(value) for value in values], pa.float64()).cast(kind)
-    if types.is_timestamp(kind) and kind.unit == "s":  # Parquet has no seconds: it stores milliseconds
-        return pa.array(values, pa.string()).cast(pa.timestamp("ms", kind.tz)).cast(kind)
-    if types.is_temporal(kind):
-        return pa.array(values, pa.string()).cast(kind)
-    return pa.array(values, kind)
+    return dates.parsed(values, kind) if types.is_temporal(kind) else pa.array(values, kind)
+
+
+def _nested(values: list[Any], kind: DataType) -> Array:
+    """JSON objects or arrays as an array of a nested type."""
+    missing = [value is None for value in values]
+    if types.is_struct(kind):
+        children = [restored([None if v is None else v.get(f.name) for v in values], f.type) for f in kind]
+        return pa.StructArray.from_arrays(children, fields=list(kind), mask=pa.array(missing, pa.bool_()))
+    if types.is_fixed_size_list(kind):
+        slots = [item for value in values for item in ([None] * kind.list_size if value is None else value)]
+        items = restored(slots, kind.value_type)
+        return pa.FixedSizeListArray.from_arrays(items, kind.list_size, mask=pa.array(missing, pa.bool_()))
+    ends = accumulate((len(value or ()) for value in values), initial=0)
+    offsets = pa.array(
+        list(ends), pa.int64() if types.is_large_list(kind) else pa.int32(), mask=np.array([*missing, False])
+    )
+    items = [item for value in values for item in value or ()]
+    if types.is_map(kind):
+        keys, entries = (restored([pair[name] for pair in items], each)
+                         for name, each in (("key", kind.key_type), ("value", kind.item_type)))  # fmt: skip
+        return pa.MapArray.from_arrays(offsets, keys, entries)
+    make = pa.LargeListArray if types.is_large_list(kind) else pa.ListArray
+    return make.from_arrays(offsets, restored(items, kind.value_type))
 
 
 def _maker(kind: DataType) -> Callable[[Any], Any] | None:
@@ -259,21 +278,6 @@ def _ticks(text: str, unit: str) -> int:
     clock, _, fraction = text.partition(".")
     parts = [int(part) for part in clock.split(":")] + [0]
     seconds = parts[0] * 3600 + parts[1] * 60 + parts[2]
-    digits = _PER_SECOND[unit]
+    digits = len(str(dates.PER_SECOND[unit])) - 1
     whole: int = seconds * 10**digits
     return whole + int((fraction + "0" * digits)[:digits] or 0)
-
-
-def _nested(value: Any, kind: DataType) -> Any:
-    """A JSON value as Arrow takes it for a nested type."""
-    if value is None:
-        return None
-    if isinstance(value, dict) and types.is_struct(kind):
-        return {f.name: _nested(value.get(f.name), f.type) for f in kind}
-    if isinstance(value, list) and types.is_map(kind):
-        return [(_nested(pair["key"], kind.key_type), _nested(pair["value"], kind.item_type)) for pair in value]
-    if isinstance(value, list) and types.is_nested(kind):
-        return [_nested(item, kind.value_type) for item in value]
-    if isinstance(value, str) and not _is_text(kind):
-        return restored([value], kind)[0].as_py()
-    return value

@@ -328,16 +328,14 @@ def test_a_file_of_all_types_written_by_pandas_is_read_with_them(client: Client,
             assert (kind.value_type, kind.ordered) == (expected.value_type, expected.ordered), name
         else:
             assert kind == expected, name
-        assert output[name].to_pylist() == [
-            None if isinstance(value, float) and np.isnan(value) else value for value in submitted[name].to_pylist()
-        ], name
+        assert str(output[name].to_pylist()) == str(submitted[name].to_pylist()), name
 
 
 values = {
     pa.int8(): st.integers(-128, 127),
     pa.int64(): st.integers(-(2**63), 2**63 - 1),
     pa.uint64(): st.integers(0, 2**64 - 1),
-    pa.float64(): st.floats(allow_nan=False, allow_infinity=False),
+    pa.float64(): st.floats(),
     pa.string(): st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
     pa.large_binary(): st.binary(max_size=9),
     pa.binary(3): st.binary(min_size=3, max_size=3),
@@ -352,27 +350,71 @@ values = {
 }
 
 
+#: Of the types that Python holds in part only: the numbers that they are stored as.
+stored = {kind: st.integers(-(2**63) + 1, 2**63 - 1) | st.integers(-(10**14), 10**14) for kind in (
+    pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", "UTC"),
+    pa.timestamp("ms", "+05:30"), pa.timestamp("us", "Europe/Stockholm"), pa.duration("ns"),
+)} | {pa.date32(): st.integers(-(2**31), 2**31 - 1), pa.time64("ns"): st.integers(0, 86_400 * 10**9 - 1)}  # fmt: skip
+
+
 @pytest.mark.slow
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.integers(1, 7))
 def test_any_values_come_back(client: Client, data: st.DataObject, count: int) -> None:
     columns = {}
-    for number, (kind, value) in enumerate(values.items()):
+    for number, (kind, value) in enumerate([*values.items(), *stored.items()]):
         drawn = data.draw(st.lists(st.none() | value, min_size=count, max_size=count))
-        columns[string.ascii_letters[number]] = pa.array(drawn, kind)
-        columns[string.ascii_letters[number] * 2] = pa.array([drawn, *[None] * (count - 1)], pa.list_(kind))
+        storage = kind if number < len(values) else pa.int32() if kind == pa.date32() else pa.int64()
+        column = pa.array(drawn, storage).cast(kind)
+        columns[string.ascii_letters[number]] = column
+        columns[string.ascii_letters[number] * 2] = pa.ListArray.from_arrays([0, *[count] * count], column)
     own = {"question": ["q?"] * count, "context": ["c"] * count}
-    job = answered(client, pa.table(own | columns))
-    table = job.table()
+    table = answered(client, pa.table(own | columns)).table()
     for name, column in columns.items():
-        if not pa.types.is_nested(column.type) or not pa.types.is_duration(column.type.value_type):
-            assert table[name].to_pylist() == column.to_pylist(), column.type
-            assert table[name].type == column.type
+        assert table[name].type == column.type
+        if pa.types.is_floating(getattr(column.type, "value_type", column.type)):  # NaN is not equal to itself
+            assert str(table[name].to_pylist()) == str(column.to_pylist())
+        else:
+            assert table[name].combine_chunks().equals(column), column.type
 
 
-def test_infinite_numbers_are_missing_because_json_has_none(client: Client) -> None:
-    results = answered(client, rows(3, x=[np.inf, -np.inf, 1.0])).results()
-    assert results["x"].isna().tolist() == [True, True, False]
+def test_infinite_numbers_come_back(client: Client) -> None:
+    numbers = [np.inf, -np.inf, 1.0, np.nan]
+    assert str(answered(client, rows(4, x=numbers)).results()["x"].tolist()) == str(numbers)
+    lines = "".join(json.dumps({"question": "q?", "context": "c", "x": x}) + "\n" for x in numbers)
+    job = answered(client, io.StringIO(lines))
+    assert [row["passthrough"]["x"] for row in job.predictions()] == ["Infinity", "-Infinity", 1.0, None]
+    assert str(job.results()["x"].tolist()) == str(numbers)
+
+
+def test_nan_and_a_missing_value_are_two_things_outside_pandas(client: Client) -> None:
+    for data in (pa.table, dict):
+        job = answered(client, data({"question": ["q?"] * 3, "context": ["c"] * 3, "x": [1.5, float("nan"), None]}))
+        assert str(job.table()["x"].to_pylist()) == "[1.5, nan, None]"
+        assert [row["passthrough"]["x"] for row in job.predictions()] == [1.5, "NaN", None]
+
+
+FAR = {
+    "day": pa.array([2**31 - 1, -(2**31), 0], pa.int32()).cast(pa.date32()),
+    "time": pa.array([2**63 - 1, -(2**63) + 1, 0], pa.timestamp("us")),
+    "zone": pa.array([2**62, -(2**62), -5_364_662_399_999_999], pa.timestamp("us", "Europe/Stockholm")),
+    "days": pa.array([[2**31 - 1], None, [0]], pa.list_(pa.int32())).cast(pa.list_(pa.date32())),
+}
+
+
+def test_one_date_that_python_cannot_hold_takes_no_output_away(client: Client) -> None:
+    job = answered(client, pa.table({"question": ["q?"] * 3, "context": ["c"] * 3} | FAR))
+    assert job.table().select([*FAR]).equals(pa.table(FAR))
+    days = ["+5881580-07-11", "-5877641-06-23", "1970-01-01"]
+    assert [row["passthrough"]["day"] for row in job.predictions()] == days
+    assert [row["passthrough"]["zone"] for row in job.predictions()][::2] == [
+        "+148108-07-06T14:00:27.387904+0000", "1800-01-01T00:00:00.000001+0000",
+    ]  # fmt: skip
+    results = job.results()
+    assert results["day"].tolist() == ["+5881580-07-11", "-5877641-06-23", dt.date(1970, 1, 1)]
+    assert results["days"].tolist() == [["+5881580-07-11"], None, [dt.date(1970, 1, 1)]]
+    assert results["time"].dtype == "datetime64[us]"
+    assert "+148108-" in str(results["zone"])
 
 
 # One schema

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.format import nesting
+from contract.format.chunk import finite
 from producer.input.formats.records import decoded
 
 
@@ -126,16 +127,17 @@ def has_repeated_key(value: Any) -> bool:
 def _encoded(value: object) -> str:
     try:
         return _ENCODE(value)
-    except ValueError:  # NaN, or 1e999, which is read as infinity: nothing, as in Parquet
-        return _ENCODE(_finite(value))
+    except ValueError:  # NaN, or infinity, which is also what 1e999 is read as
+        return _ENCODE(finite(_without_nan(value)))
 
 
-def _finite(value: Any) -> Any:
+def _without_nan(value: Any) -> Any:
+    """A value with null for NaN, which pandas and others write for nothing, of text as well."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def is_object(text: bytes) -> bool:

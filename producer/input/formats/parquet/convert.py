@@ -1,7 +1,8 @@
 """Columns of Parquet in types that JSON can hold.
 
-What JSON cannot hold becomes a string: timestamps, dates and times in ISO 8601, decimals and durations as printed,
-binary in base64. NaN and infinities become null.
+What JSON cannot hold becomes a string: timestamps, dates and times in ISO 8601 (`dates`), decimals as printed,
+durations as the number of their unit, binary in base64. NaN and infinities stay, and are text in a prediction
+(`contract.format.chunk`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import base64
 import math
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from producer.input.formats.parquet import dates
 from producer.input.rows import Column, Fault, pc, reject_encoding
 
 #: An Arrow type.
@@ -54,21 +57,39 @@ def converted(column: Column, kind: DataType, faults: dict[int, Fault]) -> Colum
     if is_text(own):
         return _valid(column.cast(pa.string()) if not pa.types.is_string(own) else column, faults)
     if pa.types.is_floating(kind):
-        column = column.cast(kind)
-        return pc.if_else(pc.is_finite(column), column, None)
-    if own == kind and not pa.types.is_nested(kind):
-        return column
-    if pa.types.is_string(kind) and (pa.types.is_temporal(own) or pa.types.is_integer(own)):
-        return _printed(column)
-    return pa.array([_json_value(value, kind) for value in _values(column, faults)], kind)
+        return column.cast(kind)
+    if pa.types.is_struct(kind):
+        children = [converted(child, f.type, faults) for child, f in zip(column.flatten(), kind, strict=True)]
+        return pa.StructArray.from_arrays(children, fields=list(kind), mask=column.is_null())
+    if pa.types.is_list(kind):
+        return _list(column, kind, faults)
+    return column if own == kind else _printed(column)
+
+
+def _list(column: Column, kind: DataType, faults: dict[int, Fault]) -> Column:
+    """A column of lists of any kind, or of maps, which are lists of pairs."""
+    if pa.types.is_map(column.type):
+        own = column.type
+        column = column.cast(pa.list_(pa.struct([("key", own.key_type), ("value", own.item_type)])))
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = np.append(0, np.cumsum(lengths)).astype(np.int32)
+    within: dict[int, Fault] = {}
+    values = converted(column.flatten(), kind.value_type, within)
+    for index, fault in within.items():
+        faults.setdefault(int(np.searchsorted(offsets, index, side="right")) - 1, fault)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=column.is_null())
 
 
 def _printed(column: Column) -> Column:
-    if pa.types.is_timestamp(column.type):
-        return pc.strftime(column, format="%Y-%m-%dT%H:%M:%S" + ("%z" if column.type.tz else ""))
-    if pa.types.is_duration(column.type):
+    """A column of values that JSON lacks, or of ids, as strings."""
+    kind = column.type
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return dates.printed(column)
+    if pa.types.is_duration(kind):
         column = column.cast(pa.int64())
-    return column.cast(pa.string())
+    if pa.types.is_time(kind) or pa.types.is_integer(column.type):
+        return column.cast(pa.string())
+    return pa.array([None if _is_nothing(value) else _as_text(value) for value in column.to_pylist()], pa.string())
 
 
 def _valid(column: Column, faults: dict[int, Fault]) -> Column:
@@ -84,43 +105,9 @@ def _valid(column: Column, faults: dict[int, Fault]) -> Column:
     return column
 
 
-def _values(column: Column, faults: dict[int, Fault]) -> list[Any]:
-    try:
-        values: list[Any] = column.to_pylist()
-    except ValueError:  # within is a string that is not UTF-8, or a time that Python cannot hold
-        values = [_value(column[i], i, faults) for i in range(len(column))]
-    return values
-
-
-def _value(scalar: Any, index: int, faults: dict[int, Fault]) -> Any:
-    try:
-        return scalar.as_py()
-    except ValueError:
-        reject_encoding([index], faults)
-        return None
-
-
-def _json_value(value: Any, kind: DataType) -> Any:
-    """`value`, of a nested or unusual type, as type `kind`."""
-    if value is None:
-        return None
-    if isinstance(value, dict) and pa.types.is_struct(kind):
-        return {f.name: _json_value(value.get(f.name), f.type) for f in kind}
-    if isinstance(value, list | tuple) and pa.types.is_list(kind):
-        return [_json_value(_pair(item, kind.value_type), kind.value_type) for item in value]
-    if isinstance(value, float) and pa.types.is_floating(kind):
-        return value if math.isfinite(value) else None
-    return _as_text(value) if pa.types.is_string(kind) else value
-
-
-def _pair(item: Any, kind: DataType) -> Any:
-    """An entry of a map, which comes as a tuple."""
-    return (
-        dict(zip(("key", "value"), item, strict=True)) if isinstance(item, tuple) and pa.types.is_struct(kind) else item
-    )
-
-
 def _as_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -18,6 +18,7 @@ from contract.remedy import Remedy, Set
 from producer.input.columns import ColumnNames, refuse_wide
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.parquet.convert import is_text
+from producer.input.formats.parquet.int96 import open_exact
 from producer.input.formats.parquet.rows import RowCutter
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
@@ -70,20 +71,25 @@ class _Decoder:
         self._source = file
         self._bound = bound
         try:
-            with bound:
-                # Buffered and not read ahead: a column chunk of a gigabyte is read through a megabyte.
-                self._file = pq.ParquetFile(
-                    file,
-                    buffer_size=1 << 20,
-                    pre_buffer=False,
-                    thrift_string_size_limit=_DIRECTORY_TEXT,
-                    thrift_container_size_limit=_DIRECTORY_ENTRIES,
-                )
-                self.types: pa.Schema = self._file.schema_arrow
+            self._file = open_exact(self._opened, bound)
+            self.types: pa.Schema = self._file.schema_arrow
         except _ERRORS as error:
             raise self._unreadable(error) from error
         self._rows: int = self._file.metadata.num_rows
         self._done = 0
+
+    def _opened(self, int96: str) -> pq.ParquetFile:
+        """The file, with `int96` as the unit of such timestamps."""
+        with self._bound:
+            # Buffered and not read ahead: a column chunk of a gigabyte is read through a megabyte.
+            return pq.ParquetFile(
+                self._source,
+                buffer_size=1 << 20,
+                pre_buffer=False,
+                coerce_int96_timestamp_unit=int96,
+                thrift_string_size_limit=_DIRECTORY_TEXT,
+                thrift_container_size_limit=_DIRECTORY_ENTRIES,
+            )
 
     def close(self) -> None:
         """Close the file."""
