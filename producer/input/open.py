@@ -55,6 +55,8 @@ class Input:
         self.question_column = columns.question
         self.context_column = columns.context
         self.delimiter = first.delimiter
+        self.sheet = first.sheet
+        self.sheets = first.sheets
         self.schema = first.schema
         self.types = first.types
         self._files = files

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contract.errors import InputError
+from contract.format import chunk
+from contract.format.job import Row
 from contract.settings import Settings
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
@@ -17,6 +20,8 @@ from producer.input.options import ReadOptions
 
 #: Rows that are shown at most.
 _SHOWN = 10
+#: Rows that a glance counts at most.
+_COUNTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +98,19 @@ class Glance:
     context_column: str
     id_column: str | None
     answers_column: str | None
-    rows: tuple[dict[str, Any], ...]  #: the first ones: row, question, context, and the code and message of an error
+    sheet: str | None  #: of a workbook, the one that is read,
+    sheets: tuple[str, ...]  #: of all that it has
+    rows: tuple[dict[str, Any], ...]  #: the first: row, question, context, passthrough; of a bad row, code and message
+    count: int  #: rows that were read,
+    complete: bool  #: which are all of the file
 
 
 def glance(file: InputSpec, read: ReadOptions, settings: Settings) -> Glance:
     """Read the first rows of a file as submit does. Raises InputError if submit would by then."""
     with open_input(file, read, settings.read_memory) as source:
-        first = next(source.tables(_SHOWN, settings.chunk_bytes))
+        tables = source.tables(_SHOWN, settings.chunk_bytes)
+        first = next(tables)
+        count, complete = _counted(tables, first.num_rows)
         return Glance(
             name=source.name,
             format=source.format,
@@ -109,8 +120,30 @@ def glance(file: InputSpec, read: ReadOptions, settings: Settings) -> Glance:
             context_column=source.context_column,
             id_column=source.id_column,
             answers_column=source.answers_column,
-            rows=tuple(first.select(["row", "question", "context", "code", "message"]).to_pylist()),
+            sheet=source.sheet,
+            sheets=source.sheets,
+            rows=tuple(map(_shown, chunk.rows(first))),
+            count=count,
+            complete=complete,
         )
+
+
+def _counted(tables: Iterator[pa.Table], count: int) -> tuple[int, bool]:
+    """The number of rows up to a bound, `count` of which were read, and whether these are all. The beginning of a file
+    may end in the middle of a row: that ends the count."""
+    try:
+        for table in tables:
+            count += table.num_rows
+            if count >= _COUNTED:
+                return count, False
+    except InputError:
+        return count, False
+    return count, True
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    error = {"code": row.error and row.error.code, "message": row.error and row.error.message}
+    return {"row": row.row, "question": row.question, "context": row.context, "passthrough": row.passthrough} | error
 
 
 def _longest(texts: pa.ChunkedArray) -> int:

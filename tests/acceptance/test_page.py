@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openpyxl
 import pytest
 
 from tests.acceptance.cluster import REPO, Cluster, write_rows
@@ -56,6 +57,18 @@ def client(server: httpx.Client) -> httpx.Client:
 def accessible(page: Any) -> None:
     violations = axe.Axe().run(page).response["violations"]
     assert [(violation["id"], violation["nodes"][0]["html"]) for violation in violations] == []
+
+
+def broken_words(page: Any) -> list[str]:
+    """Words of the tables that are on more than one line."""
+    return page.evaluate("""() => [...document.querySelectorAll("td .state, td .dim, th")].flatMap((node) =>
+        [...node.childNodes].filter((text) => text.nodeType === 3).flatMap((text) =>
+            [...text.data.matchAll(/\\w+/g)].filter((word) => {
+                const range = document.createRange();
+                range.setStart(text, word.index);
+                range.setEnd(text, word.index + word[0].length);
+                return range.getClientRects().length > 1;
+            }).map(String)))""")
 
 
 def test_a_file_is_dropped_looked_at_and_answered(page: Any, client: httpx.Client):
@@ -105,11 +118,13 @@ def test_columns_of_other_names_are_a_choice(page: Any, client: httpx.Client, tm
     page.set_input_files("#file", tmp_path / "other.csv")
     page.get_by_text("there is no column 'question'").wait_for()
     assert page.get_by_label("Delimiter").input_value() == ";"
-    page.get_by_role("button", name="Submit").click()  # is held back: nothing is chosen yet
+    assert page.get_by_role("button", name="Submit").is_disabled(), "nothing is chosen yet"
     page.get_by_label("Question", exact=True).select_option("q")
     page.get_by_label("Context", exact=True).select_option("c")
     page.get_by_text("The first rows, read as csv").wait_for()
     page.get_by_role("cell", name="what is it?").wait_for()
+    page.get_by_role("cell", name="x", exact=True).wait_for()
+    page.get_by_text("1 row, 3 columns, read as csv").wait_for()
     accessible(page)
     page.get_by_role("button", name="Submit").click()
     page.locator("dd .completed").wait_for()
@@ -142,9 +157,9 @@ def test_every_option_of_the_schema_is_a_field(page: Any, client: httpx.Client):
     page.get_by_text("Options").click()
     for name, option in schema.items():
         field = page.get_by_label(name.capitalize().replace("_", " "), exact=True)
-        assert field.is_visible(), name
+        assert field.is_visible() is (name != "sheet"), f"{name}: only a workbook has sheets"
         about = page.locator(f"#{field.get_attribute('aria-describedby')}")
-        assert about.inner_text() == option["description"]
+        assert about.text_content() == option["description"]
     assert page.get_by_label("Top k").get_attribute("min") == "1"
     assert page.get_by_label("Format").locator("option").all_inner_texts() == [
         "default",
@@ -160,6 +175,51 @@ def test_every_option_of_the_schema_is_a_field(page: Any, client: httpx.Client):
     page.locator("dd .completed").wait_for()
     (job,) = client.get("/v1/jobs", params={"metadata": "of=every option"}).json()["jobs"]
     assert (job["options"]["top_k"], job["options"]["omit_context"], job["options"]["n_best"]) == (2, True, 20)
+
+
+def test_a_sheet_is_chosen_and_a_job_has_a_name(page: Any, client: httpx.Client, tmp_path: Path):
+    book = openpyxl.Workbook()
+    book.active.append(["question", "context"])
+    book.active.append(["Who cast the bell?", "The bell was cast by Jon Berg in 1790."])
+    other = book.create_sheet("More rows")
+    other.append(["question", "context"])
+    for number in range(3):
+        other.append([f"Who cast bell {number}?", f"Bell {number} was cast by Ada Holm in 1790."])
+    book.save(tmp_path / "bells.xlsx")
+    page.goto(str(client.base_url))
+    page.set_input_files("#file", tmp_path / "bells.xlsx")
+    page.get_by_text("1 row, 2 columns, read as xlsx").wait_for()
+    assert [page.get_by_label(name, exact=True).count() for name in ("Delimiter", "Encoding", "Header")] == [1, 1, 1]
+    assert not page.get_by_label("Delimiter", exact=True).is_visible()
+    assert not page.get_by_label("Encoding", exact=True).is_visible()
+    page.get_by_label("Sheet").select_option("More rows")
+    page.get_by_text("3 rows, 2 columns, read as xlsx").wait_for()
+    page.get_by_label("Name").fill("bells of spring")
+    page.get_by_role("button", name="Submit").click()
+    page.locator("dd .completed").wait_for()
+    assert page.locator("mark").all_inner_texts() == ["Ada Holm"] * 3
+    page.goto(f"{client.base_url}/#/")
+    page.get_by_text("bells of spring").wait_for()
+
+
+def test_submit_waits_for_the_check_of_what_was_changed(page: Any, client: httpx.Client, tmp_path: Path):
+    """A click right after a change that cannot be read makes no job."""
+    (tmp_path / "rows.csv").write_text("question|context\nWho?|Jon Berg.\n")
+    page.goto(str(client.base_url))
+    page.set_input_files("#file", tmp_path / "rows.csv")
+    submit = page.get_by_role("button", name="Submit")
+    assert submit.is_disabled()
+    page.get_by_text("Reading rows.csv").wait_for()
+    page.get_by_text("The first rows, read as csv").wait_for()
+    page.get_by_label("Encoding").fill("no-such")
+    submit.click()
+    page.get_by_text("unknown encoding 'no-such'").wait_for()
+    assert submit.is_disabled()
+    page.get_by_label("Encoding").fill("ascii")
+    page.get_by_label("Name").click()
+    page.get_by_text("1 row, 2 columns").wait_for()
+    submit.click()
+    page.locator("dd .completed").wait_for()
 
 
 def test_a_file_that_cannot_be_read_says_why(page: Any, client: httpx.Client, tmp_path: Path):
@@ -230,6 +290,7 @@ def test_a_phone_and_the_dark_have_it_too(browser: Any, client: httpx.Client, sh
         page.locator("h1").wait_for()
         accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+        assert broken_words(page) == [], view
     page.goto(str(client.base_url))
     page.set_input_files("#file", REPO / "samples" / "questions.csv")
     page.get_by_text("The first rows, read as csv").wait_for()
@@ -255,8 +316,16 @@ def test_a_token_is_asked_for_by_a_form(browser: Any, running: Cluster):
         context = browser.new_context()
         page = context.new_page()
         page.goto(str(client.base_url))
-        page.get_by_label("Token of this server").fill(token)
+        page.get_by_label("Token of this server").fill("another")
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_text("That is not a token of this server").wait_for()
         accessible(page)
+        page.get_by_label("Token of this server").fill(token)
         page.get_by_role("button", name="Log in").click()
         page.get_by_text("No job yet").wait_for()
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_label("Token of this server").wait_for()
+        page.goto(f"{client.base_url}/#/try")
+        page.goto(str(client.base_url))
+        page.get_by_label("Token of this server").wait_for()
         context.close()

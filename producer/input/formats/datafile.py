@@ -20,5 +20,7 @@ class DataFile:
     schema: pa.Schema  #: of the chunks that are made of it
     batches: Iterator[Rows]
     delimiter: str | None = None
+    sheet: str | None = None  #: of a workbook, the one that is read,
+    sheets: tuple[str, ...] = ()  #: of all that it has
     types: pa.Schema | None = None  #: of its columns as they are in the file, where it says so
     progress: Callable[[], float] | None = None  #: the share of rows given, where the bytes read do not tell

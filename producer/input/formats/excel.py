@@ -60,11 +60,13 @@ def excel_sheet(path: Path, label: str, options: ReadOptions, bound: Bound, reso
     try:
         columns = ColumnNames(label, sheet.names, options)
     except InputError as error:
+        error.found |= {"sheets": list(sheet.titles), "sheet": sheet.title}
         if not _has_columns(sheet.names, options):
             error.remedy = _of_sheets(error.remedy, sheet.other_sheet(options))
         raise
     fields = TextFields(columns)
-    return DataFile("xlsx", columns, fields.schema, sheet.batches(fields, options.max_row_bytes))
+    batches = sheet.batches(fields, options.max_row_bytes)
+    return DataFile("xlsx", columns, fields.schema, batches, sheet=sheet.title, sheets=sheet.titles)
 
 
 def _of_sheets(names: Remedy | str | None, sheet: Remedy | None) -> Remedy | str | None:
@@ -91,6 +93,7 @@ class _Sheet:
         if not self._sheets:
             raise unsupported(label, "an Excel workbook without a sheet", _AS_CSV)
         self.title = self._named(name) if name else (visible or [*self._sheets])[0]
+        self.titles = tuple(self._sheets)
         self._rows = self._read(self._sheets[self.title])
         self.names = _header(next(self._rows, (0, []))[1])
 

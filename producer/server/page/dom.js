@@ -28,6 +28,9 @@ export function field(label, input, help) {
   return el("div", {}, el("label", { for: input.id }, label), input, about);
 }
 
+// A name that may be broken behind its punctuation, and nowhere in a word.
+export const breakable = (name) => name.split(/(?<=[_.-])/).flatMap((part) => [part, el("wbr")]);
+
 export const count = (number) => number.toLocaleString("en");
 export const words = (state) => state.replaceAll("_", " ");
 export const state = (name) => el("span", { class: `state ${name}` }, words(name));

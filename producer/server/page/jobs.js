@@ -1,6 +1,6 @@
 // The jobs, newest first, with a place to drop a file; and the workers.
 import { get } from "./api.js";
-import { count, duration, el, state, when } from "./dom.js";
+import { breakable, count, duration, el, state, when } from "./dom.js";
 import { dropping } from "./submit.js";
 
 const EVERY = 2000;
@@ -49,7 +49,7 @@ function line(job) {
   const left = job.eta_seconds ? `, ${duration(job.eta_seconds)} left` : "";
   const why = job.reason && !job.finished_at ? el("div", { class: "dim" }, job.reason.message) : null;
   return el("tr", {},
-    el("td", { class: "id" }, el("a", { href: `#/jobs/${job.id}` }, job.id), el("div", { class: "dim" }, job.input.name)),
+    el("td", { class: "id" }, el("a", { href: `#/jobs/${job.id}` }, job.id), el("div", { class: "dim" }, breakable(job.metadata.name ?? job.input.name))),
     el("td", {}, state(job.status), why),
     el("td", {}, el("progress", { value: job.progress, max: 1, "aria-label": `done of ${job.id}` })),
     el("td", { class: "number" }, count(counts.total)),

@@ -15,8 +15,9 @@ function made(name, schema) {
   let none = false; // an empty text that was set, and not left
   const watch = () => input.addEventListener("input", () => { none = false; });
   watch();
+  const node = field(label, input, schema.description);
   return {
-    node: field(label, input, schema.description),
+    node,
     focus() {
       input.closest("details")?.setAttribute("open", "");
       input.focus();
@@ -36,12 +37,19 @@ function made(name, schema) {
     get value() {
       return input.type === "checkbox" ? String(input.checked) : input.value;
     },
-    // What to send; undefined where it is the default.
+    // What to send; undefined where it is the default, or the format of the file has no such option.
     get sent() {
-      return this.value === usual || (this.value === "" && !none) ? undefined : this.value;
+      return node.hidden || this.value === usual || (this.value === "" && !none) ? undefined : this.value;
     },
     has(value) {
       return !input.options || [...input.options].some((option) => option.value === value);
+    },
+    // Says what is taken where nothing is given.
+    hint(usually) {
+      input.placeholder = usually;
+    },
+    get isChoice() {
+      return Boolean(input.options);
     },
     // Makes it a choice: pairs of a value and its text.
     offer(choices, value) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from producer.server.access import COOKIE, cookie_of, is_among
 from producer.server.problems import Refused
@@ -17,14 +17,22 @@ _PAGE = Path(__file__).parents[1] / "page"
 
 @router.get("/")
 def index(request: Request) -> Response:
-    """The page."""
-    return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+    """The page, with a button to log out where there are tokens."""
+    return _page("index.html", "logout" if request.app.state.tokens else None)
 
 
 @router.get("/login")
-def form() -> Response:
-    """The login form."""
-    return FileResponse(_PAGE / "login.html", headers={"Cache-Control": "no-cache"})
+def form(wrong: str | None = None) -> Response:
+    """The login form; after a wrong token it says so."""
+    return _page("login.html", None if wrong is None else "wrong")
+
+
+def _page(name: str, shown: str | None) -> Response:
+    """A page, with the element of an id shown that is hidden otherwise."""
+    text = (_PAGE / name).read_text("utf-8")
+    if shown:
+        text = text.replace(f'id="{shown}" hidden', f'id="{shown}"')
+    return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
 
 @router.post("/login")
@@ -33,10 +41,20 @@ async def login(request: Request) -> Response:
     async with form_of(request, files=0, fields=2) as fields:
         token = str(fields.get("token", "")).strip()
     if not is_among(token, request.app.state.tokens):
+        if "text/html" in request.headers.get("accept", ""):  # a browser's form
+            return RedirectResponse("/login?wrong=", 303)
         raise Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE, cookie_of(token), max_age=30 * 86400, httponly=True, samesite="strict",
         secure="https" in (request.url.scheme, request.headers.get("x-forwarded-proto")),
     )  # fmt: skip
+    return answer
+
+
+@router.post("/logout")
+def logout() -> Response:
+    """Forget the page's cookie."""
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer
