@@ -118,6 +118,12 @@ def address_of(scope: Scope, proxies: Iterable[_Network]) -> str:
     return str(address or peer)
 
 
+def client_of(scope: Scope) -> str:
+    """Who sent a request that was passed on: a token, by its place, or else an address."""
+    client: str = scope["state"]["client"]
+    return client
+
+
 @dataclass
 class Rate:
     """The rate limit of a client (a token or an address): a bucket that is refilled steadily, and holds the requests of
@@ -262,8 +268,9 @@ class Access:
     def _check(self, scope: Scope) -> None:
         headers, path = Headers(scope=scope), scope["path"]
         token = self._token(headers) if self.tokens else None
+        client = f"token {token}" if isinstance(token, int) else address_of(scope, self.proxies)
+        scope.setdefault("state", {})["client"] = client  # see `client_of`
         if path not in _HEALTH and not path.startswith(_FILES):
-            client = f"token {token}" if isinstance(token, int) else address_of(scope, self.proxies)
             if after := self.rate.take(client):
                 raise Refused(429, "too_many_requests", "too many requests", f"Try again in {after} s.", after)
             if isinstance(token, Refused) and path not in _OPEN:

@@ -19,7 +19,17 @@ from contract.settings import Settings
 pytest.importorskip("starlette")
 
 from producer.server import access
-from producer.server.access import COOKIE, Rate, address_of, check_address, cookie_of, is_among, proxies_of, tokens_of
+from producer.server.access import (
+    COOKIE,
+    Rate,
+    address_of,
+    check_address,
+    client_of,
+    cookie_of,
+    is_among,
+    proxies_of,
+    tokens_of,
+)
 from producer.server.app import make_app
 
 BLOCK = 64 << 10
@@ -49,14 +59,7 @@ class Asked:
         self.messages.append(message)
 
     def of(self, app: Any) -> Asked:
-        scope = {
-            "type": "http", "method": self.method, "path": self.path, "raw_path": self.path.encode(), "root_path": "",
-            "query_string": b"", "scheme": "http", "http_version": "1.1", "client": (self.peer, 5),
-            "server": ("127.0.0.1", 80), "state": {},
-            "headers": [(name.lower().encode(), value.encode("latin-1"))
-                        for name, value in ({"Host": "localhost"} | self.headers).items()],
-        }  # fmt: skip
-        asyncio.run(app(scope, self.receive, self.send))
+        asyncio.run(app(_scope(self.method, self.path, self.headers, self.peer), self.receive, self.send))
         return self
 
     @property
@@ -71,6 +74,16 @@ class Asked:
     def problem(self) -> dict[str, Any]:
         assert self.answer_headers[b"content-type"] == b"application/problem+json"
         return json.loads(b"".join(message.get("body", b"") for message in self.messages[1:]))
+
+
+def _scope(method: str, path: str, headers: dict[str, str], peer: str) -> dict[str, Any]:
+    return {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "root_path": "",
+        "query_string": b"", "scheme": "http", "http_version": "1.1", "client": (peer, 5),
+        "server": ("127.0.0.1", 80), "state": {},
+        "headers": [(name.lower().encode(), value.encode("latin-1"))
+                    for name, value in ({"Host": "localhost"} | headers).items()],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [FORM, "application/x-www-form-urlencoded", "application/json", "text/plain", ""])
@@ -182,6 +195,18 @@ def test_bad_requests_from_an_address_take_nothing_from_a_token_or_a_health_chec
 def test_a_header_names_the_client_if_a_proxy_sent_it(peer: str, forwarded: str, address: str):
     scope = {"type": "http", "client": (peer, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
     assert address_of(scope, proxies_of("10.0.0.7, 10.1.0.0/16")) == address
+
+
+def test_a_request_that_is_passed_on_knows_who_sent_it(settings: Settings):
+    app = make_app(settings.model_copy(update={"api_token": SecretStr(f"{'b' * 16},{TOKEN}")}))
+    seen = []
+
+    async def asked(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(client_of(scope))
+
+    for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"Cookie": f"{COOKIE}={cookie_of(TOKEN)}"}, {}):
+        asyncio.run(replace(app, app=asked)(_scope("GET", "/", headers, "10.0.0.7"), None, None))  # type: ignore[arg-type]
+    assert seen == ["token 1", "token 1", "10.0.0.7"]
 
 
 def test_a_proxy_is_an_address_or_a_network():
