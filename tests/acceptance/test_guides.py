@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 
+from contract.format import layout
 from contract.ledger import records
 from contract.ledger.stored import load_manifest
-from contract.settings import SHIPPED_MODEL
 from contract.storage import open_storage
 from producer import cli as producer_cli
 from tests import s3
-from tests.acceptance.cluster import REPO, Cluster, cluster
+from tests.acceptance.cluster import REPO, Cluster, check, cluster, end, write_rows
 from worker import cli as worker_cli
 
 DOCS = REPO / "docs"
@@ -80,6 +79,24 @@ def test_the_commands_of_a_guide_work_where_a_worker_runs(guide: str, running: C
     assert "minilm-l6-qa" in said
 
 
+def test_a_lost_storage_comes_back_from_a_copy_and_jobs_under_way_go_on(running: Cluster):
+    """As `backup.md` does it, with a copy in which one job has ended and another had only some of its parts."""
+    running.worker()
+    ended, under_way = (running.submit(write_rows(running.folder / "rows.csv", 60), chunk_rows=5) for _ in range(2))
+    for job in (ended, under_way):
+        running.finish(job)
+    answers = running.storage.read(layout.predictions(under_way))
+    end(running.workers[0])
+    for key in [layout.report(under_way), layout.predictions(under_way), *(layout.part(under_way, n) for n in (2, 7))]:
+        running.storage.delete(key)
+    shell("\n".join(commands("backup.md")), running.folder, **running.env)
+    running.worker()
+    running.finish(under_way)
+    check(running, ended, 60)
+    check(running, under_way, 60)
+    assert running.storage.read(layout.predictions(under_way)) == answers
+
+
 def test_the_commands_of_the_guide_to_object_storage_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BULKQA_TEST_STORAGE", "s3")
     (tmp_path / "samples").symlink_to(REPO / "samples")
@@ -104,8 +121,7 @@ def test_the_commands_of_the_guide_to_models_make_one_that_answers(tmp_path: Pat
     pytest.importorskip("torch", reason="torch is not installed: extra [build]")
     (tmp_path / "my-checkpoint").symlink_to(checkpoint)
     (tmp_path / "samples").symlink_to(REPO / "samples")
-    script = "\n".join(commands("models.md")).replace("SHIPPED", shlex.quote(str(REPO / "models" / SHIPPED_MODEL)))
-    said = shell(script, tmp_path)
+    said = shell("\n".join(commands("models.md")), tmp_path)
     assert "changed_answers" in said
     assert (tmp_path / "models" / "mine" / "reader.json").exists()
     listed = re.findall(r"^\| `([\w.]+)` \|", (DOCS / "models.md").read_text(), re.M)[:4]
