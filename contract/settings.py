@@ -24,7 +24,7 @@ RENAMED = {"BULKQA_WINDOW": "BULKQA_QUEUE_AHEAD"}
 SHIPPED_MODEL = "minilm-l6-qa"
 
 
-def _shipped() -> Path:
+def shipped_model() -> Path:
     """Its directory: `models` in the repository, `worker/models` in an installed wheel."""
     root = Path(__file__).resolve().parent.parent
     packaged = root / "worker" / "models" / SHIPPED_MODEL
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     storage_url: str = Field("bulkqa-data", description="folder or URL that producers and workers share")
     server: str = Field("", description="URL of a `producer serve` that `producer` uses instead of storage and Redis")
     model: str = Field(SHIPPED_MODEL, description="name of the model that a job asks for")
-    model_dir: Path = Field(_shipped(), description="model directory of a worker")
+    model_dir: Path = Field(shipped_model(), description="model directory of a worker")
     processes: int = Field(
         0,
         ge=0,

@@ -23,7 +23,7 @@ import typer
 
 from contract import logs, machine
 from contract.command import block_pandas, print_version
-from contract.settings import Settings
+from contract.settings import Settings, shipped_model
 from contract.settings import load as load_settings
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ MetricsPort = Annotated[
     int | None,
     typer.Option(help="port for Prometheus metrics; 0: none [BULKQA_METRICS_PORT]", show_default=False),
 ]
+#: The model that ships, in place of a directory.
+SHIPPED = "SHIPPED"
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 
@@ -279,7 +281,9 @@ def build(
 def evaluate(
     file: Annotated[Path, typer.Argument(help="SQuAD-format JSON file")],
     model_dir: ModelDir = None,
-    compare: Annotated[Path | None, typer.Option(help="a second model directory, to compare with")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help=f"a second model directory, to compare with; {SHIPPED}: the model that ships")
+    ] = None,
     no_answer_threshold: Annotated[
         float | None, typer.Option(help="no answer if its score exceeds the best span's by more [default: the model's]")
     ] = None,
@@ -296,7 +300,8 @@ def evaluate(
 
     examples = load_squad(file)
     options = Options(no_answer_threshold=no_answer_threshold)
-    directories = [settings.model_dir, *([compare] if compare else [])]
+    second = [shipped_model() if str(compare) == SHIPPED else compare] if compare else []
+    directories = [settings.model_dir, *second]
     # Open both before spending minutes on the first.
     readers = [Reader.open(directory, settings.provider) for directory in directories]
     answers: list[list[str | None]] = []

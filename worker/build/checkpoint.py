@@ -7,10 +7,11 @@ what to install. A checkpoint's own code is never run.
 from __future__ import annotations
 
 import inspect
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -25,6 +26,9 @@ INT8_INPUTS = ("input_ids", "token_type_ids")  #: int8 windows run alone, unpadd
 
 #: A tokenizer with fewer tokens is not a real one; one with less than this share of the embeddings is another model's.
 _FEWEST, _FITTING = 32, 0.9
+
+#: Tokens of a window for a model that knows positions only relative to each other: nearly all are trained on as many.
+_UNLIMITED = 512
 
 #: Every new model is asked these; those that it answers become its known answers. Quantizing to int8 finds outliers in
 #: the same texts.
@@ -116,12 +120,19 @@ def load(source: str, inputs: tuple[str, ...]) -> Checkpoint:
     _check_vocabulary(source, backend, model.config.vocab_size)
     backend.no_truncation()
     backend.no_padding()
-    if hasattr(model.base_model, "set_attention_type"):  # BigBird's sparse attention pays only from 1,024 tokens on
-        model.base_model.set_attention_type("original_full")
+    _make_exportable(model)
     takes = inspect.signature(model.forward).parameters
     typed = getattr(model.config, "type_vocab_size", 0) > 1 and "token_type_ids" in tokenizer.model_input_names
     inputs = tuple(name for name in inputs if name in takes and (typed or name != "token_type_ids"))
     return Checkpoint(source, model.eval(), backend, inputs, tokenizer.model_max_length)
+
+
+def _make_exportable(model: Any) -> None:
+    """Choose what can be exported where a model can compute its logits in several ways."""
+    if getattr(model.config, "is_encoder_decoder", False):  # its cache would be an output
+        model.config.use_cache = False
+    if hasattr(model.base_model, "set_attention_type"):  # BigBird's sparse attention pays only from 1,024 tokens on
+        model.base_model.set_attention_type("original_full")
 
 
 def _refuse(source: str, error: Exception, unreachable: str | None) -> NoReturn:
@@ -160,11 +171,13 @@ def _check_vocabulary(source: str, backend: Any, rows: int) -> None:
 
 def max_positions(checkpoint: Checkpoint) -> int:
     """Tokens in the longest window. RoBERTa and its kin count positions from `padding_idx` + 1: 514 hold 512."""
-    limit: int = min(checkpoint.longest, checkpoint.model.config.max_position_embeddings)
+    config = checkpoint.model.config
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len"))
+    limit: int = min(checkpoint.longest, next(filter(None, limits), _UNLIMITED))
     for path, module in checkpoint.model.named_modules():
-        if path.endswith("position_embeddings") and getattr(module, "num_embeddings", 0):
+        if path.endswith("position_embeddings") and hasattr(module, "padding_idx"):
             offset = 0 if module.padding_idx is None else module.padding_idx + 1
-            limit = min(limit, module.num_embeddings - offset)
+            limit = min(limit, len(module.weight) - offset)
     return limit
 
 
@@ -194,10 +207,11 @@ def _template_of(tokenizer: Any, question: str, context: str) -> Template:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the warnings of tracing: `_compare` checks what they warn about. Loggers are restored afterwards."""
+    """Suppress the warnings of tracing, since `_compare` checks what they warn about, and the graph that torch prints
+    when it fails. Loggers are restored afterwards."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "transformers")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.ERROR)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,27 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+OTHER_FAMILY = "Use a checkpoint of another family: the guide to models lists those that can be built."
+OTHER_PRECISION = "Build it as it was exported: --precision fp32"
+
 GRAPH = "model.onnx"
 OUTPUTS = ["start_logits", "end_logits"]
 LENGTHS = (16, 33, 128, 384)  #: lengths of windows for comparing graph and torch; the longest possible is compared too
+EXAMPLE = 16  #: tokens of the window that is traced, at least
 TOLERANCE = 2e-4  #: the largest difference of a logit, times the largest logit if that exceeds 1
 EXTERNAL_ABOVE = 2**31 - 2**20  #: protobuf's limit, less what the graph itself may take
+
+
+@contextmanager
+def step(architecture: str, verb: str, remedy: str) -> Iterator[None]:
+    """Whatever the libraries of a step raise is a ModelError with this remedy: `BertModel cannot be VERB: ...`."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # torch, onnx and onnxruntime raise all kinds
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ModelError(f"{architecture} cannot be {verb}: {reason}", remedy) from error
 
 
 def export_graph(checkpoint: Checkpoint, info: ModelInfo, directory: Path) -> ModelInfo:
@@ -34,25 +51,25 @@ def export_graph(checkpoint: Checkpoint, info: ModelInfo, directory: Path) -> Mo
     import torch
 
     directory.mkdir()
-    example = {name: torch.ones(2, 16, dtype=torch.int64) for name in checkpoint.inputs}
+    # Without a mask transformers applies a local attention only to windows that are longer than it, and tracing keeps
+    # what it sees: a short example would give a graph in which every token sees all others.
+    local = getattr(checkpoint.model.config, "sliding_window", None) or 0
+    length = min(max(EXAMPLE, 2 * local), info.max_positions)
+    example = {name: torch.ones(2, length, dtype=torch.int64) for name in checkpoint.inputs}
     with tempfile.TemporaryDirectory(dir=directory.parent) as raw:  # above 2 GB torch scatters weights around the file
         path = Path(raw) / GRAPH
-        try:
-            with quiet(), torch.no_grad():
-                torch.onnx.export(
-                    checkpoint.model,
-                    (),
-                    str(path),
-                    kwargs=example,
-                    input_names=list(example),
-                    output_names=OUTPUTS,
-                    opset_version=20,  # the first in which Gelu is one node
-                    dynamo=False,  # its graphs of attention are slower, and some do not load
-                    dynamic_axes={name: {0: "batch", 1: "sequence"} for name in [*example, *OUTPUTS]},
-                )
-        except Exception as error:
-            reason = str(error).strip().split("\n")[0]
-            raise ModelError(f"{info.architecture} cannot be exported to ONNX: {reason}") from error
+        with step(info.architecture, "exported to ONNX", OTHER_FAMILY), quiet(), torch.no_grad():
+            torch.onnx.export(
+                checkpoint.model,
+                (),
+                str(path),
+                kwargs=example,
+                input_names=list(example),
+                output_names=OUTPUTS,
+                opset_version=20,  # the first in which Gelu is one node
+                dynamo=False,  # its graphs of attention are slower, and some do not load
+                dynamic_axes={name: {0: "batch", 1: "sequence"} for name in [*example, *OUTPUTS]},
+            )
         model = onnx.load(path)
     declared = {value.name for value in model.graph.input}
     info = replace(info, inputs=tuple(name for name in checkpoint.inputs if name in declared))
@@ -69,7 +86,9 @@ def fuse(checkpoint: Checkpoint, info: ModelInfo, directory: Path, progress: Say
     from worker.build.rewrite import fuse_attention
 
     model = onnx.load(directory / GRAPH)
-    if not fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0)):
+    with step(info.architecture, "given faster attention", OTHER_PRECISION):
+        fused_nodes = fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0))
+    if not fused_nodes:
         progress(f"attention of {info.architecture} has another form: left as exported, which is slower")
         return info
     try:
@@ -107,10 +126,8 @@ def _compare(checkpoint: Checkpoint, info: ModelInfo, path: Path) -> None:
 
     from worker.build.quantize import load as load_graph
 
-    try:
+    with step(info.architecture, "loaded as a graph", OTHER_FAMILY):
         session = load_graph(path)
-    except Exception as error:
-        raise ModelError(f"the graph of {info.architecture} cannot be loaded: {error}") from error
     random = np.random.default_rng(0)
     lengths = sorted({min(length, info.max_positions) for length in (*LENGTHS, info.max_positions)})
     for rows, length in [*((1, length) for length in lengths), (2, lengths[1 % len(lengths)])]:
@@ -121,16 +138,17 @@ def _compare(checkpoint: Checkpoint, info: ModelInfo, path: Path) -> None:
             feed["attention_mask"][-1, seen:] = 0
         if "token_type_ids" in feed:
             feed["token_type_ids"][:, : length // 3] = 0
-        try:
+        with step(info.architecture, f"run on {rows} x {length} tokens", OTHER_FAMILY):
             with torch.no_grad():
                 logits = checkpoint.model(**{name: torch.from_numpy(values) for name, values in feed.items()})
             expected = np.stack([logits.start_logits.numpy(), logits.end_logits.numpy()])[:, :, :seen]
             actual = np.stack(session.run(OUTPUTS, feed))[:, :, :seen]
-        except Exception as error:
-            raise ModelError(f"{info.architecture} does not run on {rows} x {length} tokens: {error}") from error
         difference = float(np.abs(actual - expected).max())
         if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # not <=: NaN differs
-            raise ModelError(f"the graph is off by {difference:.2g} from torch on {rows} x {length} tokens")
+            message = (
+                f"the graph of {info.architecture} is off by {difference:.2g} from torch on {rows} x {length} tokens"
+            )
+            raise ModelError(message, OTHER_FAMILY)
 
 
 def to_int8(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -> ModelInfo:
@@ -139,7 +157,8 @@ def to_int8(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -
 
     from worker.build.quantize import DISABLED_OPTIMIZERS, quantize
 
-    model = quantize(onnx.load(plain / GRAPH), (_feed(checkpoint, info, known) for known in KNOWN))
+    with step(info.architecture, "quantized to int8", OTHER_PRECISION):
+        model = quantize(onnx.load(plain / GRAPH), (_feed(checkpoint, info, known) for known in KNOWN))
     info = replace(info, precision="int8", disabled_optimizers=DISABLED_OPTIMIZERS)
     return _save(checkpoint, info, model, final)
 
@@ -149,7 +168,8 @@ def to_fp16(checkpoint: Checkpoint, info: ModelInfo, plain: Path, final: Path) -
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = convert_float_to_float16(onnx.load(plain / GRAPH), keep_io_types=True)
+    with step(info.architecture, "converted to fp16", OTHER_PRECISION):
+        model = convert_float_to_float16(onnx.load(plain / GRAPH), keep_io_types=True)
     return _save(checkpoint, replace(info, precision="fp16"), model, final)
 
 

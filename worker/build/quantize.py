@@ -44,14 +44,44 @@ SMALL_MATRIX = 16  #: so do matrices with fewer rows or columns: the head, the f
 
 
 def quantize(model: onnx.ModelProto, texts: Iterable[Feed]) -> onnx.ModelProto:
-    """Turn `model` (changed in place) into int8. `texts`: a few feeds of the graph's inputs, (1, S) each."""
+    """Turn `model` (changed in place) into int8. `texts`: a few feeds of the graph's inputs, (1, S) each. Raises
+    ValueError if it has no products that can be int8."""
     graph = Graph(model)
+    _split_products(graph)
+    if not _products(graph):
+        raise ValueError("it has no product with a constant matrix")
     _even_out(graph, _largest(graph, texts))
     _quantize_embeddings(graph)
     _quantize_products(graph)
     graph.drop_unused()
     approximate_gelu(model)
     return model
+
+
+def _split_products(graph: Graph) -> None:
+    """Gemm -> MatMul and Add, the form in which the other passes know a product with a constant matrix."""
+    new = {}
+    for node in graph.proto.node:
+        values = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        plain = (
+            node.op_type == "Gemm"
+            and not values.get("transA")
+            and values.get("alpha", 1) == 1
+            and values.get("beta", 1) == 1
+        )
+        if not plain or node.input[1] not in graph.constants:
+            continue
+        weights, out = node.input[1], node.output[0]
+        if values.get("transB"):
+            weights = graph.store(f"{out}/weights", graph.values(weights).T)
+        bias = node.input[2] if len(node.input) > 2 else None
+        product = helper.make_node(
+            "MatMul", [node.input[0], weights], [f"{out}/product" if bias else out], f"{out}/matmul"
+        )
+        new[out] = [product]
+        if bias:
+            new[out].append(helper.make_node("Add", [f"{out}/product", bias], [out], f"{out}/add"))
+    graph.rewrite(new)
 
 
 def _products(graph: Graph) -> dict[str, list[onnx.NodeProto]]:
@@ -82,7 +112,7 @@ def _largest(graph: Graph, texts: Iterable[Feed]) -> dict[str, Floats]:
 def load(model: onnx.ModelProto | Path) -> ort.InferenceSession:
     """A quiet session for a graph, or for a file, which may have external data."""
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, and need not be printed as well
     graph = str(model) if isinstance(model, Path) else model.SerializeToString()
     return ort.InferenceSession(graph, options, ["CPUExecutionProvider"], disabled_optimizers=list(DISABLED_OPTIMIZERS))
 

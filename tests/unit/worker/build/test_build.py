@@ -170,11 +170,47 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], Callable[[], Any], set[str], int]
         {"input_ids", "attention_mask", "token_type_ids"},
         128,
     ),
+    "ModernBert": (  # every other layer sees only the tokens nearby
+        "ModernBert",
+        {
+            "local_attention": 32,
+            "global_attn_every_n_layers": 2,
+            "pad_token_id": 0,
+            "cls_token_id": 2,
+            "sep_token_id": 3,
+        }
+        | {"bos_token_id": 2, "eos_token_id": 3},
+        lambda: _wordpiece(1, 0),
+        {"input_ids", "attention_mask"},
+        128,
+    ),
+    "GPT2": (
+        "GPT2",
+        {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "bos_token_id": 2, "eos_token_id": 3},
+        lambda: _wordpiece(1, 0),
+        {"input_ids", "attention_mask"},
+        128,
+    ),
+    "Bart": (
+        "Bart",
+        {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2}
+        | {"decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "init_std": 0.2}
+        | {
+            "pad_token_id": 0,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+            "decoder_start_token_id": 3,
+            "forced_eos_token_id": 3,
+        },
+        lambda: _wordpiece(1, 0),
+        {"input_ids", "attention_mask"},
+        128,
+    ),
 }
 
 
 #: position enters the scores, or the result is reshaped in another way: left as exported
-OTHER_ATTENTION = {"MPNet", "DebertaV2", "BigBird"}
+OTHER_ATTENTION = {"MPNet", "DebertaV2", "BigBird", "ModernBert", "GPT2"}
 
 
 def _operators(directory: Path) -> set[str]:
@@ -239,6 +275,19 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
             expected = _torch_logits(model, info, window.input_ids, window.first)
             got = np.stack(reader._session.run(window))
             assert np.abs(got - expected).max() <= tolerance * max(1, np.abs(expected).max())
+
+
+def test_what_has_nothing_to_quantize_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    """SqueezeBERT multiplies by convolutions."""
+    groups = {f"{name}_groups": 1 for name in ("q", "k", "v", "post_attention", "intermediate", "output")}
+    tokenizer = _wordpiece()
+    config = transformers.SqueezeBertConfig(**SIZES, vocab_size=len(tokenizer), embedding_size=32, **groups)
+    transformers.SqueezeBertForQuestionAnswering(config).save_pretrained(tmp_path / "checkpoint")
+    tokenizer.save_pretrained(tmp_path / "checkpoint")
+    with pytest.raises(ModelError, match=r"(?s)cannot be quantized to int8: it has no product.*--precision fp32"):
+        build(str(tmp_path / "checkpoint"), tmp_path / "int8")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert build(str(tmp_path / "checkpoint"), tmp_path / "fp32", "fp32").precision == "fp32"
 
 
 def _logits(model: Any) -> np.ndarray:
