@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-from contract.errors import INTERRUPTED, BulkqaError
+from contract.errors import INTERRUPTED, BulkqaError, printable
 
 
 def program(module: str) -> list[str]:
@@ -27,6 +28,9 @@ def main(package: str) -> None:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal's encoding lacks is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app = import_module(f"{package}.cli").app
     if interruptible:
         signal.signal(signal.SIGINT, _interrupt)
@@ -42,7 +46,7 @@ def main(package: str) -> None:
             _exit_interrupted()
         raise
     except OSError as error:  # stdout on a full disk, a name that is too long, and so on
-        print(f"{package}: {error}", file=sys.stderr)
+        print(f"{package}: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -21,6 +21,7 @@ How a job ends is an outcome, not an exception: exit codes 0, 3, 4 and 5 are bel
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,11 +35,40 @@ JOB_FAILED = 4  #: not one row was answered
 JOB_CANCELLED = 5
 INTERRUPTED = 130
 
+#: What acts on a terminal or on the order of a line, shows nothing, or is no character: controls, separators of lines,
+#: marks of direction, zero widths but the two joiners that scripts and emoji need, halves of surrogate pairs.
+ACTING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text from elsewhere for a terminal: what would act on it is shown as an escape, `\\x1b`, and so are bytes of a
+    file's name that are not UTF-8. The characters of `keep` stay."""
+    return ACTING.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
+
+
+def as_unicode(name: str) -> str:
+    """A name that JSON can hold: bytes that are not UTF-8 are escapes, `caf\\xe9.csv`."""
+    return re.sub("[\ud800-\udfff]", lambda match: _escape(match[0]), name)
+
+
+def _escape(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte, as Python holds it (PEP 383)
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
+#: Remedies may quote the end of a log.
+_LINES = "\n\t"
+
 
 class BulkqaError(Exception):
     """An error with a message for the user and, if there is one, a remedy.
 
-    `remedy` is text in the words of the terminal, and a `Remedy` until a surface has put it in its own words.
+    `remedy` is text in the words of the terminal, and a `Remedy` until a surface has put it in its own words. As text
+    the error is for a terminal: names in it cannot act on that.
     """
 
     exit_code = 1
@@ -50,7 +80,8 @@ class BulkqaError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
+        message = printable(self.message)
+        return f"{message}\n  {printable(self.remedy, keep=_LINES)}" if self.remedy else message
 
 
 class UsageError(BulkqaError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from contract.errors import UsageError
+from contract.errors import UsageError, printable
 from contract.format.job import Options
 from contract.format.option import AsText, Help, Option, options_of
 from contract.remedy import Remedy, Set
@@ -73,11 +73,11 @@ class Request:
 
 
 def _check_unicode(text: str) -> None:
-    """Raise UsageError for half a surrogate pair or a NUL, which neither files nor services take."""
+    """Raise UsageError for bytes that are not UTF-8, or a NUL: neither files nor services take them."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{text!r} is not valid text: it has half a surrogate pair", "Leave that out.") from None
+        raise UsageError(f"'{printable(text)}' is not text in UTF-8", "Write it in UTF-8, or leave it out.") from None
     if "\0" in text:
         raise UsageError(f"{text!r} has a NUL character", "Leave that out.")
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
+from contract.errors import printable
 from contract.format import codec
 from contract.ledger.progress import Progress
 from producer.api.errors import in_keywords
@@ -76,7 +77,7 @@ def line(progress: Progress) -> str:
     """A job's state in a line."""
     counts = progress.request_counts
     rate = f", {progress.rows_per_second:,.0f} rows/s" if progress.rows_per_second else ""
-    reason = f": {progress.reason.message}" if progress.reason else ""
+    reason = f": {printable(progress.reason.message)}" if progress.reason else ""
     return f"{progress.status} {counts.total - counts.pending:,} of {counts.total:,} rows{rate}{reason}"
 
 

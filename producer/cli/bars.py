@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from contract.command import check_interrupt
+from contract.errors import printable
 from producer.cli.messages import Ticker, say, stderr, verbosity
+from producer.cli.text import literal
 from producer.times import duration
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def reading(file: str) -> Iterator[Callable[[Reading], None]]:
     columns = (TextColumn("reading {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     ticker = _ticker()
     with _bars(*columns) as bars:
-        task = bars.add_task(escape(Path(file).name), total=None)
+        task = bars.add_task(literal(Path(file).name), total=None)
 
         def show(source: Reading) -> None:
             check_interrupt()
@@ -77,7 +78,7 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
                 shown_chunks = counts
             reason = progress.reason if not progress.finished else None
             if reason and reason.message != shown_reason and not verbosity.quiet:
-                bars.console.print(escape(waiting(reason)))
+                bars.console.print(literal(waiting(reason), keep="\n"))
             shown_reason = reason.message if reason else None
 
         yield show
@@ -104,7 +105,8 @@ def chunks(progress: Progress) -> str:
 
 def waiting(reason: Reason) -> str:
     """Why a job waits, and what to do about it, as text."""
-    return f"waiting: {reason.message}\n  {reason.remedy}" if reason.remedy else f"waiting: {reason.message}"
+    text = f"waiting: {printable(reason.message)}"
+    return f"{text}\n  {reason.remedy}" if reason.remedy else text
 
 
 def _rate(progress: Progress) -> str:

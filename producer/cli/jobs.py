@@ -263,7 +263,7 @@ def diff(
     changes = backend.diff(first, second, summary, by_id=by == "id")
     if as_json:
         for piece in diff_document.write(first, second, changes, summary):
-            view.out(piece, end="")
+            view.out_json(piece, end="")
         return
     for change in changes:
         view.show_change(change)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from contract.errors import printable
+
 #: Where messages and bars go.
 stderr = Console(stderr=True, highlight=False)
 #: Seconds between two lines of progress where stderr is not a terminal.
@@ -49,7 +51,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """Print a message on stderr, even with --quiet."""
-    print(text, file=sys.stderr)
+    print(printable(text, keep="\n"), file=sys.stderr)
 
 
 def detail(text: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from producer.cli import messages, view
-from producer.cli.text import literal, plural, printable, size
+from producer.cli.text import literal, plural, size
 from producer.jobs.usage import KINDS
 from producer.times import duration, iso, local
 
@@ -63,7 +63,7 @@ def _state(worker: WorkerInfo) -> str:
 
 def event_line(event: Event) -> str:
     """An event of a job's history as a line."""
-    return f"{local(event.at)}  {printable(_SENTENCES[event.event](event.about))}"
+    return f"{local(event.at)}  {_SENTENCES[event.event](event.about)}"
 
 
 def _attempt(about: dict[str, Any]) -> str:
@@ -133,10 +133,10 @@ _WEBHOOK_STATES = {
 def show_notification(notification: Notification) -> None:
     """Show the delivery attempts of a job's webhook, one per line, then its state."""
     for attempt in notification.attempts:
-        outcome = printable(attempt.problem or f"answered {attempt.status}")
+        outcome = attempt.problem or f"answered {attempt.status}"
         view.out(f"{local(attempt.at)}  attempt {attempt.number}: {outcome}, after {attempt.seconds:.1f} s")
     due = f"; next attempt {local(notification.next_at)}" if notification.next_at else ""
-    view.out(_WEBHOOK_STATES[notification.state].format(url=printable(notification.url)) + due)
+    view.out(_WEBHOOK_STATES[notification.state].format(url=notification.url) + due)
 
 
 def show_usage(usages: list[Usage]) -> None:

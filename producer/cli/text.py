@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rich.markup import escape
 
+from contract.errors import ACTING, printable
+
 
 def plural(count: int, noun: str) -> str:
     """`1 row`, `1,200 rows`."""
@@ -26,11 +28,16 @@ def shorten(text: str, width: int) -> str:
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
-def printable(text: str) -> str:
-    """Text from elsewhere without control characters, which a terminal would act on."""
-    return "".join(char if char.isprintable() else "�" for char in text)
+def literal(text: str, keep: str = "") -> str:
+    """Text from elsewhere for rich: `printable`, and brackets in it are not markup."""
+    return escape(printable(text, keep))
 
 
-def literal(text: str) -> str:
-    """The same for a table of rich: brackets in it are not markup."""
-    return escape(printable(text))
+def printable_json(document: str) -> str:
+    """A JSON document with the same values in which nothing acts on a terminal. Line ends between values stay."""
+    return ACTING.sub(lambda match: match[0] if match[0] == "\n" else _json_escape(match[0]), document)
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))

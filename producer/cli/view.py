@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from contract.errors import printable
 from producer.cli.bars import chunks
 from producer.cli.messages import say, stderr, verbosity
-from producer.cli.text import plural, shorten
+from producer.cli.text import literal, plural, printable_json, shorten
 from producer.times import duration, local
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ _WIDE = 110
 _ENDLESS = 400
 
 
-def out(*text: str, end: str = "\n") -> None:
-    """Print data on stdout, at once."""
-    print(*text, sep="", end=end, flush=True)
+def out(text: str) -> None:
+    """Print a line on stdout, at once."""
+    print(printable(text), flush=True)
+
+
+def out_json(text: str, end: str = "\n") -> None:
+    """Print JSON, or a piece of it, on stdout, at once."""
+    print(printable_json(text), end=end, flush=True)
 
 
 def new_table(*headers: str, **column: Any) -> Table:
@@ -63,7 +68,7 @@ def print_json(value: Any) -> None:
     `created`."""
     from producer.times import dated
 
-    out(json.dumps(dated(value), ensure_ascii=False, indent=1))
+    out_json(json.dumps(dated(value), ensure_ascii=False, indent=1))
 
 
 def exit_code(progress: Progress) -> int:
@@ -107,12 +112,12 @@ def _answer_cells(prediction: dict[str, Any]) -> list[str]:
         case "no_answer":
             answer = "[dim](no answer)[/dim]"
         case "error":
-            answer = f"[red]{escape(prediction['error']['code'])}[/red]"
+            answer = f"[red]{literal(prediction['error']['code'])}[/red]"
         case _:
-            answer = escape(shorten(prediction["answer"], 44))
+            answer = literal(shorten(prediction["answer"], 44))
     score = f"{prediction['score']:.2f}" if "score" in prediction else ""
     question = prediction["question"] or prediction.get("raw") or ""
-    return [str(prediction["row"]), escape(shorten(question, 56)), answer, score]
+    return [str(prediction["row"]), literal(shorten(question, 56)), answer, score]
 
 
 def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = False) -> None:
@@ -139,12 +144,12 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
         error_file = errors_beside(shown) if shown else None
         facts["error rows"] = (error_file and upload.url_of(error_file)) or error_file or progress.error_uri
     for name, value in (*facts.items(), ("job", progress.id)):
-        console.print(f"{name + ':':13}{escape(str(value))}", soft_wrap=True)
+        console.print(f"{name + ':':13}{literal(str(value))}", soft_wrap=True)
 
 
 def _coloured(status: str) -> str:
     colour = _COLOURS.get(status, "cyan")
-    return f"[{colour}]{status}[/{colour}]"
+    return f"[{colour}]{literal(status)}[/{colour}]"
 
 
 def _readable(uri: str | None) -> str | None:
@@ -156,12 +161,12 @@ def show_status(progress: Progress) -> None:
     """Show the state of a job."""
     counts = progress.request_counts
     table = _new_sheet()
-    table.add_row("job", progress.id)
+    table.add_row("job", literal(progress.id))
     table.add_row("status", _coloured(progress.status))
     if progress.reason:
-        table.add_row("reason", escape(progress.reason.message))
+        table.add_row("reason", literal(progress.reason.message))
         if progress.reason.remedy and not progress.finished:
-            table.add_row("remedy", escape(progress.reason.remedy))
+            table.add_row("remedy", literal(progress.reason.remedy, keep="\n"))
     table.add_row(
         "rows",
         f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} no answer, {counts.failed:,} failed, "
@@ -176,12 +181,12 @@ def show_status(progress: Progress) -> None:
         if at:
             table.add_row(name, local(at))
     for code, count in progress.top_errors:
-        table.add_row("errors", f"{count:,} {code}")
+        table.add_row("errors", f"{count:,} {literal(code)}")
     model = progress.model
-    table.add_row("model", " ".join(filter(None, (model.name, model.precision, model.digest))))
-    table.add_row("input", escape(f"{progress.input['name']} ({progress.input['bytes']:,} bytes)"))
+    table.add_row("model", literal(" ".join(filter(None, (model.name, model.precision, model.digest)))))
+    table.add_row("input", literal(f"{progress.input['name']} ({progress.input['bytes']:,} bytes)"))
     for key, value in progress.metadata.items():
-        table.add_row("metadata", escape(f"{key}={value}"))
+        table.add_row("metadata", literal(f"{key}={value}"))
     if progress.evaluation:
         table.add_row("quality", _quality(progress.evaluation))
         for score_bin in progress.evaluation["bins"]:
@@ -189,7 +194,7 @@ def show_status(progress: Progress) -> None:
                 table.add_row("", _bin_quality(score_bin))
     for name, uri in (("predictions", progress.output_uri), ("error rows", progress.error_uri)):
         if uri:
-            table.add_row(name, escape(uri))
+            table.add_row(name, literal(uri))
     _stdout.print(table, soft_wrap=True)
 
 
@@ -217,11 +222,11 @@ def show_jobs(jobs: list[Progress]) -> None:
             table.add_column(name)
     for progress in jobs:
         counts = progress.request_counts
-        cells = [progress.id, _coloured(progress.status), f"{counts.total:,}", f"{progress.progress:.0%}",
+        cells = [literal(progress.id), _coloured(progress.status), f"{counts.total:,}", f"{progress.progress:.0%}",
                  f"{counts.failed:,}"]  # fmt: skip
         if wide:
-            waits_for = progress.reason.code if progress.reason and not progress.finished else ""
-            cells += [local(progress.created_at), escape(progress.model.name), escape(progress.input["name"]),
+            waits_for = literal(progress.reason.code) if progress.reason and not progress.finished else ""
+            cells += [local(progress.created_at), literal(progress.model.name), literal(progress.input["name"]),
                       waits_for]  # fmt: skip
         table.add_row(*cells)
     print_table(table)
@@ -244,8 +249,8 @@ def show_checked(checked: Checked) -> None:
     table = _new_sheet()
     dialect = f", delimiter {checked.delimiter!r}" if checked.delimiter else ""
     files = f"{plural(checked.files, 'file')}, " if checked.files > 1 else ""
-    table.add_row("file", escape(f"{checked.name}: {files}{checked.format}{dialect}, {checked.bytes:,} bytes"))
-    table.add_row("columns", escape(", ".join(checked.columns)))
+    table.add_row("file", literal(f"{checked.name}: {files}{checked.format}{dialect}, {checked.bytes:,} bytes"))
+    table.add_row("columns", literal(", ".join(checked.columns)))
     table.add_row("rows", f"{checked.rows:,} in {plural(checked.chunks, 'chunk')}, {checked.rejected:,} with errors")
     table.add_row("longest", f"question {checked.longest_question:,}, context {checked.longest_context:,} characters")
     for code, count in checked.codes.items():
@@ -256,16 +261,18 @@ def show_checked(checked: Checked) -> None:
     if checked.first_errors:
         errors = new_table("row", "line", "code", "message")
         for error in checked.first_errors:
-            errors.add_row(str(error["row"]), str(error["line"] or ""), error["code"], escape(error["message"]))
+            errors.add_row(
+                str(error["row"]), str(error["line"] or ""), literal(error["code"]), literal(error["message"])
+            )
         _stdout.print(errors)
 
 
 def show_verified(verified: Verified) -> None:
     """Show the problems of a job."""
     for problem in verified.problems:
-        _stdout.print(f"[red]problem[/red]: {escape(problem)}", soft_wrap=True)
+        _stdout.print(f"[red]problem[/red]: {literal(problem)}", soft_wrap=True)
     for note in verified.notes:
-        _stdout.print(f"[yellow]note[/yellow]: {escape(note)}; its rows are in the published document", soft_wrap=True)
+        _stdout.print(f"[yellow]note[/yellow]: {literal(note)}; its rows are in the published document", soft_wrap=True)
     unfinished = "" if verified.finished else " (the job is not finished)"
     result = plural(len(verified.problems), "problem") if verified.problems else "[green]no problems[/green]"
     _stdout.print(
@@ -278,13 +285,13 @@ def show_verified(verified: Verified) -> None:
 def show_change(change: dict[str, Any]) -> None:
     """Show a row that two jobs answer differently."""
     name = f"row {change['row']}" + (f" ({change['id']})" if change["id"] is not None else "")
-    _stdout.print(f"{escape(name)}: {escape(shorten(change['question'] or '', 80))}", soft_wrap=True)
+    _stdout.print(f"{literal(name)}: {literal(shorten(change['question'] or '', 80))}", soft_wrap=True)
     for sign, colour, outcome in (("-", "red", change["first"]), ("+", "green", change["second"])):
         answer = outcome["answer"] if outcome["status"] == "answered" else f"({outcome['status'].replace('_', ' ')})"
         score = f" {outcome['score']:.2f}" if outcome["score"] is not None else ""
         place = f" at {outcome['start']}" if outcome["start"] is not None else ""
         _stdout.print(
-            f"  [{colour}]{sign} {escape(shorten(answer, 90))}[/{colour}][dim]{score}{place}[/dim]", soft_wrap=True
+            f"  [{colour}]{sign} {literal(shorten(answer, 90))}[/{colour}][dim]{score}{place}[/dim]", soft_wrap=True
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -90,7 +91,8 @@ class ColumnNames:
 
 
 def near(wanted: str, names: Sequence[str]) -> str | None:
-    """The column of a name, else the only one that differs from it in capitals and blanks alone."""
+    """The column of a name, else the only one that differs from it in capitals, blanks and what cannot be seen alone:
+    letters with their accent apart, marks of no width."""
     if wanted in names:
         return wanted
     same = [name for name in names if _plain(name) == _plain(wanted)]
@@ -98,7 +100,8 @@ def near(wanted: str, names: Sequence[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return "".join(name.casefold().split())
+    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return "".join(char for char in composed if not (char.isspace() or unicodedata.category(char) == "Cf"))
 
 
 def columns_remedy(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from contract.errors import InputError
+from contract.errors import InputError, as_unicode
 from contract.remedy import Call, Remedy
 from producer.input import remote
 
@@ -28,7 +28,10 @@ InputSpec = str | Path | BinaryIO
 @dataclass(frozen=True, slots=True)
 class _Named:
     label: str  #: for messages, without secrets
-    name: str  #: the last part of it
+    name: str  #: the last part of it, as JSON can hold it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", as_unicode(self.name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,17 @@ def advised(data: bytes | str | Path, **options: Any) -> tuple[str, dict[str, An
 
 
 @pytest.mark.parametrize(
-    "head", ["ID|QUESTION|CONTEXT", "Id| Question |Context\u00a0", "id|question|con text", "id|Question|context"]
+    "head",
+    [
+        "ID|QUESTION|CONTEXT",
+        "Id| Question |Context\u00a0",
+        "id|question|con text",
+        "id|Question|context",
+        "id|question\u200b|\ufeffcontext",
+        "id|\u2060question|con\u00adtext",
+    ],
 )
-def test_names_may_differ_in_capitals_and_blanks(head: str) -> None:
+def test_names_may_differ_in_capitals_blanks_and_what_cannot_be_seen(head: str) -> None:
     rows, source = opened(f"{head}\na|When?|{MILL}\n")
     assert texts(rows) == [("a", "When?", MILL)]
     assert [source.id_column, source.question_column, source.context_column] == [

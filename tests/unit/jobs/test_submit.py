@@ -69,6 +69,17 @@ def test_the_manifest_says_what_was_asked(storage: Storage, settings: Settings, 
     assert (manifest.source.columns, manifest.id_column) == (("id", "question", "context", "topic"), "id")
 
 
+def test_a_file_whose_name_is_not_utf8_has_a_name_that_json_can_hold(
+    storage: Storage, settings: Settings, tmp_path: Path
+):
+    """As of an old Windows share."""
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv"))
+    file.write_bytes(csv(4))
+    manifest = submit(file, storage, settings, Request()).manifest
+    assert load_manifest(storage, manifest.id).source.name == "caf\\xe9.csv"
+    assert [row.id for row in submitted_rows(storage, manifest.id)] == [f"id-{row}" for row in range(4)]
+
+
 def test_the_model_is_the_one_of_the_settings_unless_one_is_asked_for(storage: Storage, settings: Settings):
     assert submitted(storage, settings, csv(1)).manifest.model == settings.model
 
