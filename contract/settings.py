@@ -113,7 +113,9 @@ class Settings(BaseSettings):
         "X-Forwarded-For from them alone",
     )
     webhook_secret: SecretStr = Field(
-        SecretStr(""), description="secret that the sweeper signs webhooks with (Standard Webhooks): whsec_ and base64"
+        SecretStr(""),
+        description="secret that the sweeper signs webhooks with (Standard Webhooks), whsec_ and base64; several "
+        "separated by commas during a rotation",
     )
     notify_private: bool = Field(default=False, description="whether webhooks may go to addresses that are not public")
     metrics_port: int = Field(

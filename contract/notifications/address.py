@@ -41,8 +41,9 @@ def check_url(url: str) -> None:
         )
 
 
-async def resolved(url: str, *, private: bool) -> tuple[SplitResult, str]:
-    """The parts of a URL, and the address to connect to: the name is not looked up again, it might change.
+async def resolved(url: str, *, private: bool) -> tuple[SplitResult, list[str]]:
+    """The parts of a URL, and the addresses to connect to, the best first: the name is not looked up again, it might
+    change.
 
     Raises NotAllowedError if any address of the name is not public, unless `private` ones are allowed, and OSError if
     the name does not exist.
@@ -51,13 +52,13 @@ async def resolved(url: str, *, private: bool) -> tuple[SplitResult, str]:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     loop = asyncio.get_running_loop()
     infos = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    addresses = [str(info[4][0]).partition("%")[0] for info in infos]
+    addresses = list(dict.fromkeys(str(info[4][0]).partition("%")[0] for info in infos))
     for address in addresses:
         if not private and not is_public(ipaddress.ip_address(address)):
             raise NotAllowedError(
                 f"{parts.hostname} is {address}, an address that is not public: BULKQA_NOTIFY_PRIVATE is not set"
             )
-    return parts, addresses[0]
+    return parts, addresses
 
 
 def is_public(address: Address) -> bool:

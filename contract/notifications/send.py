@@ -87,9 +87,9 @@ class Sender:
     _tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
     def __post_init__(self) -> None:
-        secret = self.settings.webhook_secret.get_secret_value()
+        secrets = self.settings.webhook_secret.get_secret_value().split(",")
         try:
-            self._webhook = Webhook(secret) if secret else None
+            self._webhooks = [Webhook(secret.strip()) for secret in secrets if secret.strip()]
         except Exception as error:  # the library has no base class for its errors
             raise UsageError(
                 "BULKQA_WEBHOOK_SECRET is not a secret of Standard Webhooks",
@@ -187,11 +187,11 @@ class Sender:
 
     async def _try(self, client: httpx.AsyncClient, due: _Due) -> tuple[int | None, str]:
         """The status of the response, and the problem, if any."""
-        if self._webhook is None:
+        if not self._webhooks:
             return None, "BULKQA_WEBHOOK_SECRET is not set for the sweeper, and unsigned events are never sent"
         try:
             async with asyncio.timeout(_SECONDS):
-                status = await self._post(client, due, self._webhook)
+                status = await self._post(client, due)
         except TimeoutError:
             return None, f"no answer within {_SECONDS:g} s"
         except NotAllowedError as error:
@@ -202,22 +202,31 @@ class Sender:
             return status, ""
         return status, f"answered {status}" + (", and redirects are not followed" if 300 <= status < 400 else "")
 
-    async def _post(self, client: httpx.AsyncClient, due: _Due, webhook: Webhook) -> int:
-        """The status of the response, whose body is not read."""
-        parts, address = await resolved(due.url, private=self.settings.notify_private)
+    async def _post(self, client: httpx.AsyncClient, due: _Due) -> int:
+        """The status of the response, whose body is not read. The next address of the name is tried where one cannot be
+        connected to."""
+        parts, addresses = await resolved(due.url, private=self.settings.notify_private)
         moment = datetime.fromtimestamp(int(self.clock()), UTC)
+        event = record.event_id(due.job)
         headers = {
             "Host": parts.netloc,
             "Content-Type": "application/json",
             "User-Agent": f"bulkqa/{version('bulkqa')}",
-            "webhook-id": record.event_id(due.job),
+            "webhook-id": event,
             "webhook-timestamp": str(int(moment.timestamp())),
-            "webhook-signature": webhook.sign(record.event_id(due.job), moment, due.body),
+            "webhook-signature": " ".join(webhook.sign(event, moment, due.body) for webhook in self._webhooks),
         }
-        url = httpx.URL(due.url).copy_with(host=address, fragment=None)
-        tls = {"sni_hostname": parts.hostname}
-        async with client.stream("POST", url, content=due.body, headers=headers, extensions=tls) as response:
-            return response.status_code
+        timeout = httpx.Timeout(_SECONDS, connect=_SECONDS / len(addresses))
+        request = partial(client.stream, "POST", content=due.body, headers=headers, timeout=timeout,
+                          extensions={"sni_hostname": parts.hostname})  # fmt: skip
+        problems = []
+        for address in addresses:
+            try:
+                async with request(httpx.URL(due.url).copy_with(host=address, fragment=None)) as response:
+                    return response.status_code
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:  # so nothing has been posted
+                problems.append(f"{address}: {error or type(error).__name__}")
+        raise httpx.ConnectError("; ".join(problems))
 
 
 def _forget(under_way: dict[str, asyncio.Task[None]], job: str, _: asyncio.Task[None]) -> None:

@@ -20,6 +20,7 @@ from contract.ledger.progress import Progress
 from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
 from contract.remedy import Call, Remedy
+from producer import web
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
 from producer.input.location import InputSpec, Many, locate
@@ -57,7 +58,8 @@ class HttpBackend:
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = address(url)
-        self._client = httpx.Client(
+        self._client = web.client(
+            self.url,
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(_ANSWER, connect=_CONNECT),

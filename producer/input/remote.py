@@ -136,10 +136,12 @@ def _of_web(url: str, resources: ExitStack) -> RemoteStream:
         )
     try:
         import httpx
+
+        from producer import web
     except ModuleNotFoundError as error:
         raise MissingExtra("reading from the web", str(error.name), "http") from error
     try:
-        client = resources.enter_context(httpx.Client(follow_redirects=True, timeout=60))
+        client = resources.enter_context(web.client(url, follow_redirects=True, timeout=60))
         response = resources.enter_context(client.stream("GET", url, headers={"Accept-Encoding": "identity"}))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _unreadable(url, str(error) or type(error).__name__) from None

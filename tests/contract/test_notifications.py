@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import ipaddress
+import socket
 import threading
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from contract.errors import UsageError
 from contract.format import codec, layout
@@ -90,8 +92,8 @@ def test_a_host_name_is_looked_up_and_its_addresses_checked(host: str):
     """So is a number that the system takes for an address."""
     with pytest.raises(NotAllowedError, match="not public"):
         asyncio.run(resolved(f"http://{host}:8080/x", private=False))
-    parts, address = asyncio.run(resolved(f"http://{host}:8080/x", private=True))
-    assert ipaddress.ip_address(address)
+    parts, addresses = asyncio.run(resolved(f"http://{host}:8080/x", private=True))
+    assert all(map(ipaddress.ip_address, addresses))
     assert parts.port == 8080
 
 
@@ -197,6 +199,53 @@ def test_private_addresses_get_no_events_unless_allowed(given: Settings):
     assert "not public" in record.of(storage, job).attempts[0].problem
 
 
+def named(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Have localhost mean these addresses."""
+    looked_up = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *args, **options):
+        if host != "localhost":
+            return looked_up(host, port, *args, **options)
+        return [info for address in addresses for info in looked_up(address, port, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def test_the_next_address_of_a_name_is_tried_where_one_cannot_be_connected_to(
+    given: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """/etc/hosts names ::1 before 127.0.0.1 in many places, and not everything listens there."""
+    storage = MemoryStorage()
+    named(monkeypatch, "::1", "127.0.0.2", "127.0.0.1")
+    with receiving(500) as receiver:
+        failed, told = ended(storage, given, receiver.url), ended(storage, given, receiver.url)
+        Sender(storage, given).round()
+        assert len(receiver.heard) == 2, "an answer, whichever, is the last word of an attempt"
+    away = ended(storage, given, receiver.url)
+    Sender(storage, given).round()
+    states = {record.of(storage, job).state for job in (failed, told)}
+    assert states == {"pending", "delivered"}
+    problem = record.of(storage, away).attempts[0].problem
+    assert all(f"{address}: " in problem for address in ("::1", "127.0.0.2", "127.0.0.1"))
+
+
+def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch):
+    named(monkeypatch, "93.184.216.34", "127.0.0.1")
+    with pytest.raises(NotAllowedError, match=r"127\.0\.0\.1"):
+        asyncio.run(resolved("http://localhost/x", private=False))
+
+
+def test_while_secrets_are_rotated_both_sign(given: Settings):
+    storage, old = MemoryStorage(), "whsec_b2xkIHNlY3JldCBvZiBhIHJlY2VpdmVy"
+    secret = type(given.webhook_secret)(f"{SECRET}, {old}")
+    with receiving() as receiver:
+        ended(storage, given, receiver.url)
+        Sender(storage, given.model_copy(update={"webhook_secret": secret})).round()
+        (event,) = receiver.events()
+        ((headers, body),) = receiver.heard
+    assert Webhook(old).verify(body, headers) == event
+
+
 def test_no_event_is_sent_unsigned(given: Settings):
     storage = MemoryStorage()
     secret = type(given.webhook_secret)
@@ -205,7 +254,7 @@ def test_no_event_is_sent_unsigned(given: Settings):
         Sender(storage, given.model_copy(update={"webhook_secret": secret("")})).round()
         assert receiver.heard == []
     assert "BULKQA_WEBHOOK_SECRET" in record.of(storage, job).attempts[0].problem
-    for wrong in ("whsec_", "whsec_é", "whsec_a"):
+    for wrong in ("whsec_", "whsec_é", "whsec_a", f"{SECRET},whsec_a"):
         with pytest.raises(UsageError, match="BULKQA_WEBHOOK_SECRET"):
             Sender(storage, given.model_copy(update={"webhook_secret": secret(wrong)}))
 
