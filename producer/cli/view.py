@@ -256,7 +256,7 @@ def show_checked(checked: Checked) -> None:
     for code, count in checked.codes.items():
         table.add_row(code, f"{count:,}")
     for note in checked.notes:
-        table.add_row("note", escape(note))
+        table.add_row("note", literal(note))
     _stdout.print(table, soft_wrap=True)
     if checked.first_errors:
         errors = new_table("row", "line", "code", "message")

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -106,11 +106,9 @@ def address_of(scope: Scope, proxies: Iterable[_Network]) -> str:
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
     address = None
     for text in (peer, *reversed(forwarded)):
-        try:
-            address = ipaddress.ip_address(text.strip())
-        except ValueError:
+        if (next_address := _address(text)) is None:
             break
-        address = getattr(address, "ipv4_mapped", None) or address
+        address = next_address
         if not any(address in network for network in proxies):
             break
     if isinstance(address, ipaddress.IPv6Address):
@@ -122,6 +120,22 @@ def client_of(scope: Scope) -> str:
     """Who sent a request that was passed on: a token, by its place, or else an address."""
     client: str = scope["state"]["client"]
     return client
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def hosts_of(scope: Scope, proxies: Iterable[_Network]) -> set[str]:
+    """The host that a request is for, and the one that a proxy says it was for."""
+    headers, peer = Headers(scope=scope), _address((scope.get("client") or ("",))[0])
+    believed = peer is not None and any(peer in network for network in proxies)
+    names = ("host", "x-forwarded-host") if believed else ("host",)
+    return {headers[name] for name in names if name in headers}
 
 
 @dataclass
@@ -277,7 +291,7 @@ class Access:
                 raise token
         _check_host(headers, only_loopback=not self.tokens)
         if scope["method"] not in _SAFE:
-            _check_origin(headers)
+            _check_origin(headers, hosts_of(scope, self.proxies))
 
     def _token(self, headers: Headers) -> int | Refused:
         """Which of the tokens a request has, or why it is refused where one is required."""
@@ -349,11 +363,11 @@ def _check_host(headers: Headers, *, only_loopback: bool) -> None:
         )
 
 
-def _check_origin(headers: Headers) -> None:
+def _check_origin(headers: Headers, hosts: Collection[str]) -> None:
     """A page of another site changes nothing here, whatever cookie the browser sends (CSRF)."""
     origin = headers.get("origin")
     try:
-        other = origin is not None and urlsplit(origin).netloc != headers.get("host")
+        other = origin is not None and urlsplit(origin).netloc not in hosts
     except ValueError:
         other = True
     if other or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):

@@ -24,6 +24,7 @@ from contract.errors import BulkqaError, UsageError
 from contract.settings import Settings
 from producer.backend import open_direct
 from producer.server.access import Access, Bounds, Rate, proxies_of, tokens_of
+from producer.server.head import Head
 from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
 from producer.server.routes import answers, jobs, pages
@@ -49,8 +50,9 @@ def make_app(settings: Settings) -> ASGIApp:
         service.close()
 
     app = FastAPI(title="bulkqa", version=version("bulkqa"), summary="Answers to files of questions and contexts",
-                  lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json",
+                  lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name)  # fmt: skip
+    app.add_middleware(Head)
     app.state.service = service
     app.state.tokens = tokens
     for module in _ROUTERS:

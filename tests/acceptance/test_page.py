@@ -6,7 +6,10 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +311,68 @@ def test_a_server_that_is_away_is_said_and_comes_back(page: Any, client: httpx.C
     page.get_by_text("The server does not answer").wait_for()
     page.context.set_offline(False)
     page.locator("#trouble").wait_for(state="hidden")
+
+
+@contextmanager
+def below(path: str, server: httpx.Client) -> Iterator[str]:
+    """A proxy that has the server answer below a path, which it takes off, as nginx does with a slash at the end of
+    proxy_pass. Its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith(path):
+                self.send_error(404)
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer = server.request(self.command, f"/{self.path.removeprefix(path)}", content=body,
+                                    headers=dict(self.headers) | {"Accept-Encoding": "identity"})  # fmt: skip
+            self.send_response(answer.status_code)
+            for name, value in answer.headers.items():
+                if name not in ("transfer-encoding", "connection", "content-length"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}{path}"
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def test_the_page_works_below_a_path_of_a_proxy(browser: Any, running: Cluster):
+    token = os.urandom(16).hex()
+    with serving(running, BULKQA_API_TOKEN=token) as client, below("/qa/", client) as url:
+        rows = write_rows(running.folder / "rows.csv", 3)
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_label("Token of this server").fill(token)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_text("No job yet").wait_for()
+        assert page.url == url
+        with httpx.Client(timeout=60) as api:
+            url_of_jobs, headers = f"{url}v1/jobs", {"Authorization": f"Bearer {token}"}
+            job = api.post(url_of_jobs, headers=headers, files={"file": rows.read_bytes()}).json()["id"]
+        page.goto(f"{url}#/jobs/{job}")
+        page.get_by_role("button", name="Cancel").click()
+        with page.expect_download() as download:
+            page.get_by_text("Answers as csv").click()
+        assert Path(download.value.path()).read_text("utf-8-sig").count("\n") == 4
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_label("Token of this server").wait_for()
+        assert page.url == f"{url}login"
+        context.close()
 
 
 def test_a_token_is_asked_for_by_a_form(browser: Any, running: Cluster):

@@ -10,15 +10,18 @@ export class Problem extends Error {
   }
 }
 
+// A path of the server as seen from the page, which a proxy may serve below a path of its own.
+export const here = (path) => path.replace(/^\//, "");
+
 export async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(here(path), options);
   } catch {
     throw new Problem({ detail: "The server does not answer.", code: "away" }, 0);
   }
   if (answer.status === 401) {
-    location.assign("/login");
+    location.assign("login");
   }
   const document = await answer.json().catch(() => ({}));
   if (!answer.ok) {
@@ -36,7 +39,7 @@ export const sendJson = (path, value) =>
 export function upload(path, form, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", path);
+    request.open("POST", here(path));
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
     request.addEventListener("load", () => {

@@ -1,5 +1,5 @@
 // A job: its status, and its rows a page at a time, filtered as the address says.
-import { ask, get, withQuery } from "./api.js";
+import { ask, get, here, withQuery } from "./api.js";
 import { count, duration, el, field, state, svg, when, words } from "./dom.js";
 import { AROUND, prediction } from "./prediction.js";
 import { complaint, remedy } from "./remedy.js";
@@ -33,7 +33,7 @@ export async function job(content, { id, values, signal, tell }) {
 }
 
 function follow(id, show, signal, tell, ended) {
-  const events = new EventSource(`/v1/jobs/${id}/events`);
+  const events = new EventSource(here(`/v1/jobs/${id}/events`));
   signal.addEventListener("abort", () => events.close());
   events.addEventListener("progress", (event) => {
     tell("");
@@ -75,9 +75,9 @@ function buttons(job, content) {
     return [el("button", { class: "danger", type: "button", onclick: cancel }, "Cancel")];
   }
   const links = ["json", "csv", "parquet"].map((kind) =>
-    el("a", { href: withQuery(`/v1/jobs/${job.id}/results`, { format: kind }), download: true }, `Answers as ${kind}`));
+    el("a", { href: here(withQuery(`/v1/jobs/${job.id}/results`, { format: kind })), download: true }, `Answers as ${kind}`));
   if (job.error_uri) {
-    links.push(el("a", { href: job.error_uri, download: true }, "Rows that failed"));
+    links.push(el("a", { href: here(job.error_uri), download: true }, "Rows that failed"));
   }
   const remove = async () => {
     if (confirm(`Remove job ${job.id} with all its rows and answers?`)) {

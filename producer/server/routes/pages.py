@@ -1,4 +1,4 @@
-"""The page for a browser, and its login."""
+"""The page for a browser, and its login. Redirects are relative: a proxy may serve the page below a path."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def login(request: Request) -> Response:
         token = str(fields.get("token", "")).strip()
     if not is_among(token, request.app.state.tokens):
         if "text/html" in request.headers.get("accept", ""):  # a browser's form
-            return RedirectResponse("/login?wrong=", 303)
+            return RedirectResponse("login?wrong=", 303)
         raise Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
-    answer = RedirectResponse("/", 303)
+    answer = RedirectResponse("./", 303)
     answer.set_cookie(
         COOKIE, cookie_of(token), max_age=30 * 86400, httponly=True, samesite="strict",
         secure="https" in (request.url.scheme, request.headers.get("x-forwarded-proto")),
@@ -55,6 +55,6 @@ async def login(request: Request) -> Response:
 @router.post("/logout")
 def logout() -> Response:
     """Forget the page's cookie."""
-    answer = RedirectResponse("/login", 303)
+    answer = RedirectResponse("login", 303)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer

@@ -234,6 +234,41 @@ def test_malformed_headers_are_problems(
     assert asked.problem["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("peer", "status"), [("10.0.0.7", 404), ("10.0.0.8", 403), ("::ffff:10.0.0.7", 404), ("nowhere", 403)]
+)
+def test_a_page_behind_a_proxy_that_names_another_host_is_its_own(peer: str, status: int, settings: Settings):
+    """The proxy asks under a name of its own, and says under which one it was asked. Others are not believed."""
+    app = make_app(settings.model_copy(update={"api_proxies": "10.0.0.7"}))
+    headers = {"Origin": "https://qa.example.org", "X-Forwarded-Host": "qa.example.org", "Content-Length": "0"}
+    asked = Asked("POST", "/v1/jobs/no-such-job/cancel", headers, peer=peer).of(app)
+    assert asked.status == status
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/healthz", "/metrics", "/openapi.json", "/v1/jobs"])
+def test_head_is_answered_as_get_is_without_a_body(path: str, settings: Settings):
+    app = make_app(settings)
+    get, head = Asked("GET", path).of(app), Asked("HEAD", path).of(app)
+    assert (head.status, get.status) == (200, 200)
+    assert {name for name, _ in head.messages[0]["headers"]} == {name for name, _ in get.messages[0]["headers"]}
+    assert [message.get("body", b"") for message in head.messages[1:]] == [b""]
+    assert not head.messages[-1].get("more_body")
+
+
+def test_head_of_what_is_not_there_is_refused_as_get_is(settings: Settings):
+    app = make_app(settings)
+    assert [Asked("HEAD", path).of(app).status for path in ("/nowhere", "/v1/jobs/no-such-job")] == [404, 404]
+    assert Asked("HEAD", "/v1/answer").of(app).status == 405
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/", "/login/", "/healthz/", "/page", "/v1/workers/"])
+def test_nothing_redirects_to_an_address_that_the_server_made_up(path: str, settings: Settings):
+    """Behind TLS it would be one of http://, to which a client sends its token in clear."""
+    asked = Asked("GET", path, {"X-Forwarded-Proto": "https"}).of(make_app(settings))
+    assert asked.status == 404
+    assert b"location" not in asked.answer_headers
+
+
 def test_a_malformed_range_is_a_problem(settings: Settings):
     asked = Asked("GET", "/page/main.js", {"Range": "bytes=9-1"}).of(make_app(settings))
     assert (asked.status, asked.problem["code"]) == (400, "http_400")
