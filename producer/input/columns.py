@@ -25,6 +25,9 @@ _QUESTIONS = ("question", "query", "q")
 _CONTEXTS = (
     "context", "passage", "paragraph", "text", "story", "review", "document", "article", "content", "body", "abstract",
 )  # fmt: skip
+#: What is in the names of columns that are not read for an answer, and at the end of those that hold no text.
+_NOT_READ = ("question", "query", "answer")
+_ABOUT = ("id", "ids", "type", "title", "url", "date", "language", "count", "number", "length")
 
 
 class ColumnNames:
@@ -70,6 +73,10 @@ class ColumnNames:
         if any(near(name, self.names) is None for name in wanted):
             missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
             raise self._missing(missing, columns_remedy(self.names, wanted))
+        if near(question, self.names) == (name := near(context, self.names)):
+            message = f"{self.label}: the column {name!r} cannot be both the question and the context"
+            remedy = columns_remedy(self.names, wanted)
+            raise InputError("missing_column", message, remedy, {"columns": list(self.names)})
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
             message = f"{self.label}: several columns of one name: {listed(twice)}"
@@ -109,7 +116,7 @@ def columns_remedy(
 ) -> Remedy:
     """What reads a file of these columns: `options`, and the names of the columns of questions and contexts, as far as
     they can be guessed. `wanted` are the names that were asked for."""
-    columns = [_likely(names, name, usual) for name, usual in zip(wanted, (_QUESTIONS, _CONTEXTS), strict=True)]
+    columns = guessed(names, wanted)
     guesses = {} if columns == [*wanted] else dict(zip(("question", "context"), columns, strict=True))
     known = {name: column for name, column in guesses.items() if column is not None}
     return options_remedy(
@@ -127,16 +134,28 @@ def options_remedy(verb: str, options: Mapping[str, object], unknown: Sequence[s
     return Remedy(f"{verb}: ", Set(**options), *([f" and name {columns} with ", *last] if last else []))
 
 
-def _likely(names: Sequence[str], wanted: str, usual: Sequence[str]) -> str | None:
-    if (same := near(wanted, names)) is not None:
-        return same
+def guessed(names: Sequence[str], wanted: tuple[str, str]) -> list[str | None]:
+    """The columns of questions and contexts: those that were asked for, else likely ones, else None. Never one column
+    for both, nor one that is called a question for the contexts."""
+    question, context = (near(name, names) for name in wanted)
+    if context == question:
+        context = None
+    if question is None:
+        question = _likely([name for name in names if name != context], _QUESTIONS)
+    if context is None:
+        others = [name for name in names if name != question and not any(word in name.casefold() for word in _NOT_READ)]
+        context = _likely(others, _CONTEXTS)
+    return [question, context]
+
+
+def _likely(names: Sequence[str], usual: Sequence[str]) -> str | None:
     for word in usual:
         if (same := near(word, names)) is not None:
             return same
     for word in usual:
         for name in names:
             plain = name.casefold()
-            if len(word) > 1 and word in plain and not plain.endswith("id"):
+            if len(word) > 1 and word in plain and not plain.endswith(_ABOUT):
                 return name
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,6 +67,9 @@ async def received(request: Request, storage: Storage) -> AsyncIterator[Upload]:
 async def received_form(request: Request) -> AsyncIterator[Upload]:
     """The file of a form."""
     async with form_of(request, files=2, fields=50) as form:
+        counts = Counter(name for name, _ in form.multi_items())
+        if repeated := next((name for name, count in counts.items() if count > 1), None):
+            raise UsageError(f"the form has the field {repeated!r} more than once", "Give it once: a job has one file.")
         fields = dict(form)
         file, columns = fields.pop("file", None), fields.pop("columns", None)
         if not isinstance(file, UploadFile):

@@ -133,6 +133,49 @@ def test_columns_of_any_format_are_guessed() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("example_id,question_text,document_text", ("question_text", "document_text")),
+        ("document_text,question_text,document_title", ("question_text", "document_text")),
+        ("question_type|question_text|document_url|document_plaintext", ("question_text", "document_plaintext")),
+        ("Context Question,Passage", ("Context Question", "Passage")),
+    ],
+)
+def test_a_remedy_names_two_columns(head: str, expected: tuple[str, str]) -> None:
+    _, options = advised(f"{head}\n1,2,3,4\n")
+    assert (options["question"], options["context"]) == expected
+
+
+@pytest.mark.parametrize("head", ["question_text|id", "id|query|question_text", "question|answer_text"])
+def test_no_remedy_answers_a_question_from_itself(head: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(f"{head}\n1|2|3\n")
+    assert isinstance(caught.value.remedy, Remedy)
+    assert "context" not in caught.value.remedy.settings
+    assert "--context" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "settings"),
+    [
+        ("q|text\n1|2\n", {"question": "q", "context": "q"}, {"question": "q", "context": "text"}),
+        ("Q|text\n1|2\n", {"question": "q", "context": " Q"}, {"question": "Q", "context": "text"}),
+        ("context|query\n1|2\n", {"question": "context"}, {"question": "context"}),
+        ("1|2\n", {"question": "2", "context": "2", "header": False}, {"question": "2"}),
+        ('{"q": "1", "text": "2"}\n', {"question": "q", "context": "q"}, {"question": "q", "context": "text"}),
+        ('[{"q": "1", "text": "2"}]', {"question": "q", "context": "q"}, {"question": "q", "context": "text"}),
+    ],
+)
+def test_one_column_is_never_both_question_and_context(
+    data: str, options: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match="cannot be both the question and the context") as caught:
+        read(data, **options)
+    assert isinstance(caught.value.remedy, Remedy)
+    assert caught.value.remedy.settings == settings
+
+
 @pytest.mark.parametrize("delimiter", ["|", ","])
 def test_a_file_without_a_header_is_recognized(delimiter: str) -> None:
     data = f"where do I live?{delimiter}I live in Borgholm.\nwhat is it?{delimiter}It is an island.\n"

@@ -13,17 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
-from contract.errors import InputError
+from contract.errors import InputError, UsageError
 from contract.format import layout
 from contract.settings import Settings
 from contract.storage import open_storage
 
 pytest.importorskip("starlette")
 
-from producer.server.uploads.form import Upload, plain_name
+from starlette.requests import Request
+
+from producer.server.uploads.form import Upload, plain_name, received_form
 from producer.server.uploads.reader import Reader
 from tests.acceptance.cluster import until
 
@@ -49,6 +52,34 @@ def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Setti
     found = read(settings, b"question|context\na?|b\n", 60)
     assert (found["name"], found["columns"]) == ("rows.csv", ["question", "context"])
     assert [row["question"] for row in found["rows"]] == ["a?"]
+
+
+FILE = ("file", b"question|context\na?|b\n")
+
+
+async def form(fields: list[tuple[str, bytes]]) -> Upload:
+    """What a server makes of a form."""
+    request = httpx.Request(
+        "POST",
+        "http://x/",
+        files=[(name, (f"{name}.csv" if name == "file" else None, value)) for name, value in fields],
+    )
+    body = request.read()
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [(name.lower(), value) for name, value in request.headers.raw]
+    async with received_form(Request({"type": "http", "headers": headers}, receive)) as upload:
+        return upload
+
+
+def test_a_field_that_comes_twice_is_refused_not_dropped():
+    assert asyncio.run(form([FILE, ("question", b"q")])).options == {"question": "q"}
+    for fields in ([FILE, FILE], [FILE, ("question", b"q"), ("question", b"r")], [FILE, ("file", b"")]):
+        with pytest.raises(UsageError, match="more than once") as caught:
+            asyncio.run(form(fields))
+        assert caught.value.remedy
 
 
 @contextmanager
