@@ -23,8 +23,12 @@ class Keywords(TypedDict, total=False):
     max_row_bytes: int
     #: character that escapes a quote, \ in Spark's files [default: a quote is doubled]
     escape: str | None
+    #: a quote in a CSV file encloses a field, or is text (none), as in many files with tabs
+    quote: str
     #: whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...
     header: bool
+    #: lines above the header of a CSV file, or rows above that of a sheet
+    skip_lines: int
     #: encoding of a text file, such as cp1252 or utf-16 [default: UTF-8]
     encoding: str | None
     #: sheet of an Excel workbook, by name or number [default: the first shown]

@@ -148,6 +148,25 @@ def guessed(names: Sequence[str], wanted: tuple[str, str]) -> list[str | None]:
     return [question, context]
 
 
+def header_place(records: Sequence[Sequence[str]], wanted: tuple[str, str]) -> int | None:
+    """Which of the first records is the header, below lines of a title: the first that has the columns that were asked
+    for, if it has more fields than any above it. None if there is none."""
+    most = 0
+    for place, names in enumerate(records):
+        fields = sum(map(bool, names))
+        if fields > most and None not in (near(name, names) for name in wanted):
+            return place
+        most = max(most, fields)
+    return None
+
+
+def above_header(count: int) -> str:
+    """Says that lines of a title were passed over."""
+    return (
+        f"{count} lines above the header were passed over" if count > 1 else "a line above the header was passed over"
+    )
+
+
 def _likely(names: Sequence[str], usual: Sequence[str]) -> str | None:
     for word in usual:
         if (same := near(word, names)) is not None:

@@ -77,6 +77,7 @@ class InputFiles:
                         raise
                 else:
                     yield raw.name, self._file
+                    self.notes += [f"{raw.name}: {note}" for note in self._file.notes()]
                 self._digests.append(raw.digest())
             self._before += raw.bytes_read
             self._raw = self._file = None

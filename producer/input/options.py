@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from contract.errors import InputError, UsageError
-from contract.format.option import Help, Local, OneOf
+from contract.format.option import AtLeast, Help, Local, OneOf, check_bounds
 from contract.remedy import Remedy, Set
 
 FORMATS = ("csv", "parquet", "jsonl", "json")
+QUOTES = ("double", "none")
 
 _SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab is hard to type in a shell
 
@@ -32,9 +33,17 @@ class ReadOptions:
     escape: Annotated[
         str | None, Help("character that escapes a quote, \\ in Spark's files [default: a quote is doubled]")
     ] = None
+    quote: Annotated[
+        str,
+        Help("a quote in a CSV file encloses a field, or is text (none), as in many files with tabs"),
+        OneOf(QUOTES),
+    ] = "double"
     header: Annotated[
         bool, Help("whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...")
     ] = True
+    skip_lines: Annotated[
+        int, Help("lines above the header of a CSV file, or rows above that of a sheet"), AtLeast(0)
+    ] = 0
     encoding: Annotated[str | None, Help("encoding of a text file, such as cp1252 or utf-16 [default: UTF-8]")] = None
     sheet: Annotated[str | None, Help("sheet of an Excel workbook, by name or number [default: the first shown]")] = (
         None
@@ -59,8 +68,15 @@ def checked(options: ReadOptions) -> ReadOptions:
             f"the escape is {options.escape!r}: it must be one ASCII character, and not a quote, line end or delimiter",
             Remedy("For example: ", Set(escape="\\")),
         )
+    if options.quote not in QUOTES:
+        raise UsageError(f"unknown quote {options.quote!r}", Remedy("If quotes are text: ", Set(quote="none")))
+    if options.quote == "none" and options.escape is not None:
+        raise UsageError(
+            "quotes that are text need no escape", Remedy("Leave out ", Set("quote"), " or ", Set("escape"), ".")
+        )
     if options.format not in (None, *FORMATS):
         raise InputError("unsupported_format", f"unknown format {options.format!r}", f"One of: {', '.join(FORMATS)}")
+    check_bounds(options)
     if options.max_row_bytes < 1:
         raise UsageError(f"the largest row must be at least one byte, not {options.max_row_bytes}")
     _known_encoding(options.encoding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -24,3 +24,4 @@ class DataFile:
     sheets: tuple[str, ...] = ()  #: of all that it has
     types: pa.Schema | None = None  #: of its columns as they are in the file, where it says so
     progress: Callable[[], float] | None = None  #: the share of rows given, where the bytes read do not tell
+    notes: Callable[[], Iterable[str]] = tuple  #: what the user should know, once all rows were given

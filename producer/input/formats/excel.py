@@ -12,13 +12,14 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from contract.errors import InputError
 from contract.remedy import Remedy, Set
-from producer.input.columns import ColumnNames, listed, near, refuse_wide
+from producer.input.columns import ColumnNames, above_header, header_place, listed, near, refuse_wide
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.fields import TextFields
 from producer.input.formats.records import BATCH_BYTES, BATCH_ROWS, RecordBatch, over_limit
@@ -33,7 +34,7 @@ _LAST_ROW = 1 << 20
 _DAMAGE = (
     OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, ParseError,
 )  # fmt: skip
-#: In how many rows the header of another sheet is looked for.
+#: In how many rows the header is looked for.
 _TOP = 20
 #: A character that XML cannot hold, as Excel writes it.
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
@@ -52,7 +53,7 @@ def is_workbook(path: Path) -> bool:
 
 def excel_sheet(path: Path, label: str, options: ReadOptions, bound: Bound, resources: ExitStack) -> DataFile:
     """The sheet that the options name, or the first one. Raises InputError if it cannot be read or lacks a column."""
-    sheet = _Sheet(path, label, options.sheet, bound, resources)
+    sheet = _Sheet(path, label, options, bound, resources)
     if not sheet.names:
         remedy = sheet.other_sheet(options) or WRONG_FILE
         raise InputError("empty_file", f"{label}: the sheet {sheet.title!r} is empty", remedy)
@@ -66,7 +67,9 @@ def excel_sheet(path: Path, label: str, options: ReadOptions, bound: Bound, reso
         raise
     fields = TextFields(columns)
     batches = sheet.batches(fields, options.max_row_bytes)
-    return DataFile("xlsx", columns, fields.schema, batches, sheet=sheet.title, sheets=sheet.titles)
+    return DataFile(
+        "xlsx", columns, fields.schema, batches, sheet=sheet.title, sheets=sheet.titles, notes=lambda: sheet.notes
+    )
 
 
 def _of_sheets(names: Remedy | str | None, sheet: Remedy | None) -> Remedy | str | None:
@@ -81,9 +84,9 @@ def _has_columns(names: list[str], options: ReadOptions) -> bool:
 
 
 class _Sheet:
-    """A sheet under way. `names` are those in its first row that is not blank."""
+    """A sheet under way. `names` are those in its first row that is not blank, or in a header below a title."""
 
-    def __init__(self, path: Path, label: str, name: str | None, bound: Bound, resources: ExitStack) -> None:
+    def __init__(self, path: Path, label: str, options: ReadOptions, bound: Bound, resources: ExitStack) -> None:
         self._label = label
         self._bound = bound
         self._book = self._opened(path, resources)
@@ -92,10 +95,14 @@ class _Sheet:
         visible = [title for title, sheet in self._sheets.items() if sheet.sheet_state == "visible"]
         if not self._sheets:
             raise unsupported(label, "an Excel workbook without a sheet", _AS_CSV)
-        self.title = self._named(name) if name else (visible or [*self._sheets])[0]
+        self.title = self._named(options.sheet) if options.sheet else (visible or [*self._sheets])[0]
         self.titles = tuple(self._sheets)
-        self._rows = self._read(self._sheets[self.title])
-        self.names = _header(next(self._rows, (0, []))[1])
+        rows = (row for row in self._read(self._sheets[self.title]) if row[0] > options.skip_lines)
+        head = [*islice(rows, _TOP)]
+        above = header_place([_header(texts) for _, texts in head], (options.question, options.context)) or 0
+        self.notes = [above_header(above)] if above else []
+        self.names = _header(head[above][1]) if head else []
+        self._rows: Iterator[Row] = chain(head[above + 1 :], rows)
 
     def other_sheet(self, options: ReadOptions) -> Remedy | None:
         """What to do if another sheet is meant: the first that has the columns, else any; None if there is none."""

@@ -16,15 +16,16 @@ from itertools import chain
 _NEWLINE, _RETURN = b"\n", b"\r"
 #: A quoted text, or an end of a line.
 _ENDS = re.compile(rb'"[^"]*(?:"|\Z)|\r+\n|\r|\n')
+_ALL_ENDS = re.compile(rb"\r+\n|\r|\n")
 _LINES_OF_RETURNS = re.compile(rb"[^\r]*(?:\r\n?|\Z)")
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _BLOCK = 1 << 18
 
 
-def line_end(head: bytes) -> bytes:
+def line_end(head: bytes, *, quoted: bool = True) -> bytes:
     """The line end of the header, unless most of the lines below end otherwise: `\\n`, `\\r` or `\\r\\n`, with any
-    number of returns."""
-    ends = [match[0] for match in _ENDS.finditer(head.lstrip()) if match[0][:1] != b'"']
+    number of returns. `quoted`: an end within quotes is none."""
+    ends = [match[0] for match in (_ENDS if quoted else _ALL_ENDS).finditer(head.lstrip()) if match[0][:1] != b'"']
     if not ends:
         return _RETURN if _RETURN in head and _NEWLINE not in head else _NEWLINE
     if ends[0] == _RETURN and 2 * ends.count(_RETURN) >= len(ends):
@@ -35,14 +36,15 @@ def line_end(head: bytes) -> bytes:
 
 class Lines:
     """The lines of a stream with their ends, one by one or in blocks. A line over `limit` bytes is cut somewhere beyond
-    it."""
+    it. `quoted`: a quote may enclose a field, and with it an end of a line."""
 
-    def __init__(self, blocks: Iterable[bytes], limit: int) -> None:
+    def __init__(self, blocks: Iterable[bytes], limit: int, *, quoted: bool = True) -> None:
         blocks = iter(blocks)
         head = next(blocks, b"")
         while len(head) <= min(limit, _BLOCK) and (more := next(blocks, b"")):
             head += more
-        self.own = line_end(head[:_BLOCK])
+        self.own = line_end(head[:_BLOCK], quoted=quoted)
+        self.quoted = quoted
         self.end = self.own[-1:]  #: the last byte of it
         self._whole = self._whole_lines(chain([head], blocks), limit)
         self._lines: Iterator[bytes] = iter(())
@@ -67,7 +69,7 @@ class Lines:
             return line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(_RETURN) else None]
         body = line.removesuffix(self.own if line.endswith(self.own) else _NEWLINE)
         bare = body.rstrip(_RETURN)
-        return bare if bare.endswith(b'"') or not line.endswith(self.own) else body
+        return bare if (self.quoted and bare.endswith(b'"')) or not line.endswith(self.own) else body
 
     def block(self, size: int) -> bytes:
         """Whole lines in one piece of about `size` bytes; none at the end."""

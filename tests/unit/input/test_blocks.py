@@ -16,15 +16,15 @@ from contract.format import chunk
 from producer.input.formats.csv import parser as text
 from producer.input.formats.csv.blocks import parse
 from producer.input.open import open_input
-from producer.input.options import ReadOptions
+from producer.input.options import QUOTES, ReadOptions
 
 HEADER = b"id|question|context\n"
 #: Mostly what decides where fields and records end.
 PIECES = ["|", "|", "\n", "\n", '"', '"', '""', "a", "é", " ", "\r\n", "\r", "\0", "\ufeff", "|b|c\n", '"x\ny"']
 
 
-def rows(data: bytes, limit: int) -> list:
-    with open_input(io.BytesIO(data), ReadOptions(max_row_bytes=limit)) as source:
+def rows(data: bytes, limit: int, quote: str = "double") -> list:
+    with open_input(io.BytesIO(data), ReadOptions(max_row_bytes=limit, quote=quote)) as source:
         return [row for table in source.tables(100, 1 << 20) for row in chunk.rows(table)]
 
 
@@ -40,10 +40,11 @@ def rows(data: bytes, limit: int) -> list:
 @example(["a|b|", "aaaaaaaaaaaaaaaaaaaaa", "\n"], 20)
 def test_a_file_has_the_same_rows_with_the_shortcut_and_without(pieces: list[str], limit: int) -> None:
     data = HEADER + "".join(["1|q|c\n", *pieces]).encode()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(text, "parse", lambda *_: None)
-        expected = rows(data, limit)
-    assert rows(data, limit) == expected
+    for quote in QUOTES:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(text, "parse", lambda *_, **__: None)
+            expected = rows(data, limit, quote)
+        assert rows(data, limit, quote) == expected
 
 
 @given(st.lists(st.tuples(*[st.text(st.sampled_from('ab|"\n é'), max_size=6)] * 3), min_size=1, max_size=30))

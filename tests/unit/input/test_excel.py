@@ -51,6 +51,16 @@ def test_dates_are_iso_8601_and_cells_behind_the_header_are_errors(tmp_path: Pat
     assert rows[0]["passthrough"] == {"day": "2024-02-03T04:05:00"}
 
 
+def test_a_title_above_the_header_is_passed_over(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", first=[["Open questions"], [], ["Made by", "ops"], *ROWS])
+    for options in ({}, {"skip_lines": 3}):
+        rows, source = read(path, **options)
+        assert [(row["line"], row["id"]) for row in rows] == [(5, "1"), (7, "2"), (8, "3")]
+        assert [note.partition(": ")[2] for note in source.notes] == (
+            [] if options else ["2 lines above the header were passed over"]
+        )
+
+
 @pytest.mark.parametrize("sheet", ["second", "2"])
 def test_a_sheet_is_read_by_name_or_number(sheet: str, tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", first=[["notes"], ["read me"]], second=ROWS)

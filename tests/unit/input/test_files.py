@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contract.errors import InputError
+from contract.errors import InputError, UsageError
 from contract.evaluation import references, unreadable
 from contract.format import chunk
 from contract.format.job import Row
@@ -57,6 +57,8 @@ def advised(data: bytes | str | Path, **options: Any) -> tuple[str, dict[str, An
     while flags:
         flag = flags.pop(0).removeprefix("--").replace("-", "_")
         flags_set |= {"header": False} if flag == "no_header" else {flag: flags.pop(0).replace("\\t", "\t")}
+    if "skip_lines" in flags_set:
+        flags_set["skip_lines"] = int(flags_set["skip_lines"])
     assert remedy.settings == flags_set
     return caught.value.message, options | flags_set
 
@@ -215,6 +217,113 @@ def test_blank_ids_do_not_count() -> None:
     rows = read("id|question|context\n|q|c\n  |q|c\n  |q|c\n\u00a0|q|c\n1|q|c\n1|q|c\n")
     assert [row.id for row in rows] == [None, None, None, None, "1", "1"]
     assert codes(rows) == [None] * 5 + ["duplicate_id"]
+
+
+# Quotes that are text
+
+STRAY = """question\tcontext
+Who?\t"Twelve is a film
+Where?\tIn Lund, says the "Nyt"
+Who sang?\t"Ved
+What?\tIt sells pears"
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("many", [1, 3000])
+def test_quotes_are_text_if_that_is_said(many: int, end: str) -> None:
+    head, *lines = STRAY.splitlines()
+    rows, source = opened(end.join([head, *lines * many, ""]), delimiter="\t", quote="none")
+    assert [f"{row.question}\t{row.context}" for row in rows] == lines * many
+    assert [row.line for row in rows] == list(range(2, 2 + len(rows)))
+    assert source.notes == ()
+
+
+def test_a_name_with_quotes_that_are_text_is_a_name() -> None:
+    rows, source = opened('"question"\tcontext\nWho?\tme\n', delimiter="\t", quote="none", question='"question"')
+    assert (source.question_column, rows[0].question) == ('"question"', "Who?")
+    with pytest.raises(InputError, match="unbalanced quote") as caught:
+        read('"question\tcontext\nWho?\tme\n', delimiter="\t")
+    assert isinstance(caught.value.remedy, Remedy)
+    assert caught.value.remedy.settings == {"quote": "none"}
+
+
+def test_a_quote_that_takes_in_a_row_is_warned_of() -> None:
+    rows, source = opened(STRAY, delimiter="\t")
+    assert codes(rows) == ["parse_error", None, None]
+    assert rows[0].error
+    assert "set the quote option to none" in rows[0].error.message
+    assert [note.partition(";")[0] for note in source.notes] == [
+        "stream: line 4: a quote runs over the end of its line, and takes in what may be a row of its own",
+        "stream: there are rows with unbalanced quotes",
+    ]
+
+
+@pytest.mark.parametrize("delimiter", ["\t", "|"])
+@pytest.mark.parametrize("odd", ["", "x\n"])  # a block, and row by row
+def test_a_quoted_row_is_warned_of_and_quoted_text_is_not(delimiter: str, odd: str) -> None:
+    swallowed = f'question{delimiter}context\nWho?{delimiter}"Ved\nWhat?{delimiter}It sells pears"\n{odd}'
+    assert ["line 2" in note for note in opened(swallowed, delimiter=delimiter)[1].notes] == [True]
+    text = f'question{delimiter}context\nWho?{delimiter}"Ved\nand {delimiter} more {delimiter}\n"\n{odd}'
+    assert opened(text, delimiter=delimiter)[1].notes == ()
+    assert opened('question,context\nWho?,"Ved,\nand so, of course"\n', delimiter=",")[1].notes == ()
+
+
+def test_a_file_of_unbalanced_quotes_is_warned_of() -> None:
+    data = "question,context\n" + 'Who?,"Ved" is sung\n' * 3 + "Who?,me\n"
+    assert ["set the quote option to none" in note for note in opened(data, delimiter=",")[1].notes] == [True]
+    assert codes(read(data, delimiter=",", quote="none")) == [None] * 4
+
+
+@pytest.mark.parametrize(("options", "what"), [({"quote": "x"}, "unknown quote"), ({"skip_lines": -1}, "skip_lines"),
+                                               ({"quote": "none", "escape": "\\"}, "no escape")])  # fmt: skip
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        read("question|context\nq|c\n", **options)
+
+
+# A title above the header
+
+TITLE = ["Report: open questions", "Made 2026-11-02, by ops", "", "id,question,context", f"a,When?,{MILL}", "b,,c"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("title", [TITLE[:3], ["Report: open questions,,", ",,"], ["# one", "# two"], ["\ufeffText"]])
+def test_a_header_below_a_title_is_found(title: list[str], end: str) -> None:
+    rows, source = opened(end.join([*title, *TITLE[3:]]), delimiter=",")
+    assert texts(rows) == [("a", "When?", MILL), ("b", "", "c")]
+    assert [row.line for row in rows] == [len(title) + 2, len(title) + 3]
+    assert ["above the header" in note for note in source.notes] == [True]
+
+
+@pytest.mark.parametrize(
+    ("data", "skip"),
+    [
+        ("\n".join(TITLE), 3),
+        ("\n" + "\n".join(TITLE), 4),
+        ("# from the wiki\nid|query|story_text\na|When?|m\n", 1),
+        ("A list of questions and texts\nid;Question;Passage\na;When?;m\n", 1),
+    ],
+)
+def test_the_remedy_for_a_title_reads_what_is_below_it(data: str, skip: int) -> None:
+    message, options = advised(data)
+    assert options["skip_lines"] == skip
+    assert f"on line {skip + 1}" in message
+    rows, source = opened(data, **options)
+    assert (rows[0].question, rows[0].line, source.notes) == ("When?", skip + 2, ())
+
+
+def test_what_may_be_rows_is_no_title() -> None:
+    """Rows of a file without a header, before one with it: they would be lost."""
+    message, _ = advised("a,When was it?,In 1791.\nid,question,context\nb,Why?,A flood\n", delimiter=",")
+    assert "Perhaps there is no header" in message
+    with pytest.raises(InputError, match="fewer than 6 lines"):
+        read("question|context\nq|c\n", skip_lines=5)
+
+
+def test_lines_are_skipped_above_rows_without_a_header() -> None:
+    rows = read("Title|of|it\nWhen?|1791\n", skip_lines=1, header=False)
+    assert [(row.question, row.line) for row in rows] == [("When?", 2)]
 
 
 # Encodings

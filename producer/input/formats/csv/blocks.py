@@ -29,9 +29,11 @@ class Block:
     size: int  #: bytes that they take, with a line end behind the last
 
 
-def parse(data: bytes, delimiter: str, width: int, limit: int, line: int, end: bytes = b"\r\n") -> Block | None:
+def parse(
+    data: bytes, delimiter: str, width: int, limit: int, line: int, end: bytes = b"\r\n", *, quoted: bool = True
+) -> Block | None:
     """The records of `width` fields, each of at most `limit` bytes, in whole lines that end in `end`. `line` is the
-    number of the first.
+    number of the first. Not `quoted`: quotes are text.
 
     None if they are not well-formed, or no record ends. Bytes behind the last whole record are left over.
     """
@@ -43,10 +45,10 @@ def parse(data: bytes, delimiter: str, width: int, limit: int, line: int, end: b
         data += b"\n"
     text = np.frombuffer(data, np.uint8)
     newlines = np.flatnonzero(text == _NEWLINE)
-    ends = _ends(text, newlines, ord(delimiter)) if b'"' in data else newlines
+    ends = _ends(text, newlines, ord(delimiter)) if quoted and b'"' in data else newlines
     if ends is None or not len(ends) or (b"\r" in data and not _only_in_line_ends(text)):
         return None
-    if end == b"\n" and _returns_are_text(text, ends):
+    if end == b"\n" and _returns_are_text(text, ends, quoted=quoted):
         return None
     ends = ends + 1
     starts = np.append(0, ends[:-1])
@@ -54,7 +56,7 @@ def parse(data: bytes, delimiter: str, width: int, limit: int, line: int, end: b
         return None
     size = int(ends[-1])
     height = int(np.searchsorted(newlines, size))
-    table = _table(memoryview(data)[:size], delimiter, width, newlines_in_values=height != len(ends))
+    table = _table(memoryview(data)[:size], delimiter, width, quoted=quoted, newlines_in_values=height != len(ends))
     if table is None or table.num_rows != len(ends):  # a blank line is no record
         return None
     lines = line + np.searchsorted(newlines, starts)
@@ -81,19 +83,19 @@ def _only_in_line_ends(text: NDArray[np.uint8]) -> bool:
     return bool((text[np.flatnonzero(text == _RETURN) + 1] == _NEWLINE).all())
 
 
-def _returns_are_text(text: NDArray[np.uint8], ends: NDArray[np.int64]) -> bool:
+def _returns_are_text(text: NDArray[np.uint8], ends: NDArray[np.int64], *, quoted: bool) -> bool:
     """Whether a return ends a record, without a quote before it: in a file whose lines end in newlines it is text."""
     ends = ends[ends > 1]
-    return bool(((text[ends - 1] == _RETURN) & (text[ends - 2] != _QUOTE)).any())
+    return bool(((text[ends - 1] == _RETURN) & ((text[ends - 2] != _QUOTE) | (not quoted))).any())
 
 
-def _table(data: memoryview, delimiter: str, width: int, *, newlines_in_values: bool) -> pa.Table | None:
+def _table(data: memoryview, delimiter: str, width: int, *, quoted: bool, newlines_in_values: bool) -> pa.Table | None:
     names = [str(number) for number in range(width)]
     try:
         return pacsv.read_csv(
             pa.BufferReader(data),
             pacsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-            pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=newlines_in_values),
+            pacsv.ParseOptions(delimiter=delimiter, quote_char=quoted and '"', newlines_in_values=newlines_in_values),
             pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
         )
     except pa.ArrowInvalid:  # another number of fields, or bytes that are not UTF-8

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from contract.errors import InputError
-from producer.input.columns import ColumnNames, refuse_wide
+from contract.remedy import Remedy, Set
+from producer.input.columns import ColumnNames, above_header, refuse_wide
 from producer.input.formats.csv.escapes import doubled
-from producer.input.formats.csv.header import named_delimiter, wrong_header
+from producer.input.formats.csv.header import lines_of_title, named_delimiter, wrong_header
 from producer.input.formats.csv.parser import CsvRecords
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.fields import TextFields
@@ -17,30 +19,44 @@ from producer.input.formats.lines import Lines
 from producer.input.options import ReadOptions
 from producer.input.raw import bad_encoding, empty
 
+#: Among so many lines the header is looked for, if there is a title above it.
+_HEAD = 20
+
 
 def csv_file(blocks: Iterator[bytes], label: str, options: ReadOptions) -> DataFile:
     """Read the header. Raises InputError if it is missing, damaged, or lacks a column."""
     if options.escape:
         blocks = doubled(blocks, options.escape, options.max_row_bytes)
-    lines = Lines(blocks, options.max_row_bytes)
-    number = 1 + lines.pass_blank()
+    lines = Lines(blocks, options.max_row_bytes, quoted=options.quote != "none")
+    number = 1 + sum(1 for _ in islice(lines, options.skip_lines))
+    if number <= options.skip_lines:
+        message = f"{label}: it has fewer than {options.skip_lines + 1} lines"
+        raise InputError("empty_file", message, Remedy("Skip fewer: ", Set("skip_lines")))
+    number += lines.pass_blank()
     first = next(lines, b"")
     delimiter = named_delimiter(first)
     if delimiter is None:
         lines.put_back([first])
     else:  # Excel's line above the header
         number += 1 + lines.pass_blank()
-        first = next(lines, b"")
-        lines.put_back([first])
-    delimiter = delimiter or options.delimiter
-    records = CsvRecords(lines, delimiter, options.max_row_bytes, number)
-    columns = _columns(records, first, label, replace(options, delimiter=delimiter))
+    options = replace(options, delimiter=delimiter or options.delimiter)
+    head = [*islice(lines, _HEAD)]
+    above = lines_of_title(head, options) if options.header else 0
+    lines.put_back(head[above:])
+    number += above
+    records = CsvRecords(lines, options.delimiter, options.max_row_bytes, number, quoted=options.quote != "none")
+    columns = _columns(records, head[above:], number, label, options)
     fields = TextFields(columns)
-    return DataFile("csv", columns, fields.schema, records.batches(fields), delimiter)
+
+    def notes() -> Iterator[str]:
+        yield from [above_header(above)] if above else []
+        yield from records.notes()
+
+    return DataFile("csv", columns, fields.schema, records.batches(fields), options.delimiter, notes=notes)
 
 
-def _columns(records: CsvRecords, line: bytes, label: str, options: ReadOptions) -> ColumnNames:
-    """The columns that the next record names; `line` is where it begins."""
+def _columns(records: CsvRecords, head: Sequence[bytes], number: int, label: str, options: ReadOptions) -> ColumnNames:
+    """The columns that the next record names; `head` are the lines from where it begins, on line `number`."""
     try:
         names = records.header() if options.header else records.peek()
         "".join(names).encode()
@@ -48,13 +64,14 @@ def _columns(records: CsvRecords, line: bytes, label: str, options: ReadOptions)
         raise bad_encoding(label, "the header is in another encoding", "WINDOWS-1252") from error
     except csv.Error as error:
         message = f"{label}: the header has an unbalanced quote, or is not a header"
-        raise InputError("unreadable", message, 'Inside a quoted name write a quote twice: ""') from error
+        remedy = Remedy('Inside a quoted name write a quote twice: "". Or, if quotes are text: ', Set(quote="none"))
+        raise InputError("unreadable", message, remedy) from error
     if not names:
         raise empty(label)
     refuse_wide(label, len(names))
     if not options.header:
         return _numbered(len(names), label, options)
-    if wrong := wrong_header(label, line, names, options):
+    if wrong := wrong_header(label, head, number, names, options):
         raise wrong
     named = names if names[-1] else names[:-1]
     trailing = len(following := records.peek()) == len(named) + 1 and not following[-1]

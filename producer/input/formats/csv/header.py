@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from contract.errors import InputError
-from producer.input.columns import columns_remedy, listed, near, no_column, options_remedy
+from producer.input.columns import columns_remedy, guessed, header_place, listed, near, no_column, options_remedy
 from producer.input.formats.csv.parser import split_header
 from producer.input.options import ReadOptions
 
@@ -23,18 +23,34 @@ def named_delimiter(line: bytes) -> str | None:
     return match[1].decode("latin-1") if match else None
 
 
-def wrong_header(label: str, line: bytes, header: Sequence[str], options: ReadOptions) -> InputError | None:
-    """The error of a header that lacks a column that was asked for; None if it has all. `line` is where it begins."""
+def lines_of_title(head: Sequence[bytes], options: ReadOptions) -> int:
+    """How many of the first lines are above a header that has the columns that were asked for, and fewer fields."""
+    wanted = (options.question, options.context)
+    return header_place([_names(line, options.delimiter, options) for line in head], wanted) or 0
+
+
+def wrong_header(
+    label: str, head: Sequence[bytes], number: int, header: Sequence[str], options: ReadOptions
+) -> InputError | None:
+    """The error of a header that lacks a column that was asked for; None if it has all. `head` are the lines from where
+    it begins, the first of them of that `number`."""
     wanted, delimiter = (options.question, options.context), options.delimiter
     if all(near(name, header) is not None for name in wanted):
         return None
-    best = max((delimiter, *_DELIMITERS), key=lambda each: _score(split_header(line, each), wanted))
-    names = split_header(line, best)
+    place, best = _likely(head, options)
+    names = _names(head[place], best, options)
     missing = [name for name in wanted if name not in header]
-    tried = f" with the delimiter {delimiter!r}. Columns found with {_DELIMITERS[best]}" if best != delimiter else ""
-    message = f"{label}: {no_column(missing)}{tried or '. Columns found'}: {listed(names)}"
     settings: dict[str, object] = {"delimiter": best} if best != delimiter else {}
-    if _is_a_row(names):
+    with_best = f"Columns found with {_DELIMITERS.get(best, repr(best))}"
+    if place:
+        settings["skip_lines"] = number + place - 1
+        message = f"{label}: line {number} is not a header. {with_best} on line {number + place}"
+    elif best != delimiter:
+        message = f"{label}: {no_column(missing)} with the delimiter {delimiter!r}. {with_best}"
+    else:
+        message = f"{label}: {no_column(missing)}. Columns found"
+    message += f": {listed(names)}"
+    if not place and _is_a_row(names):
         message += ". Perhaps there is no header"
         remedy = options_remedy(
             "Read it with", settings | {"header": False}, () if len(names) == 2 else ("question", "context")
@@ -42,6 +58,35 @@ def wrong_header(label: str, line: bytes, header: Sequence[str], options: ReadOp
     else:
         remedy = columns_remedy(names, wanted, settings)
     return InputError("missing_column", message, remedy, {"columns": list(names), "delimiter": best})
+
+
+def _likely(head: Sequence[bytes], options: ReadOptions) -> tuple[int, str]:
+    """Which of the first lines is likely the header, and its delimiter: the first line, unless it is a title. A title
+    has no columns that could be meant, and fewer fields than the header below it."""
+    wanted = (options.question, options.context)
+    delimiters = list(dict.fromkeys((options.delimiter, *_DELIMITERS)))
+
+    def best(line: bytes, among: Sequence[str]) -> str:
+        return max(among, key=lambda each: _score(_names(line, each, options), wanted))
+
+    first = best(head[0], delimiters)
+    if None in guessed(_names(head[0], first, options), wanted):
+        most = dict.fromkeys(delimiters, 0)
+        for place, line in enumerate(head):
+            fitting = []
+            for delimiter in delimiters:
+                names = _names(line, delimiter, options)
+                fields = sum(map(bool, names))
+                if place and fields > most[delimiter] and not _is_a_row(names) and None not in guessed(names, wanted):
+                    fitting.append(delimiter)
+                most[delimiter] = max(most[delimiter], fields)
+            if fitting:
+                return place, best(line, fitting)
+    return 0, first
+
+
+def _names(line: bytes, delimiter: str, options: ReadOptions) -> list[str]:
+    return split_header(line, delimiter, quoted=options.quote != "none")
 
 
 def _score(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from producer.input.formats.csv.blocks import Block, parse
@@ -34,6 +34,7 @@ _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
 _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
 _BLANK_LINES = 100  # after which the next ones are skipped at once
 _SPACED_QUOTE = re.compile(r'[ \t]+"')
+_TEXT_HINT = "if quotes are text in this file, set the quote option to none"
 _ESCAPE_HINT = "; if a backslash escapes quotes in this file, set the escape option to a backslash"
 
 
@@ -50,6 +51,10 @@ def _restored(fields: list[str]) -> list[str]:
     return [field.translate(_MARKED) if "\udc0d" in field or "\udc0a" in field else field for field in fields]
 
 
+def _reader(lines: Iterable[str], delimiter: str, *, quoted: bool) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=delimiter, strict=True, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+
+
 class _TooLarge(Exception):
     """The record under way has more bytes than a row may have."""
 
@@ -63,11 +68,15 @@ class _SpacedQuote(Exception):
 
 
 class CsvRecords:
-    """The records of a CSV file, in batches."""
+    """The records of a CSV file, in batches. Not `quoted`: quotes are text, and each line is a record."""
 
-    def __init__(self, lines: Lines, delimiter: str, limit: int, line: int = 1) -> None:
+    def __init__(self, lines: Lines, delimiter: str, limit: int, line: int = 1, *, quoted: bool = True) -> None:
         self._lines = lines
         self._delimiter = delimiter
+        self._quoted = quoted
+        self._rows = 0
+        self._unbalanced = 0  # rows that have a quote too many or too few
+        self._takes_in = 0  # the line of a quote that runs over the end of it, and over what looks like a row
         self._limit = limit
         blank = re.escape(" \t".replace(delimiter, ""))
         self._spaced = re.compile(rf'(?:^|{re.escape(delimiter)})[{blank}]+"')
@@ -112,16 +121,28 @@ class CsvRecords:
         self._pending.clear()
         return fields
 
+    def notes(self) -> Iterator[str]:
+        """What the rows so far show of their quotes. A tab in prose is rare, and a comma is not."""
+        tab, many = self._delimiter == "\t", 2 * self._unbalanced > self._rows
+        if self._takes_in and (tab or self._delimiter == "|" or self._unbalanced):
+            what = "a quote runs over the end of its line, and takes in what may be a row of its own"
+            yield f"line {self._takes_in}: {what}; {_TEXT_HINT}"
+        if self._unbalanced and (tab or many):
+            rows = "most rows have" if many else "there are rows with"
+            yield f"{rows} unbalanced quotes; {_TEXT_HINT}"
+
     def batches(self, fields: TextFields) -> Iterator[Rows]:
         """All rows: in blocks where nothing is wrong, else record by record."""
         done = False
         while not done:
             if block := self._block(fields.width):
+                self._rows += len(block.lines)
                 yield fields.columnar(block.columns.__getitem__, block.lines, {})
                 continue
             batch = RecordBatch()
             done = self._fill(batch, fields.width)
             if batch.records:
+                self._rows += len(batch.records)
                 yield fields.rows(batch)
 
     def _block(self, width: int) -> Block | None:
@@ -130,13 +151,30 @@ class CsvRecords:
             return None
         self._line += self._lines.pass_blank() if self._blank_is_none else 0
         data = self._lines.block(_BLOCK_BYTES)
-        block = parse(data, self._delimiter, width, self._limit, self._line, self._lines.own)
+        block = parse(data, self._delimiter, width, self._limit, self._line, self._lines.own, quoted=self._quoted)
         if block is None:
             self._pushed.extend(self._lines.split(data))
         else:
+            if block.height != len(block.lines) and not self._takes_in:
+                self._look_into(block, data[: block.size], width)
             self._line += block.height
             self._lines.put_back(self._lines.split(data[block.size :]))
         return block
+
+    def _look_into(self, block: Block, data: bytes, width: int) -> None:
+        """Look at the records over several lines in a block, if any field holds a delimiter at all."""
+        if data.count(self._delimiter.encode()) == (width - 1) * len(block.lines):
+            return
+        lines = self._lines.split(data)
+        starts = (block.lines - self._line).tolist()
+        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+            self._look_at(lines[start:end], self._line + start, width)
+
+    def _look_at(self, lines: list[bytes], line: int, width: int) -> None:
+        """Remember a record of several lines if one behind the first has the delimiters of a row."""
+        delimiter = self._delimiter.encode()
+        if not self._takes_in and any(each.count(delimiter) == width - 1 for each in lines[1:]):
+            self._takes_in = line
 
     def _fill(self, batch: RecordBatch, width: int) -> bool:
         """Read until the batch is full (False) or the file ends (True)."""
@@ -173,7 +211,7 @@ class CsvRecords:
         return True
 
     def _reader(self) -> Iterator[list[str]]:
-        return map(_restored, csv.reader(self._feed(), delimiter=self._delimiter, strict=True))
+        return map(_restored, _reader(self._feed(), self._delimiter, quoted=self._quoted))
 
     def _feed(self) -> Iterator[str]:
         """The lines for csv.reader. It asks for no line before it needs it: `_pending` always belongs to one record."""
@@ -197,7 +235,13 @@ class CsvRecords:
                 raise _StrayQuote(self._failure)
             self._fed += len(line)
             text = _marked(line, self._lines.body(line))
-            if b'"' in line and len(pending) == 1 and self._line != self._as_text and self._spaced.search(text):
+            if (
+                self._quoted
+                and b'"' in line
+                and len(pending) == 1
+                and self._line != self._as_text
+                and self._spaced.search(text)
+            ):
                 raise _SpacedQuote
             yield text
 
@@ -222,6 +266,7 @@ class CsvRecords:
             self._as_text = self._line
             self._pushed.appendleft(first)
             return
+        self._unbalanced += 1
         why = "unbalanced quote, with blanks before it: they would have to go, or the quote to be closed"
         batch.reject([None] * width, self._line, Fault("parse_error", why, raw_text([first])))
         self._line += 1
@@ -256,6 +301,7 @@ class CsvRecords:
         """A record over several lines, or with a wrong number of fields, or a blank line, which is not a record."""
         count = len(fields)
         if count == width:
+            self._look_at(self._pending, self._line, width)
             batch.records.append(list(fields))
             batch.lines.append(self._line)
         elif count > 1 or (count == 1 and fields[0].strip()):
@@ -276,7 +322,8 @@ class CsvRecords:
         if len(first) > self._limit:
             fault = too_large(first, self._limit)
         else:
-            hint = _ESCAPE_HINT if b'\\"' in first else ""
+            hint = _ESCAPE_HINT if b'\\"' in first else f"; {_TEXT_HINT}" if self._delimiter == "\t" else ""
+            self._unbalanced += 1
             fault = Fault("parse_error", f"unbalanced quote: opened on this line {why}{hint}", raw_text([first]))
         batch.reject([None] * width, self._line, fault)
         self._pushed.extendleft(reversed(others))
@@ -319,10 +366,10 @@ def _hides_a_row(lines: list[bytes], width: int, delimiter: str) -> bool:
                 return True
 
 
-def split_header(header: bytes, delimiter: str) -> list[str]:
-    """The names in a header line, with another delimiter than the given one."""
+def split_header(header: bytes, delimiter: str, *, quoted: bool = True) -> list[str]:
+    """The names in a line, if that is a header with this delimiter."""
     try:
-        names = next(csv.reader([_marked(header)], delimiter=delimiter, strict=True), [])
+        names = next(_reader([_marked(header)], delimiter, quoted=quoted), [])
         return [name.strip() for name in _restored(names)]
     except csv.Error:
         return []
