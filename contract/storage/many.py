@@ -16,8 +16,8 @@ V = TypeVar("V")
 
 def many(storage: Storage, do: Callable[[K], V], keys: Iterable[K], ahead: int = 1024) -> Iterator[V]:
     """The results of `do`, which calls the storage, for each key in order. At most `ahead` calls are pending, and so
-    many results are held in memory. Exceptions of `do` propagate."""
-    if storage.at_once == 1:
+    many results are held in memory. With 1, they are made in the caller's thread. Exceptions of `do` propagate."""
+    if min(storage.at_once, ahead) == 1:
         yield from map(do, keys)
         return
     waiting: deque[Future[V]] = deque()

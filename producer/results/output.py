@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import secrets
@@ -175,14 +176,14 @@ def _write_folder(backend: ResultsBackend, job: str, output: Path, kind: str, wa
 
 
 def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> Iterator[bytes]:
-    """Predictions, given as JSON lines, in one of FORMATS, block by block; CSV and Parquet by way of a file."""
-    if kind in ("json", "jsonl"):
-        yield from document.write(lines) if kind == "json" else lines
-        return
-    with tempfile.TemporaryFile() as file:
-        write_stream(file, lines, kind, shape)
-        file.seek(0)
-        yield from iter(lambda: file.read(1 << 18), b"")
+    """Predictions, given as JSON lines, in one of FORMATS: a block for each of theirs, which alone is held in memory,
+    and what comes before and after. CSV and Parquet need a `shape`."""
+    if kind == "json":
+        return document.write(lines)
+    if kind == "jsonl":
+        return iter(lines)
+    assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
+    return _csv(lines, shape) if kind == "csv" else _parquet(lines, shape)
 
 
 def shape_of(backend: ResultsBackend, job: str, kind: str) -> Shape | None:
@@ -235,25 +236,43 @@ def _refused(path: Path) -> Iterator[None]:
 
 def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
     """Write predictions, given as JSON lines, in one of FORMATS. CSV and Parquet need a `shape`."""
-    if kind in ("csv", "parquet"):
-        assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
-        _write_csv(file, lines, shape) if kind == "csv" else _write_parquet(file, lines, shape)
-        return
-    for block in document.write(lines) if kind == "json" else lines:
+    for block in written(lines, kind, shape):
         file.write(block)
 
 
-def _write_parquet(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None:
-    with pq.ParquetWriter(file, shape.schema, compression="zstd") as writer:
+class _Sink(io.RawIOBase):
+    """A file that is taken away as it is written."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._blocks.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        blocks, self._blocks = self._blocks, []
+        return b"".join(blocks)
+
+
+def _parquet(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
+    sink = _Sink()
+    with pq.ParquetWriter(sink, shape.schema, compression="zstd") as writer:
         for block in lines:
             writer.write_table(shape.table([json.loads(line) for line in block.splitlines()]))
+            yield sink.take()
+    yield sink.take()
 
 
-def _write_csv(file: BinaryIO, lines: Iterable[bytes], shape: Shape) -> None:
+def _csv(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
     """In the delimiter of the input, like the error file beside it."""
-    file.write(csvfile.encode([shape.schema.names], shape.delimiter))
+    yield csvfile.encode([shape.schema.names], shape.delimiter)
     for block in lines:
-        file.write(csvfile.encode((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter))
+        yield csvfile.encode((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter)
 
 
 def _cells(prediction: dict[str, Any], shape: Shape) -> list[Any]:

@@ -49,6 +49,14 @@ def test_a_job_that_has_ended_is_read_whole_though_its_parts_are_not(storage: St
     assert list(ready_lines(ended.id, storage)) == before
 
 
+def test_the_first_rows_are_read_without_looking_at_the_whole_document(
+    storage: Storage, ended: Manifest, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(type(storage), "blocks")
+    assert rows([next(ready_lines(ended.id, storage))]) == [0, 1, 2]
+    assert rows(list(ready_lines(ended.id, storage, offset=4, ahead=1))) == [4, 5, 6, 7]
+
+
 @pytest.mark.parametrize("how", ["altered", "removed"])
 def test_where_the_document_is_damaged_the_parts_are_read(storage: Storage, ended: Manifest, how: str):
     before = list(ready_lines(ended.id, storage))

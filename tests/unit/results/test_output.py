@@ -27,6 +27,7 @@ from producer.request import Request
 from producer.results import folder
 from producer.results.lines import ready_lines
 from producer.results.output import check_output, format_of, shape_of, write_file, write_results, write_stream
+from producer.results.output import written as streamed
 from producer.results.typed import CORE, Shape, flattened
 from tests.making import csv as csv_of
 from tests.making import finish_parts, job_of, predictions
@@ -112,6 +113,26 @@ def test_a_lone_return_in_a_cell_of_csv_ends_no_row():
     line = json.dumps(ROWS[0] | {"answer": "a\rb", "context": "x\r\ny"}).encode() + b"\n"
     (_, row) = csv.reader(io.StringIO(written("csv", [line]).decode(), newline=""), delimiter="|")
     assert (row[5], row[6]) == ("x\r\ny", "a\rb")
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "parquet"])
+def test_a_block_is_written_before_the_next_one_is_read_and_no_file_is_made(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    read = []
+
+    def reading() -> Iterator[bytes]:
+        for number, block in enumerate(blocks()):
+            read.append(number)
+            yield block
+
+    parts, seen = [], []
+    for piece in streamed(reading(), kind, SHAPE):
+        parts.append(piece)
+        seen.append((len(read), len(b"".join(parts)) > 100))
+    assert (1, True) in seen, "the first row was there before the second block was read"
+    assert b"".join(parts) == written(kind)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
