@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         ge=1,
         description="requests in a minute that `producer serve` answers each token, or each address without a token",
     )
+    api_exports: int = Field(
+        32,
+        ge=1,
+        description="results, errors and diffs that `producer serve` sends each token, or each address without a "
+        "token, at once",
+    )
     api_connections: int = Field(
         512,
         ge=1,

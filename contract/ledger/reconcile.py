@@ -15,14 +15,16 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from contract.errors import RedisUnreachable
-from contract.format import layout
+from contract.format import codec, layout
 from contract.format.job import Manifest, RowError
 from contract.ledger import assemble, counting, order, quarantine, records
+from contract.ledger.reasons import CANCELLED
 from contract.ledger.records import Attempts
-from contract.ledger.stored import Part, StoredJob
+from contract.ledger.stored import Part, StoredJob, load_manifest
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -116,6 +118,8 @@ def _close(job: StoredJob, missing: list[int], live: set[int], bound: Bound, bea
     for number in [number for number in missing if number not in live]:
         if closed and (len(closed) >= bound.chunks or time.monotonic() > ends):
             break
+        if job.storage.exists(layout.report(job.id)):
+            break  # the job is being removed
         beat()
         job.fail(number, error, len(attempted[number].started) if number in attempted else 0)
         closed.add(number)
@@ -152,6 +156,33 @@ def cancel(job: str, storage: Storage, queue: Queue, settings: Settings, bound: 
     if records.report(storage, job) is None:
         records.request_cancel(storage, job)
         reconcile(job, storage, queue, settings, bound=bound)
+
+
+def retire(job: str, storage: Storage, queue: Queue, owner: str = _THIS_PROCESS) -> bool:
+    """End a job that is to be removed, whatever became of its rows: nothing is scored, closed or published. True once
+    it has a report, so that nobody brings it forward any more, and no worker holds one of its chunks: those that do see
+    the cancel marker. Until then call it again.
+
+    Raises UnknownJob, StorageUnreachable, and BulkqaError if the manifest is damaged.
+    """
+    manifest = load_manifest(storage, job)
+    records.request_cancel(storage, job)
+    hints, _ = _hints(storage, queue, manifest)
+    if hints and any(number != _ASSEMBLY for number in live_leases(hints)):
+        return False
+    if storage.exists(layout.report(job)):
+        return True
+    with suppress(RedisUnreachable):
+        if not queue.lease(job, _ASSEMBLY, owner, _ASSEMBLY_LEASE):  # somebody publishes it
+            return False
+    progress = records.status(storage, None, job)
+    counts = progress.request_counts
+    counts = replace(counts, cancelled=counts.cancelled + counts.pending, pending=0)
+    ended = replace(
+        progress, status="cancelled", reason=CANCELLED, request_counts=counts, finished_at=time.time(), progress=1.0
+    )
+    storage.create(layout.report(job), codec.dump(ended))
+    return False  # a worker may have taken a chunk just before
 
 
 def live_leases(hints: Hints) -> set[int]:

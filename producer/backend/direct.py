@@ -22,14 +22,15 @@ from producer.backend.protocol import Listed, Reading
 from producer.input.location import InputSpec
 from producer.jobs import follow, remove
 from producer.jobs.answer import Answered, answer
-from producer.jobs.diff import differences
+from producer.jobs.diff import batches, differences
 from producer.jobs.diff_document import Summary
 from producer.jobs.find import find
+from producer.jobs.follow import Steps
 from producer.jobs.select import JobFilter, select
 from producer.jobs.submit import Submitted, submit_and_send
 from producer.request import Request
 from producer.results import columns
-from producer.results.lines import ready_lines
+from producer.results.lines import AHEAD, ready_lines
 
 if TYPE_CHECKING:
     from producer.results.pages import Page, RowFilter
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DirectBackend:
-    """See `producer.backend.protocol.Backend`. `answer`, `rows` and `scores` are for the routes of a server."""
+    """See `producer.backend.protocol.Backend`. What is not in it is for the routes of a server."""
 
     settings: Settings
     storage: Storage
@@ -55,9 +56,9 @@ class DirectBackend:
     def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         return submit_and_send(file, self.storage, self.queue, self.settings, request, progress)
 
-    def answer(self, file: InputSpec, request: Request, timeout: float) -> Answered:
-        """The answers to the rows of a small file, within `timeout` seconds. Raises TimedOut, NoWorker."""
-        return answer(file, self.storage, self.queue, self.settings, request, timeout)
+    def answer(self, file: InputSpec, request: Request, timeout: float) -> Steps[Answered]:
+        """The answers to the rows of a small file, in steps, within `timeout` seconds. Raises TimedOut, NoWorker."""
+        return answer(file, self.storage, self.queue, self.settings, request, timeout, self.bound)
 
     def find(self, job: str) -> str:
         return find(self.storage, job)
@@ -70,6 +71,10 @@ class DirectBackend:
 
     def follow(self, job: str, timeout: float | None = None) -> Iterator[Progress]:
         return follow.follow(job, self.storage, self.queue, self.settings, timeout, self.bound)
+
+    def polls(self, job: str) -> Iterator[tuple[Progress, float]]:
+        """A job's status until the job has ended, each with the seconds to wait before the next."""
+        return follow.polls(job, self.storage, self.queue, self.settings, self.bound)
 
     def jobs(self, wanted: JobFilter) -> Listed:
         damaged: dict[str, BulkqaError] = {}
@@ -88,8 +93,11 @@ class DirectBackend:
         names = records.jobs(self.storage)
         return names[max(0, len(names) - limit) if limit is not None else 0 :]
 
-    def lines(self, job: str, *, offset: int = 0, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
-        return ready_lines(job, self.storage, offset=offset, wait=wait)
+    def lines(
+        self, job: str, *, offset: int = 0, wait: Callable[[], bool] | None = None, ahead: int = AHEAD
+    ) -> Iterator[bytes]:
+        """`ahead`: how many parts are read at once; with 1, in the caller's thread."""
+        return ready_lines(job, self.storage, offset=offset, wait=wait, ahead=ahead)
 
     def rows(
         self,
@@ -130,17 +138,24 @@ class DirectBackend:
     def cancel(self, job: str) -> None:
         reconcile.cancel(job, self.storage, self.queue, self.settings)
 
-    def delete(
-        self, job: str, *, cancel: bool = False, force: bool = False, timeout: float | None = None
-    ) -> tuple[str, int]:
-        """`timeout`: seconds to wait for the end of a job that is cancelled. Raises TimedOut."""
+    def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         job = remove.find_removable(self.storage, job)
-        how = {"cancel": cancel, "force": force}
-        size = remove.delete(job, self.storage, self.queue, self.settings, **how, timeout=timeout, bound=self.bound)
+        return job, remove.delete(job, self.storage, self.queue, cancel=cancel, force=force)
+
+    def deleting(self, job: str, timeout: float, *, cancel: bool = False) -> Steps[tuple[str, int]]:
+        """The same in steps. `timeout`: seconds to wait for the end of a job that is cancelled. Raises TimedOut."""
+        job = remove.find_removable(self.storage, job)
+        size = yield from remove.deleting(job, self.storage, self.queue, cancel=cancel, timeout=timeout)
         return job, size
 
     def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
         return differences(self.storage, first, second, summary, by_id=by_id)
+
+    def diff_batches(
+        self, first: str, second: str, summary: Summary, *, by_id: bool = False
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The same in batches, read in the caller's thread, each of which takes about as long, however few differ."""
+        return batches(self.storage, first, second, summary, by_id=by_id, ahead=1)
 
     def notification(self, job: str) -> record.Notification:
         return record.of(self.storage, job)

@@ -72,7 +72,7 @@ def gc(
     from producer.times import span
 
     before = time.time() - span(older_than)
-    settings, storage, queue = connection.open()
+    _, storage, queue = connection.open()
     candidates = for_each(records.jobs(storage), lambda job: old(storage, job, before, unfinished=unfinished))
     old_jobs = [job for job in candidates.values() if job]
     if not as_json:
@@ -80,7 +80,7 @@ def gc(
     confirmed = bool(old_jobs) and (yes or _confirmed(as_json=as_json))
     freed = for_each(
         [old_job.job for old_job in old_jobs] if confirmed else [],
-        lambda job: delete_job(job, storage, queue, settings, cancel=unfinished),
+        lambda job: delete_job(job, storage, queue, cancel=unfinished),
     )
     total = sum(freed.values())
     if as_json:

@@ -262,7 +262,7 @@ def diff(
     summary = diff_document.Summary()
     changes = backend.diff(first, second, summary, by_id=by == "id")
     if as_json:
-        for piece in diff_document.write(first, second, changes, summary):
+        for piece in diff_document.write(first, second, ([change] for change in changes), summary):
             view.out_json(piece, end="")
         return
     for change in changes:

@@ -1,27 +1,34 @@
-"""A few questions, answered at once: a job is submitted, waited for and read."""
+"""A few questions, answered at once: a job is submitted, waited for and read, in steps that wait without a thread."""
 
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import BulkqaError, NoWorker, TimedOut
+from contract.format import layout
+from contract.ledger import reasons, records
 from contract.ledger.progress import Progress
-from contract.queue import Queue
+from contract.ledger.reconcile import WHOLE, Bound
+from contract.queue import Queue, WorkerInfo
 from contract.remedy import Call, Remedy, Set
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.location import InputSpec
 from producer.jobs import follow
+from producer.jobs.follow import Steps
 from producer.jobs.remove import delete
 from producer.jobs.submit import submit_and_send
 from producer.request import Request
 from producer.results.lines import ready_lines
 
 #: Seconds in which a worker has to serve the model.
-_PATIENCE = 3.0
+PATIENCE = 3.0
+#: Seconds between two looks at more than whether the job has ended.
+_LOOK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +40,56 @@ class Answered:
 
 
 def answer(
-    file: InputSpec, storage: Storage, queue: Queue, settings: Settings, request: Request, timeout: float
-) -> Answered:
+    file: InputSpec,
+    storage: Storage,
+    queue: Queue,
+    settings: Settings,
+    request: Request,
+    timeout: float,
+    bound: Bound = WHOLE,
+) -> Steps[Answered]:
     """Answer the rows of a small file within `timeout` seconds. The job stays; to remove it is up to the caller.
 
-    Raises what `submit` raises; TimedOut, and NoWorker where no worker serves the model: then the job is removed.
+    Raises what `submit` raises; TimedOut, and NoWorker where no worker serves the model: then the job is removed. It is
+    also removed if the steps are closed, unless it has a key.
     """
     job = submit_and_send(file, storage, queue, settings, request).manifest.id
     try:
-        *_, ended = follow.patient(follow.follow(job, storage, queue, settings, timeout), _PATIENCE)
-    except (follow.StillRunning, NoWorker) as error:
-        with suppress(BulkqaError):  # it stays, as any other job
-            delete(job, storage, queue, settings, force=True)
-        if isinstance(error, NoWorker):
-            raise
-        more = Remedy("Ask with a larger ", Set("timeout"), ", or submit a job: ", Call("submit"))
-        raise TimedOut(f"no answer within {timeout:g} s", more) from None
-    lines = (line for block in ready_lines(job, storage) for line in block.splitlines())
-    return Answered(ended, [json.loads(line) for line in lines])
+        yield from _end(job, storage, queue, settings, timeout, bound)
+    except (TimedOut, NoWorker, GeneratorExit) as stopped:
+        if not (isinstance(stopped, GeneratorExit) and request.key):
+            with suppress(BulkqaError):  # it stays, as any other job
+                delete(job, storage, queue, force=True)
+        raise
+    lines = (line for block in ready_lines(job, storage, ahead=1) for line in block.splitlines())
+    return Answered(records.status(storage, None, job), [json.loads(line) for line in lines])
+
+
+def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float, bound: Bound) -> Steps[None]:
+    """Wait for the end of a job: a look for its report costs next to nothing, and is often all that is needed."""
+    progress = (progress for progress, _ in follow.polls(job, storage, queue, settings, bound))
+    polls = follow.patient(progress, PATIENCE)
+    started = looked = time.monotonic()
+    pause = 0.02
+    while not storage.exists(layout.report(job)):
+        now = time.monotonic()
+        if now - started > timeout:
+            more = Remedy("Ask with a larger ", Set("timeout"), ", or submit a job: ", Call("submit"))
+            raise TimedOut(f"no answer within {timeout:g} s", more)
+        if now - looked > _LOOK:
+            next(polls, None)
+            looked = now
+        yield pause
+        pause = min(0.5, pause * 1.2)
+
+
+def is_served(model: str, workers: list[WorkerInfo], storage_id: str | None) -> bool:
+    """Whether one of the workers serves a model on a storage."""
+    return any(worker.model == model and worker.storage in ("", storage_id) for worker in workers)
+
+
+def unserved(model: str, workers: list[WorkerInfo], queue: Queue) -> NoWorker:
+    """The error that no worker serves a model here."""
+    elsewhere = sum(worker.model == model for worker in workers) + queue.workers_elsewhere(model)
+    reason = reasons.other_storage(model, elsewhere) if elsewhere else reasons.no_worker(model)
+    return NoWorker(reason.message, reason.remedy)

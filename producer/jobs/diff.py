@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 from contract.storage import Storage
 from producer.jobs.diff_document import Summary
-from producer.results.lines import ready_lines
+from producer.results.lines import AHEAD, ready_lines
 
+_Prediction = dict[str, Any]
+#: A row and the one that it is compared with; None: it is in one job only.
+_Pair = tuple[_Prediction | None, _Prediction | None]
+
+#: Rows that are read for one batch of changes.
+_BATCH = 1000
 #: The fields of a prediction that are compared or shown.
 _FIELDS = ("row", "id", "question", "status", "answer", "start", "end", "score")
 
@@ -24,27 +30,50 @@ def differences(
     storage: Storage, first: str, second: str, summary: Summary, *, by_id: bool = False
 ) -> Iterator[dict[str, Any]]:
     """The rows whose outcome differs in the second job. Adds to `summary` on the way."""
-    pairs = _by_id(storage, first, second) if by_id else zip_longest(_rows(storage, first), _rows(storage, second))
-    for row, other in pairs:
-        if row is None or other is None:
-            summary.missing += 1
-        elif row["question"] != other["question"]:
-            summary.not_comparable += 1
-        elif kind := _kind(row, other):
-            setattr(summary, kind, getattr(summary, kind) + 1)
-            yield {
-                "kind": kind,
-                "row": row["row"],
-                "id": row["id"],
-                "question": row["question"],
-                "first": _outcome(row),
-                "second": _outcome(other),
-            }
-        else:
-            summary.same += 1
+    return chain.from_iterable(batches(storage, first, second, summary, by_id=by_id))
 
 
-def _kind(row: dict[str, Any], other: dict[str, Any]) -> str | None:
+def batches(
+    storage: Storage, first: str, second: str, summary: Summary, *, by_id: bool = False, ahead: int = AHEAD
+) -> Iterator[list[dict[str, Any]]]:
+    """The same in batches, some of them empty: each takes as long as a thousand rows, however few differ. `ahead` as
+    for `ready_lines`."""
+    rows, others = _rows(storage, first, ahead), _rows(storage, second, ahead)
+    changes = []
+    for number, pair in enumerate(_by_id(rows, others) if by_id else zip_longest(rows, others), 1):
+        change = pair and _change(pair[0], pair[1], summary)
+        if change:
+            changes.append(change)
+        if number % _BATCH == 0:
+            yield changes
+            changes = []
+    yield changes
+
+
+def _change(row: _Prediction | None, other: _Prediction | None, summary: Summary) -> dict[str, Any] | None:
+    """How the outcome of a row differs; None if it doesn't. Counted in `summary`."""
+    if row is None or other is None:
+        summary.missing += 1
+        return None
+    if row["question"] != other["question"]:
+        summary.not_comparable += 1
+        return None
+    kind = _kind(row, other)
+    if kind is None:
+        summary.same += 1
+        return None
+    setattr(summary, kind, getattr(summary, kind) + 1)
+    return {
+        "kind": kind,
+        "row": row["row"],
+        "id": row["id"],
+        "question": row["question"],
+        "first": _outcome(row),
+        "second": _outcome(other),
+    }
+
+
+def _kind(row: _Prediction, other: _Prediction) -> str | None:
     """How two outcomes of one question differ; None if they don't. The same words elsewhere are another answer."""
     answered = (row["status"] == "answered", other["status"] == "answered")
     if answered == (True, False):
@@ -55,29 +84,29 @@ def _kind(row: dict[str, Any], other: dict[str, Any]) -> str | None:
     return "changed" if before != after else None
 
 
-def _outcome(prediction: dict[str, Any]) -> dict[str, Any]:
+def _outcome(prediction: _Prediction) -> dict[str, Any]:
     return {name: prediction[name] for name in ("status", "answer", "start", "end", "score")}
 
 
-def _rows(storage: Storage, job: str) -> Iterator[dict[str, Any]]:
-    for block in ready_lines(job, storage):
+def _rows(storage: Storage, job: str, ahead: int) -> Iterator[_Prediction]:
+    for block in ready_lines(job, storage, ahead=ahead):
         for line in block.splitlines():
             prediction = json.loads(line)
             yield {name: prediction.get(name) for name in _FIELDS}
 
 
-def _by_id(storage: Storage, first: str, second: str) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None]]:
-    """Pairs in the order of the first job. Rows without an id have no partner; of equal ids the first counts."""
+def _by_id(rows: Iterable[_Prediction], others: Iterable[_Prediction]) -> Iterator[_Pair | None]:
+    """Pairs in the order of the first job. Rows without an id have no partner; of equal ids the first counts. None: a
+    row was read, and there is no pair yet."""
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-32768"):
             db.execute(f"PRAGMA {pragma}")
         db.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, row TEXT, used INTEGER) WITHOUT ROWID")
         db.execute("BEGIN")
-        for row in _rows(storage, second):
+        for row in others:
             added = db.execute("INSERT OR IGNORE INTO rows VALUES (?, ?, 0)", (row["id"], json.dumps(row)))
-            if row["id"] is None or not added.rowcount:
-                yield None, row
-        for row in _rows(storage, first):
+            yield (None, row) if row["id"] is None or not added.rowcount else None
+        for row in rows:
             partner = db.execute("SELECT row FROM rows WHERE id = ? AND used = 0", (row["id"],)).fetchone()
             db.execute("UPDATE rows SET used = 1 WHERE id = ?", (row["id"],))
             yield row, json.loads(partner[0]) if partner else None

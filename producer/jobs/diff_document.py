@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -29,11 +29,13 @@ class Summary:
     missing: int = 0  #: in one job only, or not scored yet
 
 
-def write(first: str, second: str, changes: Iterable[dict[str, Any]], summary: Summary) -> Iterator[str]:
-    """The document, piece by piece. `summary` is read behind the last change."""
+def write(first: str, second: str, batches: Iterable[Sequence[dict[str, Any]]], summary: Summary) -> Iterator[str]:
+    """The document, a piece for each batch of changes, which may be empty. `summary` is read behind the last one."""
     yield f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, {_CHANGES}'
-    for number, change in enumerate(changes):
-        yield (",\n" if number else "\n") + json.dumps(change, ensure_ascii=False)
+    before = "\n"
+    for changes in batches:
+        yield before * bool(changes) + ",\n".join(json.dumps(change, ensure_ascii=False) for change in changes)
+        before = ",\n" if changes else before
     yield f"{_SUMMARY}{json.dumps(asdict(summary))}}}\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from difflib import get_close_matches
 
 from contract.errors import UnknownJob
@@ -15,11 +14,18 @@ from contract.storage import Storage
 _SUGGESTED, _SIMILARITY = 3, 0.8
 
 
+def is_id(storage: Storage, job: str) -> bool:
+    """Whether that is the full id of a job."""
+    try:
+        return storage.exists(layout.manifest(job))
+    except UnknownJob:  # a beginning may not be a valid id: it may end in a dash
+        return False
+
+
 def find(storage: Storage, job: str) -> str:
     """The full id of a job, given the id or an unambiguous beginning. Raises UnknownJob."""
-    with suppress(UnknownJob):  # a beginning may not be a valid id: it may end in a dash
-        if storage.exists(layout.manifest(job)):
-            return job
+    if is_id(storage, job):
+        return job
     ids = records.jobs(storage)
     matches = [full for full in ids if full.startswith(job)]
     if len(matches) == 1:

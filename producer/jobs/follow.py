@@ -1,10 +1,13 @@
-"""Waiting for a job: poll it, bring it forward, poll again. A client that stops waiting doesn't end the job."""
+"""Waiting for a job: poll it, bring it forward, poll again. A client that stops waiting doesn't end the job.
+
+What waits is written as steps, so that a server can have hundreds of it wait without a thread each."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
+from typing import TypeVar
 
 from contract.errors import (
     COMPLETED_WITH_ERRORS,
@@ -21,6 +24,10 @@ from contract.ledger.reconcile import WHOLE, Bound, reconcile
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
+
+T = TypeVar("T")
+#: Something that waits: each step gives the seconds until the next, and the last returns the result.
+Steps = Generator[float, None, T]
 
 #: Time between two calls of reconcile: seconds, and a multiple of how long the last one took.
 _RECONCILE_EVERY, _RECONCILE_SHARE = 2.0, 20.0
@@ -45,31 +52,53 @@ class StillRunning(TimedOut):
         self.progress = progress
 
 
+def completed(steps: Steps[T]) -> T:
+    """Take all steps, and sleep in between."""
+    while True:
+        try:
+            pause = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        time.sleep(pause)
+
+
 def follow(
     job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None = None, bound: Bound = WHOLE
 ) -> Iterator[Progress]:
-    """The progress of a job, polled until the job has ended. The pause grows from a twentieth of a second to one.
-
-    Reconciles between polls, within `bound`, so that the job ends even if no sweeper runs. Redis may be away meanwhile:
-    the `reason` of the progress says so. Raises StillRunning after `timeout` seconds.
-    """
-    footers: dict[int, Footer] = {}
+    """The progress of a job, as by `polls`, with sleep in between. Raises StillRunning after `timeout` seconds."""
     started = time.monotonic()
-    reconcile_at, pause = 0.0, 0.05
-    while True:
-        progress = records.status(storage, queue, job, footers)
+    for progress, pause in polls(job, storage, queue, settings, bound):
         yield progress
         if progress.finished:
             return
         if timeout is not None and time.monotonic() - started > timeout:
             raise StillRunning(progress)
+        time.sleep(pause)
+
+
+def polls(
+    job: str, storage: Storage, queue: Queue, settings: Settings, bound: Bound = WHOLE
+) -> Iterator[tuple[Progress, float]]:
+    """The progress of a job until the job has ended, each with the seconds to wait before the next: they grow from a
+    twentieth of one to one.
+
+    Reconciles between polls, within `bound`, so that the job ends even if no sweeper runs. Redis may be away meanwhile:
+    the `reason` of the progress says so.
+    """
+    footers: dict[int, Footer] = {}
+    reconcile_at, pause = 0.0, 0.05
+    while True:
+        progress = records.status(storage, queue, job, footers)
+        yield progress, pause
+        if progress.finished:
+            return
         began = time.monotonic()
         if (progress.status == "finalizing" and bound == WHOLE) or began >= reconcile_at:
             with suppress(RedisUnreachable):  # the next poll reports it
                 reconcile(job, storage, queue, settings, bound=bound)
             now = time.monotonic()
             reconcile_at = now + max(_RECONCILE_EVERY, _RECONCILE_SHARE * (now - began))
-        time.sleep(pause)
         pause = min(1.0, pause * 1.2)
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import time
 from dataclasses import dataclass
 
-from contract.errors import NotEnded, RedisUnreachable, TimedOut, UnknownJob
+from contract.errors import NotEnded, TimedOut, UnknownJob
 from contract.format import layout
 from contract.format.job import is_made_here
 from contract.ledger import records
-from contract.ledger.reconcile import WHOLE, Bound
-from contract.ledger.reconcile import cancel as cancel_job
+from contract.ledger.reconcile import retire
 from contract.ledger.stored import load_manifest
 from contract.queue import Queue
 from contract.remedy import Call, Remedy
 from contract.removal import remove
-from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs import follow, usage
+from producer.jobs import usage
 from producer.jobs.find import find
+from producer.jobs.follow import Steps, completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +47,17 @@ def _has_remains(storage: Storage, job: str) -> bool:
 
 
 def delete(
-    job: str,
-    storage: Storage,
-    queue: Queue,
-    settings: Settings,
-    *,
-    cancel: bool = False,
-    force: bool = False,
-    timeout: float | None = None,
-    bound: Bound = WHOLE,
+    job: str, storage: Storage, queue: Queue, *, cancel: bool = False, force: bool = False, timeout: float | None = None
 ) -> int:
-    """Remove a job; returns how many bytes it took. `cancel` first cancels a job that has not ended, and waits for its
-    end for `timeout` seconds at most, doing no more than `bound` of the work itself. `force` removes it at once: a
+    """Remove a job, as by `deleting`, with sleep between the steps."""
+    return completed(deleting(job, storage, queue, cancel=cancel, force=force, timeout=timeout))
+
+
+def deleting(
+    job: str, storage: Storage, queue: Queue, *, cancel: bool = False, force: bool = False, timeout: float | None = None
+) -> Steps[int]:
+    """Remove a job; returns how many bytes it took. `cancel` first ends a job that has not ended, and waits for
+    `timeout` seconds at most until no worker holds any of it; nothing of it is published. `force` removes it at once: a
     worker may then leave a part behind.
 
     Raises NotEnded without either, TimedOut, UnknownJob.
@@ -75,19 +73,18 @@ def delete(
                 f"job {job} has not ended: it is {records.status(storage, None, job).status}",
                 Remedy("Wait for it, or cancel and remove it: ", Call("delete", job, ("cancel",))),
             )
-        _end(job, storage, queue, settings, timeout, bound)
+        yield from _end(job, storage, queue, timeout)
     return remove(job, storage, queue)
 
 
-def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float | None, bound: Bound) -> None:
-    """Cancel a job and wait for its end. Raises TimedOut."""
-    with suppress(RedisUnreachable):  # the cancel marker is written
-        cancel_job(job, storage, queue, settings, bound)
-    try:
-        for _ in follow.follow(job, storage, queue, settings, timeout, bound):
-            pass
-    except follow.StillRunning:
-        raise TimedOut(f"job {job} is being cancelled and has not ended yet", "Ask again.") from None
+def _end(job: str, storage: Storage, queue: Queue, timeout: float | None) -> Steps[None]:
+    """Wait until nobody works on a job. Raises TimedOut."""
+    started, pause = time.monotonic(), 0.05
+    while not retire(job, storage, queue):
+        if timeout is not None and time.monotonic() - started > timeout:
+            raise TimedOut(f"job {job} is being cancelled and has not ended yet", "Ask again.")
+        yield pause
+        pause = min(1.0, pause * 1.2)
 
 
 def old(storage: Storage, job: str, before: float, *, unfinished: bool = False) -> Old | None:

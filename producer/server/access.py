@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -21,7 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import UsageError
 from contract.remedy import Remedy, Set
+from contract.settings import Settings
 from producer.server.problems import PROBLEM, Refused
+from producer.server.shares import AtOnce
 
 COOKIE = "bulkqa"
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -43,6 +46,15 @@ _ANSWER, _LOGIN, _OTHER = 4 << 20, 4 << 10, 64 << 10
 SILENCE, _MOVING = 30.0, 1024
 #: Clients whose requests are counted, at most; the one that was silent longest is forgotten first.
 _CLIENTS = 10_000
+
+
+def connections_of(settings: Settings) -> int:
+    """How many connections are open at once, at most: an upload takes another file or two."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return settings.api_connections
+    return min(settings.api_connections, max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
 
 def check_address(host: str, tokens: tuple[str, ...]) -> None:
@@ -242,6 +254,7 @@ class Access:
     proxies: tuple[_Network, ...]
     bounds: Bounds
     rate: Rate
+    at_once: AtOnce
     refuse: Callable[[Exception], ASGIApp]
     requests: Histogram  #: seconds of all requests, refused ones too, by method and status
 
@@ -268,9 +281,10 @@ class Access:
             ended = started and not message.get("more_body", message["type"] == "http.response.start")
 
         try:
-            self._check(scope)
+            client = self._check(scope)
             body.check_length()
-            await self.app(scope, body.receive, observed)
+            with self.at_once.held(client) if client else nullcontext():
+                await self.app(scope, body.receive, observed)
         except Exception as error:  # the last handler: what fails before it answers is a problem, too
             if ended:  # the framework raises it again after its answer
                 return
@@ -279,12 +293,14 @@ class Access:
             failure, body.refused = body.refused or error, None
             await self.refuse(failure)(scope, receive, observed)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope) -> str | None:
+        """Raise Refused unless a request is allowed. Returns whose it is, if it counts."""
         headers, path = Headers(scope=scope), scope["path"]
         token = self._token(headers) if self.tokens else None
         client = f"token {token}" if isinstance(token, int) else address_of(scope, self.proxies)
         scope.setdefault("state", {})["client"] = client  # see `client_of`
-        if path not in _HEALTH and not path.startswith(_FILES):
+        counted = path not in _HEALTH and not path.startswith(_FILES)
+        if counted:
             if after := self.rate.take(client):
                 raise Refused(429, "too_many_requests", "too many requests", f"Try again in {after} s.", after)
             if isinstance(token, Refused) and path not in _OPEN:
@@ -292,6 +308,7 @@ class Access:
         _check_host(headers, only_loopback=not self.tokens)
         if scope["method"] not in _SAFE:
             _check_origin(headers, hosts_of(scope, self.proxies))
+        return client if counted else None
 
     def _token(self, headers: Headers) -> int | Refused:
         """Which of the tokens a request has, or why it is refused where one is required."""

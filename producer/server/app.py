@@ -23,12 +23,13 @@ from starlette.types import ASGIApp
 from contract.errors import BulkqaError, UsageError
 from contract.settings import Settings
 from producer.backend import open_direct
-from producer.server.access import Access, Bounds, Rate, proxies_of, tokens_of
+from producer.server.access import Access, Bounds, Rate, connections_of, proxies_of, tokens_of
 from producer.server.head import Head
 from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
 from producer.server.routes import answers, jobs, pages
-from producer.server.service import Here, Service
+from producer.server.service import Here, Reads, Service
+from producer.server.shares import AtOnce
 from producer.server.submission import first_of
 from producer.server.uploads.reader import Reader
 
@@ -67,8 +68,9 @@ def make_app(settings: Settings) -> ASGIApp:
     _describe(app)
     proxies, rate = proxies_of(settings.api_proxies), Rate(settings.api_requests)
     bounds = Bounds(settings.api_upload_bytes, settings.max_row_bytes)
+    at_once = AtOnce(max(1, connections_of(settings) // 2), "too_many_at_once", "requests", after=1)
     refuse = lambda failure: problem(failure, hidden)  # noqa: E731
-    return Access(app, tokens, proxies, bounds, rate, refuse, service.metrics.requests)
+    return Access(app, tokens, proxies, bounds, rate, at_once, refuse, service.metrics.requests)
 
 
 def _hidden(settings: Settings) -> dict[str, str]:
@@ -77,14 +79,14 @@ def _hidden(settings: Settings) -> dict[str, str]:
     return dict.fromkeys(sorted(places, key=len, reverse=True), "the storage")
 
 
-def _alive() -> dict[str, str]:
+async def _alive() -> dict[str, str]:
     """Whether the server runs."""
     return {"status": "ok"}
 
 
-def _metrics(here: Here) -> Response:
+async def _metrics(here: Here, reads: Reads) -> Response:
     """Jobs, workers, queues and requests, for Prometheus."""
-    return Response(here.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await reads.run(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
 def _ready(here: Here) -> dict[str, Any]:

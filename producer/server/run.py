@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -17,12 +20,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from contract.errors import UsageError
 from contract.remedy import Remedy, Set
 from contract.settings import Settings
-from producer.server.access import SILENCE
+from producer.server.access import SILENCE, connections_of
 from producer.server.app import make_app
 from producer.server.problems import PROBLEM, Refused, problem
 
-#: Seconds that open requests have to end at shutdown; clients that only watch are then cut off.
-_GRACE = 3
+#: Seconds that open requests have to end at shutdown. Then their clients are cut off; and seconds that they and their
+#: threads have from then on.
+_GRACE, _LAST = 3, 2
 #: Seconds of silence after which a body that has begun may make room for another connection.
 _STALLED = 5.0
 
@@ -35,29 +39,41 @@ def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) 
         shown = f"[{host}]" if ":" in host else host
         config = uvicorn.Config(
             app,
-            http=partial(Connection, most=_connections(settings), silence=SILENCE),  # type: ignore[arg-type]
+            http=partial(Connection, most=connections_of(settings), silence=SILENCE),  # type: ignore[arg-type]
             ws="none",
             log_config=None,  # contract.logs has set it up
             log_level="warning",
             access_log=False,
             lifespan="on",
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=_GRACE + _LAST,
             server_header=False,
             proxy_headers=False,
         )
         ready(f"http://{shown}:{listener.getsockname()[1]}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server raises it again after its shutdown
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config).run(sockets=[listener])
+    threading.Thread(target=_end_after_main_thread, daemon=True).start()
 
 
-def _connections(settings: Settings) -> int:
-    """Connections that are open at once, at most: an upload takes another file or two."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return settings.api_connections
-    return min(settings.api_connections, max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+class _Server(uvicorn.Server):
+    """Cuts off, at its shutdown, the clients of requests that do not end: so each ends as if its client had left."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        asyncio.get_running_loop().call_later(_GRACE, self._hang_up)
+        await super().shutdown(sockets)
+
+    def _hang_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _end_after_main_thread() -> None:
+    """End the process, though threads are still at work for requests: whatever they do can be done again."""
+    threading.main_thread().join()
+    time.sleep(_LAST)
+    os._exit(0)
 
 
 class Connection(H11Protocol):

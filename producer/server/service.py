@@ -1,38 +1,48 @@
-"""What all routes share: the backend, the reader of uploads, the followers of jobs that are watched."""
+"""What all routes share: the backend, the reader of uploads, the lanes, the followers of jobs that are watched."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
+import anyio
+from anyio import to_thread
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from contract.errors import BulkqaError
 from contract.ledger.progress import Progress
 from contract.ledger.sweeper import open_jobs
+from contract.namespace import known_id
 from contract.remedy import Remedy
-from producer.backend import Backend
 from producer.backend.direct import DirectBackend
+from producer.jobs.answer import PATIENCE, is_served, unserved
+from producer.jobs.find import is_id
 from producer.server.metrics import Metrics
 from producer.server.problems import Refused, remedied, without
+from producer.server.shares import AtOnce, Lane, Recent, Turns
 from producer.server.uploads.reader import Reader
 from producer.times import dated
 
 log = logging.getLogger("bulkqa.server")
 
-#: Jobs that are followed at once; another one is followed when one of them has ended.
-_FOLLOWED = 64
+#: Threads of the lanes, and how many of them a client has at once. Exports are work for one processor: so that others
+#: have at least half of it, a client makes one block at a time.
+_READS, _READS_EACH = 16, 4
+_EXPORTS, _EXPORTS_EACH = 8, 1
+#: Threads in which jobs that are watched are polled.
+_FOLLOWERS = 8
+#: Seconds after which an export may be tried again.
+_AFTER = 5
 #: Seconds after which an unchanged status is sent again.
 _SILENCE = 2.0
-#: Seconds for which a count of unfinished jobs is used again.
-_COUNTED = 2.0
+#: Seconds for which a count of unfinished jobs, and the list of workers, are used again.
+_COUNTED, _SEEN = 2.0, 0.25
 
 
 @dataclass
@@ -44,24 +54,36 @@ class Service:
     hidden: Mapping[str, str]  #: places of the server, and what to say instead of each
     followed: Followed = field(init=False)
     metrics: Metrics = field(init=False)
-    _ended: set[str] = field(default_factory=set)
-    _open: tuple[float, int] = (-_COUNTED, 0)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    #: The lanes of requests that read rows or wait, and of exports; and the exports that are under way.
+    reads: Lane = field(default_factory=lambda: Lane(_READS, _READS_EACH))
+    exports: Lane = field(default_factory=lambda: Lane(_EXPORTS, _EXPORTS_EACH))
+    exporting: AtOnce = field(init=False)
 
     def __post_init__(self) -> None:
-        self.followed = Followed(self.backend)
-        self.metrics = Metrics(self.backend.storage, self.backend.queue, self.backend.settings.model)
+        backend, ended = self.backend, set[str]()
+        self.followed = Followed(backend)
+        self.metrics = Metrics(backend.storage, backend.queue, backend.settings.model)
+        self.exporting = AtOnce(backend.settings.api_exports, "too_many_exports", "exports", _AFTER)
+        self._open = Recent(lambda: len(open_jobs(backend.storage, ended)), _COUNTED)
+        self._workers = Recent(backend.workers, _SEEN)
+        self._storage_id = known_id(backend.storage)
 
-    def make_room(self) -> None:
+    async def make_room(self) -> None:
         """Raise Refused if as many jobs are unfinished as the server allows."""
-        with self._lock:
-            if time.monotonic() - self._open[0] > _COUNTED:
-                self._open = (time.monotonic(), len(open_jobs(self.backend.storage, self._ended)))
-            if self._open[1] >= self.backend.settings.api_jobs:
-                raise Refused(
-                    429, "too_many_jobs", f"{self._open[1]:,} jobs are unfinished, as many as this server takes",
-                    "Submit again when some of them have ended.", 30,
-                )  # fmt: skip
+        unfinished = await self._open.get()
+        if unfinished >= self.backend.settings.api_jobs:
+            raise Refused(
+                429, "too_many_jobs", f"{unfinished:,} jobs are unfinished, as many as this server takes",
+                "Submit again when some of them have ended.", 30,
+            )  # fmt: skip
+
+    async def await_worker(self, model: str, reads: Turns) -> None:
+        """Wait until a worker serves a model. Raises NoWorker after a few seconds without one, and RedisUnreachable."""
+        ends = anyio.current_time() + PATIENCE
+        while not is_served(model, workers := await self._workers.get(), self._storage_id):
+            if anyio.current_time() > ends:
+                raise await reads.run(partial(unserved, model, workers, self.backend.queue))
+            await anyio.sleep(_SEEN)
 
     def public(self, document: Any) -> Any:
         """A JSON document without the names of the server's places."""
@@ -91,9 +113,9 @@ def job_document(progress: Progress) -> dict[str, Any]:
 class Followed:
     """The jobs that are watched. Each is followed once, however many clients watch it."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: DirectBackend) -> None:
         self._backend = backend
-        self._threads = ThreadPoolExecutor(_FOLLOWED, "follow")
+        self._threads = anyio.CapacityLimiter(_FOLLOWERS)
         self._jobs: dict[str, _Job] = {}
 
     async def watch(self, job: str) -> AsyncIterator[Progress]:
@@ -124,11 +146,13 @@ class Followed:
                 followed.task.cancel()
 
     async def _follow(self, job: str, followed: _Job) -> None:
-        steps = self._backend.follow(job)
-        loop = asyncio.get_running_loop()
+        polls = partial(next, self._backend.polls(job), None)
         try:
-            while (step := await loop.run_in_executor(self._threads, next, steps, None)) is not None:
-                await followed.tell(step)
+            while (poll := await to_thread.run_sync(polls, limiter=self._threads)) is not None:
+                progress, pause = poll
+                await followed.tell(progress)
+                if not progress.finished:
+                    await anyio.sleep(pause)
         except BulkqaError as error:
             await followed.tell(None, error)
         except Exception:  # those who watch must not wait forever
@@ -147,7 +171,6 @@ class Followed:
         for followed in list(self._jobs.values()):
             if followed.task:
                 followed.task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Job:
@@ -174,16 +197,40 @@ class _Job:
             await self._news.wait_for(lambda: self.step > step)
 
 
-def of_request(request: Request) -> Service:
-    """The service of the application."""
+def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def job_of(job: str, request: Request) -> str:
-    """The id of the job in the path. Raises UnknownJob."""
-    return of_request(request).backend.find(job)
+# All of these are coroutines: the framework would call a function in one of its threads.
+
+
+async def of_request(request: Request) -> Service:
+    """The service of the application."""
+    return _service(request)
+
+
+async def job_of(job: str, request: Request) -> str:
+    """The id of the job in the path, given the id or its beginning. Raises UnknownJob."""
+    backend = _service(request).backend
+    if await run_in_threadpool(is_id, backend.storage, job):
+        return job
+    return await (await reads_of(request)).run(partial(backend.find, job))
+
+
+async def reads_of(request: Request) -> Turns:
+    """The turns of a request that reads rows, or all jobs, or waits."""
+    return Turns(_service(request).reads, request)
+
+
+async def export_of(request: Request) -> AsyncIterator[Turns]:
+    """The turns of an export. Raises Refused if its client has as many as it may."""
+    service = _service(request)
+    with service.exporting.held(request.state.client):
+        yield Turns(service.exports, request)
 
 
 Here = Annotated[Service, Depends(of_request)]
 JobId = Annotated[str, Depends(job_of)]
+Reads = Annotated[Turns, Depends(reads_of)]
+Export = Annotated[Turns, Depends(export_of)]

@@ -16,7 +16,7 @@ from contract.format import layout
 from contract.format.job import Manifest, Options
 from contract.ledger import counting, quarantine, records
 from contract.ledger.quarantine import InFlight, given_up, poison
-from contract.ledger.reconcile import BRIEF, WHOLE, Bound, cancel, reconcile, to_send
+from contract.ledger.reconcile import BRIEF, WHOLE, Bound, cancel, reconcile, retire, to_send
 from contract.queue import VISIBILITY_TIMEOUT, Hints, Queue, WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -641,6 +641,23 @@ def test_a_cancel_takes_no_longer_than_its_seconds_whatever_a_chunk_takes(
     for done in range(1, manifest.chunks + 1):
         reconcile(manifest.id, storage, memory_queue, settings, bound=Bound(seconds=0.0))
         assert counting.done(storage, manifest.id) == set(range(done)), "one chunk, and the time is over"
+
+
+def test_the_chunks_of_a_job_that_is_removed_meanwhile_are_closed_no_more(
+    storage: Storage, memory_queue: MemoryQueue, settings: Settings
+):
+    """Else they would be there again afterwards."""
+    manifest = job_of(storage, settings, rows=30)
+    records.request_cancel(storage, manifest.id)
+
+    def removing() -> None:
+        if not storage.exists(layout.report(manifest.id)):
+            while not retire(manifest.id, storage, memory_queue):
+                pass
+
+    assert not reconcile(manifest.id, storage, memory_queue, settings, beat=removing).published
+    assert len(counting.done(storage, manifest.id)) == 1, "the one that had begun"
+    assert not storage.exists(layout.predictions(manifest.id))
 
 
 @pytest.mark.parametrize("omit_context", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -12,8 +13,9 @@ from starlette.background import BackgroundTask
 
 from contract.errors import UsageError
 from producer.api.data import as_input
+from producer.jobs.submit import check_model
 from producer.request import request_of
-from producer.server.service import Here
+from producer.server.service import Here, Reads
 from producer.server.submission import Answering
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -50,13 +52,17 @@ class Asked(Answering):  # type: ignore[valid-type,misc]
 
 
 @router.post("/answer")
-def answer(asked: Asked, here: Here) -> JSONResponse:
+async def answer(asked: Asked, here: Here, reads: Reads) -> JSONResponse:
     """Answer one question, or a few, at once. The job that does it is removed afterwards, unless it has a `key`."""
-    here.make_room()
-    file, columns = as_input(asked.pairs())
+    await here.make_room()
+    file, columns = await reads.run(partial(as_input, asked.pairs()))
     request = request_of(asked.options(), columns=columns)
     request = replace(request, metadata=request.metadata | {"asked": "over HTTP"})
-    answered = here.backend.answer(file, request, asked.timeout)
+    model = request.model or here.backend.settings.model
+    check_model(model)
+    if not request.key:  # which may have its answers already
+        await here.await_worker(model, reads)
+    answered = await reads.take(here.backend.answer(file, request, asked.timeout))
     job = answered.job.id
     document = {"predictions": answered.predictions, "model": asdict(answered.job.model)}
     if request.key:

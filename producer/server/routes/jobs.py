@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 
 from contract.errors import BulkqaError, RedisUnreachable
 from contract.format import codec
+from producer.backend.direct import DirectBackend
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.select import JobFilter, pairs
@@ -22,7 +24,8 @@ from producer.results import pages
 from producer.results.output import FORMATS, shape_of, written
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of, described
-from producer.server.service import Here, JobId, job_document
+from producer.server.service import Export, Here, JobId, Reads, job_document
+from producer.server.shares import Turns
 from producer.server.uploads.form import INPUTS, received, received_form
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -48,7 +51,7 @@ async def submit(
 ) -> JSONResponse:
     """Make a job of a file: of the field `file` of a form, or of a file in the storage by its `url`. A form may also
     have `columns`: what `/columns` returns, kept with the job for clients that make a frame of its answers."""
-    await run_in_threadpool(here.make_room)  # before any of the body is read
+    await here.make_room()  # before any of the body is read
     async with received(request, here.backend.storage) as upload:
         job, new = await here.reader.submit(upload, idempotency_key)
     document = job_document(await run_in_threadpool(here.backend.status, job))
@@ -63,8 +66,9 @@ async def check(request: Request, here: Here) -> dict[str, Any]:
 
 
 @router.get("/jobs")
-def list_jobs(
+async def list_jobs(
     here: Here,
+    reads: Reads,
     status: Annotated[list[str] | None, Query(description="only jobs in one of these states")] = None,
     model: str | None = None,
     metadata: Annotated[list[str] | None, Query(description="KEY=VALUE, all of them")] = None,
@@ -74,9 +78,8 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100_000, description="only the last ones in this order")] = 100,
 ) -> dict[str, Any]:
     """Jobs in order, and those whose records are damaged."""
-    listed = here.backend.jobs(
-        JobFilter(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
-    )
+    wanted = JobFilter(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
+    listed = await reads.run(partial(here.backend.jobs, wanted))
     damaged = [{"id": job, "message": error.message} | described(error) for job, error in listed.damaged.items()]
     return {"jobs": [job_document(job) for job in listed.jobs], "damaged": here.public(damaged)}
 
@@ -104,32 +107,34 @@ async def events(job: JobId, here: Here) -> StreamingResponse:
 
 
 @router.get("/jobs/{job}/results", response_class=StreamingResponse, responses=content(*_RESULTS))
-def results(
+async def results(
     job: JobId,
     here: Here,
+    export: Export,
     format: Literal["json", "jsonl", "csv", "parquet"] = "json",  # noqa: A002 - its name
     offset: Annotated[int, Query(ge=0, description="the first row")] = 0,
 ) -> Response:
     """All predictions in row order; of an unfinished job those that are ready without a gap."""
-    lines = _begun(here.backend.lines(job, offset=offset))
-    return _download(written(lines, format, shape_of(here.backend, job, format)), f"{job}.{format}", format)
+    return await _download(export, _exported(here.backend, job, format, offset), f"{job}.{format}", format)
 
 
-def _begun(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same blocks. The first is read now, so that an error is an error and not a broken answer."""
-    rest = iter(blocks)
-    return chain([first for first in [next(rest, None)] if first is not None], rest)
+def _exported(backend: DirectBackend, job: str, kind: str, offset: int) -> Iterator[bytes]:
+    """The predictions in a format, a block a chunk."""
+    lines = backend.lines(job, offset=offset, ahead=1)
+    first = next(lines, None)  # before the head of a document: an error is an error, and not a broken answer
+    yield from written(chain([] if first is None else [first], lines), kind, shape_of(backend, job, kind))
 
 
-def _download(blocks: Iterable[bytes], name: str, kind: str) -> StreamingResponse:
+async def _download(export: Turns, blocks: Iterator[bytes], name: str, kind: str) -> StreamingResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(iterate_in_threadpool(blocks), media_type=_MEDIA_TYPES[kind], headers=headers)
+    return await export.stream(blocks, media_type=_MEDIA_TYPES[kind], headers=headers)
 
 
 @router.get("/jobs/{job}/rows")
-def rows(
+async def rows(
     job: JobId,
     here: Here,
+    reads: Reads,
     offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     status: Annotated[list[Literal["answered", "no_answer", "error"]] | None, Query()] = None,
@@ -146,23 +151,26 @@ def rows(
     can also be short: more than 4 MiB of rows do not go into one page. A context that was cut has `context_at`, where
     in the whole it begins, and `context_length`."""
     wanted = pages.RowFilter(tuple(status or ()), flag, below, text)
-    return asdict(here.backend.rows(job, offset, limit, wanted, by_score=order == "score", around=around))
+    by_score = order == "score"
+    page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, around=around)
+    return asdict(await reads.run(page))
 
 
 @router.get("/jobs/{job}/scores")
-def scores(job: JobId, here: Here) -> dict[str, Any]:
+async def scores(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
     """The histogram of the scores, in equal bins from 0 to 1. If fewer rows are `read` than the job has: ask again."""
-    return asdict(here.backend.scores(job))
+    return asdict(await reads.run(partial(here.backend.scores, job)))
 
 
 @router.get("/jobs/{job}/errors", response_class=StreamingResponse, responses=content(_MEDIA_TYPES["csv"]))
-def errors(job: JobId, here: Here) -> StreamingResponse:
+async def errors(job: JobId, here: Here, export: Export) -> StreamingResponse:
     """The rows that failed, in the input's own columns, with the reason: to be corrected and submitted again."""
-    blocks = here.backend.errors(job)
+    blocks = await export.run(partial(here.backend.errors, job))
     if blocks is None:
-        why = "none failed" if here.backend.status(job, reason=False).finished else "the job has not ended"
+        status = await export.run(partial(here.backend.status, job, reason=False))
+        why = "none failed" if status.finished else "the job has not ended"
         raise Refused(404, "no_errors", f"job {job} has no error rows: {why}")
-    return _download(_begun(blocks), f"{job}.errors.csv", "csv")
+    return await _download(export, blocks, f"{job}.errors.csv", "csv")
 
 
 @router.get("/jobs/{job}/manifest")
@@ -172,9 +180,9 @@ def manifest(job: JobId, here: Here) -> dict[str, Any]:
 
 
 @router.get("/jobs/{job}/columns", response_class=Response, responses=content(_MEDIA_TYPES["arrow"]))
-def input_columns(job: JobId, here: Here) -> Response:
+async def input_columns(job: JobId, here: Here, reads: Reads) -> Response:
     """The types of the input's columns, and the index of a frame, as an Arrow stream."""
-    columns = here.backend.columns(job)
+    columns = await reads.run(partial(here.backend.columns, job))
     if columns is None:
         raise Refused(404, "no_columns", f"the types of the columns of job {job} are unknown")
     return Response(columns.to_bytes(), media_type=_MEDIA_TYPES["arrow"])
@@ -187,32 +195,37 @@ def notifications(job: JobId, here: Here) -> dict[str, Any]:
 
 
 @router.post("/jobs/{job}/cancel", status_code=202)
-def cancel(job: JobId, here: Here) -> dict[str, Any]:
+async def cancel(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
     """Cancel a job: rows that are done stay. Works while Redis is away."""
     with suppress(RedisUnreachable):  # the cancel has been recorded
-        here.backend.cancel(job)
-    return job_document(here.backend.status(job))
+        await reads.run(partial(here.backend.cancel, job))
+    return job_document(await run_in_threadpool(here.backend.status, job))
 
 
 @router.delete("/jobs/{job}")
-def delete(job: str, here: Here, cancel: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - a query's
+async def delete(
+    job: str,
+    here: Here,
+    reads: Reads,
+    cancel: bool = False,  # noqa: FBT001, FBT002 - a query's
+) -> dict[str, Any]:
     """Remove a job with its rows, answers and records. With `cancel`, an unfinished job is cancelled first."""
-    name, size = here.backend.delete(job, cancel=cancel, timeout=_ENDING)
+    name, size = await reads.take(here.backend.deleting(job, _ENDING, cancel=cancel))
     return {"job": name, "bytes": size}
 
 
 @router.get("/jobs/{job}/diff", response_class=StreamingResponse, responses=content("application/json"))
-def diff(
+async def diff(
     job: JobId,
     here: Here,
+    export: Export,
     other: Annotated[str, Query(alias="with", description="the other job")],
     by: Literal["row", "id"] = "row",
 ) -> StreamingResponse:
     """The rows that two jobs answer differently, and their counts: as `producer diff --json`."""
-    second, summary = here.backend.find(other), Summary()
-    changes = here.backend.diff(job, second, summary, by_id=by == "id")
-    document = diff_document.write(job, second, changes, summary)
-    return StreamingResponse(iterate_in_threadpool(document), media_type="application/json")
+    second, summary = await export.run(partial(here.backend.find, other)), Summary()
+    changes = here.backend.diff_batches(job, second, summary, by_id=by == "id")
+    return await export.stream(diff_document.write(job, second, changes, summary), media_type="application/json")
 
 
 @router.get("/workers", tags=["workers"])

@@ -102,7 +102,11 @@ def test_the_same_words_at_another_place_are_another_answer(settings: Settings) 
 
 
 def document_of(changes: list[dict], summary: Summary) -> list[bytes]:
-    return "".join(diff_document.write("a", "b", changes, summary)).encode().splitlines(keepends=True)
+    return (
+        "".join(diff_document.write("a", "b", [[], *([change] for change in changes[:1]), [], changes[1:]], summary))
+        .encode()
+        .splitlines(keepends=True)
+    )
 
 
 @pytest.mark.parametrize("changes", [[], [{"kind": "changed", "answer": '"], "summary": {'}], [{"row": 1}, {"row": 2}]])

@@ -8,12 +8,13 @@ from contract.errors import TimedOut, UnknownJob, UsageError
 from contract.format import layout
 from contract.format.job import Manifest
 from contract.ledger import records
-from contract.ledger.reconcile import Bound, reconcile
+from contract.ledger.reconcile import Bound, reconcile, retire
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.jobs import usage
-from producer.jobs.remove import delete, find_removable, old
-from tests.making import csv, finish, job_of
+from producer.jobs.follow import completed
+from producer.jobs.remove import delete, deleting, find_removable, old
+from tests.making import csv, finish, finish_parts, job_of
 from tests.twins.queue import MemoryQueue
 
 
@@ -34,7 +35,7 @@ def test_a_job_that_has_ended_is_removed_and_no_other(
 ):
     other = job_of(storage, settings)
     before = dict(storage.sizes(layout.folder(other.id)))
-    assert delete(ended.id, storage, queue, settings) > 0
+    assert delete(ended.id, storage, queue) > 0
     assert storage.list(layout.JOBS) == [other.id]
     assert dict(storage.sizes(layout.folder(other.id))) == before
 
@@ -44,7 +45,7 @@ def test_what_others_put_into_its_folder_stays(
 ):
     mine = f"{layout.folder(ended.id)}/parts/notes.txt"
     storage.create(mine, b"mine")
-    delete(ended.id, storage, queue, settings)
+    delete(ended.id, storage, queue)
     assert [name for name, _ in storage.sizes(layout.folder(ended.id))] == ["parts/notes.txt"]
     with pytest.raises(UnknownJob):
         find_removable(storage, ended.id)
@@ -54,7 +55,7 @@ def test_a_folder_that_was_not_made_here_is_left_alone(storage: Storage, queue: 
     storage.create("jobs/photos/manifest.json", b"{}")
     storage.create("jobs/photos/report.json", b"{}")
     with pytest.raises(UnknownJob):
-        delete("photos", storage, queue, settings, force=True)
+        delete("photos", storage, queue, force=True)
     assert storage.list("jobs/photos") == ["manifest.json", "report.json"]
 
 
@@ -62,7 +63,7 @@ def test_one_under_way_is_refused_and_told_what_to_do(storage: Storage, queue: M
     job = job_of(storage, settings).id
     before = dict(storage.sizes(layout.JOBS))
     with pytest.raises(UsageError) as caught:
-        delete(job, storage, queue, settings)
+        delete(job, storage, queue)
     assert "queued" in caught.value.message
     assert "--cancel" in (caught.value.remedy or "")
     assert dict(storage.sizes(layout.JOBS)) == before
@@ -75,28 +76,62 @@ def test_one_under_way_goes_if_that_is_asked_for_with_its_hints(
     manifest = job_of(storage, settings)
     reconcile(manifest.id, storage, queue, settings)
     assert queue.hints("tiny", manifest.id).sent
-    delete(manifest.id, storage, queue, settings, **{how: True})
+    delete(manifest.id, storage, queue, **{how: True})
     assert storage.list(layout.JOBS) == []
     assert queue.hints("tiny", manifest.id).sent == {}
 
 
-def test_a_request_that_cancels_and_removes_a_large_job_gives_up_in_its_time_and_assembles_nothing(
+@pytest.mark.parametrize("scored", ["all", "some", "none"])
+def test_a_job_that_is_cancelled_and_removed_is_not_assembled_first(
+    storage: Storage, queue: MemoryQueue, settings: Settings, scored: str, monkeypatch: pytest.MonkeyPatch
+):
+    """So that it takes no longer for a large one, whose outputs nobody publishes because no sweeper runs."""
+    manifest = job_of(storage, settings, rows=30)
+    finish_parts(storage, manifest, but={"all": (), "some": (1, 4), "none": tuple(range(10))}[scored])
+    reconcile(manifest.id, storage, queue, settings, bound=Bound(assembled=1))
+    created, create = [], storage.create
+    monkeypatch.setattr(storage, "create", lambda key, *data: created.append(key) or create(key, *data))
+    delete(manifest.id, storage, queue, cancel=True, timeout=10)
+    assert set(created) == {layout.cancel(manifest.id), layout.report(manifest.id)}
+    assert storage.list(layout.JOBS) == []
+    assert queue.hints("tiny", manifest.id).sent == {}
+
+
+@pytest.mark.parametrize("held", [0, -1], ids=["a chunk", "the publishing"])
+def test_a_job_that_somebody_works_on_is_removed_when_that_has_ended(
+    storage: Storage, queue: MemoryQueue, settings: Settings, held: int
+):
+    manifest = job_of(storage, settings)
+    assert queue.lease(manifest.id, held, "worker", 60.0)
+    with pytest.raises(TimedOut, match="is being cancelled"):
+        delete(manifest.id, storage, queue, cancel=True, timeout=0.1)
+    assert records.cancel_requested(storage, manifest.id), "which the worker sees"
+    assert records.report(storage, manifest.id) is None
+    steps = deleting(manifest.id, storage, queue, cancel=True)
+    next(steps)
+    queue.release(manifest.id, held, "worker")
+    assert completed(steps) > 0
+    assert storage.list(layout.JOBS) == []
+
+
+def test_a_chunk_that_is_taken_while_a_job_is_retired_is_waited_for(
     storage: Storage, queue: MemoryQueue, settings: Settings
 ):
     manifest = job_of(storage, settings)
-    with pytest.raises(TimedOut, match="is being cancelled"):
-        delete(manifest.id, storage, queue, settings, cancel=True, timeout=0.2, bound=Bound(chunks=1, assembled=1))
-    assert records.cancel_requested(storage, manifest.id)
-    assert not storage.exists(layout.predictions(manifest.id))
-    assert reconcile(manifest.id, storage, queue, settings).published, "by the sweeper"
-    delete(manifest.id, storage, queue, settings, cancel=True, timeout=0.2, bound=Bound(chunks=1, assembled=1))
-    assert storage.list(layout.JOBS) == []
+    assert not retire(manifest.id, storage, queue)
+    assert queue.lease(manifest.id, 2, "worker", 60.0)
+    assert not retire(manifest.id, storage, queue)
+    queue.release(manifest.id, 2, "worker")
+    assert retire(manifest.id, storage, queue)
+    report = records.report(storage, manifest.id)
+    assert report
+    assert (report.status, report.request_counts.cancelled, report.request_counts.pending) == ("cancelled", 8, 0)
 
 
 def test_a_damaged_job_is_removed_by_force(storage: Storage, queue: MemoryQueue, settings: Settings):
     job = job_of(storage, settings).id
     storage.replace(layout.manifest(job), b"{")
-    delete(job, storage, queue, settings, force=True)
+    delete(job, storage, queue, force=True)
     assert storage.list(layout.JOBS) == []
 
 
@@ -118,12 +153,12 @@ def test_a_removal_that_dies_anywhere_leaves_an_ended_job_or_none_and_may_be_mad
 
         monkeypatch.setattr(storage, "delete", once)
         with pytest.raises(Dies):
-            delete(ended.id, storage, queue, settings, force=True)
+            delete(ended.id, storage, queue, force=True)
         monkeypatch.undo()
         left = [name for name, _ in storage.sizes(layout.folder(ended.id))]
         assert "manifest.json" in left
         assert "report.json" in left or left == ["manifest.json"]
-    delete(ended.id, storage, queue, settings, force=True)
+    delete(ended.id, storage, queue, force=True)
     assert list(storage.sizes(layout.JOBS)) == []
 
 
@@ -134,7 +169,7 @@ def test_what_is_left_without_a_manifest_goes_but_for_a_submission_under_way(
     storage.create(layout.part(job, 0), b"late")
     storage.create(layout.chunk(under_way, 0), b"early")
     assert find_removable(storage, job) == job
-    delete(job, storage, queue, settings)
+    delete(job, storage, queue)
     with pytest.raises(UnknownJob):
         find_removable(storage, under_way)
     assert storage.list(layout.JOBS) == [under_way]
@@ -195,7 +230,7 @@ def test_what_a_new_job_of_the_same_key_is_owed_is_not_removed_with_the_old_one(
             assert job_of(storage, settings, csv(2), **asked).id == old_job.id
 
     monkeypatch.setattr(storage, "delete", resubmitting)
-    delete(old_job.id, storage, queue, settings)
+    delete(old_job.id, storage, queue)
     monkeypatch.undo()
     assert all(storage.exists(note) for note in notes)
     assert storage.exists(layout.manifest(old_job.id))
