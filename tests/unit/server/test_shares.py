@@ -104,11 +104,12 @@ def test_three_hundred_that_wait_hold_no_thread():
 
 def test_steps_are_closed_if_the_client_leaves_and_raise_what_they_raise():
     async def test() -> None:
-        lane, closed = Lane(4, 4), threading.Event()
+        lane, begun, closed = Lane(4, 4), threading.Event(), threading.Event()
 
         def waits() -> Generator[float, None, None]:
             try:
                 while True:
+                    begun.set()
                     yield 0.001
             finally:
                 closed.set()
@@ -119,7 +120,7 @@ def test_steps_are_closed_if_the_client_leaves_and_raise_what_they_raise():
 
         client = Client()
         taken = asyncio.create_task(turns(lane, client).take(waits()))
-        await asyncio.sleep(0)
+        await true(begun.is_set)
         assert not closed.is_set()
         client.left = True
         with pytest.raises(ClientDisconnect):
