@@ -49,8 +49,8 @@ _AWAY = 600.0
 _NO_SERVER = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 #: The limit of a list without a limit.
 _ALL = 100_000
-#: Attempts at a request that the server's rate limit refuses.
-_TRIES = 4
+#: Seconds for which a request that the server has no room for is sent again.
+_PATIENCE = 60.0
 
 
 class HttpBackend:
@@ -214,7 +214,8 @@ class HttpBackend:
 
     @contextmanager
     def _sent(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
-        for tries in range(_TRIES):
+        ends = time.monotonic() + _PATIENCE
+        while True:
             with self._client.stream(method, path, **options) as answer:
                 if answer.is_success:
                     yield answer
@@ -222,8 +223,8 @@ class HttpBackend:
                 answer.read()
                 after = answer.headers.get("Retry-After", "")
                 refusal = self._refusal(answer)
-            early = answer.status_code == httpx.codes.TOO_MANY_REQUESTS and method == "GET" and after.isdigit()
-            if not early or tries + 1 == _TRIES:
+            early = answer.status_code == httpx.codes.TOO_MANY_REQUESTS and after.isdigit() and "files" not in options
+            if not early or time.monotonic() + int(after) > ends:
                 raise refusal
             time.sleep(int(after))
 
