@@ -23,6 +23,7 @@ from contract.remedy import Remedy
 from producer.backend.direct import DirectBackend
 from producer.jobs.answer import PATIENCE, is_served, unserved
 from producer.jobs.find import is_id
+from producer.server.access import client_of
 from producer.server.metrics import Metrics
 from producer.server.problems import Refused, remedied, without
 from producer.server.shares import AtOnce, Lane, Recent, Turns
@@ -220,14 +221,14 @@ async def job_of(job: str, request: Request) -> str:
 
 async def reads_of(request: Request) -> Turns:
     """The turns of a request that reads rows, or all jobs, or waits."""
-    return Turns(_service(request).reads, request)
+    return Turns(_service(request).reads, client_of(request.scope), request.is_disconnected)
 
 
 async def export_of(request: Request) -> AsyncIterator[Turns]:
     """The turns of an export. Raises Refused if its client has as many as it may."""
-    service = _service(request)
-    with service.exporting.held(request.state.client):
-        yield Turns(service.exports, request)
+    service, client = _service(request), client_of(request.scope)
+    with service.exporting.held(client):
+        yield Turns(service.exports, client, request.is_disconnected)
 
 
 Here = Annotated[Service, Depends(of_request)]

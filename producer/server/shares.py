@@ -16,7 +16,6 @@ from weakref import WeakValueDictionary
 
 import anyio
 from anyio import to_thread
-from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Send
@@ -102,10 +101,11 @@ class Recent(Generic[T]):
 class Turns:
     """The turns of a request in a lane."""
 
-    def __init__(self, lane: Lane, request: Request) -> None:
+    def __init__(self, lane: Lane, client: str, gone: Callable[[], Awaitable[bool]]) -> None:
+        """`gone`: whether the client has left."""
         self._lane = lane
-        self._client: str = request.state.client
-        self._gone = request.is_disconnected
+        self._client = client
+        self._gone = gone
 
     async def run(self, do: Callable[[], T]) -> T:
         """What `do` returns. Raises ClientDisconnect."""

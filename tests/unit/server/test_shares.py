@@ -7,7 +7,6 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from contract.errors import BulkqaError, RedisUnreachable
 
 pytest.importorskip("starlette")
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 
 from producer.server.problems import Refused
 from producer.server.shares import AtOnce, Lane, Recent, Turns
@@ -32,18 +31,16 @@ async def true(condition: Callable[[], Any]) -> None:
 
 
 class Client:
-    """A request, whose client leaves when the test says so."""
+    """A client that leaves when the test says so."""
 
-    def __init__(self, name: str = "a") -> None:
-        self.left = False
-        self.state = SimpleNamespace(client=name)
+    left = False
 
     async def is_disconnected(self) -> bool:
         return self.left
 
 
 def turns(lane: Lane, client: Client) -> Turns:
-    return Turns(lane, client)  # type: ignore[arg-type]
+    return Turns(lane, "a", client.is_disconnected)
 
 
 def test_a_client_that_asks_for_much_leaves_threads_to_others():
@@ -149,8 +146,8 @@ class Receiver:
         await self.leaves.wait()
         return {"type": "http.disconnect"}
 
-    def request(self) -> Request:
-        return Request({"type": "http", "method": "GET", "headers": [], "state": {"client": "a"}}, self.receive)
+    async def has_left(self) -> bool:
+        return self.leaves.is_set()
 
 
 class Blocks:
@@ -172,7 +169,7 @@ class Blocks:
 def test_blocks_are_made_as_they_are_taken_and_a_slow_client_holds_no_thread():
     async def test() -> None:
         lane, receiver, blocks = Lane(4, 1), Receiver(), Blocks()
-        answer = await Turns(lane, receiver.request()).stream(blocks())
+        answer = await Turns(lane, "a", receiver.has_left).stream(blocks())
         sent = asyncio.create_task(answer({"type": "http"}, receiver.receive, receiver.send))
         for _ in range(5):
             receiver.takes.release()
@@ -195,7 +192,7 @@ def test_what_is_wrong_with_the_first_block_is_raised_before_an_answer_begins():
             yield b""
 
         with pytest.raises(BulkqaError, match="no"):
-            await Turns(Lane(1, 1), Receiver().request()).stream(fails())
+            await Turns(Lane(1, 1), "a", Receiver().has_left).stream(fails())
 
     run(test)
 
