@@ -11,6 +11,7 @@ import fnmatch
 import glob
 import hashlib
 import os
+import shlex
 import stat
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -93,7 +94,8 @@ def files_of(location: Many, notes: list[str]) -> list[File] | list[Url]:
             files = [*_local(path, ("*",), notes)]
             if folder := next((each for each in sorted(path.iterdir()) if each.is_dir() and is_data(each.name)), None):
                 message = f"{label}: a folder with folders in it, such as {folder.name}"
-                raise InputError("unreadable", message, f"Name one of them, or a pattern: '{label.rstrip('/')}/**'")
+                all_below = shlex.quote(f"{label.rstrip('/')}/**")
+                raise InputError("unreadable", message, f"Name one of them, or a pattern: {all_below}")
         case Pattern(pattern=pattern):
             top, rest = _split(pattern, os.path.exists)
             files = [*_local(Path(top), tuple(rest.split("/")), notes)]

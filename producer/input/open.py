@@ -20,6 +20,7 @@ from contract.evaluation import AnswersForm
 from producer.input.answers import AnswersColumn
 from producer.input.files import InputFiles
 from producer.input.formats.datafile import DataFile
+from producer.input.formats.types import common_schema, unified, widened
 from producer.input.location import InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.options import ReadOptions, checked
@@ -28,6 +29,7 @@ from producer.input.rows import Checker, bounded
 #: Rows in the first tables, if no number is asked for; the number doubles after so many tables, so many times.
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
 _NOTES = 10
+_PASSTHROUGH = "passthrough"
 
 
 class Input:
@@ -43,7 +45,8 @@ class Input:
         if first is None:
             raise InputError("empty_file", f"{files.label}: no file in it has rows", "Is it the right folder?")
         columns = first.columns
-        checker = Checker(first.schema, columns.question, columns.context, with_ids=columns.id is not None)
+        schema = _widened(first.schema) if files.several else first.schema
+        checker = Checker(schema, columns.question, columns.context, with_ids=columns.id is not None)
         resources.callback(checker.close)
         self.name = files.name
         self.size = files.size
@@ -57,12 +60,12 @@ class Input:
         self.delimiter = first.delimiter
         self.sheet = first.sheet
         self.sheets = first.sheets
-        self.schema = first.schema
+        self.schema = schema
         self.types = first.types
         self._files = files
         self._resources = resources
         self._answers = AnswersColumn(columns.answers)
-        self._tables: Iterator[pa.Table] | None = self._checked(chain([(name, first)], opened), checker, first.types)
+        self._tables: Iterator[pa.Table] | None = self._checked(chain([(name, first)], opened), checker)
         self._sha256: str | None = None
 
     def __enter__(self) -> Self:
@@ -118,27 +121,41 @@ class Input:
         yield from bounded(tables, max_rows, max_bytes)
         self._sha256 = self._files.digest()
 
-    def _checked(
-        self, files: Iterable[tuple[str, DataFile]], checker: Checker, types: pa.Schema | None
-    ) -> Iterator[pa.Table]:
+    def _checked(self, files: Iterable[tuple[str, DataFile]], checker: Checker) -> Iterator[pa.Table]:
         """The rows of all files, checked together. Raises InputError for a file with other columns than the first."""
+        place = checker.schema.get_field_index(_PASSTHROUGH)
+        kind = None if place < 0 else checker.schema.field(place).type
         for name, file in files:
-            if file.schema != checker.schema or not _same_types(file.types, types):
+            try:
+                self.types = common_schema(self.types, file.types)
+                fit = not self._files.several or _fits(file, checker.schema)
+            except TypeError:
+                fit = False
+            if not fit:
                 message = f"{file.columns.label}: its columns or their types are not those of the files before it"
                 raise InputError("unsupported_format", message, "Name files of the same columns, in the same order.")
             checker.file = name if self._files.several else ""
             for rows in file.batches:
+                if rows.passthrough is not None and rows.passthrough.type != kind:
+                    rows.passthrough = rows.passthrough.cast(kind)
                 self._answers.see(rows)
                 yield checker.table(rows)
 
 
-def _same_types(types: pa.Schema | None, others: pa.Schema | None) -> bool:
-    """Whether columns have the same types. A column without values, of the type null, fits any."""
-    if types is None or others is None:
-        return types is others
-    known = dict(zip(others.names, others.types, strict=True))
-    pairs = ((kind, known.get(name)) for name, kind in zip(types.names, types.types, strict=True))
-    return all(kind == other or other is None or pa.null() in (kind, other) for kind, other in pairs)
+def _widened(schema: pa.Schema) -> pa.Schema:
+    """The schema of the chunks of several files, which may differ in the sizes of their integers."""
+    place = schema.get_field_index(_PASSTHROUGH)
+    return schema if place < 0 else schema.set(place, schema.field(place).with_type(widened(schema.field(place).type)))
+
+
+def _fits(file: DataFile, schema: pa.Schema) -> bool:
+    """Whether the rows of a file can be in chunks of a schema."""
+    place = schema.get_field_index(_PASSTHROUGH)
+    own = _widened(file.schema)
+    if place < 0 or own.get_field_index(_PASSTHROUGH) != place:
+        return bool(own == schema)
+    kind = unified(own.field(place).type, schema.field(place).type, file.types)
+    return bool(own.set(place, own.field(place).with_type(kind)) == schema)
 
 
 def grown(number: int) -> int:

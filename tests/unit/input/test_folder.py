@@ -74,6 +74,52 @@ def test_a_parquet_data_set_of_many_files_is_one_input(tmp_path: Path) -> None:
     assert source.format == "parquet"
 
 
+TEXT = pa.string()
+SAME = [
+    (pa.string(), pa.large_string()), (pa.string_view(), pa.string()), (pa.dictionary(pa.int8(), TEXT), TEXT),
+    (pa.dictionary(pa.int32(), TEXT), pa.dictionary(pa.int8(), pa.large_string())), (pa.int32(), pa.int64()),
+    (pa.uint8(), pa.int16()), (pa.list_(pa.int32()), pa.large_list(pa.int64())), (TEXT, pa.null()),
+    (pa.struct([("a", TEXT), ("b", pa.int8())]), pa.struct([("a", pa.large_string()), ("b", pa.int64())])),
+    (pa.int64(), pa.null()), (pa.dictionary(pa.int8(), pa.int32()), pa.int64()),
+]  # fmt: skip
+VALUES = {"list": [[1, 2]], "large_list": [[1, 2]], "struct": [{"a": "x", "b": 7}], "null": [None]}
+
+
+def parts(folder: Path, kinds: tuple[pa.DataType, ...], **texts: pa.DataType) -> None:
+    for number, kind in enumerate(kinds):
+        text = pa.array(["who?"]).cast(texts.get("text", TEXT) if number else TEXT)
+        name = str(kind).partition("<")[0]
+        integer = pa.types.is_integer(kind.value_type if pa.types.is_dictionary(kind) else kind)
+        value = pa.array(VALUES.get(name, [number + 1] if integer else [f"v{number}"]))
+        value = value.dictionary_encode() if name == "dictionary" else value
+        pq.write_table(
+            pa.table({"question": text, "context": text, "x": value.cast(kind)}), folder / f"{number}.parquet"
+        )
+
+
+@pytest.mark.parametrize(("first", "second"), [*SAME, *((b, a) for a, b in SAME if a != pa.int64() or b != pa.null())])
+def test_types_that_mean_the_same_are_one_input(first: pa.DataType, second: pa.DataType, tmp_path: Path) -> None:
+    parts(tmp_path, (first, second))
+    rows, source = read(tmp_path)
+    each = [pq.read_table(tmp_path / f"{n}.parquet")["x"].to_pylist()[0] for n in range(2)]
+    assert [row["passthrough"]["x"] for row in rows] == each  # type: ignore[index]
+    assert source.types is not None
+    pa.array(each, source.types.field("x").type)  # holds both
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), TEXT)])
+def test_questions_and_contexts_may_be_text_of_any_kind(kind: pa.DataType, tmp_path: Path) -> None:
+    parts(tmp_path, (TEXT, TEXT), text=kind)
+    assert [row["question"] for row in read(tmp_path)[0]] == ["who?", "who?"]
+
+
+@pytest.mark.parametrize("kinds", [(pa.int64(), pa.uint64()), (pa.int32(), TEXT), (TEXT, pa.int8())])
+def test_types_that_do_not_mean_the_same_are_refused(kinds: tuple[pa.DataType, ...], tmp_path: Path) -> None:
+    parts(tmp_path, kinds)
+    with pytest.raises(InputError, match=r"1\.parquet: its columns or their types"):
+        read(tmp_path)
+
+
 def test_a_file_with_other_columns_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("question|context|x\nwho?|me|1\n")
     (tmp_path / "b.csv").write_text("question|context|y\nwho?|me|1\n")

@@ -28,6 +28,7 @@ from producer.jobs.find import find
 from producer.jobs.submit import job_of_key, submit
 from producer.request import Request
 from producer.results import columns
+from producer.results.typed import Shape
 from tests import REPO
 from tests.making import csv, finish, predictions, submitted_rows
 from tests.twins.queue import MemoryQueue
@@ -52,6 +53,27 @@ def half_made(storage: Storage, settings: Settings, data: bytes, **request) -> s
 
 
 # What a job holds
+
+
+def test_a_folder_of_files_is_counted_and_its_columns_hold_the_values_of_all(
+    storage: Storage, settings: Settings, tmp_path: Path
+):
+    """Small integers in one file, large ones in the next: an output has the type of the larger."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, (kind, value) in enumerate([(pa.int32(), 7), (pa.int64(), 1 << 40)]):
+        table = pa.table({"question": ["who?"], "context": ["me"], "n": pa.array([value], kind)})
+        pq.write_table(table, folder / f"{number}.parquet")
+    os.mkfifo(folder / "pipe")
+    job = submit(str(folder), storage, settings, Request())
+    assert (job.manifest.rows, job.manifest.source.files) == (2, 2)
+    assert ["named pipe" in note for note in job.notes] == [True]
+    assert load_manifest(storage, job.manifest.id).source.notes == job.notes
+    types = columns.load(storage, job.manifest)
+    assert types is not None
+    finish(job.manifest.id, storage, MemoryQueue(), settings)
+    table = Shape(job.manifest, types).table(predictions(storage, job.manifest.id))
+    assert table["n"].to_pylist() == [7, 1 << 40]
 
 
 def test_the_manifest_says_what_was_asked(storage: Storage, settings: Settings, tmp_path: Path):
