@@ -35,7 +35,7 @@ Status = Literal["answered", "no_answer", "error"]
 #: Every code that a row can fail with. The first two lines come from the producer, the last from workers.
 ROW_ERRORS = (
     "empty_question", "empty_context", "missing_field", "extra_field", "bad_encoding", "parse_error", "row_too_large",
-    "duplicate_id",
+    "not_a_row", "duplicate_id",
     "inference_error", "worker_crash", "chunk_damaged", "job_cancelled",
 )  # fmt: skip
 

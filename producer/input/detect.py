@@ -18,12 +18,13 @@ from contract.remedy import Remedy, Set
 from producer.input.answers import refuse_unreadable
 from producer.input.formats.csv.file import csv_file
 from producer.input.formats.datafile import DataFile
+from producer.input.formats.encodings import encoding_hint, likely_encodings
 from producer.input.formats.excel import excel_sheet, is_workbook
 from producer.input.formats.json.file import json_file, json_lines
 from producer.input.formats.parquet.file import parquet_file
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
-from producer.input.raw import WRONG_FILE, RawFile, empty, reason, recoded, refuse_foreign, unsupported
+from producer.input.raw import BLOCK, WRONG_FILE, RawFile, empty, reason, recoded, refuse_foreign, unsupported
 from producer.input.unpack import compression, unpacked, unzipped
 
 #: Bytes that show what a file is.
@@ -71,19 +72,27 @@ def _file(raw: RawFile, options: ReadOptions, resources: ExitStack, bound: Bound
 
 
 def _text(blocks: Iterator[bytes], label: str, options: ReadOptions, bound: Bound) -> DataFile:
-    head = next(blocks, b"").removeprefix(codecs.BOM_UTF8)
+    head = _head(blocks, BLOCK).removeprefix(codecs.BOM_UTF8)
     blocks = chain([head], blocks)
+    encodings = likely_encodings(head)
+    file = _parsed(head, blocks, label, options, bound, encodings)
+    return replace(file, encoding_hint=encoding_hint(encodings))
+
+
+def _parsed(
+    head: bytes, blocks: Iterator[bytes], label: str, options: ReadOptions, bound: Bound, encodings: tuple[str, ...]
+) -> DataFile:
     if options.format == "jsonl":
         return json_lines(blocks, label, options)
     if options.format == "json" or (options.format is None and head.lstrip().startswith((b"{", b"["))):
         return json_file(blocks, label, options, bound)
-    return csv_file(blocks, label, options)
+    return csv_file(blocks, label, options, encodings)
 
 
-def _head(blocks: Iterator[bytes]) -> bytes:
-    """The first bytes, as many as show what a file is, even if they come one at a time."""
+def _head(blocks: Iterator[bytes], count: int = _HEAD) -> bytes:
+    """The first bytes, at least `count` of them, even if they come one at a time."""
     head = b""
-    while len(head) < _HEAD and (block := next(blocks, b"")):
+    while len(head) < count and (block := next(blocks, b"")):
         head += block
     return head
 

@@ -134,6 +134,7 @@ class Input:
             if not fit:
                 message = f"{file.columns.label}: its columns or their types are not those of the files before it"
                 raise InputError("unsupported_format", message, "Name files of the same columns, in the same order.")
+            checker.encoding_hint = file.encoding_hint
             checker.file = name if self._files.several else ""
             for rows in file.batches:
                 if rows.passthrough is not None and rows.passthrough.type != kind:

@@ -173,10 +173,17 @@ def encrypted(label: str) -> InputError:
     return unsupported(label, "encrypted Parquet", "Write it unencrypted.")
 
 
-def bad_encoding(label: str, what: str, encoding: str) -> InputError:
-    """The error of a file in another encoding, which has a name that both Python and iconv know."""
-    convert = f"   Or convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
-    remedy = Remedy("Read it with: ", Set(encoding=encoding), convert)
+def bad_encoding(label: str, what: str, *encodings: str) -> InputError:
+    """The error of a file in another encoding. `encodings` are likely, by names that both Python and iconv know."""
+    if len(encodings) == 1:
+        convert = f"   Or convert it: iconv -f {encodings[0]} -t UTF-8 FILE > NEW"
+        remedy = Remedy("Read it with: ", Set(encoding=encodings[0]), convert)
+    elif encodings:
+        first, *others = (Set(encoding=encoding) for encoding in encodings)
+        parts = (part for other in others for part in (" or ", other))
+        remedy = Remedy("Look which one gives the text, for example: ", first, *parts)
+    else:
+        remedy = Remedy("Name the one that it was written in with ", Set("encoding"), " (file -i FILE may know it).")
     return InputError("bad_encoding", f"{label}: {what}, not UTF-8", remedy)
 
 
@@ -195,7 +202,11 @@ def recoded(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[byte
 
 
 def _byte_order(head: bytes) -> str | None:
-    """UTF-16LE or UTF-16BE, by where the NULs of ASCII text are; None if it is neither."""
+    """UTF-16LE or UTF-16BE, by where the NULs of ASCII characters are; None if it is neither. Below an ASCII header of
+    eight characters the text may have none."""
+    for order, place in (("UTF-16BE", 0), ("UTF-16LE", 1)):
+        if head[place:16:2] == bytes(8) and 0 not in head[1 - place : 16 : 2]:
+            return order
     half = len(head) // 2
     first, second = head[0 : 2 * half : 2].count(0), head[1 : 2 * half : 2].count(0)
     if max(first, second) * 2 <= half or min(first, second) * 4 > half:

@@ -24,6 +24,8 @@ pc: Any = compute
 #: An Arrow array.
 Column = Any
 
+#: A cell that only divides a table's header from its rows.
+_RULER = r"^\s*(?::?-{2,}:?|={2,})\s*$"
 #: What a row takes besides its text: numbers, offsets, validity.
 ROW_OVERHEAD = 64
 
@@ -38,8 +40,7 @@ class Fault(NamedTuple):
 
 _BAD_ENCODING = Fault(
     "bad_encoding",
-    "the row is not valid UTF-8; invalid bytes were replaced by \N{REPLACEMENT CHARACTER} "
-    "(if the file is in another encoding, set the encoding option; Excel often writes WINDOWS-1252)",
+    "the row is not valid UTF-8; invalid bytes were replaced by \N{REPLACEMENT CHARACTER}",
 )
 
 
@@ -138,6 +139,7 @@ class Checker:
         self.rows = 0
         self.schema = schema
         self.file = ""  #: the file of the rows to come, if there are several: messages name it
+        self.encoding_hint = ""  #: for the messages of its rows that are not UTF-8
         self._names = {"question": question, "context": context}
         self._ids = Ids() if with_ids else None
 
@@ -151,6 +153,7 @@ class Checker:
         message."""
         for name, column in (("question", rows.question), ("context", rows.context)):
             self._check_text(rows, name, column)
+        self._reject_repeated_header(rows)
         count = len(rows.question)
         rows.id = pc.if_else(pc.or_(pc.equal(rows.id, ""), pc.utf8_is_space(rows.id)), None, rows.id)
         if self._ids:
@@ -161,7 +164,7 @@ class Checker:
             rows.id,
             rows.question,
             rows.context,
-            *_fault_columns(rows.faults, count, self.file),
+            *_fault_columns(self._worded(rows.faults), count),
         ]
         if rows.passthrough is not None:
             columns.append(rows.passthrough)
@@ -176,6 +179,29 @@ class Checker:
         blank = pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
         if pc.any(blank).as_py():
             rows.reject(where(blank), Fault(f"empty_{name}", f"the {name} (column {column_name!r}) is empty"))
+
+    def _reject_repeated_header(self, rows: Rows) -> None:
+        """Reject a header that comes again, as in files that were joined, and the ruler of a table."""
+        mask = pc.or_(pc.equal(rows.question, self._names["question"]), pc.match_substring_regex(rows.question, _RULER))
+        if not pc.any(mask).as_py():
+            return
+        for index in where(mask):
+            question, context = rows.question[index].as_py(), rows.context[index].as_py() or ""
+            if question == self._names["question"] and context.strip() == self._names["context"]:
+                rows.reject([index], Fault("not_a_row", "the header again, as where files were joined"))
+            elif context and not context.strip(" \t:=-"):
+                rows.reject([index], Fault("not_a_row", "the ruler of a table"))
+
+    def _worded(self, faults: dict[int, Fault]) -> dict[int, Fault]:
+        """The faults with what is known of the file."""
+        if not faults or not (self.file or self.encoding_hint):
+            return faults
+        before = f"{self.file}: " if self.file else ""
+        hint = {_BAD_ENCODING.message: self.encoding_hint}
+        return {
+            row: fault._replace(message=before + fault.message + hint.get(fault.message, ""))
+            for row, fault in faults.items()
+        }
 
     def _check_ids(self, ids: Ids, rows: Rows) -> None:
         """Rejected rows do not count: their ids may be garbage, and a fixed row below them should be accepted."""
@@ -196,10 +222,8 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:80] + "...")
 
 
-def _fault_columns(faults: dict[int, Fault], count: int, file: str) -> list[Column]:
+def _fault_columns(faults: dict[int, Fault], count: int) -> list[Column]:
     """The columns code, message and raw."""
-    if file:
-        faults = {row: fault._replace(message=f"{file}: {fault.message}") for row, fault in faults.items()}
     if not faults:
         return [pa.nulls(count, pa.string())] * 3
     none = (None, None, None)

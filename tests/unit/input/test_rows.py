@@ -408,7 +408,7 @@ def test_another_unicode_is_refused_with_iconv(encoding):
 
 
 def test_a_header_that_is_not_utf8_is_refused_with_iconv():
-    assert "iconv" in refused(b"question|context|th\xe8me\na|b|c\n", "bad_encoding").remedy
+    assert "iconv" in refused(b"question|context|th\xe9mes\na|b|c\n", "bad_encoding").remedy
 
 
 def test_a_header_with_an_unbalanced_quote_is_refused():

@@ -13,6 +13,7 @@ from producer.input.columns import ColumnNames, above_header, refuse_wide
 from producer.input.formats.csv.escapes import doubled
 from producer.input.formats.csv.header import lines_of_title, named_delimiter, wrong_header
 from producer.input.formats.csv.parser import CsvRecords
+from producer.input.formats.csv.tables import plain
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.fields import TextFields
 from producer.input.formats.lines import Lines
@@ -23,8 +24,10 @@ from producer.input.raw import bad_encoding, empty
 _HEAD = 20
 
 
-def csv_file(blocks: Iterator[bytes], label: str, options: ReadOptions) -> DataFile:
-    """Read the header. Raises InputError if it is missing, damaged, or lacks a column."""
+def csv_file(blocks: Iterator[bytes], label: str, options: ReadOptions, encodings: tuple[str, ...] = ()) -> DataFile:
+    """Read the header. `encodings`: what the text may be in, if not UTF-8. Raises InputError if the header is missing,
+    damaged, or lacks a column."""
+    blocks = plain(blocks, options)
     if options.escape:
         blocks = doubled(blocks, options.escape, options.max_row_bytes)
     lines = Lines(blocks, options.max_row_bytes, quoted=options.quote != "none")
@@ -45,7 +48,7 @@ def csv_file(blocks: Iterator[bytes], label: str, options: ReadOptions) -> DataF
     lines.put_back(head[above:])
     number += above
     records = CsvRecords(lines, options.delimiter, options.max_row_bytes, number, quoted=options.quote != "none")
-    columns = _columns(records, head[above:], number, label, options)
+    columns = _columns(records, head[above:], number, label, options, encodings)
     fields = TextFields(columns)
 
     def notes() -> Iterator[str]:
@@ -55,13 +58,15 @@ def csv_file(blocks: Iterator[bytes], label: str, options: ReadOptions) -> DataF
     return DataFile("csv", columns, fields.schema, records.batches(fields), options.delimiter, notes=notes)
 
 
-def _columns(records: CsvRecords, head: Sequence[bytes], number: int, label: str, options: ReadOptions) -> ColumnNames:
+def _columns(
+    records: CsvRecords, head: Sequence[bytes], number: int, label: str, options: ReadOptions, encodings: Sequence[str]
+) -> ColumnNames:
     """The columns that the next record names; `head` are the lines from where it begins, on line `number`."""
     try:
         names = records.header() if options.header else records.peek()
         "".join(names).encode()
     except UnicodeEncodeError as error:
-        raise bad_encoding(label, "the header is in another encoding", "WINDOWS-1252") from error
+        raise bad_encoding(label, "the header is in another encoding", *encodings) from error
     except csv.Error as error:
         message = f"{label}: the header has an unbalanced quote, or is not a header"
         remedy = Remedy('Inside a quoted name write a quote twice: "". Or, if quotes are text: ', Set(quote="none"))
