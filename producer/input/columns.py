@@ -148,7 +148,7 @@ def guessed(names: Sequence[str], wanted: tuple[str, str]) -> list[str | None]:
     return [question, context]
 
 
-def header_place(records: Sequence[Sequence[str]], wanted: tuple[str, str]) -> int | None:
+def header_place(records: Iterable[Sequence[str]], wanted: tuple[str, str]) -> int | None:
     """Which of the first records is the header, below lines of a title: the first that has the columns that were asked
     for, if it has more fields than any above it. None if there is none."""
     most = 0

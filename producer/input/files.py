@@ -37,7 +37,7 @@ class InputFiles:
         self.size: int | None = None  #: bytes of all; None for a pipe, and until the first file is open
         self._options = options
         self._memory = memory
-        self.notes: list[str] = []  #: what was passed over
+        self._notes: list[str] = []  # of what was passed over, and of the files that were read
         self._locations: Sequence[One] = self._listed(location) if isinstance(location, Many) else [location]
         self.count = len(self._locations)
         self._raw: RawFile | None = None  # of the file under way
@@ -54,12 +54,19 @@ class InputFiles:
             return self._before + self._raw.bytes_read
         return self._before + int(self._raw.size * self._file.progress())
 
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the files, as far as they were read."""
+        if self._raw is None or self._file is None:
+            return self._notes
+        return [*self._notes, *(f"{self._raw.name}: {note}" for note in self._file.notes())]
+
     def digest(self) -> str:
         """The SHA-256 of a file as it is stored; of several, that of their digests in order. Known at the end."""
         return hashlib.sha256("".join(self._digests).encode()).hexdigest() if self.several else self._digests[0]
 
     def _listed(self, location: Many) -> Sequence[One]:
-        files = files_of(location, self.notes)
+        files = files_of(location, self._notes)
         self.size = sum(file.size for file in files)
         return files
 
@@ -78,9 +85,9 @@ class InputFiles:
                         raise
                 else:
                     yield raw.name, self._file
-                    self.notes += [f"{raw.name}: {note}" for note in self._file.notes()]
                 self._digests.append(raw.digest())
             self._before += raw.bytes_read
+            self._notes = self.notes
             self._raw = self._file = None
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from contract.errors import InputError, as_unicode
 from contract.remedy import Call, Remedy
+from contract.storage import address
 from producer.input import remote
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ def locate(spec: InputSpec) -> Location:
 def _refuse_address(text: str) -> None:
     """Only the scheme is shown: an address may hold a password."""
     scheme = re.match(r"([a-z][a-z0-9+.-]+):/", text, re.IGNORECASE)  # a Path has lost one of the slashes
+    if scheme and address.of_path(text):
+        message = "the address has lost a slash: it has to be a text, s3://bucket/name, and not a path"
+        raise InputError("unreadable", message, "Give it as text.")
     if scheme:
         raise InputError(
             "unreadable",

@@ -103,6 +103,7 @@ class Glance:
     rows: tuple[dict[str, Any], ...]  #: the first: row, question, context, passthrough; of a bad row, code and message
     count: int  #: rows that were read,
     complete: bool  #: which are all of the file
+    notes: tuple[str, ...] = ()  #: what the user should know about it
 
 
 def glance(file: InputSpec, read: ReadOptions, settings: Settings) -> Glance:
@@ -125,6 +126,7 @@ def glance(file: InputSpec, read: ReadOptions, settings: Settings) -> Glance:
             rows=tuple(map(_shown, chunk.rows(first))),
             count=count,
             complete=complete,
+            notes=source.notes,
         )
 
 

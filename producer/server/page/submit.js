@@ -199,5 +199,6 @@ function summary(glance, file, part) {
   const number = sure ? count(about) : part === file ? `more than ${count(about)}` : `about ${count(Number(about.toPrecision(2)))}`;
   const bad = glance.rows.filter((row) => row.code).length;
   return `${number} ${sure && about === 1 ? "row" : "rows"}, ${glance.columns.length} columns, read as ${words(glance.format)}` +
-    (bad ? `; ${bad} of the first ${glance.rows.length} will fail` : "");
+    (bad ? `; ${bad} of the first ${glance.rows.length} will fail` : "") +
+    glance.notes.map((note) => `; ${note}`).join("");
 }

@@ -39,7 +39,7 @@ PREDICTION = {"row": 0, "status": "answered", "answer": HOSTILE, "question": HOS
 CHANGE = {"row": 0, "id": HOSTILE, "question": HOSTILE, "first": PREDICTION, "second": PREDICTION}
 CHECKED = Checked(
     HOSTILE, "csv", "|", (HOSTILE,), None, None, 1, 1, 1, 9, "", 1, 1, {"empty_question": 1},
-    ({"row": 0, "line": 1, "code": "empty_question", "message": HOSTILE},),
+    ({"row": 0, "line": 1, "code": "empty_question", "message": HOSTILE},), files=2, notes=(HOSTILE,),
 )  # fmt: skip
 WORKER = WorkerInfo(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, host=HOSTILE, job=HOSTILE, chunk=0, trouble=HOSTILE)
 ATTEMPT = {

@@ -248,6 +248,14 @@ def test_a_name_with_quotes_that_are_text_is_a_name() -> None:
     assert caught.value.remedy.settings == {"quote": "none"}
 
 
+def test_the_remedy_for_tabs_tells_of_quotes_that_are_text() -> None:
+    with pytest.raises(InputError) as caught:
+        read(STRAY)
+    assert caught.value.remedy == "Read it with: --delimiter '\\t'   Or with quotes as text: set --quote to none"
+    assert advised(STRAY)[1] == {"delimiter": "\t"}
+    assert "quote" not in str(advised(STRAY.replace('"', ""))[0])
+
+
 def test_a_quote_that_takes_in_a_row_is_warned_of() -> None:
     rows, source = opened(STRAY, delimiter="\t")
     assert codes(rows) == ["parse_error", None, None]
@@ -302,6 +310,7 @@ def test_a_header_below_a_title_is_found(title: list[str], end: str) -> None:
         ("\n".join(TITLE), 3),
         ("\n" + "\n".join(TITLE), 4),
         ("# from the wiki\nid|query|story_text\na|When?|m\n", 1),
+        ("Made by|ops\nquestion|context\nWhen?|m\n", 1),
         ("A list of questions and texts\nid;Question;Passage\na;When?;m\n", 1),
     ],
 )

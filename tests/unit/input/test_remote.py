@@ -249,6 +249,11 @@ def test_a_local_file_of_that_name_is_read(tmp_path: Path, monkeypatch: pytest.M
         open_input("ftp://host/rows.csv")
 
 
+def test_an_address_that_became_a_path_is_refused():
+    with pytest.raises(InputError, match="lost a slash"):
+        open_input(Path("s3://bucket/rows.csv"))
+
+
 @pytest.mark.parametrize("address", ["http://[::1/x", "https://[::1/x", "s3://[x/y", "https://host:secret/x"])
 def test_a_malformed_address_is_an_error_that_does_not_show_it(address: str):
     with pytest.raises(InputError, match="malformed") as error:

@@ -52,6 +52,10 @@ def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Setti
     found = read(settings, b"question|context\na?|b\n", 60)
     assert (found["name"], found["columns"]) == ("rows.csv", ["question", "context"])
     assert [row["question"] for row in found["rows"]] == ["a?"]
+    assert found["notes"] == []
+    assert read(settings, b"A title\nquestion|context\na?|b\n", 60)["notes"] == [
+        "rows.csv: a line above the header was passed over"
+    ]
 
 
 FILE = ("file", b"question|context\na?|b\n")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from contract.errors import InputError
+from contract.remedy import Remedy, Set
 from producer.input.columns import columns_remedy, guessed, header_place, listed, near, no_column, options_remedy
 from producer.input.formats.csv.parser import split_header
 from producer.input.options import ReadOptions
@@ -26,7 +27,7 @@ def named_delimiter(line: bytes) -> str | None:
 def lines_of_title(head: Sequence[bytes], options: ReadOptions) -> int:
     """How many of the first lines are above a header that has the columns that were asked for, and fewer fields."""
     wanted = (options.question, options.context)
-    return header_place([_names(line, options.delimiter, options) for line in head], wanted) or 0
+    return header_place((_names(line, options.delimiter, options) for line in head), wanted) or 0
 
 
 def wrong_header(
@@ -57,12 +58,14 @@ def wrong_header(
         )
     else:
         remedy = columns_remedy(names, wanted, settings)
+    if best == "\t" and options.quote != "none" and any(b'"' in line for line in head):
+        remedy = Remedy(remedy, "   Or with quotes as text: set ", Set("quote"), " to none")
     return InputError("missing_column", message, remedy, {"columns": list(names), "delimiter": best})
 
 
 def _likely(head: Sequence[bytes], options: ReadOptions) -> tuple[int, str]:
-    """Which of the first lines is likely the header, and its delimiter: the first line, unless it is a title. A title
-    has no columns that could be meant, and fewer fields than the header below it."""
+    """Which of the first lines is likely the header, and its delimiter: the first line, unless it is a title without
+    columns that could be meant."""
     wanted = (options.question, options.context)
     delimiters = list(dict.fromkeys((options.delimiter, *_DELIMITERS)))
 
@@ -71,18 +74,25 @@ def _likely(head: Sequence[bytes], options: ReadOptions) -> tuple[int, str]:
 
     first = best(head[0], delimiters)
     if None in guessed(_names(head[0], first, options), wanted):
-        most = dict.fromkeys(delimiters, 0)
+        fields: dict[str, list[list[str]]] = {delimiter: [] for delimiter in delimiters}
         for place, line in enumerate(head):
-            fitting = []
-            for delimiter in delimiters:
-                names = _names(line, delimiter, options)
-                fields = sum(map(bool, names))
-                if place and fields > most[delimiter] and not _is_a_row(names) and None not in guessed(names, wanted):
-                    fitting.append(delimiter)
-                most[delimiter] = max(most[delimiter], fields)
-            if fitting:
+            for delimiter, lines in fields.items():
+                lines.append([*filter(None, _names(line, delimiter, options))])
+            if fitting := [each for each in delimiters if _is_below_title(fields[each], wanted)]:
                 return place, best(line, fitting)
     return 0, first
+
+
+def _is_below_title(lines: Sequence[Sequence[str]], wanted: tuple[str, str]) -> bool:
+    """Whether the last of some lines is a header below a title: with the columns that were asked for, or with likely
+    ones and more fields than any line above. Lines that may be rows are no title."""
+    *above, names = lines
+    if not above or any(map(_is_a_row, lines)):
+        return False
+    more = len(names) - max(map(len, above))
+    return (more > 0 and None not in guessed(names, wanted)) or (
+        more == 0 and None not in (near(n, names) for n in wanted)
+    )
 
 
 def _names(line: bytes, delimiter: str, options: ReadOptions) -> list[str]:
