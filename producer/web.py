@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.request import getproxies
 
 import httpx
@@ -33,11 +33,11 @@ class Proxy(NamedTuple):
         return f"the proxy at {parts.host}{f':{parts.port}' if parts.port else ''} ({self.variable})"
 
 
-def client(url: str, **options: object) -> httpx.Client:
+def client(url: str, **options: Any) -> httpx.Client:
     """A client for a URL. Raises UsageError for a proxy or a file of certificates that cannot be used."""
     transport = _Web()
     transport.route(httpx.URL(url))
-    return httpx.Client(transport=transport, trust_env=False, **options)  # type: ignore[arg-type]
+    return httpx.Client(transport=transport, trust_env=False, **options)
 
 
 class _Web(httpx.BaseTransport):

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
+import os
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import wraps
+from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from producer.api.client import Client, Job, _Connection, _progress_display
+from producer.api.client import Client, Job, _progress_display
+from producer.api.connection import Connection
 from producer.api.errors import api_errors
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from producer.api.client import Diff
     from producer.api.display import JobProgress
 
 P = ParamSpec("P")
-S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: Of each of the two pools. A wait takes a thread for a second or two at a time.
+_THREADS = 32
+
+
+async def _called(pool: str, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    """The result of a call in a thread of this module: the application's own executor is left to the application."""
+    run = partial(contextvars.copy_context().run, call, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_pool(pool, os.getpid()), run)
+
+
+@cache
+def _pool(name: str, process: int) -> ThreadPoolExecutor:
+    """The threads of a process, since a fork has none of its parent's. Waits have some of their own: however many there
+    are, other calls go on."""
+    return ThreadPoolExecutor(_THREADS, f"bulkqa-{name}")
 
 
 def _in_thread(
@@ -31,7 +51,7 @@ def _in_thread(
 
     @wraps(method)
     async def wrapper(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(method, self._sync, *args, **kwargs)
+        return await _called("call", method, self._sync, *args, **kwargs)
 
     return wrapper
 
@@ -43,7 +63,7 @@ def _in_thread_as(
 
     @wraps(method)
     async def wrapper(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return convert(await asyncio.to_thread(method, self._sync, *args, **kwargs))
+        return convert(await _called("call", method, self._sync, *args, **kwargs))
 
     return wrapper
 
@@ -91,6 +111,15 @@ class AsyncJob:
     predictions = _in_thread(Job.predictions)
     table = _in_thread(Job.table)
     results = _in_thread(Job.results)
+    verify = _in_thread(Job.verify)
+    logs = _in_thread(Job.logs)
+    notifications = _in_thread(Job.notifications)
+
+    @_signature_of(Job.diff)
+    async def diff(self, other: AsyncJob, by_id: bool) -> Diff:  # noqa: FBT001 - it comes by name
+        """Like `Job.diff`."""
+        other_job = other._sync if isinstance(other, AsyncJob) else other
+        return await _called("call", Job.diff, self._sync, other_job, by_id=by_id)
 
     @_signature_of(Job.wait)
     async def wait(self, timeout: float | None, progress: Any, patience: float | None) -> JobProgress:
@@ -98,10 +127,10 @@ class AsyncJob:
         with api_errors(), ExitStack() as resources:
             show = _progress_display(progress, resources)
             steps = self._sync._follow(timeout, patience)
-            state = await asyncio.to_thread(next, steps)
+            state: JobProgress = await _called("wait", next, steps)
             while True:
                 show(state)
-                following = await asyncio.to_thread(next, steps, None)
+                following = await _called("wait", next, steps, None)
                 if following is None:
                     return state
                 state = following
@@ -111,12 +140,12 @@ def _async_jobs(jobs: list[Job]) -> list[AsyncJob]:
     return [AsyncJob(job) for job in jobs]
 
 
-class AsyncClient(_Connection):
+class AsyncClient(Connection):
     """`bulkqa.Client` for asyncio: use it as `async with AsyncClient() as client`. It raises the same errors."""
 
     @property
     def _sync(self) -> Client:
-        return Client._over(self._backend)
+        return Client._over(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,3 +160,6 @@ class AsyncClient(_Connection):
     job = _in_thread_as(AsyncJob, Client.job)
     jobs = _in_thread_as(_async_jobs, Client.jobs)
     workers = _in_thread(Client.workers)
+    check = _in_thread(Client.check)
+    du = _in_thread(Client.du)
+    gc = _in_thread(Client.gc)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from producer.api.arguments import check_count, check_kind, check_seconds, checked_metadata
+from producer.api.connection import Connection
 from producer.api.errors import raises_api_errors
 
 if TYPE_CHECKING:
@@ -20,11 +22,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from contract.format.job import Manifest, Options
+    from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
     from producer.api.display import JobProgress
     from producer.api.keywords import Keywords
     from producer.backend import Backend
+    from producer.input.location import InputSpec
     from producer.input.options import ReadOptions
+    from producer.jobs.check import Checked
+    from producer.jobs.diff_document import Summary
+    from producer.jobs.logs import Event
+    from producer.jobs.usage import Usage
+    from producer.jobs.verify import Verified
+    from producer.request import Request
     from producer.results.columns import InputColumns
     from producer.results.typed import Shape
 
@@ -39,36 +49,7 @@ log = logging.getLogger("bulkqa.client")
 PATIENCE = 300.0
 
 
-class _Connection:
-    """What `Client` and `AsyncClient` share: how they connect."""
-
-    @raises_api_errors
-    def __init__(
-        self,
-        storage: str | os.PathLike[str] | None = None,
-        redis: str | None = None,
-        *,
-        server: str | None = None,
-        token: str | None = None,
-    ) -> None:
-        from contract import settings
-        from contract.errors import UsageError
-        from producer.backend import open_backend
-
-        storage_url = None if storage is None else str(storage)
-        if storage_url or redis:
-            if server:
-                raise UsageError("server cannot be combined with storage or redis", "Leave out one or the other.")
-            server = ""
-        self._backend: Backend = open_backend(
-            settings.load(storage_url=storage_url, redis_url=redis, server=server, api_token=token), create=True
-        )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._backend.url!r})"
-
-
-class Client(_Connection):
+class Client(Connection):
     """A connection to the storage and Redis that the workers use, or to a `producer serve`.
 
     Arguments that are left out come from the environment: BULKQA_STORAGE_URL and BULKQA_REDIS_URL, or BULKQA_SERVER and
@@ -76,13 +57,6 @@ class Client(_Connection):
     only; this one raises UsageError for a malformed address, StorageUnreachable if the storage cannot be created, and
     Unreachable if a server does not answer.
     """
-
-    @classmethod
-    def _over(cls, backend: Backend) -> Self:
-        """A client of an open backend."""
-        client = cls.__new__(cls)
-        client._backend = backend
-        return client
 
     def __enter__(self) -> Self:
         return self
@@ -114,17 +88,7 @@ class Client(_Connection):
         whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,
         StorageUnreachable.
         """
-        from contract.format.job import Options
-        from producer.api.data import as_input
-        from producer.input.options import ReadOptions
-        from producer.request import request_of
-
-        check_kind("read", read, ReadOptions)
-        check_kind("options", options, Options)
-        request_of(keywords, read=read, options=options)  # before the data is read
-        file, columns = as_input(data)
-        request = request_of(keywords, read=read, options=options, columns=columns)
-        submitted = self._backend.submit(file, request)
+        submitted = self._backend.submit(*_request(data, read, options, keywords))
         for note in submitted.notes:
             log.warning("job %s: %s", submitted.manifest.id, note)
         return self._job(submitted.manifest.id)
@@ -168,16 +132,65 @@ class Client(_Connection):
         """The running workers, each with the chunk that it holds. Raises RedisUnreachable."""
         return self._backend.workers()
 
+    @raises_api_errors
+    def check(self, data: Data, *, read: ReadOptions | None = None, **keywords: Unpack[Keywords]) -> Checked:
+        """Read data as `submit` would, without making a job: its columns, rows, errors and sizes. Raises InputError if
+        `submit` would."""
+        from contract import settings
+        from producer.jobs.check import check_file
+
+        file, request = _request(data, read, None, keywords)
+        current = settings.load()
+        return check_file(file, request.with_row_limit(current.max_row_bytes).read, current)
+
+    @raises_api_errors
+    def du(self) -> list[Usage]:
+        """The bytes that each job takes, by purpose. Raises UsageError on a server, StorageUnreachable."""
+        from producer.jobs import usage
+
+        return usage.of_all(self._direct("du").storage)
+
+    @raises_api_errors
+    def gc(self, older_than: float, *, unfinished: bool = False) -> dict[str, int]:
+        """Delete the jobs that ended at least `older_than` seconds ago; with `unfinished`, also cancel and delete those
+        submitted that long ago. Returns the bytes that each took. A damaged job is left, and logged. Raises UsageError
+        on a server, Unreachable."""
+        from contract.errors import BulkqaError, Unreachable
+        from producer.jobs.remove import old
+
+        check_seconds("older_than", older_than)
+        backend, before, freed = self._direct("gc"), time.time() - older_than, {}
+        for job in backend.ids(None):
+            try:
+                if old(backend.storage, job, before, unfinished=unfinished):
+                    _, freed[job] = backend.delete(job, cancel=unfinished)
+            except Unreachable:
+                raise
+            except BulkqaError as error:
+                log.warning("job %s is left: %s", job, error)
+        return freed
+
     def _job(self, job: str) -> Job:
-        return Job(job, self._backend)
+        return Job(job, self)
+
+
+class Diff(NamedTuple):
+    """How two jobs differ."""
+
+    changes: list[dict[str, Any]]  #: as `producer diff --json` gives them
+    summary: Summary
 
 
 class Job:
     """A submitted job."""
 
-    def __init__(self, job: str, backend: Backend) -> None:
+    def __init__(self, job: str, client: Client) -> None:
         self.id = job
-        self._backend = backend
+        self._client = client
+
+    @property
+    def _backend(self) -> Backend:
+        return self._client._backend
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
@@ -261,6 +274,37 @@ class Job:
         self._backend.delete(self.id, cancel=cancel, force=force)
 
     @raises_api_errors
+    def diff(self, other: Job, *, by_id: bool = False) -> Diff:
+        """The rows that another job answers differently, matched by their number or their id, and counts of all rows.
+        Of an unfinished job: the rows that are ready."""
+        from producer.jobs.diff_document import Summary
+
+        check_kind("other", other, Job)
+        summary = Summary()
+        return Diff(list(self._backend.diff(self.id, other.id, summary, by_id=by_id)), summary)
+
+    @raises_api_errors
+    def verify(self) -> Verified:
+        """Recount, rehash and re-check the job; what is wrong is in `problems`. Raises UsageError on a server."""
+        from producer.jobs.verify import verify_job
+
+        return verify_job(self._client._direct("verify").storage, self.id)
+
+    @raises_api_errors
+    def logs(self, *, verbose: bool = False) -> list[Event]:
+        """The job's history, oldest first; `verbose`: with each chunk that was done at once. Raises UsageError on a
+        server."""
+        from producer.jobs.logs import events
+
+        backend = self._client._direct("logs")
+        return events(backend.storage, backend.queue, self.id, verbose=verbose)
+
+    @raises_api_errors
+    def notifications(self) -> Notification:
+        """The delivery attempts of the job's webhook, and when the next one is due."""
+        return self._backend.notification(self.id)
+
+    @raises_api_errors
     def predictions(self) -> list[dict[str, Any]]:
         """Predictions in row order, as dicts; of an unfinished job, those that are ready without a gap.
 
@@ -308,6 +352,22 @@ class Job:
             keys = dict.fromkeys([*manifest.source.columns, *(key for row in passthrough for key in row)])
             frame = frames.expand_passthrough(frame, passthrough, shown_names(key for key in keys if key not in own))
         return frames.to_long(frame) if long else frame
+
+
+def _request(
+    data: Data, read: ReadOptions | None, options: Options | None, keywords: Mapping[str, Any]
+) -> tuple[InputSpec, Request]:
+    """The file to read, and what is requested of it. Options are checked before the data is read."""
+    from contract.format.job import Options
+    from producer.api.data import as_input
+    from producer.input.options import ReadOptions
+    from producer.request import request_of
+
+    check_kind("read", read, ReadOptions)
+    check_kind("options", options, Options)
+    request_of(keywords, read=read, options=options)
+    file, columns = as_input(data)
+    return file, request_of(keywords, read=read, options=options, columns=columns)
 
 
 def _progress_display(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -75,7 +75,7 @@ def _stream(data: Any) -> BinaryIO:
     if isinstance(first, bytes):
         return data  # type: ignore[no-any-return]
     if not isinstance(first, str):
-        raise unsupported(f"a {type(data).__name__} that reads neither bytes nor text")
+        raise unsupported(f"{_a(data)} that reads neither bytes nor text")
     if isinstance(data, io.TextIOWrapper) and data.encoding.lower().replace("-", "") == "utf8":
         return cast(BinaryIO, data.buffer)
     return _Encoded(data)  # type: ignore[return-value]
@@ -90,19 +90,45 @@ def _arrow(data: Any) -> pa.Table:
     """Records, columns and tables of other libraries as an Arrow table."""
     if isinstance(data, Mapping):
         return _of_columns(data)
+    if hasattr(data, "__aiter__"):
+        raise unsupported(f"{_a(data)}, which is read with await", "Collect its rows: [row async for row in rows]")
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return _of_capsule(data)
-    if isinstance(data, Sequence) and data and all(isinstance(record, Mapping) for record in data):
-        names = list(dict.fromkeys(name for record in data for name in record))
-        return table_of([(name, [record.get(name) for record in data]) for name in names])
     if hasattr(data, "collect"):
-        raise unsupported(f"a {type(data).__name__}, which has no rows yet", "Submit the result of its collect().")
-    if isinstance(data, Sequence) and not data:
-        raise InputError("empty_file", "the list is empty", "Check that it is the right one.")
-    raise unsupported(f"an object of type {type(data).__name__}")
+        raise unsupported(f"{_a(data)}, which has no rows yet", "Submit the result of its collect().")
+    if isinstance(data, Iterable):
+        return _of_rows(data)
+    raise unsupported(_a(data))
+
+
+def _a(data: object) -> str:
+    """The kind of an object, as people call it."""
+    if data is None:
+        return "None"
+    name = type(data).__name__.lstrip("_")
+    return f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def _of_rows(data: Iterable[Any]) -> pa.Table:
+    """The rows of any iterable: a list, a generator, the values of a dict."""
+    try:
+        rows = list(data)
+    except OSError as error:
+        raise InputError("unreadable", f"the rows cannot be read: {error}", "Check where they come from.") from error
+    others = [row for row in rows if not isinstance(row, Mapping)]
+    if others:
+        raise unsupported(
+            f"{_a(data)} with {_a(others[0])} in it", "Give rows as dicts: {'question': ..., 'context': ...}"
+        )
+    if not rows:
+        raise InputError("empty_file", f"{_a(data)} without a row", "Check that it is the right one.")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return table_of([(name, [row.get(name) for row in rows]) for name in names])
 
 
 def _of_columns(data: Mapping[Any, Any]) -> pa.Table:
+    if not data:
+        raise InputError("empty_file", f"{_a(data)} without a column", "Check that it is the right one.")
     lists = {name: _values(values) for name, values in data.items()}
     if any(values is None for values in lists.values()):
         raise unsupported("a dict whose values are not lists", "Give a list for each column; a single row is [row].")
@@ -127,7 +153,7 @@ def _of_capsule(data: Any) -> pa.Table:
             pa.table(data) if hasattr(data, "__arrow_c_stream__") else pa.Table.from_batches([pa.record_batch(data)])
         )
     except ERRORS as error:
-        raise unsupported(f"a {type(data).__name__} that is not a table: {error}") from error
+        raise unsupported(f"{_a(data)} that is not a table: {error}") from error
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type) and pa.types.is_string_view(field.type.value_type):
             table = table.set_column(index, field.name, _as_strings(table.column(index)))

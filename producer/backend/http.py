@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -58,12 +59,19 @@ class HttpBackend:
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = address(url)
-        self._client = web.client(
-            self.url,
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx.Timeout(_ANSWER, connect=_CONNECT),
-        )
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._clients = {os.getpid(): self._open()}
+
+    def _open(self) -> httpx.Client:
+        timeout = httpx.Timeout(_ANSWER, connect=_CONNECT)
+        return web.client(self.url, base_url=self.url, headers=self._headers, timeout=timeout)
+
+    @property
+    def _client(self) -> httpx.Client:
+        """The connections of this process: a fork cannot use those of its parent, and must not close them."""
+        if (process := os.getpid()) not in self._clients:
+            self._clients[process] = self._open()
+        return self._clients[process]
 
     def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         location = locate(file)

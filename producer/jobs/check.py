@@ -48,7 +48,7 @@ class Checked:
 
 
 def check_file(
-    file: str, read: ReadOptions, settings: Settings, progress: Callable[[Input], None] | None = None
+    file: InputSpec, read: ReadOptions, settings: Settings, progress: Callable[[Input], None] | None = None
 ) -> Checked:
     """Read a whole file as submit does. Raises InputError if submit would."""
     codes = Counter[str]()

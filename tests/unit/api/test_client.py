@@ -8,15 +8,22 @@ import datetime as dt
 import io
 import json
 import logging
+import os
+import pickle
 import re
 import subprocess
 import sys
+import threading
 import typing
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -26,11 +33,13 @@ from contract import errors
 from contract.errors import BulkqaError, InputError, NoWorker, StorageUnreachable, TimedOut, UnknownJob, UsageError
 from contract.queue import WorkerInfo
 from contract.remedy import Call, Remedy, Set
+from contract.settings import Settings
 from producer.api.display import bar
 from producer.api.errors import in_keywords
 from producer.api.keywords import Keywords
 from producer.request import OPTIONS
-from tests.making import finish
+from tests.making import finish, job_of
+from tests.twins.queue import MemoryQueue
 
 COLUMNS: dict[str, Any] = {"question": ["what?", "who?"], "context": ["word0 it is", "word1 too"]}
 FRAME = pd.DataFrame(COLUMNS)
@@ -148,13 +157,55 @@ def test_a_missing_field_is_an_error_of_its_row(client: Client) -> None:
     assert results["error_code"].fillna("").tolist() == ["missing_field", "", ""]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda: (row for row in RECORDS),
+        lambda: map(dict, RECORDS),
+        lambda: dict(enumerate(RECORDS)).values(),
+        lambda: deque(RECORDS),
+        lambda: tuple(RECORDS),
+        lambda: np.array(RECORDS, dtype=object),
+        lambda: {name: (value for value in values) for name, values in COLUMNS.items()},
+        lambda: {name: dict(enumerate(values)).values() for name, values in COLUMNS.items()},
+    ],
+)
+def test_rows_may_be_any_iterable(client: Client, rows: Callable[[], Any]) -> None:
+    job = done(client, client.submit(rows()))
+    assert [prediction["question"] for prediction in job.predictions()] == COLUMNS["question"]
+
+
+def test_what_a_generator_of_rows_raises_is_what_the_caller_gets(client: Client) -> None:
+    with pytest.raises(ZeroDivisionError):
+        client.submit({"question": 1 / 0} for _ in RECORDS)
+
+
 # Refused data: a pattern of its message and of its remedy
 
+
+class _Private: ...
+
+
+async def _rows_to_await() -> AsyncIterator[Any]:
+    yield RECORDS[0]
+
+
+def _broken() -> Iterator[Any]:
+    yield RECORDS[0]
+    raise OSError("disk")
+
+
 REFUSED: dict[str, tuple[Any, str, str]] = {
-    "nothing": (None, "cannot submit an object of type NoneType", "Give a path, an open file, a DataFrame"),
-    "a number": (5, "cannot submit an object of type int", "Give a path"),
-    "a list of text": (["a"], "cannot submit an object of type list", "a list of dicts"),
-    "an empty list": ([], "the list is empty", ""),
+    "nothing": (None, "cannot submit None", "Give a path, an open file, a DataFrame"),
+    "a number": (5, "cannot submit an int", "Give a path"),
+    "a list of text": (["a"], "cannot submit a list with a str in it", "Give rows as dicts"),
+    "an empty list": ([], "a list without a row", ""),
+    "an empty generator": ((row for row in ()), "a generator without a row", ""),
+    "an empty dict": ({}, "a dict without a column", "the right one"),
+    "rows that are none": ([None], "cannot submit a list with None in it", "Give rows as dicts"),
+    "a private object": (_Private(), "cannot submit a Private", "Give a path"),
+    "rows to await": (_rows_to_await(), "an async_generator, which is read with await", "async for"),
+    "rows from a broken disk": (_broken(), "the rows cannot be read: disk", "where they come from"),
     "a single record": ({"question": "q", "context": "c"}, "a dict whose values are not lists", r"\[row\]"),
     "columns of two lengths": (COLUMNS | {"x": [1]}, "columns of different lengths: 'question' 2", "Give a path"),
     "a series": (FRAME["question"], "cannot submit a Series that is not a table", "a DataFrame"),
@@ -460,7 +511,110 @@ def test_a_bar_is_drawn_on_a_terminal_and_a_table_in_a_notebook(
     assert shown == [state, state]
 
 
+# Verbs of the command
+
+
+def test_what_the_command_does_beside_jobs(client: Client) -> None:
+    checked = client.check(FRAME.assign(question=["", "who?"]))
+    assert (checked.rows, checked.rejected) == (2, 1)
+    with pytest.raises(InputError, match="no column 'q'"):
+        client.check(FRAME, question="q")
+    first = done(client, client.submit(FRAME))
+    second = done(client, client.submit(FRAME.assign(context=["other0 it is", "word1 too"])))
+    changes, summary = first.diff(second)
+    assert [(change["row"], change["second"]["answer"]) for change in changes] == [(0, "other0")]
+    assert (summary.same, summary.changed) == (1, 1)
+    assert first.verify().problems == ()
+    assert {event.event for event in first.logs()} == {"submitted", "attempts_done", "published"}
+    assert first.notifications().state == "none"
+    assert [usage.job for usage in client.du()] == sorted([first.id, second.id])
+    assert client.gc(older_than=3600) == {}
+    assert client.gc(older_than=0).keys() == {first.id, second.id}
+    assert client.jobs() == []
+
+
+def test_what_works_on_the_storage_says_so_on_a_server() -> None:
+    with Client(server="http://localhost:9") as asking:
+        job = Job("a-job", asking)
+        for call in (asking.du, lambda: asking.gc(1.0), job.verify, job.logs):
+            with pytest.raises(UsageError, match="works on the storage itself"):
+                call()
+
+
+# Other processes
+
+
+def test_a_client_and_its_jobs_are_pickled_without_what_came_from_the_environment(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BULKQA_REDIS_URL", "redis://:not-pickled@localhost:9")
+    with Client("data") as client:
+        manifest = job_of(client._direct("a test").storage, settings, rows=2)
+        finish(manifest.id, client._direct("a test").storage, MemoryQueue(), settings)
+        job, text = client.job(manifest.id), pickle.dumps(client.job(manifest.id))
+        assert b"not-pickled" not in text
+        monkeypatch.chdir("/")
+        again = pickle.loads(text)  # noqa: S301
+        assert (again, again.predictions()) == (job, job.predictions())
+    monkeypatch.setenv("BULKQA_API_TOKEN", "a-token-that-is-not-pickled")
+    with Client(server="http://localhost:9") as asking:
+        assert b"not-pickled" not in pickle.dumps(asking)
+        assert repr(pickle.loads(pickle.dumps(asking))) == repr(asking)  # noqa: S301
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child of this one takes no lock
+def test_a_fork_has_connections_of_its_own() -> None:
+    """Two processes that write to one connection would read each other's answers."""
+    ports: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections
+
+        def do_GET(self) -> None:
+            ports.append(self.client_address[1])
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    with Client(server=f"http://127.0.0.1:{server.server_port}") as asking:
+        assert asking.workers() == []
+        child = os.fork()
+        if not child:
+            os._exit(0 if asking.workers() == [] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert asking.workers() == []
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert ports[0] == ports[2] != ports[1]
+
+
 # asyncio
+
+
+def test_waits_leave_the_threads_of_the_application_alone(client: Client) -> None:
+    async def main() -> int:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        asynchronous = AsyncClient()
+        asynchronous._backend = client._backend
+        job = await asynchronous.submit(FRAME)
+        waits = [asyncio.create_task(job.wait(patience=None)) for _ in range(50)]
+        assert (await job.status()).status == "queued"
+        answer = await asyncio.to_thread(lambda: 42)
+        assert not any(wait.done() for wait in waits)
+        await job.cancel()
+        assert {state.status for state in await asyncio.gather(*waits)} == {"cancelled"}
+        return answer
+
+    assert asyncio.run(main()) == 42
 
 
 def test_the_same_for_asyncio(client: Client) -> None:
