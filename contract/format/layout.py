@@ -68,6 +68,11 @@ def is_chunks(name: str) -> bool:
     return isinstance(name, str) and _CHUNKS.fullmatch(name) is not None
 
 
+def is_without_answers(name: str) -> bool:
+    """Whether an entry of a job's folder is one that may be there before anything was scored."""
+    return is_chunks(name) or name in ("attempts", "model.json")
+
+
 def chunks(job: str, within: str = CHUNKS) -> str:
     if not is_chunks(within):
         raise BulkqaError(f"job {job} names the chunks folder {within!r}, which is invalid", "Submit it again.")

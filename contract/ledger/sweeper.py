@@ -1,7 +1,8 @@
 """The sweeper's loop: it reconciles every unfinished job, round after round. A round costs one listing of all jobs, and
 one call for each job not known to have ended.
 
-Once an hour it removes expired jobs, and chunks of killed submissions, which belong to no manifest.
+Once an hour it removes expired jobs, and what belongs to no manifest: chunks of killed submissions, and the attempt of
+a worker that had read the manifest of a job just before it was removed.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def sweep_jobs(
 def remove_abandoned(
     storage: Storage, older_than: float = ABANDONED, beat: Callable[[], None] = lambda: None
 ) -> list[str]:
-    """Remove folders of chunks that belong to no manifest, if they are older than so many seconds. Returns them."""
+    """Remove folders that belong to no manifest and hold no answers, if they are older than so many seconds. Returns
+    them."""
     removed = []
     for job in filter(is_made_here, storage.list(layout.JOBS)):
         beat()
@@ -100,7 +102,7 @@ def remove_abandoned(
             for folder in _strays(storage, job):
                 if storage.discard(folder, older_than):
                     removed.append(folder)
-                    log.info("sweeper: removed %s, of a submission that was not finished", folder)
+                    log.info("sweeper: removed %s, which belongs to no job", folder)
         except UsageError:
             continue  # a link, not a job of ours
     return removed
@@ -166,8 +168,8 @@ def _strays(storage: Storage, job: str) -> list[str]:
     if submitted and not has_key(job):
         return []
     names = storage.list(layout.folder(job))
-    if not submitted:  # with anything but chunks it was a job: that is left for people to look at
-        return [layout.folder(job)] if all(map(layout.is_chunks, names)) else []
+    if not submitted:  # with answers it was a job: that is left for people to look at
+        return [layout.folder(job)] if all(map(layout.is_without_answers, names)) else []
     try:
         own = load_manifest(storage, job).chunks_folder
     except BulkqaError:  # also one of another version

@@ -15,7 +15,7 @@ from contract.health import MAX_AGE
 from contract.ledger import records
 from contract.ledger.stored import StoredJob, load_manifest
 from contract.ledger.sweeper import ABANDONED, remove_abandoned, remove_expired, sweep_jobs
-from contract.removal import write_note
+from contract.removal import remove, write_note
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.local import LocalStorage
@@ -44,6 +44,19 @@ def test_chunks_of_a_submission_that_died_go_once_they_are_old(storage: Storage,
     assert remove_abandoned(storage) == []
     assert remove_abandoned(storage, older_than=0.0) == [layout.folder(job)]
     assert storage.list(layout.JOBS) == []
+
+
+def test_an_attempt_that_was_recorded_while_its_job_was_removed_goes_once_it_is_old(
+    storage: Storage, settings: Settings
+):
+    job = job_of(storage, settings).id
+    remove(job, storage, MemoryQueue())
+    storage.create(layout.attempt(job, 0, 1), b"{}")
+    assert remove_abandoned(storage) == []
+    assert remove_abandoned(storage, older_than=0.0) == [layout.folder(job)]
+    storage.create(layout.attempt(job, 0, 1), b"{}")
+    storage.create(layout.part(job, 0), b"{}")  # answers are for people to look at
+    assert remove_abandoned(storage, older_than=0.0) == []
 
 
 def test_a_job_is_never_removed(storage: Storage, settings: Settings):
