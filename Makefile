@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files
+.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files families
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -47,6 +47,10 @@ faults: setup ## the fault suite: Redis, network, disk and processes fail under 
 
 files: setup ## files of every writer that is installed, compared cell by cell: COUNT=2000 SEED=1
 	@$(BIN)/python -m tests.files.generate --count $(or $(COUNT),2000) --seed $(or $(SEED),1)
+
+families: ## every family of readers that transformers has, built and compared with torch: about ten minutes
+	@$(MAKE) -s setup EXTRAS=dev,build
+	@$(BIN)/python -m tests.families $(if $(ONLY),--only $(ONLY))
 
 chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3; then a minute of damaged input files
 	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.chaos

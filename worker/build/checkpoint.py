@@ -129,8 +129,10 @@ def load(source: str, inputs: tuple[str, ...]) -> Checkpoint:
 
 def _make_exportable(model: Any) -> None:
     """Choose what can be exported where a model can compute its logits in several ways."""
-    if getattr(model.config, "is_encoder_decoder", False):  # its cache would be an output
-        model.config.use_cache = False
+    if getattr(model.config, "is_encoder_decoder", False):
+        for module in model.modules():  # T5's decoder has a configuration of its own
+            if hasattr(module, "config"):
+                module.config.use_cache = False  # the cache would be an output
     if hasattr(model.base_model, "set_attention_type"):  # BigBird's sparse attention pays only from 1,024 tokens on
         model.base_model.set_attention_type("original_full")
 
@@ -173,7 +175,7 @@ def max_positions(checkpoint: Checkpoint) -> int:
     """Tokens in the longest window. RoBERTa and its kin count positions from `padding_idx` + 1: 514 hold 512."""
     config = checkpoint.model.config
     limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len"))
-    limit: int = min(checkpoint.longest, next(filter(None, limits), _UNLIMITED))
+    limit: int = min(checkpoint.longest, next((each for each in limits if each and each > 0), _UNLIMITED))
     for path, module in checkpoint.model.named_modules():
         if path.endswith("position_embeddings") and hasattr(module, "padding_idx"):
             offset = 0 if module.padding_idx is None else module.padding_idx + 1
