@@ -29,6 +29,7 @@ from producer.input.unpack import compression, unpacked, unzipped
 
 #: Bytes that show what a file is.
 _HEAD = 512
+_RECORD = b"\x1e"
 
 
 def detected(raw: RawFile, options: ReadOptions, resources: ExitStack, memory: int) -> DataFile:
@@ -82,6 +83,8 @@ def _text(blocks: Iterator[bytes], label: str, options: ReadOptions, bound: Boun
 def _parsed(
     head: bytes, blocks: Iterator[bytes], label: str, options: ReadOptions, bound: Bound, encodings: tuple[str, ...]
 ) -> DataFile:
+    if head.lstrip().startswith(_RECORD):  # RFC 7464: before each record
+        head, blocks = head.replace(_RECORD, b" "), (block.replace(_RECORD, b" ") for block in blocks)
     if options.format == "jsonl":
         return json_lines(blocks, label, options)
     if options.format == "json" or (options.format is None and head.lstrip().startswith((b"{", b"["))):

@@ -12,13 +12,24 @@ from typing import Any
 from contract.squad import objects, questions
 
 Row = dict[str, Any]
-_WRAPPERS = ("data", "rows", "records", "examples", "items", "instances", "inputs", "predictions")
+_WRAPPERS = (
+    "data", "rows", "records", "examples", "items", "instances", "inputs", "predictions", "hits", "response", "docs",
+    "results", "dataframe_split", "dataframe_records",
+)  # fmt: skip
 
 
 def rows_of(document: Any) -> list[Row] | None:
     """The rows in a document; None if it has no known form."""
     items = _rows(document)
     return [row for item in items for row in questions(item)] if items else None
+
+
+def source_of(document: Any) -> str:
+    """The filter of jq that gives the rows of a document, as far as its top shows."""
+    if isinstance(document, list):
+        return ".[]"
+    names = (name for name in _WRAPPERS if isinstance(document, dict) and objects(document.get(name)))
+    return next((f".{name}[]" for name in names), ".")
 
 
 def is_heading(item: Row) -> bool:
@@ -37,6 +48,8 @@ def _rows(document: Any) -> list[Row] | None:
         return split
     for name in _WRAPPERS:
         inner = document.get(name)
+        if tensors := _tensors(inner):
+            return tensors
         if rows := _rows(inner) if isinstance(inner, list | dict) else None:
             return rows
         if name == "inputs" and isinstance(inner, dict) and "question" in inner:
@@ -47,6 +60,19 @@ def _rows(document: Any) -> list[Row] | None:
 def _is_served(row: Row) -> bool:
     """Whether a row is wrapped as by the server of `datasets`."""
     return "row_idx" in row and isinstance(row.get("row"), dict)
+
+
+def _tensors(value: Any) -> list[Row] | None:
+    """The inputs of KServe and Triton: a name and its data for each column."""
+    if not objects(value) or not all(isinstance(each.get("data"), list) and "name" in each for each in value):
+        return None
+    if len({len(each["data"]) for each in value}) != 1:
+        return None
+    columns = {
+        str(each["name"]): [cell[0] if isinstance(cell, list) and len(cell) == 1 else cell for cell in each["data"]]
+        for each in value
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _split(document: Row) -> list[Row] | None:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
+from contract import squad
 from contract.errors import InputError
 from contract.format import chunk
-from producer.input.columns import OURS, ColumnNames
+from producer.input.columns import OURS, ColumnNames, near
 from producer.input.formats.datafile import DataFile
-from producer.input.formats.json.documents import rows_of
-from producer.input.formats.json.lines import document_batches, is_lines, keys_of, line_batches, sample
-from producer.input.formats.json.values import JsonKeys, NotJsonError, is_utf8, parsed
+from producer.input.formats.json.documents import Row, rows_of, source_of
+from producer.input.formats.json.lines import (
+    RowsIn,
+    document_batches,
+    is_lines,
+    keys_of,
+    line_batches,
+    objects_in,
+    sample,
+)
+from producer.input.formats.json.nested import Nesting, remedy_for
+from producer.input.formats.json.values import JsonKeys, NotJsonError, parsed, parsed_sequence
 from producer.input.formats.lines import Lines
 from producer.input.formats.records import decoded
 from producer.input.memory import Bound
@@ -35,6 +46,8 @@ def json_file(blocks: Iterator[bytes], label: str, options: ReadOptions, bound: 
         with bound:
             value = parsed(decoded(data))
     except NotJsonError as error:
+        with bound, suppress(NotJsonError):  # objects over several lines, one after another
+            return _document(_objects(parsed_sequence(decoded(data))), ".", label, options)
         if options.format is None and data.lstrip()[:1] == b"{" and head.split(maxsplit=1)[0] != b"{":
             return json_lines(iter([data]), label, options)
         what = "a JSON array" if data.lstrip().startswith(b"[") else "JSON over several lines"
@@ -46,25 +59,50 @@ def json_file(blocks: Iterator[bytes], label: str, options: ReadOptions, bound: 
         return json_lines(iter([_on_one_line(data)]), label, options)  # one object is one row
     if rows is None:
         raise unsupported(label, "JSON without an object in it that could be a row", _AS_LINES)
-    return _document(rows, label, options)
+    return _document(rows, source_of(value), label, options)
+
+
+def _objects(values: list[Any]) -> list[Row]:
+    """Values of which each is an object. Raises NotJsonError."""
+    if not squad.objects(values):
+        raise NotJsonError("not objects")
+    return values
 
 
 def json_lines(blocks: Iterator[bytes], label: str, options: ReadOptions) -> DataFile:
     """JSON Lines: the keys of the first lines are its columns."""
     numbered = Lines(blocks, options.max_row_bytes).numbered()
     first = sample(numbered)
+    items = objects_in(first)
+    nesting = Nesting(options.question, options.context)
+    rows_in: RowsIn = nesting.rows if nesting.is_needed(items) else squad.questions
     # Without one object among the first lines nothing is known, and each row has its own error.
-    names = keys_of(first) or [options.question, options.context]
-    columns = ColumnNames(label, names, options)
-    batches = line_batches(chain(first, numbered), _keys(columns), options.max_row_bytes)
+    rows = [row for item in items for row in rows_in(item)]
+    names = keys_of(rows) or [options.question, options.context]
+    columns = _columns(label, names, options, (items, rows), ".")
+    batches = line_batches(chain(first, numbered), rows_in, _keys(columns), options.max_row_bytes)
     return DataFile("jsonl", columns, chunk.json_schema(), batches)
 
 
-def _document(rows: list[dict[str, Any]], label: str, options: ReadOptions) -> DataFile:
-    names = dict.fromkeys(key for row in rows[:1000] for key in row)
-    columns = ColumnNames(label, filter(is_utf8, names), options)
+def _document(items: list[Row], source: str, label: str, options: ReadOptions) -> DataFile:
+    nesting = Nesting(options.question, options.context)
+    rows = [row for item in items for row in nesting.rows(item)] if nesting.is_needed(items[:1000]) else items
+    columns = _columns(label, keys_of(rows[:1000]), options, (items, rows), source)
     batches = document_batches(rows, _keys(columns), options.max_row_bytes)
     return DataFile("json", columns, chunk.json_schema(), batches)
+
+
+def _columns(
+    label: str, names: list[str], options: ReadOptions, sample: tuple[list[Row], list[Row]], source: str
+) -> ColumnNames:
+    """The columns of these names. If one is missing, the remedy is in the first objects and their rows, `sample`; the
+    filter `source` of jq gives the objects."""
+    try:
+        return ColumnNames(label, names, options)
+    except InputError as error:
+        if None in [near(name, names) for name in (options.question, options.context)]:
+            error.remedy = remedy_for(*sample, (options.question, options.context), source)
+        raise
 
 
 def _keys(columns: ColumnNames) -> JsonKeys:

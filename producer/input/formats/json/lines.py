@@ -5,10 +5,9 @@ Covers no checks of what the strings hold (`rows`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from contract import squad
 from producer.input.formats.json import documents
 from producer.input.formats.json.values import (
     REPEATED,
@@ -32,15 +31,17 @@ from producer.input.formats.records import (
 from producer.input.raw import BLOCK
 from producer.input.rows import Fault, Rows, strings
 
+#: Gives the rows in an object.
+RowsIn = Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
 _SAMPLE_LINES = 1000
 _SAMPLE_BYTES = 4 * BLOCK
 
 
-def line_batches(lines: Iterator[tuple[int, bytes]], keys: JsonKeys, limit: int) -> Iterator[Rows]:
-    """The rows of numbered JSON Lines, each of at most `limit` bytes."""
+def line_batches(lines: Iterator[tuple[int, bytes]], rows_in: RowsIn, keys: JsonKeys, limit: int) -> Iterator[Rows]:
+    """The rows of numbered JSON Lines, each of at most `limit` bytes. `rows_in` gives those of an object."""
     batch, size = RecordBatch(), 0
     for number, line in lines:
-        _add_object(batch, number, line, keys, limit)
+        _add_object(batch, number, line, rows_in, keys, limit)
         size += len(line)
         if len(batch.records) >= BATCH_ROWS or size >= BATCH_BYTES:
             yield _rows(batch)
@@ -49,7 +50,7 @@ def line_batches(lines: Iterator[tuple[int, bytes]], keys: JsonKeys, limit: int)
         yield _rows(batch)
 
 
-def _add_object(batch: RecordBatch, number: int, line: bytes, keys: JsonKeys, limit: int) -> None:
+def _add_object(batch: RecordBatch, number: int, line: bytes, rows_in: RowsIn, keys: JsonKeys, limit: int) -> None:
     if len(line) > limit:
         batch.reject([None] * 4, number, too_large(line, limit))
         return
@@ -57,7 +58,7 @@ def _add_object(batch: RecordBatch, number: int, line: bytes, keys: JsonKeys, li
         item = json_object(decoded(line))
         if number == 1 and documents.is_heading(item):
             return
-        records = [keys.record(row) for row in squad.questions(item)]
+        records = [keys.record(row) for row in rows_in(item)]
     except NotJsonError as error:
         batch.reject([None] * 4, number, Fault("parse_error", str(error), raw_text([line])))
     else:
@@ -118,13 +119,18 @@ def sample(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     return taken
 
 
-def keys_of(lines: list[tuple[int, bytes]]) -> list[str]:
-    """The keys of the objects in these lines, in order of appearance, without those that are not UTF-8."""
-    keys: dict[str, None] = {}
+def objects_in(lines: list[tuple[int, bytes]]) -> list[dict[str, Any]]:
+    """The objects in these lines."""
+    items = []
     for _, line in lines:
         try:
-            for row in squad.questions(json_object(decoded(line))):
-                keys |= dict.fromkeys(row)
+            items.append(json_object(decoded(line)))
         except NotJsonError:
             pass  # its row will say so
-    return [key for key in keys if is_utf8(key)]  # rows with others will say so
+    return items
+
+
+def keys_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """The keys of rows, in order of appearance, without those that are not UTF-8: rows with these will say so."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if is_utf8(key)]
