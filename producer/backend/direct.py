@@ -33,7 +33,7 @@ from producer.results import columns
 from producer.results.lines import AHEAD, ready_lines
 
 if TYPE_CHECKING:
-    from producer.results.pages import Page, RowFilter
+    from producer.results.pages import Matches, Page, RowFilter
     from producer.results.scores import Scores, Spread
 
 
@@ -117,6 +117,12 @@ class DirectBackend:
             lowest = self._scores.lowest(job)
             return pages.page_in_order(self.storage, job, lowest, offset, limit, wanted, around)
         return pages.page(self.storage, job, offset, limit, wanted, around)
+
+    def matches(self, job: str, offset: int, wanted: RowFilter) -> Matches:
+        """How many predictions match from row `offset` on, as far as one call looks."""
+        from producer.results import pages
+
+        return pages.matches(self.storage, job, offset, wanted)
 
     def scores(self, job: str) -> Spread:
         """The histogram of a job's scores, as far as they could be read by now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class RowFilter:
     status: tuple[str, ...] = ()  #: one of these
     flag: str | None = None
     below: float | None = None  #: only scores below it
+    above: float | None = None  #: only scores of at least this
     text: str | None = None  #: in the question, context, answer, id or raw text, case-insensitive
 
     def matches(self, prediction: dict[str, Any]) -> bool:
@@ -38,8 +40,17 @@ class RowFilter:
             (not self.status or prediction["status"] in self.status)
             and (self.flag is None or self.flag in prediction.get("flags", ()))
             and (self.below is None or prediction.get("score", 1.0) < self.below)
+            and (self.above is None or prediction.get("score", -1.0) >= self.above)
             and (self.text is None or _mentions(prediction, self.text.casefold()))
         )
+
+
+def matching(lines: Iterable[bytes], row_filter: RowFilter) -> Iterator[bytes]:
+    """Those of the lines, in blocks of whole ones, whose prediction matches."""
+    for block in lines:
+        matched = [line for line in block.splitlines(keepends=True) if row_filter.matches(json.loads(line))]
+        if matched:
+            yield b"".join(matched)
 
 
 def _mentions(prediction: dict[str, Any], text: str) -> bool:
@@ -88,6 +99,30 @@ class Page:
     next: int | None  #: the offset of the next page; None: this was the last
     ready: bool  #: False: the chunk at `next` has not been scored yet
     rows: int  #: of the job
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """How many predictions match a filter, of those that were looked through."""
+
+    count: int
+    next: int | None  #: where to go on; None: these were all
+    ready: bool  #: False: the chunk at `next` has not been scored yet
+    rows: int  #: of the job
+
+
+def matches(storage: Storage, job: str, offset: int, row_filter: RowFilter) -> Matches:
+    """Count the matches from row `offset` on, in as many rows as one call looks through. Raises as `page` does."""
+    stored = StoredJob.open(storage, job)
+    rows, at, count = stored.manifest.rows, offset, 0
+    while at < rows and at - offset < _LOOKED_THROUGH:
+        number = stored.chunk_of(at)
+        lines = _lines(stored, number)
+        if lines is None:
+            return Matches(count, at, ready=False, rows=rows)
+        count += sum(row_filter.matches(json.loads(line)) for line in lines[at - stored.first_rows[number] :])
+        at = stored.first_rows[number + 1]
+    return Matches(count, at if at < rows else None, ready=True, rows=rows)
 
 
 def page(storage: Storage, job: str, offset: int, limit: int, row_filter: RowFilter, around: int | None = None) -> Page:

@@ -1,12 +1,13 @@
-"""The scores of a job's answers: their distribution, and the rows with the lowest. Each part is read once."""
+"""The scores of a job's answers: their distribution, the rows with the lowest, its flags. Each part is read once."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Spread:
     no_answer: list[int]
     rows: int  #: of the job
     read: int  #: rows that are included so far; failed rows are, though they have no score
+    flags: dict[str, int]  #: how many of these have each flag
 
 
 @dataclass
@@ -38,6 +40,7 @@ class _Job:
 
     #: By number of the chunk. NaN: the row failed; a negative score: it has no answer.
     parts: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    flags: Counter[str] = field(default_factory=Counter)
     order: NDArray[np.int64] | None = None
     ordered: int = -1  #: how many parts are in `order`
 
@@ -62,6 +65,7 @@ class Scores:
             no_answer=np.histogram(-scores[np.signbit(scores)], edges)[0].tolist(),
             rows=stored.manifest.rows,
             read=len(scores),
+            flags=dict(sorted(cached.flags.items())),
         )
 
     def lowest(self, job: str) -> NDArray[np.int64]:
@@ -94,12 +98,13 @@ class Scores:
             if time.monotonic() > until:
                 break
             if (lines := job.lines(number)) is not None:
-                known.parts[number] = np.array([_score(line) for line in lines.splitlines()], np.float32)
+                predictions = [json.loads(line) for line in lines.splitlines()]
+                known.flags.update(flag for prediction in predictions for flag in prediction.get("flags", ()))
+                known.parts[number] = np.array([_score(prediction) for prediction in predictions], np.float32)
         return known
 
 
-def _score(line: bytes) -> float:
-    prediction = json.loads(line)
+def _score(prediction: dict[str, Any]) -> float:
     score = prediction.get("score")
     if score is None:
         return float("nan")

@@ -17,7 +17,7 @@ import httpx
 import openpyxl
 import pytest
 
-from tests.acceptance.cluster import REPO, Cluster, write_rows
+from tests.acceptance.cluster import REPO, Cluster, write_rows, year
 from tests.acceptance.serving import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: extra [e2e]")
@@ -241,6 +241,9 @@ def test_rows_are_filtered_paged_and_shared_by_their_address(
     assert page.locator(".answers > li").nth(24).inner_text().startswith("row 24 ")
     page.get_by_role("link", name="Next rows").click()
     page.get_by_text(re.compile("^row 25 ")).wait_for()
+    page.get_by_role("link", name="Previous rows").click()
+    page.get_by_text(re.compile("^row 0 ")).wait_for()
+    assert page.locator(".answers dl").nth(7).inner_text().split() == ["year", str(year(7))], "its own columns"
     page.get_by_label("Text").fill("number 17 ")
     page.get_by_role("button", name="Show").click()
     page.get_by_text(re.compile("^row 17 ")).wait_for()
@@ -254,13 +257,71 @@ def test_rows_are_filtered_paged_and_shared_by_their_address(
     ]
     assert len(scores) == 25
     assert scores == sorted(scores)
-    page.get_by_role("img", name=re.compile("^Scores: .* of 60 answers")).wait_for()
+    page.get_by_role("group", name=re.compile("^Scores: .* of 60 answers")).wait_for()
     page.get_by_text("lowest score first").wait_for(state="attached")
     page.go_back()
     page.get_by_text(re.compile("^row 17 ")).wait_for()
+    page.get_by_text("1 of 60 rows match.").wait_for()
     page.goto("about:blank")
     page.go_back()
     page.get_by_text(re.compile("^row 17 ")).wait_for()
+
+
+def test_rows_are_chosen_by_flag_or_bar_and_exported(page: Any, client: httpx.Client, shared: Cluster, tmp_path: Path):
+    file = write_rows(tmp_path / "rows.csv", 40, padding=2)
+    padded = f"{'very ' * 80}long: when was the mill founded?"
+    file.write_text(file.read_text() + f"r40|{padded}|The mill of Überlingen was founded in 1532.|1532\n")
+    job = shared.submit(file)
+    shared.finish(job)
+    page.goto(f"{client.base_url}/#/jobs/{job}")
+    page.get_by_label("Flag").select_option(label="question truncated (1)")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("1 of 41 rows match.").wait_for()
+    assert page.locator(".answers > li").count() == 1
+    accessible(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Matching answers as csv").click()
+    table = Path(download.value.path()).read_bytes()
+    assert table.startswith(b"\xef\xbb\xbf"), "by which Excel knows UTF-8"
+    assert "Überlingen" in table.decode()
+    assert table.count(b"\n") == 2
+    page.goto(f"{client.base_url}/#/jobs/{job}")
+    bar = page.locator("figure a").last
+    number = sum(int(text) for text in re.findall(r"(\d+) (?:answered|without)", bar.get_attribute("aria-label")))
+    bar.click()
+    page.get_by_text(f"{number} of 41 rows match.").wait_for()
+    assert float(page.get_by_label("Score from").input_value()) > 0
+
+
+def test_two_jobs_are_compared_and_corrections_lead_to_their_job(
+    page: Any, client: httpx.Client, shared: Cluster, tmp_path: Path
+):
+    file = write_rows(tmp_path / "rows.csv", 4)
+    file.write_text(file.read_text() + "r4||Nothing was asked about the mill of 1532.|1532\n")
+    first, second = (
+        shared.submit(file, max_answer_len=length, metadata={"name": f"at most {length}"}) for length in (9, 1)
+    )
+    for job in (first, second):
+        shared.finish(job)
+    page.goto(f"{client.base_url}/#/jobs/{first}")
+    page.get_by_role("heading", name="at most 9").wait_for()
+    page.get_by_label("Compare with").select_option(second)
+    page.get_by_text(re.compile(r"^\d same|^\d changed|^5 ")).wait_for()
+    page.get_by_role("link", name=second).wait_for()
+    accessible(page)
+    page.go_back()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Rows that failed").click()
+    mended = tmp_path / download.value.suggested_filename
+    text = Path(download.value.path()).read_text()
+    mended.write_text(text.replace("|r4||", "|r4|When?|").replace("r4||Nothing", "r4|When?|Nothing"))
+    page.goto(f"{client.base_url}/#/")
+    page.set_input_files("#file", mended)
+    page.get_by_text("1 row, ").wait_for()
+    page.get_by_role("button", name="Submit").click()
+    page.locator("dd .completed").wait_for()
+    page.get_by_role("link", name=first).click()
+    page.get_by_text("Corrected in").wait_for()
 
 
 def test_a_question_is_tried(page: Any, client: httpx.Client):

@@ -112,6 +112,15 @@ def test_rows_come_a_page_at_a_time_and_filtered(server: httpx.Client, tmp_path:
     assert sorted(ranked, key=lambda row: row["row"]) == seen
     assert [row["score"] for row in ranked] == sorted(row["score"] for row in ranked)
     assert [row["row"] for row in low] == [row["row"] for row in seen if row["score"] < 0.5]
+    wanted = {"text": "number 1", "above": 0.5}
+    matching = [row for row in seen if row["score"] >= 0.5 and "number 1" in row["context"]]
+    assert 0 < len(matching) < 60
+    assert server.get(f"/v1/jobs/{job}/matches", params=wanted).json()["count"] == len(matching)
+    exported = server.get(f"/v1/jobs/{job}/results", params=wanted).json()["predictions"]
+    assert exported == matching
+    sheet = server.get(f"/v1/jobs/{job}/results", params={"format": "csv", "bom": True, **wanted}).content
+    assert sheet.startswith(b"\xef\xbb\xbfrow|")
+    assert sheet.count(b"\n") == len(matching) + 1
 
 
 def test_a_question_is_answered_at_once_and_its_job_is_gone(shared: Cluster, server: httpx.Client):

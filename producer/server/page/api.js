@@ -30,6 +30,25 @@ export async function ask(path, options = {}) {
   return document;
 }
 
+// The lines of an answer, as they come.
+export async function* lines(path, signal) {
+  const answer = await fetch(here(path), { signal });
+  if (!answer.ok) {
+    throw new Problem(await answer.json().catch(() => ({})), answer.status);
+  }
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (const reader = answer.body.getReader(); ;) {
+    const { done, value } = await reader.read();
+    const pieces = (rest + decoder.decode(value, { stream: !done })).split("\n");
+    rest = pieces.pop();
+    yield* pieces;
+    if (done) {
+      return;
+    }
+  }
+}
+
 export const get = (path, values = {}) => ask(withQuery(path, values));
 
 export const sendJson = (path, value) =>

@@ -1,11 +1,13 @@
-// A job: its status, and its rows a page at a time, filtered as the address says.
+// A job: its status, what can be done with it, and its rows.
 import { ask, get, here, withQuery } from "./api.js";
-import { count, duration, el, field, state, svg, when, words } from "./dom.js";
-import { AROUND, prediction } from "./prediction.js";
+import { count, duration, el, state, when, words } from "./dom.js";
+import { histogram } from "./histogram.js";
 import { complaint, remedy } from "./remedy.js";
+import { chosen, filters, page, tally, walk } from "./rows.js";
 
-const PAGE = 25;
 const ENDED = ["completed", "completed_with_errors", "failed", "cancelled"];
+const FORMATS = [["json"], ["csv", { bom: true }], ["parquet"]];
+const MOST = 100;
 
 export async function job(content, { id, values, signal, tell }) {
   document.title = `${id} – bulkqa`;
@@ -13,23 +15,35 @@ export async function job(content, { id, values, signal, tell }) {
   const actions = el("div", { class: "row" });
   const rows = el("div");
   const spread = el("figure");
+  const matching = el("span", { role: "status" });
   let latest = await get(`/v1/jobs/${id}`);
-  content.append(el("h1", {}, `Job ${latest.id}`), about, actions, el("h2", {}, "Rows"), spread, filters(latest.id, values), rows);
+  const { form, offer } = filters(latest.id, values);
+  const { name } = latest.metadata;
+  content.append(el("h1", {}, name ? `${name} ` : "", el(name ? "small" : "span", { class: name ? "dim" : null }, `Job ${latest.id}`)),
+    about, actions, el("h2", {}, "Rows"), spread, form,
+    el("p", { class: "dim hint" }, matching, " Keys: ", el("kbd", {}, "j"), " next row, ", el("kbd", {}, "k"), " previous row."), rows);
   const show = (status) => {
     latest = status;
     about.replaceChildren(...facts(status));
-    actions.replaceChildren(...buttons(status, content));
+    actions.replaceChildren(...buttons(status, content, values));
   };
+  const draw = () => histogram(spread, latest.id, values, signal, ({ flags }) => offer(flags));
+  const ended = () => Promise.all([compare(actions, latest), related(about, latest)]).catch((problem) => tell(problem.message));
   show(latest);
-  if (!ENDED.includes(latest.status)) {
+  if (ENDED.includes(latest.status)) {
+    ended();
+  } else {
     follow(latest.id, show, signal, tell, () => {
       page(rows, latest.id, values);
-      histogram(spread, latest.id, signal);
+      tally(matching, latest.id, values, signal);
+      draw();
+      ended();
     });
   }
-  histogram(spread, latest.id, signal);
+  draw();
   await page(rows, latest.id, values);
   walk(content, signal);
+  await tally(matching, latest.id, values, signal);
 }
 
 function follow(id, show, signal, tell, ended) {
@@ -48,8 +62,11 @@ function follow(id, show, signal, tell, ended) {
   events.addEventListener("error", () => tell("The server does not answer. This page tries again by itself."));
 }
 
+const link = (id) => el("a", { href: `#/jobs/${id}` }, id);
+
 function facts(job) {
   const counts = job.request_counts;
+  const { name, errors_of: first, ...labels } = job.metadata;
   const list = [
     ["State", state(job.status)],
     ["Because", job.reason && [job.reason.message, job.reason.remedy ? " – " : "", remedy(job.reason.remedy_parts)]],
@@ -61,21 +78,27 @@ function facts(job) {
     ["Quality", job.evaluation ? `EM ${job.evaluation.exact_match.toFixed(1)}, F1 ${job.evaluation.f1.toFixed(1)}` : ""],
     ["Model", [job.model.name, job.model.precision].filter(Boolean).join(", ")],
     ["File", job.input.name],
+    ["Corrects", first && [link(first), ": rows that had failed there"]],
+    ["Labels", Object.entries(labels).map(([key, value]) => `${key}: ${value}`).join(", ")],
     ["Submitted", when(job.created_at)],
     ["Ended", when(job.finished_at)],
   ];
-  const rows = list.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
-  return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, rows)];
+  return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, defined(list))];
 }
 
-function buttons(job, content) {
+const defined = (list) => list.filter(([, value]) => value?.length !== 0 && value)
+  .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+
+function buttons(job, content, values) {
   const refuse = (problem) => content.prepend(complaint(problem));
   if (!ENDED.includes(job.status)) {
     const cancel = () => ask(`/v1/jobs/${job.id}/cancel`, { method: "POST" }).catch(refuse);
     return [el("button", { class: "danger", type: "button", onclick: cancel }, "Cancel")];
   }
-  const links = ["json", "csv", "parquet"].map((kind) =>
-    el("a", { href: here(withQuery(`/v1/jobs/${job.id}/results`, { format: kind })), download: true }, `Answers as ${kind}`));
+  const query = chosen(values);
+  const to = (more) => here(withQuery(`/v1/jobs/${job.id}/results`, { ...more, ...query }));
+  const links = FORMATS.map(([format, more]) =>
+    el("a", { href: to({ format, ...more }), download: true }, `${query ? "Matching answers" : "Answers"} as ${format}`));
   if (job.error_uri) {
     links.push(el("a", { href: here(job.error_uri), download: true }, "Rows that failed"));
   }
@@ -87,87 +110,20 @@ function buttons(job, content) {
   return [...links, el("button", { class: "danger", type: "button", onclick: remove }, "Remove")];
 }
 
-function filters(id, values) {
-  const status = el("select", { name: "status" }, [["", "all"], ["answered"], ["no_answer"], ["error"]].map(
-    ([value, text]) => el("option", { value, selected: values.get("status") === value }, text || words(value))));
-  const below = el("input", { name: "below", type: "number", min: 0, max: 1, step: "any", value: values.get("below") });
-  const text = el("input", { name: "text", type: "search", value: values.get("text") });
-  const flag = el("input", { name: "flag", value: values.get("flag") });
-  const order = el("select", { name: "order" }, [["", "as submitted"], ["score", "lowest score first"]].map(
-    ([value, text]) => el("option", { value, selected: values.get("order") === value }, text)));
-  const form = el("form", { class: "row" }, field("Order", order), field("Status", status), field("Score below", below), field("Flag", flag),
-    field("Text", text), el("button", {}, "Show"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    location.hash = withQuery(`#/jobs/${id}`, Object.fromEntries(new FormData(form)));
-  });
-  return form;
+// The jobs of corrected error files of this one.
+async function related(about, { id, error_uri: errors }) {
+  const { jobs } = errors ? await get("/v1/jobs", { metadata: `errors_of=${id}`, limit: MOST }) : { jobs: [] };
+  about.querySelector("dl").append(...defined([["Corrected in", jobs.flatMap((job, at) => [at ? ", " : "", link(job.id)])]]));
 }
 
-// The histogram of scores: a bar a bin, answers below, rows without one on top. Drawn again until all rows are in it.
-async function histogram(place, id, signal) {
-  const spread = await get(`/v1/jobs/${id}/scores`).catch(() => null);
-  if (signal.aborted || !spread) {
-    return;
+// A choice of another job of as many rows, to see what it answers differently.
+async function compare(actions, { id, request_counts: { total } }) {
+  const { jobs } = await get("/v1/jobs", { limit: MOST });
+  const others = jobs.filter((job) => job.id !== id && job.request_counts.total === total && ENDED.includes(job.status)).reverse();
+  if (others.length) {
+    const choice = el("select", { "aria-label": "Compare with", onchange: () => { location.hash = `#/diff/${id}/${choice.value}`; } },
+      el("option", { value: "" }, "Compare with …"),
+      others.map((job) => el("option", { value: job.id }, `${job.metadata.name ?? job.input.name}, ${job.model.name}, ${job.id}`)));
+    actions.append(choice);
   }
-  const most = Math.max(1, ...spread.answered.map((number, at) => number + spread.no_answer[at]));
-  const width = 100 / spread.answered.length;
-  const bars = spread.answered.flatMap((number, at) => {
-    const [low, high] = [60 * number / most, 60 * spread.no_answer[at] / most];
-    const text = `score ${(at / 20).toFixed(2)} to ${((at + 1) / 20).toFixed(2)}: ${count(number)} answered, ` +
-      `${count(spread.no_answer[at])} without an answer`;
-    return [svg("g", {}, svg("title", {}, text),
-      svg("rect", { x: at * width, y: 0, width, height: 60, fill: "transparent" }),
-      svg("rect", { class: "bar", x: at * width + 0.3, y: 60 - low, width: width - 0.6, height: low }),
-      svg("rect", { class: "bar none", x: at * width + 0.3, y: 60 - low - high, width: width - 0.6, height: high }))];
-  });
-  const total = spread.answered.reduce((sum, number) => sum + number, 0);
-  const low = spread.answered.slice(0, 10).reduce((sum, number) => sum + number, 0);
-  const label = `Scores: ${count(low)} of ${count(total)} answers are below 0.5`;
-  place.replaceChildren(el("figcaption", {}, label), svg("svg", { viewBox: "0 0 100 60", preserveAspectRatio: "none", role: "img",
-    "aria-label": label }, bars), el("div", { class: "axis dim" }, el("span", {}, "0"), el("span", {}, "0.5"), el("span", {}, "1")));
-  if (spread.read < spread.rows) {
-    setTimeout(() => histogram(place, id, signal), 3000);
-  }
-}
-
-async function page(place, id, values) {
-  const query = Object.fromEntries(values);
-  let part = await get(`/v1/jobs/${id}/rows`, { ...query, limit: PAGE, around: AROUND });
-  const list = part.predictions;
-  while (list.length < PAGE && part.next !== null && part.ready) {
-    place.replaceChildren(el("p", { class: "dim", role: "status" }, `searched ${count(part.next)} of ${count(part.rows)} rows`));
-    part = await get(`/v1/jobs/${id}/rows`, { ...query, offset: part.next, limit: PAGE - list.length, around: AROUND });
-    list.push(...part.predictions);
-  }
-  const links = [];
-  if (query.offset > 0) {
-    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...query, offset: null }) }, "First rows"));
-  }
-  if (part.next !== null && part.ready) {
-    links.push(el("a", { href: withQuery(`#/jobs/${id}`, { ...query, offset: part.next }) }, "Next rows"));
-  }
-  const none = list.length ? null : el("p", { class: "dim" }, part.ready ? "No such row." : "No row is ready yet.");
-  place.replaceChildren(...[el("ol", { class: "answers" }, list.map((row) => prediction(row, whole(id)))), none,
-    el("nav", { "aria-label": "Pages" }, links)].filter(Boolean));
-}
-
-// The whole context of a row.
-const whole = (id) => async ({ row }) => (await get(`/v1/jobs/${id}/rows`, { offset: row, limit: 1 })).predictions[0].context;
-
-// j and k move from row to row.
-function walk(content, signal) {
-  document.addEventListener("keydown", (event) => {
-    if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey ||
-      /input|select|textarea/i.test(event.target.tagName)) {
-      return;
-    }
-    const rows = [...content.querySelectorAll(".answers > li")];
-    const at = rows.indexOf(document.activeElement.closest(".answers > li"));
-    const next = rows[event.key === "j" ? at + 1 : Math.max(0, at - 1)];
-    if (next) {
-      next.focus();
-      next.scrollIntoView({ block: "nearest" });
-    }
-  }, { signal });
 }

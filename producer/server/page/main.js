@@ -1,4 +1,5 @@
 // Shows the view that the address names after the #, so that links can be shared.
+import { diff } from "./diff.js";
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
 import { complaint } from "./remedy.js";
@@ -27,10 +28,13 @@ async function show() {
   content.replaceChildren();
   const left = new AbortController();
   leave = () => left.abort();
-  const view = parts[0] === "jobs" && parts[1] ? job : parts[0] === "try" ? tryIt : jobs;
+  const view = parts[0] === "jobs" && parts[1] ? job : parts[0] === "diff" && parts[2] ? diff : parts[0] === "try" ? tryIt : jobs;
   try {
-    await view(content, { id: parts[1], values, signal: left.signal, tell });
+    await view(content, { id: parts[1], other: parts[2], values, signal: left.signal, tell });
   } catch (problem) {
+    if (left.signal.aborted) {
+      return;
+    }
     content.append(complaint(problem));
   }
 }

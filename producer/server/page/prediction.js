@@ -1,5 +1,6 @@
 // One prediction: its question, its answer, and the context with the answer marked in it.
 import { el, words } from "./dom.js";
+import { short, text } from "./preview.js";
 
 // Characters of a context that are shown around an answer before it is unfolded.
 export const AROUND = 220;
@@ -8,10 +9,18 @@ export const AROUND = 220;
 export function prediction(row, whole) {
   const flags = (row.flags || []).map((flag) => el("span", { class: "flag" }, words(flag)));
   const score = row.score === undefined ? null : el("span", {}, `score ${row.score.toFixed(3)}`);
+  const quality = row.f1 === undefined || row.f1 === null ? null : el("span", {}, `F1 ${row.f1.toFixed(2)}`);
   const head = el("div", { class: "head" }, el("span", {}, `row ${row.row}${row.id ? ` (${row.id})` : ""}`),
-    el("span", { class: row.status }, words(row.status)), score, flags);
+    el("span", { class: row.status }, words(row.status)), score, quality, flags);
   return el("li", { tabindex: "-1" }, head, el("p", { class: "question" }, row.question || row.raw || "(no question)"),
-    outcome(row), context(row, whole), alternatives(row));
+    outcome(row), context(row, whole), alternatives(row), others(row));
+}
+
+// The row's own columns, reference answers among them.
+function others({ passthrough = {} }) {
+  const list = Object.entries(passthrough).filter(([, value]) => value !== null && value !== "");
+  return list.length ? el("dl", { class: "own" }, list.map(([name, value]) =>
+    el("div", {}, el("dt", {}, name), el("dd", {}, short(text(value), 300))))) : null;
 }
 
 function outcome(row) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -20,8 +21,8 @@ from producer.backend.direct import DirectBackend
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.select import JobFilter, pairs
-from producer.results import pages
 from producer.results.output import FORMATS, shape_of, written
+from producer.results.pages import RowFilter, matching
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of, described
 from producer.server.service import Export, Here, JobId, Reads, job_document
@@ -41,6 +42,19 @@ _MEDIA_TYPES = {
 }
 _RESULTS = [_MEDIA_TYPES[name] for name in FORMATS]
 _URL = {"type": "string", "description": f"a file of the storage, below {INPUTS}"}
+
+
+def _wanted(
+    status: Annotated[list[Literal["answered", "no_answer", "error"]] | None, Query()] = None,
+    flag: str | None = None,
+    below: Annotated[float | None, Query(description="only scores below this")] = None,
+    above: Annotated[float | None, Query(description="only scores of at least this")] = None,
+    text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
+) -> RowFilter:
+    return RowFilter(tuple(status or ()), flag, below, above, text)
+
+
+Wanted = Annotated[RowFilter, Depends(_wanted)]
 
 
 @router.post("/jobs", status_code=202, openapi_extra=body(url=_URL))
@@ -111,18 +125,25 @@ async def results(
     job: JobId,
     here: Here,
     export: Export,
+    wanted: Wanted,
     format: Literal["json", "jsonl", "csv", "parquet"] = "json",  # noqa: A002 - its name
     offset: Annotated[int, Query(ge=0, description="the first row")] = 0,
+    bom: Annotated[bool, Query(description="CSV begins with a byte order mark, as Excel needs it")] = False,  # noqa: FBT002
 ) -> Response:
-    """All predictions in row order; of an unfinished job those that are ready without a gap."""
-    return await _download(export, _exported(here.backend, job, format, offset), f"{job}.{format}", format)
+    """All predictions in row order that match; of an unfinished job those that are ready without a gap."""
+    blocks = _exported(here.backend, job, format, offset, wanted)
+    if bom and format == "csv":
+        blocks = chain([BOM_UTF8], blocks)
+    return await _download(export, blocks, f"{job}.{format}", format)
 
 
-def _exported(backend: DirectBackend, job: str, kind: str, offset: int) -> Iterator[bytes]:
-    """The predictions in a format, a block a chunk."""
+def _exported(backend: DirectBackend, job: str, kind: str, offset: int, wanted: RowFilter) -> Iterator[bytes]:
+    """The predictions that match in a format, a block a chunk."""
     lines = backend.lines(job, offset=offset, ahead=1)
     first = next(lines, None)  # before the head of a document: an error is an error, and not a broken answer
-    yield from written(chain([] if first is None else [first], lines), kind, shape_of(backend, job, kind))
+    lines = chain([] if first is None else [first], lines)
+    matched = lines if wanted == RowFilter() else matching(lines, wanted)
+    yield from written(matched, kind, shape_of(backend, job, kind))
 
 
 async def _download(export: Turns, blocks: Iterator[bytes], name: str, kind: str) -> StreamingResponse:
@@ -135,12 +156,9 @@ async def rows(
     job: JobId,
     here: Here,
     reads: Reads,
+    wanted: Wanted,
     offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    status: Annotated[list[Literal["answered", "no_answer", "error"]] | None, Query()] = None,
-    flag: str | None = None,
-    below: Annotated[float | None, Query(description="only scores below this")] = None,
-    text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
     order: Annotated[Literal["row", "score"], Query(description="score: answers, the lowest score first")] = "row",
     around: Annotated[
         int | None, Query(ge=0, description="characters of a context before and after its answer; default: all")
@@ -150,15 +168,27 @@ async def rows(
     chunk has been scored. A page can be empty and have a `next`: none of the rows that were looked through matched. It
     can also be short: more than 4 MiB of rows do not go into one page. A context that was cut has `context_at`, where
     in the whole it begins, and `context_length`."""
-    wanted = pages.RowFilter(tuple(status or ()), flag, below, text)
     by_score = order == "score"
     page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, around=around)
     return asdict(await reads.run(page))
 
 
+@router.get("/jobs/{job}/matches")
+async def matches(
+    job: JobId,
+    here: Here,
+    reads: Reads,
+    wanted: Wanted,
+    offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
+) -> dict[str, Any]:
+    """How many rows match from `offset` on. One answer counts some 20,000 rows: go on at its `next`, and add up."""
+    return asdict(await reads.run(partial(here.backend.matches, job, offset, wanted)))
+
+
 @router.get("/jobs/{job}/scores")
 async def scores(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
-    """The histogram of the scores, in equal bins from 0 to 1. If fewer rows are `read` than the job has: ask again."""
+    """The histogram of the scores, in equal bins from 0 to 1, and the rows by flag. If fewer rows are `read` than the
+    job has: ask again."""
     return asdict(await reads.run(partial(here.backend.scores, job)))
 
 

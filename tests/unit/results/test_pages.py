@@ -1,4 +1,4 @@
-"""A page of predictions is bounded in bytes, and its contexts are cut where only a part of them is shown."""
+"""Pages of predictions are bounded in bytes, contexts are cut, and the same filter shows, counts and exports rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import json
 import numpy as np
 import pytest
 
+from contract.format import layout, part
+from contract.ledger.stored import StoredJob
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.results import pages
-from producer.results.pages import RowFilter, cut, page, page_in_order
-from tests.making import finish, job_of
+from producer.results.lines import ready_lines
+from producer.results.pages import RowFilter, cut, matches, matching, page, page_in_order
+from producer.results.scores import Scores
+from tests.making import csv, finish, job_of
 from tests.twins.queue import MemoryQueue
 
 ALL = RowFilter()
@@ -82,3 +86,56 @@ def test_what_is_left_of_a_context_is_around_its_answer(start: int | None, end: 
 def test_a_context_that_fits_or_was_left_out_stays_as_it_is() -> None:
     for prediction in ({"context": "short", "start": 1, "end": 2}, {"start": 1, "end": 2}, {"context": None}):
         assert cut(prediction, 100) == prediction
+
+
+@pytest.mark.parametrize(
+    ("row_filter", "rows"),
+    [
+        (ALL, range(20)),
+        (RowFilter(status=("error",)), [3, 9]),
+        (RowFilter(status=("no_answer", "error")), [3, 5, 7, 9]),
+        (RowFilter(above=0.9), [5, 7]),
+        (RowFilter(below=0.9), [n for n in range(20) if n not in (3, 5, 7, 9)]),
+        (RowFilter(above=0.5, below=0.9, text="WORD1"), [1, *range(10, 20)]),
+        (RowFilter(flag="none such"), []),
+    ],
+)
+def test_what_a_filter_shows_is_what_it_counts_and_exports(
+    storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch, row_filter: RowFilter, rows: list[int]
+) -> None:
+    """In as many calls as it takes."""
+    monkeypatch.setattr(pages, "_LOOKED_THROUGH", 5)
+    job = job_of(storage, settings, csv(20, bad=(3,), silent=(5, 7), odd=(9,))).id
+    finish(job, storage, MemoryQueue(), settings)
+    exported = b"".join(matching(ready_lines(job, storage), row_filter)).splitlines()
+    assert [json.loads(line)["row"] for line in exported] == list(rows)
+
+    shown, offset = [], 0
+    while offset is not None:
+        one = page(storage, job, offset, 3, row_filter)
+        shown += [prediction["row"] for prediction in one.predictions]
+        offset = one.next
+    assert shown == list(rows)
+
+    count, calls, offset = 0, 0, 0
+    while offset is not None:
+        found = matches(storage, job, offset, row_filter)
+        assert found.ready
+        count, calls, offset = count + found.count, calls + 1, found.next
+    assert (count, calls) == (len(rows), 4)
+
+
+def test_a_count_ends_where_no_part_is(storage: Storage, settings: Settings) -> None:
+    job = job_of(storage, settings, rows=8).id
+    found = matches(storage, job, 0, ALL)
+    assert (found.count, found.next, found.ready, found.rows) == (0, 0, False, 8)
+
+
+def test_flags_are_counted_with_the_scores(storage: Storage, settings: Settings) -> None:
+    job = job_of(storage, settings, rows=4)
+    flags: list[list[str]] = [["context_windowed"], [], ["context_windowed", "question_truncated"], []]
+    for chunk, rows in enumerate(StoredJob.open(storage, job.id).index.rows):
+        head = 3 * chunk
+        lines = [{"row": head + n, "status": "answered", "score": 0.5, "flags": flags[head + n]} for n in range(rows)]
+        storage.create(layout.part(job.id, chunk), part.encode(lines, job=job.id, chunk=chunk)[0])
+    assert Scores(storage).spread(job.id).flags == {"context_windowed": 2, "question_truncated": 1}
