@@ -105,11 +105,14 @@ class Output:
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="where to write predictions: a .json, .jsonl, .csv or .parquet file; - is stdout"
+            "-o",
+            "--output",
+            help="where to write predictions: a .json, .jsonl, .csv, .parquet or .xlsx file; - is stdout",
         ),
     ] = None
     output_format: Annotated[
-        str | None, typer.Option("--format", help="json, jsonl, csv or parquet [default: by the name of the output]")
+        str | None,
+        typer.Option("--format", help="json, jsonl, csv, parquet or xlsx [default: by the name of the output]"),
     ] = None
     output_layout: Annotated[
         Literal["file", "parts"], typer.Option(help="one file, or a folder of files with a _SUCCESS in it")

@@ -1,4 +1,4 @@
-"""Writing predictions to a file, a folder, stdout or an object store, as JSON, JSON Lines, CSV or Parquet."""
+"""Writing predictions to a file, a folder, stdout or an object store, in one of FORMATS."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from contract.format.job import Manifest
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.remedy import Call, Remedy, Set
-from producer.results import columns, folder, upload
+from producer.results import columns, folder, upload, workbook
 from producer.results.typed import CORE, Shape, flattened
 
-FORMATS = ("json", "jsonl", "csv", "parquet")
+FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
 #: The scheme of a URL. A `Path` of s3://bucket/key has lost one slash.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -36,7 +36,7 @@ def format_of(path: Path, kind: str | None) -> str:
     if name not in FORMATS:
         raise UsageError(
             f"predictions cannot be written as {name!r}",
-            Remedy("End the name in .json, .jsonl, .csv or .parquet, or set ", Set("output_format"), "."),
+            Remedy("End the name in .json, .jsonl, .csv, .parquet or .xlsx, or set ", Set("output_format"), "."),
         )
     return name
 
@@ -177,19 +177,20 @@ def _write_folder(backend: ResultsBackend, job: str, output: Path, kind: str, wa
 
 def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> Iterator[bytes]:
     """Predictions, given as JSON lines, in one of FORMATS: a block for each of theirs, which alone is held in memory,
-    and what comes before and after. CSV and Parquet need a `shape`."""
+    and what comes before and after; a workbook by way of a file, so that one that cannot be is an error and no half.
+    CSV, Parquet and workbooks need a `shape`."""
     if kind == "json":
         return document.write(lines)
     if kind == "jsonl":
         return iter(lines)
     assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
-    return _csv(lines, shape) if kind == "csv" else _parquet(lines, shape)
+    return {"csv": _csv, "parquet": _parquet, "xlsx": _xlsx}[kind](lines, shape)
 
 
 def shape_of(backend: ResultsBackend, job: str, kind: str) -> Shape | None:
     """The columns of a job's predictions in a format, None if it has none. Raises UnknownJob, and BulkqaError if the
     types of the columns were altered."""
-    return Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet") else None
+    return Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet", "xlsx") else None
 
 
 def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -235,7 +236,7 @@ def _refused(path: Path) -> Iterator[None]:
 
 
 def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
-    """Write predictions, given as JSON lines, in one of FORMATS. CSV and Parquet need a `shape`."""
+    """Write predictions, given as JSON lines, in one of FORMATS. All but JSON and JSON Lines need a `shape`."""
     for block in written(lines, kind, shape):
         file.write(block)
 
@@ -273,6 +274,14 @@ def _csv(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
     yield csvfile.encode([shape.schema.names], shape.delimiter)
     for block in lines:
         yield csvfile.encode((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter)
+
+
+def _xlsx(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
+    rows = (_cells(json.loads(line), shape) for block in lines for line in block.splitlines())
+    with tempfile.TemporaryFile() as file:
+        workbook.write(file, shape.schema.names, rows)
+        file.seek(0)
+        yield from iter(lambda: file.read(1 << 18), b"")
 
 
 def _cells(prediction: dict[str, Any], shape: Shape) -> list[Any]:

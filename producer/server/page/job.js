@@ -6,7 +6,7 @@ import { complaint, remedy } from "./remedy.js";
 import { chosen, filters, page, tally, walk } from "./rows.js";
 
 const ENDED = ["completed", "completed_with_errors", "failed", "cancelled"];
-const FORMATS = [["json"], ["csv", { bom: true }], ["parquet"]];
+const FORMATS = [["json"], ["csv", { bom: true }], ["xlsx"], ["parquet"]];
 const MOST = 100;
 
 export async function job(content, { id, values, signal, tell }) {

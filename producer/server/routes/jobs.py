@@ -38,6 +38,7 @@ _MEDIA_TYPES = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "arrow": "application/vnd.apache.arrow.stream",
 }
 _RESULTS = [_MEDIA_TYPES[name] for name in FORMATS]
@@ -126,7 +127,7 @@ async def results(
     here: Here,
     export: Export,
     wanted: Wanted,
-    format: Literal["json", "jsonl", "csv", "parquet"] = "json",  # noqa: A002 - its name
+    format: Literal["json", "jsonl", "csv", "parquet", "xlsx"] = "json",  # noqa: A002 - its name
     offset: Annotated[int, Query(ge=0, description="the first row")] = 0,
     bom: Annotated[bool, Query(description="CSV begins with a byte order mark, as Excel needs it")] = False,  # noqa: FBT002
 ) -> Response:
