@@ -20,15 +20,17 @@ from contract.storage import Storage
 from producer.input.location import InputSpec
 from producer.jobs import follow
 from producer.jobs.follow import Steps
-from producer.jobs.remove import delete
+from producer.jobs.remove import delete, deleting
 from producer.jobs.submit import submit_and_send
 from producer.request import Request
 from producer.results.lines import ready_lines
 
 #: Seconds in which a worker has to serve the model.
 PATIENCE = 3.0
-#: Seconds between two looks at more than whether the job has ended.
-_LOOK = 1.0
+#: Seconds until the first look at more than whether the job has ended; each is twice as late as the one before.
+_LOOK = 2.0
+#: Seconds in which a worker has to let go of a job that is removed.
+_LETTING_GO = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +58,48 @@ def answer(
     job = submit_and_send(file, storage, queue, settings, request).manifest.id
     try:
         yield from _end(job, storage, queue, settings, timeout, bound)
-    except (TimedOut, NoWorker, GeneratorExit) as stopped:
-        if not (isinstance(stopped, GeneratorExit) and request.key):
-            with suppress(BulkqaError):  # it stays, as any other job
-                delete(job, storage, queue, force=True)
+    except (TimedOut, NoWorker):
+        yield from _remove(job, storage, queue)
+        raise
+    except GeneratorExit:
+        if not request.key:
+            _drop(job, storage, queue)
         raise
     lines = (line for block in ready_lines(job, storage, ahead=1) for line in block.splitlines())
     return Answered(records.status(storage, None, job), [json.loads(line) for line in lines])
+
+
+def _remove(job: str, storage: Storage, queue: Queue) -> Steps[None]:
+    """Remove a job, if possible once its worker has let go of it."""
+    removed = False
+    try:
+        with suppress(BulkqaError):
+            yield from deleting(job, storage, queue, cancel=True, timeout=_LETTING_GO)
+            removed = True
+    finally:
+        if not removed:
+            _drop(job, storage, queue)
+
+
+def _drop(job: str, storage: Storage, queue: Queue) -> None:
+    """Remove a job at once; a worker may leave a part behind."""
+    with suppress(BulkqaError):  # it stays, as any other job
+        delete(job, storage, queue, force=True)
 
 
 def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float, bound: Bound) -> Steps[None]:
     """Wait for the end of a job: a look for its report costs next to nothing, and is often all that is needed."""
     progress = (progress for progress, _ in follow.polls(job, storage, queue, settings, bound))
     polls = follow.patient(progress, PATIENCE)
-    started = looked = time.monotonic()
-    pause = 0.02
+    started, look, pause = time.monotonic(), _LOOK, 0.02
     while not storage.exists(layout.report(job)):
-        now = time.monotonic()
-        if now - started > timeout:
+        waited = time.monotonic() - started
+        if waited > timeout:
             more = Remedy("Ask with a larger ", Set("timeout"), ", or submit a job: ", Call("submit"))
             raise TimedOut(f"no answer within {timeout:g} s", more)
-        if now - looked > _LOOK:
+        if waited > look:
             next(polls, None)
-            looked = now
+            look *= 2
         yield pause
         pause = min(0.5, pause * 1.2)
 

@@ -16,6 +16,8 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from contract.errors import BulkqaError
+from contract.format import layout
+from contract.format.job import job_of_key
 from contract.ledger.progress import Progress
 from contract.ledger.sweeper import open_jobs
 from contract.namespace import known_id
@@ -26,7 +28,7 @@ from producer.jobs.find import is_id
 from producer.server.access import client_of
 from producer.server.metrics import Metrics
 from producer.server.problems import Refused, remedied, without
-from producer.server.shares import AtOnce, Lane, Recent, Turns
+from producer.server.shares import AtOnce, Lane, Places, Recent, Turns
 from producer.server.uploads.reader import Reader
 from producer.times import dated
 
@@ -36,6 +38,8 @@ log = logging.getLogger("bulkqa.server")
 #: have at least half of it, a client makes one block at a time.
 _READS, _READS_EACH = 16, 4
 _EXPORTS, _EXPORTS_EACH = 8, 1
+#: Questions of a client whose jobs are under way; others wait, and have no job yet.
+_QUESTIONS = 32
 #: Threads in which jobs that are watched are polled.
 _FOLLOWERS = 8
 #: Seconds after which an export may be tried again.
@@ -59,6 +63,7 @@ class Service:
     reads: Lane = field(default_factory=lambda: Lane(_READS, _READS_EACH))
     exports: Lane = field(default_factory=lambda: Lane(_EXPORTS, _EXPORTS_EACH))
     exporting: AtOnce = field(init=False)
+    questions: Places = field(default_factory=lambda: Places(_QUESTIONS))
 
     def __post_init__(self) -> None:
         backend, ended = self.backend, set[str]()
@@ -78,8 +83,13 @@ class Service:
                 "Submit again when some of them have ended.", 30,
             )  # fmt: skip
 
-    async def await_worker(self, model: str, reads: Turns) -> None:
-        """Wait until a worker serves a model. Raises NoWorker after a few seconds without one, and RedisUnreachable."""
+    async def await_worker(self, model: str, key: str | None, reads: Turns) -> None:
+        """Wait until a worker serves a model, unless the job of the key has ended. Raises NoWorker after a few seconds
+        without one, and RedisUnreachable."""
+        if key:
+            has_ended = await reads.run(partial(self.backend.storage.exists, layout.report(job_of_key(key))))
+            if has_ended:
+                return
         ends = anyio.current_time() + PATIENCE
         while not is_served(model, workers := await self._workers.get(), self._storage_id):
             if anyio.current_time() > ends:

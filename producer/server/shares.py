@@ -27,21 +27,32 @@ from producer.server.problems import Refused
 T = TypeVar("T")
 
 
+class Places:
+    """So many places of each client; a further one waits for its turn."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._taken: WeakValueDictionary[str, anyio.Semaphore] = WeakValueDictionary()  #: of the clients that have any
+
+    def of(self, client: str) -> anyio.Semaphore:
+        """Those of a client, to be entered."""
+        places = self._taken.get(client)
+        if places is None:
+            places = self._taken[client] = anyio.Semaphore(self._each)
+        return places
+
+
 class Lane:
     """Threads for one kind of work."""
 
     def __init__(self, threads: int, each: int) -> None:
         """`each`: how many of them a client has at once, at most."""
         self._threads = anyio.CapacityLimiter(threads)
-        self._each = each
-        self._turns: WeakValueDictionary[str, anyio.Semaphore] = WeakValueDictionary()  #: of the clients that have any
+        self._turns = Places(each)
 
     async def run(self, client: str, do: Callable[[], T], gone: Callable[[], Awaitable[bool]] | None = None) -> T:
         """What `do` returns, once it is the client's turn. Raises ClientDisconnect if it is gone by then."""
-        turn = self._turns.get(client)
-        if turn is None:
-            turn = self._turns[client] = anyio.Semaphore(self._each)
-        async with turn:
+        async with self._turns.of(client):
             if gone and await gone():
                 raise ClientDisconnect
             return await to_thread.run_sync(do, limiter=self._threads)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter
+from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
@@ -15,6 +16,7 @@ from contract.errors import UsageError
 from producer.api.data import as_input
 from producer.jobs.submit import check_model
 from producer.request import request_of
+from producer.server.access import client_of
 from producer.server.service import Here, Reads
 from producer.server.submission import Answering
 
@@ -52,7 +54,7 @@ class Asked(Answering):  # type: ignore[valid-type,misc]
 
 
 @router.post("/answer")
-async def answer(asked: Asked, here: Here, reads: Reads) -> JSONResponse:
+async def answer(asked: Asked, http: HttpRequest, here: Here, reads: Reads) -> JSONResponse:
     """Answer one question, or a few, at once. The job that does it is removed afterwards, unless it has a `key`."""
     await here.make_room()
     file, columns = await reads.run(partial(as_input, asked.pairs()))
@@ -60,9 +62,9 @@ async def answer(asked: Asked, here: Here, reads: Reads) -> JSONResponse:
     request = replace(request, metadata=request.metadata | {"asked": "over HTTP"})
     model = request.model or here.backend.settings.model
     check_model(model)
-    if not request.key:  # which may have its answers already
-        await here.await_worker(model, reads)
-    answered = await reads.take(here.backend.answer(file, request, asked.timeout))
+    await here.await_worker(model, request.key, reads)
+    async with here.questions.of(client_of(http.scope)):
+        answered = await reads.take(here.backend.answer(file, request, asked.timeout))
     job = answered.job.id
     document = {"predictions": answered.predictions, "model": asdict(answered.job.model)}
     if request.key:

@@ -11,7 +11,7 @@ from contract.format import layout, part
 from contract.format.job import Answer, Options, Row, RowError, Span, answered, failed
 from contract.ledger.stored import StoredJob
 from contract.settings import Settings
-from producer.jobs import diff_document
+from producer.jobs import diff, diff_document
 from producer.jobs.diff import differences
 from producer.jobs.diff_document import Summary
 from tests.making import job_of
@@ -134,3 +134,17 @@ def test_anything_but_a_whole_document_is_refused(data: bytes) -> None:
     lines = document_of([{"row": 1}, {"row": 2}], Summary())
     with pytest.raises(ValueError, match="cut short"):
         list(diff_document.read(lines[:-1], Summary()))
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_the_rows_of_two_large_jobs_are_compared_in_batches_that_hold_no_context(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, by_id: bool
+) -> None:
+    monkeypatch.setattr(diff, "_BATCH", 2)
+    storage = MemoryStorage()
+    first = scored(storage, settings, dict.fromkeys(map(str, range(20)), "a"))
+    second = scored(storage, settings, dict.fromkeys(map(str, range(20)), "a") | {"19": "b"})
+    found = list(diff.batches(storage, first, second, Summary(), by_id=by_id))
+    assert len(found) >= 10, "one for each two rows, though only the last row differs"
+    (change,) = [change for changes in found for change in changes]
+    assert "the words" not in json.dumps(change)

@@ -1,0 +1,76 @@
+"""Questions that are answered at once: what is left of them when they are not, or when nobody waits any more."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from contract.errors import NoWorker, TimedOut
+from contract.format import layout
+from contract.ledger.reconcile import BRIEF
+from contract.queue import WorkerInfo
+from contract.queue.redis import RedisQueue
+from contract.settings import Settings
+from contract.storage import Storage
+from producer.jobs.answer import Answered, answer, is_served, unserved
+from producer.jobs.follow import Steps, completed
+from producer.request import Request
+from tests.making import Hand, csv
+
+
+def steps(
+    storage: Storage, queue: RedisQueue, settings: Settings, timeout: float = 60.0, **request: str
+) -> Steps[Answered]:
+    return answer(io.BytesIO(csv(2)), storage, queue, settings, Request(**request), timeout, BRIEF)
+
+
+def test_a_question_is_answered_as_soon_as_its_job_has_ended(
+    storage: Storage, redis_queue: RedisQueue, settings: Settings
+):
+    hand = Hand(storage, redis_queue, settings)
+    hand.announce()
+    asked = steps(storage, redis_queue, settings)
+    next(asked)
+    hand.run()
+    answered = completed(asked)
+    assert [row["answer"] for row in answered.predictions] == ["word0", "word1"]
+    assert storage.list(layout.JOBS) == [answered.job.id]
+
+
+def test_one_that_takes_too_long_leaves_no_job_once_its_worker_lets_go(
+    storage: Storage, redis_queue: RedisQueue, settings: Settings
+):
+    hand = Hand(storage, redis_queue, settings)
+    hand.announce()
+    asked = steps(storage, redis_queue, settings, timeout=0.05)
+    next(asked)
+    (job,) = storage.list(layout.JOBS)
+    hand.begin(job, 0)
+    while not storage.exists(layout.cancel(job)):
+        next(asked)
+    hand.end(job, 0)
+    with pytest.raises(TimedOut, match=r"no answer within 0\.05 s"):
+        completed(asked)
+    assert storage.list(layout.JOBS) == []
+
+
+@pytest.mark.parametrize("key", ["", "k"])
+def test_if_nobody_waits_any_more_a_job_goes_unless_it_has_a_key(
+    storage: Storage, redis_queue: RedisQueue, settings: Settings, key: str
+):
+    asked = steps(storage, redis_queue, settings, key=key)
+    next(asked)
+    asked.close()
+    assert bool(storage.list(layout.JOBS)) == bool(key)
+
+
+def test_who_serves_a_model_is_a_worker_on_this_storage(redis_queue: RedisQueue):
+    here, elsewhere = (WorkerInfo(name, "m", "d", "int8", 1, "0", storage=name) for name in ("here", "there"))
+    assert is_served("m", [elsewhere, here], "here")
+    assert not is_served("m", [elsewhere], "here")
+    assert not is_served("other", [here], "here")
+    assert "another storage" in unserved("m", [elsewhere], redis_queue).message
+    error = unserved("m", [], redis_queue)
+    assert isinstance(error, NoWorker)
+    assert "no worker serves the model m" in error.message
