@@ -18,7 +18,7 @@ from contract.storage import Storage
 #: Bins of the histogram, from 0 to 1.
 BINS = 20
 #: Seconds that one call may read for: the next call goes on from there.
-_PATIENCE = 2.0
+_PATIENCE = 0.5
 #: Jobs whose scores are cached: 4 bytes a row.
 _JOBS = 8
 

@@ -20,7 +20,7 @@ from tests.making import Hand, csv
 
 
 def steps(
-    storage: Storage, queue: RedisQueue, settings: Settings, timeout: float = 60.0, **request: str
+    storage: Storage, queue: RedisQueue, settings: Settings, timeout: float = 60.0, **request: str | None
 ) -> Steps[Answered]:
     return answer(io.BytesIO(csv(2)), storage, queue, settings, Request(**request), timeout, BRIEF)
 
@@ -55,9 +55,9 @@ def test_one_that_takes_too_long_leaves_no_job_once_its_worker_lets_go(
     assert storage.list(layout.JOBS) == []
 
 
-@pytest.mark.parametrize("key", ["", "k"])
+@pytest.mark.parametrize("key", [None, "k"])
 def test_if_nobody_waits_any_more_a_job_goes_unless_it_has_a_key(
-    storage: Storage, redis_queue: RedisQueue, settings: Settings, key: str
+    storage: Storage, redis_queue: RedisQueue, settings: Settings, key: str | None
 ):
     asked = steps(storage, redis_queue, settings, key=key)
     next(asked)
