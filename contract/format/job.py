@@ -203,6 +203,7 @@ class Manifest:
     expire: float | None = None  #: seconds from its end until it is removed; None: never
     answers_form: str = ""  #: how texts of the answers column are read (`contract.evaluation`); in older jobs empty
     text_bytes: int = 0  #: that all rows take in memory; in older jobs 0
+    reading: dict[str, Any] | None = None  #: how the file was read, as far as the submitter said so
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:

@@ -76,9 +76,9 @@ def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
     if "[Content_Types].xml" in names:
         what = "an Excel workbook" if any(name.startswith("xl/") for name in names) else "an Office document"
         raise unsupported(label, what, "Save the sheet as CSV (UTF-8).")
-    files = [entry for entry in archive.infolist() if not entry.is_dir() and not is_system(entry.filename)]
-    if len(files) > 1:
-        files = [entry for entry in files if is_data(entry.filename)] or files
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    files = [entry for entry in entries if is_data(entry.filename)]
+    files = files or [entry for entry in entries if not is_system(entry.filename)]  # a name may begin with _
     if len(files) != 1:
         raise unsupported(label, f"a zip archive of {len(files)} files", "Unpack it and name one: unzip FILE")
     if files[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound

@@ -29,12 +29,14 @@ from contract.storage import Storage
 from contract.storage.many import created
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
-from producer.request import Request
+from producer.request import OPTIONS, Request
 from producer.results.columns import InputColumns
 
 #: A submission says that its rows expand this many times, if they take so many bytes. Compressed text is five to twenty
 #: times as large.
 _EXPANDED, _LARGE = 100, 64 << 20
+#: Options of reading that decide what the rows are, besides those that the manifest has anyway.
+_READING = ("escape", "quote", "header", "skip_lines", "encoding", "sheet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,7 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
         chunks_folder=chunks_folder,
         notify=request.notify,
         expire=request.expire,
+        reading={option.name: value for option, value in request.changed() if option.name in _READING},
     )
 
 
@@ -241,7 +244,7 @@ def _existing(storage: Storage, requested: Manifest) -> Submitted:
     """The job with the same key. Raises UsageError if its file or options are others."""
     manifest = load_manifest(storage, requested.id)
     then, now = _deciding(manifest), _deciding(requested)
-    changes = [f"{name} {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
+    changes = [f"{name} {then[name]}, now {now[name]}" for name in then if then[name] != now[name]]
     if changes:
         raise UsageError(
             f"the key {requested.key!r} belongs to job {manifest.id}, which was submitted differently: "
@@ -253,14 +256,20 @@ def _existing(storage: Storage, requested: Manifest) -> Submitted:
 
 def _deciding(manifest: Manifest) -> dict[str, object]:
     """Everything that decides the outcome of rows, by option: not the size of chunks, nor the file's name."""
-    return {
-        "file": f"sha256 {manifest.source.sha256[:16]}",
-        "format": manifest.source.format,
-        "delimiter": repr(manifest.source.delimiter),
-        "question": repr(manifest.question_column),
-        "context": repr(manifest.context_column),
-        "id": repr(manifest.id_column),
-        "answers": repr(manifest.answers_column),
-        "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
-        "model": repr(manifest.model),
-    } | asdict(manifest.options)
+    reading = manifest.reading  # None in older jobs: then it is not compared
+    read = {} if reading is None else {name: repr(reading.get(name, OPTIONS[name].default)) for name in _READING}
+    return (
+        {
+            "file": f"sha256 {manifest.source.sha256[:16]}",
+            "format": manifest.source.format,
+            "delimiter": repr(manifest.source.delimiter),
+            "question": repr(manifest.question_column),
+            "context": repr(manifest.context_column),
+            "id": repr(manifest.id_column),
+            "answers": repr(manifest.answers_column),
+            "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
+            "model": repr(manifest.model),
+        }
+        | asdict(manifest.options)
+        | read
+    )

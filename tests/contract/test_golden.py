@@ -112,7 +112,7 @@ def manifest_of(storage: Storage, job: str) -> Manifest:
         question_column="Frage", context_column="Text", id_column="id", answers_column="answers",
         max_row_bytes=1 << 16, key="a key", metadata={"team": "Süd", "run": "7"}, chunks_folder=FOLDERS[ENDED],
         columns_sha256=digest(storage, SIDECAR), notify="https://example.org/hook", expire=86400.0,
-        answers_form="lists",
+        answers_form="lists", reading={"quote": "none", "skip_lines": 2, "header": False},
     )  # fmt: skip
 
 
@@ -237,7 +237,7 @@ def stored(*, later: bool) -> MemoryStorage:
 
 
 #: Objects whose names are data.
-_FREE = ("options", "metadata", "codes", "seconds", "evaluation", "outputs", "input")
+_FREE = ("options", "metadata", "codes", "seconds", "evaluation", "outputs", "input", "reading")
 
 
 def grown(data: bytes) -> bytes:

@@ -204,8 +204,22 @@ TWO_WAYS += b"".join(b"%d|q|c|x,%d,r,d,y\n" % (n, n) for n in range(8))
         (TWO_WAYS, {"read": ReadOptions(answers="context")}, "answers None, now 'context'"),
         (TWO_WAYS, {"read": ReadOptions(delimiter=",", id="id")}, r"delimiter '\|', now ','"),
         (TWO_WAYS, {"read": ReadOptions(max_row_bytes=1000)}, "BULKQA_MAX_ROW_BYTES 1048576, now 1000"),
+        (TWO_WAYS, {"read": ReadOptions(quote="none")}, "quote 'double', now 'none'"),
+        (TWO_WAYS, {"read": ReadOptions(encoding="cp1252")}, "encoding None, now 'cp1252'"),
     ],
-    ids=["file", "option", "threshold", "model", "columns", "no ids", "answers", "delimiter", "longest row"],
+    ids=[
+        "file",
+        "option",
+        "threshold",
+        "model",
+        "columns",
+        "no ids",
+        "answers",
+        "delimiter",
+        "longest row",
+        "quote",
+        "encoding",
+    ],
 )
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_another_request_with_the_same_key_is_refused(
