@@ -13,6 +13,9 @@ from typing import Any
 
 from contract.errors import INTERRUPTED, BulkqaError, printable
 
+#: The commands that log.
+_LOGGING = (["start"], ["sweep"], ["serve"])
+
 
 def program(module: str) -> list[str]:
     """The command line that runs a module of this installation as a process.
@@ -24,6 +27,7 @@ def program(module: str) -> list[str]:
 
 def main(package: str) -> None:
     """Import `package.cli` and run its `app`. A BulkqaError becomes a message and an exit code, never a traceback."""
+    _have_streams()
     # Until the command runs there is nothing to clean up: Ctrl-C during the imports just ends the process.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
@@ -37,7 +41,7 @@ def main(package: str) -> None:
     try:
         app()
     except BulkqaError as error:
-        print(f"{package}: {error}", file=sys.stderr)
+        _complain(package, str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _exit_interrupted()
@@ -46,8 +50,37 @@ def main(package: str) -> None:
             _exit_interrupted()
         raise
     except OSError as error:  # stdout on a full disk, a name that is too long, and so on
-        print(f"{package}: {printable(str(error))}", file=sys.stderr)
+        _complain(package, printable(str(error)))
         sys.exit(1)
+
+
+def _complain(package: str, text: str) -> None:
+    """Say why a command ends: as a line of its log, if that is or would have been JSON."""
+    from contract import logs
+
+    if os.environ.get("BULKQA_LOG_FORMAT") == "json" and sys.argv[1:2] in _LOGGING:  # its settings may be what is wrong
+        logs.set_up("json", "INFO")
+    if logs.is_json():
+        logs.log.critical("%s: %s", package, text)
+    else:
+        print(f"{package}: {text}", file=sys.stderr)
+
+
+def _have_streams() -> None:
+    """Have something in place of streams that were closed before this process began (`>&-`, cron, daemons), so that no
+    file of ours takes their number, and nothing fails for want of them. A closed stdin stays None: who reads it says
+    so."""
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, mode), number)
+            os.set_inheritable(number, True)  # noqa: FBT003 - positional only
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - until the process ends
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        print("standard output is closed: nothing is printed there", file=sys.stderr)
 
 
 def interrupt_on_signals() -> None:

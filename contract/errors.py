@@ -49,6 +49,11 @@ def printable(text: str, keep: str = "") -> str:
     return ACTING.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
 
 
+def printable_json(document: str) -> str:
+    """A JSON document with the same values in which nothing acts on a terminal. Line ends between values stay."""
+    return ACTING.sub(lambda match: match[0] if match[0] == "\n" else _json_escape(match[0]), document)
+
+
 def as_unicode(name: str) -> str:
     """A name that JSON can hold: bytes that are not UTF-8 are escapes, `caf\\xe9.csv`."""
     return re.sub("[\ud800-\udfff]", lambda match: _escape(match[0]), name)
@@ -58,6 +63,11 @@ def _escape(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # a byte, as Python holds it (PEP 383)
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
 
 
 #: Remedies may quote the end of a log.

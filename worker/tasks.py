@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any
 
 import billiard.pool
+import celery.apps.worker
 from billiard import current_process
 from celery import signals
 from celery.concurrency.prefork import TaskPool
@@ -78,6 +79,7 @@ def serve(settings: Settings, namespace: str) -> None:
              info.pinned, settings.storage_url, namespace)  # fmt: skip
     # Celery warns root because of pickle, which is refused here.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+    celery.apps.worker.safe_say = lambda text, *_: log.info(text.strip())  # what it would print on stdout
     worker = app.Worker(
         hostname=f"{child.name}@bulkqa",
         pool=PromptPool,

@@ -255,8 +255,8 @@ class Worker:
             peak_rss=peak_memory(),
         )
         self._meter.count_part(footer)
-        log.info("worker %s: job %s chunk %d: %d rows in %.1f s, %d failed", self.name, manifest.id, chunk, footer.rows,
-                 footer.finished_at - started, footer.failed)  # fmt: skip
+        log.info("worker %s: job %s chunk %d: %d row%s in %.1f s, %d failed", self.name, manifest.id, chunk,
+                 footer.rows, "" if footer.rows == 1 else "s", footer.finished_at - started, footer.failed)  # fmt: skip
         return encoded
 
     def _stop_check(self, job: str) -> Callable[[], Stop]:

@@ -230,9 +230,8 @@ def _give_up(job: StoredJob, expired: list[int], max_attempts: int) -> tuple[int
     for number in hopeless:
         died = len(attempted[number].dead)
         log.error("job %s: chunk %d ended %d workers; its rows are marked worker_crash", job.id, number, died)
-        error = RowError(
-            "worker_crash", f"{died} workers died on the chunk of this row, and no single row was found guilty"
-        )
+        who = "a worker" if died == 1 else f"{died} workers"
+        error = RowError("worker_crash", f"{who} died on the chunk of this row, and no single row was found guilty")
         job.fail(number, error, len(attempted[number].started))
     return hopeless
 

@@ -25,12 +25,20 @@ class LocalStorage:
     at_once = 1
 
     def __init__(self, root: Path, *, create: bool = False) -> None:
-        self.root = Path(root).expanduser().absolute()
-        self.url = str(self.root)
-        with _translated(self.url):
+        try:
+            self.root = Path(root).expanduser().absolute()
             if create:
                 self.root.mkdir(parents=True, exist_ok=True)
-            elif not self.root.is_dir():
+        except (OSError, RuntimeError, ValueError) as error:  # the latter two: no such home, a NUL
+            why = "a file is in its place" if isinstance(error, FileExistsError) else getattr(error, "strerror", None)
+            raise StorageUnreachable(
+                f"no storage can be made at {root}: {why or error}",
+                _REMEDY.get(getattr(error, "errno", None) or 0)
+                or "Set BULKQA_STORAGE_URL to a folder that this user can write to.",
+            ) from error
+        self.url = str(self.root)
+        with _translated(self.url):
+            if not self.root.is_dir():
                 raise StorageUnreachable(
                     f"there is no storage folder {self.root}",
                     "Create it, or set BULKQA_STORAGE_URL to another.",

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from contract.command import check_interrupt
 from contract.errors import printable
 from producer.cli.messages import Ticker, say, stderr, verbosity
-from producer.cli.text import literal
+from producer.cli.text import literal, plural
 from producer.times import duration
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
             total, rate = progress.request_counts.total, _rate(progress)
             done = total - progress.request_counts.pending
             bars.update(task, completed=done, total=total, state=progress.status, rate=rate)
-            ticker.tick(lambda: f"{progress.status}: {done:,} of {total:,} rows{rate and f', {rate}'}")
+            ticker.tick(lambda: f"{progress.status}: {done:,} of {plural(total, 'row')}{rate and f', {rate}'}")
             if verbosity.verbose and (counts := chunks(progress)) != shown_chunks:
                 bars.console.print(f"chunks: {counts}")
                 shown_chunks = counts

@@ -93,7 +93,7 @@ def _confirmed(*, as_json: bool) -> bool:
     """Ask the person at the terminal; False if there is none."""
     from producer.cli import messages
 
-    if not as_json and sys.stdin.isatty() and sys.stderr.isatty():
+    if not as_json and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty():
         return typer.confirm("Delete them?", err=True)
     messages.say("nothing was deleted: confirm with --yes")
     return False

@@ -138,6 +138,7 @@ def results(
 ) -> None:
     """Write the predictions of a job in row order. Of an unfinished job: those that are ready without a gap."""
     from producer.cli import messages, view
+    from producer.cli.text import plural
     from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
@@ -164,7 +165,8 @@ def results(
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     counts = progress.request_counts
-    messages.say(f"job {job} is {progress.status}: {counts.total - counts.pending} of {counts.total} rows are done")
+    done = f"{counts.total - counts.pending:,} of {plural(counts.total, 'row')} done"
+    messages.say(f"job {job} is {progress.status}: {done}")
 
 
 @with_flags

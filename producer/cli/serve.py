@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,10 +52,11 @@ def _serve(connection: DirectConnection, host: str, port: int) -> None:
 
     settings = connection.settings()
     logs.set_up(settings.log_format, settings.log_level)
+    say = logging.getLogger("bulkqa.server").info if logs.is_json() else messages.say
     check_address(host, tokens_of(settings.api_token.get_secret_value()))
     run(
         settings,
         host,
         port,
-        lambda url: messages.say(f"bulkqa serves {url} (storage {settings.storage_url}); stop it with Ctrl-C"),
+        lambda url: say(f"bulkqa serves {url} (storage {settings.storage_url}); stop it with Ctrl-C"),
     )

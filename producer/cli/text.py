@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from contract.errors import ACTING, printable
+from contract.errors import printable
 
 
 def plural(count: int, noun: str) -> str:
@@ -31,13 +31,3 @@ def shorten(text: str, width: int) -> str:
 def literal(text: str, keep: str = "") -> str:
     """Text from elsewhere for rich: `printable`, and brackets in it are not markup."""
     return escape(printable(text, keep))
-
-
-def printable_json(document: str) -> str:
-    """A JSON document with the same values in which nothing acts on a terminal. Line ends between values stay."""
-    return ACTING.sub(lambda match: match[0] if match[0] == "\n" else _json_escape(match[0]), document)
-
-
-def _json_escape(char: str) -> str:
-    units = char.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from contract.errors import printable
+from contract.errors import printable, printable_json
 from producer.cli.bars import chunks
 from producer.cli.messages import say, stderr, verbosity
-from producer.cli.text import literal, plural, printable_json, shorten
+from producer.cli.text import literal, plural, shorten
 from producer.times import duration, local
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _quality(evaluation: dict[str, Any]) -> str:
     accuracy = evaluation.get("no_answer_accuracy")
     no_answer = f", no-answer accuracy {accuracy:.1f}" if accuracy is not None else ""
     scores = f"EM {evaluation['exact_match']:.1f}, F1 {evaluation['f1']:.1f}"
-    return f"{scores}{no_answer} over {evaluation['rows']:,} rows with answers"
+    return f"{scores}{no_answer} over {plural(evaluation['rows'], 'row')} with answers"
 
 
 def _bin_quality(score_bin: dict[str, Any]) -> str:

@@ -99,6 +99,8 @@ def locate(spec: InputSpec) -> Location:
         name = Path(str(getattr(spec, "name", None) or "stream")).name
         return Stream(name, name, spec)
     if spec == "-":
+        if sys.stdin is None:
+            raise InputError("unreadable", "standard input is closed", "Pipe a file to it, or name one.")
         return Stream("standard input", "standard input", sys.stdin.buffer)
     text, path = str(spec), Path(spec)
     if text and os.path.isdir(path):  # noqa: PTH112 - False also for a path that is too long

@@ -6,11 +6,12 @@ that is killed are deleted by `contract.ledger.sweeper`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -119,18 +120,40 @@ def submit(
             for _ in source.tables(1 << 16, 1 << 26):
                 pass  # the digest is known at the end
             return _existing(storage, _manifest(job, chunks_folder, source, settings, request))
-        try:
+        with _undone(storage, job, chunks_folder):
             manifest = _write(job, chunks_folder, source, storage, settings, request, progress)
             data = _dumped(manifest)
-        except BaseException:
-            _delete_chunks(storage, job, chunks_folder)
-            raise
-    write_notes(storage, manifest, time.time())
-    if not storage.create(layout.manifest(job), data):
+            write_notes(storage, manifest, time.time())
+            is_first = storage.create(layout.manifest(job), data)
+    if not is_first:
         _delete_chunks(storage, job, chunks_folder)
         return _existing(storage, manifest)  # another submission with this key was first
     write_notes(storage, manifest, time.time())  # a removal of the key's former job may have deleted them
     return Submitted(manifest, new=True)
+
+
+@contextmanager
+def _undone(storage: Storage, job: str, chunks_folder: str) -> Iterator[None]:
+    """Delete the chunks if the job does not come to be. Raises StorageUnreachable that says so."""
+    try:
+        yield
+    except BaseException as error:
+        if _may_exist(storage, job, chunks_folder):  # the manifest is the last that is written
+            raise
+        _delete_chunks(storage, job, chunks_folder)
+        if not isinstance(error, StorageUnreachable):
+            raise
+        full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Make room, then submit again." if full else error.remedy
+        raise StorageUnreachable(f"nothing was submitted: {error.message}", remedy) from error
+
+
+def _may_exist(storage: Storage, job: str, chunks_folder: str) -> bool:
+    """Whether a job is made of these chunks, or that cannot be known."""
+    try:
+        return storage.exists(layout.manifest(job)) and load_manifest(storage, job).chunks_folder == chunks_folder
+    except BulkqaError:
+        return True
 
 
 def _dumped(manifest: Manifest) -> bytes:

@@ -18,7 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from contract.ledger import records
-from tests.acceptance.cluster import REPO, Cluster, until, write_rows
+from tests.acceptance.cluster import REPO, Cluster, end, until, write_rows
 from tests.acceptance.serving import serving
 
 MONITORING = REPO / "deploy" / "monitoring"
@@ -156,13 +156,14 @@ def test_a_sweeper_counts_its_rounds_and_what_it_did(running: Cluster, tmp_path:
 
 
 def test_logs_as_json_say_in_fields_what_they_speak_of(running: Cluster, tmp_path: Path):
-    running.worker(BULKQA_LOG_FORMAT="json")
+    worker = running.worker(BULKQA_LOG_FORMAT="json")
     job = running.submit(write_rows(tmp_path / "rows.csv", 20), chunk_rows=10)
     running.finish(job)
-    lines = [json.loads(line) for line in running.log().splitlines()]
+    names = {one.name for one in running.queue.workers()}
+    assert end(worker) == 0
+    lines = [json.loads(line) for line in running.log().splitlines()]  # all that it printed, until its end
     about = [(one["job"], one["chunk"], one["attempt"]) for one in lines if "rows in" in one["message"]]
     assert sorted(about) == [(job, 0, 1), (job, 1, 1)]
-    names = {one.name for one in running.queue.workers()}
     assert {one["worker"] for one in lines if "chunk" in one} == names
     assert [one for one in lines if "warm in" in one["message"] and one["worker"] in names and "job" not in one]
 

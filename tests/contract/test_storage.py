@@ -436,6 +436,18 @@ def test_a_missing_storage_is_an_error_unless_it_is_to_be_created(tmp_path: Path
     assert open_storage(str(tmp_path / "new")).read(KEY) == b"a"
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "~nobody-of-this-name/x", "/proc/none/x", "nul\0"])
+def test_a_storage_that_cannot_be_made_is_an_error_that_names_the_setting(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnreachable, match="no storage can be made at") as caught:
+        open_storage(place, create=True)
+    assert "BULKQA_STORAGE_URL" in (caught.value.remedy or "")
+    assert caught.value.exit_code == 6
+
+
 def test_an_unknown_kind_of_storage_is_a_usage_error():
     with pytest.raises(UsageError, match="ftp:// is not supported"):
         open_storage("ftp://host/folder")

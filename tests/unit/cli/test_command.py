@@ -1,7 +1,9 @@
-"""How an interrupted command ends, wherever Python was at that moment."""
+"""How an interrupted command ends, wherever Python was at that moment; and one whose streams were closed."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 
 from contract import command
 from producer.cli import bars
+from tests import REPO
 
 _MAIN = "from contract import command; command.main('made')"
 
@@ -73,3 +76,35 @@ def test_long_loops_check_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None
         for step in (lambda: read(None), lambda: counted(1, 2), lambda: bars.follow("job", [None])):  # type: ignore
             with pytest.raises(KeyboardInterrupt):
                 step()
+
+
+# Closed streams, as cron, systemd and daemons leave them
+
+
+def closed(tmp_path: Path, what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, its streams redirected by a shell: `<&-`."""
+    (tmp_path / "q.csv").write_text("question|context\nWhen?|In 1788.\n")
+    text = f"exec {shlex.join([sys.executable, '-m', 'producer', *arguments])} {what}"
+    env = os.environ | {"PYTHONPATH": str(REPO)}
+    return subprocess.run(
+        ["sh", "-c", text], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_closed_stdin_is_named(tmp_path: Path) -> None:
+    done = closed(tmp_path, "<&-", "check", "-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("producer: standard input is closed\n")
+
+
+@pytest.mark.parametrize(("what", "said"), [(">&-", True), ("<&- >&-", True), ("<&- >&- 2>&-", False), ("2>&-", False)])
+def test_without_stdout_or_stderr_the_work_is_done(tmp_path: Path, what: str, said: bool) -> None:
+    done = closed(tmp_path, what, "check", "q.csv")
+    assert done.returncode == 0
+    assert done.stderr == ("standard output is closed: nothing is printed there\n" if said else "")
+    assert ("1 in 1 chunk" in done.stdout) is (what == "2>&-")
+    assert (tmp_path / "q.csv").read_text().endswith("In 1788.\n"), "no output went to where the input was open"
+
+
+def test_an_error_has_its_status_without_stderr(tmp_path: Path) -> None:
+    assert closed(tmp_path, ">&- 2>&-", "check", "nothing.csv").returncode == 2

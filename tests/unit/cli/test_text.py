@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from contract.errors import ACTING, UsageError, printable
+from contract.errors import ACTING, UsageError, printable, printable_json
 from contract.format.job import ModelRef
 from contract.ledger.reasons import Reason
 from contract.notifications.record import Attempt, Notification
 from contract.queue import WorkerInfo
 from producer.api import display
 from producer.cli import bars, messages, tables, view
-from producer.cli.text import printable_json
 from producer.jobs.check import Checked
 from producer.jobs.logs import Event
 from producer.jobs.verify import Verified

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -154,19 +155,41 @@ def test_after_a_damaged_input_the_key_is_free_for_the_whole_one(storage: Storag
     assert submitted(storage, given, whole, key="k").manifest.rows == 20000
 
 
-def test_nothing_is_left_where_the_storage_fills_up(storage: Storage, settings: Settings, monkeypatch):
+@pytest.mark.parametrize("last", ["000002.parquet", "index.json", "manifest.json"])
+@pytest.mark.parametrize("key", [None, "k"])
+def test_nothing_is_left_where_the_storage_fills_up(
+    storage: Storage, settings: Settings, monkeypatch, last: str, key: str | None
+):
     create = type(storage).create
 
-    def full(self, key: str, data, **how) -> bool:
-        if key.endswith("000002.parquet"):
-            raise StorageUnreachable("full")
-        return create(self, key, data, **how)
+    def full(self, name: str, data, **how) -> bool:
+        if name.endswith(last):
+            raise StorageUnreachable("full", "Continue jobs.") from OSError(errno.ENOSPC, "full")
+        return create(self, name, data, **how)
 
     monkeypatch.setattr(type(storage), "create", full)
-    with pytest.raises(StorageUnreachable):
-        submitted(storage, settings, csv(12))
+    with pytest.raises(StorageUnreachable, match="nothing was submitted: full\n  Make room, then submit again"):
+        submitted(storage, settings, csv(12), key=key)
     assert records.jobs(storage) == []
     assert left(storage) == []
+
+
+def test_chunks_stay_where_the_manifest_was_written_all_the_same(storage: Storage, settings: Settings, monkeypatch):
+    """An object store answered too late."""
+    create = type(storage).create
+
+    def late(self, name: str, data, **how) -> bool:
+        is_first = create(self, name, data, **how)
+        if name.endswith("manifest.json"):
+            raise StorageUnreachable("no answer")
+        return is_first
+
+    monkeypatch.setattr(type(storage), "create", late)
+    with pytest.raises(StorageUnreachable, match="no answer") as caught:
+        submitted(storage, settings, csv(12))
+    assert "nothing" not in caught.value.message
+    (job,) = records.jobs(storage)
+    assert len(submitted_rows(storage, job)) == 12
 
 
 def test_nothing_is_written_for_a_file_that_cannot_be_read(storage: Storage, settings: Settings):
