@@ -24,7 +24,17 @@ from producer.input.formats.json.file import json_file, json_lines
 from producer.input.formats.parquet.file import parquet_file
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
-from producer.input.raw import BLOCK, WRONG_FILE, RawFile, empty, reason, recoded, refuse_foreign, unsupported
+from producer.input.raw import (
+    BLOCK,
+    WRONG_FILE,
+    RawFile,
+    bad_encoding,
+    empty,
+    reason,
+    recoded,
+    refuse_foreign,
+    unsupported,
+)
 from producer.input.unpack import compression, unpacked, unzipped
 
 #: Bytes that show what a file is.
@@ -75,6 +85,8 @@ def _file(raw: RawFile, options: ReadOptions, resources: ExitStack, bound: Bound
 def _text(blocks: Iterator[bytes], label: str, options: ReadOptions, bound: Bound) -> DataFile:
     head = _head(blocks, BLOCK).removeprefix(codecs.BOM_UTF8)
     blocks = chain([head], blocks)
+    if b"\x1b$B" in head:  # seven bits, and so UTF-8 as well
+        raise bad_encoding(label, "the file is ISO-2022-JP", "ISO-2022-JP")
     encodings = likely_encodings(head)
     file = _parsed(head, blocks, label, options, bound, encodings)
     return replace(file, encoding_hint=encoding_hint(encodings))

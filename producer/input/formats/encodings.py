@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import islice
 
 #: So much of a text is looked at, in bytes; and so many of its words that are not ASCII.
-_SAMPLE, _WORDS = 1 << 18, 300
+_SAMPLE, _WORDS = 1 << 16, 300
 #: The share of words that must look right.
 _ENOUGH = 0.9
 #: The letters that languages add to ASCII, by the encodings that have them. Of equal letters the first encoding stands.
@@ -35,7 +36,7 @@ _SCRIPTS = {
 }  # fmt: skip
 #: What no word of the script has: Russian that begins with a sign or ends in a hard one, a final sigma within, ...
 _ODD = {
-    **dict.fromkeys(("WINDOWS-1251", "KOI8-R", "CP866"), "^[ъьыЪЬЫ]|[ъЪ]$|^[^авикосуяіїєАВИКОСУЯІЇЄ]$"),
+    **dict.fromkeys(("WINDOWS-1251", "KOI8-R", "CP866"), "^[ъьыЪЬЫ]|[ъЪ]$|^[ЂЃЉЊЌЋЏ]$"),
     "WINDOWS-1253": "[ς](?!$)|[ΰΐ](?!$)", "WINDOWS-1255": "^[\u0591-\u05c7]|[םןץףך](?!$)",
     "WINDOWS-1256": "^[\u064b-\u0652]|ة(?!$)|ى(?!$)", "CP874": "^[\u0e30-\u0e3a\u0e45\u0e47-\u0e4e]",
 }  # fmt: skip
@@ -51,11 +52,14 @@ def likely_encodings(data: bytes) -> tuple[str, ...]:
     """The names of the likely encodings, known to Python and iconv, the likeliest first; none if the text is UTF-8, if
     only a little of it is not, or if nothing speaks for one."""
     data = data[:_SAMPLE]
+    if _decoded(data, "utf-8") is not None:
+        return ()
     text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data, final=len(data) < _SAMPLE)
     bad = sum("\udc80" <= character <= "\udcff" for character in text)
     if not bad or bad < sum(character > "\x7f" for character in text) - bad:
         return ()
-    scores = {name: score for name, judge in _JUDGES.items() if (score := judge(name, data)) >= _ENOUGH}
+    words = b" ".join(match[0] for match in islice(_WORD.finditer(data), _WORDS))
+    scores = {name: score for name, judge in _JUDGES.items() if (score := judge(name, data, words)) >= _ENOUGH}
     best = max(scores.values(), default=0.0)
     likely = [name for name in scores if scores[name] > best - 0.05]
     texts = {name: data.decode(name, "replace") for name in likely}
@@ -78,26 +82,26 @@ def _decoded(data: bytes, name: str) -> str | None:
         return None
 
 
-def _words(data: bytes, name: str) -> Iterable[str] | None:
-    """The words that are not ASCII, without the marks around them. Of a single-byte encoding."""
-    words = b" ".join(_WORD.findall(data)[:_WORDS])
-    text = _decoded(words, name)
-    return None if text is None else [word for each in text.split(" ") if (word := each.strip(_MARKS + "'-"))]
+def _words(text: str) -> list[str]:
+    """The words that are not ASCII, without the marks around them."""
+    words = (word for each in text.split(" ") if (word := each.strip(_MARKS + "'-")))
+    return [word for word in words if not word.isascii()]
 
 
-def _latin(name: str, data: bytes) -> float:
-    words = _words(data, name)
-    if words is None:
+def _latin(name: str, data: bytes, encoded: bytes) -> float:
+    if _decoded(data, name) is None:
         return 0.0
-    words = [word for word in words if not word.isascii()]
+    text = encoded.decode(name)
+    words = _words(text)
     letters = [character for word in words for character in word if character > "\x7f" and character not in _MARKS]
     if not letters:  # typographic marks alone, as of Word
-        return float(name == "WINDOWS-1252" and all(c < "\x80" or c in _MARKS for c in data.decode(name, "replace")))
+        return float(name == "WINDOWS-1252" and all(c < "\x80" or c in _MARKS for c in text))
     if len(letters) > 0.6 * len("".join(words)) and len(words) > 1:  # another script
         return 0.0
     cased = sum(map(_is_a_word, words)) / len(words)
-    own = max(sum(c.lower() in alphabet or c in alphabet for c in letters) for alphabet in _LATIN[name]) / len(letters)
-    return min(cased, own)
+    one = max(sum(c.lower() in alphabet or c in alphabet for c in letters) for alphabet in _LATIN[name])
+    several = sum(c.lower() in "".join(_LATIN[name]) for c in letters)
+    return min(cased, max(one, 0.94 * several) / len(letters))
 
 
 def _is_a_word(word: str) -> bool:
@@ -109,11 +113,12 @@ def _is_a_word(word: str) -> bool:
     )
 
 
-def _script(name: str, data: bytes) -> float:
-    words = _words(data, name)
-    if words is None:
+def _script(name: str, data: bytes, encoded: bytes) -> float:
+    if _decoded(data, name) is None:
         return 0.0
-    words = [part for word in words for part in re.split("['’-]", word) if part and not part.isascii()]
+    words = [
+        part for word in _words(encoded.decode(name)) for part in re.split("['’-]", word) if part and not part.isascii()
+    ]
     good = re.compile(f"[{_SCRIPTS[name]}]+")
     odd = re.compile(_ODD[name])
     fits = [
@@ -123,7 +128,7 @@ def _script(name: str, data: bytes) -> float:
     if not fits:
         return 0.0
     capitals = sum(word != word.lower() and word == word.upper() for word in words) > len(words) / 2
-    return sum(fits) / len(fits) - 0.06 * capitals
+    return float(sum(fits) / len(fits) - 0.06 * capitals)
 
 
 def _common(characters: str, codec: str, first: int, last: int) -> float:
@@ -132,7 +137,7 @@ def _common(characters: str, codec: str, first: int, last: int) -> float:
     return sum(len(each) == 2 and first <= each[0] <= last for each in encoded) / max(1, len(characters))
 
 
-def _east_asian(name: str, data: bytes) -> float:
+def _east_asian(name: str, data: bytes, _: bytes) -> float:
     whole = (_decoded(data, name) or "")[: 40 * _WORDS]
     text = "".join(character for character in whole if character > "\x7f")
     letters = "".join(c for c in text if c.isalpha())
@@ -156,7 +161,7 @@ def _without_kana(letters: str) -> str:
 
 
 #: From the likeliest on, of those that look equally right.
-_JUDGES: dict[str, Callable[[str, bytes], float]] = {
+_JUDGES: dict[str, Callable[[str, bytes, bytes], float]] = {
     "WINDOWS-1252": _latin,
     "CP932": _east_asian, "EUC-JP": _east_asian, "CP949": _east_asian, "GB18030": _east_asian, "BIG5": _east_asian,
     **dict.fromkeys(_SCRIPTS, _script), **dict.fromkeys(list(_LATIN)[1:], _latin),

@@ -410,6 +410,7 @@ def test_one_date_that_python_cannot_hold_takes_no_output_away(client: Client) -
     assert [row["passthrough"]["zone"] for row in job.predictions()][::2] == [
         "+148108-07-06T14:00:27.387904+0000", "1800-01-01T00:00:00.000001+0000",
     ]  # fmt: skip
+    assert parquet_of(job).select([*FAR]).equals(pa.table(FAR))
     results = job.results()
     assert results["day"].tolist() == ["+5881580-07-11", "-5877641-06-23", dt.date(1970, 1, 1)]
     assert results["days"].tolist() == [["+5881580-07-11"], None, [dt.date(1970, 1, 1)]]

@@ -49,6 +49,26 @@ def test_rows_below_an_ascii_header_say_it_too(encoding: str) -> None:
     assert likely_encodings(text.encode(encoding))[0] in row.error.message
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Größe|Quand le café a-t-il été bâti ?|¿Cuándo se construyó?\n", "cp1252"),  # several languages
+        ("What does it cost?|It’s £5 – or “three” pounds\n", "cp1252"),
+        ("Пишет ли он в 1788 г.?|Нет, не пишет.\n", "cp1251"),
+        ("ВОПРОС|ОТВЕТ\nКогда?|Вчера\n", "cp1251"),
+    ],
+)
+def test_a_little_text_is_enough(text: str, encoding: str) -> None:
+    data = text.encode(encoding)
+    assert data.decode(likely_encodings(data)[0]) == text
+
+
+def test_an_encoding_of_seven_bits_is_not_taken_for_ascii() -> None:
+    text = "question|context\n灯台はいつ建てられましたか|1874年\n"
+    _, options = advised(text.encode("iso2022_jp"))
+    assert read(text.encode("iso2022_jp"), **options)[0].context == "1874年"
+
+
 def test_where_several_encodings_give_words_each_is_named() -> None:
     data = "질문|문맥\n등대|화강암\n".encode("cp949")  # which are common Chinese characters as well
     assert len(likely_encodings(data)) > 1
