@@ -116,6 +116,7 @@ FILTERED = {
         {"id": f"a{n}", "question": {"text": row["question"]}, "document": {"html": row["context"]}}
         for n, row in enumerate(ROWS)
     ],
+    "JSON in a text": [{"id": n, "body": json.dumps(row)} for n, row in enumerate(ROWS)],
     "a list of another name": [{"things": [{"query": row["question"], "passage": row["context"]} for row in ROWS]}],
     "names that jq has to quote": [
         {"the question": {"a b": row["question"]}, "ctx": {"the text": row["context"]}} for row in ROWS
@@ -141,6 +142,28 @@ def test_a_name_is_never_advised_for_what_is_no_text() -> None:
     chat = [{"custom_id": "r", "body": {"messages": [{"role": "user", "content": "Who?"}]}}] * 2
     with pytest.raises(InputError, match="Make rows that have the question and the context as keys"):
         read(lines(chat))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"train": ROWS, "test": ROWS},  # the filter for one would leave out the other
+        {"context": "c", "qas": {"1": {"question": "q"}, "2": {"question": "r"}}},
+        {"question": "q", "context": [["Ann", ["Ann did it.", "So did Bob."]]]},
+    ],
+)
+def test_a_filter_that_would_leave_out_rows_is_not_advised(item: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        read(lines([item] * 2))
+    assert "jq -c" not in str(caught.value)
+
+
+def test_a_column_that_holds_no_text_in_any_row_is_refused_as_a_whole() -> None:
+    items = [{"question": row["question"], "context": {"text": row["context"]}} for row in ROWS]
+    message, options = advised(lines(items))
+    assert "'context' is an object, not a text" in message
+    assert pairs(lines(items), **options) == PAIRS
+    assert codes(read(lines([*items[:1], *ROWS]))) == ["parse_error", None, None, None]
 
 
 def test_two_places_are_no_place() -> None:

@@ -23,13 +23,15 @@ from producer.input.formats.json.lines import (
     sample,
 )
 from producer.input.formats.json.nested import Nesting, remedy_for
-from producer.input.formats.json.values import JsonKeys, NotJsonError, parsed, parsed_sequence
+from producer.input.formats.json.values import JsonKeys, NotJsonError, json_type, parsed, parsed_sequence
 from producer.input.formats.lines import Lines
 from producer.input.formats.records import decoded
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
 from producer.input.raw import unsupported
 
+#: In so many rows a column has to have a text.
+_SAMPLE = 20
 _AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
 
 
@@ -98,11 +100,17 @@ def _columns(
     """The columns of these names. If one is missing, the remedy is in the first objects and their rows, `sample`; the
     filter `source` of jq gives the objects."""
     try:
-        return ColumnNames(label, names, options)
+        columns = ColumnNames(label, names, options)
     except InputError as error:
         if None in [near(name, names) for name in (options.question, options.context)]:
             error.remedy = remedy_for(*sample, (options.question, options.context), source)
         raise
+    for name in (columns.question, columns.context):
+        cells = [row[name] for row in sample[1][:_SAMPLE] if row.get(name) is not None]
+        if cells and all(isinstance(cell, list | dict) for cell in cells):
+            remedy = remedy_for(*sample, (options.question, options.context), source)
+            raise InputError("unsupported_format", f"{label}: {name!r} is {json_type(cells[0])}, not a text", remedy)
+    return columns
 
 
 def _keys(columns: ColumnNames) -> JsonKeys:

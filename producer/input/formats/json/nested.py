@@ -18,6 +18,7 @@ from contract.remedy import Remedy, Set
 from contract.squad import questions
 from producer.input.columns import columns_remedy, guessed, near
 from producer.input.formats.json.documents import rows_of
+from producer.input.formats.json.values import NotJsonError, parsed
 
 Row = dict[str, Any]
 _DEPTH = 5
@@ -136,9 +137,10 @@ def remedy_for(items: Sequence[Row], rows: Sequence[Row], wanted: tuple[str, str
             nesting = Nesting(question, context)
             if all(map(nesting.is_row, nesting.rows(item))):
                 return Remedy("Name them: ", Set(question=question, context=context))
-        if words := _filter(item, wanted):
-            return Remedy(f"Make rows of it: jq -c '{source} as $row | {words}' FILE > NEW")
-    if len(texts) < 2 and any(isinstance(value, list | dict) for item in items[:_SAMPLE] for value in item.values()):
+    if words := _filter(items[:_SAMPLE], wanted):
+        return Remedy(f"Make rows of it: jq -c '{source} {words}' FILE > NEW")
+    nested = {key for row in rows[:_SAMPLE] for key, value in row.items() if isinstance(value, list | dict)}
+    if nested and (len(texts) < 2 or not nested.isdisjoint(wanted)):
         return Remedy("Make rows that have the question and the context as keys, with jq for example.")
     return columns_remedy([*texts], wanted)
 
@@ -151,9 +153,13 @@ def _merged(row: Row, depth: int) -> Iterator[list[str]]:
             yield from ([*names, *more] for more in ([*inner], *_merged(inner, depth - 1)))
 
 
-def _filter(row: Row, wanted: tuple[str, str]) -> str | None:
-    """The filter of jq that makes a row of each question and context in `$row`; None if nothing tells which."""
-    paths = [path for path in _paths(row, "", _DEPTH) if "'" not in path]
+def _filter(items: Sequence[Row], wanted: tuple[str, str]) -> str | None:
+    """The filter of jq that makes a row of each question and context of an item; None if nothing tells which."""
+    everywhere = [dict.fromkeys(_paths(item, "", _DEPTH)) for item in items]
+    paths = [path for path in everywhere[0] if all(path in each for each in everywhere)] if everywhere else []
+    for key, value in items[0].items() if items else ():  # JSON within a text, as queues have it
+        if isinstance(value, str) and _PLAIN.fullmatch(key) and None not in guessed([*_object_in(value)], wanted):
+            return f"| .{key} | fromjson"
     pair = _guessed_paths(paths, wanted)
     if pair is None:
         return None
@@ -168,11 +174,21 @@ def _filter(row: Row, wanted: tuple[str, str]) -> str | None:
         values.append(name if "[]" in path else start + path)
     if all("[]" in path[len(shared) :] for path in (question, context)):  # which belongs to which?
         return None
-    known = next((name for name in ("question_id", "qid", *_IDS) if isinstance(row.get(name), str | int)), None)
+    names = ("question_id", "qid", *_IDS)
+    known = next((name for name in names if all(isinstance(item.get(name), str | int) for item in items)), None)
     id_ = ""
     if known is not None:  # of several rows it is no id
         id_ = f"{'id' if not words else 'item' if known == 'id' else known}: $row.{known}, "
-    return f"{words}{{{id_}question: {values[0]}, context: {values[1]}}}"
+    return f"as $row | {words}{{{id_}question: {values[0]}, context: {values[1]}}}"
+
+
+def _object_in(text: str) -> Row:
+    """The object that a text is as JSON; an empty one for another text."""
+    try:
+        value = parsed(text) if text.startswith("{") else None
+    except NotJsonError:
+        value = None
+    return value if isinstance(value, dict) else {}
 
 
 def _guessed_paths(paths: list[str], wanted: tuple[str, str]) -> tuple[str, str] | None:
@@ -181,18 +197,22 @@ def _guessed_paths(paths: list[str], wanted: tuple[str, str]) -> tuple[str, str]
     for names in ([each[-1] for each in words], [" ".join(each) for each in words]):
         question, context = guessed(list(dict.fromkeys(names)), wanted)
         if question is not None and context is not None and question != context:
-            return paths[names.index(question)], paths[names.index(context)]
+            pair = paths[names.index(question)], paths[names.index(context)]
+            one_of_each = names.count(question) == names.count(context) == 1
+            return pair if one_of_each or "[]" not in "".join(paths) else None
     return None
 
 
 def _paths(value: Any, path: str, depth: int) -> Iterator[str]:
-    """Where texts are, as jq says it; of a list, in its first item."""
+    """Where texts are, as jq says it. Not where lists are mixed, nor in objects that are lists by number."""
     if isinstance(value, str):
         yield path
-    elif isinstance(value, list) and value and depth:
+    elif isinstance(value, list) and len({type(item) for item in value}) == 1 and depth:
         yield from _paths(value[0], f"{path}[]", depth - 1)
     elif isinstance(value, dict) and depth:
         for key, inner in value.items():
+            if key.isdecimal() or "'" in key:
+                continue
             yield from _paths(
                 inner, f"{path}.{key}" if _PLAIN.fullmatch(key) else f"{path}[{json.dumps(key)}]", depth - 1
             )
