@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
+import openpyxl
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -121,6 +122,10 @@ def test_rows_come_a_page_at_a_time_and_filtered(server: httpx.Client, tmp_path:
     sheet = server.get(f"/v1/jobs/{job}/results", params={"format": "csv", "bom": True, **wanted}).content
     assert sheet.startswith(b"\xef\xbb\xbfrow|")
     assert sheet.count(b"\n") == len(matching) + 1
+    book = server.get(f"/v1/jobs/{job}/results", params={"format": "xlsx", **wanted})
+    assert book.headers["content-disposition"] == f'attachment; filename="{job}.xlsx"'
+    cells = list(openpyxl.load_workbook(io.BytesIO(book.content)).active.iter_rows(values_only=True))
+    assert [row[0] for row in cells[1:]] == [row["row"] for row in matching]
 
 
 def test_a_question_is_answered_at_once_and_its_job_is_gone(shared: Cluster, server: httpx.Client):

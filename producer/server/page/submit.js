@@ -10,7 +10,7 @@ const DELIMITERS = [["|", "|"], [",", ","], [";", ";"], ["\t", "tab"]];
 const FIRST = ["question", "context", "delimiter", "sheet", "header", "encoding"];
 // Options for some formats only. One that is not here is for all.
 const TEXT = ["csv", "jsonl", "json"];
-const ONLY = { delimiter: ["csv"], escape: ["csv"], quote: ["csv"], header: ["csv"], skip_lines: ["csv"], encoding: TEXT, sheet: ["xlsx"] };
+const ONLY = { delimiter: ["csv"], escape: ["csv"], quote: ["csv"], header: ["csv"], skip_lines: ["csv", "xlsx"], encoding: TEXT, sheet: ["xlsx"] };
 // The name of an error file as the server gives it: of the job whose rows it has.
 const ERRORS_OF = /^([a-z0-9-]+)\.errors\b.*\.csv$/;
 
@@ -58,6 +58,7 @@ async function form(file) {
     looks += 1;
     const mine = looks; // the answer to an earlier look can come after the answer to a later one
     status.textContent = `Reading ${file.name} …`;
+    trouble.replaceChildren();
     const part = await beginning(file);
     if (!part) {
       status.textContent = "Too large to be shown before it is sent.";
@@ -199,6 +200,6 @@ function summary(glance, file, part) {
   const number = sure ? count(about) : part === file ? `more than ${count(about)}` : `about ${count(Number(about.toPrecision(2)))}`;
   const bad = glance.rows.filter((row) => row.code).length;
   return `${number} ${sure && about === 1 ? "row" : "rows"}, ${glance.columns.length} columns, read as ${words(glance.format)}` +
-    (bad ? `; ${bad} of the first ${glance.rows.length} will fail` : "") +
+    (bad ? `; ${bad} of the first ${glance.rows.length} would fail` : "") +
     glance.notes.map((note) => `; ${note}`).join("");
 }
