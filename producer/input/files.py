@@ -99,8 +99,8 @@ def files_of(location: Many, notes: list[str]) -> list[File] | list[Url]:
             files: list[File] | list[Url] = _objects(url)
         case Folder(path=path, label=label):
             files = [*_local(path, ("*",), notes)]
-            if folder := next((each for each in sorted(path.iterdir()) if each.is_dir() and is_data(each.name)), None):
-                message = f"{label}: a folder with folders in it, such as {folder.name}"
+            if folders := [each.name for each in _within(path) if os.path.isdir(each) and is_data(each.name)]:  # noqa: PTH112
+                message = f"{label}: a folder with folders in it, such as {min(folders)}"
                 all_below = shlex.quote(f"{label.rstrip('/')}/**")
                 raise InputError("unreadable", message, f"Name one of them, or a pattern: {all_below}")
         case Pattern(pattern=pattern):
@@ -133,17 +133,20 @@ def _local(folder: Path, pattern: tuple[str, ...], notes: list[str], above: tupl
     """The files below a folder whose names from `above` on match a pattern."""
     for path in sorted(_within(folder)):
         parts = (*above, path.name)
-        if not is_data(path.name) or not (_matches(parts, pattern) or _matches(parts, pattern, begins=True)):
+        matches, may_hold = _matches(parts, pattern), _matches(parts, pattern, begins=True)
+        if not is_data(path.name) or not (matches or may_hold):
             continue
-        status = _status(path)
-        if stat.S_ISDIR(status.st_mode):
-            if _matches(parts, pattern, begins=True) and not _is_loop(path):
+        if os.path.isdir(path):  # noqa: PTH112 - False also for what may not be looked at
+            if may_hold and not _is_loop(path):
                 yield from _local(path, pattern, notes, parts)
-        elif _matches(parts, pattern):
+        elif matches:
+            status = _status(path)
             if stat.S_ISREG(status.st_mode):
                 yield File(str(path), "/".join(parts), path, status.st_size)
             else:
                 notes.append(f"{path} was passed over: it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}")
+        elif not os.path.exists(path):  # noqa: PTH110 - likewise
+            notes.append(f"{path} was passed over: it is a link that leads nowhere, and may be of a folder")
 
 
 def _within(folder: Path) -> list[Path]:

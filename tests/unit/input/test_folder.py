@@ -190,6 +190,8 @@ def test_a_link_that_leads_to_no_file_is_refused_by_name(tmp_path: Path, name: s
         read(f"{tmp_path}{name}")
     assert (caught.value.exit_code, bool(caught.value.remedy)) == (2, True)
     assert len(read(f"{tmp_path}/a*")[0]) == 1
+    rows, source = read(f"{tmp_path}/**/a*")  # a link to a folder, which could have held one
+    assert (len(rows), ["b.csv was passed over" in note for note in source.notes]) == (1, [True])
 
 
 def test_a_folder_with_brackets_is_that_folder(tmp_path: Path) -> None:
