@@ -96,6 +96,15 @@ class Settings(BaseSettings):
         "`producer --server` sends the first",
     )
     api_upload_bytes: int = Field(4 << 30, ge=1024, description="bytes of an upload to `producer serve`, at most")
+    api_upload_ratio: int = Field(
+        500,
+        ge=1,
+        description="bytes that may come of each byte of an upload to `producer serve`; a MiB may come of any",
+    )
+    api_upload_rows: int = Field(50_000_000, ge=1, description="rows of an upload to `producer serve`, at most")
+    api_upload_text: int = Field(
+        16 << 30, ge=1024, description="bytes of the rows of an upload to `producer serve`, at most"
+    )
     api_jobs: int = Field(1000, ge=1, description="unfinished jobs beyond which `producer serve` accepts no more")
     api_requests: int = Field(
         1200,

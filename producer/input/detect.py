@@ -12,8 +12,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from contract.errors import InputError
+from contract.machine import path_anew
 from contract.remedy import Remedy, Set
 from producer.input.answers import refuse_unreadable
 from producer.input.formats.csv.file import csv_file
@@ -60,9 +62,9 @@ def _file(raw: RawFile, options: ReadOptions, resources: ExitStack, bound: Bound
         path = raw.path or _spooled(raw.blocks(), label, resources)
         if is_workbook(path):
             return excel_sheet(path, label, options, bound, resources)
-        blocks = unzipped(path, label, bound, resources)
+        blocks = unzipped(path, label, bound, resources, options.limits)
     else:
-        blocks = unpacked(raw, packed) if packed else raw.blocks()
+        blocks = unpacked(raw, packed, options.limits) if packed else raw.blocks()
     head = _head(blocks)
     if not head:
         raise empty(label)
@@ -113,12 +115,17 @@ def _head(blocks: Iterator[bytes], count: int = _HEAD) -> bytes:
 
 
 def _spooled(blocks: Iterator[bytes], label: str, resources: ExitStack) -> Path:
-    """Parquet and zip have their directory at the end: from a pipe they are copied to a temporary file."""
+    """Parquet and zip have their directory at the end: from a pipe they are copied to a temporary file, which has no
+    name where the system can do without: so none is left behind by a process that is killed."""
     try:
-        copy = resources.enter_context(tempfile.NamedTemporaryFile(prefix="bulkqa-"))  # noqa: SIM115
+        copy: Any = resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        path = path_anew(copy.fileno())
+        if path is None:
+            copy = resources.enter_context(tempfile.NamedTemporaryFile(prefix="bulkqa-"))  # noqa: SIM115
+            path = Path(copy.name)
         copy.writelines(blocks)
         copy.flush()
     except OSError as error:
         message = f"{label}: no room for a temporary copy: {reason(error)}"
         raise InputError("unreadable", message, "Set TMPDIR to a folder with room, or name the file.") from error
-    return Path(copy.name)
+    return path

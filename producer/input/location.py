@@ -22,9 +22,6 @@ from producer.input import remote
 if TYPE_CHECKING:
     from contract.storage.objects import ObjectStorage as Bucket
 
-#: What a user gives: a path, an address, "-" for standard input, or an open binary stream.
-InputSpec = str | Path | BinaryIO
-
 
 @dataclass(frozen=True, slots=True)
 class _Named:
@@ -88,6 +85,9 @@ _SYSTEM = (
 _HIDDEN = (".", "~$")  # Excel's locks begin with the latter
 _MARKS = "_"  # Spark's _SUCCESS and _temporary
 
+#: What a user gives: a path, an address, "-" for standard input, or an open binary stream. Or a file under the name
+#: that it has for its user.
+InputSpec = str | Path | BinaryIO | File
 One = Stream | File | Url
 Many = Folder | Pattern | Prefix
 Location = One | Many
@@ -95,6 +95,8 @@ Location = One | Many
 
 def locate(spec: InputSpec) -> Location:
     """Where an input is. Raises InputError for an address of an unknown kind."""
+    if isinstance(spec, File):
+        return spec
     if not isinstance(spec, str | Path):
         name = Path(str(getattr(spec, "name", None) or "stream")).name
         return Stream(name, name, spec)

@@ -23,7 +23,7 @@ from producer.input.formats.datafile import DataFile
 from producer.input.formats.types import common_schema, unified, widened
 from producer.input.location import InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
-from producer.input.options import ReadOptions, checked
+from producer.input.options import Limits, ReadOptions, checked
 from producer.input.rows import Checker, bounded
 
 #: Rows in the first tables, if no number is asked for; the number doubles after so many tables, so many times.
@@ -38,7 +38,7 @@ class Input:
     `columns` are those of the input without ours; of JSON Lines, the keys of the first lines. A pipe has no `size`.
     """
 
-    def __init__(self, files: InputFiles, resources: ExitStack) -> None:
+    def __init__(self, files: InputFiles, limits: Limits, resources: ExitStack) -> None:
         opened = files.opened()
         resources.callback(opened.close)
         name, first = next(opened, (files.name, None))
@@ -64,6 +64,7 @@ class Input:
         self.types = first.types
         self._files = files
         self._resources = resources
+        self._limits = limits
         self._answers = AnswersColumn(columns.answers)
         self._tables: Iterator[pa.Table] | None = self._checked(chain([(name, first)], opened), checker)
         self._sha256: str | None = None
@@ -122,7 +123,9 @@ class Input:
         self._sha256 = self._files.digest()
 
     def _checked(self, files: Iterable[tuple[str, DataFile]], checker: Checker) -> Iterator[pa.Table]:
-        """The rows of all files, checked together. Raises InputError for a file with other columns than the first."""
+        """The rows of all files, checked together. Raises InputError for a file with other columns than the first, and
+        beyond the limits."""
+        size = 0
         place = checker.schema.get_field_index(_PASSTHROUGH)
         kind = None if place < 0 else checker.schema.field(place).type
         for name, file in files:
@@ -140,7 +143,11 @@ class Input:
                 if rows.passthrough is not None and rows.passthrough.type != kind:
                     rows.passthrough = rows.passthrough.cast(kind)
                 self._answers.see(rows)
-                yield checker.table(rows)
+                table = checker.table(rows)
+                size += table.nbytes
+                self._limits.check_rows(self._files.label, checker.rows, size)
+                self._limits.check_ratio(self._files.label, self.size or self.bytes_read, size)
+                yield table
 
 
 def _widened(schema: pa.Schema) -> pa.Schema:
@@ -175,7 +182,7 @@ def open_input(spec: InputSpec, options: ReadOptions | None = None, memory: int 
     options = checked(options or ReadOptions())
     resources = ExitStack()
     try:
-        return Input(InputFiles(locate(spec), options, memory), resources)
+        return Input(InputFiles(locate(spec), options, memory), options.limits, resources)
     except BaseException:
         resources.close()
         raise

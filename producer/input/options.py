@@ -1,8 +1,9 @@
-"""How a file is to be read, and the check of these options."""
+"""How a file is to be read and how much may come of it, and the checks of both."""
 
 from __future__ import annotations
 
 import codecs
+import sys
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -13,7 +14,37 @@ from contract.remedy import Remedy, Set
 FORMATS = ("csv", "parquet", "jsonl", "json")
 QUOTES = ("double", "none")
 
+#: Bytes that may come of the smallest file.
+FREE = 1 << 20
 _SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab is hard to type in a shell
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may come of a file. A server says it of uploads; a user's own file has no other bounds than those of its
+    format."""
+
+    ratio: int = sys.maxsize  #: bytes that may come of each byte of the file; `FREE` bytes may come of any
+    rows: int = sys.maxsize
+    text: int = sys.maxsize  #: bytes of all rows
+
+    def check_ratio(self, label: str, stored: int, size: int) -> None:
+        """Raise InputError if `stored` bytes of a file may not expand to `size`."""
+        if size > FREE and size > self.ratio * stored:
+            raise InputError(
+                "unreadable",
+                f"{label}: its {stored:,} bytes expand to over {size:,}, and {self.ratio:,} times as many are the most",
+                "Send it unpacked, as CSV or JSON Lines. Whoever runs the server can allow more: "
+                "BULKQA_API_UPLOAD_RATIO",
+            )
+
+    def check_rows(self, label: str, rows: int, size: int) -> None:
+        """Raise InputError if a file may not have so many rows, or bytes of rows."""
+        over = f"{self.rows:,} rows" if rows > self.rows else f"{self.text:,} bytes of rows" if size > self.text else ""
+        if over:
+            setting = "BULKQA_API_UPLOAD_ROWS" if rows > self.rows else "BULKQA_API_UPLOAD_TEXT"
+            remedy = f"Split it into several files. Whoever runs the server can allow more: {setting}"
+            raise InputError("unreadable", f"{label}: it has more than {over}, the most that are taken", remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +80,7 @@ class ReadOptions:
         None
     )
     format: Annotated[str | None, Help("format of the file [default: by its content]"), OneOf(FORMATS)] = None
+    limits: Limits = Limits()
 
 
 def checked(options: ReadOptions) -> ReadOptions:

@@ -23,6 +23,7 @@ from contract.errors import InputError
 from contract.remedy import Call, Remedy
 from producer.input.location import is_data, is_system
 from producer.input.memory import Bound
+from producer.input.options import Limits
 from producer.input.raw import BLOCK, RawFile, reason, unsupported
 
 _MAGIC = {
@@ -52,12 +53,12 @@ def compression(head: bytes, name: str) -> str | None:
     return "brotli" if name.endswith(".br") else None
 
 
-def unpacked(raw: RawFile, kind: str) -> Iterator[bytes]:
+def unpacked(raw: RawFile, kind: str, limits: Limits) -> Iterator[bytes]:
     """The unpacked bytes of a file, members one after the other. Raises InputError at damage, and for a bomb."""
-    return _guarded(_READERS[kind](raw), kind, raw.label, lambda: raw.bytes_read)
+    return _guarded(_READERS[kind](raw), kind, raw.label, lambda: raw.bytes_read, limits)
 
 
-def unzipped(path: Path, label: str, bound: Bound, resources: ExitStack) -> Iterator[bytes]:
+def unzipped(path: Path, label: str, bound: Bound, resources: ExitStack, limits: Limits) -> Iterator[bytes]:
     """The bytes of the one file in a zip archive. Raises InputError if there are others, or it is damaged."""
     try:
         with bound:
@@ -68,7 +69,7 @@ def unzipped(path: Path, label: str, bound: Bound, resources: ExitStack) -> Iter
         raise unsupported(label, "a zip archive with a password", "Unpack it: unzip FILE") from error
     except _DAMAGE as error:
         raise _damaged(label, "zip", error) from error
-    return _guarded(iter(lambda: file.read(BLOCK), b""), "zip", label, lambda: member.compress_size)
+    return _guarded(iter(lambda: file.read(BLOCK), b""), "zip", label, lambda: member.compress_size, limits)
 
 
 def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
@@ -143,12 +144,15 @@ _READERS = {
 }
 
 
-def _guarded(blocks: Iterator[bytes], kind: str, label: str, bytes_read: Callable[[], int]) -> Iterator[bytes]:
+def _guarded(
+    blocks: Iterator[bytes], kind: str, label: str, bytes_read: Callable[[], int], limits: Limits
+) -> Iterator[bytes]:
     size = 0
     ratio = _RATIO.get(kind, _RATIO_OF_OTHERS)
     try:
         for block in blocks:
             size += len(block)
+            limits.check_ratio(label, bytes_read(), size)
             if size > _UNPACKED and size > ratio * bytes_read():
                 raise InputError(
                     "unreadable",

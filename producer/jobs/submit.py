@@ -1,7 +1,7 @@
 """Submitting: a file is checked and becomes a job. First its chunks are written, then the manifest, then messages sent.
 
-Without a manifest the job doesn't exist. A submission that fails before it deletes its chunks; those of a submission
-that is killed are deleted by `contract.ledger.sweeper`.
+Without a manifest the job doesn't exist. A submission that fails before it deletes its chunks. Those of one that is
+killed are deleted by whoever knows its place (`withdraw`), or after a day by `contract.ledger.sweeper`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, codec, layout
-from contract.format.job import CHUNKS, MANIFEST_BYTES, InputFile, Manifest, job_of_key, new_job_id
+from contract.format.job import CHUNKS, MANIFEST_BYTES, InputFile, Manifest, has_key, job_of_key, new_job_id
 from contract.ledger.reconcile import BRIEF, reconcile
 from contract.ledger.stored import Index, load_manifest
 from contract.queue import Queue
@@ -38,6 +38,26 @@ from producer.results.columns import InputColumns
 _EXPANDED, _LARGE = 100, 64 << 20
 #: Options of reading that decide what the rows are, besides those that the manifest has anyway.
 _READING = ("escape", "quote", "header", "skip_lines", "encoding", "sheet")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a submission writes. Concurrent ones with one key have folders of their own: the manifest names the one
+    that counts."""
+
+    job: str
+    chunks_folder: str
+
+
+def place_of(key: str | None) -> Place:
+    """A new place for the job with a key; without one, for a new job."""
+    return Place(job_of_key(key), layout.new_chunks()) if key else Place(new_job_id(), CHUNKS)
+
+
+def withdraw(storage: Storage, place: Place) -> None:
+    """Delete what a submission wrote that was killed, unless its job came to be."""
+    if not _may_exist(storage, place):
+        _delete_chunks(storage, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +88,13 @@ def submit_and_send(
     settings: Settings,
     request: Request,
     progress: Callable[[Input], None] | None = None,
+    place: Place | None = None,
 ) -> Submitted:
     """`submit`, then send the first messages. Raises UsageError for a model's path instead of its name, and
     RedisUnreachable: before anything is written, or saying that the job is stored."""
     check_model(request.model or settings.model)
     queue.ping()
-    submitted = submit(file, storage, settings, request, progress)
+    submitted = submit(file, storage, settings, request, progress, place)
     job = submitted.manifest.id
     try:
         reconcile(job, storage, queue, settings, bound=BRIEF)  # with a key, the job may be an old one
@@ -106,41 +127,42 @@ def submit(
     settings: Settings,
     request: Request,
     progress: Callable[[Input], None] | None = None,
+    place: Place | None = None,
 ) -> Submitted:
-    """Write a job's chunks and manifest. Sends no messages: see `submit_and_send`.
+    """Write a job's chunks and manifest, at a `place` that somebody has to know beforehand. Sends no messages: see
+    `submit_and_send`.
 
     With a key, the job's id is made from it, so that submitting twice finds the first job. Raises InputError if the
     file cannot be read, UsageError if the key was used for another request.
     """
-    job = job_of_key(request.key) if request.key else new_job_id()
-    # Concurrent submissions with one key write to folders of their own: the manifest names the one that counts.
-    chunks_folder = layout.new_chunks() if request.key else CHUNKS
+    place = place or place_of(request.key)
+    job, chunks_folder = place.job, place.chunks_folder
     with open_input(file, request.read, settings.read_memory) as source:
         if request.key and storage.exists(layout.manifest(job)):
             for _ in source.tables(1 << 16, 1 << 26):
                 pass  # the digest is known at the end
             return _existing(storage, _manifest(job, chunks_folder, source, settings, request))
-        with _undone(storage, job, chunks_folder):
+        with _undone(storage, place):
             manifest = _write(job, chunks_folder, source, storage, settings, request, progress)
             data = _dumped(manifest)
             write_notes(storage, manifest, time.time())
             is_first = storage.create(layout.manifest(job), data)
     if not is_first:
-        _delete_chunks(storage, job, chunks_folder)
+        _delete_chunks(storage, place)
         return _existing(storage, manifest)  # another submission with this key was first
     write_notes(storage, manifest, time.time())  # a removal of the key's former job may have deleted them
     return Submitted(manifest, new=True)
 
 
 @contextmanager
-def _undone(storage: Storage, job: str, chunks_folder: str) -> Iterator[None]:
+def _undone(storage: Storage, place: Place) -> Iterator[None]:
     """Delete the chunks if the job does not come to be. Raises StorageUnreachable that says so."""
     try:
         yield
     except BaseException as error:
-        if _may_exist(storage, job, chunks_folder):  # the manifest is the last that is written
+        if _may_exist(storage, place):  # the manifest is the last that is written
             raise
-        _delete_chunks(storage, job, chunks_folder)
+        _delete_chunks(storage, place)
         if not isinstance(error, StorageUnreachable):
             raise
         full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -148,10 +170,12 @@ def _undone(storage: Storage, job: str, chunks_folder: str) -> Iterator[None]:
         raise StorageUnreachable(f"nothing was submitted: {error.message}", remedy) from error
 
 
-def _may_exist(storage: Storage, job: str, chunks_folder: str) -> bool:
+def _may_exist(storage: Storage, place: Place) -> bool:
     """Whether a job is made of these chunks, or that cannot be known."""
     try:
-        return storage.exists(layout.manifest(job)) and load_manifest(storage, job).chunks_folder == chunks_folder
+        if not storage.exists(layout.manifest(place.job)):
+            return False
+        return load_manifest(storage, place.job).chunks_folder == place.chunks_folder
     except BulkqaError:
         return True
 
@@ -258,9 +282,11 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
     )
 
 
-def _delete_chunks(storage: Storage, job: str, chunks_folder: str) -> None:
+def _delete_chunks(storage: Storage, place: Place) -> None:
     with suppress(StorageUnreachable):  # then the sweeper does it
-        storage.discard(layout.chunks(job, chunks_folder))
+        storage.discard(layout.chunks(place.job, place.chunks_folder))
+        if not has_key(place.job):
+            storage.prune(layout.folder(place.job))
 
 
 def _existing(storage: Storage, requested: Manifest) -> Submitted:

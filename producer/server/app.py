@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -31,18 +30,18 @@ from producer.server.routes import answers, jobs, pages
 from producer.server.service import Here, Reads, Service
 from producer.server.shares import AtOnce
 from producer.server.submission import first_of
+from producer.server.uploads.line import READ_AT_ONCE, Line
 from producer.server.uploads.reader import Reader
 
 _ROUTERS = (jobs, answers, pages)
-#: Uploads that are read at once, each by a process.
-_READERS = 4
 
 
 def make_app(settings: Settings) -> ASGIApp:
     """The application in front of a storage and a Redis. Raises UsageError, StorageUnreachable."""
     hidden = _hidden(settings)
-    reader = Reader(settings, asyncio.Semaphore(_READERS))
-    service = Service(open_direct(settings, create=True, brief=True), reader, hidden)
+    backend = open_direct(settings, create=True, brief=True)
+    reader = Reader(settings, backend.storage, Line(READ_AT_ONCE))
+    service = Service(backend, reader, hidden)
     tokens = tokens_of(settings.api_token.get_secret_value())
 
     @asynccontextmanager

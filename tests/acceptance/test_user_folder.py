@@ -15,6 +15,7 @@ import pytest
 
 from contract.format.job import Answer, Options, Row
 from contract.settings import Settings
+from contract.storage import open_storage
 from tests.acceptance.cluster import REPO, Cluster, cluster
 from worker.attempt import score_apart
 from worker.scoring import Watch
@@ -71,13 +72,14 @@ def test_the_process_of_a_row_in_quarantine(folder: Path) -> None:
 def test_the_process_that_reads_an_upload(folder: Path, settings: Settings) -> None:
     pytest.importorskip("starlette", reason="needs the extra [web]")
     from producer.server.uploads.form import Upload
+    from producer.server.uploads.line import Line
     from producer.server.uploads.reader import Reader
 
     async def once() -> dict[str, Any]:
         with tempfile.TemporaryFile() as file:
             file.write(b"question|context\na?|b\n")
-            reader = Reader(settings, asyncio.Semaphore(1))
-            return await reader.check(Upload(file, "rows.csv", {}))
+            reader = Reader(settings, open_storage(settings.storage_url, create=True), Line(2))
+            return await reader.check(Upload(file, "rows.csv", {}, "somebody", asyncio.Event().wait))
 
     assert asyncio.run(once())["columns"] == ["question", "context"]
 

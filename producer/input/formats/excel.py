@@ -51,8 +51,15 @@ def is_workbook(path: Path) -> bool:
         return False
 
 
+def _unpacked_size(path: Path) -> int:
+    """As its directory says, which is the most that is read."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
+
+
 def excel_sheet(path: Path, label: str, options: ReadOptions, bound: Bound, resources: ExitStack) -> DataFile:
     """The sheet that the options name, or the first one. Raises InputError if it cannot be read or lacks a column."""
+    options.limits.check_ratio(label, path.stat().st_size, _unpacked_size(path))
     sheet = _Sheet(path, label, options, bound, resources)
     if not sheet.names:
         remedy = sheet.other_sheet(options) or WRONG_FILE

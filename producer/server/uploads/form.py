@@ -11,19 +11,22 @@ import errno
 import json
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool
 from starlette.datastructures import FormData, UploadFile
+from starlette.requests import ClientDisconnect
 
 from contract.errors import StorageUnreachable, UsageError
 from contract.storage import Storage
+from producer.server.access import client_of
 from producer.server.problems import Refused
 from producer.server.submission import of_form, of_object
 
@@ -37,11 +40,13 @@ _NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that was sent, and the options that came with it."""
+    """A file that was sent, the options that came with it, and who sent it."""
 
     file: BinaryIO
     name: str
     options: Mapping[str, Any]
+    client: str
+    gone: Callable[[], Awaitable[None]]  #: returns when the client has left
     columns: BinaryIO | None = None  #: of a frame, as they are stored
 
 
@@ -56,8 +61,11 @@ async def received(request: Request, storage: Storage) -> AsyncIterator[Upload]:
         fields = await _json(request)
         url = fields.pop("url", None)
         with tempfile.TemporaryFile() as copy:
-            await run_in_threadpool(_copy, storage, url, copy)
-            yield Upload(copy, plain_name(str(url)), of_object(fields).options())
+            async for _ in iterate_in_threadpool(_copying(storage, url, copy)):
+                if await request.is_disconnected():
+                    raise ClientDisconnect
+            options = of_object(fields).options()
+            yield Upload(copy, plain_name(str(url)), options, client_of(request.scope), partial(_gone, request))
     else:
         raise Refused(415, "unsupported_media", "a job is made of multipart/form-data or application/json",
                       "For example: curl -F file=@questions.csv")  # fmt: skip
@@ -75,7 +83,14 @@ async def received_form(request: Request) -> AsyncIterator[Upload]:
         if not isinstance(file, UploadFile):
             raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
         beside = columns.file if isinstance(columns, UploadFile) else None
-        yield Upload(file.file, plain_name(file.filename), of_form(fields).options(), beside)
+        name, options = plain_name(file.filename), of_form(fields).options()
+        yield Upload(file.file, name, options, client_of(request.scope), partial(_gone, request), beside)
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client has left. Its whole body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 @asynccontextmanager
@@ -101,8 +116,8 @@ async def _json(request: Request) -> dict[str, Any]:
     return fields
 
 
-def _copy(storage: Storage, url: object, copy: BinaryIO) -> None:
-    """Copy a file of the storage, if requests may name it."""
+def _copying(storage: Storage, url: object, copy: BinaryIO) -> Iterator[int]:
+    """Copy a file of the storage, if requests may name it, a block at a time."""
     key = str(url).removeprefix(f"{storage.url.rstrip('/')}/")
     plain = isinstance(url, str) and "\0" not in key and key == key.encode("utf-8", "ignore").decode()
     if not plain or not key.startswith(INPUTS) or ".." in key.split("/"):
@@ -116,8 +131,7 @@ def _copy(storage: Storage, url: object, copy: BinaryIO) -> None:
         if getattr(error.__cause__, "errno", None) not in _NO_FILE:
             raise
         raise UsageError(f"{key} is no file of the storage", f"For example: {INPUTS}questions.csv") from None
-    for block in chain([first], blocks):
-        copy.write(block)
+    yield from map(copy.write, chain([first], blocks))
 
 
 def plain_name(name: str | None) -> str:

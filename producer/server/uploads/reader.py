@@ -1,50 +1,73 @@
-"""Uploads are read by a child process (`reading`), each with a time limit."""
+"""Uploads are read by child processes (`reading`), for no longer than their clients wait and a time limit allows."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, TypeVar
+
+from starlette.requests import ClientDisconnect
 
 from contract.command import program
 from contract.errors import BulkqaError, InputError
 from contract.format import failure
 from contract.settings import Settings
+from contract.storage import Storage
+from producer.jobs.submit import Place, place_of, withdraw
 from producer.server.uploads.form import Upload
+from producer.server.uploads.line import Line
 
-#: Seconds that a child has to remove what it wrote, after it was told to end.
-_TIDYING = 10.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Has uploads read: `turns` at once, each by a child of its own, within `seconds`."""
+    """Has uploads read in turn, each by a child of its own, within `seconds`."""
 
     settings: Settings
-    turns: asyncio.Semaphore
+    storage: Storage
+    line: Line
     seconds: float = 900.0
 
     async def submit(self, upload: Upload, key: str | None = None) -> tuple[str, bool]:
-        """Make a job of an upload: its id, and whether it is new. Raises what `submit` raises."""
-        answer = await self._read(upload, {} if key is None else {"key": key}, only_check=False)
+        """Make a job of an upload: its id, and whether it is new. Raises what `submit` raises, and ClientDisconnect."""
+        options = upload.options if key is None else {**upload.options, "key": key}
+        answer = await self._read(upload, options, place_of(options.get("key")))
         return answer["job"], answer["new"]
 
     async def check(self, upload: Upload) -> dict[str, Any]:
-        """The columns and the first rows of an upload (`producer.jobs.check.Glance`). Raises InputError."""
-        return await self._read(upload, {}, only_check=True)
+        """The columns and the first rows of an upload (`producer.jobs.check.Glance`). Raises InputError, and
+        ClientDisconnect."""
+        return await self._read(upload, upload.options, None)
 
-    async def _read(self, upload: Upload, options: dict[str, Any], *, only_check: bool) -> dict[str, Any]:
+    async def _read(self, upload: Upload, options: Mapping[str, Any], place: Place | None) -> dict[str, Any]:
+        """What a child says of an upload. It writes to `place`, if there is one; all of that is removed if it ends
+        without a word."""
         numbers = [_number(file) for file in (upload.file, upload.columns) if file]
-        paths = [f"/dev/fd/{number}" for number in numbers]
         order = {
-            "path": paths[0], "columns": paths[1] if upload.columns else None, "name": upload.name,
-            "options": {**upload.options, **options}, "only_check": only_check,
+            "file": numbers[0], "columns": numbers[1] if upload.columns else None, "name": upload.name,
+            "options": dict(options), "place": place and asdict(place),
         }  # fmt: skip
-        async with self.turns, self._child(numbers) as child:
+        output, code = await _while_there(upload, self._in_turn(upload, order, numbers, place))
+        try:
+            answer: dict[str, Any] = json.loads(output)
+        except ValueError:
+            raise _ended(upload.name, code) from None
+        if "os_error" in answer:
+            raise OSError(*answer["os_error"])
+        if "error" in answer:
+            raise failure.from_json(answer["error"])
+        return answer
+
+    async def _in_turn(
+        self, upload: Upload, order: dict[str, Any], numbers: list[int], place: Place | None
+    ) -> tuple[bytes, int | None]:
+        """What a child prints, and its exit status."""
+        async with self.line.turn(upload.client), self._child(numbers, place) as child:
             try:
                 output, _ = await asyncio.wait_for(child.communicate(json.dumps(order).encode()), self.seconds)
             except TimeoutError:
@@ -53,18 +76,10 @@ class Reader:
                     f"{upload.name}: reading it took more than {self.seconds:g} s",
                     "Split it into several files.",
                 ) from None
-        try:
-            answer: dict[str, Any] = json.loads(output)
-        except ValueError:
-            raise _ended(upload.name, child.returncode) from None
-        if "os_error" in answer:
-            raise OSError(*answer["os_error"])
-        if "error" in answer:
-            raise failure.from_json(answer["error"])
-        return answer
+        return output, child.returncode
 
     @asynccontextmanager
-    async def _child(self, numbers: list[int]) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def _child(self, numbers: list[int], place: Place | None) -> AsyncIterator[asyncio.subprocess.Process]:
         # Not as flags: `ps` shows flags, and these can hold a password.
         env = os.environ | {
             "BULKQA_REDIS_URL": self.settings.redis_url,
@@ -78,24 +93,35 @@ class Reader:
         try:
             yield child
         finally:
-            if child.returncode is None:  # it took too long, or the client has gone
-                await asyncio.shield(_end(child))
+            if child.returncode != 0:
+                await asyncio.shield(self._end(child, place))
+
+    async def _end(self, child: asyncio.subprocess.Process, place: Place | None) -> None:
+        """Kill a child, if it still reads, and remove what it wrote."""
+        if child.returncode is None:  # it took too long, or the client has gone
+            child.kill()
+            await child.wait()
+        if place:
+            await asyncio.to_thread(withdraw, self.storage, place)
+
+
+async def _while_there(upload: Upload, work: Coroutine[Any, Any, T]) -> T:
+    """The result of work that is given up when the client of an upload leaves: then raises ClientDisconnect."""
+    tasks = working, gone = asyncio.ensure_future(work), asyncio.ensure_future(upload.gone())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        gone.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _number(file: BinaryIO) -> int:
     file.seek(0)  # on macOS the child shares the position
     return file.fileno()  # writes a file that is still in memory to disk
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """Tell a child to end, so that it removes what it wrote; then kill it."""
-    with suppress(ProcessLookupError):
-        child.terminate()
-        try:
-            await asyncio.wait_for(child.wait(), _TIDYING)
-        except TimeoutError:
-            child.kill()
-            await child.wait()
 
 
 def _ended(name: str, code: int | None) -> BulkqaError:

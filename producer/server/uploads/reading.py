@@ -1,8 +1,9 @@
-"""The child that reads an upload: `submit`, with a bound on memory and time, so that no file takes the server down.
+"""The child that reads an upload: `submit`, with bounds on memory, time and what comes of the file, so that none takes
+the server down.
 
 Started as `python -m producer.server.uploads.reading`, with a JSON document on stdin: the file and what is to be done
-with it. Prints another: the job, or what the file holds, or an error, ours or the system's. When it is told to end it
-removes what it wrote, as `submit` does.
+with it. Prints another: the job, or what the file holds, or an error, ours or the system's. The server kills it, and
+removes what it wrote; when the server is killed it is told to end, and does that itself, as `submit` does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import signal
 import sys
 from contextlib import closing
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from contract import command, machine
@@ -21,6 +21,7 @@ from contract.format import failure
 
 if TYPE_CHECKING:
     from contract.settings import Settings
+    from producer.input.location import InputSpec
     from producer.request import Request
 
 #: What the program itself takes, above what reading may.
@@ -51,38 +52,52 @@ def main() -> None:
 
 def _read(order: dict[str, Any]) -> dict[str, Any]:
     from contract import settings
+    from producer.input.options import Limits
     from producer.request import request_of
 
     current = settings.load()
     _bound(current.read_memory + _BESIDE)
     request = request_of(order["options"]).with_row_limit(current.max_row_bytes)
-    with Path(order["path"]).open("rb") as opened:
-        file = cast(BinaryIO, _Named(opened, order["name"]))
-        if order["only_check"]:
+    limits = Limits(current.api_upload_ratio, current.api_upload_rows, current.api_upload_text)
+    request = replace(request, read=replace(request.read, limits=limits))
+    with open(order["file"], "rb") as opened:  # noqa: PTH123 - a descriptor
+        file = _named(opened, order["name"])
+        if order["place"] is None:
             return _checked(file, request, current)
-        return _submitted(file, order["columns"], request, current)
+        return _submitted(file, order, request, current)
 
 
-def _submitted(file: BinaryIO, columns: str | None, request: Request, settings: Settings) -> dict[str, Any]:
-    """`columns`: the path of those of a DataFrame."""
+def _submitted(file: InputSpec, order: dict[str, Any], request: Request, settings: Settings) -> dict[str, Any]:
     from producer.backend import open_direct
+    from producer.jobs.submit import Place, submit_and_send
     from producer.results.columns import sent
 
-    if columns:
-        request = replace(request, columns=sent(Path(columns).read_bytes()))
+    if order["columns"] is not None:
+        with open(order["columns"], "rb") as columns:  # noqa: PTH123
+            request = replace(request, columns=sent(columns.read()))
     with closing(open_direct(settings, create=True)) as backend:
-        submitted = backend.submit(file, request)
+        place = Place(**order["place"])
+        submitted = submit_and_send(file, backend.storage, backend.queue, settings, request, place=place)
     return {"job": submitted.manifest.id, "new": submitted.new}
 
 
-def _checked(file: BinaryIO, request: Request, settings: Settings) -> dict[str, Any]:
+def _checked(file: InputSpec, request: Request, settings: Settings) -> dict[str, Any]:
     from producer.jobs.check import glance
 
     return asdict(glance(file, request.read, settings))
 
 
+def _named(opened: BinaryIO, name: str) -> InputSpec:
+    """A file under its name at the client. By a path, where it has one: what has to be read from its end is not copied
+    first."""
+    from producer.input.location import File
+
+    path = machine.path_anew(opened.fileno())
+    return File(name, name, path) if path else cast(BinaryIO, _Named(opened, name))
+
+
 class _Named:
-    """A file under its name at the client."""
+    """A stream under a name."""
 
     def __init__(self, file: Any, name: str) -> None:
         self._file = file

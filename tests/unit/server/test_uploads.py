@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -20,40 +23,54 @@ import pytest
 from contract.errors import InputError, UsageError
 from contract.format import layout
 from contract.settings import Settings
-from contract.storage import open_storage
+from contract.storage import Storage, open_storage
 
 pytest.importorskip("starlette")
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from producer.jobs.submit import Place, place_of, submit, withdraw
+from producer.request import request_of
 from producer.server.uploads.form import Upload, plain_name, received_form
+from producer.server.uploads.line import Line
 from producer.server.uploads.reader import Reader
 from tests.acceptance.cluster import until
 
 
-def read(settings: Settings, data: bytes, seconds: float) -> dict:
-    async def once() -> dict:
-        with tempfile.TemporaryFile() as file:
-            file.write(data)
-            reader = Reader(settings, asyncio.Semaphore(1), seconds)
-            return await reader.check(Upload(file, "rows.csv", {}))
-
-    return asyncio.run(once())
+@pytest.fixture
+def settings(settings: Settings, redis_url: str) -> Settings:
+    return settings.model_copy(update={"redis_url": redis_url})
 
 
-def test_a_child_that_takes_too_long_is_ended(settings: Settings):
-    storage = open_storage(settings.storage_url, create=True)
-    with pytest.raises(InputError, match=r"more than 0\.01 s"):
-        read(settings, b"question|context\na?|b\n", 0.01)
-    assert storage.list(layout.JOBS) == []
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    return open_storage(settings.storage_url, create=True)
 
 
-def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Settings):
-    found = read(settings, b"question|context\na?|b\n", 60)
+def reader(settings: Settings, storage: Storage, seconds: float = 60) -> Reader:
+    return Reader(settings, storage, Line(2), seconds)
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+def upload(file: Any, gone: Callable[[], Awaitable[None]] = never) -> Upload:
+    return Upload(file, "rows.csv", {}, "somebody", gone)
+
+
+def checked(settings: Settings, storage: Storage, data: bytes) -> dict[str, Any]:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        return asyncio.run(reader(settings, storage).check(upload(file)))
+
+
+def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Settings, storage: Storage):
+    found = checked(settings, storage, b"question|context\na?|b\n")
     assert (found["name"], found["columns"]) == ("rows.csv", ["question", "context"])
     assert [row["question"] for row in found["rows"]] == ["a?"]
     assert found["notes"] == []
-    assert read(settings, b"A title\nquestion|context\na?|b\n", 60)["notes"] == [
+    assert checked(settings, storage, b"A title\nquestion|context\na?|b\n")["notes"] == [
         "rows.csv: a line above the header was passed over"
     ]
 
@@ -74,7 +91,8 @@ async def form(fields: list[tuple[str, bytes]]) -> Upload:
         return {"type": "http.request", "body": body, "more_body": False}
 
     headers = [(name.lower(), value) for name, value in request.headers.raw]
-    async with received_form(Request({"type": "http", "headers": headers}, receive)) as upload:
+    scope = {"type": "http", "headers": headers, "state": {"client": "somebody"}}
+    async with received_form(Request(scope, receive)) as upload:
         return upload
 
 
@@ -84,6 +102,124 @@ def test_a_field_that_comes_twice_is_refused_not_dropped():
         with pytest.raises(UsageError, match="more than once") as caught:
             asyncio.run(form(fields))
         assert caught.value.remedy
+
+
+class Endless:
+    """A file of many rows whose end does not come."""
+
+    def __init__(self, folder: Path) -> None:
+        os.mkfifo(path := folder / "rows")
+        self._pipe = os.open(path, os.O_RDWR)
+        self._rest = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._writer = threading.Thread(target=self._write)
+        self._writer.start()
+
+    def _write(self) -> None:
+        os.write(self._pipe, b"question|context\n" + b"who is it?|nobody knows\n" * 200_000)
+
+    def seek(self, _: int) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return self._pipe
+
+    def close(self) -> None:
+        while self._writer.is_alive():  # what nobody has read
+            with suppress(BlockingIOError):
+                os.read(self._rest, 1 << 16)
+        os.close(self._rest)
+        os.close(self._pipe)
+
+
+@pytest.fixture
+def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endless]:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    file = Endless(tmp_path)
+    yield file
+    file.close()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def chunks(storage: Storage) -> list[str]:
+    jobs = storage.list(layout.JOBS)
+    return [name for job in jobs for name, _ in storage.sizes(layout.folder(job))]
+
+
+async def written(storage: Storage) -> None:
+    """Wait until a child has written chunks."""
+    await asyncio.to_thread(until, lambda: chunks(storage), "chunks")
+
+
+def children() -> list[psutil.Process]:
+    """Those that read."""
+    alive = (child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE)
+    return [child for child in alive if "producer.server.uploads.reading" in child.cmdline()]
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="a pipe is opened anew")
+
+
+@linux
+def test_a_child_ends_when_its_client_leaves_and_what_it_wrote_is_removed(
+    settings: Settings, storage: Storage, endless: Endless
+):
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(reader(settings, storage).submit(upload(endless, lambda: written(storage))))
+    assert (children(), storage.list(layout.JOBS)) == ([], [])
+
+
+@linux
+def test_a_client_may_leave_before_its_turn(settings: Settings, storage: Storage, endless: Endless):
+    shared = reader(settings, storage)
+
+    async def leaves() -> None:
+        await written(storage)
+        assert len(children()) == 1, "the other waits"
+
+    async def both() -> list[Any]:
+        first = asyncio.create_task(shared.submit(upload(endless)))
+        with pytest.raises(ClientDisconnect):
+            await shared.submit(upload(endless, leaves))
+        first.cancel()
+        return await asyncio.gather(first, return_exceptions=True)
+
+    assert isinstance(asyncio.run(both())[0], asyncio.CancelledError)
+    assert (children(), storage.list(layout.JOBS)) == ([], [])
+
+
+@linux
+@pytest.mark.parametrize("key", [None, "a key"])
+def test_what_a_killed_child_wrote_is_removed(key: str | None, settings: Settings, storage: Storage, endless: Endless):
+    async def killed() -> None:
+        await written(storage)
+        for child in children():
+            child.kill()
+        await never()
+
+    with pytest.raises(InputError, match="crashes the program that reads it"):
+        asyncio.run(reader(settings, storage).submit(upload(endless, killed), key))
+    assert chunks(storage) == []
+
+
+@linux
+def test_a_child_that_takes_too_long_is_ended(settings: Settings, storage: Storage, endless: Endless):
+    with pytest.raises(InputError, match=r"more than 3 s"):
+        asyncio.run(reader(settings, storage, 3).submit(upload(endless)))
+    assert (children(), storage.list(layout.JOBS)) == ([], [])
+
+
+def test_a_job_that_came_to_be_is_not_withdrawn(settings: Settings, storage: Storage):
+    """Its submission may have been killed just after it wrote the manifest."""
+    for key in (None, "a key"):
+        place = place_of(key)
+        request = request_of({"key": key})
+        job = submit(io.BytesIO(b"question|context\na?|b\n"), storage, settings, request, place=place).manifest.id
+        before = sorted(storage.sizes(layout.folder(job)))
+        withdraw(storage, place)
+        assert sorted(storage.sizes(layout.folder(job))) == before
+        withdraw(storage, Place(job, layout.new_chunks()))
+        assert sorted(storage.sizes(layout.folder(job))) == before
 
 
 @contextmanager
@@ -100,7 +236,7 @@ def child(path: Path, allowed: int = resource.RLIM_INFINITY) -> Iterator[subproc
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed)),
     ) as process:
         assert process.stdin
-        asked = {"path": str(path), "name": path.name, "only_check": True, "options": {}}
+        asked = {"file": str(path), "name": path.name, "place": None, "columns": None, "options": {}}
         process.stdin.write(json.dumps(asked))
         process.stdin.close()
         process.stdin = None

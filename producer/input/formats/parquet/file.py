@@ -21,7 +21,7 @@ from producer.input.formats.parquet.convert import is_text
 from producer.input.formats.parquet.int96 import open_exact
 from producer.input.formats.parquet.rows import RowCutter
 from producer.input.memory import Bound
-from producer.input.options import ReadOptions
+from producer.input.options import Limits, ReadOptions
 from producer.input.raw import WRONG_FILE, encrypted, reason
 from producer.input.rows import Rows
 
@@ -59,7 +59,7 @@ def parquet_file(path: Path, label: str, options: ReadOptions, bound: Bound, res
     columns = ColumnNames(label, decoder.types.names, options)
     decoder.check_types(columns)
     cutter = RowCutter(columns, decoder.types, options.max_row_bytes)
-    batches = decoder.batches(cutter)
+    batches = decoder.batches(cutter, options.limits)
     return DataFile("parquet", columns, cutter.schema, batches, types=decoder.types, progress=decoder.progress)
 
 
@@ -116,7 +116,7 @@ class _Decoder:
         message = f"{self._label}: the column {name!r} is of type {self.types.field(name).type}, not {wanted}"
         return InputError("unsupported_format", message, remedy)
 
-    def batches(self, cutter: RowCutter) -> Iterator[Rows]:
+    def batches(self, cutter: RowCutter, limits: Limits) -> Iterator[Rows]:
         """All rows. Raises InputError if they cannot be decoded, or not in bounded memory."""
         try:
             for groups in self._runs():
@@ -125,6 +125,7 @@ class _Decoder:
                         self._done += len(rows.question)
                         yield rows
                     self._refuse_bomb(cutter.size)
+                    limits.check_ratio(self._label, self._source.size(), cutter.size)
         except _ERRORS as error:
             raise self._unreadable(error, f" after row {self._done:,}") from error
 
