@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos clean faults files families
+.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos soak clean faults files families
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -55,6 +55,9 @@ families: ## every family of readers that transformers has, built and compared w
 chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3; then a minute of damaged input files
 	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.chaos
 	@SEED=$(SEED) MINUTES=1 $(BIN)/python -m tests.faults.fuzz
+
+soak: setup ## an hour of clients that burden a server, beside honest ones: SEED= to replay, MINUTES=60
+	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.soak
 
 check: setup ## lint, types, import rules
 	@$(BIN)/ruff check .
