@@ -13,7 +13,7 @@ import pytest
 
 from contract.format import layout
 from contract.ledger import records
-from tests.acceptance.cluster import until
+from tests.acceptance.cluster import until, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 
 pytestmark = pytest.mark.timeout(170)
@@ -56,6 +56,25 @@ def test_a_disk_that_is_full_for_a_while(small: FaultyCluster) -> None:
     filler.unlink()
     small.ends_well(job, 400)
     assert small.workers[0].poll() is None
+
+
+def test_a_submission_to_a_full_disk_makes_no_job(small: FaultyCluster) -> None:
+    file = write_rows(small.folder / "rows.csv", 400)
+    small.submit(file)  # which makes what a storage has besides jobs
+    before = _files(small)
+    with suppress(OSError), (small.folder / "storage" / "filler").open("ab", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4096)
+    done = small.producer("submit", str(file))
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "nothing was submitted" in done.stderr
+    assert "Make room, then submit again." in done.stderr
+    assert _files(small) - before == {small.folder / "storage" / "filler"}
+    assert len(records.jobs(small.storage)) == 1
+
+
+def _files(running: FaultyCluster) -> set[Path]:
+    return {path for path in (running.folder / "storage").rglob("*") if path.is_file()}
 
 
 def _reason(running: FaultyCluster, job: str) -> str | None:

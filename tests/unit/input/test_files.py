@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,16 @@ def test_names_may_differ_in_capitals_blanks_and_what_cannot_be_seen(head: str) 
     ]
     line = json.dumps({"Question": "When?", "CONTEXT": MILL, "ID": "a"})
     assert texts(read(line + "\n")) == [("a", "When?", MILL)]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_may_differ_in_how_accents_are_written(form: str) -> None:
+    """macOS writes them apart."""
+    other = "NFD" if form == "NFC" else "NFC"
+    question, context = (unicodedata.normalize(form, name) for name in ("Prüffrage", "Passé"))
+    head = "|".join(unicodedata.normalize(other, name) for name in (question, context))
+    rows, _ = opened(f"{head}\nWhen?|{MILL}\n", question=question, context=context)
+    assert [(row.question, row.context) for row in rows] == [("When?", MILL)]
 
 
 def test_a_name_that_fits_two_columns_is_not_guessed() -> None:

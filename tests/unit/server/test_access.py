@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import re
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -243,6 +245,13 @@ def test_a_page_behind_a_proxy_that_names_another_host_is_its_own(peer: str, sta
     headers = {"Origin": "https://qa.example.org", "X-Forwarded-Host": "qa.example.org", "Content-Length": "0"}
     asked = Asked("POST", "/v1/jobs/no-such-job/cancel", headers, peer=peer).of(app)
     assert asked.status == status
+
+
+def test_the_page_asks_below_the_address_where_it_lies():
+    """A proxy may serve it below a path."""
+    absolute = re.compile(r"""(href|src|action)=["']/|(href|src|action): ?[`"']/|(EventSource|assign|fetch)\([`"']/""")
+    files = [path for path in Path(access.__file__).with_name("page").iterdir() if path.suffix in (".html", ".js")]
+    assert {(path.name, match[0]) for path in files for match in absolute.finditer(path.read_text())} == set()
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/healthz", "/metrics", "/openapi.json", "/v1/jobs"])
