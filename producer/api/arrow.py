@@ -45,7 +45,8 @@ def table_of(columns: list[tuple[Any, Any]]) -> pa.Table:
 def _name(name: Any) -> str:
     if isinstance(name, bool) or not isinstance(name, str | int):
         remedy = "Name columns with text: frame.columns = ['question', 'context', ...]"
-        raise unsupported(f"a column whose name is {name!r}, a {type(name).__name__}", remedy)
+        kind = "" if name is None else f", a {type(name).__name__.lstrip('_')}"
+        raise unsupported(f"a column whose name is {name!r}{kind}", remedy)
     try:
         str(name).encode()
     except UnicodeEncodeError as error:
