@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from producer.input.formats.parquet.convert import is_text
+from producer.input.formats.parquet.int96 import INT96, int96_field
 
 #: An Arrow type.
 DataType = Any
@@ -25,10 +26,20 @@ def common_schema(first: pa.Schema | None, second: pa.Schema | None) -> pa.Schem
         if first is not second:
             raise TypeError
         return None
-    others = dict(zip(second.names, second.types, strict=True))
-    pairs = zip(first.names, first.types, strict=True)
-    fields = [pa.field(name, common(kind, others.get(name, kind))) for name, kind in pairs]
+    others = {field.name: field for field in second}
+    fields = [_common_field(field, others.get(field.name, field)) for field in first]
     return pa.schema(fields, metadata=first.metadata)
+
+
+def _common_field(first: pa.Field[Any], second: pa.Field[Any]) -> pa.Field[Any]:
+    marked = [field for field in (first, second) if INT96 in (field.metadata or {})]
+    if marked and types.is_timestamp(first.type) and types.is_timestamp(second.type) and first.type != second.type:
+        return int96_field(first.with_type(common(_in_micros(first.type), _in_micros(second.type))))
+    return (marked[0] if marked else pa.field(first.name, first.type)).with_type(common(first.type, second.type))
+
+
+def _in_micros(kind: DataType) -> DataType:
+    return pa.timestamp("us", kind.tz) if kind.unit == "ns" else kind
 
 
 def common(first: DataType, second: DataType) -> DataType:

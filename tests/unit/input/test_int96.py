@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +32,15 @@ def test_int96_of_any_year_is_that_year() -> None:
     assert [row.passthrough["valid_to"] for row in read(file.getvalue())] == [*TEXTS, None]
     with open_input(file) as source:
         assert source.types.field("valid_to").type == pa.timestamp("us")
+
+
+def test_files_of_which_one_has_a_far_year_are_one_input(tmp_path: Path) -> None:
+    for number, times in enumerate((DAYS[2:], DAYS[:1], DAYS[2:])):
+        (tmp_path / f"part-{number}.parquet").write_bytes(int96(pa.array(times, pa.timestamp("us"))).getvalue())
+    with open_input(tmp_path) as source:
+        cells = [row["passthrough"]["valid_to"] for table in source.tables(9, 1 << 20) for row in table.to_pylist()]
+        assert source.types.field("valid_to").type == pa.timestamp("us")
+    assert [cell[:19] for cell in cells] == ["2024-02-29T12:30:00", "9999-12-31T00:00:00", "2024-02-29T12:30:00"]
 
 
 @pytest.mark.parametrize("nested", [False, True])

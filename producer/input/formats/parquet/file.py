@@ -71,8 +71,7 @@ class _Decoder:
         self._source = file
         self._bound = bound
         try:
-            self._file = open_exact(self._opened, bound)
-            self.types: pa.Schema = self._file.schema_arrow
+            self._file, self.types = open_exact(self._opened, bound)
         except _ERRORS as error:
             raise self._unreadable(error) from error
         self._rows: int = self._file.metadata.num_rows

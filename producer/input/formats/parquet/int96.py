@@ -1,6 +1,6 @@
 """INT96, the timestamps of Impala, Hive and older Spark: nanoseconds in any year, which no unit of Arrow holds.
 
-They are read as microseconds, which Spark writes, or as nanoseconds if a value has some and no year is too far.
+They are read as nanoseconds, or as microseconds if a year is too far for these.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from producer.input.rows import Column, pc
 
+#: In the metadata of a field: the column was INT96 in its file, and its unit was chosen by the values.
+INT96 = b"bulkqa.int96"
 _ROWS = 1 << 14
 #: Rows to look at. A file of more that has no other column of size is refused later.
 _MOST_ROWS = 1 << 26
@@ -23,33 +25,38 @@ _MOST_ROWS = 1 << 26
 _REACH = ((1 << 63) - 1) // 1000
 
 
-def open_exact(open_as: Callable[[str], pq.ParquetFile], bound: AbstractContextManager[Any]) -> pq.ParquetFile:
-    """A file with the best unit for its INT96. `open_as` opens it with a unit."""
-    micros = open_as("us")
-    columns = [micros.schema.column(number) for number in range(len(micros.schema))]
+def open_exact(
+    open_as: Callable[[str], pq.ParquetFile], bound: AbstractContextManager[Any]
+) -> tuple[pq.ParquetFile, pa.Schema]:
+    """A file with the best unit for its INT96, and its columns. `open_as` opens it with a unit."""
+    nanos = open_as("ns")
+    columns = [nanos.schema.column(number) for number in range(len(nanos.schema))]
     paths = [column.path for column in columns if column.physical_type == "INT96"]
     if not paths:
-        return micros
-    nanos = open_as("ns")
-    return nanos if _fits_better(nanos, micros, paths, bound) else micros
+        return nanos, nanos.schema_arrow
+    micros = open_as("us")
+    file = nanos if _fit(micros, paths, bound) else micros
+    fields = [int96_field(field) if field.name in paths else field for field in file.schema_arrow]
+    return file, pa.schema(fields, metadata=file.schema_arrow.metadata)
 
 
-def _fits_better(
-    nanos: pq.ParquetFile, micros: pq.ParquetFile, paths: list[str], bound: AbstractContextManager[Any]
-) -> bool:
-    """Whether all values can be nanoseconds, and one has to."""
-    seen, needed = 0, False
-    batches = [file.iter_batches(_ROWS, columns=paths, use_threads=False) for file in (micros, nanos)]
+def int96_field(field: pa.Field[Any]) -> pa.Field[Any]:
+    """The field with the mark."""
+    return field.with_metadata({INT96: b"1"})
+
+
+def _fit(micros: pq.ParquetFile, paths: list[str], bound: AbstractContextManager[Any]) -> bool:
+    """Whether all values can be nanoseconds."""
+    seen = 0
+    batches = micros.iter_batches(_ROWS, columns=paths, use_threads=False)
     while seen < _MOST_ROWS:
         with bound:
-            batch, precise = (next(each, None) for each in batches)
-        if batch is None or precise is None:
-            return needed
+            batch = next(batches, None)
+        if batch is None:
+            return True
         seen += batch.num_rows
-        for us, ns in zip(_ticks(batch), _ticks(precise), strict=True):
-            if (np.abs(us) >= _REACH).any():
-                return False
-            needed = needed or bool((us * 1000 != ns).any())
+        if any((np.abs(ticks) >= _REACH).any() for ticks in _ticks(batch)):
+            return False
     return False
 
 
