@@ -27,7 +27,9 @@ def named_delimiter(line: bytes) -> str | None:
 def lines_of_title(head: Sequence[bytes], options: ReadOptions) -> int:
     """How many of the first lines are above a header that has the columns that were asked for, and fewer fields."""
     wanted = (options.question, options.context)
-    return header_place((_names(line, options.delimiter, options) for line in head), wanted) or 0
+    place = header_place((_names(line, options.delimiter, options) for line in head), wanted) or 0
+    in_quotes = options.quote != "none" and b"".join(head[:place]).count(b'"') % 2  # a name over several lines
+    return 0 if in_quotes else place
 
 
 def wrong_header(
