@@ -322,6 +322,8 @@ def test_two_jobs_are_compared_and_corrections_lead_to_their_job(
     page.locator("dd .completed").wait_for()
     page.get_by_role("link", name=first).click()
     page.get_by_text("Corrected in").wait_for()
+    (named,) = client.get("/v1/jobs", params={"metadata": f"errors_of={first}"}).json()["jobs"]
+    assert named["input"]["name"] == f"{first}.errors.csv"
 
 
 def test_a_question_is_tried(page: Any, client: httpx.Client):

@@ -65,7 +65,7 @@ export function upload(path, form, onProgress) {
       const document = request.response || {};
       request.status < 300 ? resolve(document) : reject(new Problem(document, request.status));
     });
-    request.addEventListener("error", () => reject(new Problem({ detail: "The upload was interrupted." }, 0)));
+    request.addEventListener("error", () => reject(new Problem({ detail: "The upload was interrupted, or the file was changed meanwhile: choose it again." }, 0)));
     request.send(form);
   });
 }

@@ -2,8 +2,8 @@
 import { el } from "./dom.js";
 
 // The message of a problem with its remedy. `form`, if there is one, has the fields that a click fills in.
-export const complaint = (problem, form) =>
-  el("p", { role: "alert", class: "error" }, problem.message, problem.remedy.length ? " – " : "", remedy(problem.remedy, form));
+export const complaint = ({ message, remedy: parts = [] }, form) =>
+  el("p", { role: "alert", class: "error" }, message, parts.length ? " – " : "", remedy(parts, form));
 
 export const remedy = (parts, form) => parts.map((part) =>
   typeof part === "string" ? part : part.set ? setting(part.set, form) : command(part));

@@ -12,7 +12,7 @@ const FIRST = ["question", "context", "delimiter", "sheet", "header", "encoding"
 const TEXT = ["csv", "jsonl", "json"];
 const ONLY = { delimiter: ["csv"], escape: ["csv"], quote: ["csv"], header: ["csv"], skip_lines: ["csv", "xlsx"], encoding: TEXT, sheet: ["xlsx"] };
 // The name of an error file as the server gives it: of the job whose rows it has.
-const ERRORS_OF = /^([a-z0-9-]+)\.errors\b.*\.csv$/;
+const ERRORS_OF = /^(\d{8}-\d{6}-[0-9a-f]{8}|key-[0-9a-f]{24})\.errors\b.*\.csv$/;
 
 export function dropping() {
   const input = el("input", { type: "file", id: "file" });
@@ -59,13 +59,13 @@ async function form(file) {
     const mine = looks; // the answer to an earlier look can come after the answer to a later one
     status.textContent = `Reading ${file.name} …`;
     trouble.replaceChildren();
-    const part = await beginning(file);
-    if (!part) {
-      status.textContent = "Too large to be shown before it is sent.";
-      go.disabled = false;
-      return true;
-    }
     try {
+      const part = await beginning(file);
+      if (!part) {
+        status.textContent = "Too large to be shown before it is sent.";
+        go.disabled = false;
+        return true;
+      }
       const glance = await upload("/v1/check", body(file, part, parts), () => {});
       if (mine === looks) {
         offer(glance, glance.question_column, glance.context_column);
@@ -85,7 +85,7 @@ async function form(file) {
   }
 
   function refuse(problem) {
-    const { found } = problem;
+    const { found = {} } = problem; // a file that was removed meanwhile is an error of the browser's
     if (found.delimiter && found.delimiter !== delimiter.value && delimiter.has(found.delimiter)) {
       delimiter.set(found.delimiter);
       return again();
@@ -152,6 +152,7 @@ function laidOut(file, parts, look, looking, refuse) {
     if (!await looking()) {
       return;
     }
+    go.disabled = true; // again: a check that was under way ended
     bar.hidden = false;
     status.textContent = `Sending ${file.name} …`;
     try {
