@@ -147,12 +147,12 @@ def _rename_once(staged: Path, path: Path) -> None:
         raise OSError(number, os.strerror(number), str(staged), None, str(path))
 
 
-def path_anew(descriptor: int) -> Path | None:
+def path_anew(descriptor: int, own: Path = Path("/proc/self/fd")) -> Path | None:
     """A path that opens an open file anew, with a position of its own, even if it has no name any more (Linux).
 
     None elsewhere: `/dev/fd` shares the position.
     """
-    path = Path(f"/proc/self/fd/{descriptor}")
+    path = own / str(descriptor)
     return path if path.exists() else None
 
 

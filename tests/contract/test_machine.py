@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -237,3 +238,19 @@ def test_a_processor_without_vnni_is_known(tmp_path: Path, text: str | None, exa
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
     assert machine.multiplies_bytes_exactly(tmp_path / "cpuinfo") is exactly
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is none")
+def test_a_file_without_a_name_is_opened_anew_with_a_position_of_its_own() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"text")
+        file.flush()
+        path = machine.path_anew(file.fileno())
+        assert path
+        assert path.read_bytes() == b"text"
+        assert file.tell() == 4
+
+
+def test_a_file_is_not_opened_anew_without_proc(tmp_path: Path) -> None:
+    with tempfile.TemporaryFile() as file:
+        assert machine.path_anew(file.fileno(), tmp_path / "nowhere") is None

@@ -179,6 +179,7 @@ def run(running: Cluster, server: psutil.Process, state: Soak, seed: int) -> Non
         first = answered(honest[-1], file)
         text = honest[-1].get(f"/v1/jobs/{first}/results", params={"format": "jsonl"}).text
         expected = [decoded(line) for line in text.splitlines()]
+        assert len(expected) == ROWS
         # Rows without a context are errors, which no model is asked about.
         large = answered(honest[-1], b"question|context\n" + b"who is it, and why does nobody know it?|\n" * 100_000)
         silent = silent_host(resources)

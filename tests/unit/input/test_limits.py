@@ -8,6 +8,7 @@ import io
 import lzma
 import random
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.errors import InputError
+from contract.machine import path_anew
 from contract.settings import Settings
+from producer.input import detect
 from producer.input.open import open_input
 from producer.input.options import FREE, Limits, ReadOptions
 
@@ -139,3 +142,17 @@ def test_rows_and_their_bytes_are_bounded(limits: Limits, message: str, setting:
 def test_a_file_of_ones_own_has_no_such_limits(tmp_path: Path):
     (path := tmp_path / "rows.csv.gz").write_bytes(gzip.compress(TEXTS["long"]))
     assert read(path, ReadOptions().limits) == FREE // 1000
+
+
+@pytest.mark.parametrize("anew", [path_anew, lambda _: None])
+def test_a_copy_of_what_comes_through_a_pipe_has_no_name_where_it_needs_none(
+    anew: Callable[[int], Path | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """So none is left by a process that is killed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(detect, "path_anew", anew)
+    pq.write_table(pa.table({"question": ["a?"], "context": ["b"]}), file := io.BytesIO())
+    with open_input(io.BytesIO(file.getvalue())) as source:
+        assert bool(list(tmp_path.iterdir())) == (anew(0) is None)
+        assert [table.num_rows for table in source.tables(10, 1 << 20)] == [1]
+    assert list(tmp_path.iterdir()) == []
