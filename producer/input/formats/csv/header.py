@@ -26,10 +26,17 @@ def named_delimiter(line: bytes) -> str | None:
 
 def lines_of_title(head: Sequence[bytes], options: ReadOptions) -> int:
     """How many of the first lines are above a header that has the columns that were asked for, and fewer fields."""
+    if _goes_on(head, options):
+        return 0
     wanted = (options.question, options.context)
     place = header_place((_names(line, options.delimiter, options) for line in head), wanted) or 0
     in_quotes = options.quote != "none" and b"".join(head[:place]).count(b'"') % 2  # a name over several lines
     return 0 if in_quotes else place
+
+
+def _goes_on(head: Sequence[bytes], options: ReadOptions) -> bool:
+    """Whether a quote is open at the end of the first line: a name of a header may hold an end of a line."""
+    return options.quote != "none" and bool(head) and head[0].count(b'"') % 2 == 1
 
 
 def wrong_header(
@@ -75,7 +82,7 @@ def _likely(head: Sequence[bytes], options: ReadOptions) -> tuple[int, str]:
         return max(among, key=lambda each: _score(_names(line, each, options), wanted))
 
     first = best(head[0], delimiters)
-    if None in guessed(_names(head[0], first, options), wanted):
+    if None in guessed(_names(head[0], first, options), wanted) and not _goes_on(head, options):
         fields: dict[str, list[list[str]]] = {delimiter: [] for delimiter in delimiters}
         for place, line in enumerate(head):
             for delimiter, lines in fields.items():
