@@ -61,7 +61,8 @@ def test_progress_is_consistent_for_any_input_and_survives_json(done, attempts, 
     assert 0.0 <= found.progress < 1.0
     assert found.chunks.done + found.chunks.running <= found.chunks.total + len(running)
     assert not found.finished
-    stored = replace(found, input=found.input | {"columns": list(found.input["columns"])})  # JSON has no tuples
+    lists = {name: list(value) for name, value in found.input.items() if isinstance(value, tuple)}  # JSON has no tuples
+    stored = replace(found, input=found.input | lists)
     assert codec.read(Progress, codec.dump(found)) == stored
     assert codec.parse(Progress, codec.values(found) | {"of_a_later_version": 1}) == stored
 
