@@ -13,7 +13,7 @@ from contract.ledger.reconcile import cancel, reconcile
 from contract.ledger.stored import load_manifest
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.cli import tables
+from producer.cli import tables, view
 from producer.jobs.logs import Event, events
 from tests.making import Clock, Hand, finish, job_of, part_of
 from tests.twins.queue import MemoryQueue
@@ -191,8 +191,13 @@ def test_events_come_in_the_order_of_their_times(storage: Storage, memory_queue:
     assert found[-1].event == "published"
 
 
-def test_what_a_worker_said_cannot_play_tricks_on_a_terminal(storage: Storage, settings: Settings):
+def test_what_a_worker_said_cannot_play_tricks_on_a_terminal(
+    storage: Storage, settings: Settings, capsys: pytest.CaptureFixture[str]
+):
     job = job_of(storage, settings).id
     Attempt(storage, job, 0, "w\x1b[2J\n").release("red\x1b[31m")
     for event in events(storage, None, job):
-        assert tables.event_line(event).isprintable()
+        view.out(tables.event_line(event))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
