@@ -13,8 +13,8 @@ REPO = Path(__file__).resolve().parents[1]
 #: Our modules that `custom.py` imports: only these are copied.
 MODULES = (
     "contract/__init__.py", "contract/errors.py", "contract/evaluation.py", "contract/machine.py", "contract/remedy.py",
-    "contract/squad.py", "contract/format", "producer/input", "worker/__init__.py", "worker/scoring.py",
-    "worker/reader",
+    "contract/squad.py", "contract/format", "contract/storage/address.py", "producer/input",
+    "worker/__init__.py", "worker/scoring.py", "worker/reader",
 )  # fmt: skip
 
 
@@ -32,8 +32,9 @@ def make(model: Path, destination: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
             shutil.copy(source, target)
-    # Not our own, which imports the client. Without one, another `producer` on the path would be imported.
-    (destination / "producer" / "__init__.py").write_text('"""The part of the producer that reads inputs."""\n')
+    # Not our own, which import the client and the storages. Without any, another `producer` on the path would be found.
+    for package, about in (("producer", "reads inputs"), ("contract/storage", "knows addresses")):
+        (destination / package / "__init__.py").write_text(f'"""The part of `{package}` that {about}."""\n')
 
 
 def main() -> None:
