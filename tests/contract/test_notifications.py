@@ -353,7 +353,7 @@ def test_a_removed_job_is_not_notified_any_more(given: Settings):
     with receiving(500) as receiver:
         job = ended(storage, given, receiver.url)
         Sender(storage, given).round()
-        delete(job, storage, MemoryQueue(), given)
+        delete(job, storage, MemoryQueue())
         assert record.owed(storage) == []
         assert not [name for name, _ in storage.sizes(layout.folder(job))]
 
