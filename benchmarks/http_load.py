@@ -63,7 +63,7 @@ class Memory:
 def serving(storage: Path, redis: str) -> Iterator[tuple[str, int]]:
     """The address and the process id of a server without a limit on requests."""
     command = [sys.executable, "-m", "producer", "serve", "--port", "0", f"--storage={storage}", f"--redis={redis}"]
-    env = os.environ | {"BULKQA_API_REQUESTS": "10000000", "BULKQA_API_JOBS": "1000000"}
+    env = os.environ | {"BULKQA_API_REQUESTS": "10000000", "BULKQA_API_JOBS": "1000000", "BULKQA_API_EXPORTS": "64"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=common.REPO, env=env) as process:
         assert process.stderr
         address = re.search(r"http://\S+", process.stderr.readline())
