@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
 from collections import defaultdict
@@ -24,9 +25,19 @@ from worker.reader.reader import Reader
 
 PAGE = REPO / "docs" / "models.md"
 BEGIN, END = "<!-- families: `make families` writes this table -->\n", "<!-- end of families -->\n"
-#: The largest difference of a logit from fp32's, times the largest logit if that exceeds 1.
+#: See `_difference`.
 TOLERANCE = {"fp16": 0.05, "int8": 0.15}
 YES, SLOWER, NO = "yes", "as exported", "no"
+
+
+def apart(family: str) -> tuple[str, ...]:
+    """The same in a process of its own: some graphs crash onnxruntime."""
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    process = context.Process(target=lambda: results.put(outcomes(family)))
+    process.start()
+    process.join()
+    return results.get() if process.exitcode == 0 else (NO, NO, NO)
 
 
 def outcomes(family: str) -> tuple[str, ...]:
@@ -46,22 +57,24 @@ def _outcome(source: Path, folder: Path, precision: str) -> str:
     messages: list[str] = []
     try:
         build(str(source), folder / precision, precision, force_unknown=True, progress=messages.append)
-        if precision in TOLERANCE:
-            _compare(folder / precision, folder / "fp32", TOLERANCE[precision])
     except ModelError as error:
         print(f"  {precision}: {error.message}", file=sys.stderr)
         return NO
+    difference = _difference(folder / precision, folder / "fp32")
+    if not difference <= TOLERANCE.get(precision, 0):
+        return f"off by {difference:.2g}"
     return SLOWER if any("as exported" in message for message in messages) else YES
 
 
-def _compare(directory: Path, plain: Path, tolerance: float) -> None:
+def _difference(directory: Path, plain: Path) -> float:
+    """The largest difference of a logit, as a share of the largest logit if that exceeds 1."""
     readers = [Reader.open(path) for path in (directory, plain)]
     options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
+    differences = [0.0]
     for window in readers[1]._encoder.encode("Where does Zürich lie?", CONTEXT, options).windows:
         actual, expected = (np.stack(reader._session.run(window)) for reader in readers)
-        difference = np.abs(actual - expected).max() / max(1, np.abs(expected).max())
-        if not difference <= tolerance:
-            raise ModelError(f"off by {difference:.2g} of the largest logit")
+        differences.append(float(np.abs(actual - expected).max() / max(1, np.abs(expected).max())))
+    return float(np.max(differences))
 
 
 def table(found: dict[str, tuple[str, ...]]) -> str:
@@ -69,7 +82,10 @@ def table(found: dict[str, tuple[str, ...]]) -> str:
     rows: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for family, outcome in found.items():
         rows[outcome].append(f"`{family}`")
-    order = sorted(rows, key=lambda outcome: [(YES, SLOWER, NO).index(each) for each in outcome])
+    order = sorted(
+        rows,
+        key=lambda outcome: [(YES, SLOWER, NO).index(each) if each in (YES, SLOWER, NO) else 1.5 for each in outcome],
+    )
     lines = ["| family (`model_type`) | int8 | fp16 | fp32 |", "|---|---|---|---|"]
     return "\n".join([*lines, *(f"| {', '.join(rows[each])} | {' | '.join(each)} |" for each in order)]) + "\n"
 
@@ -83,7 +99,7 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     found = {}
     for family in only or CLASSES:
-        found[family] = outcomes(family)
+        found[family] = apart(family)
         print(f"{family}: {dict(zip(('int8', 'fp16', 'fp32'), found[family], strict=True))}", flush=True)
     if not only:
         before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)

@@ -58,7 +58,8 @@ def make(family: str, directory: Path) -> None:
     small, or needs a library of its own."""
     tokenizer = _byte_bpe() if family in _TWO_SEPARATORS else _wordpiece(1, 0 if family in _MORE else 1)
     torch.manual_seed(0)
-    model = getattr(transformers, CLASSES[family])(_config(family, len(tokenizer)))
+    # Some families add a token of their own.
+    model = getattr(transformers, CLASSES[family])(_config(family, len(tokenizer) + 1))
     for values in model.parameters():
         if values.dim() == 1:  # new biases are all 0, which would hide a missing sum
             values.data += 0.1 * torch.randn(values.shape)
