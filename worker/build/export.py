@@ -86,12 +86,12 @@ def fuse(checkpoint: Checkpoint, info: ModelInfo, directory: Path, progress: Say
     from worker.build.rewrite import fuse_attention
 
     model = onnx.load(directory / GRAPH)
-    with step(info.architecture, "given faster attention", OTHER_PRECISION):
-        fused_nodes = fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0))
-    if not fused_nodes:
-        progress(f"attention of {info.architecture} has another form: left as exported, which is slower")
-        return info
     try:
+        with step(info.architecture, "given faster attention", OTHER_PRECISION):
+            count = fuse_attention(model, getattr(checkpoint.model.config, "num_attention_heads", 0))
+        if not count:
+            progress(f"attention of {info.architecture} has another form: left as exported, which is slower")
+            return info
         fused = _save(checkpoint, info, model, directory.with_name("fused"))
         _compare(checkpoint, fused, directory.with_name("fused") / GRAPH)
     except ModelError as error:

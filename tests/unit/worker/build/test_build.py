@@ -362,6 +362,20 @@ def test_attention_that_differs_when_fused_is_left_as_exported(
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
+def test_attention_in_a_form_that_cannot_be_fused_is_left_as_exported(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker.build import rewrite
+
+    def fail(*_: object) -> int:
+        raise KeyError("a node of another form")
+
+    monkeypatch.setattr(rewrite, "fuse_attention", fail)
+    messages: list[str] = []
+    assert build(str(bert), tmp_path / "made", progress=messages.append).precision == "int8"
+    assert any(line.startswith("attention is left as exported, which is slower: Bert") for line in messages)
+
+
 def test_the_approximate_gelu_is_close_to_the_exact_one() -> None:
     from onnx import TensorProto, helper
 
