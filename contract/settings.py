@@ -25,7 +25,7 @@ SHIPPED_MODEL = "minilm-l6-qa"
 
 
 def shipped_model() -> Path:
-    """Its directory: `models` in the repository, `worker/models` in an installed wheel."""
+    """The directory of the model that ships: `models` in the repository, `worker/models` in an installed wheel."""
     root = Path(__file__).resolve().parent.parent
     packaged = root / "worker" / "models" / SHIPPED_MODEL
     return packaged if packaged.is_dir() else root / "models" / SHIPPED_MODEL

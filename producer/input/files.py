@@ -152,11 +152,9 @@ def _local(folder: Path, pattern: tuple[str, ...], notes: list[str], above: tupl
 def _within(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            return []
         raise InputError("unreadable", f"{folder}: {reason(error)}", "Check the permissions of the folder.") from error
 
 
