@@ -8,6 +8,9 @@
 | question, context | string, null | |
 | code, message | string, null | set where the producer rejected the row |
 | raw | string, null | the text of a row that could not be parsed |
+| group | string, null | rows of one group are passages for one question; absent if the job has no groups |
+| passage | int64, null | place of the context in a list of contexts, from 0; absent unless there are lists |
+| document | string | name of the document that is the context; absent unless questions are asked of documents |
 | passthrough | struct, or string, null | all other columns of the input; absent if there are none |
 
 A passthrough struct has a field for each column, with its name and type. JSON Lines have no columns, and the type of a
@@ -44,6 +47,11 @@ FIELDS: tuple[Any, ...] = (
     pa.field("message", pa.string()),
     pa.field("raw", pa.string()),
 )
+
+#: Columns that only some jobs have, between those above and passthrough.
+GROUP = pa.field("group", pa.string())
+PASSAGE = pa.field("passage", pa.int64())
+DOCUMENT = pa.field("document", pa.string(), nullable=False)
 
 
 def schema(passthrough: list[Any]) -> pa.Schema:

@@ -35,7 +35,7 @@ Status = Literal["answered", "no_answer", "error"]
 #: Every code that a row can fail with. The first two lines come from the producer, the last from workers.
 ROW_ERRORS = (
     "empty_question", "empty_context", "missing_field", "extra_field", "bad_encoding", "parse_error", "row_too_large",
-    "not_a_row", "duplicate_id",
+    "not_a_row", "duplicate_id", "other_question", "no_text", "unreadable_document",
     "inference_error", "worker_crash", "chunk_damaged", "job_cancelled",
 )  # fmt: skip
 
@@ -85,6 +85,11 @@ class Options:
     no_answer_threshold: Annotated[
         float | None, Help("no answer if null beats the best span by more than this [default: the model's]")
     ] = None  #: the model directory may say "never"
+    top_windows: Annotated[
+        int | None,
+        Help("score only so many windows of a context, those whose words match the question best [default: all]"),
+        AtLeast(1),
+    ] = None
     omit_context: Annotated[bool, Help("leave contexts out of the predictions")] = False
 
     def __post_init__(self) -> None:
@@ -123,6 +128,9 @@ class Row:
     question: str | None
     context: str | None
     id: str | None = None
+    group: str | None = None  #: rows of one group are passages for one question
+    passage: int | None = None  #: the place of its context in a list of contexts, from 0
+    document: str | None = None  #: name of the document that is the context
     line: int | None = None
     error: RowError | None = None
     raw: str | None = None
@@ -138,6 +146,7 @@ class Span:
     end: int
     score: float
     raw_score: float
+    margin: float | None = None  #: as in `Answer`
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,9 @@ class Answer:
     null_score: float
     score: float  #: probability of the answer: of spans[0], or of "no answer"
     flags: tuple[str, ...] = ()
+    #: of the best span, also where that is no answer: its raw score less the null score of its own window, which
+    #: compares across windows and passages. None for a reader whose null score is not trained.
+    margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +183,25 @@ class InputFile:
     delimiter: str | None = None
     files: int = 1
     notes: tuple[str, ...] = ()  #: what the submitter should know about them
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """How the rows of a job belong together: a group has one question, and its rows are the passages."""
+
+    by: Literal["column", "list", "question"]  #: a column; lists of contexts; the questions asked of all documents
+    count: int
+    scattered: bool  #: False: the rows of each group are consecutive
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The documents of a job: each of the questions is asked of each of them, row = document * questions + question."""
+
+    count: int
+    questions: int
+    sha256: str  #: of the index of the documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +235,8 @@ class Manifest:
     answers_form: str = ""  #: how texts of the answers column are read (`contract.evaluation`); in older jobs empty
     text_bytes: int = 0  #: that all rows take in memory; in older jobs 0
     reading: dict[str, Any] | None = None  #: how the file was read, as far as the submitter said so
+    groups: Groups | None = None
+    documents: Documents | None = None
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:
@@ -258,6 +291,7 @@ def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
         "score": answer.score,
         "raw_score": best.raw_score if best else None,
         "null_score": answer.null_score,
+        "margin": answer.margin,
         "flags": list(answer.flags),
     }
     if options.top_k > 1:
@@ -280,7 +314,9 @@ def _head(row: Row, status: Status, options: Options) -> dict[str, Any]:
     head: dict[str, Any] = {"row": row.row}
     if row.line is not None:
         head["line"] = row.line
-    head |= {"id": row.id, "status": status, "question": row.question}
+    head["id"] = row.id
+    head |= {name: value for name in ("group", "passage", "document") if (value := getattr(row, name)) is not None}
+    head |= {"status": status, "question": row.question}
     if not options.omit_context:
         head["context"] = row.context
     return head

@@ -17,7 +17,7 @@
     jobs/<job>/progress.json        the sum of the first parts, so that status need not read them all; a hint
     jobs/<job>/cancel               exists if the job is to be cancelled
     jobs/<job>/notifications/000001.json    a delivery attempt of the job's webhook
-    jobs/<job>/predictions.json  errors.csv  report.json     published in this order, each once
+    jobs/<job>/predictions.json  groups.json  errors.csv  report.json    published in this order, each once
 
 Every key is made from a checked job id, a checked chunks folder and integers: none can be outside of the job's folder.
 """
@@ -43,7 +43,7 @@ _UNFINISHED = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
 _KINDS = {
     "chunks": re.compile(rf"{_CHUNKS.pattern}/(?:index\.json|columns\.arrow|\d{{6,}}\.parquet)"),
     "parts": re.compile(r"parts/\d{6,}\.jsonl"),
-    "outputs": re.compile(r"predictions\.json|errors\.csv|report\.json"),
+    "outputs": re.compile(r"(?:predictions|groups|report)\.json|errors\.csv"),
     "records": re.compile(
         r"(?:manifest|model|progress)\.json|cancel|attempts/\d{6,}\.\d+(?:\.released|\.row)?|events/\d{6,}-\d+\.json"
         r"|notifications/\d{6,}\.json"
@@ -154,6 +154,10 @@ def notifications(job: str) -> str:
 
 def notification(job: str, number: int) -> str:
     return f"{notifications(job)}/{number:06d}.json"
+
+
+def groups(job: str) -> str:
+    return f"{folder(job)}/groups.json"
 
 
 def predictions(job: str) -> str:

@@ -330,15 +330,14 @@ class Job:
         `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
 
         The columns, whatever the outcome: line, id, status, question, context, answer, start and end (Int64), score,
-        raw_score, null_score, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives (lists of
-        dicts), and those that were passed through, with their types and names, but with the prefix `input_` if a name
-        is one of the others. `long`: a row per answer, with its `rank` from 1, in place of alternatives.
+        raw_score, null_score, margin, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives
+        (lists of dicts), and those that were passed through, with their types and names, but with the prefix `input_`
+        if a name is one of the others. `long`: a row per answer, with its `rank` from 1, in place of alternatives.
 
         Needs the extra [pandas]. Raises UsageError without it, BulkqaError if answers or column types were altered or
         deleted, StorageUnreachable.
         """
         from producer.api import pandas as frames
-        from producer.results.typed import shown_names
 
         frames.need_pandas()
         shape, columns, manifest = self._shape()
@@ -350,7 +349,7 @@ class Job:
             passthrough = [prediction.get("passthrough") or {} for prediction in predictions]
             own = {manifest.question_column, manifest.context_column, manifest.id_column}
             keys = dict.fromkeys([*manifest.source.columns, *(key for row in passthrough for key in row)])
-            frame = frames.expand_passthrough(frame, passthrough, shown_names(key for key in keys if key not in own))
+            frame = frames.expand_passthrough(frame, passthrough, shape.shown(key for key in keys if key not in own))
         return frames.to_long(frame) if long else frame
 
 

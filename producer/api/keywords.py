@@ -49,6 +49,8 @@ class Keywords(TypedDict, total=False):
     n_best: int
     #: no answer if null beats the best span by more than this [default: the model's]
     no_answer_threshold: float | None
+    #: score only so many windows of a context, those whose words match the question best [default: all]
+    top_windows: int | None
     #: leave contexts out of the predictions
     omit_context: bool
     #: name of the model that answers [default: BULKQA_MODEL]

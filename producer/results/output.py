@@ -22,7 +22,7 @@ from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.remedy import Call, Remedy, Set
 from producer.results import columns, folder, upload, workbook
-from producer.results.typed import CORE, Shape, flattened
+from producer.results.typed import Shape, flattened
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
 #: The scheme of a URL. A `Path` of s3://bucket/key has lost one slash.
@@ -288,7 +288,7 @@ def _cells(prediction: dict[str, Any], shape: Shape) -> list[Any]:
     row = flattened(prediction)
     passed = prediction.get("passthrough") or {}
     others = [passed.get(column.name) for column in shape.others] if shape.typed else [passed]
-    return [_cell(value) for value in [*(row.get(name) for name in CORE.names), *others]]
+    return [_cell(value) for value in [*(row.get(name) for name in shape.core.names), *others]]
 
 
 def _cell(value: Any) -> Any:

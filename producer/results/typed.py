@@ -6,12 +6,15 @@
 | id | the input's | |
 | status, question, context, answer | string | |
 | start, end | int64 | |
-| score, raw_score, null_score, exact_match, f1 | float64 | |
+| score, raw_score, null_score, margin, exact_match, f1 | float64 | |
 | flags | list of string | |
 | error_code, error_message, raw | string | |
-| alternatives | list of struct: answer, start, end, score, raw_score | |
+| alternatives | list of struct: answer, start, end, score, raw_score, margin | |
 | the input's others | the input's | `input_<name>` where a column above has that name |
 | passthrough | string | their JSON, instead of columns, if they have no types (JSON Lines) |
+
+Behind `id`, where the job has them: group (string); passage (int64), of lists of contexts; document (string) and page
+(int64), of questions asked of documents. Those have excerpt (string) and excerpt_start (int64) in place of `context`.
 
 Reverses what `producer.input.formats.parquet` does to types that JSON doesn't have. Covers no pandas: see
 `producer.api.pandas`.
@@ -50,6 +53,7 @@ _SPAN = pa.struct(
         ("end", pa.int64()),
         ("score", pa.float64()),
         ("raw_score", pa.float64()),
+        ("margin", pa.float64()),
     ]
 )
 #: The columns of every job, with `id` as text.
@@ -67,6 +71,7 @@ CORE = pa.schema(
         ("score", pa.float64()),
         ("raw_score", pa.float64()),
         ("null_score", pa.float64()),
+        ("margin", pa.float64()),
         ("flags", pa.list_(pa.string())),
         ("exact_match", pa.float64()),
         ("f1", pa.float64()),
@@ -77,6 +82,22 @@ CORE = pa.schema(
     ]
 )
 PASSTHROUGH = "passthrough"
+_GROUP = (pa.field("group", pa.string()),)
+_PASSAGE = (pa.field("passage", pa.int64()),)
+_DOCUMENT = (pa.field("document", pa.string()), pa.field("page", pa.int64()))
+_EXCERPT = (pa.field("excerpt", pa.string()), pa.field("excerpt_start", pa.int64()))
+
+
+def core(manifest: Manifest, id_type: DataType) -> pa.Schema:
+    """The columns of a job's predictions without those of the input."""
+    groups, documents = manifest.groups, manifest.documents
+    behind_id = [
+        *(_GROUP if groups else ()),
+        *(_PASSAGE if groups and groups.by == "list" else ()),
+        *(_DOCUMENT if documents else ()),
+    ]
+    instead: dict[str, Any] = {"id": [pa.field("id", id_type), *behind_id], "context": _EXCERPT if documents else None}
+    return pa.schema([field for each in CORE for field in (instead.get(each.name) or [each])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +121,24 @@ class Shape:
         self.typed = columns is not None or manifest.source.format in ("csv", "xlsx")
         names = columns.types.column_names if columns else manifest.source.columns
         others = [name for name in names if name not in own and not name.startswith(OURS)]
-        shown = shown_names(others)
+        self.core = core(manifest, self.id)
+        shown = self.shown(others)
         self.others = [_column(name, shown[name], columns) for name in others] if self.typed else []
         last = [pa.field(c.shown, c.type) for c in self.others] if self.typed else [pa.field(PASSTHROUGH, pa.string())]
-        core = [pa.field("id", self.id) if f.name == "id" else f for f in CORE]
-        self.schema = pa.schema([*core, *last])
+        self.schema = pa.schema([*self.core, *last])
+
+    def shown(self, names: Iterable[str]) -> dict[str, str]:
+        """The names of the input's columns in the table, where none may collide with those of a prediction."""
+        names = list(names)
+        taken = {*self.core.names, PASSTHROUGH, "rank"}
+        shown = {name: name for name in names if name not in taken}
+        for name in names:
+            if name in taken and name not in shown:
+                free = f"input_{name}"
+                while free in shown or free in shown.values():
+                    free = f"input_{free}"
+                shown[name] = free
+        return {name: shown[name] for name in names}
 
     def table(self, predictions: list[dict[str, Any]]) -> pa.Table:
         """Predictions in the schema. Raises BulkqaError if a value doesn't fit the type of its column."""
@@ -113,7 +147,7 @@ class Shape:
             restored([row.get(f.name) for row in flat], self.id)
             if f.name == "id"
             else pa.array([row.get(f.name) for row in flat], f.type)
-            for f in CORE
+            for f in self.core
         ]
         passed = [prediction.get("passthrough") or {} for prediction in predictions]
         if self.typed:
@@ -127,20 +161,6 @@ def flattened(prediction: dict[str, Any]) -> dict[str, Any]:
     """A copy of a prediction with its error as two columns."""
     error = prediction.get("error") or {}
     return prediction | {"error_code": error.get("code"), "error_message": error.get("message")}
-
-
-def shown_names(names: Iterable[str]) -> dict[str, str]:
-    """The names of the input's columns in the table, where none may collide with those of a prediction."""
-    names = list(names)
-    taken = {*CORE.names, PASSTHROUGH, "rank"}
-    shown = {name: name for name in names if name not in taken}
-    for name in names:
-        if name in taken and name not in shown:
-            free = f"input_{name}"
-            while free in shown or free in shown.values():
-                free = f"input_{free}"
-            shown[name] = free
-    return {name: shown[name] for name in names}
 
 
 def _id_type(manifest: Manifest, columns: InputColumns | None) -> DataType:

@@ -42,6 +42,7 @@ def test_the_defaults_make_sense():
         "top_k": 1,
         "n_best": 20,
         "no_answer_threshold": None,
+        "top_windows": None,
         "omit_context": False,
     }
 
@@ -131,6 +132,7 @@ def test_an_answer_has_its_offsets():
         "score": 0.9,
         "raw_score": 7.5,
         "null_score": 1.0,
+        "margin": None,
         "flags": ["truncated_question"],
         "passthrough": {"topic": "t"},
     }
