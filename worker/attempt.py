@@ -172,4 +172,5 @@ def score_apart(row: Row, options: Options, model_dir: Path, watch: Watch) -> An
         null_score=values["null_score"],
         score=values["score"],
         flags=tuple(values["flags"]),
+        margin=values["margin"],
     )

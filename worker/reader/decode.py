@@ -86,13 +86,14 @@ class Scored(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A span of context tokens [first, last], both included, and its offsets."""
+    """A span of context tokens [first, last], both included, its offsets, and the null score of its window."""
 
     score: float
     first: int
     last: int
     begin: int
     end: int
+    null: float
 
     def overlaps(self, other: _Candidate) -> bool:
         return self.begin < other.end and other.begin < self.end
@@ -105,32 +106,39 @@ def decode(
     options: Options,
     threshold: float | None = None,
     flags: tuple[str, ...] = (),
+    *,
+    null_trained: bool = False,
 ) -> Answer:
     """The answer of one row.
 
     `offsets` (N, 2): where an answer begins that starts at token n, and where one ends that ends at n (`encode`).
     `scored`: all windows of the row, in order of the context. `threshold`: "no answer" if the null score exceeds the
-    best span's by more than this; None: never. `flags` come before those that are found here.
+    best span's by more than this; None: never. `flags` come before those that are found here. `null_trained`: whether
+    the model has learned its null score; if not, there are no margins.
 
     Raises RowFailure: inference_error if a logit is not finite, empty_context if no token has text.
     """
     _check(scored)
-    null = min(float(start[0]) + float(end[0]) for _, start, end in scored)
+    null = min(map(_null, scored))
     candidates = _n_best(scored, offsets, options, [])
     if not candidates:
         raise RowFailure("empty_context", "the context has no token that could be an answer")
     best = candidates[0]
     flags += _flags(best, scored, options)
+
+    def margin(candidate: _Candidate) -> float | None:
+        return _round(candidate.score - candidate.null) if null_trained else None
+
     if threshold is not None and null - best.score > threshold:
         probability = _softmax([null, *(candidate.score for candidate in candidates)])[0]
-        return Answer((), _round(null), _round(probability), flags)
+        return Answer((), _round(null), _round(probability), flags, margin=margin(best))
     chosen = _choose(candidates, scored, offsets, options)
     scores = _scores(chosen, candidates, null)
     spans = tuple(
-        Span(context[c.begin : c.end], c.begin, c.end, score, _round(c.score))
+        Span(context[c.begin : c.end], c.begin, c.end, score, _round(c.score), margin=margin(c))
         for c, score in zip(chosen, scores, strict=True)
     )
-    return Answer(spans, _round(null), spans[0].score, flags)
+    return Answer(spans, _round(null), spans[0].score, flags, margin=spans[0].margin)
 
 
 def _check(scored: Sequence[Scored]) -> None:
@@ -151,14 +159,20 @@ def _n_best(
         _of_window(each, offsets, options, low, high, taken)
         for each, low, high in zip(scored, borders[:-1], borders[1:], strict=True)
     ]
+    nulls = np.repeat([_null(each) for each in scored], [len(first) for _, first, _ in candidates])
     scores, first, last = (np.concatenate(column) for column in zip(*candidates, strict=True))
     order = np.lexsort((last, first, -scores))[: options.n_best]
-    scores, first, last = scores[order], first[order], last[order]
-    columns = scores, first, last, offsets[first, 0], offsets[last, 1]
+    scores, first, last, nulls = scores[order], first[order], last[order], nulls[order]
+    columns = scores, first, last, offsets[first, 0], offsets[last, 1], nulls
     by_offsets: dict[tuple[int, int], _Candidate] = {}
     for candidate in map(_Candidate._make, zip(*(column.tolist() for column in columns), strict=True)):
         by_offsets.setdefault((candidate.begin, candidate.end), candidate)
     return list(by_offsets.values())
+
+
+def _null(scored: Scored) -> float:
+    """The null score of a window: start and end logit at CLS."""
+    return float(scored.start_logits[0]) + float(scored.end_logits[0])
 
 
 def _borders(windows: Sequence[Window]) -> list[float]:

@@ -141,7 +141,10 @@ class Reader:
         self, context: str, encoded: Encoded, logits: Sequence[tuple[Logits, Logits]], options: Options
     ) -> Answer:
         scored = [Scored(window, *own) for window, own in zip(encoded.windows, logits, strict=True)]
-        return decode(context, encoded.offsets, scored, options, self._threshold(options), encoded.flags)
+        return decode(
+            context, encoded.offsets, scored, options, self._threshold(options), encoded.flags,
+            null_trained=self.info.null_trained,
+        )  # fmt: skip
 
     def warm_up(self) -> None:
         """Run the longest window that the model takes, then answer the known questions. Raises ModelError.

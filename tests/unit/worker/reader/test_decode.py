@@ -39,8 +39,9 @@ def words(n: int) -> tuple[str, np.ndarray]:
 
 def one_window(starts: list[float], ends: list[float], cls: float = -20.0, **options: object) -> Answer:
     context, offsets = words(len(starts))
-    threshold = options.pop("threshold", None)
-    return decode(context, offsets, [scored(0, len(starts), starts, ends, cls)], Options(**options), threshold)
+    threshold, null_trained = options.pop("threshold", None), bool(options.pop("null_trained", False))
+    window = scored(0, len(starts), starts, ends, cls)
+    return decode(context, offsets, [window], Options(**options), threshold, null_trained=null_trained)
 
 
 # --- the reference: plain loops, no numpy ------------------------------------------------------------------------
@@ -332,6 +333,21 @@ def test_null_is_the_least_over_windows() -> None:
     answer = decode(context, offsets, windows, Options(), threshold=0.0)
     assert answer.null_score == -3
     assert answer.spans  # one window that holds the answer is enough
+
+
+def test_a_margin_is_the_raw_score_less_the_null_score_of_the_spans_own_window() -> None:
+    context, offsets = words(4)
+    windows = [scored(0, 2, [4, -9], [4, -9], cls=3), scored(2, 4, [5, -9], [5, -9], cls=2)]
+    answer = decode(context, offsets, windows, Options(top_k=2), null_trained=True)
+    assert [(span.raw_score, span.margin) for span in answer.spans] == [(10, 8), (8, 5)]
+    assert answer.margin == 8
+    untrained = decode(context, offsets, windows, Options(top_k=2))
+    assert [untrained.margin, *(span.margin for span in untrained.spans)] == [None] * 3
+
+
+def test_no_answer_has_the_margin_of_the_best_span() -> None:
+    answer = one_window([1, 0], [1, 0], cls=5.0, threshold=0.0, null_trained=True)
+    assert (answer.spans, answer.margin) == ((), -3)
 
 
 @pytest.mark.parametrize(
