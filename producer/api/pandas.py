@@ -244,9 +244,9 @@ def to_long(frame: pd.DataFrame) -> pd.DataFrame:
     rows.insert(list(rows.columns).index("answer"), "rank", pd.array(rank, dtype="Int64"))
     spans: list[dict[str, Any]] = [span for others in alternatives for span in ({}, *others)]
     later = np.array(rank, dtype=int) > 1
-    for name in ("answer", "start", "end", "score", "raw_score"):
+    for name in ("answer", "start", "end", "score", "raw_score", "margin"):
         position = list(rows.columns).index(name)
         values = rows[name].astype(object).to_numpy(copy=True)
-        values[later] = [span[name] for span in spans if span]
+        values[later] = [span.get(name) for span in spans if span]  # jobs of earlier versions have no margin
         rows.isetitem(position, pd.Series(values, index=rows.index, dtype=rows[name].dtype))
     return rows

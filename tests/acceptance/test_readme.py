@@ -28,7 +28,7 @@ def console_blocks(document: str) -> list[tuple[str, str]]:
 def masked(text: str) -> str:
     text = re.sub(r"\b20\d{6}-\d{6}-[0-9a-f]{8}\b", "JOB", text)
     text = re.sub(r"[\d,]+ rows/s", "N rows/s", text)
-    text = re.sub(r'("(?:raw_|null_)?score":) ?-?[\d.]+', r"\1S", text)
+    text = re.sub(r'("(?:(?:raw_|null_)?score|margin)":) ?-?[\d.]+', r"\1S", text)
     return re.sub(r"│ [01]\.\d\d ", "│ S.SS ", text)
 
 

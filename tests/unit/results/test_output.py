@@ -33,12 +33,12 @@ from tests.making import csv as csv_of
 from tests.making import finish_parts, job_of, predictions
 from tests.twins.queue import MemoryQueue
 
-SPANS = (Span("é😀", 0, 2, 0.9, 7.5), Span("x", 3, 4, 0.1, 1.0))
+SPANS = (Span("é😀", 0, 2, 0.9, 7.5, 6.0), Span("x", 3, 4, 0.1, 1.0, -0.5))
 OPTIONS = Options(top_k=2)
 ROWS = [
     answered(
         Row(0, "q", "é😀 x", id="a", passthrough={"n": "1", "ä": "|", "row": "r"}),
-        Answer(SPANS, 1.5, 0.9, ("truncated",)),
+        Answer(SPANS, 1.5, 0.9, ("truncated",), 6.0),
         OPTIONS,
     ),
     answered(Row(1, "q\u2028\n", "c", line=3), Answer((), 9.0, 0.8), OPTIONS),
@@ -85,8 +85,8 @@ def test_parquet_has_the_same_in_columns_and_the_input_s_own_beside_them():
     assert [(row["row"], row["line"]) for row in found] == [(0, None), (1, 3), (2, None)]
     assert found[0].items() >= {
         "row": 0, "id": "a", "status": "answered", "question": "q", "context": "é😀 x", "answer": "é😀", "start": 0,
-        "end": 2, "score": 0.9, "raw_score": 7.5, "null_score": 1.5, "error_code": None, "error_message": None,
-        "raw": None, "n": "1", "ä": "|", "input_row": "r",
+        "end": 2, "score": 0.9, "raw_score": 7.5, "null_score": 1.5, "margin": 6.0, "error_code": None,
+        "error_message": None, "raw": None, "n": "1", "ä": "|", "input_row": "r",
     }.items()  # fmt: skip
     assert found[0]["flags"] == ["truncated"]
     assert found[0]["alternatives"] == ROWS[0]["alternatives"]
