@@ -18,13 +18,14 @@ import pyarrow as pa
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.evaluation import AnswersForm
 from producer.input.answers import AnswersColumn
+from producer.input.checks.checker import Checker
 from producer.input.files import InputFiles
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.types import common_schema, unified, widened
 from producer.input.location import InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.options import Limits, ReadOptions, checked
-from producer.input.rows import Checker, bounded
+from producer.input.rows import bounded
 
 #: Rows in the first tables, if no number is asked for; the number doubles after so many tables, so many times.
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3

@@ -1,12 +1,11 @@
-"""Rows as every format gives them; their checks and numbers; and tables of a bounded size.
+"""Rows as every format gives them, and tables of a bounded size.
 
-Checks run on whole columns, and faults are held by row index: a batch without faults costs no Python per row. Covers no
-file format (`formats`).
+Faults are held by row index: a batch without faults costs no Python per row. Covers no file format (`formats`) and no
+checks (`checks`).
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,16 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from contract.errors import BulkqaError
-from contract.remedy import Remedy, Set
-
 # The types that pyarrow declares differ from version to version, and some are missing.
 pc: Any = compute
 #: An Arrow array.
 Column = Any
 
-#: A cell that only divides a table's header from its rows.
-_RULER = r"^\s*(?::?-{2,}:?|={2,})\s*$"
 #: What a row takes besides its text: numbers, offsets, validity.
 ROW_OVERHEAD = 64
 
@@ -38,7 +32,7 @@ class Fault(NamedTuple):
     raw: str | None = None
 
 
-_BAD_ENCODING = Fault(
+BAD_ENCODING = Fault(
     "bad_encoding",
     "the row is not valid UTF-8; invalid bytes were replaced by \N{REPLACEMENT CHARACTER}",
 )
@@ -75,7 +69,7 @@ def _repaired(value: str | None, index: int, faults: dict[int, Fault]) -> str | 
     try:
         value.encode()
     except UnicodeEncodeError:
-        faults.setdefault(index, _BAD_ENCODING)
+        faults.setdefault(index, BAD_ENCODING)
         # The bytes of the file, or those of a lone surrogate that JSON spelled out.
         raw = b"".join(_bytes(c) for c in value)
         return raw.decode("utf-8", "replace")
@@ -89,146 +83,13 @@ def _bytes(character: str) -> bytes:
 def reject_encoding(rows: Iterable[int], faults: dict[int, Fault]) -> None:
     """Give rows the fault of bytes that are not UTF-8, unless they have another."""
     for index in rows:
-        faults.setdefault(index, _BAD_ENCODING)
+        faults.setdefault(index, BAD_ENCODING)
 
 
 def where(mask: Column) -> Iterable[int]:
     """The indices at which a boolean column is true."""
     indices: Iterable[int] = np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))  # noqa: FBT003
     return indices
-
-
-class Ids:
-    """Which row has which id, for a file of any size: a temporary database, on disk once it outgrows its cache."""
-
-    def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32768"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID")
-        self._db.execute("BEGIN")
-
-    def close(self) -> None:
-        """Drop the database."""
-        self._db.close()
-
-    def repeated(self, ids: Sequence[str], rows: Sequence[int]) -> dict[int, int]:
-        """Add ids with their row numbers. Returns the rows whose id an earlier row has, with that earlier row."""
-        try:
-            added = self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", zip(ids, rows, strict=True))
-            if added.rowcount == len(rows):
-                return {}
-            owners = {row: self._owner(id_) for row, id_ in zip(rows, ids, strict=True)}
-        except sqlite3.Error as error:
-            raise BulkqaError(
-                f"the ids of the input cannot be written to a temporary file: {error}",
-                Remedy(
-                    "Make room for temporary files, set TMPDIR to a folder with room, or go without ids: ", Set(id="")
-                ),
-            ) from error
-        return {row: owner for row, owner in owners.items() if owner != row}
-
-    def _owner(self, id_: str) -> int:
-        return int(self._db.execute("SELECT row FROM ids WHERE id = ?", (id_,)).fetchone()[0])
-
-
-class Checker:
-    """Makes tables in the schema of a job's chunks, numbers the rows and rejects those that cannot be scored."""
-
-    def __init__(self, schema: pa.Schema, question: str, context: str, *, with_ids: bool) -> None:
-        self.rows = 0
-        self.schema = schema
-        self.file = ""  #: the file of the rows to come, if there are several: messages name it
-        self.encoding_hint = ""  #: for the messages of its rows that are not UTF-8
-        self._names = {"question": question, "context": context}
-        self._ids = Ids() if with_ids else None
-
-    def close(self) -> None:
-        """Drop the ids."""
-        if self._ids:
-            self._ids.close()
-
-    def table(self, rows: Rows) -> pa.Table:
-        """The rows as a table in the schema of a chunk, numbered on from those before. Rejected rows have a code and a
-        message."""
-        for name, column in (("question", rows.question), ("context", rows.context)):
-            self._check_text(rows, name, column)
-        self._reject_repeated_header(rows)
-        count = len(rows.question)
-        rows.id = pc.if_else(pc.or_(pc.equal(rows.id, ""), pc.utf8_is_space(rows.id)), None, rows.id)
-        if self._ids:
-            self._check_ids(self._ids, rows)
-        columns = [
-            pa.array(np.arange(self.rows, self.rows + count)),
-            pa.nulls(count, pa.int64()) if rows.lines is None else pa.array(rows.lines, pa.int64()),
-            rows.id,
-            rows.question,
-            rows.context,
-            *_fault_columns(self._worded(rows.faults), count),
-        ]
-        if rows.passthrough is not None:
-            columns.append(rows.passthrough)
-        self.rows += count
-        return pa.table(columns, schema=self.schema)
-
-    def _check_text(self, rows: Rows, name: str, column: Column) -> None:
-        column_name = self._names[name]
-        if column.null_count:
-            fault = Fault("missing_field", f"no value for the {name} (column {column_name!r})")
-            rows.reject(where(column.is_null()), fault)
-        blank = pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
-        if pc.any(blank).as_py():
-            rows.reject(where(blank), Fault(f"empty_{name}", f"the {name} (column {column_name!r}) is empty"))
-
-    def _reject_repeated_header(self, rows: Rows) -> None:
-        """Reject a header that comes again, as in files that were joined, and the ruler of a table."""
-        mask = pc.or_(pc.equal(rows.question, self._names["question"]), pc.match_substring_regex(rows.question, _RULER))
-        if not pc.any(mask).as_py():
-            return
-        for index in where(mask):
-            question, context = rows.question[index].as_py(), rows.context[index].as_py() or ""
-            if question == self._names["question"] and context.strip() == self._names["context"]:
-                rows.reject([index], Fault("not_a_row", "the header again, as where files were joined"))
-            elif context and not context.strip(" \t:=-"):
-                rows.reject([index], Fault("not_a_row", "the ruler of a table"))
-
-    def _worded(self, faults: dict[int, Fault]) -> dict[int, Fault]:
-        """The faults with what is known of the file."""
-        if not faults or not (self.file or self.encoding_hint):
-            return faults
-        before = f"{self.file}: " if self.file else ""
-        hint = {_BAD_ENCODING.message: self.encoding_hint}
-        return {
-            row: fault._replace(message=before + fault.message + hint.get(fault.message, ""))
-            for row, fault in faults.items()
-        }
-
-    def _check_ids(self, ids: Ids, rows: Rows) -> None:
-        """Rejected rows do not count: their ids may be garbage, and a fixed row below them should be accepted."""
-        values = rows.id.to_pylist()
-        numbers: Sequence[int] = range(self.rows, self.rows + len(values))
-        if rows.faults or rows.id.null_count:
-            numbers = [
-                n for n, value in zip(numbers, values, strict=True) if value and n - self.rows not in rows.faults
-            ]
-            values = [values[number - self.rows] for number in numbers]
-        for row, owner in ids.repeated(values, numbers).items():
-            index = row - self.rows
-            fault = Fault("duplicate_id", f"row {owner} has the id {_short(rows.id[index].as_py())} already")
-            rows.faults[index] = fault
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:80] + "...")
-
-
-def _fault_columns(faults: dict[int, Fault], count: int) -> list[Column]:
-    """The columns code, message and raw."""
-    if not faults:
-        return [pa.nulls(count, pa.string())] * 3
-    none = (None, None, None)
-    by_row: Any = zip(*(faults.get(i, none) for i in range(count)), strict=True)
-    return [pa.array(column, pa.string()) for column in by_row]
 
 
 def sizes(table: pa.Table) -> np.ndarray[Any, Any]:
