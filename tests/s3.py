@@ -56,9 +56,8 @@ def moto() -> Iterator[str]:
     """Its address. There is one bucket, empty."""
     port = free_port()
     command = [sys.executable, "-c", _SERVER, str(port)]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"MOTO_PORT": str(port)}
-    ) as server:
+    env = os.environ | {"MOTO_PORT": str(port), "S3_UPLOAD_PART_MIN_SIZE": "1"}  # tests upload small parts
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as server:
         try:
             deadline = time.monotonic() + 60
             while not _bucket_made(port):

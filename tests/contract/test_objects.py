@@ -16,7 +16,9 @@ from contract.storage.objects import ObjectStorage
 from tests import s3
 
 KEY = "jobs/a/parts/000000.jsonl"
-LARGE = [bytes([n]) * (1 << 20) for n in range(20)]
+#: Bytes of a piece in these tests, and an object of three.
+PIECE = 8 << 10
+LARGE = [bytes([n]) * (1 << 10) for n in range(20)]
 
 
 @pytest.fixture
@@ -31,7 +33,12 @@ def storage(service: s3.Faulty, monkeypatch: pytest.MonkeyPatch) -> ObjectStorag
     for name, value in s3.environment(service.url).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(objects, "_PAUSE", 0.01)
+    monkeypatch.setattr(objects, "_PIECE", PIECE)
     return ObjectStorage(f"s3://{s3.BUCKET}/{os.urandom(6).hex()}")
+
+
+def test_a_piece_is_no_smaller_than_services_take():
+    assert objects._PIECE >= 5 << 20, "but for the last one, S3 refuses a smaller part"
 
 
 @pytest.mark.parametrize("fault", [500, 503, 409, 412, "lost", "late"])
@@ -78,7 +85,7 @@ def test_a_copy_whose_response_was_lost_counts_as_ours(storage: ObjectStorage, s
 
 
 def test_an_object_too_large_to_copy_is_written_again(storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(objects, "_COPIED", 10 << 20)
+    monkeypatch.setattr(objects, "_COPIED", 10 << 10)
     assert storage.create(KEY, iter(LARGE))
     assert not storage.create(KEY, iter(LARGE))
     assert b"".join(storage.blocks(KEY)) == b"".join(LARGE)
@@ -89,7 +96,7 @@ def test_a_large_object_may_be_written_from_objects_read_meanwhile(storage: Obje
     """Outputs are written from parts this way."""
     storage.create("jobs/a/part", LARGE[0])
     assert storage.create(KEY, (storage.read("jobs/a/part") for _ in range(20)))
-    assert storage.tail(KEY, 20 << 20) == LARGE[0] * 20
+    assert storage.tail(KEY, 20 << 10) == LARGE[0] * 20
 
 
 def broken() -> Iterator[bytes]:
