@@ -137,14 +137,16 @@ def judge(
     if column is None:
         return list(predictions), None
     sums = nothing()
-    judged = [
-        _judged(prediction, references(row.passthrough.get(column), form), sums)
+    predictions = [
+        judged(prediction, references(row.passthrough.get(column), form), sums)
         for prediction, row in zip(predictions, rows, strict=True)
     ]
-    return judged, sums
+    return predictions, sums
 
 
-def _judged(prediction: dict[str, Any], gold: tuple[str, ...] | None, sums: Sums) -> dict[str, Any]:
+def judged(prediction: dict[str, Any], gold: tuple[str, ...] | None, sums: Sums) -> dict[str, Any]:
+    """The prediction of a row, or of a group, with `exact_match` and `f1` before what it passes through; without right
+    answers, or if it was cancelled, as it is. Adds to `sums`."""
     error = prediction.get("error")
     if gold is None or (error and error["code"] == "job_cancelled"):
         return prediction

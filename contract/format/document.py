@@ -1,4 +1,5 @@
-"""The predictions document of a job: `{"predictions": [...]}`, one prediction a line, so that both sides can stream it.
+"""The documents of a job: `{"predictions": [...]}` and `{"groups": [...]}`, one of them a line, so that both sides can
+stream them.
 
 JSON escapes newlines in strings, so a newline always ends a prediction. Pure.
 """
@@ -6,13 +7,19 @@ JSON escapes newlines in strings, so a newline always ends a prediction. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
-_HEAD, _BETWEEN, _FOOT = b'{"predictions": [\n', b",\n", b"\n]}\n"
+#: What a document lists.
+Kind = Literal["predictions", "groups"]
+
+_HEADS: dict[Kind, bytes] = {"predictions": b'{"predictions": [\n', "groups": b'{"groups": [\n'}
+_BETWEEN, _FOOT = b",\n", b"\n]}\n"
+_AROUND = {_FOOT.strip(), *(head.strip() for head in _HEADS.values())}
 
 
-def write(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The document of predictions, given in blocks of whole JSON lines."""
-    yield _HEAD
+def write(lines: Iterable[bytes], kind: Kind = "predictions") -> Iterator[bytes]:
+    """The document of predictions or groups, given in blocks of whole JSON lines."""
+    yield _HEADS[kind]
     between = b""
     for block in lines:
         yield between + block.rstrip(b"\n").replace(b"\n", _BETWEEN)
@@ -21,9 +28,9 @@ def write(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def read(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The predictions of a document as JSON lines, one at a time. `blocks` may be cut anywhere."""
+    """The lines of a document as JSON lines, one at a time. `blocks` may be cut anywhere."""
     for line in _lines(blocks):
-        if line and line not in (_HEAD.strip(), _FOOT.strip()):
+        if line and line not in _AROUND:
             yield line.removesuffix(b",") + b"\n"
 
 

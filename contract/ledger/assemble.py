@@ -1,6 +1,7 @@
 """Publishing: the parts of a complete job become its outputs, in row order and in bounded memory.
 
-Predictions, error file, report: the report comes last, so a job with a report has ended and its outputs are whole.
+Predictions, groups, error file, report: the report comes last, so a job with a report has ended and its outputs are
+whole.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contract import evaluation
 from contract.format import codec, csvfile, document, errorfile, layout
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
+from contract.groups.reduce import GroupSums, groups
 from contract.ledger import progress as ledger
 from contract.ledger import records
 from contract.ledger.progress import Chunks, Counts, Progress
@@ -34,10 +36,11 @@ class ChangedMeanwhile(Exception):
     """A part or an output was altered or removed while the outputs were written."""
 
 
-def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int]:
+def publish(job: StoredJob, hold: Callable[[], Any] = lambda: None) -> list[int]:
     """Write the outputs of a job that has all its parts. Returns the numbers of damaged parts: if there are any,
     nothing was published. `hold` is called every ten seconds to renew the lease. Raises ChangedMeanwhile."""
     storage, manifest = job.storage, job.manifest
+    hold = _rarely(hold)
     footers: list[Footer] = []
     try:
         # Parts are read once and checked as they stream by. A damaged one leaves no document.
@@ -53,16 +56,19 @@ def publish(job: StoredJob, hold: Callable[[], bool] = lambda: True) -> list[int
         footers, damaged = _check_parts(job, hold)
         if damaged:
             return damaged
+    group_sums = None
+    if manifest.groups:
+        outputs["groups"], group_sums = _groups(job, hold)
     if any(footer.failed or footer.cancelled for footer in footers):
         outputs["errors"] = _write(storage, layout.errors(job.id), _error_file(job, hold, footers))
-    report = _report(storage, manifest, footers, outputs)
+    report = _report(storage, manifest, footers, outputs, group_sums)
     storage.create(layout.report(job.id), codec.dump(report))
     storage.delete(layout.progress(job.id))
     storage.sweep(layout.folder(job.id), older_than=0.0)  # whoever still writes here has lost the race
     return []
 
 
-def _check_parts(job: StoredJob, hold: Callable[[], bool]) -> tuple[list[Footer], list[int]]:
+def _check_parts(job: StoredJob, hold: Callable[[], Any]) -> tuple[list[Footer], list[int]]:
     """The footer of every part, and the numbers of parts that are missing or damaged."""
     footers: list[Footer] = []
     damaged: list[int] = []
@@ -80,13 +86,23 @@ def _parts(job: StoredJob) -> Iterator[Part | Damage]:
     return many(job.storage, job.part, range(job.manifest.chunks), _AHEAD)
 
 
-def _held(items: Iterable[T], hold: Callable[[], bool]) -> Iterator[T]:
-    """The same items. Calls `hold` every ten seconds between them."""
+def _rarely(hold: Callable[[], Any]) -> Callable[[], None]:
+    """A function that may be called at any time: it calls `hold` every ten seconds."""
     held = time.monotonic()
-    for item in items:
+
+    def call() -> None:
+        nonlocal held
         if time.monotonic() - held > 10.0:
             hold()
             held = time.monotonic()
+
+    return call
+
+
+def _held(items: Iterable[T], hold: Callable[[], Any]) -> Iterator[T]:
+    """The same items. Calls `hold` between them."""
+    for item in items:
+        hold()
         yield item
 
 
@@ -96,14 +112,25 @@ def _whole(part: Part | Damage) -> Part:
     return part
 
 
-def _lines(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
+def _lines(job: StoredJob, hold: Callable[[], Any], footers: list[Footer]) -> Iterator[bytes]:
     """The lines of all parts, in order; their footers are appended to `footers`. Raises ChangedMeanwhile."""
     for lines, footer in map(_whole, _held(_parts(job), hold)):
         footers.append(footer)
         yield lines
 
 
-def _error_file(job: StoredJob, hold: Callable[[], bool], footers: list[Footer]) -> Iterator[bytes]:
+def _groups(job: StoredJob, hold: Callable[[], Any]) -> tuple[dict[str, Any], GroupSums]:
+    """Write the groups of a job. Returns what `_write` does, and the sums over them. Raises ChangedMeanwhile."""
+    sums = GroupSums()
+    lines = (part.lines for part in map(_whole, _held(_parts(job), hold)))
+    blocks = groups(lines, job.manifest, sums, hold)
+    output = _write(job.storage, layout.groups(job.id), document.write(blocks, "groups"))
+    for _ in blocks:
+        pass  # none is left, unless an earlier writer finished the document: then they are only counted
+    return output, sums
+
+
+def _error_file(job: StoredJob, hold: Callable[[], Any], footers: list[Footer]) -> Iterator[bytes]:
     """The rows with errors, in the input's columns and delimiter, with the reason: to be fixed and submitted again."""
     manifest = job.manifest
     columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
@@ -143,7 +170,13 @@ def _write(storage: Storage, key: str, blocks: Iterator[bytes]) -> dict[str, Any
     return {"uri": storage.locate(key), "bytes": digest.bytes, "sha256": digest.sha256}
 
 
-def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs: dict[str, Any]) -> Progress:
+def _report(
+    storage: Storage,
+    manifest: Manifest,
+    footers: list[Footer],
+    outputs: dict[str, Any],
+    group_sums: GroupSums | None,
+) -> Progress:
     tally = Tally().plus(dict(enumerate(footers)))
     counts = Counts.of(manifest.rows, tally)
     status, reason = ledger.verdict(counts, cancel_asked=records.cancel_requested(storage, manifest.id))
@@ -174,5 +207,7 @@ def _report(storage: Storage, manifest: Manifest, footers: list[Footer], outputs
         outputs=outputs,
         batch_invariant=tally.batch_invariant,
         evaluation=evaluation.summary([tally.evaluation]),
+        groups=Counts.of_groups(group_sums) if group_sums else None,
+        group_evaluation=evaluation.summary([group_sums.evaluation]) if group_sums else None,
         expires_at=None if manifest.expire is None else ended_at + manifest.expire,
     )

@@ -23,6 +23,7 @@ from pydantic import BeforeValidator
 from contract import evaluation
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
+from contract.groups.reduce import GroupSums
 from contract.ledger import reasons
 from contract.ledger.reasons import Reason
 from contract.ledger.tally import Scored, Tally, within
@@ -51,6 +52,12 @@ class Counts:
             answered, no_answer, failed = answered + chunk.answered, no_answer + chunk.no_answer, failed + chunk.failed
         outcomes = (answered, no_answer, failed, tally.cancelled)
         return cls(total, *outcomes, pending=total - sum(outcomes))
+
+    @classmethod
+    def of_groups(cls, sums: GroupSums) -> Counts:
+        """The counts of the groups of a job whose rows all have their outcome."""
+        outcomes = (sums.answered, sums.no_answer, sums.failed, sums.cancelled)
+        return cls(sum(outcomes), *outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,8 @@ class Progress:
     outputs: dict[str, Any] = field(default_factory=dict)
     batch_invariant: bool = True  #: no row was scored in a batch with others, which may change the last digits
     evaluation: dict[str, Any] | None = None  #: quality, if the file has reference answers
+    groups: Counts | None = None  #: groups by outcome, of a job that has groups; pending until it is published
+    group_evaluation: dict[str, Any] | None = None  #: the same as `evaluation`, of groups
     expires_at: float | None = None  #: when it will be removed, if it has ended and is to expire
 
     @property
@@ -160,6 +169,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         workers=seen.workers or (),
         batch_invariant=tally.batch_invariant,
         evaluation=evaluation.summary([tally.evaluation]),
+        groups=Counts(manifest.groups.count, pending=manifest.groups.count) if manifest.groups else None,
     )
 
 

@@ -178,8 +178,15 @@ def retire(job: str, storage: Storage, queue: Queue, owner: str = _THIS_PROCESS)
     progress = records.status(storage, None, job)
     counts = progress.request_counts
     counts = replace(counts, cancelled=counts.cancelled + counts.pending, pending=0)
+    groups = progress.groups and replace(progress.groups, cancelled=progress.groups.total, pending=0)
     ended = replace(
-        progress, status="cancelled", reason=CANCELLED, request_counts=counts, finished_at=time.time(), progress=1.0
+        progress,
+        status="cancelled",
+        reason=CANCELLED,
+        request_counts=counts,
+        groups=groups,
+        finished_at=time.time(),
+        progress=1.0,
     )
     storage.create(layout.report(job), codec.dump(ended))
     return False  # a worker may have taken a chunk just before

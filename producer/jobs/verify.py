@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from contract.errors import BulkqaError
 from contract.format import document, layout
 from contract.format.job import Row
+from contract.groups.reduce import GroupSums, groups
 from contract.ledger import records
-from contract.ledger.progress import Counts
+from contract.ledger.progress import Counts, Progress
 from contract.ledger.stored import Damage, Part, StoredJob
 from contract.storage import Storage
-from contract.storage.digest import digest_of
+from contract.storage.digest import Digest, digest_of
+from producer.results.lines import ready_lines
 
 #: Problems that are listed; further ones are summed up as "and more".
 _LISTED = 20
@@ -62,6 +65,8 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
         checked += rows
         submitted = _rows(stored, number, problems)
         answers += _check_part(lines.splitlines(), submitted, stored.first_rows[number], problems, outcomes)
+    if report and manifest.groups and "groups" in report.outputs:
+        _check_groups(stored, report, problems)
     if report and not problems.listed:
         if predictions and (differs or next(predictions, None) is not None):
             problems.add("the predictions document differs from the parts")
@@ -139,6 +144,20 @@ def _check_part(
     return answers
 
 
+def _check_groups(job: StoredJob, report: Progress, problems: _Problems) -> None:
+    """Compute every group anew, and compare with what was published."""
+    sums = GroupSums()
+    try:
+        digest = Digest()
+        for _ in digest.over(document.write(groups(ready_lines(job.id, job.storage), job.manifest, sums), "groups")):
+            pass
+    except BulkqaError as error:
+        problems.add(f"the groups cannot be computed anew: {error.message}")
+        return
+    if digest.sha256 != report.outputs["groups"].get("sha256") or Counts.of_groups(sums) != report.groups:
+        problems.add("the groups that were published are not those of the predictions")
+
+
 def _document(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> Iterator[bytes] | None:
     """The lines of the published document; None if it is missing or its digest is not that of the report."""
     damaged = dict(_damaged_outputs(storage, job, outputs))
@@ -149,7 +168,7 @@ def _document(storage: Storage, job: str, outputs: dict[str, Any], problems: _Pr
 
 def _damaged_outputs(storage: Storage, job: str, outputs: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The names of damaged outputs, each with the problem. `outputs`: those in the report."""
-    keys = {"predictions": layout.predictions(job), "errors": layout.errors(job)}
+    keys = {"predictions": layout.predictions(job), "groups": layout.groups(job), "errors": layout.errors(job)}
     for name, about in ({"predictions": {}} | outputs).items():
         if name not in keys:
             yield name, f"the report names an unknown output: {name!r}"
