@@ -16,12 +16,12 @@ from pathlib import Path
 REPO = Path(__file__).parents[1]
 LOCK = Path("constraints.txt")
 BACKEND = ("--group", "pyproject.toml:backend")
-EVERYTHING = ("local", "cloud", "pandas", "web", "dev", "e2e", "build", "bench")
+EVERYTHING = ("local", "cloud", "pandas", "web", "documents", "dev", "e2e", "build", "bench")
 #: Lists with hashes: the extras of each, and the build backend if it is included.
 HASHED = {
     "local": (("local",), BACKEND),
     "dev": (("dev",), BACKEND),
-    "producer": (("web", "cloud"), ()),
+    "producer": (("web", "cloud", "documents"), ()),
     "worker": (("worker", "notify", "cloud"), ()),
     "backend": (None, BACKEND),
 }

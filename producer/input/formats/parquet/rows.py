@@ -27,9 +27,8 @@ class RowCutter:
         self._limit = limit
         self._passthrough = [(name, json_type(types.field(name).type)) for name in columns.others]
         self._fields = [pa.field(*item) for item in self._passthrough]
-        self._names = [
-            name for name in (columns.id, columns.question, columns.context, *columns.others) if name is not None
-        ]
+        names = (columns.id, columns.question, columns.context, *columns.others)
+        self._names = [name for name in dict.fromkeys(names) if name is not None]
         self.schema = chunk.schema(self._fields)
         self.size = 0  #: of the rows so far, in memory
 

@@ -1,0 +1,1 @@
+"""Documents as other programs write them, with the text that they hold."""
