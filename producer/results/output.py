@@ -279,7 +279,7 @@ def _csv(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
 def _xlsx(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
     rows = (_cells(json.loads(line), shape) for block in lines for line in block.splitlines())
     with tempfile.TemporaryFile() as file:
-        workbook.write(file, shape.schema.names, rows)
+        workbook.write(file, workbook.Sheet("predictions", shape.schema.names, rows))
         file.seek(0)
         yield from iter(lambda: file.read(1 << 18), b"")
 

@@ -1,4 +1,4 @@
-"""A workbook of Excel (.xlsx) with one sheet of rows, written as it comes: a zip archive of XML.
+"""A workbook of Excel (.xlsx) of sheets of rows, written as they come: a zip archive of XML.
 
 Text stays text: nothing is taken for a formula, a date or a number that it is not. Written by hand: a sheet of plain
 cells takes little, and the library that reads workbooks is not installed everywhere.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
 from xml.sax.saxutils import escape
 
 from contract.errors import UsageError
@@ -24,40 +24,78 @@ _RELS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-#: All files of the archive but the sheet.
-_FILES = {
-    "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
-    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-    f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>'
-    f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{_TYPE}.worksheet+xml"/></Types>',
-    "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
-    f'<Relationship Id="rId1" Type="{_RELS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-    "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELS}">'
-    '<sheets><sheet name="predictions" sheetId="1" r:id="rId1"/></sheets></workbook>',
-    "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
-    f'<Relationship Id="rId1" Type="{_RELS}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-}
 #: Characters that XML cannot hold, or changes; and what looks like their escape.
 _ODD = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 #: The largest integer that a number of Excel holds exactly.
 _EXACT = 1 << 53
 
 
-def write(file: BinaryIO, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a workbook. Cells are text, numbers or None. Raises UsageError for more than a sheet holds."""
+class Marked(NamedTuple):
+    """A text of which a part is in bold."""
+
+    before: str
+    part: str
+    after: str
+
+    def __str__(self) -> str:
+        return "".join(self)
+
+
+class Sheet(NamedTuple):
+    """A sheet. Its rows are read once, after those of the sheets before it. Cells are text, numbers or None."""
+
+    name: str
+    header: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+
+def write(file: BinaryIO, *sheets: Sheet) -> None:
+    """Write a workbook. Raises UsageError for more than a sheet holds."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, text in _files([sheet.name for sheet in sheets]).items():
+            archive.writestr(name, _HEAD + text)
+        for number, sheet in enumerate(sheets, 1):
+            with archive.open(f"xl/worksheets/sheet{number}.xml", "w", force_zip64=True) as target:
+                for text in _sheet(sheet):
+                    target.write(text.encode())
+
+
+def _files(names: Sequence[str]) -> dict[str, str]:
+    """All files of the archive but the sheets, which have these names."""
+    numbered = list(enumerate(names, 1))
+    overrides = "".join(
+        f'<Override PartName="/xl/worksheets/sheet{number}.xml" ContentType="{_TYPE}.worksheet+xml"/>'
+        for number, _ in numbered
+    )
+    sheets = "".join(
+        f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>' for number, name in numbered
+    )
+    relations = "".join(
+        f'<Relationship Id="rId{number}" Type="{_RELS}/worksheet" Target="worksheets/sheet{number}.xml"/>'
+        for number, _ in numbered
+    )
+    return {
+        "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>{overrides}</Types>',
+        "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
+        f'<Relationship Id="rId1" Type="{_RELS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELS}"><sheets>{sheets}</sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">{relations}</Relationships>',
+    }
+
+
+def _sheet(sheet: Sheet) -> Iterator[str]:
+    header = sheet.header
     if len(header) > COLUMNS:
         raise UsageError(f"{len(header):,} columns are more than the {COLUMNS:,} of a sheet", _REMEDY)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, text in _FILES.items():
-            archive.writestr(name, _HEAD + text)
-        with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet:
-            sheet.write(f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>'.encode())
-            sheet.write(_row(header, header).encode())
-            for number, row in enumerate(rows, 2):
-                if number > ROWS:
-                    raise UsageError(f"there are more rows than the {ROWS - 1:,} of a sheet", _REMEDY)
-                sheet.write(_row(row, header).encode())
-            sheet.write(b"</sheetData></worksheet>")
+    yield f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>'
+    yield _row(header, header)
+    for number, row in enumerate(sheet.rows, 2):
+        if number > ROWS:
+            raise UsageError(f"there are more rows than the {ROWS - 1:,} of a sheet", _REMEDY)
+        yield _row(row, header)
+    yield "</sheetData></worksheet>"
 
 
 def _row(cells: Sequence[Any], header: Sequence[str]) -> str:
@@ -75,5 +113,13 @@ def _cell(value: Any, column: str, row: Sequence[Any]) -> str:
         raise UsageError(
             f"row {row[0]}: {column} has {len(text):,} characters, and a cell of a workbook holds {CELL:,}", _REMEDY
         )
-    text = _ODD.sub(lambda odd: f"_x{ord(odd[0]):04X}_", text)
-    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(text)}</t></is></c>'
+    if isinstance(value, Marked):
+        runs = ("", value.before), ("<rPr><b/></rPr>", value.part), ("", value.after)
+        content = "".join(f"<r>{look}{_text(run)}</r>" for look, run in runs if run)
+    else:
+        content = _text(text)
+    return f'<c t="inlineStr"><is>{content}</is></c>'
+
+
+def _text(text: str) -> str:
+    return f'<t xml:space="preserve">{escape(_ODD.sub(lambda odd: f"_x{ord(odd[0]):04X}_", text))}</t>'

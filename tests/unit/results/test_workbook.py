@@ -32,7 +32,7 @@ def sheet(data: bytes) -> list[list[Any]]:
 
 def made(header: list[str], *rows: list[Any]) -> bytes:
     file = io.BytesIO()
-    workbook.write(file, header, rows)
+    workbook.write(file, workbook.Sheet("predictions", header, rows))
     return file.getvalue()
 
 
