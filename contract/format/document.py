@@ -1,5 +1,5 @@
-"""The documents of a job: `{"predictions": [...]}` and `{"groups": [...]}`, one of them a line, so that both sides can
-stream them.
+"""The documents of a job: `{"predictions": [...]}` and the like, one prediction a line, so that both sides can stream
+them.
 
 JSON escapes newlines in strings, so a newline always ends a prediction. Pure.
 """
@@ -7,12 +7,12 @@ JSON escapes newlines in strings, so a newline always ends a prediction. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 #: What a document lists.
-Kind = Literal["predictions", "groups"]
+Kind = Literal["predictions", "groups", "documents"]
 
-_HEADS: dict[Kind, bytes] = {"predictions": b'{"predictions": [\n', "groups": b'{"groups": [\n'}
+_HEADS = {kind: f'{{"{kind}": [\n'.encode() for kind in get_args(Kind)}
 _BETWEEN, _FOOT = b",\n", b"\n]}\n"
 _AROUND = {_FOOT.strip(), *(head.strip() for head in _HEADS.values())}
 

@@ -134,12 +134,15 @@ def results(
     follow: Annotated[
         bool, typer.Option("--follow", help="write predictions as they become ready, until the job ends")
     ] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="of documents: a line a document, with the answer to every question")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
     """Write the predictions of a job in row order. Of an unfinished job: those that are ready without a gap."""
     from producer.cli import messages, view
     from producer.cli.text import plural
-    from producer.results.output import check_output, write_results
+    from producer.results.output import By, check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
         raise UsageError(f"--json and --format {out.output_format} are two formats", "Give one of them.")
@@ -151,17 +154,18 @@ def results(
     check_output(output, kind, as_folder=out.as_folder)
     job = backend.find(job)
     progress = backend.status(job, reason=False)
+    by: By = "document" if wide else "row"
     if follow:
         steps = backend.follow(job)
         try:
             wait = lambda: any(not step.finished for step in steps)  # noqa: E731
-            write_results(backend, job, output, kind, wait, as_folder=out.as_folder)
+            write_results(backend, job, output, kind, wait, as_folder=out.as_folder, by=by)
         except KeyboardInterrupt:
             again = _follow_again(f"producer results {job} --follow", connection)
             raise KeyboardInterrupt(f"job {job} continues; {again}") from None
         progress = backend.status(job, reason=False)
     else:
-        write_results(backend, job, output, kind, as_folder=out.as_folder)
+        write_results(backend, job, output, kind, as_folder=out.as_folder, by=by)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     counts = progress.request_counts

@@ -9,10 +9,11 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.errors import UsageError
@@ -21,10 +22,14 @@ from contract.format.job import Manifest
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.remedy import Call, Remedy, Set
-from producer.results import columns, folder, upload, workbook
-from producer.results.typed import Shape, flattened
+from producer.results import columns, folder, upload, wide, workbook
+from producer.results.typed import Shape
+from producer.results.wide import Wide
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
+_OF_COLUMNS = ("csv", "parquet", "xlsx")
+#: What a line of the output is for: a row of the input, or a document with all of its answers.
+By = Literal["row", "document"]
 #: The scheme of a URL. A `Path` of s3://bucket/key has lost one slash.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -111,6 +116,17 @@ def _try_writing(output: Path) -> None:
         ) from error
 
 
+class Table(Protocol):
+    """Columns in which JSON records can be written."""
+
+    delimiter: str
+    schema: Any  #: of Arrow
+
+    def table(self, records: list[dict[str, Any]], /) -> pa.Table: ...  # noqa: D102
+
+    def cells(self, record: dict[str, Any], /) -> list[Any]: ...  # noqa: D102
+
+
 class ResultsBackend(Protocol):
     """The part of `producer.backend.protocol.Backend` that is used here."""
 
@@ -133,39 +149,39 @@ def write_results(
     wait: Callable[[], bool] | None = None,
     *,
     as_folder: bool = False,
+    by: By = "row",
 ) -> None:
     """Write the predictions of a job to a file, with the error rows beside it; to stdout for `-`; or to a folder.
 
-    `wait` as for `ready_lines`. Raises UsageError if the output cannot be written.
+    `by` as for `view`, `wait` as for `ready_lines`. Raises UsageError if the output cannot be written.
     """
     if url := upload.url_of(output):
         with tempfile.TemporaryDirectory(prefix="bulkqa-") as scratch:
-            write_results(backend, job, Path(scratch) / output.name, kind, wait, as_folder=as_folder)
+            write_results(backend, job, Path(scratch) / output.name, kind, wait, as_folder=as_folder, by=by)
             upload.put(url, Path(scratch))
         return
     if as_folder:
-        _write_folder(backend, job, output, kind or "jsonl", wait)
+        _write_folder(view(backend, job, kind or "jsonl", by, wait), backend, job, output, kind or "jsonl", wait)
         return
     kind = format_of(output, kind)
-    shape = shape_of(backend, job, kind)
-    lines = backend.lines(job, wait=wait)
+    lines, listed, shape = view(backend, job, kind, by, wait)
     if output == Path("-"):
-        write_stream(sys.stdout.buffer, _flushed(lines), kind, shape)
+        write_stream(sys.stdout.buffer, _flushed(lines), kind, shape, listed)
         sys.stdout.flush()
     else:
-        write_file(output, lines, kind, shape)
+        write_file(output, lines, kind, shape, listed)
     while wait and wait():
         pass  # all parts are there, but the error file is not published yet
     if output != Path("-") and not is_special(output) and (errors := backend.errors(job)) is not None:
         write_file(errors_beside(output), errors, "jsonl")
 
 
-def _write_folder(backend: ResultsBackend, job: str, output: Path, kind: str, wait: Callable[[], bool] | None) -> None:
-    shape = shape_of(backend, job, kind)
-
+def _write_folder(
+    viewed: View, backend: ResultsBackend, job: str, output: Path, kind: str, wait: Callable[[], bool] | None
+) -> None:
     def files() -> Iterator[tuple[str, Iterable[bytes]]]:
-        for number, lines in enumerate(folder.cut(backend.lines(job, wait=wait))):
-            yield f"part-{number:05d}.{kind}", written(lines, kind, shape)
+        for number, lines in enumerate(folder.cut(viewed.lines)):
+            yield f"part-{number:05d}.{kind}", written(lines, kind, viewed.shape)
         while wait and wait():
             pass  # as in `write_results`
         if (errors := backend.errors(job)) is not None:
@@ -175,12 +191,14 @@ def _write_folder(backend: ResultsBackend, job: str, output: Path, kind: str, wa
     folder.write(output, files(), complete=ended)
 
 
-def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> Iterator[bytes]:
-    """Predictions, given as JSON lines, in one of FORMATS: a block for each of theirs, which alone is held in memory,
-    and what comes before and after; a workbook by way of a file, so that one that cannot be is an error and no half.
-    CSV, Parquet and workbooks need a `shape`."""
+def written(
+    lines: Iterable[bytes], kind: str, shape: Table | None = None, listed: document.Kind = "predictions"
+) -> Iterator[bytes]:
+    """Predictions, or what else is `listed`, given as JSON lines, in one of FORMATS: a block for each of theirs, which
+    alone is held in memory, and what comes before and after; a workbook by way of a file, so that one that cannot be is
+    an error and no half. CSV, Parquet and workbooks need a `shape`."""
     if kind == "json":
-        return document.write(lines)
+        return document.write(lines, listed)
     if kind == "jsonl":
         return iter(lines)
     assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
@@ -190,7 +208,25 @@ def written(lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> It
 def shape_of(backend: ResultsBackend, job: str, kind: str) -> Shape | None:
     """The columns of a job's predictions in a format, None if it has none. Raises UnknownJob, and BulkqaError if the
     types of the columns were altered."""
-    return Shape(backend.manifest(job), backend.columns(job)) if kind in ("csv", "parquet", "xlsx") else None
+    return Shape(backend.manifest(job), backend.columns(job)) if kind in _OF_COLUMNS else None
+
+
+class View(NamedTuple):
+    """What is written of a job."""
+
+    lines: Iterator[bytes]  #: in blocks of whole JSON lines
+    listed: document.Kind  #: what a line is
+    shape: Table | None  #: the columns, in a format that has any
+
+
+def view(backend: ResultsBackend, job: str, kind: str, by: By = "row", wait: Callable[[], bool] | None = None) -> View:
+    """The predictions of a job, or a line a document, in a format. `wait` as for `ready_lines`. Raises UsageError if
+    the job asks no documents, and as `shape_of` does."""
+    if by == "row":
+        return View(backend.lines(job, wait=wait), "predictions", shape_of(backend, job, kind))
+    questions = wide.check(backend.manifest(job))
+    texts, lines = wide.questions(backend.lines(job, wait=wait), questions)
+    return View(wide.documents(lines, questions), "documents", Wide(texts) if kind in _OF_COLUMNS else None)
 
 
 def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -200,11 +236,18 @@ def _flushed(lines: Iterable[bytes]) -> Iterator[bytes]:
         sys.stdout.flush()
 
 
-def write_file(path: Path, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
-    """Write predictions to a file that appears whole or not at all. Links, pipes and devices stay what they are."""
+def write_file(
+    path: Path,
+    lines: Iterable[bytes],
+    kind: str,
+    shape: Table | None = None,
+    listed: document.Kind = "predictions",
+) -> None:
+    """Write predictions, or what else is `listed`, to a file that appears whole or not at all. Links, pipes and devices
+    stay what they are."""
     if is_special(path):
         with _refused(path), path.open("wb") as file:
-            write_stream(file, lines, kind, shape)
+            write_stream(file, lines, kind, shape, listed)
         return
     path = path.resolve()
     staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # containers may share a process id
@@ -212,7 +255,7 @@ def write_file(path: Path, lines: Iterable[bytes], kind: str, shape: Shape | Non
         with _refused(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with staged.open("xb") as file:
-                write_stream(file, lines, kind, shape)
+                write_stream(file, lines, kind, shape, listed)
             staged.replace(path)
     finally:
         with suppress(OSError):  # the folder may be read-only or gone
@@ -235,9 +278,16 @@ def _refused(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_stream(file: BinaryIO, lines: Iterable[bytes], kind: str, shape: Shape | None = None) -> None:
-    """Write predictions, given as JSON lines, in one of FORMATS. All but JSON and JSON Lines need a `shape`."""
-    for block in written(lines, kind, shape):
+def write_stream(
+    file: BinaryIO,
+    lines: Iterable[bytes],
+    kind: str,
+    shape: Table | None = None,
+    listed: document.Kind = "predictions",
+) -> None:
+    """Write predictions, or what else is `listed`, given as JSON lines, in one of FORMATS. All but JSON and JSON Lines
+    need a `shape`."""
+    for block in written(lines, kind, shape, listed):
         file.write(block)
 
 
@@ -260,7 +310,7 @@ class _Sink(io.RawIOBase):
         return b"".join(blocks)
 
 
-def _parquet(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
+def _parquet(lines: Iterable[bytes], shape: Table) -> Iterator[bytes]:
     sink = _Sink()
     with pq.ParquetWriter(sink, shape.schema, compression="zstd") as writer:
         for block in lines:
@@ -269,27 +319,20 @@ def _parquet(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
     yield sink.take()
 
 
-def _csv(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
+def _csv(lines: Iterable[bytes], shape: Table) -> Iterator[bytes]:
     """In the delimiter of the input, like the error file beside it."""
     yield csvfile.encode([shape.schema.names], shape.delimiter)
     for block in lines:
-        yield csvfile.encode((_cells(json.loads(line), shape) for line in block.splitlines()), shape.delimiter)
+        yield csvfile.encode((shape.cells(json.loads(line)) for line in block.splitlines()), shape.delimiter)
 
 
-def _xlsx(lines: Iterable[bytes], shape: Shape) -> Iterator[bytes]:
-    rows = (_cells(json.loads(line), shape) for block in lines for line in block.splitlines())
-    with tempfile.TemporaryFile() as file:
-        workbook.write(file, workbook.Sheet("predictions", shape.schema.names, rows))
+def _xlsx(lines: Iterable[bytes], shape: Table) -> Iterator[bytes]:
+    records = (json.loads(line) for block in lines for line in block.splitlines())
+    with ExitStack() as resources:
+        file = resources.enter_context(tempfile.TemporaryFile())
+        if isinstance(shape, Wide):
+            workbook.write(file, *wide.sheets(records, shape, resources.enter_context(tempfile.TemporaryFile())))
+        else:
+            workbook.write(file, workbook.Sheet("predictions", shape.schema.names, map(shape.cells, records)))
         file.seek(0)
         yield from iter(lambda: file.read(1 << 18), b"")
-
-
-def _cells(prediction: dict[str, Any], shape: Shape) -> list[Any]:
-    row = flattened(prediction)
-    passed = prediction.get("passthrough") or {}
-    others = [passed.get(column.name) for column in shape.others] if shape.typed else [passed]
-    return [_cell(value) for value in [*(row.get(name) for name in shape.core.names), *others]]
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, bool) else csvfile.cell(value)

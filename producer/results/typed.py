@@ -35,6 +35,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from contract.errors import BulkqaError
+from contract.format import csvfile
 from contract.format.job import Manifest
 from producer.input.columns import OURS
 from producer.input.formats.parquet import dates
@@ -155,6 +156,17 @@ class Shape:
         else:
             arrays.append(pa.array([json.dumps(values, ensure_ascii=False) for values in passed], pa.string()))
         return pa.table(arrays, schema=self.schema)
+
+    def cells(self, prediction: dict[str, Any]) -> list[Any]:
+        """A prediction as cells of text, numbers and None, in the order of the schema."""
+        row = flattened(prediction)
+        passed = prediction.get("passthrough") or {}
+        others = [passed.get(column.name) for column in self.others] if self.typed else [passed]
+        return [_cell(value) for value in [*(row.get(name) for name in self.core.names), *others]]
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, bool) else csvfile.cell(value)
 
 
 def flattened(prediction: dict[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from itertools import chain
+from typing import IO, Any
 
 import pyarrow as pa
 
 from contract.errors import UsageError
 from contract.format.job import Manifest
-from producer.results.workbook import Marked
+from producer.results.workbook import Marked, Sheet
 
 #: The columns of a question: of an answer, and what is added to the question for their names.
 _COLUMNS = {"answer": "", "score": " (score)", "page": " (page)"}
@@ -47,6 +48,15 @@ def documents(lines: Iterable[bytes], questions: int) -> Iterator[bytes]:
                 held = []
         if found:
             yield "".join(found).encode()
+
+
+def questions(lines: Iterable[bytes], count: int) -> tuple[list[str], Iterator[bytes]]:
+    """The questions of the first document, as far as its rows are there, and all of the lines again."""
+    rest, read, texts = iter(lines), [], list[str]()
+    while len(texts) < count and (block := next(rest, None)) is not None:
+        read.append(block)
+        texts += [json.loads(line)["question"] or "" for line in block.splitlines()]
+    return texts[:count], chain(read, rest)
 
 
 def _document(predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -90,6 +100,23 @@ class Wide:
         columns = zip(*rows, strict=True) if rows else [[]] * len(self.schema)
         arrays = [pa.array(list(column), field.type) for column, field in zip(columns, self.schema, strict=True)]
         return pa.table(arrays, schema=self.schema)
+
+
+def sheets(documents: Iterable[dict[str, Any]], shape: Wide, scratch: IO[bytes]) -> tuple[Sheet, Sheet]:
+    """The table of documents as a sheet, and one of excerpts. `scratch` is a temporary file: a sheet comes after the
+    other, and both are of the same documents."""
+
+    def first() -> Iterator[list[Any]]:
+        for document in documents:
+            scratch.write(json.dumps(document).encode() + b"\n")
+            yield shape.cells(document)
+
+    def second() -> Iterator[list[Any]]:
+        scratch.seek(0)
+        for line in scratch:
+            yield from excerpts(json.loads(line))
+
+    return Sheet("answers", shape.schema.names, first()), Sheet("excerpts", EXCERPTS, second())
 
 
 def excerpts(document: dict[str, Any]) -> Iterator[list[Any]]:

@@ -62,6 +62,12 @@ def test_a_line_is_a_document_with_its_answers_in_the_order_of_the_questions():
     assert (scan["document"], scan["error"]["code"]) == ("scan.pdf", "no_text")
 
 
+def test_the_questions_are_those_of_the_first_document():
+    texts, lines = wide.questions(blocks(ROWS), 3)
+    assert (texts, list(lines)) == (QUESTIONS, blocks(ROWS))
+    assert wide.questions([], 3)[0] == []
+
+
 def test_a_document_is_given_once_all_its_rows_are_there():
     assert [each["document"] for each in documents(ROWS[:5])] == ["a/lease <1>.pdf"]
 
@@ -88,9 +94,7 @@ def test_a_question_that_failed_alone_is_counted():
 
 def test_an_excerpt_has_its_answer_in_bold_in_a_workbook():
     file = io.BytesIO()
-    rows = (row for document in documents() for row in wide.excerpts(document))
-    answers = workbook.Sheet("answers", Wide(QUESTIONS).schema.names, map(Wide(QUESTIONS).cells, documents()))
-    workbook.write(file, answers, workbook.Sheet("excerpts", wide.EXCERPTS, rows))
+    workbook.write(file, *wide.sheets(documents(), Wide(QUESTIONS), io.BytesIO()))
     book = openpyxl.load_workbook(file, rich_text=True)
     assert book.sheetnames == ["answers", "excerpts"]
     found = list(book["excerpts"].values)
