@@ -86,14 +86,14 @@ class Scored(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A span of context tokens [first, last], both included, its offsets, and the null score of its window."""
+    """A span of context tokens [first, last], both included, its offsets, and the number of its window."""
 
     score: float
     first: int
     last: int
     begin: int
     end: int
-    null: float
+    window: int
 
     def overlaps(self, other: _Candidate) -> bool:
         return self.begin < other.end and other.begin < self.end
@@ -112,22 +112,23 @@ def decode(
     """The answer of one row.
 
     `offsets` (N, 2): where an answer begins that starts at token n, and where one ends that ends at n (`encode`).
-    `scored`: all windows of the row, in order of the context. `threshold`: "no answer" if the null score exceeds the
-    best span's by more than this; None: never. `flags` come before those that are found here. `null_trained`: whether
-    the model has learned its null score; if not, there are no margins.
+    `scored`: the windows to choose from, in order of the context. `threshold`: "no answer" if the null score exceeds
+    the best span's by more than this; None: never. `flags` come before those that are found here. `null_trained`:
+    whether the model has learned its null score; if not, there are no margins.
 
     Raises RowFailure: inference_error if a logit is not finite, empty_context if no token has text.
     """
     _check(scored)
-    null = min(map(_null, scored))
+    nulls = [_null(each) for each in scored]
+    null = min(nulls)
     candidates = _n_best(scored, offsets, options, [])
     if not candidates:
         raise RowFailure("empty_context", "the context has no token that could be an answer")
     best = candidates[0]
-    flags += _flags(best, scored, options)
+    flags += _flags(best, scored, len(offsets), options)
 
     def margin(candidate: _Candidate) -> float | None:
-        return _round(candidate.score - candidate.null) if null_trained else None
+        return _round(candidate.score - nulls[candidate.window]) if null_trained else None
 
     if threshold is not None and null - best.score > threshold:
         probability = _softmax([null, *(candidate.score for candidate in candidates)])[0]
@@ -159,11 +160,11 @@ def _n_best(
         _of_window(each, offsets, options, low, high, taken)
         for each, low, high in zip(scored, borders[:-1], borders[1:], strict=True)
     ]
-    nulls = np.repeat([_null(each) for each in scored], [len(first) for _, first, _ in candidates])
+    window = np.repeat(np.arange(len(scored)), [len(first) for _, first, _ in candidates])
     scores, first, last = (np.concatenate(column) for column in zip(*candidates, strict=True))
     order = np.lexsort((last, first, -scores))[: options.n_best]
-    scores, first, last, nulls = scores[order], first[order], last[order], nulls[order]
-    columns = scores, first, last, offsets[first, 0], offsets[last, 1], nulls
+    scores, first, last, window = scores[order], first[order], last[order], window[order]
+    columns = scores, first, last, offsets[first, 0], offsets[last, 1], window
     by_offsets: dict[tuple[int, int], _Candidate] = {}
     for candidate in map(_Candidate._make, zip(*(column.tolist() for column in columns), strict=True)):
         by_offsets.setdefault((candidate.begin, candidate.end), candidate)
@@ -245,12 +246,11 @@ def _top(band: Floats, n: int) -> tuple[Ints, Ints]:
     return row[order], column[order]
 
 
-def _flags(best: _Candidate, scored: Sequence[Scored], options: Options) -> tuple[str, ...]:
+def _flags(best: _Candidate, scored: Sequence[Scored], tokens: int, options: Options) -> tuple[str, ...]:
+    """`tokens`: of the context, which may go on after the last window."""
     flags = []
-    windows = [each.window for each in scored]
-    borders = _borders(windows)
-    own = next(w for w, high in zip(windows, borders[1:], strict=True) if best.first + best.last < high)
-    if (best.first == own.begin > 0) or (best.last == own.end - 1 and own.end < windows[-1].end):
+    own = scored[best.window].window
+    if (best.first == own.begin > 0) or (best.last == own.end - 1 < tokens - 1):
         flags.append(ANSWER_AT_WINDOW_EDGE)
     if max(_best_beyond(each, options.max_answer_len) for each in scored) > best.score:
         flags.append(MAX_ANSWER_LEN_HIT)

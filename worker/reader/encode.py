@@ -1,7 +1,8 @@
 """A question and a context -> the windows that the model sees. Uses the `tokenizers` library, not transformers.
 
-Covers tokenizing, cutting into windows, and the offsets of context tokens. Does not cover the model's other inputs,
-types and masks (`session`), or decoding the logits (`decode`).
+Covers tokenizing, cutting into windows, which of them are scored, and the offsets of context tokens. Does not cover how
+windows are compared with the question (`matching`), the model's other inputs, types and masks (`session`), or decoding
+the logits (`decode`).
 
 Text is text: "[SEP]" in a context does not become the control token. (With a Unigram vocabulary that lists control
 tokens as ordinary pieces it does; no harm: positions, not ids, say where CLS and the context are.)
@@ -25,6 +26,7 @@ from contract import machine
 from contract.errors import ModelError
 from contract.format.job import Options
 from worker.reader.decode import QUESTION_TRUNCATED, Ints, RowFailure, Window
+from worker.reader.matching import best_windows, words_of
 from worker.reader.model import REBUILD, ModelInfo
 
 #: Tokenized contexts that are kept: threads work on neighbouring rows, which often share a context.
@@ -41,7 +43,7 @@ _FIRST_MARK = 0x300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The windows of a row in order of the context, and the places of the context's tokens.
+    """The windows of a row that are scored, in order of the context, and the places of the context's tokens.
 
     An answer from token i to token j is `context[offsets[i, 0]:offsets[j, 1]]`; offsets are (N, 2) code points for all
     N tokens of the context. It neither begins nor ends with whitespace: a token of whitespace only has crossing
@@ -67,6 +69,7 @@ class Encoder:
         self._tokenizer.encode_special_tokens = True
         self._info = info
         self._context = lru_cache(CACHED_CONTEXTS)(self._tokenize_context)
+        self._words = lru_cache(CACHED_CONTEXTS)(words_of)
         self._large = threading.Lock()
 
     @property
@@ -79,7 +82,8 @@ class Encoder:
 
         Only the question is truncated, to `max_question_len`. The whole context goes into overlapping windows:
         `doc_stride` is the number of tokens that neighbours share, as in SQuAD preparation with transformers
-        (`stride` with `return_overflowing_tokens`), not the step from one window to the next.
+        (`stride` with `return_overflowing_tokens`), not the step from one window to the next. With `top_windows`, only
+        so many windows are left: those that match the question best.
 
         Raises RowFailure: bad_encoding, empty_question, empty_context.
         """
@@ -88,15 +92,20 @@ class Encoder:
         length = min(options.max_seq_len, self._info.max_positions) - self._info.template.size
         limit = min(options.max_question_len, max(length // 2, length - options.doc_stride - 1))  # less: few positions
         truncated = question_ids[:limit]
-        windows = self._windows(truncated, ids, length - len(truncated), options.doc_stride)
+        slices = list(_slices(len(ids), length - len(truncated), options.doc_stride))
+        if options.top_windows is not None and options.top_windows < len(slices):
+            places = [(int(offsets[begin, 0]), int(offsets[end - 1, 1])) for begin, end in slices]
+            best = best_windows(question, self._words(context), places, options.top_windows)
+            slices = [slices[number] for number in best]
+        windows = self._windows(truncated, ids, slices)
         flags = (QUESTION_TRUNCATED,) if len(question_ids) > limit else ()
         return Encoded(tuple(windows), offsets, flags)
 
-    def _windows(self, question: Ints, context: Ints, room: int, stride: int) -> Iterator[Window]:
+    def _windows(self, question: Ints, context: Ints, slices: list[tuple[int, int]]) -> Iterator[Window]:
         template = self._info.template
         head = np.concatenate([_ids(template.prefix), question, _ids(template.middle)])
         tail = _ids(template.suffix)
-        for begin, end in _slices(len(context), room, stride):
+        for begin, end in slices:
             yield Window(np.concatenate([head, context[begin:end], tail]), len(head), begin, end)
 
     def _tokenize_question(self, question: str) -> Ints:

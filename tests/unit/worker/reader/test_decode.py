@@ -145,6 +145,8 @@ def case_of(dice: random.Random) -> Case:
         starts, ends = ([logit() for _ in range(begin, end)] for _ in range(2))
         windows.append(scored(begin, end, starts, ends, dice.randint(-6, 6)))
         begin += step
+    if dice.random() < 0.3:  # only some of the windows were scored
+        windows = sorted(dice.sample(windows, dice.randint(1, len(windows))), key=lambda each: each.window.begin)
     context, offsets = words(n)
     for i in [dice.randrange(n) for _ in range(dice.randint(0, 3))]:
         offsets[i] = dice.choice([(2 * i, 2 * i), (2 * i + 1, 2 * i), tuple(offsets[max(i - 1, 0)])])
@@ -225,7 +227,9 @@ def test_top_k_gives_as_many_as_there_are_and_the_same_first(case: Case) -> None
         return
     if len(answer.spans) < case.options.top_k:
         taken = {place for span in answer.spans for place in range(span.start, span.end)}
-        assert all(taken & set(range(begin, end)) for begin, end in case.offsets.tolist() if begin < end)
+        tokens = {token for each in case.windows for token in range(each.window.begin, each.window.end)}
+        texts = [tuple(case.offsets[token].tolist()) for token in tokens]
+        assert all(taken & set(range(begin, end)) for begin, end in texts if begin < end)
     alone = ask(1).spans[0]
     first = answer.spans[0]
     assert first == alone, "its score too"
@@ -305,6 +309,13 @@ def test_an_answer_at_the_edge_of_its_window_says_so_unless_the_context_ends_the
     assert decode(context, offsets, [left, right], Options()).flags == ()
     left, right = scored(0, 4, [0] * 4, [0] * 4), scored(4, 8, [0] * 3 + [9], [0] * 3 + [9])
     assert decode(context, offsets, [left, right], Options()).flags == ()
+
+
+def test_the_context_goes_on_after_the_last_window_if_not_all_were_scored() -> None:
+    context, offsets = words(9)
+    first, middle = scored(0, 3, [0] * 3, [0] * 3), scored(3, 6, [0, 0, 9], [0, 0, 9])
+    assert decode(context, offsets, [first, middle], Options()).flags == ("answer_at_window_edge",)
+    assert decode(context, offsets[:6], [first, middle], Options()).flags == ()
 
 
 def test_ties_go_to_the_lower_start_then_to_the_shorter_span() -> None:

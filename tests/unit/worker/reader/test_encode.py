@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -168,6 +169,21 @@ def test_windows_cover_the_context_and_share_the_stride(
         assert window.input_ids.dtype == np.int64
         assert window.first + window.end - window.begin + 1 == len(window.input_ids)
         assert window.input_ids[[0, window.first - 1, -1]].tolist() == [2, 3, 3]
+
+
+def test_top_windows_are_those_of_all_that_match_the_question_best(encoder: Encoder) -> None:
+    text = "The tower is in Paris. " * 40
+    context = f"{text} Gustave Eiffel built it. {text} The engineers of Eiffel. {text}"
+    options = Options(max_seq_len=64, doc_stride=16, max_question_len=24)
+    every = encoder.encode("Who are the engineers?", context, options).windows
+    for count in (1, 3, len(every), len(every) + 1):
+        got = encoder.encode("Who are the engineers?", context, replace(options, top_windows=count))
+        windows = {window.begin: window.input_ids.tolist() for window in every}
+        assert [windows[window.begin] for window in got.windows] == [w.input_ids.tolist() for w in got.windows]
+        assert [window.begin for window in got.windows] == sorted({window.begin for window in got.windows})
+        assert len(got.windows) == min(count, len(every))
+        spans = [(got.offsets[window.begin, 0], got.offsets[window.end - 1, 1]) for window in got.windows]
+        assert any("engineers" in context[start:end] for start, end in spans)
 
 
 def test_the_template_of_the_model_is_put_around_question_and_context(paths: dict[str, Path]) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,22 @@ def test_a_long_context_is_read_to_its_end(reader: Reader) -> None:
     answer = reader.answer("Who built the Eiffel Tower?", context, Options(max_seq_len=192, doc_stride=64))
     assert answer.spans[0].answer in ("Gustave", "Gustave Eiffel")
     assert answer.spans[0].start > len(context) - len(TOWER)
+
+
+def test_only_the_windows_that_match_the_question_are_run(reader: Reader) -> None:
+    dull = "Nothing of note was said about the weather of that long year. " * 60
+    context, question = f"{dull}{TOWER} {dull}", "Who built the Eiffel Tower?"
+    options = Options(max_seq_len=192, doc_stride=64)
+    runs: list[int] = []
+    reader.on_progress(lambda: runs.append(1))
+    try:
+        whole, every = reader.answer(question, context, options), len(runs)
+        top = reader.answer(question, context, replace(options, top_windows=2))
+    finally:
+        reader.on_progress(lambda: None)
+    assert len(runs) - every == 2 < every
+    assert [top.spans[0].answer, top.margin, top.null_score] == [whole.spans[0].answer, whole.margin, whole.null_score]
+    assert reader.answer_many([(question, context)], replace(options, top_windows=2)) == [top]
 
 
 def test_a_long_question_is_cut_and_says_so(reader: Reader) -> None:
