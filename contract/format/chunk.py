@@ -65,6 +65,12 @@ def json_schema() -> pa.Schema:
     return pa.schema([*FIELDS, pa.field("passthrough", pa.string())])
 
 
+def extended(schema: pa.Schema, *fields: Any) -> pa.Schema:
+    """The schema with more columns, before passthrough."""
+    own = [*schema]
+    return pa.schema([*own[: len(FIELDS)], *fields, *own[len(FIELDS) :]])
+
+
 def to_bytes(table: pa.Table) -> bytes:
     """A Parquet file, the same bytes for the same table. (zstd would take a quarter less space and twice the time.)"""
     sink = io.BytesIO()

@@ -21,7 +21,7 @@ COLUMNS = (ROW, LINE, CODE, MESSAGE, RAW, DIGEST)
 OF_THE_ROW = frozenset(
     {
         "empty_question", "empty_context", "missing_field", "extra_field", "bad_encoding", "parse_error",
-        "row_too_large", "not_a_row", "duplicate_id",
+        "row_too_large", "not_a_row", "duplicate_id", "other_question",
     }
 )  # fmt: skip
 

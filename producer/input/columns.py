@@ -43,6 +43,7 @@ class ColumnNames:
         self.context = near(options.context, self.names) or options.context
         self.id = self._optional("id", options.id)
         self.answers = self._optional("answers", options.answers)
+        self.group = self._group(options.group_by)
 
     def index(self, name: str) -> int:
         """The place of a column in a record."""
@@ -95,6 +96,16 @@ class ColumnNames:
             without = Remedy(f", or go without {_PLURAL[usual]}: ", Set(**{usual: ""}))
             raise self._missing([name], Remedy("Name it with ", Set(usual), without))
         return column if name else None
+
+    def _group(self, name: str | None) -> str | None:
+        column = near(name, self.names) if name else None
+        if name and column is None:
+            raise self._missing([name], Remedy("Name it with ", Set("group_by"), ", or leave that out."))
+        if column == self.context:
+            message = f"{self.label}: the column {column!r} cannot be both the context and the group"
+            remedy = Remedy("Name another with ", Set("group_by"), ": the contexts are what is compared in a group.")
+            raise InputError("missing_column", message, remedy, {"columns": list(self.names)})
+        return column
 
 
 def near(wanted: str, names: Sequence[str]) -> str | None:

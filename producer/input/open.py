@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from types import TracebackType
 from typing import Self
@@ -17,10 +18,13 @@ import pyarrow as pa
 
 from contract.errors import BulkqaError, InputError, UsageError
 from contract.evaluation import AnswersForm
+from contract.format import chunk
+from contract.format.job import Groups
 from producer.input.answers import AnswersColumn
 from producer.input.checks.checker import Checker
 from producer.input.files import InputFiles
 from producer.input.formats.datafile import DataFile
+from producer.input.formats.lists import are_lists, parsed_lists, spread
 from producer.input.formats.types import common_schema, unified, widened
 from producer.input.location import InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
@@ -31,6 +35,8 @@ from producer.input.rows import bounded
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
 _NOTES = 10
 _PASSTHROUGH = "passthrough"
+#: Formats in which every cell is a text.
+_OF_TEXTS = ("csv", "xlsx")
 
 
 class Input:
@@ -46,8 +52,14 @@ class Input:
         if first is None:
             raise InputError("empty_file", f"{files.label}: no file in it has rows", "Is it the right folder?")
         columns = first.columns
-        schema = _widened(first.schema) if files.several else first.schema
-        checker = Checker(schema, columns.question, columns.context, with_ids=columns.id is not None)
+        first, self._parses_lists = _settled(first)
+        own = _widened(first.schema) if files.several else first.schema
+        added = [
+            *([chunk.GROUP] if columns.group is not None or first.has_lists else []),
+            *([chunk.PASSAGE] if first.has_lists else []),
+        ]
+        schema = chunk.extended(own, *added)
+        checker = Checker(schema, columns)
         resources.callback(checker.close)
         self.name = files.name
         self.size = files.size
@@ -63,6 +75,8 @@ class Input:
         self.sheets = first.sheets
         self.schema = schema
         self.types = first.types
+        self._own, self._has_lists = own, first.has_lists
+        self._checker = checker
         self._files = files
         self._resources = resources
         self._limits = limits
@@ -89,8 +103,15 @@ class Input:
     def notes(self) -> tuple[str, ...]:
         """What the user should know about the input, as far as it was read; ten sentences at most."""
         notes = self._files.notes
+        if self._parses_lists:
+            notes = [f"the column {self.context_column!r} has lists of texts: each text is a passage", *notes]
         more = [f"... and {len(notes) - _NOTES + 1:,} more notes of this kind"] if len(notes) > _NOTES else []
         return tuple(notes[: _NOTES - len(more)] + more)
+
+    @property
+    def groups(self) -> Groups | None:
+        """The groups of its rows, as far as they were read; None if it has none."""
+        return self._checker.groups
 
     @property
     def answers_form(self) -> AnswersForm:
@@ -132,7 +153,7 @@ class Input:
         for name, file in files:
             try:
                 self.types = common_schema(self.types, file.types)
-                fit = not self._files.several or _fits(file, checker.schema)
+                fit = not self._files.several or (_fits(file, self._own) and file.has_lists <= self._has_lists)
             except TypeError:
                 fit = False
             if not fit:
@@ -140,7 +161,8 @@ class Input:
                 raise InputError("unsupported_format", message, "Name files of the same columns, in the same order.")
             checker.encoding_hint = file.encoding_hint
             checker.file = name if self._files.several else ""
-            for rows in file.batches:
+            batches = map(parsed_lists, file.batches) if self._parses_lists else file.batches
+            for rows in chain.from_iterable(map(spread, batches)):
                 if rows.passthrough is not None and rows.passthrough.type != kind:
                     rows.passthrough = rows.passthrough.cast(kind)
                 self._answers.see(rows)
@@ -149,6 +171,14 @@ class Input:
                 self._limits.check_rows(self._files.label, checker.rows, size)
                 self._limits.check_ratio(self._files.label, self.size or self.bytes_read, size)
                 yield table
+
+
+def _settled(file: DataFile) -> tuple[DataFile, bool]:
+    """The first file, and whether contexts that are texts are parsed as lists: its first rows show it. A table has no
+    other way to hold lists."""
+    rows = next(file.batches)
+    parses = file.format in _OF_TEXTS and are_lists(rows.context)
+    return replace(file, batches=chain([rows], file.batches), has_lists=file.has_lists or parses), parses
 
 
 def _widened(schema: pa.Schema) -> pa.Schema:

@@ -57,6 +57,10 @@ class ReadOptions:
     answers: Annotated[
         str | None, Help("column of reference answers, for EM and F1; '' for none [default: answers, if there is one]")
     ] = None
+    group_by: Annotated[
+        str | None,
+        Help("column of groups: rows with the same value are passages for one question, of which one answer is wanted"),
+    ] = None
     delimiter: Annotated[str, Help("character between the fields of a CSV file; \\t for a tab")] = "|"
     max_row_bytes: Annotated[int, Help("bytes in a row, with its line end; a larger one is rejected"), Local()] = (
         1 << 20

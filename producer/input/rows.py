@@ -39,6 +39,29 @@ BAD_ENCODING = Fault(
 
 
 @dataclass(slots=True)
+class Lists:
+    """Contexts that are lists of texts: all texts one after another, and the faults of some by index."""
+
+    lengths: NDArray[np.int64]  #: texts of each row; -1 if its context is no list
+    texts: Column
+    faults: dict[int, Fault] = field(default_factory=dict)
+    starts: NDArray[np.int64] = field(init=False)  #: of each row among the texts
+
+    def __post_init__(self) -> None:
+        ends = np.cumsum(np.maximum(self.lengths, 0))
+        self.starts = ends - np.maximum(self.lengths, 0)
+
+    def sizes(self) -> NDArray[np.int64]:
+        """The bytes of each row's list in memory."""
+        before: NDArray[np.int64] = np.append(0, np.cumsum(weights(self.texts)))
+        return before[self.starts + np.maximum(self.lengths, 0)] - before[self.starts]
+
+    def drop(self, rows: NDArray[np.bool_]) -> None:
+        """Take the lists away from rows."""
+        self.lengths = np.where(rows, -1, self.lengths)
+
+
+@dataclass(slots=True)
 class Rows:
     """Consecutive rows, column by column, and the faults of some by index. The first fault of a row stands."""
 
@@ -48,11 +71,19 @@ class Rows:
     passthrough: Column | None
     lines: Sequence[int] | NDArray[np.int64] | None
     faults: dict[int, Fault] = field(default_factory=dict)
+    group: Column | None = None  #: None if there is no column of groups
+    lists: Lists | None = None  #: contexts that are lists, instead of those above
+    passage: Column | None = None  #: once each text of a list is a row: its place in there
 
     def reject(self, indices: Iterable[int], fault: Fault) -> None:
         """Give rows a fault, unless they have one."""
         for index in indices:
             self.faults.setdefault(int(index), fault)
+
+
+def short(text: str) -> str:
+    """A text for a message."""
+    return repr(text if len(text) <= 80 else text[:80] + "...")
 
 
 def strings(values: Sequence[str | None], faults: dict[int, Fault]) -> Column:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from contract.errors import InputError
 from contract.format import chunk
-from contract.format.job import Row
+from contract.format.job import Groups, Row
 from contract.settings import Settings
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
@@ -45,6 +45,7 @@ class Checked:
     first_errors: tuple[dict[str, Any], ...]
     files: int = 1
     notes: tuple[str, ...] = ()  #: what the user should know about the input
+    groups: Groups | None = None
 
 
 def check_file(
@@ -83,6 +84,7 @@ def check_file(
             first_errors=tuple(shown),
             files=source.files,
             notes=source.notes,
+            groups=source.groups,
         )
 
 

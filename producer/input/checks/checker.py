@@ -5,45 +5,66 @@ Checks run on whole columns: a batch without faults costs no Python per row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from contract.format import chunk
+from contract.format.job import Groups
+from producer.input.checks.groups import GroupQuestions
 from producer.input.checks.ids import Ids
-from producer.input.rows import BAD_ENCODING, Column, Fault, Rows, pc, where
+from producer.input.checks.table import key_of
+from producer.input.columns import ColumnNames
+from producer.input.rows import BAD_ENCODING, Column, Fault, Rows, pc, short, where
 
 #: A cell that only divides a table's header from its rows.
 _RULER = r"^\s*(?::?-{2,}:?|={2,})\s*$"
 
 
 class Checker:
-    """Makes tables in the schema of a job's chunks, numbers the rows and rejects those that cannot be scored."""
+    """Makes tables in the schema of a job's chunks, numbers the rows and rejects those that cannot be scored.
 
-    def __init__(self, schema: pa.Schema, question: str, context: str, *, with_ids: bool) -> None:
+    The schema says whether there are groups, and whether contexts are lists.
+    """
+
+    def __init__(self, schema: pa.Schema, columns: ColumnNames) -> None:
         self.rows = 0
         self.schema = schema
         self.file = ""  #: the file of the rows to come, if there are several: messages name it
         self.encoding_hint = ""  #: for the messages of its rows that are not UTF-8
-        self._names = {"question": question, "context": context}
-        self._ids = Ids() if with_ids else None
+        self._names = {"question": columns.question, "context": columns.context, "group": columns.group}
+        self._ids = Ids() if columns.id is not None and columns.id != columns.group else None
+        self._groups = GroupQuestions() if columns.group is not None else None
+        self._has_lists = chunk.PASSAGE.name in schema.names
+        self._lists = 0  # rows of the input so far, if contexts are lists
 
     def close(self) -> None:
-        """Drop the ids."""
-        if self._ids:
-            self._ids.close()
+        """Drop the ids and groups."""
+        for table in (self._ids, self._groups):
+            if table:
+                table.close()
+
+    @property
+    def groups(self) -> Groups | None:
+        """The groups of the rows so far; None if there is no column of them, nor lists of contexts."""
+        if self._groups:
+            return Groups("column", self._groups.count, self._groups.scattered, self._names["group"])
+        return Groups("list", self._lists, scattered=False) if self._has_lists else None
 
     def table(self, rows: Rows) -> pa.Table:
         """The rows as a table in the schema of a chunk, numbered on from those before. Rejected rows have a code and a
         message."""
+        count = len(rows.question)
         for name, column in (("question", rows.question), ("context", rows.context)):
             self._check_text(rows, name, column)
         self._reject_repeated_header(rows)
-        count = len(rows.question)
-        rows.id = pc.if_else(pc.or_(pc.equal(rows.id, ""), pc.utf8_is_space(rows.id)), None, rows.id)
+        rows.id = _without_blank(rows.id)
+        group = self._group(rows)
         if self._ids:
-            self._check_ids(self._ids, rows)
+            self._check_ids(self._ids, rows, group)
+        if self._groups:
+            self._groups.check(rows, group, self.rows)
         columns = [
             pa.array(np.arange(self.rows, self.rows + count)),
             pa.nulls(count, pa.int64()) if rows.lines is None else pa.array(rows.lines, pa.int64()),
@@ -51,20 +72,36 @@ class Checker:
             rows.question,
             rows.context,
             *_fault_columns(self._worded(rows.faults), count),
+            *(column for column in (group, rows.passage, rows.passthrough) if column is not None),
         ]
-        if rows.passthrough is not None:
-            columns.append(rows.passthrough)
         self.rows += count
         return pa.table(columns, schema=self.schema)
 
+    def _group(self, rows: Rows) -> Column | None:
+        """The group of each row: the value of the column, else the number of the row in the input, whose list it is
+        in."""
+        if self._groups:
+            rows.group = _without_blank(rows.group)
+            self._reject_missing(rows, "group", rows.group)
+            return rows.group
+        if rows.passage is None:
+            return None
+        begins = pc.fill_null(pc.equal(rows.passage, 0), True).to_numpy(zero_copy_only=False)  # noqa: FBT003
+        numbers = self._lists - 1 + np.cumsum(begins)
+        self._lists = int(numbers[-1]) + 1
+        return pa.array(numbers).cast(pa.string())
+
     def _check_text(self, rows: Rows, name: str, column: Column) -> None:
-        column_name = self._names[name]
-        if column.null_count:
-            fault = Fault("missing_field", f"no value for the {name} (column {column_name!r})")
-            rows.reject(where(column.is_null()), fault)
+        self._reject_missing(rows, name, column)
         blank = pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
         if pc.any(blank).as_py():
-            rows.reject(where(blank), Fault(f"empty_{name}", f"the {name} (column {column_name!r}) is empty"))
+            fault = Fault(f"empty_{name}", f"the {name} (column {self._names[name]!r}) is empty")
+            rows.reject(where(blank), fault)
+
+    def _reject_missing(self, rows: Rows, name: str, column: Column) -> None:
+        if column.null_count:
+            fault = Fault("missing_field", f"no value for the {name} (column {self._names[name]!r})")
+            rows.reject(where(column.is_null()), fault)
 
     def _reject_repeated_header(self, rows: Rows) -> None:
         """Reject a header that comes again, as in files that were joined, and the ruler of a table."""
@@ -89,23 +126,35 @@ class Checker:
             for row, fault in faults.items()
         }
 
-    def _check_ids(self, ids: Ids, rows: Rows) -> None:
+    def _check_ids(self, ids: Ids, rows: Rows, group: Column | None) -> None:
         """Rejected rows do not count: their ids may be garbage, and a fixed row below them should be accepted."""
-        values = rows.id.to_pylist()
-        numbers: Sequence[int] = range(self.rows, self.rows + len(values))
-        if rows.faults or rows.id.null_count:
-            numbers = [
-                n for n, value in zip(numbers, values, strict=True) if value and n - self.rows not in rows.faults
-            ]
-            values = [values[number - self.rows] for number in numbers]
-        for row, owner in ids.repeated(values, numbers).items():
-            index = row - self.rows
-            fault = Fault("duplicate_id", f"row {owner} has the id {_short(rows.id[index].as_py())} already")
-            rows.faults[index] = fault
+        accepted = rows.id.is_valid().to_numpy(zero_copy_only=False)
+        accepted[list(rows.faults)] = False
+        places = np.flatnonzero(accepted)
+        if not len(places):
+            return
+        values = rows.id.take(pa.array(places))
+        starts, keys = np.arange(len(places)), None
+        if group is not None:  # of neighbours in a group that have one id, the first stands for all
+            groups = group.take(pa.array(places))
+            starts = _changes(values, groups)
+            values, keys = values.take(pa.array(starts)), map(key_of, groups.take(pa.array(starts)).to_pylist())
+        firsts = places[starts]
+        for row, owner in ids.repeated(values.to_pylist(), (self.rows + firsts).tolist(), keys).items():
+            run = int(np.searchsorted(firsts, row - self.rows))
+            fault = Fault("duplicate_id", f"row {owner} has the id {short(values[run].as_py())} already")
+            rows.reject(places[starts[run] : starts[run + 1] if run + 1 < len(starts) else None], fault)
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:80] + "...")
+def _changes(*columns: Column) -> np.ndarray[Any, Any]:
+    """Where rows begin that differ from the one before in one of the columns."""
+    differ = [pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False) for column in columns]
+    return np.append(0, 1 + np.flatnonzero(np.any(differ, axis=0)))
+
+
+def _without_blank(column: Column) -> Column:
+    """The column with null for texts of white space."""
+    return pc.if_else(pc.or_(pc.equal(column, ""), pc.utf8_is_space(column)), None, column)
 
 
 def _fault_columns(faults: dict[int, Fault], count: int) -> list[Column]:

@@ -23,6 +23,7 @@ class DataFile:
     sheet: str | None = None  #: of a workbook, the one that is read,
     sheets: tuple[str, ...] = ()  #: of all that it has
     types: pa.Schema | None = None  #: of its columns as they are in the file, where it says so
+    has_lists: bool = False  #: whether contexts are lists of texts, each a passage
     encoding_hint: str = ""  #: what to say of a row that is not UTF-8
     progress: Callable[[], float] | None = None  #: the share of rows given, where the bytes read do not tell
     notes: Callable[[], Iterable[str]] = tuple  #: what the user should know, once all rows were given

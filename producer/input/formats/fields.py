@@ -80,6 +80,7 @@ class TextFields:
         self._question = columns.index(columns.question)
         self._context = columns.index(columns.context)
         self._id = columns.index(columns.id) if columns.id is not None else None
+        self._group = columns.index(columns.group) if columns.group is not None else None
         self._others = [columns.index(name) for name in columns.others]
         self._fields = list(self.schema.field("passthrough").type) if self._others else []
         self._error_file = ErrorFile.of(columns)
@@ -106,6 +107,7 @@ class TextFields:
             passthrough=pa.StructArray.from_arrays(others, fields=self._fields) if others else None,
             lines=lines,
             faults=faults,
+            group=None if self._group is None else column(self._group),
         )
 
 

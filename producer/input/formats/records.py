@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from producer.input.rows import Fault
 
@@ -15,16 +16,17 @@ RAW_LIMIT = 2_000
 
 @dataclass(slots=True)
 class RecordBatch:
-    """Consecutive records, all of one width, the line that each starts on, and the faults by index.
+    """Consecutive records, all of one width, the line that each starts on, and the faults by index. Values are texts or
+    None; in JSON, a context may be a list of them.
 
     Bytes that are not UTF-8 are in the strings as lone surrogates (PEP 383): `rows.strings` finds them.
     """
 
-    records: list[list[str | None]] = field(default_factory=list)
+    records: list[list[Any]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     faults: dict[int, Fault] = field(default_factory=dict)
 
-    def reject(self, record: list[str | None], line: int, fault: Fault) -> None:
+    def reject(self, record: list[Any], line: int, fault: Fault) -> None:
         """Add a record that has a fault."""
         self.faults[len(self.records)] = fault
         self.records.append(record)

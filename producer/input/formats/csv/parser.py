@@ -199,7 +199,7 @@ class CsvRecords:
         pending, records, starts = self._pending, batch.records, batch.lines
         for fields in self._reader():
             if len(fields) == width and len(pending) == 1:
-                records.append(fields)  # type: ignore[arg-type]
+                records.append(fields)
                 starts.append(self._line)
                 self._line += 1
             else:

@@ -23,7 +23,7 @@ from producer.input.formats.json.lines import (
     sample,
 )
 from producer.input.formats.json.nested import Nesting, remedy_for
-from producer.input.formats.json.values import JsonKeys, NotJsonError, json_type, parsed, parsed_sequence
+from producer.input.formats.json.values import JsonKeys, NotJsonError, is_texts, json_type, parsed, parsed_sequence
 from producer.input.formats.lines import Lines
 from producer.input.formats.records import decoded
 from producer.input.memory import Bound
@@ -82,16 +82,18 @@ def json_lines(blocks: Iterator[bytes], label: str, options: ReadOptions) -> Dat
     rows = [row for item in items for row in rows_in(item)]
     names = keys_of(rows) or [options.question, options.context]
     columns = _columns(label, names, options, (items, rows), ".")
-    batches = line_batches(chain(first, numbered), rows_in, _keys(columns), options.max_row_bytes)
-    return DataFile("jsonl", columns, chunk.json_schema(), batches)
+    keys = _keys(columns, rows)
+    batches = line_batches(chain(first, numbered), rows_in, keys, options.max_row_bytes)
+    return DataFile("jsonl", columns, chunk.json_schema(), batches, has_lists=keys.lists)
 
 
 def _document(items: list[Row], source: str, label: str, options: ReadOptions) -> DataFile:
     nesting = Nesting(options.question, options.context)
     rows = [row for item in items for row in nesting.rows(item)] if nesting.is_needed(items[:1000]) else items
     columns = _columns(label, keys_of(rows[:1000]), options, (items, rows), source)
-    batches = document_batches(rows, _keys(columns), options.max_row_bytes)
-    return DataFile("json", columns, chunk.json_schema(), batches)
+    keys = _keys(columns, rows)
+    batches = document_batches(rows, keys, options.max_row_bytes)
+    return DataFile("json", columns, chunk.json_schema(), batches, has_lists=keys.lists)
 
 
 def _columns(
@@ -107,14 +109,18 @@ def _columns(
         raise
     for name in (columns.question, columns.context):
         cells = [row[name] for row in sample[1][:_SAMPLE] if row.get(name) is not None]
+        if name == columns.context and any(map(is_texts, cells)):
+            continue
         if cells and all(isinstance(cell, list | dict) for cell in cells):
             remedy = remedy_for(*sample, (options.question, options.context), source)
             raise InputError("unsupported_format", f"{label}: {name!r} is {json_type(cells[0])}, not a text", remedy)
     return columns
 
 
-def _keys(columns: ColumnNames) -> JsonKeys:
-    return JsonKeys(columns.question, columns.context, columns.id, OURS)
+def _keys(columns: ColumnNames, rows: list[Row]) -> JsonKeys:
+    """The keys of a file, given its rows, or the first of them: these show whether contexts are lists."""
+    has_lists = any(is_texts(row.get(columns.context)) for row in rows)
+    return JsonKeys(columns.question, columns.context, columns.id, columns.group, OURS, has_lists)
 
 
 def _whole(blocks: Iterator[bytes], label: str, bound: Bound) -> bytes:

@@ -5,12 +5,15 @@ Covers no checks of what the strings hold (`rows`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from producer.input.formats.json import documents
 from producer.input.formats.json.values import (
     REPEATED,
+    WIDTH,
     JsonKeys,
     NotJsonError,
     has_repeated_key,
@@ -29,7 +32,7 @@ from producer.input.formats.records import (
     too_large,
 )
 from producer.input.raw import BLOCK
-from producer.input.rows import Fault, Rows, strings
+from producer.input.rows import Fault, Lists, Rows, strings
 
 #: Gives the rows in an object.
 RowsIn = Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
@@ -44,15 +47,15 @@ def line_batches(lines: Iterator[tuple[int, bytes]], rows_in: RowsIn, keys: Json
         _add_object(batch, number, line, rows_in, keys, limit)
         size += len(line)
         if len(batch.records) >= BATCH_ROWS or size >= BATCH_BYTES:
-            yield _rows(batch)
+            yield _rows(batch, keys)
             batch, size = RecordBatch(), 0
     if batch.records:
-        yield _rows(batch)
+        yield _rows(batch, keys)
 
 
 def _add_object(batch: RecordBatch, number: int, line: bytes, rows_in: RowsIn, keys: JsonKeys, limit: int) -> None:
     if len(line) > limit:
-        batch.reject([None] * 4, number, too_large(line, limit))
+        batch.reject([None] * WIDTH, number, too_large(line, limit))
         return
     try:
         item = json_object(decoded(line))
@@ -60,7 +63,7 @@ def _add_object(batch: RecordBatch, number: int, line: bytes, rows_in: RowsIn, k
             return
         records = [keys.record(row) for row in rows_in(item)]
     except NotJsonError as error:
-        batch.reject([None] * 4, number, Fault("parse_error", str(error), raw_text([line])))
+        batch.reject([None] * WIDTH, number, Fault("parse_error", str(error), raw_text([line])))
     else:
         batch.records += records
         batch.lines += [number] * len(records)
@@ -76,20 +79,38 @@ def document_batches(rows: list[dict[str, Any]], keys: JsonKeys, limit: int) -> 
                     raise NotJsonError(REPEATED)
                 record = keys.record(row)
             except NotJsonError as error:
-                batch.reject([None] * 4, 0, Fault("parse_error", str(error), repr(row)[:RAW_LIMIT]))
+                batch.reject([None] * WIDTH, 0, Fault("parse_error", str(error), repr(row)[:RAW_LIMIT]))
                 continue
-            size = sum(len(text.encode("utf-8", "surrogatepass")) for text in record if text)
-            if size > limit:
-                batch.reject([record[0], None, None, None], 0, over_limit(limit))
+            if sum(map(_size, record)) > limit:
+                batch.reject([record[0], *[None] * (WIDTH - 1)], 0, over_limit(limit))
             else:
                 batch.records.append(record)
         batch.lines.clear()
-        yield _rows(batch)
+        yield _rows(batch, keys)
 
 
-def _rows(batch: RecordBatch) -> Rows:
-    id_, question, context, rest = (strings(column, batch.faults) for column in zip(*batch.records, strict=True))
-    return Rows(id_, question, context, rest, batch.lines or None, batch.faults)
+def _size(value: str | list[str | None] | None) -> int:
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    return len(value.encode("utf-8", "surrogatepass")) if value else 0
+
+
+def _rows(batch: RecordBatch, keys: JsonKeys) -> Rows:
+    columns = [*zip(*batch.records, strict=True)]
+    contexts, lists = (columns[2], None) if not keys.lists else _lists(columns[2])
+    id_, question, context, rest, group = (
+        strings(column, batch.faults) for column in (*columns[:2], contexts, *columns[3:])
+    )
+    groups = None if keys.group is None else group
+    return Rows(id_, question, context, rest, batch.lines or None, batch.faults, groups, lists)
+
+
+def _lists(contexts: Sequence[Any]) -> tuple[Sequence[str | None], Lists]:
+    """Contexts that are texts, and those that are lists."""
+    lengths = np.array([len(value) if isinstance(value, list) else -1 for value in contexts], np.int64)
+    faults: dict[int, Fault] = {}
+    texts = strings([text for value in contexts if isinstance(value, list) for text in value], faults)
+    return [None if isinstance(value, list) else value for value in contexts], Lists(lengths, texts, faults)
 
 
 def is_lines(head: bytes, question: str) -> bool:

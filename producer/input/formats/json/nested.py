@@ -18,7 +18,7 @@ from contract.remedy import Remedy, Set
 from contract.squad import questions
 from producer.input.columns import columns_remedy, guessed, near
 from producer.input.formats.json.documents import rows_of
-from producer.input.formats.json.values import NotJsonError, parsed
+from producer.input.formats.json.values import NotJsonError, is_texts, parsed
 
 Row = dict[str, Any]
 _DEPTH = 5
@@ -57,10 +57,12 @@ class Nesting:
         return any(len(rows := self.rows(item)) != 1 or rows[0] is not item for item in items)
 
     def is_row(self, item: Row) -> bool:
-        """Whether an object has both columns itself."""
+        """Whether an object has both columns itself. A context may be a list of texts."""
         names = [*item]
-        keys = [near(name, names) for name in (self.question, self.context)]
-        return all(key is not None and not isinstance(item[key], list | dict) for key in keys)
+        question, context = (near(name, names) for name in (self.question, self.context))
+        if question is None or context is None or isinstance(item[question], list | dict):
+            return False
+        return is_texts(item[context]) or not isinstance(item[context], list | dict)
 
     def _within(self, item: Row, depth: int) -> list[Row]:
         """The rows of the only object within that has any."""

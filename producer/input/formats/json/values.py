@@ -96,38 +96,66 @@ def json_type(value: object) -> str:
     return names.get(type(value), "null")
 
 
+#: Fields of a record: id, question, context, the rest, group.
+WIDTH = 5
+
+
 @dataclass(frozen=True, slots=True)
 class JsonKeys:
-    """Which keys of an object are not passthrough. `ignored` is a prefix."""
+    """Which keys of an object are not passthrough. `ignored` is a prefix. With `lists`, a context may be a list."""
 
     question: str
     context: str
     id: str | None
+    group: str | None
     ignored: str
+    lists: bool
 
-    def record(self, value: dict[str, Any]) -> list[str | None]:
-        """id, question, context, and the rest as JSON text. Raises NotJsonError for a value of a wrong type."""
+    def record(self, value: dict[str, Any]) -> list[Any]:
+        """id, question, context (a text or a list of texts), the rest as JSON text, and group. Raises NotJsonError for
+        a value of a wrong type."""
         own = (self.id, self.question, self.context)
         rest = {k: v for k, v in value.items() if k not in own and not k.startswith(self.ignored)}
+        context = value.get(self.context)
         return [
-            self._id(value),
+            _name(value, self.id),
             _string(value, self.question),
-            _string(value, self.context),
+            _texts(context, self.context) if self.lists and isinstance(context, list) else _string(value, self.context),
             _encoded(rest) if rest else None,
+            _name(value, self.group),
         ]
 
-    def _id(self, value: dict[str, Any]) -> str | None:
-        id_ = value.get(self.id) if self.id is not None else None
-        if isinstance(id_, dict | list):
-            raise NotJsonError(f"{self.id!r} is {json_type(id_)}, not a string or a number")
-        if id_ is None or isinstance(id_, str):
-            return id_
-        return None if isinstance(id_, float) and not math.isfinite(id_) else _encoded(id_)
+
+def _name(value: dict[str, Any], key: str | None) -> str | None:
+    """An id, or the name of a group."""
+    name = value.get(key) if key is not None else None
+    if isinstance(name, dict | list):
+        raise NotJsonError(f"{key!r} is {json_type(name)}, not a string or a number")
+    if name is None or isinstance(name, str):
+        return name
+    return None if _is_nothing(name) else _encoded(name)
+
+
+def is_texts(value: Any) -> bool:
+    """Whether a value is a list of texts, some of which may be missing."""
+    return isinstance(value, list) and all(isinstance(item, str) or _is_nothing(item) for item in value)
+
+
+def _texts(value: list[Any], key: str) -> list[str | None]:
+    wrong = next((item for item in value if not (isinstance(item, str) or _is_nothing(item))), None)
+    if wrong is not None:
+        raise NotJsonError(f"{key!r} is an array with {json_type(wrong)} in it, not of strings")
+    return [item if isinstance(item, str) else None for item in value]
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a value is null, or what pandas writes for it."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _string(value: dict[str, Any], key: str) -> str | None:
     text = value.get(key)
-    if text is None or (isinstance(text, float) and not math.isfinite(text)):  # what pandas writes for nothing
+    if _is_nothing(text):
         return None
     if not isinstance(text, str):
         raise NotJsonError(f"{key!r} is {json_type(text)}, not a string")

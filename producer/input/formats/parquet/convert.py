@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from producer.input.formats.parquet import dates
-from producer.input.rows import Column, Fault, pc, reject_encoding
+from producer.input.rows import Column, Fault, Lists, pc, reject_encoding
 
 #: An Arrow type.
 DataType = Any
@@ -24,6 +24,21 @@ DataType = Any
 def is_text(kind: DataType) -> bool:
     """Whether a type is one of strings."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def is_list_of_texts(kind: DataType) -> bool:
+    """Whether an Arrow type is one of lists of strings."""
+    if not pa.types.is_nested(kind) or pa.types.is_map(kind) or not hasattr(kind, "value_type"):
+        return False
+    item = kind.value_type
+    return is_text(item.value_type if pa.types.is_dictionary(item) else item) or pa.types.is_null(item)
+
+
+def lists_of(column: Column) -> Lists:
+    """The lists in an Arrow column of them."""
+    faults: dict[int, Fault] = {}
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Lists(lengths, converted(column.flatten(), pa.string(), faults), faults)
 
 
 def json_type(kind: DataType) -> DataType:

@@ -17,7 +17,7 @@ from contract.errors import InputError
 from contract.remedy import Remedy, Set
 from producer.input.columns import ColumnNames, refuse_wide
 from producer.input.formats.datafile import DataFile
-from producer.input.formats.parquet.convert import is_text
+from producer.input.formats.parquet.convert import is_list_of_texts, is_text
 from producer.input.formats.parquet.int96 import open_exact
 from producer.input.formats.parquet.rows import RowCutter
 from producer.input.memory import Bound
@@ -32,6 +32,7 @@ _DIRECTORY_TEXT, _DIRECTORY_ENTRIES = 8 << 20, 1 << 17
 _DIRECTORY_TOO_LARGE = ("Exceeded size limit", "bad_alloc", "too deeply nested")
 _CONVERT_TEXT = Remedy("Convert it, or name other columns with ", Set("question"), " and ", Set("context"), ".")
 _CONVERT_ID = Remedy("Convert it, name another with ", Set("id"), ", or go without ids: ", Set(id=""))
+_CONVERT_GROUP = Remedy("Convert it, or name another with ", Set("group_by"), ".")
 #: Rows decoded at once; if memory does not suffice, the next number of them.
 _AT_ONCE = (1024, 64, 4, 1)
 _RUN_ROWS = 16_384
@@ -60,7 +61,15 @@ def parquet_file(path: Path, label: str, options: ReadOptions, bound: Bound, res
     decoder.check_types(columns)
     cutter = RowCutter(columns, decoder.types, options.max_row_bytes)
     batches = decoder.batches(cutter, options.limits)
-    return DataFile("parquet", columns, cutter.schema, batches, types=decoder.types, progress=decoder.progress)
+    return DataFile(
+        "parquet",
+        columns,
+        cutter.schema,
+        batches,
+        types=decoder.types,
+        progress=decoder.progress,
+        has_lists=cutter.has_lists,
+    )
 
 
 class _Decoder:
@@ -103,11 +112,14 @@ class _Decoder:
         type null."""
         for name in (columns.question, columns.context):
             kind = self.types.field(name).type
+            if name == columns.context and is_list_of_texts(kind):
+                continue
             text = is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
             if not text and not pa.types.is_null(kind):
                 raise self._wrong_type(name, "string", _CONVERT_TEXT)
-        if columns.id is not None and pa.types.is_nested(self.types.field(columns.id).type):
-            raise self._wrong_type(columns.id, "string or integer", _CONVERT_ID)
+        for column, remedy in ((columns.id, _CONVERT_ID), (columns.group, _CONVERT_GROUP)):
+            if column is not None and pa.types.is_nested(self.types.field(column).type):
+                raise self._wrong_type(column, "string or integer", remedy)
         if not self._rows:
             raise InputError("empty_file", f"{self._label}: columns and no rows", WRONG_FILE)
 

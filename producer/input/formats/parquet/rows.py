@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from contract.format import chunk
 from producer.input.columns import ColumnNames
-from producer.input.formats.parquet.convert import converted, json_type
-from producer.input.rows import ROW_OVERHEAD, Fault, Rows, pc, sizes, weights, where
+from producer.input.formats.parquet.convert import converted, is_list_of_texts, json_type, lists_of
+from producer.input.rows import ROW_OVERHEAD, Column, Fault, Rows, pc, sizes, weights, where
 
 _BATCH_BYTES = 4 << 20
 #: A longer id is what makes its row too large.
@@ -24,9 +24,11 @@ class RowCutter:
         self._question = columns.question
         self._context = columns.context
         self._id = columns.id
+        self._group = columns.group
         self._limit = limit
         self._passthrough = [(name, json_type(types.field(name).type)) for name in columns.others]
         self._fields = [pa.field(*item) for item in self._passthrough]
+        self.has_lists = is_list_of_texts(types.field(columns.context).type)
         names = (columns.id, columns.question, columns.context, *columns.others)
         self._names = [name for name in dict.fromkeys(names) if name is not None]
         self.schema = chunk.schema(self._fields)
@@ -53,31 +55,41 @@ class RowCutter:
             start = stop
 
     def _too_large(self, row: pa.RecordBatch, size: int) -> Rows:
-        """A row over the limit keeps its id, unless that is what is large."""
-        faults: dict[int, Fault] = {}
+        """A row over the limit keeps its id and group, unless that is what is large."""
         text = pa.string()
-        known = self._id is not None and weights(row.column(self._id))[0] <= _ID_BYTES
+
+        def kept(name: str | None) -> Column:
+            is_small = name is not None and weights(row.column(name))[0] <= _ID_BYTES
+            return converted(row.column(name), text, {}) if is_small else pa.nulls(1, text)
+
         return Rows(
-            id=converted(row.column(self._id), text, faults) if known else pa.nulls(1, text),
+            id=kept(self._id),
             question=pa.nulls(1, text),
             context=pa.nulls(1, text),
             passthrough=pa.nulls(1, pa.struct(self._fields)) if self._fields else None,
             lines=None,
             faults={0: _over(size, self._limit)},
+            group=kept(self._group) if self._group is not None else None,
         )
 
     def _rows(self, batch: pa.RecordBatch) -> Rows:
         faults: dict[int, Fault] = {}
         count = batch.num_rows
         text = pa.string()
+
+        def texts(name: str | None) -> Column:
+            return pa.nulls(count, text) if name is None else converted(batch.column(name), text, faults)
+
         passthrough = [converted(batch.column(name), kind, faults) for name, kind in self._passthrough]
         rows = Rows(
-            id=converted(batch.column(self._id), text, faults) if self._id is not None else pa.nulls(count, text),
-            question=converted(batch.column(self._question), text, faults),
-            context=converted(batch.column(self._context), text, faults),
+            id=texts(self._id),
+            question=texts(self._question),
+            context=texts(None if self.has_lists else self._context),
             passthrough=pa.StructArray.from_arrays(passthrough, fields=self._fields) if self._fields else None,
             lines=None,
             faults=faults,
+            group=None if self._group is None else texts(self._group),
+            lists=lists_of(batch.column(self._context)) if self.has_lists else None,
         )
         return _without_large(rows, self._limit)
 
@@ -87,11 +99,11 @@ def _over(size: int, limit: int) -> Fault:
 
 
 def _without_large(rows: Rows, limit: int) -> Rows:
-    """Rows that are over the limit only once they are text, such as base64, keep their id alone."""
+    """Rows that are over the limit only once they are text, such as base64, keep their id and group alone."""
     columns = {"id": rows.id, "question": rows.question, "context": rows.context}
     if rows.passthrough is not None:
         columns["passthrough"] = rows.passthrough
-    size = sizes(pa.table(columns))
+    size = sizes(pa.table(columns)) + (0 if rows.lists is None else rows.lists.sizes())
     large = size > limit
     if not large.any():
         return rows
@@ -99,7 +111,14 @@ def _without_large(rows: Rows, limit: int) -> Rows:
         rows.faults[int(index)] = _over(int(size[index]), limit)
     mask = pa.array(large)
     rows.question, rows.context = (pc.if_else(mask, None, column) for column in (rows.question, rows.context))
-    rows.id = pc.if_else(pc.greater(pc.binary_length(rows.id), _ID_BYTES), None, rows.id)
+    rows.id = _without_long(rows.id, mask)
+    rows.group = None if rows.group is None else _without_long(rows.group, mask)
     if rows.passthrough is not None:
         rows.passthrough = pc.if_else(mask, None, rows.passthrough)
+    if rows.lists is not None:
+        rows.lists.drop(large)
     return rows
+
+
+def _without_long(column: Column, mask: Column) -> Column:
+    return pc.if_else(pc.and_(mask, pc.greater(pc.binary_length(column), _ID_BYTES)), None, column)
