@@ -17,6 +17,8 @@ ROW, LINE, CODE, MESSAGE, RAW, DIGEST = (
     "bulkqa_row", "bulkqa_line", "bulkqa_code", "bulkqa_message", "bulkqa_raw", "bulkqa_digest",
 )  # fmt: skip
 COLUMNS = (ROW, LINE, CODE, MESSAGE, RAW, DIGEST)
+#: The group of a row, where no column of the input says so: then it is the list that its context was in.
+GROUP = "bulkqa_group"
 #: Error codes for which the row itself is to blame. With any other code, the row is tried again.
 OF_THE_ROW = frozenset(
     {

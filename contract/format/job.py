@@ -192,7 +192,7 @@ class Groups:
     by: Literal["column", "list", "question"]  #: a column; lists of contexts; the questions asked of all documents
     count: int
     scattered: bool  #: False: the rows of each group are consecutive
-    column: str | None = None
+    column: str | None = None  #: whose values are the groups; None: those of a list, or of a question, are one
 
 
 @dataclass(frozen=True, slots=True)

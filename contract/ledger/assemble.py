@@ -134,15 +134,18 @@ def _error_file(job: StoredJob, hold: Callable[[], Any], footers: list[Footer]) 
     """The rows with errors, in the input's columns and delimiter, with the reason: to be fixed and submitted again."""
     manifest = job.manifest
     columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
+    has_lists = manifest.groups is not None and manifest.groups.column in (None, errorfile.GROUP)
+    last = [errorfile.GROUP] if has_lists and not manifest.documents else []
     delimiter = manifest.source.delimiter or "|"
-    yield csvfile.encode([[*columns, *errorfile.COLUMNS]], delimiter)
+    yield csvfile.encode([[*columns, *errorfile.COLUMNS, *last]], delimiter)
     for number, footer in enumerate(_held(footers, hold)):
         if footer.failed or footer.cancelled:
             predictions = [json.loads(line) for line in _whole(job.part(number)).lines.splitlines()]
             if manifest.options.omit_context:  # the error file needs it all the same
                 for prediction, row in zip(predictions, job.rows(number), strict=True):
                     prediction["context"] = row.context
-            rows = (_error_row(p, columns, manifest) for p in predictions if p["status"] == "error")
+            failed = [prediction for prediction in predictions if prediction["status"] == "error"]
+            rows = ([*_error_row(p, columns, manifest), *(p.get("group") for _ in last)] for p in failed)
             yield csvfile.encode(rows, delimiter)
 
 

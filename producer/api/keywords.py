@@ -17,6 +17,8 @@ class Keywords(TypedDict, total=False):
     id: str | None
     #: column of reference answers, for EM and F1; '' for none [default: answers, if there is one]
     answers: str | None
+    #: column of groups: rows with the same value are passages for one question, of which one answer is wanted
+    group_by: str | None
     #: character between the fields of a CSV file; \t for a tab
     delimiter: str
     #: bytes in a row, with its line end; a larger one is rejected

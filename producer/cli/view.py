@@ -253,6 +253,9 @@ def show_checked(checked: Checked) -> None:
     table.add_row("columns", literal(", ".join(checked.columns)))
     table.add_row("rows", f"{checked.rows:,} in {plural(checked.chunks, 'chunk')}, {checked.rejected:,} with errors")
     table.add_row("longest", f"question {checked.longest_question:,}, context {checked.longest_context:,} characters")
+    if groups := checked.groups:
+        by = "lists of contexts" if groups.column is None else f"column {groups.column!r}"
+        table.add_row("groups", literal(f"{groups.count:,} by {by}{', scattered' if groups.scattered else ''}"))
     for code, count in checked.codes.items():
         table.add_row(code, f"{count:,}")
     for note in checked.notes:

@@ -98,8 +98,10 @@ class ColumnNames:
         return column if name else None
 
     def _group(self, name: str | None) -> str | None:
-        column = near(name, self.names) if name else None
-        if name and column is None:
+        if not name:
+            return errorfile.GROUP if errorfile.GROUP in self.names else None
+        column = near(name, self.names)
+        if column is None:
             raise self._missing([name], Remedy("Name it with ", Set("group_by"), ", or leave that out."))
         if column == self.context:
             message = f"{self.label}: the column {column!r} cannot be both the context and the group"

@@ -5,7 +5,7 @@ Checks run on whole columns: a batch without faults costs no Python per row.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -48,9 +48,10 @@ class Checker:
     @property
     def groups(self) -> Groups | None:
         """The groups of the rows so far; None if there is no column of them, nor lists of contexts."""
+        by: Literal["list", "column"] = "list" if self._has_lists else "column"
         if self._groups:
-            return Groups("column", self._groups.count, self._groups.scattered, self._names["group"])
-        return Groups("list", self._lists, scattered=False) if self._has_lists else None
+            return Groups(by, self._groups.count, self._groups.scattered, self._names["group"])
+        return Groups(by, self._lists, scattered=False) if self._has_lists else None
 
     def table(self, rows: Rows) -> pa.Table:
         """The rows as a table in the schema of a chunk, numbered on from those before. Rejected rows have a code and a
@@ -60,6 +61,8 @@ class Checker:
             self._check_text(rows, name, column)
         self._reject_repeated_header(rows)
         rows.id = _without_blank(rows.id)
+        if self._has_lists and rows.passage is None:
+            rows.passage = pa.nulls(count, pa.int64())
         group = self._group(rows)
         if self._ids:
             self._check_ids(self._ids, rows, group)

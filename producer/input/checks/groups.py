@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +11,12 @@ from producer.input.checks.table import TemporaryTable, key_of
 from producer.input.rows import Column, Fault, Rows, pc, short
 
 
-@dataclass(slots=True)
-class _Group:
-    """A group: its first row that was accepted, and the digest of the question there. Until then its first row."""
+class _Group(NamedTuple):
+    """A group: its first row that was accepted, and the hash of the question there. Until then its first row."""
 
     name: str
     row: int
-    question: bytes | None
+    question: int | None  #: of 64 bits, with the secret of this process
 
 
 class GroupQuestions:
@@ -29,7 +27,7 @@ class GroupQuestions:
         self.count = 0  #: groups so far
         self.scattered = False  #: whether rows of another group are between those of one
         self._last: _Group | None = None
-        self._table = TemporaryTable("groups", "name PRIMARY KEY, row INTEGER, question BLOB", ".")
+        self._table = TemporaryTable("groups", "name PRIMARY KEY, row INTEGER, question INTEGER", ".")
 
     def close(self) -> None:
         """Drop the groups."""
@@ -50,15 +48,15 @@ class GroupQuestions:
         heads = np.full(len(first), -1)
         with_accepted, at = np.unique(group_of[accepted], return_index=True)
         heads[with_accepted] = np.flatnonzero(accepted)[at]
-        digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in questions.dictionary.to_pylist()]
-        batch = [
-            _Group(name, number + int(places[row if head < 0 else head]), None if head < 0 else digests[asked[head]])
-            for name, row, head in zip(groups.dictionary.to_pylist(), first, heads, strict=True)
-        ]
+        hashes = [*map(hash, questions.dictionary.to_pylist()), None]
+        numbers = (number + places[np.where(heads < 0, first, heads)]).tolist()
+        heads_ask = np.where(heads < 0, -1, asked[heads]).tolist()
+        names = groups.dictionary.to_pylist()
+        batch = [_Group(name, row, hashes[code]) for name, row, code in zip(names, numbers, heads_ask, strict=True)]
         self.scattered |= bool(np.count_nonzero(np.diff(group_of)) >= len(batch))
         batch = self._joined(batch)
-        question_of = {digest: code for code, digest in enumerate(digests)}
-        right = np.array([-1 if group.question is None else question_of.get(group.question, -1) for group in batch])
+        code_of = {question: code for code, question in enumerate(hashes[:-1])}
+        right = np.array([code_of.get(group.question, -1) for group in batch])
         for index in np.flatnonzero(accepted & (asked != right[group_of])):
             owner = batch[group_of[index]]
             message = f"its question is not that of row {owner.row}, which is in the same group: {short(owner.name)}"

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 from contract.errors import InputError
 from contract.remedy import Remedy, Set
@@ -31,8 +30,9 @@ from producer.input.rows import Fault, Rows
 _AS_CSV = "Save the sheet as CSV (UTF-8)."
 #: The most rows that a sheet has. A higher number is forged, and all rows up to it would be made one by one.
 _LAST_ROW = 1 << 20
+#: What openpyxl raises for damage. A SyntaxError is one of XML, of whichever parser is installed.
 _DAMAGE = (
-    OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, ParseError,
+    OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, SyntaxError,
 )  # fmt: skip
 #: In how many rows the header is looked for.
 _TOP = 20
