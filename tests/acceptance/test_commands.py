@@ -76,14 +76,16 @@ def test_run_answers_a_file_and_leaves_nothing_running(tmp_path: Path) -> None:
     assert not _ours(tmp_path)
 
 
-def test_run_reports_bad_rows_and_the_error_file_can_be_mended_and_submitted(tmp_path: Path) -> None:
-    done = command("producer", "run", str(REPO / "samples/bad_rows.csv"), "-o", "bad.jsonl", cwd=tmp_path)
+def test_run_reports_bad_rows_and_the_error_file_can_be_mended_and_submitted(
+    tmp_path: Path, producer: Producer
+) -> None:
+    done = producer("run", str(REPO / "samples/bad_rows.csv"), "-o", "bad.jsonl")
     assert done.returncode == 3
     lines = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
     assert [p["row"] for p in lines] == list(range(11))
     assert sum(p["status"] == "answered" for p in lines) == 4
     errors = tmp_path / "bad.errors.csv"
-    checked = command("producer", "check", str(errors), "--json", cwd=tmp_path)
+    checked = producer("check", str(errors), "--json")
     found = json.loads(checked.stdout)
     assert found["rows"] == 7
     assert found["columns"] == ["id", "question", "context", "topic"]
@@ -127,7 +129,9 @@ def test_run_has_as_many_processes_as_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_what_was_started_and_keeps_the_job(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_signal_stops_what_was_started_and_keeps_the_job(
+    tmp_path: Path, producer: Producer, how: signal.Signals
+) -> None:
     """Ctrl-C, and a terminal that is closed."""
     file = write_rows(tmp_path / "many.csv", 3000, padding=8)
     process = subprocess.Popen(
@@ -146,22 +150,22 @@ def test_a_signal_stops_what_was_started_and_keeps_the_job(tmp_path: Path, how: 
     job = next(tmp_path.glob("kept here/jobs/*")).name
     assert f"producer run --resume {job} --storage 'kept here'" in said, "it must say how to go on"
     assert not _ours(tmp_path)
-    status = json.loads(command("producer", "status", job, "--storage", "kept here", "--json", cwd=tmp_path).stdout)
+    status = json.loads(producer("status", job, "--storage", "kept here", "--json").stdout)
     assert status["request_counts"]["total"] == 3000
 
 
-def test_run_goes_on_with_a_job_that_was_stopped(tmp_path: Path) -> None:
-    write_rows(tmp_path / "in.csv", 200, padding=8)
-    run = [sys.executable, "-m", "producer", "run", "in.csv", "--chunk-rows", "10"]
+def test_run_goes_on_with_a_job_that_was_stopped(tmp_path: Path, producer: Producer) -> None:
+    write_rows(tmp_path / "in.csv", 60, padding=8)
+    run = [sys.executable, "-m", "producer", "run", "in.csv", "--chunk-rows", "5"]
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: list(tmp_path.glob("bulkqa-data/jobs/*/parts/*")), "the first part")
         process.kill()
     until(lambda: not _ours(tmp_path), "what was started to end with its parent")
     job = next(tmp_path.glob("bulkqa-data/jobs/*")).name
-    done = command("producer", "run", "--resume", job, "-o", "out.jsonl", cwd=tmp_path)
+    done = producer("run", "--resume", job, "-o", "out.jsonl")
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
-    assert [json.loads(line)["row"] for line in lines] == list(range(200))
+    assert [json.loads(line)["row"] for line in lines] == list(range(60))
 
 
 def test_a_question_from_stdin(tmp_path: Path) -> None:
@@ -211,24 +215,25 @@ def test_a_file_that_cannot_be_read_gets_its_name_the_reason_and_exit_2(
 
 
 @pytest.mark.parametrize("url", ["https://user:s3cret@host/in.csv?token=s3cret", "ftp://user:s3cret@host/in.csv"])
-def test_a_url_that_holds_a_password_or_is_of_no_known_kind_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
-    done = command("producer", "check", url, cwd=tmp_path)
+def test_a_url_that_holds_a_password_or_is_of_no_known_kind_is_refused_and_not_shown(
+    producer: Producer, url: str
+) -> None:
+    done = producer("check", url)
     assert done.returncode == 2
     assert "| producer submit -" in done.stderr
     assert "s3cret" not in done.stderr
 
 
-def test_a_missing_file_gets_exit_2(tmp_path: Path) -> None:
-    done = command("producer", "check", "nowhere.csv", cwd=tmp_path)
+def test_a_missing_file_gets_exit_2(producer: Producer) -> None:
+    done = producer("check", "nowhere.csv")
     assert done.returncode == 2
     assert "nowhere.csv" in done.stderr
 
 
-def test_an_unreachable_redis_gets_exit_6_at_once_and_no_secret(tmp_path: Path) -> None:
+def test_an_unreachable_redis_gets_exit_6_at_once_and_no_secret(tmp_path: Path, producer: Producer) -> None:
     (tmp_path / "in.csv").write_text(GOOD)
-    env = {"BULKQA_REDIS_URL": "redis://user:hunter2@127.0.0.1:1/0"}
     started = time.monotonic()
-    done = command("producer", "submit", "in.csv", cwd=tmp_path, env=env)
+    done = producer("submit", "in.csv", BULKQA_REDIS_URL="redis://user:hunter2@127.0.0.1:1/0")
     assert done.returncode == 6
     assert "127.0.0.1:1" in done.stderr
     assert "BULKQA_REDIS_URL" in done.stderr
@@ -237,8 +242,8 @@ def test_an_unreachable_redis_gets_exit_6_at_once_and_no_secret(tmp_path: Path) 
     assert not list(tmp_path.glob("bulkqa-data/jobs/*")), "nothing may be written for a job that cannot be sent"
 
 
-def test_an_unreachable_storage_gets_exit_6(tmp_path: Path) -> None:
-    done = command("producer", "list", "--storage", "/proc/nowhere/at/all", cwd=tmp_path)
+def test_an_unreachable_storage_gets_exit_6(producer: Producer) -> None:
+    done = producer("list", "--storage", "/proc/nowhere/at/all")
     assert done.returncode == 6
     assert "/proc/nowhere/at/all" in done.stderr
 
@@ -494,10 +499,10 @@ def test_the_version_is_told(tmp_path: Path, program: str) -> None:
     assert re.fullmatch(r"bulkqa \d+\.\d+\.\d+\n", done.stdout)
 
 
-def test_an_empty_key_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_an_empty_key_is_refused_before_anything_is_written(tmp_path: Path, producer: Producer) -> None:
     (tmp_path / "good.csv").write_text(GOOD)
     for verb in ("run", "submit"):
-        done = command("producer", verb, "good.csv", "--key", "", "--storage", "here", cwd=tmp_path)
+        done = producer(verb, "good.csv", "--key", "", "--storage", "here")
         assert done.returncode == 2
         assert "the key is empty" in done.stderr
     assert not list(tmp_path.glob("here/jobs/*"))
@@ -517,8 +522,8 @@ def test_results_as_json_are_the_document(tmp_path: Path, producer: Producer, se
     assert "two formats" in refused.stderr
 
 
-def test_windows_longer_than_the_model_takes_are_told(tmp_path: Path) -> None:
+def test_windows_longer_than_the_model_takes_are_told(tmp_path: Path, producer: Producer) -> None:
     (tmp_path / "good.csv").write_text(GOOD)
-    done = command("producer", "run", "good.csv", "--max-seq-len", "1000", cwd=tmp_path)
+    done = producer("run", "good.csv", "--max-seq-len", "1000")
     assert done.returncode == 0
     assert "the model takes at most 512 tokens: windows have 512, not 1000" in done.stderr

@@ -111,7 +111,7 @@ def test_a_worker_counts_what_all_its_processes_do_and_what_died_of_them_did(run
     assert found["bulkqa_worker_attempts_total", "done"] == found["bulkqa_worker_chunk_seconds_count",] == 1
     for stage in ("read", "encode", "score", "decode", "write"):
         assert found["bulkqa_worker_stage_seconds_total", stage] > 0
-    second = running.submit(write_rows(tmp_path / "rows.csv", 400, padding=8), chunk_rows=100)
+    second = running.submit(write_rows(tmp_path / "rows.csv", 120, padding=8), chunk_rows=30)
     held = until(lambda: [one for one in running.queue.workers() if one.job == second], "a chunk that is held")
     children = psutil.Process(worker.pid).children()
     assert len(children) == len(running.queue.workers()) == 2
@@ -120,7 +120,7 @@ def test_a_worker_counts_what_all_its_processes_do_and_what_died_of_them_did(run
         child.kill()
     running.finish(second)
     found = scraped(port)
-    assert found["bulkqa_worker_rows_total", "answered"] == 4 + 400, "what the dead did is not lost"
+    assert found["bulkqa_worker_rows_total", "answered"] == 4 + 120, "what the dead did is not lost"
     assert found["bulkqa_worker_deaths_total",] >= 1
     assert sum(value for name, value in found.items() if name[0] == "bulkqa_worker_model_info") == 2
     assert list((running.folder / "counted").glob("bulkqa-metrics-*"))
