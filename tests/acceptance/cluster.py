@@ -30,7 +30,7 @@ from contract.storage import open_storage
 from producer.jobs.verify import verify_job
 from producer.local import redis_server
 from tests import s3
-from tests.preloaded import Commands
+from tests.preloaded import Commands, Started
 
 #: A process that is signalled as a group, and that does not outlive the tests.
 OURS: dict[str, Any] = {"start_new_session": True, "preexec_fn": end_with_parent}
@@ -86,10 +86,12 @@ class Cluster:
         resources: ExitStack,
         storage_url: str = "",
         commands: Commands | None = None,
+        starts: Commands | None = None,
     ) -> None:
-        """`commands` runs the `producer` commands; without it each is started anew."""
+        """`commands` runs the `producer` commands, and `starts` the workers; without them each is started anew."""
         self.folder = self.home = folder
-        self._commands = commands
+        self.commands = commands
+        self._starts = starts
         self.redis_url = redis_url
         self.env = os.environ | {
             "BULKQA_REDIS_URL": redis_url,
@@ -98,22 +100,35 @@ class Cluster:
         }
         self.env |= SHOWN
         self.resources = resources
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes] | Started] = []
         self.storage = open_storage(self.env["BULKQA_STORAGE_URL"], create=True)
         self.namespace = storage_id(self.storage)
         self.prefix = prefix(self.namespace)
         self.queue = RedisQueue(redis_url, self.namespace)
 
-    def worker(self, *arguments: str, threads: int = 1, **env: str) -> subprocess.Popen[bytes]:
+    def worker(self, *arguments: str, threads: int = 1, **env: str) -> subprocess.Popen[bytes] | Started:
         number = len(self.workers)
-        log = self.resources.enter_context((self.home / f"worker-{number}.log").open("wb"))
-        command = [sys.executable, "-m", "worker", "start", "--threads", str(threads)]
-        command += [*arguments] if env.pop("no_health_file", "") else [
-            "--health-file", str(self.home / f"health-{number}"), *arguments]  # fmt: skip
-        process = subprocess.Popen(command, env=self.env | env, stdout=log, stderr=log, cwd=self.home, **OURS)
+        log = self.home / f"worker-{number}.log"
+        health = [] if env.pop("no_health_file", "") else ["--health-file", str(self.home / f"health-{number}")]
+        command = ["start", "--threads", str(threads), *health, *arguments]
+        # Hooks and counters are there before the modules are.
+        if self._starts and "PYTHONPATH" not in env and "--metrics-port" not in arguments:
+            process = self._starts.start(*command, cwd=self.home, env=self.env | env, log=log)
+        else:
+            process = self._started_anew("worker", *command, env=env, log=log)
         self.resources.callback(kill, process)
         self.workers.append(process)
         return process
+
+    def serve(self, *arguments: str, log: Path, **env: str) -> subprocess.Popen[bytes] | Started:
+        if self.commands:
+            return self.commands.start("serve", *arguments, cwd=self.folder, env=self.env | env, log=log)
+        return self._started_anew("producer", "serve", *arguments, env=env, log=log)
+
+    def _started_anew(self, program: str, *arguments: str, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+        output = self.resources.enter_context(log.open("wb"))
+        command = [sys.executable, "-m", program, *arguments]
+        return subprocess.Popen(command, env=self.env | env, stdout=output, stderr=output, cwd=self.home, **OURS)
 
     def log(self, number: int = 0) -> str:
         return (self.home / f"worker-{number}.log").read_text()
@@ -123,8 +138,8 @@ class Cluster:
 
     def producer(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         given = {"env": self.env, "cwd": self.folder} | options
-        if self._commands and given.keys() == {"env", "cwd"}:
-            return self._commands.run(*arguments, **given)
+        if self.commands and given.keys() == {"env", "cwd"}:
+            return self.commands.run(*arguments, **given)
         given = {"capture_output": True, "text": True, "timeout": 100} | given
         return subprocess.run([sys.executable, "-m", "producer", *arguments], check=False, **given)
 
@@ -174,11 +189,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, commands: Commands | None = None) -> Iterator[Cluster]:
+def cluster(folder: Path, commands: Commands | None = None, starts: Commands | None = None) -> Iterator[Cluster]:
     with ExitStack() as resources:
         socket_folder = resources.enter_context(_short_folder())
         url = resources.enter_context(redis_server(socket_folder))
-        running = Cluster(folder, url, resources, _storage(folder, resources), commands)
+        running = Cluster(folder, url, resources, _storage(folder, resources), commands, starts)
         resources.callback(running.queue.close)
         with logs_shown(running):
             yield running
@@ -213,7 +228,7 @@ def _short_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
+def end(process: subprocess.Popen[bytes] | Started, number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
     """Stop a worker and all that it started."""
     family = _family(process.pid)
     if process.poll() is None:
@@ -228,18 +243,20 @@ def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM, seconds:
                 child.kill()
 
 
-def kill(process: subprocess.Popen[bytes]) -> int:
+def kill(process: subprocess.Popen[bytes] | Started) -> int:
     """kill -9 of a worker with its child, as when its machine goes away."""
     for one in _family(process.pid):
         one.kill()
     return process.wait(10)
 
 
-def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    """The child of a worker that holds the model. On an object store there is another, of multiprocessing."""
+def child_of(process: subprocess.Popen[bytes] | Started) -> psutil.Process:
+    """The child of a worker that holds the model, and has its command line: it was forked. On an object store there is
+    another, of multiprocessing."""
 
     def forked() -> list[psutil.Process]:
-        return [one for one in psutil.Process(process.pid).children() if "start" in one.cmdline()]
+        worker = psutil.Process(process.pid)
+        return [child for child in worker.children() if child.cmdline() == worker.cmdline()]
 
     return until(forked, "the worker's child")[0]
 

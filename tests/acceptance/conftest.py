@@ -9,28 +9,38 @@ import pytest
 
 from tests.acceptance.cluster import SHOWN, Cluster, cluster
 from tests.acceptance.serving import serving
-from tests.preloaded import Commands
+from tests.preloaded import PRODUCER, WORKER, Commands
 
 
 @pytest.fixture(scope="session")
 def commands() -> Iterator[Commands]:
-    made = Commands(os.environ | SHOWN)
+    """`producer`, with a server's modules."""
+    made = Commands(os.environ | SHOWN, modules=(*PRODUCER, "producer.server.run"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def starts() -> Iterator[Commands]:
+    """`worker`."""
+    env = SHOWN | {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # as `worker start` has it before it imports Arrow
+    made = Commands(os.environ | env, program="worker", modules=WORKER)
     yield made
     made.close()
 
 
 @pytest.fixture
-def running(tmp_path: Path, commands: Commands) -> Iterator[Cluster]:
+def running(tmp_path: Path, commands: Commands, starts: Commands) -> Iterator[Cluster]:
     """A real Redis and nothing else yet: the test starts workers and submits. For tests that stop, kill or count what
     runs, or that want no other job in the storage."""
-    with cluster(tmp_path, commands) as made:
+    with cluster(tmp_path, commands, starts) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def everybodys(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Iterator[Cluster]:
+def everybodys(tmp_path_factory: pytest.TempPathFactory, commands: Commands, starts: Commands) -> Iterator[Cluster]:
     """A Redis and one idle worker, for the whole session: starting a worker takes longer than most tests."""
-    with cluster(tmp_path_factory.mktemp("shared"), commands) as made:
+    with cluster(tmp_path_factory.mktemp("shared"), commands, starts) as made:
         made.worker()
         made.ready()
         yield made

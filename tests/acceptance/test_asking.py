@@ -36,7 +36,7 @@ def asked(running: Cluster, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def long_rows(running: Cluster, rows: int = 6, sentences: int = 1000) -> str:
+def long_rows(running: Cluster, rows: int = 6, sentences: int = 500) -> str:
     """A file with a few rows that take a while: they have tens of windows for every thousand sentences."""
     context = "The mill was built in 1731 from oak. " * sentences
     path = running.folder / "long.csv"
@@ -66,7 +66,7 @@ def test_a_worker_tells_what_it_is_and_that_it_is_idle(running: Cluster) -> None
 
 def test_a_worker_tells_which_chunk_it_holds_and_when_it_was_told_to_stop(running: Cluster) -> None:
     process = running.worker()
-    job = running.submit(long_rows(running, rows=2, sentences=8000))  # in flight both, for seconds
+    job = running.submit(long_rows(running, rows=2, sentences=1500))  # in flight both, for seconds
     until(lambda: [one for one in running.queue.workers() if one.job == job], "the worker to say what it holds")
     (held,) = asked(running, "workers")
     assert (held["job"], held["chunk"]) == (job, 0)

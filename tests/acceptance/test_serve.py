@@ -257,7 +257,7 @@ def process_of(client: httpx.Client) -> psutil.Process:
     """The server that a client talks to."""
     return next(
         child
-        for child in psutil.Process().children()
+        for child in psutil.Process().children(recursive=True)
         if any(each.laddr and each.laddr.port == client.base_url.port for each in child.net_connections())
     )
 
