@@ -11,6 +11,12 @@
 | group | string, null | rows of one group are passages for one question; absent if the job has no groups |
 | passage | int64, null | place of the context in a list of contexts, from 0; absent unless there are lists |
 | document | string | name of the document that is the context; absent unless questions are asked of documents |
+
+Where questions are asked of documents, `context` and `document` are dictionaries: a text is there once, however many
+questions it has.
+
+| column | type | |
+|---|---|---|
 | passthrough | struct, or string, null | all other columns of the input; absent if there are none |
 
 A passthrough struct has a field for each column, with its name and type. JSON Lines have no columns, and the type of a
@@ -24,6 +30,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
@@ -48,6 +55,9 @@ FIELDS: tuple[Any, ...] = (
     pa.field("raw", pa.string()),
 )
 
+#: Bytes of a dictionary, at most.
+_MOST = 1 << 30
+
 #: Columns that only some jobs have, between those above and passthrough.
 GROUP = pa.field("group", pa.string())
 PASSAGE = pa.field("passage", pa.int64())
@@ -71,10 +81,20 @@ def extended(schema: pa.Schema, *fields: Any) -> pa.Schema:
     return pa.schema([*own[: len(FIELDS)], *fields, *own[len(FIELDS) :]])
 
 
+def of_documents(schema: pa.Schema) -> pa.Schema:
+    """The schema of the chunks of documents, from that of their questions."""
+    texts = pa.dictionary(pa.int32(), pa.string())
+    context = pa.field("context", texts)
+    own = schema.set(schema.get_field_index("context"), context)
+    return extended(own, GROUP, DOCUMENT.with_type(texts))
+
+
 def to_bytes(table: pa.Table) -> bytes:
     """A Parquet file, the same bytes for the same table. (zstd would take a quarter less space and twice the time.)"""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="snappy", use_dictionary=False, write_statistics=False)
+    once = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    limit = {"dictionary_pagesize_limit": _MOST} if once else {}  # beyond it, values would be written one by one
+    pq.write_table(table, sink, compression="snappy", use_dictionary=once or False, write_statistics=False, **limit)
     return sink.getvalue()
 
 
@@ -89,7 +109,10 @@ def from_bytes(data: bytes) -> pa.Table:
 def rows(table: pa.Table) -> Iterator[Row]:
     """The rows of a chunk, in order."""
     is_finite = "passthrough" not in table.column_names or all(map(_is_finite, table["passthrough"].chunks))
-    for values in table.to_pylist():
+    once = [name for name in table.column_names if pa.types.is_dictionary(table.schema.field(name).type)]
+    shared = zip(*(_shared(table[name]) for name in once), strict=True) if once else repeat(())
+    for values, texts in zip(table.drop_columns(once).to_pylist(), shared, strict=False):
+        values.update(zip(once, texts, strict=True))
         code = values.pop("code")
         message = values.pop("message")
         error = RowError(code, message or "") if code is not None else None
@@ -97,6 +120,13 @@ def rows(table: pa.Table) -> Iterator[Row]:
         if not is_finite:
             passthrough = finite(passthrough)
         yield Row(error=error or damage, passthrough=passthrough, **values)
+
+
+def _shared(column: Any) -> Iterator[Any]:
+    """The values of a dictionary column: rows with the same value have one object."""
+    for chunk in column.chunks:
+        values = chunk.dictionary.to_pylist()
+        yield from (None if index is None else values[index] for index in chunk.indices.to_pylist())
 
 
 def finite(value: Any) -> Any:

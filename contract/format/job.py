@@ -27,6 +27,9 @@ MANIFEST_BYTES = 1 << 20
 #: The end of the year 9999, in seconds since 1970: no calendar has a later time.
 LAST_MOMENT = 253_402_300_800.0
 
+#: Code points of a document that an excerpt has before and after the answer.
+AROUND = 150
+
 #: The folder of a job's chunks, unless its manifest names another.
 CHUNKS = "chunks"
 
@@ -283,11 +286,12 @@ def read_manifest(data: bytes | str) -> Manifest:
 def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
     """The prediction for a row that was scored."""
     best = answer.spans[0] if answer.spans else None
-    prediction = _head(row, "answered" if best else "no_answer", options)
+    prediction = _head(row, "answered" if best else "no_answer", options, best)
     prediction |= {
         "answer": best.answer if best else "",
         "start": best.start if best else None,
         "end": best.end if best else None,
+        **_excerpt(row, best, options),
         "score": answer.score,
         "raw_score": best.raw_score if best else None,
         "null_score": answer.null_score,
@@ -295,7 +299,7 @@ def answered(row: Row, answer: Answer, options: Options) -> dict[str, Any]:
         "flags": list(answer.flags),
     }
     if options.top_k > 1:
-        prediction["alternatives"] = [asdict(span) for span in answer.spans[1:]]
+        prediction["alternatives"] = [_page(row, span) | asdict(span) for span in answer.spans[1:]]
     prediction["passthrough"] = row.passthrough
     return prediction
 
@@ -310,13 +314,32 @@ def failed(row: Row, error: RowError, options: Options) -> dict[str, Any]:
     return prediction
 
 
-def _head(row: Row, status: Status, options: Options) -> dict[str, Any]:
+def _head(row: Row, status: Status, options: Options, best: Span | None = None) -> dict[str, Any]:
     head: dict[str, Any] = {"row": row.row}
     if row.line is not None:
         head["line"] = row.line
     head["id"] = row.id
     head |= {name: value for name in ("group", "passage", "document") if (value := getattr(row, name)) is not None}
-    head |= {"status": status, "question": row.question}
-    if not options.omit_context:
+    head |= _page(row, best) | {"status": status, "question": row.question}
+    if not options.omit_context and row.document is None:
         head["context"] = row.context
     return head
+
+
+def _page(row: Row, span: Span | None) -> dict[str, Any]:
+    """The page of an answer in a document, from 1; None without an answer, and in a document without pages."""
+    if row.document is None:
+        return {}
+    has_pages = span is not None and row.context is not None and "\f" in row.context
+    return {"page": 1 + row.context.count("\f", 0, span.start) if has_pages else None}  # type: ignore[union-attr]
+
+
+def _excerpt(row: Row, span: Span | None, options: Options) -> dict[str, Any]:
+    """The text around an answer in a document, and where it begins: in place of the context."""
+    if row.document is None or options.omit_context:
+        return {}
+    start = max(0, span.start - AROUND) if span else None
+    return {
+        "excerpt": (row.context or "")[start : span.end + AROUND] if span else None,
+        "excerpt_start": start,
+    }

@@ -7,6 +7,8 @@
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
     jobs/<job>/chunks/columns.arrow types of the input's columns, the index of a frame; its digest is in the manifest
+    jobs/<job>/chunks/documents.json        the documents of a job: names, digests, pages; its digest is in the manifest
+    jobs/<job>/chunks/texts/<sha256>.txt    the text of a document, once for equal texts
     jobs/<job>/chunks-3f9ac2d1/     the same for a job with a key: one folder per submission, the manifest names one
     jobs/<job>/attempts/000000.1    one record per attempt, written before the work, deleted once the part is there
     jobs/<job>/attempts/000000.1.released   that attempt ended in order and does not count against the chunk
@@ -35,13 +37,16 @@ STORAGE = "storage.json"
 OWED = "notifications"
 EXPIRING = "expiring"
 _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _EVENT = re.compile(r"(\d{6,})-\d+\.json")
 _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
 _UNFINISHED = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
 #: The kinds of objects in a job's folder, by their names relative to it.
 _KINDS = {
-    "chunks": re.compile(rf"{_CHUNKS.pattern}/(?:index\.json|columns\.arrow|\d{{6,}}\.parquet)"),
+    "chunks": re.compile(
+        rf"{_CHUNKS.pattern}/(?:(?:index|documents)\.json|columns\.arrow|\d{{6,}}\.parquet|texts/[0-9a-f]{{64}}\.txt)"
+    ),
     "parts": re.compile(r"parts/\d{6,}\.jsonl"),
     "outputs": re.compile(r"(?:predictions|groups|report)\.json|errors\.csv"),
     "records": re.compile(
@@ -85,6 +90,20 @@ def index(job: str, within: str = CHUNKS) -> str:
 
 def columns(job: str, within: str = CHUNKS) -> str:
     return f"{chunks(job, within)}/columns.arrow"
+
+
+def documents(job: str, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/documents.json"
+
+
+def texts(job: str, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/texts"
+
+
+def text(job: str, sha256: str, within: str = CHUNKS) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise BulkqaError(f"job {job} names the text {sha256!r}, which is invalid", "Submit it again.")
+    return f"{texts(job, within)}/{sha256}.txt"
 
 
 def chunk(job: str, number: int, within: str = CHUNKS) -> str:

@@ -134,6 +134,7 @@ def _error_file(job: StoredJob, hold: Callable[[], Any], footers: list[Footer]) 
     """The rows with errors, in the input's columns and delimiter, with the reason: to be fixed and submitted again."""
     manifest = job.manifest
     columns = [column for column in manifest.source.columns if column not in errorfile.COLUMNS]
+    columns = [manifest.context_column, *columns] if manifest.documents else columns
     has_lists = manifest.groups is not None and manifest.groups.column in (None, errorfile.GROUP)
     last = [errorfile.GROUP] if has_lists and not manifest.documents else []
     delimiter = manifest.source.delimiter or "|"
@@ -141,7 +142,7 @@ def _error_file(job: StoredJob, hold: Callable[[], Any], footers: list[Footer]) 
     for number, footer in enumerate(_held(footers, hold)):
         if footer.failed or footer.cancelled:
             predictions = [json.loads(line) for line in _whole(job.part(number)).lines.splitlines()]
-            if manifest.options.omit_context:  # the error file needs it all the same
+            if manifest.options.omit_context and not manifest.documents:  # the error file needs it all the same
                 for prediction, row in zip(predictions, job.rows(number), strict=True):
                     prediction["context"] = row.context
             failed = [prediction for prediction in predictions if prediction["status"] == "error"]
@@ -152,7 +153,7 @@ def _error_file(job: StoredJob, hold: Callable[[], Any], footers: list[Footer]) 
 def _error_row(prediction: dict[str, Any], columns: list[str], manifest: Manifest) -> list[Any]:
     values = dict(prediction["passthrough"])
     values[manifest.question_column] = prediction["question"]
-    values[manifest.context_column] = prediction["context"]
+    values[manifest.context_column] = prediction["document" if manifest.documents else "context"]
     if manifest.id_column:
         values[manifest.id_column] = prediction["id"]
     error = prediction["error"]

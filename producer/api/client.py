@@ -71,24 +71,30 @@ class Client(Connection):
     @raises_api_errors
     def submit(
         self,
-        data: Data,
+        data: Data | None = None,
         *,
+        documents: str | os.PathLike[str] | None = None,
+        questions: Data | None = None,
         read: ReadOptions | None = None,
         options: Options | None = None,
         **keywords: Unpack[Keywords],
     ) -> Job:
-        """Submit questions and contexts, and return their job.
+        """Submit questions and contexts, or questions that are asked of documents, and return their job.
 
         `data`: the path of a file; an open file, binary or text; bytes; a pandas DataFrame; a list of dicts or a dict
         of columns; or a table with the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. Options are
         keywords, `submit(frame, question="q", top_k=3)`; `read` and `options` take them as objects. A second call with
         the same `key` returns the first job.
 
+        In place of `data`: `documents`, a folder, a pattern or an address, or with `text="column"` a table of them; and
+        `questions`, data with a column `question`, a text file with one a line, or a list of texts.
+
         A row that cannot be scored raises nothing: its prediction has the error. Raises InputError if the data as a
         whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,
         StorageUnreachable.
         """
-        submitted = self._backend.submit(*_request(data, read, options, keywords))
+        source = _source(data, documents, questions)
+        submitted = self._backend.submit(*_request(source, read, options, keywords))
         for note in submitted.notes:
             log.warning("job %s: %s", submitted.manifest.id, note)
         return self._job(submitted.manifest.id)
@@ -353,19 +359,35 @@ class Job:
         return frames.to_long(frame) if long else frame
 
 
+def _source(data: Data | None, documents: str | os.PathLike[str] | None, questions: Data | None) -> Any:
+    """The data, or documents with their questions. Raises UsageError unless it is one of them."""
+    from contract.errors import UsageError
+    from producer.api.data import as_input
+    from producer.input.location import Documents
+
+    if documents is None and questions is None:
+        return data
+    if data is not None or documents is None or questions is None:
+        raise UsageError("give either data, or documents with their questions", "submit(documents=..., questions=...)")
+    if isinstance(questions, list | tuple) and all(isinstance(each, str) for each in questions):
+        questions = [{"question": each} for each in questions]
+    return Documents(as_input(documents)[0], as_input(questions)[0])
+
+
 def _request(
-    data: Data, read: ReadOptions | None, options: Options | None, keywords: Mapping[str, Any]
+    data: Any, read: ReadOptions | None, options: Options | None, keywords: Mapping[str, Any]
 ) -> tuple[InputSpec, Request]:
     """The file to read, and what is requested of it. Options are checked before the data is read."""
     from contract.format.job import Options
     from producer.api.data import as_input
+    from producer.input.location import Documents
     from producer.input.options import ReadOptions
     from producer.request import request_of
 
     check_kind("read", read, ReadOptions)
     check_kind("options", options, Options)
     request_of(keywords, read=read, options=options)
-    file, columns = as_input(data)
+    file, columns = (data, None) if isinstance(data, Documents) else as_input(data)
     return file, request_of(keywords, read=read, options=options, columns=columns)
 
 

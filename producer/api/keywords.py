@@ -37,6 +37,8 @@ class Keywords(TypedDict, total=False):
     sheet: str | None
     #: format of the file [default: by its content]
     format: str | None
+    #: column of the texts, where documents are the rows of a table; id is then the column of their names
+    text: str | None
     #: tokens in a window
     max_seq_len: int
     #: tokens that neighbouring windows share

@@ -24,7 +24,8 @@ from contract.remedy import Call, Remedy
 from producer import web
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
-from producer.input.location import InputSpec, Many, locate
+from producer.input.documents.files import documents_of, questions_of
+from producer.input.location import Documents, InputSpec, Many, One, locate
 from producer.input.options import checked
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
@@ -46,6 +47,8 @@ _READING = 1000.0
 _RECONNECT, _SILENCE = 3.0, 6.0
 #: Seconds to wait for a server that has gone away, while following a job.
 _AWAY = 600.0
+#: Documents that a server takes in one request.
+_DOCUMENTS = 100
 #: What a proxy answers while no server is behind it.
 _NO_SERVER = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 #: The limit of a list without a limit.
@@ -74,22 +77,20 @@ class HttpBackend:
         return self._clients[process]
 
     def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
-        location = locate(file)
-        if isinstance(location, Many):
-            raise UsageError(
-                f"{location.label} is several files, and a server takes one at a time",
-                "Submit them one by one, or write them as one Parquet file.",
-            )
+        notes: list[str] = []
+        locations = _locations(file, notes)
         with ExitStack() as resources:
-            upload = _Upload(RawFile(location, resources), progress)
-            files = {"file": (upload.name, cast(Any, upload))}
+            uploads = [(name, _Upload(RawFile(location, resources), progress)) for name, location in locations]
+            files = [(name, (upload.name, cast(Any, upload))) for name, upload in uploads]
             if request.columns:
-                files["columns"] = ("columns.arrow", request.columns.to_bytes())
+                files.append(("columns", ("columns.arrow", request.columns.to_bytes())))
             job, new = self._ask(
                 "POST", "/v1/jobs", lambda answer: (answer.json()["id"], answer.status_code == httpx.codes.ACCEPTED),
                 data=_form(request), files=files, timeout=httpx.Timeout(_READING, connect=_CONNECT),
             )  # fmt: skip
-        return Submitted(self.manifest(job), new)
+        manifest = self.manifest(job)
+        source = replace(manifest.source, notes=(*notes, *manifest.source.notes))
+        return Submitted(replace(manifest, source=source), new)
 
     def find(self, job: str) -> str:
         return self.status(job).id
@@ -248,6 +249,25 @@ class HttpBackend:
             f"{self.url} does not answer as bulkqa {_version()} does{what}",
             "Is this the address of a `producer serve` of the same version (BULKQA_SERVER)?",
         )
+
+
+def _locations(spec: InputSpec, notes: list[str]) -> list[tuple[str, One]]:
+    """What is sent, each with its field. Adds to `notes` what is passed over. Raises UsageError for too much."""
+    if isinstance(spec, Documents):
+        where, documents = documents_of(spec, notes)
+        if len(documents) > _DOCUMENTS:
+            raise UsageError(
+                f"{where.label} has {len(documents):,} documents, and a server takes {_DOCUMENTS} at a time",
+                "Submit them in parts, or on a machine that shares the storage.",
+            )
+        return [("questions", questions_of(spec)), *(("documents", each) for each in documents)]
+    location = locate(spec)
+    if isinstance(location, Many):
+        raise UsageError(
+            f"{location.label} is several files, and a server takes one at a time",
+            "Submit them one by one, or write them as one Parquet file.",
+        )
+    return [("file", location)]
 
 
 class _Gone(Unreachable):

@@ -16,6 +16,8 @@ import typer
 from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
 from producer.cli.flags import as_flags, with_flags
 from producer.cli.options import (
+    FILE,
+    Asked,
     ChunkRows,
     Connection,
     DirectConnection,
@@ -40,11 +42,12 @@ T = TypeVar("T")
 
 @with_flags
 def submit(
-    file: File,
     out: Output,
     request: Request,
     verbosity: Messages,
     connection: Connection,
+    asked: Asked,
+    file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     wait: Annotated[bool, typer.Option("--wait", help="wait until the job ends, and show its progress")] = False,
     chunk_rows: ChunkRows = None,
     timeout: Timeout = None,
@@ -57,10 +60,13 @@ def submit(
     from producer.results.output import check_output
 
     verbosity.apply()
+    source = asked.input(file)
+    if source is None:
+        raise UsageError("there is nothing to submit", "For example: producer submit samples/questions.csv")
     settings = connection.settings(chunk_rows=chunk_rows, model=request.model or None)
     if settings.server and chunk_rows is not None:
         raise UsageError("the server sets the size of chunks", "Leave out --chunk-rows.")
-    check_output(out.output, out.output_format, file, as_json=as_json, as_folder=out.as_folder)
+    check_output(out.output, out.output_format, file or asked.questions, as_json=as_json, as_folder=out.as_folder)
     check_model(settings.model)
     model = settings.model if "model" in settings.model_fields_set else ""  # else the server's default
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
@@ -68,8 +74,8 @@ def submit(
     default_model = "of the server" if settings.server else settings.model
     messages.detail(f"{backend.url}, model {model or default_model}")
     view.warn_of_windows(request.options, _longest_window(backend.workers(), model or settings.model))
-    with bars.reading(file) as show:
-        submitted = backend.submit(file, request, show)
+    with bars.reading(asked.documents or str(file)) as show:
+        submitted = backend.submit(source, request, show)
     job = submitted.manifest.id
     messages.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.job_size(submitted.manifest)}")
     for note in submitted.notes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contract.settings import Settings
     from contract.storage import Storage
     from producer.backend import Backend
+    from producer.input.location import InputSpec
     from producer.jobs.select import JobFilter
 
 FILE = (
@@ -30,6 +31,45 @@ EveryAttempt = Annotated[
     bool, typer.Option("-v", "--verbose", help="also each chunk that was done at the first attempt")
 ]
 ChunkRows = Annotated[int | None, typer.Option(help="rows per chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Documents: the questions that are asked of each of them, in place of FILE."""
+
+    documents: Annotated[
+        str | None,
+        typer.Option(
+            "--documents",
+            metavar="DIR",
+            help="documents: a folder or '*.pdf', also at s3://, gs:// and az://; PDF, Word, HTML or text; with --text "
+            "a table of them",
+            show_default=False,
+        ),
+    ] = None
+    questions: Annotated[
+        str | None,
+        typer.Option(
+            "--questions",
+            metavar="FILE",
+            help="questions that are asked of each document: a table with a column question, or a text, one a line",
+            show_default=False,
+        ),
+    ] = None
+
+    def input(self, file: str | None) -> InputSpec | None:
+        """The documents with their questions, else the file. Raises UsageError unless it is one of them, or none."""
+        from contract.errors import UsageError
+        from producer.input.location import Documents
+
+        if self.documents is None and self.questions is None:
+            return file
+        example = "For example: producer run --documents contracts --questions questions.txt"
+        if self.documents is None or self.questions is None:
+            raise UsageError("documents and questions go together", example)
+        if file is not None:
+            raise UsageError("give either a FILE or documents with their questions", example)
+        return Documents(self.documents, self.questions)
 
 
 @dataclass(frozen=True)

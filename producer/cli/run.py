@@ -13,13 +13,14 @@ import typer
 from contract.command import interrupt_on_signals
 from contract.errors import ModelError, UsageError
 from producer.cli.flags import Without, as_flags, with_flags
-from producer.cli.options import FILE, ChunkRows, DirectConnection, Json, Messages, Output
+from producer.cli.options import FILE, Asked, ChunkRows, DirectConnection, Json, Messages, Output
 from producer.request import Request
 
 if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.settings import Settings
     from contract.storage import Storage
+    from producer.input.location import InputSpec
     from producer.local import Stack
 
 #: Answers shown at the end.
@@ -32,6 +33,7 @@ def run(
     request: Annotated[Request, Without("model", "notify", "expire")],
     verbosity: Messages,
     connection: DirectConnection,
+    asked: Asked,
     file: Annotated[str | None, typer.Argument(help=FILE)] = None,
     model_dir: Annotated[
         Path | None, typer.Option("--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
@@ -47,8 +49,12 @@ def run(
     """Answer FILE on this machine: starts Redis and a worker, prints the answers, stops them."""
     from producer import local
 
-    if (file is None) == (resume is None):
-        raise UsageError("give either a FILE or --resume JOB", "For example: producer run samples/questions.csv")
+    source = asked.input(file)
+    if (source is None) == (resume is None):
+        raise UsageError(
+            "give either a FILE, or documents with their questions, or --resume JOB",
+            "For example: producer run samples/questions.csv",
+        )
     local.require(connection.redis)
     interrupt_on_signals()
     flags = {"storage": connection.storage, "model": model_dir, "processes": processes, "threads": threads}
@@ -62,9 +68,9 @@ def run(
 
         verbosity.apply()
         settings = connection.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
-        check_output(out.output, out.output_format, file, as_json=as_json, as_folder=out.as_folder)
+        check_output(out.output, out.output_format, file or asked.questions, as_json=as_json, as_folder=out.as_folder)
         storage = open_storage(settings.storage_url, create=True)
-        job = find(storage, resume) if resume else _submit(str(file), storage, settings, request)
+        job = find(storage, str(resume)) if source is None else _submit(source, storage, settings, request)
         messages.say(f"job {job}: {view.job_size(load_manifest(storage, job))} in {settings.storage_url}")
         try:
             final = _answer(job, storage, settings, stack, out, as_json=as_json)
@@ -76,16 +82,16 @@ def run(
     raise typer.Exit(view.exit_code(final))
 
 
-def _submit(file: str, storage: Storage, settings: Settings, request: Request) -> str:
-    """Create the job of a file, or find it by its key; returns its id."""
+def _submit(source: InputSpec, storage: Storage, settings: Settings, request: Request) -> str:
+    """Create the job of an input, or find it by its key; returns its id."""
     from producer.cli import bars, messages, view
     from producer.jobs.submit import submit
 
     model, longest = _describe(settings.model_dir)
     view.warn_of_windows(request.options, longest)
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
-    with bars.reading(file) as show:
-        submitted = submit(file, storage, settings, request, show)
+    with bars.reading(str(getattr(source, "documents", source))) as show:
+        submitted = submit(source, storage, settings, request, show)
     for note in submitted.notes:
         messages.say(note)
     return submitted.manifest.id

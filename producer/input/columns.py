@@ -38,7 +38,7 @@ class ColumnNames:
         self.trailing = trailing  # each line ends with a delimiter, behind which there is nothing
         self.names = list(names)
         self._places = {name: place for place, name in reversed(list(enumerate(self.names)))}
-        self._check(options.question, options.context)
+        self._check(options.question, options.context, one_column=options.one_column)
         self.question = near(options.question, self.names) or options.question
         self.context = near(options.context, self.names) or options.context
         self.id = self._optional("id", options.id)
@@ -69,12 +69,12 @@ class ColumnNames:
         own = {self.question, self.context, self.id}
         return [name for name in self.data if name not in own]
 
-    def _check(self, question: str, context: str) -> None:
+    def _check(self, question: str, context: str, *, one_column: bool) -> None:
         wanted = (question, context)
         if any(near(name, self.names) is None for name in wanted):
             missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
             raise self._missing(missing, columns_remedy(self.names, wanted))
-        if near(question, self.names) == (name := near(context, self.names)):
+        if near(question, self.names) == (name := near(context, self.names)) and not one_column:
             message = f"{self.label}: the column {name!r} cannot be both the question and the context"
             remedy = columns_remedy(self.names, wanted)
             raise InputError("missing_column", message, remedy, {"columns": list(self.names)})
@@ -129,8 +129,9 @@ def columns_remedy(
 ) -> Remedy:
     """What reads a file of these columns: `options`, and the names of the columns of questions and contexts, as far as
     they can be guessed. `wanted` are the names that were asked for."""
-    columns = guessed(names, wanted)
-    guesses = {} if columns == [*wanted] else dict(zip(("question", "context"), columns, strict=True))
+    asked = [*dict.fromkeys(wanted)]  # one, of a table without contexts
+    columns = guessed(names, wanted)[: len(asked)]
+    guesses = {} if columns == asked else dict(zip(("question", "context"), columns, strict=False))
     known = {name: column for name, column in guesses.items() if column is not None}
     return options_remedy(
         "Read it with" if options else "Name them", {**(options or {}), **known}, [*guesses.keys() - known]

@@ -85,15 +85,27 @@ _SYSTEM = (
 _HIDDEN = (".", "~$")  # Excel's locks begin with the latter
 _MARKS = "_"  # Spark's _SUCCESS and _temporary
 
+
 #: What a user gives: a path, an address, "-" for standard input, or an open binary stream. Or a file under the name
 #: that it has for its user.
-InputSpec = str | Path | BinaryIO | File
+Single = str | Path | BinaryIO | File
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Documents, and the questions that are asked of each of them."""
+
+    documents: Single | tuple[Single, ...]  #: all files of a place, or these files
+    questions: Single
+
+
+InputSpec = Single | Documents
 One = Stream | File | Url
 Many = Folder | Pattern | Prefix
 Location = One | Many
 
 
-def locate(spec: InputSpec) -> Location:
+def locate(spec: Single) -> Location:
     """Where an input is. Raises InputError for an address of an unknown kind."""
     if isinstance(spec, File):
         return spec

@@ -20,13 +20,15 @@ from contract.errors import BulkqaError, InputError, UsageError
 from contract.evaluation import AnswersForm
 from contract.format import chunk
 from contract.format.job import Groups
+from contract.remedy import Remedy, Set
 from producer.input.answers import AnswersColumn
 from producer.input.checks.checker import Checker
+from producer.input.documents.files import DocumentFiles
 from producer.input.files import InputFiles
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.lists import are_lists, parsed_lists, spread
 from producer.input.formats.types import common_schema, unified, widened
-from producer.input.location import InputSpec, locate
+from producer.input.location import Documents, InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.options import Limits, ReadOptions, checked
 from producer.input.rows import bounded
@@ -45,7 +47,7 @@ class Input:
     `columns` are those of the input without ours; of JSON Lines, the keys of the first lines. A pipe has no `size`.
     """
 
-    def __init__(self, files: InputFiles, limits: Limits, resources: ExitStack) -> None:
+    def __init__(self, files: InputFiles | DocumentFiles, limits: Limits, resources: ExitStack) -> None:
         opened = files.opened()
         resources.callback(opened.close)
         name, first = next(opened, (files.name, None))
@@ -59,6 +61,7 @@ class Input:
             *([chunk.PASSAGE] if first.has_lists else []),
         ]
         schema = chunk.extended(own, *added)
+        self.documents = files if isinstance(files, DocumentFiles) else None
         checker = Checker(schema, columns)
         resources.callback(checker.close)
         self.name = files.name
@@ -205,15 +208,22 @@ def grown(number: int) -> int:
 
 
 def open_input(spec: InputSpec, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Input:
-    """Open a file, a folder or pattern of files, an address, or standard input for "-", and read as much of it as shows
-    whether it can be read.
+    """Open a file, a folder or pattern of files, an address, standard input for "-", or documents with their questions,
+    and read as much of it as shows whether it can be read.
 
     Decoding takes at most `memory` bytes. Raises InputError if the input cannot be read as a whole.
     """
     options = checked(options or ReadOptions())
+    if options.text and not isinstance(spec, Documents):
+        raise UsageError("only documents have a column of their texts", Remedy("Leave out ", Set("text"), "."))
     resources = ExitStack()
     try:
-        return Input(InputFiles(locate(spec), options, memory), options.limits, resources)
+        files = (
+            DocumentFiles(spec, options, memory)
+            if isinstance(spec, Documents)
+            else InputFiles(locate(spec), options, memory)
+        )
+        return Input(files, options.limits, resources)
     except BaseException:
         resources.close()
         raise

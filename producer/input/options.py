@@ -84,7 +84,12 @@ class ReadOptions:
         None
     )
     format: Annotated[str | None, Help("format of the file [default: by its content]"), OneOf(FORMATS)] = None
+    text: Annotated[
+        str | None,
+        Help("column of the texts, where documents are the rows of a table; id is then the column of their names"),
+    ] = None
     limits: Limits = Limits()
+    one_column: bool = False  #: question and context are one column: of questions, or of the texts of documents
 
 
 def checked(options: ReadOptions) -> ReadOptions:

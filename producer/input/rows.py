@@ -74,6 +74,7 @@ class Rows:
     group: Column | None = None  #: None if there is no column of groups
     lists: Lists | None = None  #: contexts that are lists, instead of those above
     passage: Column | None = None  #: once each text of a list is a row: its place in there
+    document: Column | None = None  #: names, where contexts are texts of documents
 
     def reject(self, indices: Iterable[int], fault: Fault) -> None:
         """Give rows a fault, unless they have one."""
@@ -128,7 +129,16 @@ def sizes(table: pa.Table) -> np.ndarray[Any, Any]:
     total = np.full(table.num_rows, ROW_OVERHEAD, np.int64)
     for column in table.combine_chunks().columns:
         for chunk in column.chunks:
-            total += weights(chunk)
+            total += _once(chunk) if pa.types.is_dictionary(chunk.type) else weights(chunk)
+    return total
+
+
+def _once(column: Column) -> Any:
+    """The bytes of each value of a dictionary, at the first row that has it."""
+    indices, first = np.unique(pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False), return_index=True)
+    total = np.full(len(column), 4, np.int64)
+    entries = np.append(weights(column.dictionary), 0)  # -1, no value, is the last
+    total[first] += entries[indices]
     return total
 
 
@@ -161,6 +171,7 @@ def weights(column: Column) -> Any:
 
 def bounded(tables: Iterable[pa.Table], max_rows: Callable[[int], int], max_bytes: int) -> Iterator[pa.Table]:
     """The same rows cut into tables of at most `max_rows` of their number and `max_bytes`, each as full as it can be.
+    A text in a dictionary counts once a table.
 
     A row of more than `max_bytes` is a table of its own. The cuts do not depend on how the rows came.
     """
@@ -181,10 +192,13 @@ def bounded(tables: Iterable[pa.Table], max_rows: Callable[[int], int], max_byte
             if start < table.num_rows or rows == max_rows(number):
                 yield _joined(held)
                 held, number, rows, size = [], number + 1, 0, 0
+                if any(pa.types.is_dictionary(field.type) for field in table.schema):
+                    table, start = table.slice(start), 0  # its texts count again
+                    ends = np.cumsum(sizes(table))
     if held:
         yield _joined(held)
 
 
 def _joined(held: list[pa.Table]) -> pa.Table:
     """One piece of memory a column: the same bytes in a chunk file however the rows came."""
-    return pa.concat_tables(held).combine_chunks()
+    return pa.concat_tables(held).unify_dictionaries().combine_chunks()

@@ -14,12 +14,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
 from contract.format import chunk, codec, layout
-from contract.format.job import CHUNKS, MANIFEST_BYTES, InputFile, Manifest, has_key, job_of_key, new_job_id
+from contract.format.documents import to_bytes as documents_file
+from contract.format.job import (
+    CHUNKS,
+    MANIFEST_BYTES,
+    Documents,
+    Groups,
+    InputFile,
+    Manifest,
+    has_key,
+    job_of_key,
+    new_job_id,
+)
 from contract.ledger.reconcile import BRIEF, reconcile
 from contract.ledger.stored import Index, load_manifest
 from contract.queue import Queue
@@ -28,6 +41,7 @@ from contract.removal import write_notes
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
+from producer.input.documents.files import DocumentFiles
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
 from producer.request import OPTIONS, Request
@@ -37,7 +51,7 @@ from producer.results.columns import InputColumns
 #: times as large.
 _EXPANDED, _LARGE = 100, 64 << 20
 #: Options of reading that decide what the rows are, besides those that the manifest has anyway.
-_READING = ("escape", "quote", "header", "skip_lines", "encoding", "sheet")
+_READING = ("escape", "quote", "header", "skip_lines", "encoding", "sheet", "text")
 #: What to know of a threshold that is set for groups.
 _THRESHOLD = (
     "no_answer_threshold depends on the number of passages: the more there are, the more often one of them is answered "
@@ -206,10 +220,13 @@ def _write(
     progress: Callable[[Input], None] | None,
 ) -> Manifest:
     rows, digests, rejected, text_bytes = [], [], 0, 0
+    texts: set[str] = set()
     with created(storage) as create:
         for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
             data = chunk.to_bytes(table)
             create(layout.chunk(job, number, chunks_folder), data)
+            for digest, text in _texts(table, texts) if source.documents else ():
+                create(layout.text(job, digest, chunks_folder), text)
             rows.append(table.num_rows)
             text_bytes += table.nbytes
             digests.append(hashlib.sha256(data).hexdigest())
@@ -223,12 +240,11 @@ def _write(
         column_types = columns.to_bytes() if columns else b""
         if column_types:
             create(layout.columns(job, chunks_folder), column_types)
+        documents = documents_file(source.documents.index) if source.documents else b""
+        if documents:
+            create(layout.documents(job, chunks_folder), documents)
     storage.settle()  # all chunks at once, before the manifest names them
-    if len(storage.list(layout.chunks(job, chunks_folder))) != len(rows) + 1 + bool(column_types):
-        raise BulkqaError(
-            f"chunks of job {job} were removed while it was being submitted",
-            "The sweeper removes chunks if none was added for a day. Submit the file again.",
-        )
+    _check_there(storage, Place(job, chunks_folder), len(rows) + 1 + bool(column_types) + bool(documents), len(texts))
     return replace(
         _manifest(job, chunks_folder, source, settings, request),
         rows=sum(rows),
@@ -237,7 +253,43 @@ def _write(
         chunks=len(rows),
         index_sha256=hashlib.sha256(index).hexdigest(),
         columns_sha256=hashlib.sha256(column_types).hexdigest() if column_types else "",
+        **_about_documents(source.documents, documents),
     )
+
+
+def _check_there(storage: Storage, place: Place, objects: int, texts: int) -> None:
+    """Raise BulkqaError unless a chunks folder has so many objects, and so many texts."""
+    folder = layout.texts(place.job, place.chunks_folder)
+    names = [
+        name for name in storage.list(layout.chunks(place.job, place.chunks_folder)) if not folder.endswith(f"/{name}")
+    ]
+    if len(names) != objects or (texts and len(storage.list(folder)) != texts):
+        raise BulkqaError(
+            f"chunks of job {place.job} were removed while it was being submitted",
+            "The sweeper removes chunks if none was added for a day. Submit the file again.",
+        )
+
+
+def _texts(table: pa.Table, written: set[str]) -> Iterator[tuple[str, bytes]]:
+    """The texts of documents in a chunk that are not among those `written`, which they join; each with its digest."""
+    for column in table["context"].chunks:
+        for text in column.dictionary.to_pylist():
+            data = text.encode()
+            digest = hashlib.sha256(data).hexdigest()
+            if digest not in written:
+                written.add(digest)
+                yield digest, data
+
+
+def _about_documents(files: DocumentFiles | None, index: bytes) -> dict[str, Any]:
+    """What the manifest of a job of documents has besides."""
+    if files is None:
+        return {}
+    count, questions = len(files.index), len(files.questions.groups)
+    return {
+        "documents": Documents(count, questions, hashlib.sha256(index).hexdigest()),
+        "groups": Groups("question", questions, scattered=questions > 1),
+    }
 
 
 def _check_columns(columns: InputColumns | None, source: Input, rows: int) -> None:

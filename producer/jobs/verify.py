@@ -5,6 +5,7 @@ Trusts only the manifest, and the report of a job that has ended.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from contract.errors import BulkqaError
-from contract.format import document, layout
-from contract.format.job import Row
+from contract.format import document, documents, layout
+from contract.format.job import Manifest, Row
 from contract.groups.reduce import GroupSums, groups
 from contract.ledger import records
 from contract.ledger.progress import Counts, Progress
@@ -50,6 +51,8 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
     manifest = stored.manifest
     report = records.report(storage, job)
     problems, notes = _Problems(), _Problems()
+    for problem in _damaged_documents(storage, manifest):
+        problems.add(problem)
     predictions = _document(storage, job, report.outputs, problems) if report else None
     outcomes: Counter[str] = Counter()
     checked = answers = 0
@@ -92,6 +95,28 @@ def _lines(job: StoredJob, number: int, published: bytes | None, damaged: _Probl
 def _counts(total: int, outcomes: Counter[str]) -> Counts:
     answered, no_answer = outcomes["answered"], outcomes["no_answer"]
     return Counts(total, answered, no_answer, outcomes["error"], outcomes["job_cancelled"], total - outcomes.total())
+
+
+def _damaged_documents(storage: Storage, manifest: Manifest) -> Iterator[str]:
+    """What is wrong with the index and the texts of documents."""
+    if manifest.documents is None:
+        return
+    key = layout.documents(manifest.id, manifest.chunks_folder)
+    try:
+        data = storage.read(key)
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != manifest.documents.sha256:
+        yield f"{key} was altered or removed"
+        return
+    for digest in dict.fromkeys(each.text_sha256 for each in documents.from_bytes(data) if each.text_sha256):
+        try:
+            text = storage.blocks(layout.text(manifest.id, digest, manifest.chunks_folder))
+            is_whole = digest_of(text).sha256 == digest
+        except FileNotFoundError:
+            is_whole = False
+        if not is_whole:
+            yield f"the text {digest} of a document was altered or removed"
 
 
 class _Problems:

@@ -61,18 +61,22 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def body(**of_file: Any) -> dict[str, Any]:
-    """The body of a route: a form with a file, and if `of_file` is given, JSON with that field in place of the file."""
-    kinds = {"multipart/form-data": {"file": {"type": "string", "format": "binary"}}}
+    """The body of a route: a form with a file, or with documents and questions; if `of_file` is given, JSON with that
+    field in place of the file."""
+    file = {"type": "string", "format": "binary"}
+    questions = {"type": "string", "description": "a file, or a text with one question a line"}
+    documents = {"documents": {"type": "array", "minItems": 1, "items": file}, "questions": questions}
+    kinds: dict[str, list[dict[str, Any]]] = {"multipart/form-data": [{"file": file}, documents]}
     if of_file:
-        kinds["application/json"] = of_file
+        kinds["application/json"] = [of_file]
     return {
         "requestBody": {"required": True, "content": {kind: {"schema": _with(more)} for kind, more in kinds.items()}}
     }
 
 
-def _with(more: dict[str, Any]) -> dict[str, Any]:
-    field = {"type": "object", "required": list(more), "properties": more}
-    return {"allOf": [{"$ref": "#/components/schemas/Submission"}, field]}
+def _with(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    fields = [{"type": "object", "required": list(each), "properties": each} for each in choices]
+    return {"allOf": [{"$ref": "#/components/schemas/Submission"}, {"anyOf": fields} if len(fields) > 1 else fields[0]]}
 
 
 def content(*kinds: str) -> dict[int | str, dict[str, Any]]:

@@ -26,6 +26,7 @@ from producer.jobs.verify import verify_job
 from producer.results.columns import InputColumns
 from tests.acceptance.cluster import REPO, Cluster, until, write_rows
 from tests.acceptance.serving import serving
+from tests.documents.small import docx, pdf
 from tests.s3 import free_port
 
 pytestmark = pytest.mark.timeout(240)
@@ -354,3 +355,67 @@ def test_a_pipe_is_sent_whose_size_nobody_knows_and_a_closed_client_says_that_it
     client.close()
     with pytest.raises(UsageError, match="closed"):
         job.status()
+
+
+def test_questions_are_asked_of_a_folder_of_documents_five_of_which_are_broken(way: Way) -> None:
+    folder = way.folder / "contracts"
+    folder.mkdir()
+    for number in range(15):
+        text = f"The mill of Skar was built in {1800 + number}.", f"It was sold to Ingrid Aas in {1900 + number}."
+        data, kind = [
+            (pdf(*text), "pdf"), (docx(*text), "docx"), ("\n".join(text).encode(), "txt"),
+            ("".join(f"<p>{line}</p>" for line in text).encode(), "html"), ("\n\n".join(text).encode(), "md"),
+        ][number % 5]  # fmt: skip
+        (folder / f"{number:02}.{kind}").write_bytes(data)
+    broken = {
+        "15.pdf": pdf("secret", encrypted=True), "16.pdf": pdf("whole " * 900)[:-2000], "17.docx": b"<!doctype html>",
+        "18.pdf": pdf(""), "19.txt": b"\x89PNG\r\n\x1a\n" + bytes(99),
+    }  # fmt: skip
+    for name, data in broken.items():
+        (folder / name).write_bytes(data)
+    (way.folder / "questions.csv").write_text("id|question\nbuilt|When was it built?\nsold|Who was it sold to?\n")
+    asked = ("--documents", "contracts", "--questions", "questions.csv")
+    done = way.producer("submit", *asked, "--wait", "-o", "out.jsonl", code=3)
+    lines = [json.loads(line) for line in (way.folder / "out.jsonl").read_text().splitlines()]
+    assert [(one["document"], one["id"]) for one in lines] == [
+        (path.name, id_) for path in sorted(folder.iterdir()) for id_ in ("built", "sold")
+    ]
+    assert [one["answer"] for one in lines[:30:2]] == [str(1800 + number) for number in range(15)]
+    assert {one["answer"] for one in lines[1:30:2]} == {"Ingrid Aas"}
+    assert [one["page"] for one in lines[:2]] == [1, 2]
+    assert [one["error"]["code"] for one in lines[30::2]] == [
+        *["unreadable_document"] * 3,
+        "no_text",
+        "unreadable_document",
+    ]
+    assert verify_job(way.cluster.storage, done.stdout.strip()).problems == ()
+    with way.client() as client:
+        questions = pd.DataFrame({"id": ["built", "sold"], "question": ["When was it built?", "Who was it sold to?"]})
+        job = client.submit(documents=folder, questions=questions)
+        job.wait(timeout=120)
+        frame = job.results()
+    assert frame["answer"].fillna("").tolist() == [one["answer"] or "" for one in lines]
+    assert frame["document"].tolist() == [one["document"] for one in lines]
+    assert frame["excerpt"][0].startswith("The mill of Skar")
+
+
+def test_documents_are_sent_in_a_form_with_questions_as_text(guarded: httpx.Client, shared: Cluster) -> None:
+    files = [("documents", (f"deep/{n}.txt", f"The mill was built in {1700 + n}.")) for n in range(3)]
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    sent = guarded.post("/v1/jobs", files=files, data={"questions": "When was it built?\n"}, headers=headers)
+    assert sent.status_code == 202, sent.text
+    job = sent.json()["id"]
+    until(lambda: guarded.get(f"/v1/jobs/{job}", headers=headers).json()["status"] == "completed", "the end of the job")
+    found = guarded.get(f"/v1/jobs/{job}/results?format=jsonl", headers=headers).text.splitlines()
+    assert [(json.loads(line)["document"], json.loads(line)["answer"]) for line in found] == [
+        (f"deep/{n}.txt", str(1700 + n)) for n in range(3)
+    ]
+    for wrong in (
+        {"files": files},
+        {"files": [("file", ("a.csv", "x")), *files], "data": {"questions": "Who?"}},
+        {"files": [("file", ("a.csv", "x"))], "data": {"questions": "Who?"}},
+        {"files": [("other", ("a.csv", "x"))], "data": {"questions": "Who?", "documents": "a.pdf"}},
+    ):
+        refused = guarded.post("/v1/jobs", headers=headers, **wrong)
+        assert refused.status_code == 422 or refused.status_code == 400, refused.text
+        assert "documents" in refused.json()["detail"]

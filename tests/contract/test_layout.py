@@ -20,7 +20,7 @@ KEYS = [
     layout.model, layout.cancel, layout.predictions, layout.errors, layout.report,
     lambda job: layout.chunk(job, 0), lambda job: layout.part(job, 0), lambda job: layout.attempt(job, 0, 1),
     lambda job: layout.released(job, 0, 1), lambda job: layout.in_flight(job, 0, 1), layout.events, layout.progress,
-    lambda job: layout.event(job, 0, 1790000000.5),
+    lambda job: layout.event(job, 0, 1790000000.5), layout.documents, lambda job: layout.text(job, "a1" * 32),
 ]  # fmt: skip
 
 

@@ -34,7 +34,9 @@ class Checker:
         self.file = ""  #: the file of the rows to come, if there are several: messages name it
         self.encoding_hint = ""  #: for the messages of its rows that are not UTF-8
         self._names = {"question": columns.question, "context": columns.context, "group": columns.group}
-        self._ids = Ids() if columns.id is not None and columns.id != columns.group else None
+        has_ids = columns.id is not None and columns.id != columns.group
+        # Those of questions come again with each document.
+        self._ids = Ids() if has_ids and chunk.DOCUMENT.name not in schema.names else None
         self._groups = GroupQuestions() if columns.group is not None else None
         self._has_lists = chunk.PASSAGE.name in schema.names
         self._lists = 0  # rows of the input so far, if contexts are lists
@@ -75,14 +77,16 @@ class Checker:
             rows.question,
             rows.context,
             *_fault_columns(self._worded(rows.faults), count),
-            *(column for column in (group, rows.passage, rows.passthrough) if column is not None),
+            *(each for each in (group, rows.passage, rows.document, rows.passthrough) if each is not None),
         ]
         self.rows += count
         return pa.table(columns, schema=self.schema)
 
     def _group(self, rows: Rows) -> Column | None:
         """The group of each row: the value of the column, else the number of the row in the input, whose list it is
-        in."""
+        in. Questions that are asked of documents come with theirs."""
+        if rows.document is not None:
+            return rows.group
         if self._groups:
             rows.group = _without_blank(rows.group)
             self._reject_missing(rows, "group", rows.group)
@@ -96,6 +100,8 @@ class Checker:
 
     def _check_text(self, rows: Rows, name: str, column: Column) -> None:
         self._reject_missing(rows, name, column)
+        if pa.types.is_dictionary(column.type):  # of documents, which were looked at as they were read
+            return
         blank = pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
         if pc.any(blank).as_py():
             fault = Fault(f"empty_{name}", f"the {name} (column {self._names[name]!r}) is empty")

@@ -64,8 +64,9 @@ async def submit(
     here: Here,
     idempotency_key: Annotated[str | None, Header(description="the same as `key`")] = None,
 ) -> JSONResponse:
-    """Make a job of a file: of the field `file` of a form, or of a file in the storage by its `url`. A form may also
-    have `columns`: what `/columns` returns, kept with the job for clients that make a frame of its answers."""
+    """Make a job of a file: of the field `file` of a form, or of a file in the storage by its `url`; or of `documents`,
+    files of which a form may have a hundred, and the `questions` that are asked of each. A form may also have
+    `columns`: what `/columns` returns, kept with the job for clients that make a frame of its answers."""
     await here.make_room()  # before any of the body is read
     async with received(request, here.backend.storage) as upload:
         job, new = await here.reader.submit(upload, idempotency_key)

@@ -12,7 +12,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from fastapi import Request
 from starlette.concurrency import iterate_in_threadpool
 from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from contract.errors import StorageUnreachable, UsageError
@@ -32,6 +33,11 @@ from producer.server.submission import of_form, of_object
 
 #: Where the files of the storage lie that a request may name.
 INPUTS = "inputs/"
+#: Documents of a form, at most: each of more than 64 KiB takes an open file.
+DOCUMENTS = 100
+_ASK = "For example: curl -F documents=@a.pdf -F documents=@b.docx -F 'questions=When was it built?'"
+#: Bytes of a file in a form that are held in memory: a form may have many.
+MultiPartParser.spool_max_size = 64 << 10
 #: Bytes of a field that is no file, at most.
 _FIELD = 64 << 10
 #: Errors of a path that names no file.
@@ -40,7 +46,8 @@ _NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that was sent, the options that came with it, and who sent it."""
+    """A file that was sent, the options that came with it, and who sent it. With documents, it is that of their
+    questions."""
 
     file: BinaryIO
     name: str
@@ -48,6 +55,7 @@ class Upload:
     client: str
     gone: Callable[[], Awaitable[None]]  #: returns when the client has left
     columns: BinaryIO | None = None  #: of a frame, as they are stored
+    documents: tuple[tuple[str, BinaryIO], ...] = ()  #: each with its name
 
 
 @asynccontextmanager
@@ -73,18 +81,40 @@ async def received(request: Request, storage: Storage) -> AsyncIterator[Upload]:
 
 @asynccontextmanager
 async def received_form(request: Request) -> AsyncIterator[Upload]:
-    """The file of a form."""
-    async with form_of(request, files=2, fields=50) as form:
-        counts = Counter(name for name, _ in form.multi_items())
+    """The file of a form, or its documents with their questions."""
+    async with form_of(request, files=2 + DOCUMENTS, fields=50) as form, AsyncExitStack() as resources:
+        counts = Counter(name for name, _ in form.multi_items() if name != "documents")
         if repeated := next((name for name, count in counts.items() if count > 1), None):
             raise UsageError(f"the form has the field {repeated!r} more than once", "Give it once: a job has one file.")
         fields = dict(form)
         file, columns = fields.pop("file", None), fields.pop("columns", None)
+        questions, documents = fields.pop("questions", None), _documents(form)
+        fields.pop("documents", None)
+        if isinstance(questions, str) and documents:
+            copy = resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            copy.write(questions.encode("utf-8", "surrogatepass"))
+            questions = UploadFile(copy, filename="questions")
+        if documents or questions is not None:
+            if not documents or not isinstance(questions, UploadFile) or file is not None:
+                raise UsageError("documents and questions go together, in place of a file", _ASK)
+            file = questions
         if not isinstance(file, UploadFile):
             raise UsageError("there is no file in the form", "Send it as its field: curl -F file=@questions.csv")
         beside = columns.file if isinstance(columns, UploadFile) else None
         name, options = plain_name(file.filename), of_form(fields).options()
-        yield Upload(file.file, name, options, client_of(request.scope), partial(_gone, request), beside)
+        yield Upload(file.file, name, options, client_of(request.scope), partial(_gone, request), beside, documents)
+
+
+def _documents(form: FormData) -> tuple[tuple[str, BinaryIO], ...]:
+    """The documents of a form, as they were sent. Their names may have folders, and name no file of this machine."""
+    sent = form.getlist("documents")
+    if len(sent) > DOCUMENTS or not all(isinstance(each, UploadFile) for each in sent):
+        raise UsageError(f"documents are files, and {DOCUMENTS} of them the most in a form", _ASK)
+    return tuple((_label(each.filename), each.file) for each in sent if isinstance(each, UploadFile))
+
+
+def _label(name: str | None) -> str:
+    return (name or "").replace("\\", "/").lstrip("/")[-500:] or "document"
 
 
 async def _gone(request: Request) -> None:

@@ -47,10 +47,12 @@ class Reader:
     async def _read(self, upload: Upload, options: Mapping[str, Any], place: Place | None) -> dict[str, Any]:
         """What a child says of an upload. It writes to `place`, if there is one; all of that is removed if it ends
         without a word."""
-        numbers = [_number(file) for file in (upload.file, upload.columns) if file]
+        documents = [(name, _number(file)) for name, file in upload.documents]
+        file, columns = _number(upload.file), _number(upload.columns) if upload.columns else None
+        numbers = [file, *([] if columns is None else [columns]), *(number for _, number in documents)]
         order = {
-            "file": numbers[0], "columns": numbers[1] if upload.columns else None, "name": upload.name,
-            "options": dict(options), "place": place and asdict(place),
+            "file": file, "columns": columns, "name": upload.name, "documents": documents, "options": dict(options),
+            "place": place and asdict(place),
         }  # fmt: skip
         output, code = await _while_there(upload, self._in_turn(upload, order, numbers, place))
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -21,7 +21,7 @@ from contract.format import failure
 
 if TYPE_CHECKING:
     from contract.settings import Settings
-    from producer.input.location import InputSpec
+    from producer.input.location import InputSpec, Single
     from producer.request import Request
 
 #: What the program itself takes, above what reading may.
@@ -60,8 +60,8 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
     request = request_of(order["options"]).with_row_limit(current.max_row_bytes)
     limits = Limits(current.api_upload_ratio, current.api_upload_rows, current.api_upload_text)
     request = replace(request, read=replace(request.read, limits=limits))
-    with open(order["file"], "rb") as opened:  # noqa: PTH123 - a descriptor
-        file = _named(opened, order["name"])
+    with ExitStack() as files:
+        file = _file(order, files)
         if order["place"] is None:
             return _checked(file, request, current)
         return _submitted(file, order, request, current)
@@ -87,7 +87,18 @@ def _checked(file: InputSpec, request: Request, settings: Settings) -> dict[str,
     return asdict(glance(file, request.read, settings))
 
 
-def _named(opened: BinaryIO, name: str) -> InputSpec:
+def _file(order: dict[str, Any], files: ExitStack) -> InputSpec:
+    """The file of an order, or its documents with their questions."""
+    from producer.input.location import Documents
+
+    file, *documents = [
+        _named(files.enter_context(open(number, "rb")), name)  # noqa: PTH123, SIM115 - a descriptor
+        for name, number in [(order["name"], order["file"]), *order["documents"]]
+    ]
+    return Documents(tuple(documents), file) if documents else file
+
+
+def _named(opened: BinaryIO, name: str) -> Single:
     """A file under its name at the client. By a path, where it has one: what has to be read from its end is not copied
     first."""
     from producer.input.location import File
