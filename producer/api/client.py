@@ -93,7 +93,9 @@ class Client(Connection):
         whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,
         StorageUnreachable.
         """
-        source = _source(data, documents, questions)
+        from producer.api.data import asked
+
+        source = asked(data, documents, questions)
         submitted = self._backend.submit(*_request(source, read, options, keywords))
         for note in submitted.notes:
             log.warning("job %s: %s", submitted.manifest.id, note)
@@ -357,21 +359,6 @@ class Job:
             keys = dict.fromkeys([*manifest.source.columns, *(key for row in passthrough for key in row)])
             frame = frames.expand_passthrough(frame, passthrough, shape.shown(key for key in keys if key not in own))
         return frames.to_long(frame) if long else frame
-
-
-def _source(data: Data | None, documents: str | os.PathLike[str] | None, questions: Data | None) -> Any:
-    """The data, or documents with their questions. Raises UsageError unless it is one of them."""
-    from contract.errors import UsageError
-    from producer.api.data import as_input
-    from producer.input.location import Documents
-
-    if documents is None and questions is None:
-        return data
-    if data is not None or documents is None or questions is None:
-        raise UsageError("give either data, or documents with their questions", "submit(documents=..., questions=...)")
-    if isinstance(questions, list | tuple) and all(isinstance(each, str) for each in questions):
-        questions = [{"question": each} for each in questions]
-    return Documents(as_input(documents)[0], as_input(questions)[0])
 
 
 def _request(

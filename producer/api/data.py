@@ -14,9 +14,10 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from contract.errors import InputError
+from contract.errors import InputError, UsageError
 from producer.api import pandas as frames
 from producer.api.arrow import ERRORS, parquet, table_of, types_of, unsupported
+from producer.input.location import Documents
 from producer.results.columns import InputColumns
 
 
@@ -33,6 +34,17 @@ def as_input(data: object) -> tuple[str | Path | BinaryIO, InputColumns | None]:
     table = _arrow(data)
     columns = InputColumns(types_of(table))
     return parquet(table, columns), columns
+
+
+def asked(data: Any, documents: Any, questions: Any) -> Any:
+    """The data, or documents with their questions. Raises UsageError unless it is one of them."""
+    if documents is None and questions is None:
+        return data
+    if data is not None or documents is None or questions is None:
+        raise UsageError("give either data, or documents with their questions", "submit(documents=..., questions=...)")
+    if isinstance(questions, list | tuple) and all(isinstance(each, str) for each in questions):
+        questions = [{"question": each} for each in questions]
+    return Documents(as_input(documents)[0], as_input(questions)[0])
 
 
 def _path(data: str | os.PathLike[str]) -> str | Path:

@@ -61,8 +61,6 @@ def submit(
 
     verbosity.apply()
     source = asked.input(file)
-    if source is None:
-        raise UsageError("there is nothing to submit", "For example: producer submit samples/questions.csv")
     settings = connection.settings(chunk_rows=chunk_rows, model=request.model or None)
     if settings.server and chunk_rows is not None:
         raise UsageError("the server sets the size of chunks", "Leave out --chunk-rows.")

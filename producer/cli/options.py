@@ -57,12 +57,14 @@ class Asked:
         ),
     ] = None
 
-    def input(self, file: str | None) -> InputSpec | None:
-        """The documents with their questions, else the file. Raises UsageError unless it is one of them, or none."""
+    def input(self, file: str | None) -> InputSpec:
+        """The documents with their questions, else the file. Raises UsageError unless it is one of them."""
         from contract.errors import UsageError
         from producer.input.location import Documents
 
         if self.documents is None and self.questions is None:
+            if file is None:
+                raise UsageError("no FILE is given", "For example: producer run samples/questions.csv")
             return file
         example = "For example: producer run --documents contracts --questions questions.txt"
         if self.documents is None or self.questions is None:

@@ -49,12 +49,9 @@ def run(
     """Answer FILE on this machine: starts Redis and a worker, prints the answers, stops them."""
     from producer import local
 
-    source = asked.input(file)
-    if (source is None) == (resume is None):
-        raise UsageError(
-            "give either a FILE, or documents with their questions, or --resume JOB",
-            "For example: producer run samples/questions.csv",
-        )
+    source = None if resume and not (file or asked.documents or asked.questions) else asked.input(file)
+    if source is not None and resume:
+        raise UsageError("give either a FILE or --resume JOB", "For example: producer run samples/questions.csv")
     local.require(connection.redis)
     interrupt_on_signals()
     flags = {"storage": connection.storage, "model": model_dir, "processes": processes, "threads": threads}

@@ -93,7 +93,7 @@ def _file(order: dict[str, Any], files: ExitStack) -> InputSpec:
 
     file, *documents = [
         _named(files.enter_context(open(number, "rb")), name)  # noqa: PTH123, SIM115 - a descriptor
-        for name, number in [(order["name"], order["file"]), *order["documents"]]
+        for name, number in [(order["name"], order["file"]), *order.get("documents", ())]
     ]
     return Documents(tuple(documents), file) if documents else file
 
