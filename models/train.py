@@ -76,7 +76,8 @@ class TorchReader:
     def answer(self, question: str, context: str, options: Options) -> Answer:
         encoded = self.encoder.encode(question, context, options)
         scored = [Scored(window, *self._logits(window)) for window in encoded.windows]
-        return decode(context, encoded.offsets, scored, options, flags=encoded.flags)
+        trained = self.info.null_trained
+        return decode(context, encoded.offsets, scored, options, flags=encoded.flags, null_trained=trained)
 
     def _logits(self, window: Window) -> tuple[Any, Any]:
         with torch.no_grad():

@@ -34,6 +34,7 @@ from contract.storage import Storage, open_storage
 from worker import scoring
 from worker.attempt import Attempt
 from worker.heartbeat import HEARTBEAT, Heartbeat, Parent
+from worker.reader.decode import ANSWERING_RULE
 from worker.scoring import Drained, Stop, Watch
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ class Worker:
             worker=self.name,
             model=self._model.digest,
             batch_invariant=not self.reader.batched,
+            rule=ANSWERING_RULE,
             attempts=attempt.number,
             job=manifest.id,
             chunk=chunk,

@@ -38,6 +38,7 @@ class Footer:
     worker: str = ""
     model: str = ""  #: digest of the model; empty if none was needed
     batch_invariant: bool = True
+    rule: int = 1  #: the version of the answering rule (`worker.reader.decode`)
     attempts: int = 1  #: how many the chunk took
     peak_rss: int = 0  #: of the worker, in bytes
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, if the file has reference answers

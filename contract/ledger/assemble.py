@@ -210,6 +210,7 @@ def _report(
         workers=tuple(sorted({footer.worker for footer in footers if footer.worker})),
         outputs=outputs,
         batch_invariant=tally.batch_invariant,
+        answering_rule=tally.rules,
         evaluation=evaluation.summary([tally.evaluation]),
         groups=Counts.of_groups(group_sums) if group_sums else None,
         group_evaluation=evaluation.summary([group_sums.evaluation]) if group_sums else None,

@@ -98,6 +98,8 @@ class Progress:
     workers: tuple[str, ...] = ()
     outputs: dict[str, Any] = field(default_factory=dict)
     batch_invariant: bool = True  #: no row was scored in a batch with others, which may change the last digits
+    #: Versions of the answering rule that its rows were scored by: several if workers were upgraded meanwhile.
+    answering_rule: tuple[int, ...] = ()
     evaluation: dict[str, Any] | None = None  #: quality, if the file has reference answers
     groups: Counts | None = None  #: groups by outcome, of a job that has groups; pending until it is published
     group_evaluation: dict[str, Any] | None = None  #: the same as `evaluation`, of groups
@@ -168,6 +170,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         metadata=manifest.metadata,
         workers=seen.workers or (),
         batch_invariant=tally.batch_invariant,
+        answering_rule=tally.rules,
         evaluation=evaluation.summary([tally.evaluation]),
         groups=Counts(manifest.groups.count, pending=manifest.groups.count) if manifest.groups else None,
     )

@@ -71,6 +71,7 @@ class Tally:
     finished_at: float = 0.0
     seconds: Mapping[int, tuple[int, float]] = field(default_factory=dict)
     batch_invariant: bool = True
+    rules: tuple[int, ...] = ()  #: versions of the answering rule, ascending, of parts that a model made
     attempts: int = 0
     retried: int = 0  #: parts whose chunk took more than one attempt
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`
@@ -110,6 +111,7 @@ class Tally:
             finished_at=finished_at,
             seconds=_seconds(self.seconds, timed, finished_at),
             batch_invariant=self.batch_invariant and all(footer.batch_invariant for footer in footers),
+            rules=tuple(sorted({*self.rules, *(footer.rule for footer in footers if footer.model)})),
             attempts=self.attempts + sum(footer.attempts for footer in footers),
             retried=self.retried + sum(footer.attempts > 1 for footer in footers),
             evaluation=evaluation.total([self.evaluation, *(footer.evaluation for footer in footers)]),

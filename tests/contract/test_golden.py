@@ -128,7 +128,7 @@ ATTEMPTS = [
 ]
 FOOTER = {
     "started_at": NOW - 9.5, "finished_at": NOW - 2, "worker": "wörker-1", "model": MODEL.digest,
-    "batch_invariant": False, "attempts": 2, "peak_rss": 1 << 28, "job": ENDED, "chunk": 0,
+    "batch_invariant": False, "rule": 2, "attempts": 2, "peak_rss": 1 << 28, "job": ENDED, "chunk": 0,
 }  # fmt: skip
 TRIED = (
     record.Attempt(1, NOW + 1, 0.125, None, "no answer within 10 s"),
@@ -323,6 +323,7 @@ def test_the_tally_is_read(storage: MemoryStorage):
         started_at=NOW - 9.5,
         finished_at=NOW - 2,
         seconds=seconds,
+        rules=(2,),
         attempts=4,
         retried=2,
     )
@@ -342,7 +343,7 @@ def test_the_report_is_read(storage: MemoryStorage):
         NOW - 3600, NOW - 9.5, NOW, Counts(5, 1, 1, 3), Chunks(2, 2, retried=2), 1.0, 0.4, None, 5, 5,
         (("inference_error", 1), ("parse_error", 1), ("worker_crash", 1)), MODEL, {}, {},
         f"memory://{layout.predictions(ENDED)}", f"memory://{layout.errors(ENDED)}", {"team": "Süd", "run": "7"},
-        ("wörker-1",), batch_invariant=False, expires_at=NOW + 86400.0,
+        ("wörker-1",), batch_invariant=False, answering_rule=(2,), expires_at=NOW + 86400.0,
     )  # fmt: skip
 
 

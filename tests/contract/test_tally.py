@@ -40,6 +40,7 @@ footers = st.lists(
         finished_at=time,
         model=st.sampled_from(["", "d1"]),
         batch_invariant=st.booleans(),
+        rule=st.sampled_from([1, 2]),
         evaluation=st.none() | st.builds(sums, number, score),
     ),
     max_size=12,
@@ -89,6 +90,12 @@ def test_every_field_is_counted(parts: list[Footer]):
     for name in ("rows", "answered", "no_answer", "failed", "cancelled"):
         assert getattr(found, name) == sum(getattr(each, name) for each in parts)
     assert sum(found.codes.values()) == sum(sum(each.codes.values()) for each in parts)
+
+
+def test_a_job_has_the_answering_rules_of_the_parts_that_a_model_made():
+    old, new, none = Footer(1, 1, 0, 0, 0, "sha", model="d1"), footer(rule=2), footer(model="", rule=3)
+    assert Tally().plus({0: new, 1: none, 2: new}).rules == (2,)
+    assert Tally().plus({0: new, 1: none, 2: old}).rules == (1, 2), "a footer of an earlier version names none"
 
 
 # Rate

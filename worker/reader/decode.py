@@ -9,11 +9,16 @@ are cut (`encode`) or scored (`session`). Lengths are in tokens, offsets in Unic
    is the rule of BERT's run_squad.py (`_check_is_max_context`), applied to the span instead of its start token, so that
    a span that fits in some window is never lost. BERT's 0.01 x window length is left out: it could prefer a window that
    the span does not fit in.
-3. Candidates of all windows compete on the raw sum of start and end logit. Ties go to the lower start, then to the
-   shorter span, so no answer depends on the order of a search.
+3. Candidates of all windows compete on the mean of two scores: the raw score, start logit plus end logit; and the
+   margin, the raw score less the null score (start plus end logit at CLS) of their own window. Training fixes the
+   logits of a window only up to a constant; the null score has the same constant, but is known less well. Measured with
+   two readers, the mean is better than either. A model that has not learned its null score has no margins: there they
+   compete on the raw score. Ties go to the lower start, then to the shorter span, so no answer depends on the order of
+   a search.
 4. One softmax, in float64, over the `n_best` candidates of the row and the null score. Candidates with equal offsets
    (an emoji of several byte tokens) are one: the best of them counts.
-5. The null score is the minimum over windows of start + end logit at CLS: a window without the answer says nothing.
+5. The null score of a row is that of the best span's window, which its margin is measured from; without margins, the
+   minimum over windows: a window without the answer says nothing.
 6. Alternatives (`top_k`): best first, each the best candidate of the whole row whose offsets do not overlap those
    before it. Text is never compared. The n best mostly overlap, so the search goes beyond them: it finds as many as
    requested, or as fit in the context. An alternative from beyond the n best leaves rule 4 as it is: the first answer
@@ -24,7 +29,7 @@ Flags say why an answer is doubtful, in this order:
 - `question_truncated`: the question has more than `max_question_len` tokens; the model saw only its beginning.
 - `answer_at_window_edge`: the best span touches the border of its window where the context continues: it may be cut
   off, or chosen without the text beyond. A larger `doc_stride` or `max_seq_len` helps.
-- `max_answer_len_hit`: some longer span has a higher raw score than the best that `max_answer_len` allows, which often
+- `max_answer_len_hit`: some longer span scores higher than the best that `max_answer_len` allows, which often
   is a fragment of it. A larger `max_answer_len` helps, if such answers are acceptable.
 
 Scores are rounded to 6 decimals: further digits are noise of the machine, and would make re-runs differ. If the rounded
@@ -48,6 +53,11 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Logits = NDArray[np.float32]
 Number = TypeVar("Number", np.int32, np.float64)
+
+#: The version of the rules above, which every part carries. By rule 1, all models' windows competed on the raw score.
+ANSWERING_RULE = 2
+#: The share of its window's null score that a candidate is compared without: half, for the mean of the two.
+NULL_SHARE = 0.5
 
 QUESTION_TRUNCATED = "question_truncated"
 ANSWER_AT_WINDOW_EDGE = "answer_at_window_edge"
@@ -81,7 +91,7 @@ class Scored(NamedTuple):
     """A window and its logits, (S,) each."""
 
     window: Window
-    start_logits: Logits
+    start_logits: Logits | Floats
     end_logits: Logits
 
 
@@ -112,34 +122,38 @@ def decode(
     """The answer of one row.
 
     `offsets` (N, 2): where an answer begins that starts at token n, and where one ends that ends at n (`encode`).
-    `scored`: the windows to choose from, in order of the context. `threshold`: "no answer" if the null score exceeds
+    `scored`: the windows that were scored, in order of the context. `threshold`: "no answer" if the null score exceeds
     the best span's by more than this; None: never. `flags` come before those that are found here. `null_trained`:
-    whether the model has learned its null score; if not, there are no margins.
+    whether the model has learned its null score.
 
     Raises RowFailure: inference_error if a logit is not finite, empty_context if no token has text.
     """
     _check(scored)
     nulls = [_null(each) for each in scored]
-    null = min(nulls)
-    candidates = _n_best(scored, offsets, options, [])
+    shifts = [NULL_SHARE * (null - nulls[0]) if null_trained else 0.0 for null in nulls]
+    lowered = [_lowered(each, shift) for each, shift in zip(scored, shifts, strict=True)]
+    candidates = _n_best(lowered, offsets, options, [])
     if not candidates:
         raise RowFailure("empty_context", "the context has no token that could be an answer")
     best = candidates[0]
-    flags += _flags(best, scored, len(offsets), options)
+    flags += _flags(best, lowered, len(offsets), options)
+    null_score = nulls[best.window] if null_trained else min(nulls)
+    null = null_score - shifts[best.window]
 
     def margin(candidate: _Candidate) -> float | None:
-        return _round(candidate.score - nulls[candidate.window]) if null_trained else None
+        own = nulls[candidate.window] - shifts[candidate.window]
+        return _round(candidate.score - own) if null_trained else None
 
     if threshold is not None and null - best.score > threshold:
         probability = _softmax([null, *(candidate.score for candidate in candidates)])[0]
-        return Answer((), _round(null), _round(probability), flags, margin=margin(best))
-    chosen = _choose(candidates, scored, offsets, options)
+        return Answer((), _round(null_score), _round(probability), flags, margin(best))
+    chosen = _choose(candidates, lowered, offsets, options)
     scores = _scores(chosen, candidates, null)
     spans = tuple(
-        Span(context[c.begin : c.end], c.begin, c.end, score, _round(c.score), margin=margin(c))
+        Span(context[c.begin : c.end], c.begin, c.end, score, _round(c.score + shifts[c.window]), margin(c))
         for c, score in zip(chosen, scores, strict=True)
     )
-    return Answer(spans, _round(null), spans[0].score, flags, margin=spans[0].margin)
+    return Answer(spans, _round(null_score), spans[0].score, flags, spans[0].margin)
 
 
 def _check(scored: Sequence[Scored]) -> None:
@@ -174,6 +188,12 @@ def _n_best(
 def _null(scored: Scored) -> float:
     """The null score of a window: start and end logit at CLS."""
     return float(scored.start_logits[0]) + float(scored.end_logits[0])
+
+
+def _lowered(scored: Scored, shift: float) -> Scored:
+    """A window whose spans all score less by `shift`."""
+    window, start, end = scored
+    return Scored(window, start.astype(np.float64) - shift, end)
 
 
 def _borders(windows: Sequence[Window]) -> list[float]:
@@ -258,7 +278,7 @@ def _flags(best: _Candidate, scored: Sequence[Scored], tokens: int, options: Opt
 
 
 def _best_beyond(scored: Scored, length: int) -> float:
-    """The best raw score of the window's spans of more than `length` tokens, in whichever window they count."""
+    """The best score of the window's spans of more than `length` tokens, in whichever window they count."""
     _, start, end = _context_part(scored)
     if len(start) <= length:
         return -math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from contract.format import layout
+from contract.format import layout, part
 from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
@@ -97,6 +98,20 @@ def test_a_job_submitted_again_with_its_key_gets_its_own_answers(worker: Worker)
     assert (report.status, report.request_counts.total) == ("completed", 9)
     document = worker.storage.read(layout.predictions(job)).decode()
     assert ("Gouda" in document, "Delft" in document) == (True, False)
+
+
+def test_the_report_says_by_which_rules_a_job_was_answered(worker: Worker):
+    """One of its chunks was scored before the worker was upgraded."""
+    job = sent(worker, ROWS)
+    assert worker.work(job, 0, None)
+    lines, footer = part.body(worker.storage.read(layout.part(job, 0)), 3)
+    assert footer.rule == 2
+    older, _ = part.encode(map(json.loads, lines.splitlines()), model=footer.model, job=job, chunk=0)
+    worker.storage.replace(layout.part(job, 0), older)
+    work(worker)
+    report = records.report(worker.storage, job)
+    assert report is not None
+    assert report.answering_rule == (1, 2)
 
 
 def test_nothing_is_written_for_a_removed_job(worker: Worker):

@@ -54,25 +54,39 @@ class Case:
     windows: list[Scored]
     options: Options
     threshold: float | None
+    null_trained: bool
+
+    def decoded(self, **changes: int) -> Answer:
+        options = replace(self.options, **changes)
+        return decode(self.context, self.offsets, self.windows, options, self.threshold, null_trained=self.null_trained)
 
 
 def fits(window: Window, first: int, last: int) -> bool:
     return window.begin <= first and last < window.end
 
 
-def margin(window: Window, first: int, last: int) -> int:
+def least_context(window: Window, first: int, last: int) -> int:
     return min(first - window.begin, window.end - 1 - last)
 
 
 def owner(windows: list[Scored], first: int, last: int) -> int | None:
     """The window in which the span has most context, the earliest on a tie."""
     holding = [k for k, each in enumerate(windows) if fits(each.window, first, last)]
-    return max(holding, key=lambda k: (margin(windows[k].window, first, last), -k)) if holding else None
+    return max(holding, key=lambda k: (least_context(windows[k].window, first, last), -k)) if holding else None
 
 
 def raw(each: Scored, first: int, last: int) -> float:
     window, start, end = each
     return float(start[window.first + first - window.begin]) + float(end[window.first + last - window.begin])
+
+
+def null_of(each: Scored) -> float:
+    return float(each.start_logits[0]) + float(each.end_logits[0])
+
+
+def compared(case: Case, each: Scored, score: float) -> float:
+    """What spans of all windows compete on, but for a constant: the mean of raw score and margin, or the raw score."""
+    return score - (null_of(each) - null_of(case.windows[0])) / 2 if case.null_trained else score
 
 
 def search(case: Case) -> Answer | None:
@@ -83,7 +97,8 @@ def search(case: Case) -> Answer | None:
             k = owner(case.windows, first, last)
             begin, end = int(case.offsets[first, 0]), int(case.offsets[last, 1])
             if k is not None and begin < end:
-                found.append((-raw(case.windows[k], first, last), first, last, begin, end, k))
+                each = case.windows[k]
+                found.append((-compared(case, each, raw(each, first, last)), first, last, begin, end, k))
     if not found:
         return None
     unique: dict[tuple[int, int], tuple] = {}
@@ -91,7 +106,14 @@ def search(case: Case) -> Answer | None:
     for each in ranked[: case.options.n_best]:
         unique.setdefault(each[3:5], each)
     best = ranked[0]
-    null = min(float(each.start_logits[0]) + float(each.end_logits[0]) for each in case.windows)
+    null_score = null_of(case.windows[best[5]]) if case.null_trained else min(map(null_of, case.windows))
+    null = compared(case, case.windows[best[5]], null_score)
+
+    def margin_of(span: tuple) -> float | None:
+        own = case.windows[span[5]]
+        return raw(own, span[1], span[2]) - null_of(own) if case.null_trained else None
+
+    margin = margin_of(best)
 
     def weight(score: float) -> float:
         return math.exp(score + min(best[0], -null))
@@ -99,7 +121,7 @@ def search(case: Case) -> Answer | None:
     total = sum(weight(-each[0]) for each in unique.values()) + weight(null)
     flags = expected_flags(case, best)
     if case.threshold is not None and null + best[0] > case.threshold:
-        return Answer((), null, weight(null) / total, flags)
+        return Answer((), null_score, weight(null) / total, flags, margin)
     chosen, taken = [], set()
     for each in ranked:  # all of them, not only the n best
         places = set(range(each[3], each[4]))
@@ -110,9 +132,11 @@ def search(case: Case) -> Answer | None:
     beyond = sum(weight(-each[0]) for each in chosen if each[3:5] not in unique)
     share = {True: 1.0, False: min(1.0, left / beyond) if beyond else 1.0}
     spans = [
-        (case.context[e[3] : e[4]], e[3], e[4], share[e[3:5] in unique] * weight(-e[0]) / total, -e[0]) for e in chosen
-    ]
-    return Answer(tuple(spans), null, spans[0][3], flags)
+        (case.context[e[3] : e[4]], e[3], e[4], share[e[3:5] in unique] * weight(-e[0]) / total,
+         raw(case.windows[e[5]], e[1], e[2]), margin_of(e))
+        for e in chosen
+    ]  # fmt: skip
+    return Answer(tuple(spans), null_score, spans[0][3], flags, margin)
 
 
 def expected_flags(case: Case, best: tuple) -> tuple[str, ...]:
@@ -122,7 +146,7 @@ def expected_flags(case: Case, best: tuple) -> tuple[str, ...]:
     if (first == own.begin and goes_on_before) or (last == own.end - 1 and goes_on_after):
         flags.append("answer_at_window_edge")
     longer = [
-        raw(each, i, j)
+        compared(case, each, raw(each, i, j))
         for each in case.windows
         for i in range(each.window.begin, each.window.end)
         for j in range(i + case.options.max_answer_len, each.window.end)
@@ -152,7 +176,8 @@ def case_of(dice: random.Random) -> Case:
         offsets[i] = dice.choice([(2 * i, 2 * i), (2 * i + 1, 2 * i), tuple(offsets[max(i - 1, 0)])])
     n_best = dice.randint(1, 12)
     options = Options(max_answer_len=dice.randint(1, 8), n_best=n_best, top_k=dice.randint(1, n_best), doc_stride=1)
-    return Case(context, offsets, windows, options, dice.choice([None, -4.0, 0.0, 2.0]))
+    threshold = dice.choice([None, -4.0, 0.0, 2.0])
+    return Case(context, offsets, windows, options, threshold, null_trained=dice.random() < 0.5)
 
 
 #: Every throw of the dice is Hypothesis's, which makes a case that fails as small as it can.
@@ -161,19 +186,20 @@ cases = st.randoms(use_true_random=False).map(case_of)
 
 def equals_a_search(case: Case) -> None:
     expected = search(case)
-    arguments = (case.context, case.offsets, case.windows, case.options, case.threshold)
     if expected is None:
         with pytest.raises(RowFailure, match="empty_context"):
-            decode(*arguments)
+            case.decoded()
         return
-    answer = decode(*arguments)
+    answer = case.decoded()
     assert answer.flags == expected.flags
     assert answer.null_score == pytest.approx(expected.null_score, abs=1e-6)
     assert answer.score == pytest.approx(expected.score, abs=1e-6)
     assert [(s.answer, s.start, s.end) for s in answer.spans] == [each[:3] for each in expected.spans]
-    for span, (_, _, _, probability, score) in zip(answer.spans, expected.spans, strict=True):
+    assert answer.margin == pytest.approx(expected.margin, abs=1e-6)
+    for span, (*_, probability, score, margin) in zip(answer.spans, expected.spans, strict=True):
         assert span.score == pytest.approx(probability, abs=1e-6)
         assert span.raw_score == pytest.approx(score, abs=1e-6)
+        assert span.margin == pytest.approx(margin, abs=1e-6)
 
 
 @pytest.mark.slow
@@ -195,7 +221,7 @@ def test_equals_a_search_in_thousands_of_cases() -> None:
 @given(cases)
 def test_invariants_of_every_answer(case: Case) -> None:
     try:
-        answer = decode(case.context, case.offsets, case.windows, case.options, case.threshold)
+        answer = case.decoded()
     except RowFailure:
         return
     assert 0 <= answer.score <= 1
@@ -208,7 +234,7 @@ def test_invariants_of_every_answer(case: Case) -> None:
     values = [answer.score, answer.null_score, *(v for s in answer.spans for v in (s.start, s.end, s.score))]
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert {type(v) for v in values} <= {int, float}
-    assert answer == decode(case.context, case.offsets, case.windows, case.options, case.threshold)
+    assert answer == case.decoded()
 
 
 @pytest.mark.slow
@@ -217,9 +243,10 @@ def test_invariants_of_every_answer(case: Case) -> None:
 def test_top_k_gives_as_many_as_there_are_and_the_same_first(case: Case) -> None:
     """As long as a token with text is free, there is another answer: a single token is a span."""
 
+    case = replace(case, threshold=None)
+
     def ask(top_k: int) -> Answer:
-        options = replace(case.options, top_k=top_k, n_best=max(top_k, case.options.n_best))
-        return decode(case.context, case.offsets, case.windows, options)
+        return case.decoded(top_k=top_k, n_best=max(top_k, case.options.n_best))
 
     try:
         answer = ask(case.options.top_k)
@@ -282,6 +309,41 @@ def test_max_answer_len_beyond_the_context_is_no_problem() -> None:
     assert one_window([5, 0], [0, 5], max_answer_len=1000).spans[0].answer == "a b"
 
 
+@settings(max_examples=300, deadline=None)
+@given(cases)
+def test_in_one_window_margins_change_nothing(case: Case) -> None:
+    """Not a digit: a context of one window has the answer that it had by rule 1."""
+    alone = replace(case, windows=case.windows[:1])
+    try:
+        trained, untrained = (replace(alone, null_trained=each).decoded() for each in (True, False))
+    except RowFailure:
+        return
+    spans = tuple(replace(span, margin=None) for span in trained.spans)
+    assert replace(trained, spans=spans, margin=None) == untrained
+
+
+def test_windows_compete_on_the_mean_of_raw_score_and_margin_if_the_null_score_was_learned() -> None:
+    """A window whose null score is higher by 6 has to be better by 3."""
+    context, offsets = words(4)
+    left = scored(0, 2, [4, -9], [4, -9], cls=-2)
+    for better, answer in ((2.5, "a"), (3.5, "c")):
+        right = scored(2, 4, [4 + better, -9], [4, -9], cls=4)
+        trained = decode(context, offsets, [left, right], Options(), null_trained=True)
+        assert trained.spans[0].answer == answer
+        own = {"a": (8, 10, -2), "c": (11.5, 7.5, 4)}[answer]
+        assert (trained.spans[0].raw_score, trained.margin, trained.null_score) == own
+        assert decode(context, offsets, [left, right], Options()).spans[0].answer == "c"
+
+
+def test_no_answer_if_the_best_spans_margin_is_too_low() -> None:
+    context, offsets = words(4)
+    windows = [scored(0, 2, [1, -9], [1, -9], cls=4), scored(2, 4, [5, -9], [5, -9], cls=11)]
+    answer = decode(context, offsets, windows, Options(), threshold=0.9, null_trained=True)
+    assert (answer.spans, answer.margin, answer.null_score) == ((), -1, 11)
+    answer = decode(context, offsets, windows, Options(), threshold=1.0, null_trained=True)
+    assert [span.answer for span in answer.spans] == ["c"]
+
+
 def test_windows_compete_on_raw_logits_not_on_their_own_softmax() -> None:
     context, offsets = words(8)
     sure_but_weak = scored(0, 4, [5, -9, -9, -9], [5, -9, -9, -9])
@@ -338,7 +400,7 @@ def test_scores_of_huge_logits_do_not_overflow() -> None:
     assert one_window([3e37, -3e37], [3e37, -3e37], cls=-3e37).score == 1.0
 
 
-def test_null_is_the_least_over_windows() -> None:
+def test_a_null_score_that_was_not_learned_is_the_least_over_windows() -> None:
     context, offsets = words(4)
     windows = [scored(0, 2, [1, 1], [1, 1], cls=9), scored(2, 4, [1, 1], [1, 1], cls=-3)]
     answer = decode(context, offsets, windows, Options(), threshold=0.0)
