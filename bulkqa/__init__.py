@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from contract import errors
     from contract.format.job import Options
     from producer.api.aio import AsyncClient, AsyncJob
-    from producer.api.client import Client, Job
+    from producer.api.client import Client
     from producer.api.display import JobProgress
+    from producer.api.job import Job
     from producer.input.options import ReadOptions
 
 __all__ = ["AsyncClient", "AsyncJob", "Client", "Job", "JobProgress", "Options", "ReadOptions", "errors"]
@@ -34,7 +35,7 @@ _MODULES = {
     "AsyncClient": "producer.api.aio",
     "AsyncJob": "producer.api.aio",
     "Client": "producer.api.client",
-    "Job": "producer.api.client",
+    "Job": "producer.api.job",
     "JobProgress": "producer.api.display",
     "Options": "contract.format.job",
     "ReadOptions": "producer.input.options",

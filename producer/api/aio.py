@@ -1,4 +1,4 @@
-"""The Python API for asyncio: the methods of `producer.api.client`, each in a thread, with the same signatures."""
+"""The Python API for asyncio: the methods of `Client` and `Job`, each in a thread, with the same signatures."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from contextlib import ExitStack
 from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from producer.api.client import Client, Job, _progress_display
+from producer.api.client import Client
 from producer.api.connection import Connection
 from producer.api.errors import api_errors
+from producer.api.job import Job, _progress_display
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from producer.api.client import Diff
     from producer.api.display import JobProgress
+    from producer.api.job import Diff
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,15 +112,17 @@ class AsyncJob:
     predictions = _in_thread(Job.predictions)
     table = _in_thread(Job.table)
     results = _in_thread(Job.results)
+    groups = _in_thread(Job.groups)
+    group_answers = _in_thread(Job.group_answers)
     verify = _in_thread(Job.verify)
     logs = _in_thread(Job.logs)
     notifications = _in_thread(Job.notifications)
 
     @_signature_of(Job.diff)
-    async def diff(self, other: AsyncJob, by_id: bool) -> Diff:  # noqa: FBT001 - it comes by name
+    async def diff(self, other: AsyncJob, by_id: bool, by_group: bool) -> Diff:  # noqa: FBT001 - they come by name
         """Like `Job.diff`."""
         other_job = other._sync if isinstance(other, AsyncJob) else other
-        return await _called("call", Job.diff, self._sync, other_job, by_id=by_id)
+        return await _called("call", Job.diff, self._sync, other_job, by_id=by_id, by_group=by_group)
 
     @_signature_of(Job.wait)
     async def wait(self, timeout: float | None, progress: Any, patience: float | None) -> JobProgress:

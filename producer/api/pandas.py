@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from contract.errors import InputError, UsageError
@@ -185,11 +186,17 @@ def _dtype(kind: str | None, arrow_type: Any) -> Any:
         return None
 
 
-def to_frame(table: pa.Table, columns: InputColumns | None, shown: dict[str, str]) -> pd.DataFrame:
-    """Predictions in the schema of `results.typed` as a DataFrame. `shown` maps columns of the input to their names in
-    the results.
+#: Columns of ours that are whole numbers, some of them missing.
+_INTEGERS = ("row", "line", "passage", "page", "start", "end", "excerpt_start", "support", "passages", "rank")
 
-    `start`, `end` and `line` are Int64, lists are never missing, and the index is the submitted one.
+
+def to_frame(
+    table: pa.Table, columns: InputColumns | None, shown: dict[str, str], *, by_row: bool = True
+) -> pd.DataFrame:
+    """Predictions in the schema of `results.typed` as a DataFrame, or groups: those are not `by_row`. `shown` maps
+    columns of the input to their names in the results.
+
+    Integers of our own are Int64, lists are never missing, and the index of predictions is the submitted one.
     """
     import pandas as pd
 
@@ -198,7 +205,7 @@ def to_frame(table: pa.Table, columns: InputColumns | None, shown: dict[str, str
     series: dict[Any, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         input_name = input_names.get(name)
-        if name in ("line", "start", "end", "rank"):
+        if name in _INTEGERS and not (name == "row" and by_row):
             series[name] = to_series(column, "Int64")
         elif input_name is not None:
             label: Any = int(name) if input_name in submitted["numbers"] and name == input_name else name
@@ -208,7 +215,15 @@ def to_frame(table: pa.Table, columns: InputColumns | None, shown: dict[str, str
         elif name != "row":
             series[name] = to_series(column)
     frame = pd.DataFrame(series, index=pd.RangeIndex(table.num_rows), copy=False)
-    return frame.set_axis(index_of(columns, table.num_rows), axis=0)
+    return frame.set_axis(_index_of_rows(table, columns), axis=0) if by_row else frame
+
+
+def _index_of_rows(table: pa.Table, columns: InputColumns | None) -> pd.Index:
+    """The index of predictions. All texts of a list in a DataFrame have the label of its row."""
+    if columns is None or columns.frame is None or "passage" not in table.column_names:
+        return index_of(columns, table.num_rows)
+    begins = [place is None or place == 0 for place in table["passage"].to_pylist()]
+    return index_of(columns, sum(begins)).take(np.cumsum(begins) - 1)
 
 
 def expand_passthrough(frame: pd.DataFrame, passthrough: list[dict[str, Any]], shown: dict[str, str]) -> pd.DataFrame:

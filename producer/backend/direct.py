@@ -23,16 +23,17 @@ from producer.input.location import InputSpec
 from producer.jobs import follow, remove
 from producer.jobs.answer import Answered, answer
 from producer.jobs.diff import batches, differences
-from producer.jobs.diff_document import Summary
+from producer.jobs.diff_document import By, Summary
 from producer.jobs.find import find
 from producer.jobs.follow import Steps
 from producer.jobs.select import JobFilter, select
 from producer.jobs.submit import Submitted, submit_and_send
 from producer.request import Request
-from producer.results import columns
+from producer.results import columns, groups
 from producer.results.lines import AHEAD, ready_lines
 
 if TYPE_CHECKING:
+    from producer.results.groups import GroupPage
     from producer.results.pages import Matches, Page, RowFilter
     from producer.results.scores import Scores, Spread
 
@@ -99,6 +100,14 @@ class DirectBackend:
         """`ahead`: how many parts are read at once; with 1, in the caller's thread."""
         return ready_lines(job, self.storage, offset=offset, wait=wait, ahead=ahead)
 
+    def groups(self, job: str, *, offset: int = 0) -> Iterator[bytes]:
+        """`offset`: the number of the first group."""
+        return groups.blocks(self.storage, job, offset)
+
+    def group_page(self, job: str, offset: int, limit: int, wanted: RowFilter) -> GroupPage:
+        """Some groups from the number `offset` on."""
+        return groups.page(self.storage, job, offset, limit, wanted)
+
     def rows(
         self,
         job: str,
@@ -154,14 +163,14 @@ class DirectBackend:
         size = yield from remove.deleting(job, self.storage, self.queue, cancel=cancel, timeout=timeout)
         return job, size
 
-    def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
-        return differences(self.storage, first, second, summary, by_id=by_id)
+    def diff(self, first: str, second: str, summary: Summary, *, by: By = "row") -> Iterator[dict[str, Any]]:
+        return differences(self.storage, first, second, summary, by=by)
 
     def diff_batches(
-        self, first: str, second: str, summary: Summary, *, by_id: bool = False
+        self, first: str, second: str, summary: Summary, *, by: By = "row"
     ) -> Iterator[list[dict[str, Any]]]:
         """The same in batches, read in the caller's thread, each of which takes about as long, however few differ."""
-        return batches(self.storage, first, second, summary, by_id=by_id, ahead=1)
+        return batches(self.storage, first, second, summary, by=by, ahead=1)
 
     def notification(self, job: str) -> record.Notification:
         return record.of(self.storage, job)

@@ -29,7 +29,7 @@ from producer.input.location import Documents, InputSpec, Many, One, locate
 from producer.input.options import checked
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
-from producer.jobs.diff_document import Summary
+from producer.jobs.diff_document import By, Summary
 from producer.jobs.follow import StillRunning
 from producer.jobs.select import JobFilter
 from producer.jobs.submit import Submitted
@@ -158,6 +158,11 @@ class HttpBackend:
                     offset += block.count(b"\n")
                     yield block
 
+    def groups(self, job: str) -> Iterator[bytes]:
+        query = {"by": "group", "format": "jsonl"}
+        with self._answer("GET", f"/v1/jobs/{_segment(job)}/results", params=query) as answer:
+            yield from whole_lines(answer.iter_bytes())
+
     def columns(self, job: str) -> columns.InputColumns | None:
         manifest = self.manifest(job)
         if not manifest.columns_sha256:
@@ -182,8 +187,8 @@ class HttpBackend:
         path = f"/v1/jobs/{_segment(job)}"
         return self._ask("DELETE", path, lambda answer: (answer.json()["job"], answer.json()["bytes"]), params=query)
 
-    def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
-        query = {"with": second, "by": "id" if by_id else "row"}
+    def diff(self, first: str, second: str, summary: Summary, *, by: By = "row") -> Iterator[dict[str, Any]]:
+        query = {"with": second, "by": by}
         with self._answer("GET", f"/v1/jobs/{_segment(first)}/diff", params=query) as answer:
             yield from diff_document.read(
                 (line for block in whole_lines(answer.iter_bytes()) for line in block.splitlines()), summary

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
     from producer.input.location import InputSpec
-    from producer.jobs.diff_document import Summary
+    from producer.jobs.diff_document import By, Summary
     from producer.jobs.select import JobFilter
     from producer.jobs.submit import Submitted
     from producer.request import Request
@@ -83,6 +83,11 @@ class Backend(Protocol):
         gives those that are ready without a gap; with `wait`, it goes on for as long as `wait` returns True."""
         ...
 
+    def groups(self, job: str) -> Iterator[bytes]:
+        """The groups of a job as JSON lines, in the order of their first rows, in blocks of whole lines. Raises
+        UsageError if it has none, NotEnded."""
+        ...
+
     def columns(self, job: str) -> InputColumns | None:
         """The types of the input's columns; None if they are unknown."""
         ...
@@ -100,8 +105,8 @@ class Backend(Protocol):
         unfinished job, unless it is to be cancelled first (`cancel`) or removed at once (`force`)."""
         ...
 
-    def diff(self, first: str, second: str, summary: Summary, *, by_id: bool = False) -> Iterator[dict[str, Any]]:
-        """The rows whose outcome differs in the second job. At the end `summary` has the counts."""
+    def diff(self, first: str, second: str, summary: Summary, *, by: By = "row") -> Iterator[dict[str, Any]]:
+        """The rows, or groups, whose outcome differs in the second job. At the end `summary` has the counts."""
         ...
 
     def notification(self, job: str) -> Notification:

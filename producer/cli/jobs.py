@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.queue import WorkerInfo
     from producer.backend import Backend
+    from producer.results.output import By
 
 T = TypeVar("T")
 
@@ -138,15 +139,20 @@ def results(
     follow: Annotated[
         bool, typer.Option("--follow", help="write predictions as they become ready, until the job ends")
     ] = False,
+    by: Annotated[
+        Literal["row", "group", "question"],
+        typer.Option(help="a line for each row, or the best answer of each group; a question of documents is a group"),
+    ] = "row",
     wide: Annotated[
         bool, typer.Option("--wide", help="of documents: a line a document, with the answer to every question")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
-    """Write the predictions of a job in row order. Of an unfinished job: those that are ready without a gap."""
+    """Write the predictions of a job in row order, or its groups. Of an unfinished job: those rows that are ready
+    without a gap."""
     from producer.cli import messages, view
     from producer.cli.text import plural
-    from producer.results.output import By, check_output, write_results
+    from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
         raise UsageError(f"--json and --format {out.output_format} are two formats", "Give one of them.")
@@ -158,23 +164,30 @@ def results(
     check_output(output, kind, as_folder=out.as_folder)
     job = backend.find(job)
     progress = backend.status(job, reason=False)
-    by: By = "document" if wide else "row"
+    line = _line(by, wide=wide)
     if follow:
         steps = backend.follow(job)
         try:
             wait = lambda: any(not step.finished for step in steps)  # noqa: E731
-            write_results(backend, job, output, kind, wait, as_folder=out.as_folder, by=by)
+            write_results(backend, job, output, kind, wait, as_folder=out.as_folder, by=line)
         except KeyboardInterrupt:
             again = _follow_again(f"producer results {job} --follow", connection)
             raise KeyboardInterrupt(f"job {job} continues; {again}") from None
         progress = backend.status(job, reason=False)
     else:
-        write_results(backend, job, output, kind, as_folder=out.as_folder, by=by)
+        write_results(backend, job, output, kind, as_folder=out.as_folder, by=line)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     counts = progress.request_counts
     done = f"{counts.total - counts.pending:,} of {plural(counts.total, 'row')} done"
     messages.say(f"job {job} is {progress.status}: {done}")
+
+
+def _line(by: Literal["row", "group", "question"], *, wide: bool) -> By:
+    """What a line of the results is for."""
+    if wide and by != "row":
+        raise UsageError(f"--wide has a line a document, --by {by} a line a {by}", "Give one of them.")
+    return "document" if wide else by
 
 
 @with_flags
@@ -260,24 +273,27 @@ def diff(
     first: Job,
     second: Job,
     connection: Connection,
-    by: Annotated[Literal["row", "id"], typer.Option(help="how to match the rows of the two jobs")] = "row",
+    by: Annotated[
+        Literal["row", "id", "group"], typer.Option(help="how to match the rows of the two jobs, or what to compare")
+    ] = "row",
     as_json: Json = False,
 ) -> None:
-    """List the rows that two jobs answer differently, and count them. Of an unfinished job: the rows that are ready."""
+    """List the rows, or groups, that two jobs answer differently, and count them. Of an unfinished job: the rows that
+    are ready."""
     from producer.cli import view
     from producer.jobs import diff_document
 
     backend = connection.backend()
     first, second = backend.find(first), backend.find(second)
     summary = diff_document.Summary()
-    changes = backend.diff(first, second, summary, by_id=by == "id")
+    changes = backend.diff(first, second, summary, by=by)
     if as_json:
         for piece in diff_document.write(first, second, ([change] for change in changes), summary):
             view.out_json(piece, end="")
         return
     for change in changes:
-        view.show_change(change)
-    view.show_diff_summary(summary)
+        view.show_change(change, by_group=by == "group")
+    view.show_diff_summary(summary, by_group=by == "group")
 
 
 def for_each(jobs: list[str], act: Callable[[str], T]) -> dict[str, T]:

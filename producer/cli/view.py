@@ -20,7 +20,7 @@ from producer.times import duration, local
 
 if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
-    from contract.ledger.progress import Progress
+    from contract.ledger.progress import Counts, Progress
     from contract.ledger.reconcile import Repair
     from producer.jobs.check import Checked
     from producer.jobs.diff_document import Summary
@@ -138,6 +138,8 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
     shown = output if output and output != Path("-") and not is_special(output) else None
     url = upload.url_of(shown) if shown else None
     facts = {"predictions": url or shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
+    if progress.groups:
+        facts["groups"] = f"producer results {progress.id} --by group"
     if progress.evaluation:
         facts["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
@@ -159,7 +161,6 @@ def _readable(uri: str | None) -> str | None:
 
 def show_status(progress: Progress) -> None:
     """Show the state of a job."""
-    counts = progress.request_counts
     table = _new_sheet()
     table.add_row("job", literal(progress.id))
     table.add_row("status", _coloured(progress.status))
@@ -167,11 +168,9 @@ def show_status(progress: Progress) -> None:
         table.add_row("reason", literal(progress.reason.message))
         if progress.reason.remedy and not progress.finished:
             table.add_row("remedy", literal(progress.reason.remedy, keep="\n"))
-    table.add_row(
-        "rows",
-        f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} no answer, {counts.failed:,} failed, "
-        f"{counts.cancelled:,} cancelled, {counts.pending:,} pending",
-    )
+    table.add_row("rows", _counted(progress.request_counts))
+    if progress.groups:
+        table.add_row("groups", _counted(progress.groups))
     table.add_row("chunks", chunks(progress))
     if progress.rows_per_second:
         left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
@@ -192,18 +191,28 @@ def show_status(progress: Progress) -> None:
         for score_bin in progress.evaluation["bins"]:
             if score_bin["count"]:
                 table.add_row("", _bin_quality(score_bin))
+    if progress.group_evaluation:
+        table.add_row("of groups", _quality(progress.group_evaluation, "group"))
     for name, uri in (("predictions", progress.output_uri), ("error rows", progress.error_uri)):
         if uri:
             table.add_row(name, literal(uri))
     _stdout.print(table, soft_wrap=True)
 
 
-def _quality(evaluation: dict[str, Any]) -> str:
-    """EM and F1 in one line."""
+def _counted(counts: Counts) -> str:
+    """Rows, or groups, by outcome."""
+    return (
+        f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} no answer, {counts.failed:,} failed, "
+        f"{counts.cancelled:,} cancelled, {counts.pending:,} pending"
+    )
+
+
+def _quality(evaluation: dict[str, Any], noun: str = "row") -> str:
+    """EM and F1 of rows, or groups, in one line."""
     accuracy = evaluation.get("no_answer_accuracy")
     no_answer = f", no-answer accuracy {accuracy:.1f}" if accuracy is not None else ""
     scores = f"EM {evaluation['exact_match']:.1f}, F1 {evaluation['f1']:.1f}"
-    return f"{scores}{no_answer} over {plural(evaluation['rows'], 'row')} with answers"
+    return f"{scores}{no_answer} over {plural(evaluation['rows'], noun)} with answers"
 
 
 def _bin_quality(score_bin: dict[str, Any]) -> str:
@@ -285,9 +294,11 @@ def show_verified(verified: Verified) -> None:
     )
 
 
-def show_change(change: dict[str, Any]) -> None:
-    """Show a row that two jobs answer differently."""
+def show_change(change: dict[str, Any], *, by_group: bool = False) -> None:
+    """Show a row, or a group, that two jobs answer differently."""
     name = f"row {change['row']}" + (f" ({change['id']})" if change["id"] is not None else "")
+    if by_group:
+        name = f"group {change['group']}, {name}"
     _stdout.print(f"{literal(name)}: {literal(shorten(change['question'] or '', 80))}", soft_wrap=True)
     for sign, colour, outcome in (("-", "red", change["first"]), ("+", "green", change["second"])):
         answer = outcome["answer"] if outcome["status"] == "answered" else f"({outcome['status'].replace('_', ' ')})"
@@ -298,17 +309,19 @@ def show_change(change: dict[str, Any]) -> None:
         )
 
 
-def show_diff_summary(summary: Summary) -> None:
-    """Show how many rows two jobs answer differently."""
+def show_diff_summary(summary: Summary, *, by_group: bool = False) -> None:
+    """Show how many rows, or groups, two jobs answer differently."""
+    noun = "group" if by_group else "row"
     _stdout.print(
         f"{summary.same:,} the same, {summary.changed:,} changed, {summary.only_first_answered:,} answered in the "
         f"first only, {summary.only_second_answered:,} in the second only",
         soft_wrap=True,
     )
     if summary.missing:
-        _stdout.print(f"{plural(summary.missing, 'row')} in one job only, or not scored yet", soft_wrap=True)
+        _stdout.print(f"{plural(summary.missing, noun)} in one job only, or not scored yet", soft_wrap=True)
     if summary.not_comparable:
         _stdout.print(
-            f"{plural(summary.not_comparable, 'row')} with a different question in the second job: try --by id",
+            f"{plural(summary.not_comparable, noun)} with a different question in the second job"
+            + ("" if by_group else ": try --by id"),
             soft_wrap=True,
         )

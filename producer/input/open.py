@@ -112,6 +112,11 @@ class Input:
         return tuple(notes[: _NOTES - len(more)] + more)
 
     @property
+    def origins(self) -> int:
+        """Its own rows so far, of which lists of contexts make several."""
+        return self._checker.origins
+
+    @property
     def groups(self) -> Groups | None:
         """The groups of its rows, as far as they were read; None if it has none."""
         return self._checker.groups

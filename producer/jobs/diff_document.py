@@ -12,14 +12,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
+
+#: What is compared: rows of one number, rows of one id, groups of one name.
+By = Literal["row", "id", "group"]
 
 _CHANGES, _SUMMARY = '"changes": [', '], "summary": '
 
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of rows. All but the last two are rows with the same question in both jobs."""
+    """Counts of rows, or of groups. All but the last two have the same question in both jobs."""
 
     same: int = 0
     changed: int = 0  #: two different answers; or one failed and the other has no answer

@@ -235,7 +235,7 @@ def _write(
                 progress(source)
         index = Index(tuple(rows), tuple(digests)).to_bytes()
         create(layout.index(job, chunks_folder), index)
-        _check_columns(request.columns, source, sum(rows))
+        _check_columns(request.columns, source)
         columns = request.columns or (InputColumns(source.types.empty_table()) if source.types is not None else None)
         column_types = columns.to_bytes() if columns else b""
         if column_types:
@@ -292,12 +292,12 @@ def _about_documents(files: DocumentFiles | None, index: bytes) -> dict[str, Any
     }
 
 
-def _check_columns(columns: InputColumns | None, source: Input, rows: int) -> None:
+def _check_columns(columns: InputColumns | None, source: Input) -> None:
     """Raise InputError if the columns are not those of the table that they came with."""
     if columns is None:
         return
     levels = columns.index.num_columns and columns.index.num_rows
-    if not set(source.columns) <= set(columns.types.column_names) or levels not in (0, rows):
+    if not set(source.columns) <= set(columns.types.column_names) or levels not in (0, source.origins):
         raise InputError(
             "unreadable", f"{source.name}: the columns beside the table belong to another table", "Leave them out."
         )

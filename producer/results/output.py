@@ -22,14 +22,15 @@ from contract.format.job import Manifest
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.remedy import Call, Remedy, Set
-from producer.results import columns, folder, upload, wide, workbook
-from producer.results.typed import Shape
+from producer.results import columns, folder, groups, upload, wide, workbook
+from producer.results.typed import Core, Shape, core
 from producer.results.wide import Wide
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
 _OF_COLUMNS = ("csv", "parquet", "xlsx")
-#: What a line of the output is for: a row of the input, or a document with all of its answers.
-By = Literal["row", "document"]
+#: What a line of the output is for: a row of the input, a group of rows, a question asked of all documents (which is a
+#: group as well), or a document with all of its answers.
+By = Literal["row", "group", "question", "document"]
 #: The scheme of a URL. A `Path` of s3://bucket/key has lost one slash.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -138,6 +139,8 @@ class ResultsBackend(Protocol):
 
     def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]: ...  # noqa: D102
 
+    def groups(self, job: str) -> Iterator[bytes]: ...  # noqa: D102
+
     def errors(self, job: str) -> Iterator[bytes] | None: ...  # noqa: D102
 
 
@@ -202,13 +205,15 @@ def written(
     if kind == "jsonl":
         return iter(lines)
     assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
-    return {"csv": _csv, "parquet": _parquet, "xlsx": _xlsx}[kind](lines, shape)
+    if kind == "xlsx":
+        return _xlsx(lines, shape, listed)
+    return {"csv": _csv, "parquet": _parquet}[kind](lines, shape)
 
 
-def shape_of(backend: ResultsBackend, job: str, kind: str) -> Shape | None:
-    """The columns of a job's predictions in a format, None if it has none. Raises UnknownJob, and BulkqaError if the
-    types of the columns were altered."""
-    return Shape(backend.manifest(job), backend.columns(job)) if kind in _OF_COLUMNS else None
+def shape_of(backend: ResultsBackend, job: str, kind: str, core: Core = core) -> Shape | None:
+    """The columns of a job's predictions, or of what else has the columns `core`, in a format; None if it has none.
+    Raises UnknownJob, and BulkqaError if the types of the columns were altered."""
+    return Shape(backend.manifest(job), backend.columns(job), core) if kind in _OF_COLUMNS else None
 
 
 class View(NamedTuple):
@@ -220,11 +225,17 @@ class View(NamedTuple):
 
 
 def view(backend: ResultsBackend, job: str, kind: str, by: By = "row", wait: Callable[[], bool] | None = None) -> View:
-    """The predictions of a job, or a line a document, in a format. `wait` as for `ready_lines`. Raises UsageError if
-    the job asks no documents, and as `shape_of` does."""
+    """The predictions of a job, its groups, or a line a document, in a format. `wait` as for `ready_lines`. Raises
+    UsageError if the job has no groups, or asks no documents, and as `shape_of` does."""
     if by == "row":
         return View(backend.lines(job, wait=wait), "predictions", shape_of(backend, job, kind))
-    questions = wide.check(backend.manifest(job))
+    if by != "group":
+        questions = wide.check(backend.manifest(job))
+    if by != "document":
+        groups.check(backend.manifest(job))
+        while wait and wait():
+            pass  # groups are published at the end
+        return View(backend.groups(job), "groups", shape_of(backend, job, kind, groups.group_core))
     texts, lines = wide.questions(backend.lines(job, wait=wait), questions)
     return View(wide.documents(lines, questions), "documents", Wide(texts) if kind in _OF_COLUMNS else None)
 
@@ -326,13 +337,13 @@ def _csv(lines: Iterable[bytes], shape: Table) -> Iterator[bytes]:
         yield csvfile.encode((shape.cells(json.loads(line)) for line in block.splitlines()), shape.delimiter)
 
 
-def _xlsx(lines: Iterable[bytes], shape: Table) -> Iterator[bytes]:
+def _xlsx(lines: Iterable[bytes], shape: Table, listed: document.Kind) -> Iterator[bytes]:
     records = (json.loads(line) for block in lines for line in block.splitlines())
     with ExitStack() as resources:
         file = resources.enter_context(tempfile.TemporaryFile())
         if isinstance(shape, Wide):
             workbook.write(file, *wide.sheets(records, shape, resources.enter_context(tempfile.TemporaryFile())))
         else:
-            workbook.write(file, workbook.Sheet("predictions", shape.schema.names, map(shape.cells, records)))
+            workbook.write(file, workbook.Sheet(listed, shape.schema.names, map(shape.cells, records)))
         file.seek(0)
         yield from iter(lambda: file.read(1 << 18), b"")

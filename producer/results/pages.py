@@ -32,6 +32,7 @@ class RowFilter:
     flag: str | None = None
     below: float | None = None  #: only scores below it
     above: float | None = None  #: only scores of at least this
+    group: str | None = None
     text: str | None = None  #: in the question, context, answer, id or raw text, case-insensitive
 
     def matches(self, prediction: dict[str, Any]) -> bool:
@@ -41,6 +42,7 @@ class RowFilter:
             and (self.flag is None or self.flag in prediction.get("flags", ()))
             and (self.below is None or prediction.get("score", 1.0) < self.below)
             and (self.above is None or prediction.get("score", -1.0) >= self.above)
+            and (self.group is None or prediction.get("group") == self.group)
             and (self.text is None or _mentions(prediction, self.text.casefold()))
         )
 
@@ -58,7 +60,7 @@ def _mentions(prediction: dict[str, Any], text: str) -> bool:
     return any(text in str(prediction.get(name) or "").casefold() for name in names)
 
 
-class _Pile:
+class Pile:
     """The predictions of a page, until there are enough rows or bytes of them."""
 
     def __init__(self, limit: int, around: int | None) -> None:
@@ -130,7 +132,7 @@ def page(storage: Storage, job: str, offset: int, limit: int, row_filter: RowFil
     given. Raises UnknownJob, and BulkqaError if the job has ended and a part was altered or removed since."""
     stored = StoredJob.open(storage, job)
     rows = stored.manifest.rows
-    pile = _Pile(limit, around)
+    pile = Pile(limit, around)
     at = offset
     while at < rows and at - offset < _LOOKED_THROUGH:
         number = stored.chunk_of(at)
@@ -157,7 +159,7 @@ def page_in_order(
     """The same for rows in another `order`: `offset`, `next` and `rows` are positions in it."""
     stored = StoredJob.open(storage, job)
     held: dict[int, list[bytes]] = {}
-    pile, rows = _Pile(limit, around), len(order)
+    pile, rows = Pile(limit, around), len(order)
     last = min(len(order), offset + _LOOKED_UP)
     for place in range(offset, last):
         row = int(order[place])

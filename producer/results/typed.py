@@ -101,6 +101,10 @@ def core(manifest: Manifest, id_type: DataType) -> pa.Schema:
     return pa.schema([field for each in CORE for field in (instead.get(each.name) or [each])])
 
 
+#: Gives the columns of a job without those of the input, for a type of ids.
+Core = Callable[[Manifest, DataType], pa.Schema]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A passed-through column of the input."""
@@ -112,9 +116,14 @@ class Column:
 
 
 class Shape:
-    """The columns of a job's predictions."""
+    """The columns of a job's predictions, or of its groups."""
 
-    def __init__(self, manifest: Manifest, columns: InputColumns | None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        columns: InputColumns | None,
+        core: Core = core,
+    ) -> None:
         """`columns`: the types of the input's columns, if they were stored."""
         own = {manifest.question_column, manifest.context_column, manifest.id_column}
         self.delimiter = manifest.source.delimiter or ","

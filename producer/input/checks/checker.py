@@ -39,7 +39,7 @@ class Checker:
         self._ids = Ids() if has_ids and chunk.DOCUMENT.name not in schema.names else None
         self._groups = GroupQuestions() if columns.group is not None else None
         self._has_lists = chunk.PASSAGE.name in schema.names
-        self._lists = 0  # rows of the input so far, if contexts are lists
+        self._origins = 0  # rows of the input so far, if contexts are lists
 
     def close(self) -> None:
         """Drop the ids and groups."""
@@ -53,7 +53,12 @@ class Checker:
         by: Literal["list", "column"] = "list" if self._has_lists else "column"
         if self._groups:
             return Groups(by, self._groups.count, self._groups.scattered, self._names["group"])
-        return Groups(by, self._lists, scattered=False) if self._has_lists else None
+        return Groups(by, self._origins, scattered=False) if self._has_lists else None
+
+    @property
+    def origins(self) -> int:
+        """Rows of the input so far: a list of contexts is one."""
+        return self._origins if self._has_lists else self.rows
 
     def table(self, rows: Rows) -> pa.Table:
         """The rows as a table in the schema of a chunk, numbered on from those before. Rejected rows have a code and a
@@ -63,9 +68,8 @@ class Checker:
             self._check_text(rows, name, column)
         self._reject_repeated_header(rows)
         rows.id = _without_blank(rows.id)
-        if self._has_lists and rows.passage is None:
-            rows.passage = pa.nulls(count, pa.int64())
-        group = self._group(rows)
+        origin = self._numbered(rows) if self._has_lists else None
+        group = self._group(rows, origin)
         if self._ids:
             self._check_ids(self._ids, rows, group)
         if self._groups:
@@ -82,21 +86,25 @@ class Checker:
         self.rows += count
         return pa.table(columns, schema=self.schema)
 
-    def _group(self, rows: Rows) -> Column | None:
-        """The group of each row: the value of the column, else the number of the row in the input, whose list it is
-        in. Questions that are asked of documents come with theirs."""
+    def _numbered(self, rows: Rows) -> Column:
+        """Which row of the input each row comes from, if contexts are lists."""
+        if rows.passage is None:
+            rows.passage = pa.nulls(len(rows.question), pa.int64())
+        begins = pc.fill_null(pc.equal(rows.passage, 0), True).to_numpy(zero_copy_only=False)  # noqa: FBT003
+        numbers = self._origins - 1 + np.cumsum(begins)
+        self._origins = int(numbers[-1]) + 1
+        return pa.array(numbers)
+
+    def _group(self, rows: Rows, origin: Column | None) -> Column | None:
+        """The group of each row: the value of the column, else the row of the input whose list it is in. Questions that
+        are asked of documents come with theirs."""
         if rows.document is not None:
             return rows.group
-        if self._groups:
-            rows.group = _without_blank(rows.group)
-            self._reject_missing(rows, "group", rows.group)
-            return rows.group
-        if rows.passage is None:
-            return None
-        begins = pc.fill_null(pc.equal(rows.passage, 0), True).to_numpy(zero_copy_only=False)  # noqa: FBT003
-        numbers = self._lists - 1 + np.cumsum(begins)
-        self._lists = int(numbers[-1]) + 1
-        return pa.array(numbers).cast(pa.string())
+        if not self._groups:
+            return None if origin is None else origin.cast(pa.string())
+        rows.group = _without_blank(rows.group)
+        self._reject_missing(rows, "group", rows.group)
+        return rows.group
 
     def _check_text(self, rows: Rows, name: str, column: Column) -> None:
         self._reject_missing(rows, name, column)

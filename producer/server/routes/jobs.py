@@ -21,8 +21,10 @@ from producer.backend.direct import DirectBackend
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.select import JobFilter, pairs
+from producer.results.groups import group_core
 from producer.results.output import FORMATS, shape_of, written
 from producer.results.pages import RowFilter, matching
+from producer.results.typed import core
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of, described
 from producer.server.service import Export, Here, JobId, Reads, job_document
@@ -50,9 +52,10 @@ def _wanted(
     flag: str | None = None,
     below: Annotated[float | None, Query(description="only scores below this")] = None,
     above: Annotated[float | None, Query(description="only scores of at least this")] = None,
+    group: Annotated[str | None, Query(description="only this group")] = None,
     text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
 ) -> RowFilter:
-    return RowFilter(tuple(status or ()), flag, below, above, text)
+    return RowFilter(tuple(status or ()), flag, below, above, group, text)
 
 
 Wanted = Annotated[RowFilter, Depends(_wanted)]
@@ -130,22 +133,28 @@ async def results(
     wanted: Wanted,
     format: Literal["json", "jsonl", "csv", "parquet", "xlsx"] = "json",  # noqa: A002 - its name
     offset: Annotated[int, Query(ge=0, description="the first row")] = 0,
+    by: Annotated[Literal["row", "group"], Query(description="group: the best answer of each group")] = "row",
     bom: Annotated[bool, Query(description="CSV begins with a byte order mark, as Excel needs it")] = False,  # noqa: FBT002
 ) -> Response:
-    """All predictions in row order that match; of an unfinished job those that are ready without a gap."""
-    blocks = _exported(here.backend, job, format, offset, wanted)
+    """All predictions in row order that match; of an unfinished job those that are ready without a gap. Or all groups
+    that match, of a job that has ended: `offset` counts groups then."""
+    blocks = _exported(here.backend, job, format, by, offset, wanted)
     if bom and format == "csv":
         blocks = chain([BOM_UTF8], blocks)
     return await _download(export, blocks, f"{job}.{format}", format)
 
 
-def _exported(backend: DirectBackend, job: str, kind: str, offset: int, wanted: RowFilter) -> Iterator[bytes]:
-    """The predictions that match in a format, a block a chunk."""
-    lines = backend.lines(job, offset=offset, ahead=1)
+def _exported(
+    backend: DirectBackend, job: str, kind: str, by: Literal["row", "group"], offset: int, wanted: RowFilter
+) -> Iterator[bytes]:
+    """The predictions, or groups, that match in a format, a block a chunk."""
+    by_group = by == "group"
+    lines = backend.groups(job, offset=offset) if by_group else backend.lines(job, offset=offset, ahead=1)
     first = next(lines, None)  # before the head of a document: an error is an error, and not a broken answer
     lines = chain([] if first is None else [first], lines)
     matched = lines if wanted == RowFilter() else matching(lines, wanted)
-    yield from written(matched, kind, shape_of(backend, job, kind))
+    shape = shape_of(backend, job, kind, group_core if by_group else core)
+    yield from written(matched, kind, shape, "groups" if by_group else "predictions")
 
 
 async def _download(export: Turns, blocks: Iterator[bytes], name: str, kind: str) -> StreamingResponse:
@@ -173,6 +182,20 @@ async def rows(
     by_score = order == "score"
     page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, around=around)
     return asdict(await reads.run(page))
+
+
+@router.get("/jobs/{job}/groups")
+async def groups(
+    job: JobId,
+    here: Here,
+    reads: Reads,
+    wanted: Wanted,
+    offset: Annotated[int, Query(ge=0, description="the first group; then the `next` of the last answer")] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> dict[str, Any]:
+    """One page of groups of a job that has ended, in the order of their first rows. `next` is null after the last. All
+    of them in any format: `/results?by=group`. The rows of one: `/rows?group=NAME`."""
+    return asdict(await reads.run(partial(here.backend.group_page, job, offset, limit, wanted)))
 
 
 @router.get("/jobs/{job}/matches")
@@ -252,11 +275,11 @@ async def diff(
     here: Here,
     export: Export,
     other: Annotated[str, Query(alias="with", description="the other job")],
-    by: Literal["row", "id"] = "row",
+    by: Literal["row", "id", "group"] = "row",
 ) -> StreamingResponse:
-    """The rows that two jobs answer differently, and their counts: as `producer diff --json`."""
+    """The rows, or groups, that two jobs answer differently, and their counts: as `producer diff --json`."""
     second, summary = await export.run(partial(here.backend.find, other)), Summary()
-    changes = here.backend.diff_batches(job, second, summary, by_id=by == "id")
+    changes = here.backend.diff_batches(job, second, summary, by=by)
     return await export.stream(diff_document.write(job, second, changes, summary), media_type="application/json")
 
 

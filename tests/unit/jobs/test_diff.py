@@ -13,7 +13,7 @@ from contract.ledger.stored import StoredJob
 from contract.settings import Settings
 from producer.jobs import diff, diff_document
 from producer.jobs.diff import differences
-from producer.jobs.diff_document import Summary
+from producer.jobs.diff_document import By, Summary
 from tests.making import job_of
 from tests.twins.storage import MemoryStorage
 
@@ -39,9 +39,9 @@ def _outcome(row: Row, answers: dict[str, str | None]) -> dict:
     return answered(row, Answer(spans, 0.0, 0.5), Options())
 
 
-def compare(storage: MemoryStorage, first: str, second: str, *, by_id: bool = False) -> tuple[dict, dict[str, int]]:
+def compare(storage: MemoryStorage, first: str, second: str, *, by: By = "row") -> tuple[dict, dict[str, int]]:
     summary = Summary()
-    found = {c["id"]: c for c in differences(storage, first, second, summary, by_id=by_id)}
+    found = {c["id"]: c for c in differences(storage, first, second, summary, by=by)}
     return found, {name: count for name, count in asdict(summary).items() if count}
 
 
@@ -69,7 +69,7 @@ def test_every_kind_of_difference_is_told_and_counted_whatever_the_chunks(settin
 def test_rows_in_another_order_are_joined_by_id(settings: Settings) -> None:
     storage = MemoryStorage()
     first, second = scored(storage, settings, FIRST), scored(storage, settings, dict(reversed(SECOND.items())))
-    found, counts = compare(storage, first, second, by_id=True)
+    found, counts = compare(storage, first, second, by="id")
     assert list(found) == ["r1", "r2", "r3", "r4", "r6"]
     assert counts == {"same": 2, "changed": 2, "only_first_answered": 2, "only_second_answered": 1}
     assert compare(storage, first, second)[1]["not_comparable"] == 6, "r3 is in the middle either way"
@@ -78,7 +78,7 @@ def test_rows_in_another_order_are_joined_by_id(settings: Settings) -> None:
 def test_rows_of_one_job_only_are_counted(settings: Settings) -> None:
     storage = MemoryStorage()
     first, second = scored(storage, settings, FIRST), scored(storage, settings, {"r1": "b", "new": "a"})
-    assert compare(storage, first, second, by_id=True)[1] == {"same": 1, "missing": 7}
+    assert compare(storage, first, second, by="id")[1] == {"same": 1, "missing": 7}
     shorter = scored(storage, settings, {"r0": "a"})
     assert compare(storage, first, shorter)[1] == {"same": 1, "missing": 6}
 
@@ -136,15 +136,15 @@ def test_anything_but_a_whole_document_is_refused(data: bytes) -> None:
         list(diff_document.read(lines[:-1], Summary()))
 
 
-@pytest.mark.parametrize("by_id", [True, False])
+@pytest.mark.parametrize("by", ["id", "row"])
 def test_the_rows_of_two_large_jobs_are_compared_in_batches_that_hold_no_context(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, by_id: bool
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, by: By
 ) -> None:
     monkeypatch.setattr(diff, "_BATCH", 2)
     storage = MemoryStorage()
     first = scored(storage, settings, dict.fromkeys(map(str, range(20)), "a"))
     second = scored(storage, settings, dict.fromkeys(map(str, range(20)), "a") | {"19": "b"})
-    found = list(diff.batches(storage, first, second, Summary(), by_id=by_id))
+    found = list(diff.batches(storage, first, second, Summary(), by=by))
     assert len(found) >= 10, "one for each two rows, though only the last row differs"
     (change,) = [change for changes in found for change in changes]
     assert "the words" not in json.dumps(change)

@@ -1,0 +1,256 @@
+"""A submitted job in the Python API. Imports pandas only if a DataFrame is asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from producer.api.arguments import check_kind, check_seconds
+from producer.api.errors import raises_api_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from contract.format.job import Manifest
+    from contract.notifications.record import Notification
+    from producer.api.connection import Connection
+    from producer.api.display import JobProgress
+    from producer.backend import Backend
+    from producer.jobs.diff_document import By, Summary
+    from producer.jobs.logs import Event
+    from producer.jobs.verify import Verified
+    from producer.results.columns import InputColumns
+    from producer.results.typed import Core, Shape
+
+log = logging.getLogger("bulkqa.client")
+
+#: Seconds without a worker for the job's model after which `wait` gives up, by default.
+PATIENCE = 300.0
+
+
+class Diff(NamedTuple):
+    """How two jobs differ."""
+
+    changes: list[dict[str, Any]]  #: as `producer diff --json` gives them
+    summary: Summary
+
+
+class Job:
+    """A submitted job."""
+
+    def __init__(self, job: str, client: Connection) -> None:
+        self.id = job
+        self._client = client
+
+    @property
+    def _backend(self) -> Backend:
+        return self._client._backend
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and (self.id, self._backend.url) == (other.id, other._backend.url)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def _repr_html_(self) -> str:
+        return self.status()._repr_html_()
+
+    @raises_api_errors
+    def status(self) -> JobProgress:
+        """The job's current state. Raises StorageUnreachable; if Redis does not answer, its `reason` says so."""
+        from producer.api.display import JobProgress
+
+        return JobProgress.of(self._backend.status(self.id))
+
+    @raises_api_errors
+    def wait(
+        self,
+        timeout: float | None = None,
+        progress: bool | Callable[[JobProgress], None] = False,  # noqa: FBT001, FBT002 - as others have it
+        *,
+        patience: float | None = PATIENCE,
+    ) -> JobProgress:
+        """Wait until the job has ended, however it ends: see the `status` of the result.
+
+        `progress`: True for a bar in a notebook or a terminal, or a function to call with each state. Why a job waits
+        is logged as a warning of `bulkqa.client`. A job does not need to be waited for.
+
+        Raises TimedOut, a TimeoutError, after `timeout` seconds; NoWorker if no worker served the job's model from its
+        storage for `patience` seconds (None: no limit); StorageUnreachable.
+        """
+        with ExitStack() as resources:
+            show = _progress_display(progress, resources)
+            for state in self._follow(timeout, patience):
+                show(state)
+            return state
+
+    def _follow(self, timeout: float | None, patience: float | None) -> Iterator[JobProgress]:
+        """The job's state, repeatedly until it has ended."""
+        from contract.errors import NoWorker, TimedOut
+        from contract.remedy import Remedy
+        from producer.api.display import JobProgress
+        from producer.jobs import follow
+
+        for name, seconds in (("timeout", timeout), ("patience", patience)):
+            check_seconds(name, seconds)
+        logged_code: str | None = None
+        try:
+            for step in follow.patient(self._backend.follow(self.id, timeout), patience):
+                progress = JobProgress.of(step)
+                yield progress
+                reason = progress.reason if not progress.finished else None
+                if reason and reason.code != logged_code:
+                    log.warning("job %s waits: %s. %s", self.id, reason.message, reason.remedy or "")
+                logged_code = reason.code if reason else None
+        except NoWorker as error:
+            longer = " The job is kept. To wait longer: wait(patience=SECONDS); None: no limit."
+            raise NoWorker(
+                f"job {self.id} has waited for {patience:g} seconds: {error.message}",
+                Remedy(error.remedy or "", longer),
+            ) from None
+        except follow.StillRunning as running:
+            reason = running.progress.reason
+            message = f"{running}{f': {reason.message}' if reason else ''}"
+            raise TimedOut(message, "The job continues.") from running
+
+    @raises_api_errors
+    def cancel(self) -> None:
+        """Cancel the job: finished rows stay. If it raises RedisUnreachable, the request to cancel is stored."""
+        self._backend.cancel(self.id)
+
+    @raises_api_errors
+    def delete(self, *, cancel: bool = False, force: bool = False) -> None:
+        """Delete the job with all its rows, answers and records. Raises UsageError for a job that has not
+        ended, unless it is cancelled first (`cancel`) or deleted in any state (`force`)."""
+        self._backend.delete(self.id, cancel=cancel, force=force)
+
+    @raises_api_errors
+    def diff(self, other: Job, *, by_id: bool = False, by_group: bool = False) -> Diff:
+        """The rows that another job answers differently, matched by their number or their id, and counts of all rows;
+        with `by_group`, groups, matched by name. Of an unfinished job: the rows that are ready."""
+        from producer.jobs.diff_document import Summary
+
+        check_kind("other", other, Job)
+        summary = Summary()
+        by: By = "group" if by_group else "id" if by_id else "row"
+        return Diff(list(self._backend.diff(self.id, other.id, summary, by=by)), summary)
+
+    @raises_api_errors
+    def verify(self) -> Verified:
+        """Recount, rehash and re-check the job; what is wrong is in `problems`. Raises UsageError on a server."""
+        from producer.jobs.verify import verify_job
+
+        return verify_job(self._client._direct("verify").storage, self.id)
+
+    @raises_api_errors
+    def logs(self, *, verbose: bool = False) -> list[Event]:
+        """The job's history, oldest first; `verbose`: with each chunk that was done at once. Raises UsageError on a
+        server."""
+        from producer.jobs.logs import events
+
+        backend = self._client._direct("logs")
+        return events(backend.storage, backend.queue, self.id, verbose=verbose)
+
+    @raises_api_errors
+    def notifications(self) -> Notification:
+        """The delivery attempts of the job's webhook, and when the next one is due."""
+        return self._backend.notification(self.id)
+
+    @raises_api_errors
+    def predictions(self) -> list[dict[str, Any]]:
+        """Predictions in row order, as dicts; of an unfinished job, those that are ready without a gap.
+
+        Raises BulkqaError if they were altered or deleted after the job ended, StorageUnreachable.
+        """
+        return [json.loads(line) for block in self._backend.lines(self.id) for line in block.splitlines()]
+
+    @raises_api_errors
+    def table(self) -> pa.Table:
+        """Predictions as an Arrow table with a column `row`, in the types of the input: see `results`."""
+        return self._shape()[0].table(self.predictions())
+
+    @raises_api_errors
+    def group_answers(self) -> list[dict[str, Any]]:
+        """The groups of the job, each with its best answer, as dicts, in the order of their first rows. Raises
+        UsageError if the job has no groups, NotEnded if it has not ended."""
+        return [json.loads(line) for block in self._backend.groups(self.id) for line in block.splitlines()]
+
+    @raises_api_errors
+    def groups(self) -> pd.DataFrame:
+        """The groups of the job as a DataFrame, in the order of their first rows.
+
+        The columns: group, id, question, status, answer, row (the passage that has the answer), passage (its place in a
+        list of contexts), start and end in it, score, raw_score, margin, null_score, support (passages whose best
+        answer reads the same), passages, flags, exact_match, f1, error_code, error_message, alternatives, and what was
+        passed through with that row. Needs the extra [pandas]. Raises UsageError without it or if the job has no
+        groups, NotEnded.
+        """
+        from producer.results.groups import check, group_core
+
+        manifest = self._backend.manifest(self.id)
+        check(manifest)
+        return self._frame(group_core, self.group_answers)
+
+    def _shape(self, columns_of: Core | None = None) -> tuple[Shape, InputColumns | None, Manifest]:
+        """The columns of the predictions, or of what else has those of `columns_of`; those of the input if they were
+        stored; and the manifest."""
+        from producer.results.typed import Shape, core
+
+        manifest, columns = self._backend.manifest(self.id), self._backend.columns(self.id)
+        return Shape(manifest, columns, columns_of or core), columns, manifest
+
+    @raises_api_errors
+    def results(self, *, long: bool = False) -> pd.DataFrame:
+        """Predictions as a DataFrame with the index of the submitted DataFrame, else the row numbers: so
+        `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
+
+        The columns, whatever the outcome: line, id, status, question, context, answer, start and end (Int64), score,
+        raw_score, null_score, margin, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives
+        (lists of dicts), and those that were passed through, with their types and names, but with the prefix `input_`
+        if a name is one of the others. `long`: a row per answer, with its `rank` from 1, in place of alternatives.
+
+        Needs the extra [pandas]. Raises UsageError without it, BulkqaError if answers or column types were altered or
+        deleted, StorageUnreachable.
+        """
+        from producer.api.pandas import to_long
+
+        frame = self._frame(None, self.predictions)
+        return to_long(frame) if long else frame
+
+    def _frame(self, columns_of: Core | None, lines: Callable[[], list[dict[str, Any]]]) -> pd.DataFrame:
+        """The predictions, or the groups, that `lines` gives, as a DataFrame."""
+        from producer.api import pandas as frames
+
+        frames.need_pandas()
+        shape, columns, manifest = self._shape(columns_of)
+        predictions = lines()
+        shown = {column.name: column.shown for column in shape.others}
+        named = shown | ({manifest.id_column: "id"} if manifest.id_column else {})
+        frame = frames.to_frame(shape.table(predictions), columns, named, by_row=columns_of is None)
+        if not shape.typed:
+            passthrough = [prediction.get("passthrough") or {} for prediction in predictions]
+            own = {manifest.question_column, manifest.context_column, manifest.id_column}
+            keys = dict.fromkeys([*manifest.source.columns, *(key for row in passthrough for key in row)])
+            frame = frames.expand_passthrough(frame, passthrough, shape.shown(key for key in keys if key not in own))
+        return frame
+
+
+def _progress_display(
+    progress: bool | Callable[[JobProgress], None],  # noqa: FBT001 - the argument of `wait`
+    resources: ExitStack,
+) -> Callable[[JobProgress], None]:
+    """The function that shows each state of a job."""
+    if callable(progress):
+        return progress
+    if not progress:
+        return lambda _: None
+    from producer.api.display import bar
+
+    return resources.enter_context(bar())
