@@ -16,7 +16,6 @@ import typer
 from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
 from producer.cli.flags import as_flags, with_flags
 from producer.cli.options import (
-    FILE,
     Asked,
     ChunkRows,
     Connection,
@@ -48,7 +47,7 @@ def submit(
     verbosity: Messages,
     connection: Connection,
     asked: Asked,
-    file: Annotated[str | None, typer.Argument(help=FILE)] = None,
+    file: File = None,
     wait: Annotated[bool, typer.Option("--wait", help="wait until the job ends, and show its progress")] = False,
     chunk_rows: ChunkRows = None,
     timeout: Timeout = None,
@@ -240,15 +239,21 @@ def repair(
 
 
 @with_flags
-def check(file: File, reading: ReadOptions, as_json: Json = False) -> None:
+def check(
+    reading: ReadOptions,
+    asked: Asked,
+    file: File = None,
+    as_json: Json = False,
+) -> None:
     """Read FILE as submit would, without creating a job, and show its columns, rows, errors and sizes."""
     from producer.cli import bars, view
     from producer.jobs.check import check_file
 
     settings = DirectConnection().settings()
     read = replace(reading, max_row_bytes=settings.max_row_bytes)
-    with bars.reading(file) as show:
-        checked = check_file(file, read, settings, show)
+    source = asked.input(file)
+    with bars.reading(asked.documents or str(file)) as show:
+        checked = check_file(source, read, settings, show)
     view.print_json(checked) if as_json else view.show_checked(checked)
     raise typer.Exit(COMPLETED_WITH_ERRORS if checked.rejected else 0)
 

@@ -23,7 +23,7 @@ FILE = (
     "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; also at s3://, gs:// and "
     "https://; - is stdin"
 )
-File = Annotated[str, typer.Argument(help=FILE)]
+File = Annotated[str | None, typer.Argument(help=FILE)]
 Job = Annotated[str, typer.Argument(help="job id, or an unambiguous prefix of it")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job continues")]

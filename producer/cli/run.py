@@ -13,7 +13,7 @@ import typer
 from contract.command import interrupt_on_signals
 from contract.errors import ModelError, UsageError
 from producer.cli.flags import Without, as_flags, with_flags
-from producer.cli.options import FILE, Asked, ChunkRows, DirectConnection, Json, Messages, Output
+from producer.cli.options import Asked, ChunkRows, DirectConnection, File, Json, Messages, Output
 from producer.request import Request
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(
     verbosity: Messages,
     connection: DirectConnection,
     asked: Asked,
-    file: Annotated[str | None, typer.Argument(help=FILE)] = None,
+    file: File = None,
     model_dir: Annotated[
         Path | None, typer.Option("--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
     ] = None,

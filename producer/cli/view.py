@@ -95,13 +95,18 @@ def show_answers(lines: Iterable[bytes], limit: int, output: Path | None = None)
     """Show the first predictions of a job. With --quiet none if all of them were written to `output`."""
     if verbosity.quiet and output:
         return
-    table = new_table("row", "question", "answer", "score")
+    shown: list[dict[str, Any]] = []
     total = 0
     for block in lines:
         for line in block.splitlines():
             total += 1
             if total <= limit:
-                table.add_row(*_answer_cells(json.loads(line)))
+                shown.append(json.loads(line))
+    documents = ["document"] if any("document" in prediction for prediction in shown) else []
+    table = new_table("row", *documents, "question", "answer", "score")
+    for prediction in shown:
+        row, *cells = _answer_cells(prediction)
+        table.add_row(row, *(literal(shorten(prediction[name], 24)) for name in documents), *cells)
     _stdout.print(table)
     if total > limit:
         _stdout.print(f"... and {total - limit:,} more")

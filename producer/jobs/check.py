@@ -151,4 +151,5 @@ def _shown(row: Row) -> dict[str, Any]:
 
 
 def _longest(texts: pa.ChunkedArray) -> int:
-    return int(pc.max(pc.utf8_length(texts)).as_py() or 0)
+    once = [each.dictionary if pa.types.is_dictionary(each.type) else each for each in texts.chunks]
+    return max((int(pc.max(pc.utf8_length(each)).as_py() or 0) for each in once), default=0)

@@ -14,9 +14,11 @@ import pytest
 from contract.errors import InputError, UsageError
 from contract.format import chunk
 from contract.format.job import Row
+from contract.settings import Settings
 from producer.input.location import Documents
 from producer.input.open import open_input
 from producer.input.options import ReadOptions
+from producer.jobs.check import check_file, glance
 from tests.documents.small import docx, pdf
 
 ASKED = "When was it built?\n\n  Who built it?  \n"
@@ -145,6 +147,16 @@ def test_a_text_counts_once_toward_the_bytes_of_a_chunk_and_is_written_once(tmp_
     assert all(len(data) < 150_000 for data in files)
     assert [len(set(map(id, (row.context for row in chunk.rows(chunk.from_bytes(data)))))) for data in files] == [2, 2]
     assert chunk.to_bytes(chunk.from_bytes(files[0])) == files[0]
+
+
+def test_check_and_glance_read_documents_too(folder: Path, tmp_path: Path):
+    (tmp_path / "q.txt").write_text(ASKED)
+    spec = Documents(str(folder), str(tmp_path / "q.txt"))
+    checked = check_file(spec, ReadOptions(), Settings())
+    assert (checked.rows, checked.rejected, checked.files) == (6, 2, 3)
+    assert (checked.longest_question, checked.longest_context) == (18, 32)
+    seen = glance(spec, ReadOptions(), Settings())
+    assert (seen.count, seen.complete, seen.format, seen.context_column) == (6, True, "documents", "document")
 
 
 def test_the_digest_tells_other_documents_and_other_questions(folder: Path):
