@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	sys.exit(not $(SUPPORTED))' 2>/dev/null && echo $$p && break; done || echo python3)
 EXTRAS ?= dev
 VENV ?= .venv
+# Tests that import torch, which takes seconds, before they know whether they run.
+TORCH := test_train.py worker/build worker/reader/test_torch.py
 BIN := $(VENV)/bin
 # One stamp for each set of extras: asking for more installs more, asking again does nothing.
 STAMP := $(VENV)/.installed-$(EXTRAS)
@@ -35,7 +37,8 @@ test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults
 
 test-quick: setup ## unit and contract tests but the slow ones: about two minutes on two idle cores
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py \
+		$(addprefix --ignore=tests/unit/,$(TORCH))
 
 test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about five minutes
 	@$(MAKE) -s setup EXTRAS=dev

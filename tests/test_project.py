@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,7 @@ def quoted(guide: str) -> list[str]:
     return [cell for table in tables for cell in re.findall(r"^\| (.*?) \|", table, re.M)]
 
 
+@cache
 def messages() -> str:
     """The code with adjacent strings joined and without what is filled in, so that messages can be found in it."""
     rooms = (contract, producer, worker)

@@ -112,6 +112,7 @@ values = st.recursive(
 names = st.sampled_from(["count", "rate", "inner", "seen", "by_second", "first_name", "later"])
 
 
+@pytest.mark.slow
 @given(st.dictionaries(names, values) | values)
 def test_salvage_gives_a_record_for_any_json(value: object):
     assert isinstance(codec.salvage(Outer, json.dumps(value)), Outer)

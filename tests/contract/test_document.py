@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 predictions = st.lists(st.dictionaries(texts, texts | st.none() | st.integers()), max_size=8)
 
 
+@pytest.mark.slow
 @given(predictions, st.integers(1, 8), st.integers(1, 64))
 def test_a_document_is_json_and_gives_its_lines_again(held: list[dict], a_block: int, cut: int):
     lines = [json.dumps(each, ensure_ascii=False).encode() + b"\n" for each in held]

@@ -260,7 +260,7 @@ WEIGHTS: dict[str, float] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 40))])
 def test_a_long_history_ends_well_too(seed: int):
     chance = random.Random(seed)
     history = History()

@@ -24,14 +24,14 @@ KEYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     "job", ["..", ".", "", "a/b", "../a", "/etc", "a\n", "a\0", "A", "a b", "é", "-a", "a-", "a" * 65, None, 5]
 )
-def test_an_invalid_job_id_makes_no_key(key, job):
-    with pytest.raises(UnknownJob) as caught:
-        key(job)
-    assert "producer list" in (caught.value.remedy or "")
+def test_an_invalid_job_id_makes_no_key(job):
+    for key in KEYS:
+        with pytest.raises(UnknownJob) as caught:
+            key(job)
+        assert "producer list" in (caught.value.remedy or "")
 
 
 @given(st.text(max_size=20))

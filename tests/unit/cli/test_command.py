@@ -97,6 +97,7 @@ def test_a_closed_stdin_is_named(tmp_path: Path) -> None:
     assert done.stderr.startswith("producer: standard input is closed\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "said"), [(">&-", True), ("<&- >&-", True), ("<&- >&- 2>&-", False), ("2>&-", False)])
 def test_without_stdout_or_stderr_the_work_is_done(tmp_path: Path, what: str, said: bool) -> None:
     done = closed(tmp_path, what, "check", "q.csv")

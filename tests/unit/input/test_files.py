@@ -518,7 +518,7 @@ def test_answers_that_cannot_be_read_are_refused() -> None:
     assert codes(read(data, answers="")) == [None, None]
 
 
-@pytest.mark.parametrize("before", [0, 3000])
+@pytest.mark.parametrize("before", [0, pytest.param(3000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("cell", "form"),
     [("nine", "text"), ("[citation needed]", "text"), ("", "text"), ('["nine"]', "lists"),

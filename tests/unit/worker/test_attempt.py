@@ -76,6 +76,7 @@ def test_without_another_process_a_suspect_is_scored_in_this_one(tmp_path: Path,
     assert attempt.poison == set()
 
 
+@pytest.mark.slow
 def test_an_outcome_holds_for_all_rows_with_the_same_text(
     local_storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
