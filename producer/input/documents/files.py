@@ -125,11 +125,16 @@ class DocumentFiles:
 
     def _rows(self) -> Iterator[Rows]:
         documents = self._of_table(self._table) if self._table else self._of_files()
+        names: set[str] = set()
         for each in documents:
-            document = each.document
+            document, text = each.document, each.text
+            if document.name in names and not document.error:
+                error = RowError("duplicate_id", f"{document.name}: another document has this name already")
+                document, text = replace(document, text_sha256="", error=error), None
+            names.add(document.name)
             self.index.append(document)
             self._notes += [f"{document.name}: {warning}" for warning in document.warnings]
-            yield self._asked(document, each.text)
+            yield self._asked(document, text)
         if not self.index:
             raise InputError("empty_file", f"{self.label}: no document", "Is it the right folder?")
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.errors import InputError, UsageError
+from producer.input.location import Documents
 from producer.input.open import open_input
 from tests import s3
 from tests.making import csv
@@ -259,3 +260,15 @@ def test_a_malformed_address_is_an_error_that_does_not_show_it(address: str):
     with pytest.raises(InputError, match="malformed") as error:
         open_input(address)
     assert (error.value.exit_code, "secret" in str(error.value)) == (2, False)
+
+
+def test_documents_and_their_questions_lie_in_a_bucket(bucket: str):
+    for name in ("b.txt", "a.html", "deep/c.md"):
+        put(f"{bucket}/docs/{name}", f"<p>{name} is here.".encode())
+    put(f"{bucket}/questions.txt", b"Where?\nWhen?\n")
+    with open_input(Documents(f"{bucket}/docs/", f"{bucket}/questions.txt")) as source:
+        (table,) = source.tables(0, 1 << 20)
+        size = source.size
+    assert table["document"].to_pylist() == [name for name in ("a.html", "b.txt", "deep/c.md") for _ in range(2)]
+    assert table["context"].to_pylist()[::2] == ["a.html is here.", "<p>b.txt is here.", "<p>deep/c.md is here."]
+    assert size == source.bytes_read > 0

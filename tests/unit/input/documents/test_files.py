@@ -121,6 +121,15 @@ def test_documents_may_be_the_rows_of_a_table(tmp_path: Path):
         pass
 
 
+def test_two_documents_of_one_name_are_told_apart_by_an_error(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("name|body\na|Built in 1874.\na|Built in 1902.\n")
+    rows, _ = read(str(tmp_path / "t.csv"), "When?\n", text="body", id="name")
+    assert [(row.document, row.context, row.error and row.error.code) for row in rows] == [
+        ("a", "Built in 1874.", None),
+        ("a", None, "duplicate_id"),
+    ]
+
+
 def test_no_document_is_an_error_and_a_missing_one_too(tmp_path: Path):
     with pytest.raises(InputError, match="no files"):
         read(str(tmp_path), ASKED)
