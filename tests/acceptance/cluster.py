@@ -66,6 +66,34 @@ def write_rows(path: Path, count: int, padding: int = 2, poison: tuple[int, ...]
     return path
 
 
+def write_groups(path: Path, count: int, passages: int = 3) -> Path:
+    """A pipe-delimited file of `count` groups whose rows are scattered: one passage of each, then the next of each. The
+    answer is in one of them; the others tell of other places."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="|")
+        writer.writerow(["topic", "question", "context"])
+        for passage in range(passages):
+            for number in range(count):
+                place = _PLACES[number % len(_PLACES)]
+                told = number + (0 if passage == number % passages else (passage + 1) * 7)
+                question = f"In which year was the {place} number {number} founded?"
+                writer.writerow([f"t{number}", question, sentences(told, 1)])
+    return path
+
+
+def check_groups(running: Cluster, job: str, count: int, passages: int = 3) -> None:
+    """Every group exactly once, in the order of the first rows, of all its passages, and computed anew the same."""
+    status = json.loads(running.storage.read(layout.report(job)))
+    groups = json.loads(running.storage.read(layout.groups(job)))["groups"]
+    assert [group["group"] for group in groups] == [f"t{number}" for number in range(count)]
+    assert {group["passages"] for group in groups} == {passages}
+    right = [n for n, group in enumerate(groups) if group["row"] == n + (n % passages) * count]
+    assert len(right) >= count * 0.9  # it is a small reader
+    assert status["groups"]["total"] == count == status["groups"]["answered"] + status["groups"]["no_answer"]
+    verified = verify_job(running.storage, job)
+    assert (verified.problems, verified.checked) == ((), count * passages)
+
+
 def until(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """The first true value of `look`."""
     deadline = time.monotonic() + seconds

@@ -22,12 +22,14 @@ import redis
 from contract.format import layout
 from contract.ledger import records
 from contract.settings import SHIPPED_MODEL
-from tests.acceptance.cluster import REPO, check, child_of, end, kill, write_rows
+from tests.acceptance.cluster import REPO, check, check_groups, child_of, end, kill, write_groups, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 from tests.faults.forgery import Target, forgeries
 from tests.faults.gate import try_all
 
 SIZES = (20, 300, 1500)
+#: Groups of one more job, of three passages each.
+GROUPS = 100
 #: What a traceback ends in: the first line after its indented ones.
 _RAISED = re.compile(r"^Traceback [^\n]*\n(?: [^\n]*\n)+([^\n]{1,120})", re.M)
 #: The hooks, and these programs: not those that are installed.
@@ -155,6 +157,9 @@ def main(seed: int, minutes: float) -> None:
             for rows in SIZES:
                 file = write_rows(running.folder / f"in-{rows}.csv", rows)
                 nemesis.jobs.append((running.submit(str(file)), rows))
+            file = write_groups(running.folder / "groups.csv", GROUPS)
+            grouped = running.submit(str(file), "--group-by", "topic")
+            nemesis.jobs.append((grouped, 3 * GROUPS))
             while time.monotonic() < until:
                 time.sleep(dice.uniform(0.2, 3))
                 nemesis.strike()
@@ -165,7 +170,7 @@ def main(seed: int, minutes: float) -> None:
             for job, rows in nemesis.jobs:
                 status = running.finish(job, seconds=95)
                 assert status["status"] == "completed", (seed, job, status)
-                check(running, job, rows)
+                check_groups(running, job, GROUPS) if job == grouped else check(running, job, rows)
                 tries.update(running.attempts(job).values())
                 finished += 1
         print(f"{finished} jobs, {len(running.workers)} workers, every row once, in order, with its answer")

@@ -15,7 +15,7 @@ import pytest
 from contract.format import layout
 from contract.ledger import counting
 from contract.settings import SHIPPED_MODEL
-from tests.acceptance.cluster import check, child_of, end, kill, until, write_rows
+from tests.acceptance.cluster import check, check_groups, child_of, end, kill, until, write_groups, write_rows
 from tests.faults.broker import ROWS, FaultyCluster
 from tests.faults.later import VERSION, later_version
 
@@ -33,6 +33,19 @@ def test_a_worker_is_killed_at_the_worst_moment(running: FaultyCluster, moment: 
     worker.wait(20)
     running.worker()
     running.ends_well(job)
+
+
+def test_a_worker_is_killed_while_it_writes_groups(running: FaultyCluster) -> None:
+    job = running.submit(str(write_groups(running.folder / "in.csv", 20)), "--group-by", "topic")
+    mark = running.folder / "struck"
+    worker = running.worker(PYTHONPATH=HOOKS, FAULT="groups", FAULT_FILE=str(mark))
+    until(mark.exists, "the fault")
+    worker.wait(20)
+    assert not running.storage.exists(layout.groups(job))
+    assert not running.storage.exists(layout.report(job))
+    running.worker()
+    assert running.finish(job, seconds=120)["status"] == "completed", running.logs()
+    check_groups(running, job, 20)
 
 
 @pytest.mark.parametrize("kind", ["memory", "exit"])

@@ -3,6 +3,7 @@
 import errno
 import importlib.abc
 import importlib.machinery
+import itertools
 import os
 import pathlib
 import signal
@@ -50,6 +51,11 @@ def change(module):  # type: ignore[no-untyped-def]
         from contract.ledger import assemble
 
         before(assemble, "_report", lambda: once() and kill_group())  # outputs are there, the report is not
+    if FAULT == "groups":
+        from contract.groups import reduce
+
+        lines = itertools.count()
+        before(reduce, "_line", lambda: next(lines) == 5 and once() and kill_group())  # in the middle of groups.json
     if FAULT == "memory":
         before(module.Worker, "_score", raised(MemoryError))
     if FAULT == "exit":
