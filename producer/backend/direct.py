@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import BulkqaError, RedisUnreachable
 from contract.format import layout
+from contract.format.documents import Document
 from contract.format.job import Manifest
 from contract.ledger import reconcile, records
 from contract.ledger.progress import Progress
@@ -30,6 +31,7 @@ from producer.jobs.select import JobFilter, select
 from producer.jobs.submit import Submitted, submit_and_send
 from producer.request import Request
 from producer.results import columns, groups
+from producer.results.documents import texts
 from producer.results.lines import AHEAD, ready_lines
 
 if TYPE_CHECKING:
@@ -116,12 +118,17 @@ class DirectBackend:
         wanted: RowFilter,
         *,
         by_score: bool = False,
+        question: int | None = None,
         around: int | None = None,
     ) -> Page:
-        """Some predictions from row `offset` on; `by_score`, answers only, the lowest score first. `around`: code
-        points of a context before and after its answer; None: all."""
+        """Some predictions from row `offset` on; `by_score`, answers only, the lowest score first; `question`, only
+        those of the question of a number, of a job that asks documents. `around`: code points of a context before and
+        after its answer; None: all."""
         from producer.results import pages
 
+        if question is not None:
+            asked = pages.of_question(self.manifest(job), question)
+            return pages.page_in_order(self.storage, job, asked, offset, limit, wanted, around)
         if by_score:
             lowest = self._scores.lowest(job)
             return pages.page_in_order(self.storage, job, lowest, offset, limit, wanted, around)
@@ -145,6 +152,12 @@ class DirectBackend:
 
     def columns(self, job: str) -> columns.InputColumns | None:
         return columns.load(self.storage, self.manifest(job))
+
+    def documents(self, job: str) -> list[Document]:
+        return texts.index(self.storage, self.manifest(job))
+
+    def text(self, job: str, document: int) -> str | None:
+        return texts.text(self.storage, self.manifest(job), document)
 
     def errors(self, job: str) -> Iterator[bytes] | None:
         key = layout.errors(job)

@@ -15,6 +15,7 @@ import httpx_sse
 
 from contract.errors import BulkqaError, UnknownJob, Unreachable, UsageError
 from contract.format import codec
+from contract.format.documents import Document
 from contract.format.job import Manifest, read_manifest
 from contract.ledger import reasons
 from contract.ledger.progress import Progress
@@ -53,6 +54,8 @@ _DOCUMENTS = 100
 _NO_SERVER = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 #: The limit of a list without a limit.
 _ALL = 100_000
+#: Documents that are asked for at once.
+_DOCUMENTS = 1000
 #: Seconds for which a request that the server has no room for is sent again.
 _PATIENCE = 60.0
 
@@ -169,6 +172,19 @@ class HttpBackend:
             return None
         path = f"/v1/jobs/{_segment(job)}/columns"
         return columns.parsed(self._ask("GET", path, lambda answer: answer.content), manifest, f"{self.url}{path}")
+
+    def documents(self, job: str) -> list[Document]:
+        path, found = f"/v1/jobs/{_segment(job)}/documents", list[Document]()
+        while True:
+            query = {"offset": len(found), "limit": _DOCUMENTS}
+            answer = self._ask("GET", path, httpx.Response.json, params=query)
+            found += codec.parse(list[Document], answer["documents"])
+            if not answer["documents"] or len(found) >= answer["count"]:
+                return found
+
+    def text(self, job: str, document: int) -> str | None:
+        path = f"/v1/jobs/{_segment(job)}/documents/{document}/text"
+        return self._ask("GET", path, lambda answer: answer.content.decode() or None)
 
     def errors(self, job: str) -> Iterator[bytes] | None:
         return self._blocks(f"/v1/jobs/{_segment(job)}/errors") if self.status(job).error_uri else None

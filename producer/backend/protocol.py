@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from contract.errors import BulkqaError
+    from contract.format.documents import Document
     from contract.format.job import Manifest
     from contract.ledger.progress import Progress
     from contract.notifications.record import Notification
@@ -90,6 +91,14 @@ class Backend(Protocol):
 
     def columns(self, job: str) -> InputColumns | None:
         """The types of the input's columns; None if they are unknown."""
+        ...
+
+    def documents(self, job: str) -> list[Document]:
+        """The documents that a job asks, in the order of its rows. Raises UsageError if it asks none."""
+        ...
+
+    def text(self, job: str, document: int) -> str | None:
+        """The text of a document, given its number from 0; None if it has none. Raises UsageError."""
         ...
 
     def errors(self, job: str) -> Iterator[bytes] | None:

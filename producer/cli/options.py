@@ -154,7 +154,11 @@ class Output:
     ] = None
     output_format: Annotated[
         str | None,
-        typer.Option("--format", help="json, jsonl, csv, parquet or xlsx [default: by the name of the output]"),
+        typer.Option(
+            "--format",
+            help="json, jsonl, csv, parquet or xlsx [default: by the name of the output]; html: a folder of pages, one "
+            "a document, with its answers marked",
+        ),
     ] = None
     output_layout: Annotated[
         Literal["file", "parts"], typer.Option(help="one file, or a folder of files with a _SUCCESS in it")
@@ -163,7 +167,7 @@ class Output:
     @property
     def as_folder(self) -> bool:
         """Whether the output is a folder of files."""
-        return self.output_layout == "parts"
+        return self.output_layout == "parts" or self.output_format == "html"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from contract.remedy import Call, Remedy, Set
 FILE_BYTES = 64 << 20
 #: The rows with errors.
 ERRORS = "_errors.csv"
-KINDS = ("jsonl", "parquet", "csv")
+KINDS = ("jsonl", "parquet", "csv", "html")
 
 
 def check(folder: Path, kind: str | None) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 
@@ -22,11 +23,14 @@ from contract.format.job import Manifest
 from contract.ledger.progress import Progress
 from contract.machine import is_stdin
 from contract.remedy import Call, Remedy, Set
-from producer.results import columns, folder, groups, upload, wide, workbook
+from producer.results import columns, folder, groups, upload, workbook
+from producer.results.documents import marked, wide
+from producer.results.documents.wide import Wide
 from producer.results.typed import Core, Shape, core
-from producer.results.wide import Wide
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
+#: A folder of web pages, one a document.
+PAGES = "html"
 _OF_COLUMNS = ("csv", "parquet", "xlsx")
 #: What a line of the output is for: a row of the input, a group of rows, a question asked of all documents (which is a
 #: group as well), or a document with all of its answers.
@@ -143,6 +147,8 @@ class ResultsBackend(Protocol):
 
     def errors(self, job: str) -> Iterator[bytes] | None: ...  # noqa: D102
 
+    def text(self, job: str, document: int) -> str | None: ...  # noqa: D102
+
 
 def write_results(
     backend: ResultsBackend,
@@ -164,7 +170,12 @@ def write_results(
             upload.put(url, Path(scratch))
         return
     if as_folder:
-        _write_folder(view(backend, job, kind or "jsonl", by, wait), backend, job, output, kind or "jsonl", wait)
+        if kind == PAGES:
+            files = _pages(view(backend, job, "jsonl", "document", wait).lines, backend, job)
+        else:
+            files = _files(view(backend, job, kind or "jsonl", by, wait), backend, job, kind or "jsonl", wait)
+        ended = wait is not None or backend.status(job, reason=False).finished
+        folder.write(output, files, complete=ended and kind != PAGES)
         return
     kind = format_of(output, kind)
     lines, listed, shape = view(backend, job, kind, by, wait)
@@ -179,19 +190,23 @@ def write_results(
         write_file(errors_beside(output), errors, "jsonl")
 
 
-def _write_folder(
-    viewed: View, backend: ResultsBackend, job: str, output: Path, kind: str, wait: Callable[[], bool] | None
-) -> None:
-    def files() -> Iterator[tuple[str, Iterable[bytes]]]:
-        for number, lines in enumerate(folder.cut(viewed.lines)):
-            yield f"part-{number:05d}.{kind}", written(lines, kind, viewed.shape)
-        while wait and wait():
-            pass  # as in `write_results`
-        if (errors := backend.errors(job)) is not None:
-            yield folder.ERRORS, errors
+def _files(
+    viewed: View, backend: ResultsBackend, job: str, kind: str, wait: Callable[[], bool] | None
+) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """The files of a folder."""
+    for number, lines in enumerate(folder.cut(viewed.lines)):
+        yield f"part-{number:05d}.{kind}", written(lines, kind, viewed.shape)
+    while wait and wait():
+        pass  # as in `write_results`
+    if (errors := backend.errors(job)) is not None:
+        yield folder.ERRORS, errors
 
-    ended = wait is not None or backend.status(job, reason=False).finished
-    folder.write(output, files(), complete=ended)
+
+def _pages(lines: Iterable[bytes], backend: ResultsBackend, job: str) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """The pages of documents, given a line each."""
+    documents = (json.loads(line) for block in lines for line in block.splitlines())
+    for name, page in marked.pages(documents, partial(backend.text, job)):
+        yield name, [page.encode()]
 
 
 def written(

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import BulkqaError
+from contract.errors import BulkqaError, UsageError
 from contract.format import layout
+from contract.format.job import Manifest
 from contract.ledger.stored import StoredJob
 from contract.remedy import Call, Remedy
 from contract.storage import Storage
@@ -173,6 +174,14 @@ def page_in_order(
             if row_filter.matches(prediction) and not pile.takes(prediction):
                 return Page(pile.predictions, place, ready=True, rows=rows)
     return Page(pile.predictions, last if last < rows else None, ready=True, rows=rows)
+
+
+def of_question(manifest: Manifest, question: int) -> NDArray[np.int64]:
+    """The rows of one of the questions that a job asks its documents, from 0. Raises UsageError if there is none."""
+    count = manifest.documents.questions if manifest.documents else 0
+    if not 0 <= question < count:
+        raise UsageError(f"job {manifest.id} asks its documents {count:,} questions, and none of the number {question}")
+    return np.arange(question, manifest.rows, count)
 
 
 def _lines(job: StoredJob, number: int) -> list[bytes] | None:

@@ -106,6 +106,10 @@ class Service:
         self.backend.close()
 
 
+#: The paths of outputs that have other names.
+_PATHS = {"predictions": "results"}
+
+
 def job_document(progress: Progress) -> dict[str, Any]:
     """The fields of `producer status --json`; outputs are paths of this server, remedies in the words of HTTP."""
     document = dict(dated(progress))
@@ -115,8 +119,7 @@ def job_document(progress: Progress) -> dict[str, Any]:
     uris = {"output_uri": f"{path}/results", "error_uri": f"{path}/errors"}
     document |= {name: uri for name, uri in uris.items() if document[name]}
     document["outputs"] = {
-        name: about | {"uri": uris["error_uri" if name == "errors" else "output_uri"]}
-        for name, about in document["outputs"].items()
+        name: about | {"uri": f"{path}/{_PATHS.get(name, name)}"} for name, about in document["outputs"].items()
     }
     return document
 

@@ -388,7 +388,23 @@ def test_questions_are_asked_of_a_folder_of_documents_five_of_which_are_broken(w
         "no_text",
         "unreadable_document",
     ]
-    assert verify_job(way.cluster.storage, done.stdout.strip()).problems == ()
+    name = done.stdout.strip()
+    assert verify_job(way.cluster.storage, name).problems == ()
+    head, first, *_, last = way.producer("results", name, "--wide", "--format", "csv", code=3).stdout.splitlines()
+    assert head.split(",")[:4] == [
+        "document",
+        "When was it built?",
+        "When was it built? (score)",
+        "When was it built? (page)",
+    ]
+    assert (first.split(",")[1], first.split(",")[4]) == ("1800", "Ingrid Aas")
+    assert last.startswith("19.txt,,,,,,,unreadable_document")
+    way.producer("results", name, "--format", "html", "-o", "pages", code=3)
+    pages = sorted(path.name for path in (way.folder / "pages").iterdir())
+    assert pages == [f"{n + 1:04}-{path.name}.html" for n, path in enumerate(sorted(folder.iterdir()))] + ["index.html"]
+    shown = (way.folder / "pages" / pages[0]).read_text()
+    assert ">1800</mark>" in shown
+    assert "The mill of Skar was built in " in shown
     with way.client() as client:
         questions = pd.DataFrame({"id": ["built", "sold"], "question": ["When was it built?", "Who was it sold to?"]})
         job = client.submit(documents=folder, questions=questions)

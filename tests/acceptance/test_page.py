@@ -19,6 +19,7 @@ import pytest
 
 from tests.acceptance.cluster import REPO, Cluster, write_rows, year
 from tests.acceptance.serving import serving
+from tests.documents.small import pdf
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: extra [e2e]")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra [e2e]")
@@ -111,6 +112,51 @@ def test_a_long_context_comes_cut_and_whole_when_it_is_asked_for(page: Any, clie
     page.get_by_role("button", name="Less").wait_for()
     assert shown.inner_text() == context
     assert shown.locator("mark").inner_text() == "Jon Berg"
+    accessible(page)
+
+
+def test_documents_are_dropped_asked_and_read_with_their_answers_marked(
+    page: Any, client: httpx.Client, tmp_path: Path
+):
+    (tmp_path / "mill.pdf").write_bytes(pdf("Prices & terms.", "The mill was built in 1874 by Otto Krage."))
+    (tmp_path / "ferry.txt").write_text("😀 The ferry was built in 1931. It is <b>red</b>.")
+    (tmp_path / "scan.pdf").write_bytes(pdf(""))
+    page.goto(str(client.base_url))
+    page.set_input_files("#file", sorted(tmp_path.iterdir()))
+    page.get_by_text("3 documents").wait_for()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_text("Type a question first").wait_for()
+    page.get_by_label("Questions", exact=True).fill("When was it built?\nWho built it?")
+    page.get_by_label("Name").fill("The works")
+    accessible(page)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.locator("dd .completed_with_errors").wait_for()
+    page.get_by_role("heading", name="The works").wait_for()
+    listed = page.locator("ol.documents > li")
+    listed.nth(2).wait_for()
+    assert [line.partition(" ")[0] for line in listed.all_inner_texts()] == ["ferry.txt", "mill.pdf", "scan.pdf"]
+    assert "no text" in listed.nth(2).inner_text()
+    accessible(page)
+
+    page.get_by_role("link", name="mill.pdf").click()
+    page.get_by_role("heading", name="mill.pdf").wait_for()
+    text = page.get_by_role("region", name="Text")
+    assert "The mill was built in 1874" in text.inner_text()
+    assert "1874" in text.locator("mark").all_inner_texts()
+    page.get_by_text("page 2").first.wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert "Who built it?" in page.evaluate("document.activeElement.textContent")
+    accessible(page)
+    page.get_by_role("link", name="Previous document").click()
+    page.get_by_role("heading", name="ferry.txt").wait_for()
+    assert "1931" in page.get_by_role("region", name="Text").locator("mark").all_inner_texts(), "behind an emoji"
+
+    page.get_by_role("link", name="in all documents").first.click()
+    page.get_by_text("Only When was it built?").wait_for()
+    rows = page.locator(".answers > li")
+    assert rows.count() == 3
+    assert [row.locator("mark").inner_text() for row in rows.all()[:2]] == ["1931", "1874"]
     accessible(page)
 
 

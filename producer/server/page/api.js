@@ -49,6 +49,15 @@ export async function* lines(path, signal) {
   }
 }
 
+// An answer that is text.
+export async function read(path) {
+  const answer = await fetch(here(path));
+  if (!answer.ok) {
+    throw new Problem(await answer.json().catch(() => ({})), answer.status);
+  }
+  return answer.text();
+}
+
 export const get = (path, values = {}) => ask(withQuery(path, values));
 
 export const sendJson = (path, value) =>

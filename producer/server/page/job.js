@@ -1,5 +1,6 @@
 // A job: its status, what can be done with it, and its rows.
 import { ask, get, here, withQuery } from "./api.js";
+import { documents } from "./document.js";
 import { count, duration, el, state, when, words } from "./dom.js";
 import { histogram } from "./histogram.js";
 import { complaint, remedy } from "./remedy.js";
@@ -14,13 +15,14 @@ export async function job(content, { id, values, signal, tell }) {
   const about = el("div", { class: "panel" });
   const actions = el("div", { class: "row" });
   const rows = el("div");
+  const asked = el("div");
   const spread = el("figure");
   const matching = el("span", { role: "status" });
   let latest = await get(`/v1/jobs/${id}`);
   const { form, offer } = filters(latest.id, values);
   const { name } = latest.metadata;
   content.append(el("h1", {}, name ? `${name} ` : "", el(name ? "small" : "span", { class: name ? "dim" : null }, `Job ${latest.id}`)),
-    about, actions, el("h2", {}, "Rows"), spread, form,
+    about, actions, asked, el("h2", {}, "Rows"), spread, form,
     el("p", { class: "dim hint" }, matching, " Keys: ", el("kbd", {}, "j"), " next row, ", el("kbd", {}, "k"), " previous row."), rows);
   const show = (status) => {
     latest = status;
@@ -41,6 +43,9 @@ export async function job(content, { id, values, signal, tell }) {
     });
   }
   draw();
+  if (latest.input.format === "documents") {
+    documents(asked, latest.id).catch((problem) => tell(problem.message));
+  }
   await page(rows, latest.id, values);
   walk(content, signal);
   await tally(matching, latest.id, values, signal);

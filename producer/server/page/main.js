@@ -1,5 +1,6 @@
 // Shows the view that the address names after the #, so that links can be shared.
 import { diff } from "./diff.js";
+import { document_ } from "./document.js";
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
 import { complaint } from "./remedy.js";
@@ -28,9 +29,9 @@ async function show() {
   content.replaceChildren();
   const left = new AbortController();
   leave = () => left.abort();
-  const view = parts[0] === "jobs" && parts[1] ? job : parts[0] === "diff" && parts[2] ? diff : parts[0] === "try" ? tryIt : jobs;
+  const view = parts[2] === "documents" && parts[3] ? document_ : parts[0] === "jobs" && parts[1] ? job : parts[0] === "diff" && parts[2] ? diff : parts[0] === "try" ? tryIt : jobs;
   try {
-    await view(content, { id: parts[1], other: parts[2], values, signal: left.signal, tell });
+    await view(content, { id: parts[1], other: parts.at(-1), values, signal: left.signal, tell });
   } catch (problem) {
     if (left.signal.aborted) {
       return;

@@ -11,6 +11,7 @@ export function prediction(row, whole) {
   const score = row.score === undefined ? null : el("span", {}, `score ${row.score.toFixed(3)}`);
   const quality = row.f1 === undefined || row.f1 === null ? null : el("span", {}, `F1 ${row.f1.toFixed(2)}`);
   const head = el("div", { class: "head" }, el("span", {}, `row ${row.row}${row.id ? ` (${row.id})` : ""}`),
+    row.document ? el("span", {}, row.document, row.page ? `, page ${row.page}` : "") : null,
     el("span", { class: row.status }, words(row.status)), score, quality, flags);
   return el("li", { tabindex: "-1" }, head, el("p", { class: "question" }, row.question || row.raw || "(no question)"),
     outcome(row), context(row, whole), alternatives(row), others(row));
@@ -32,6 +33,12 @@ function outcome(row) {
 
 // Offsets are in code points, JavaScript's strings in UTF-16. `context_at`: where what came of a context begins.
 function context(row, whole) {
+  if (row.excerpt) { // of a document, whose whole text has a page of its own
+    const points = Array.from(row.excerpt);
+    const [start, end] = [row.start - row.excerpt_start, row.end - row.excerpt_start];
+    const part = (first, last) => points.slice(first, last).join("");
+    return el("p", { class: "context" }, "… ", part(0, start), el("mark", {}, part(start, end)), part(end), " …");
+  }
   if (!row.context) {
     return null;
   }

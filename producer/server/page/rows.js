@@ -35,6 +35,7 @@ const options = (choices, chosen) =>
 
 export async function page(place, id, values) {
   const query = Object.fromEntries(values);
+  const { question } = query; // of documents
   let part = await get(`/v1/jobs/${id}/rows`, { ...query, limit: PAGE, around: AROUND });
   const list = part.predictions;
   while (list.length < PAGE && part.next !== null && part.ready) {
@@ -45,6 +46,9 @@ export async function page(place, id, values) {
   const none = list.length ? null : el("p", { class: "dim" }, part.ready ? "No such row." : "No row is ready yet.");
   place.replaceChildren(...[el("ol", { class: "answers" }, list.map((row) => prediction(row, whole(id)))), none,
     el("nav", { "aria-label": "Pages" }, links(id, query, part))].filter(Boolean));
+  if (question !== undefined && list.length) {
+    place.prepend(el("p", {}, "Only ", el("strong", {}, list[0].question), " ", el("a", { href: `#/jobs/${id}` }, "All questions")));
+  }
 }
 
 function links(id, query, { next, ready }) {
@@ -92,7 +96,7 @@ export async function tally(place, id, values, signal) {
 }
 
 // j and k move from row to row.
-export function walk(content, signal) {
+export function walk(content, signal, moved = () => {}) {
   document.addEventListener("keydown", (event) => {
     if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey ||
       /input|select|textarea/i.test(event.target.tagName)) {
@@ -104,6 +108,7 @@ export function walk(content, signal) {
     if (next) {
       next.focus();
       next.scrollIntoView({ block: "nearest" });
+      moved(next);
     }
   }, { signal });
 }

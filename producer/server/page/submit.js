@@ -1,5 +1,6 @@
 // A file is dropped, looked at and submitted.
 import { upload } from "./api.js";
+import { areDocuments, ask } from "./ask.js";
 import { bytes, count, el, field, words } from "./dom.js";
 import { fields } from "./options.js";
 import { beginning, preview } from "./preview.js";
@@ -15,16 +16,18 @@ const ONLY = { delimiter: ["csv"], escape: ["csv"], quote: ["csv"], header: ["cs
 const ERRORS_OF = /^(\d{8}-\d{6}-[0-9a-f]{8}|key-[0-9a-f]{24})\.errors\b.*\.csv$/;
 
 export function dropping() {
-  const input = el("input", { type: "file", id: "file" });
+  const input = el("input", { type: "file", id: "file", multiple: true });
   const chosen = el("div");
   const place = el("div", { class: "panel drop" }, el("label", { for: "file" },
-    "Drop a file of questions and contexts here, or choose one: CSV, Parquet, JSON Lines, JSON, SQuAD or Excel"), input, chosen);
-  const take = async (file) => {
-    if (file) {
-      chosen.replaceChildren(await form(file).catch((problem) => complaint(problem)));
+    "Drop a file of questions and contexts here, or choose one: CSV, Parquet, JSON Lines, JSON, SQuAD or Excel. ",
+    "Or drop documents, to ask them questions: PDF, Word, HTML or text"), input, chosen);
+  const take = async (files) => {
+    if (files.length) {
+      const made = areDocuments(files) ? ask(files) : form(files[0]);
+      chosen.replaceChildren(await made.catch((problem) => complaint(problem)));
     }
   };
-  input.addEventListener("change", () => take(input.files[0]));
+  input.addEventListener("change", () => take([...input.files]));
   place.addEventListener("dragover", (event) => {
     event.preventDefault();
     place.classList.add("over");
@@ -33,7 +36,7 @@ export function dropping() {
   place.addEventListener("drop", (event) => {
     event.preventDefault();
     place.classList.remove("over");
-    take(event.dataTransfer.files[0]);
+    take([...event.dataTransfer.files]);
   });
   return place;
 }

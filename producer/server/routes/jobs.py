@@ -171,6 +171,7 @@ async def rows(
     offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     order: Annotated[Literal["row", "score"], Query(description="score: answers, the lowest score first")] = "row",
+    question: Annotated[int | None, Query(ge=0, description="of documents: only this question, from 0")] = None,
     around: Annotated[
         int | None, Query(ge=0, description="characters of a context before and after its answer; default: all")
     ] = None,
@@ -180,7 +181,7 @@ async def rows(
     can also be short: more than 4 MiB of rows do not go into one page. A context that was cut has `context_at`, where
     in the whole it begins, and `context_length`."""
     by_score = order == "score"
-    page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, around=around)
+    page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, question=question, around=around)
     return asdict(await reads.run(page))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.errors import BulkqaError, UsageError
 from contract.format import documents, layout
 from contract.format.job import Documents as Recorded
 from contract.format.job import Groups, Manifest, Options
@@ -19,6 +20,8 @@ from producer.input.location import Documents
 from producer.jobs.submit import submit, withdraw
 from producer.jobs.verify import verify_job
 from producer.request import Request
+from producer.results import pages
+from producer.results.documents import texts
 from tests.documents.small import pdf
 from tests.making import finish, predictions
 
@@ -50,9 +53,9 @@ def test_the_index_and_each_text_once_are_stored(folder: Path, storage: Storage,
     assert [(each.name, each.pages, each.error and each.error.code) for each in stored] == [
         ("a.pdf", 2, None), ("b.txt", None, None), ("c.txt", None, None), ("d.pdf", None, "no_text"),
     ]  # fmt: skip
-    texts = {each.text_sha256: each.characters for each in stored if each.text_sha256}
-    assert sorted(storage.list(layout.texts(manifest.id))) == sorted(f"{digest}.txt" for digest in texts)
-    assert {digest: len(storage.read(layout.text(manifest.id, digest)).decode()) for digest in texts} == texts
+    lengths = {each.text_sha256: each.characters for each in stored if each.text_sha256}
+    assert sorted(storage.list(layout.texts(manifest.id))) == sorted(f"{digest}.txt" for digest in lengths)
+    assert {digest: len(storage.read(layout.text(manifest.id, digest)).decode()) for digest in lengths} == lengths
     assert all(layout.kind_of(name) for name, _ in storage.sizes(layout.folder(manifest.id)))
 
 
@@ -71,9 +74,9 @@ def test_predictions_have_page_and_excerpt_in_place_of_the_context(
         ("a.pdf", "when", "when", "answered"), ("a.pdf", "who", "who", "answered"),
         ("d.pdf", "when", "when", "error"), ("d.pdf", "who", "who", "error"),
     ]  # fmt: skip
-    texts = {each.name: each.text_sha256 for each in documents.from_bytes(storage.read(layout.documents(manifest.id)))}
+    digests = {each.name: each.text_sha256 for each in texts.index(storage, manifest)}
     for one in of[:6]:
-        text = storage.read(layout.text(manifest.id, texts[one["document"]])).decode()
+        text = storage.read(layout.text(manifest.id, digests[one["document"]])).decode()
         begin = one["excerpt_start"]
         assert text[one["start"] : one["end"]] == one["answer"]
         assert one["excerpt"] == text[begin : one["end"] + 150]
@@ -101,6 +104,36 @@ def test_an_altered_text_or_index_is_found(folder: Path, storage: Storage, setti
         storage.create(key, b"other")
     (problem,) = verify_job(storage, manifest.id).problems
     assert "altered or removed" in problem
+
+
+def test_the_documents_of_a_job_and_their_texts_are_read_and_checked(
+    folder: Path, storage: Storage, settings: Settings
+):
+    manifest = submitted(folder, storage, settings)
+    assert [each.name for each in texts.index(storage, manifest)] == ["a.pdf", "b.txt", "c.txt", "d.pdf"]
+    assert texts.text(storage, manifest, 1) == texts.text(storage, manifest, 2) == "The same text."
+    assert (texts.text(storage, manifest, 0) or "").count("\f") == 2
+    assert texts.text(storage, manifest, 3) is None
+    with pytest.raises(UsageError, match="4 documents, and none of the number 4"):
+        texts.text(storage, manifest, 4)
+    for name in storage.list(layout.texts(manifest.id)):
+        storage.delete(f"{layout.texts(manifest.id)}/{name}")
+        storage.create(f"{layout.texts(manifest.id)}/{name}", b"other")
+    with pytest.raises(BulkqaError, match="was altered or removed"):
+        texts.text(storage, manifest, 0)
+
+
+def test_a_page_of_one_question_has_its_answers_in_all_documents(
+    folder: Path, storage: Storage, queue: Queue, settings: Settings
+):
+    manifest = submitted(folder, storage, settings)
+    finish(manifest.id, storage, queue, settings)
+    rows = pages.of_question(manifest, 1)
+    page = pages.page_in_order(storage, manifest.id, rows, 1, 2, pages.RowFilter())
+    assert [(each["document"], each["id"]) for each in page.predictions] == [("b.txt", "who"), ("c.txt", "who")]
+    assert (page.next, page.rows) == (3, 4)
+    with pytest.raises(UsageError, match="2 questions, and none of the number 2"):
+        pages.of_question(manifest, 2)
 
 
 def test_a_submission_that_is_withdrawn_leaves_nothing(folder: Path, storage: Storage, settings: Settings):

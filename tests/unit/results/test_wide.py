@@ -12,8 +12,9 @@ import pytest
 
 from contract.errors import UsageError
 from contract.format.job import InputFile, Manifest
-from producer.results import marked, wide, workbook
-from producer.results.wide import Wide
+from producer.results import workbook
+from producer.results.documents import marked, wide
+from producer.results.documents.wide import Wide
 
 TEXT = "The lease begins on 1 May 2024\nand ends on <b>30 April</b> 2026.\n\fRent: 900 & more.\n\f"
 QUESTIONS = ["When does it begin?", "What is the <rent>?", "What is the <rent>?"]
@@ -82,7 +83,7 @@ def test_a_table_has_three_columns_a_question_however_often_it_is_asked():
         "error",
     ]  # fmt: skip
     lease, scan = (list(row.values()) for row in table.to_pylist())
-    assert lease == ["a/lease <1>.pdf", "1 May 2024", 0.75, 1, "900", 0.75, 2, "", 0.9, None, None]
+    assert lease == ["a/lease <1>.pdf", "1 May 2024", 0.75, 1, "900", 0.75, 2, None, None, None, None]
     assert scan == ["scan.pdf", *[None] * 9, "no_text: no page has text"]
     assert Wide(QUESTIONS).table([]).num_rows == 0
 

@@ -91,7 +91,9 @@ class Wide:
 
     def cells(self, document: dict[str, Any]) -> list[Any]:
         """The line of a document."""
-        cells = [answer.get(name) for answer in document["answers"] for name in _COLUMNS]
+        # The score of "no answer" beside an empty answer would be taken for that of an answer.
+        answered = ({} if answer["status"] == "no_answer" else answer for answer in document["answers"])
+        cells = [answer.get(name) for answer in answered for name in _COLUMNS]
         return [document["document"], *cells, _error(document)]
 
     def table(self, documents: Sequence[dict[str, Any]]) -> pa.Table:
