@@ -96,6 +96,16 @@ def test_groups_are_counted_judged_and_compared(shared: Cluster, server: httpx.C
         assert json.loads(found.stdout)["summary"]["same"] == 2
 
 
+def test_a_form_names_the_column_as_the_command_does(server: httpx.Client) -> None:
+    form = {"group_by": "question", "model": "nobody-serves-this"}
+    text = "question|context\n" + "".join(f"{row['question']}|{row['context']}\n" for row in scattered())
+    made = server.post("/v1/jobs", files={"file": text.encode()}, data=form)
+    assert made.status_code == 202, made.text
+    assert made.json()["groups"]["total"] == 2
+    early = server.get(f"{made.headers['location']}/groups")
+    assert (early.status_code, early.json()["code"]) == (409, "not_ended")
+
+
 def test_a_job_without_groups_says_so_in_every_language(
     shared: Cluster, server: httpx.Client, jobs: dict[str, str]
 ) -> None:

@@ -503,3 +503,34 @@ def test_a_token_is_asked_for_by_a_form(browser: Any, running: Cluster):
         page.goto(str(client.base_url))
         page.get_by_label("Token of this server").wait_for()
         context.close()
+
+
+def test_a_group_opens_into_its_passages_and_the_chosen_one_is_marked(
+    page: Any, client: httpx.Client, shared: Cluster
+) -> None:
+    rows = [
+        ("mill", "The church is white."),
+        ("light", "Ingrid Aas keeps the light."),
+        ("mill", "It was built in 1731."),
+    ]
+    asked = {"mill": "When was the mill built?", "light": "Who keeps the light?"}
+    text = "".join(f"{asked[name]}|{context}|{name}\n" for name, context in rows)
+    (shared.folder / "in.csv").write_text(f"question|context|about\n{text}")
+    job = shared.producer("submit", "in.csv", "--wait", "--group-by", "about").stdout.strip()
+    page.goto(f"{client.base_url}#/jobs/{job}")
+    page.get_by_text("2: 2 answered, 0 without an answer").wait_for()
+    page.get_by_role("link", name="Groups", exact=True).click()
+    first = page.locator(".answers > li").first
+    first.get_by_text("group mill").wait_for()
+    assert first.locator("strong").inner_text() == "1731"
+    first.get_by_text("2 passages").click()
+    chosen = first.locator("li.chosen")
+    chosen.wait_for()
+    assert [chosen.count(), first.locator("li").count()] == [1, 2]
+    assert "row 2" in chosen.inner_text()
+    assert chosen.locator("mark").inner_text() == "1731"
+    accessible(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Groups as json").click()
+    groups = json.loads(Path(download.value.path()).read_text())["groups"]
+    assert [group["answer"] for group in groups] == ["1731", "Ingrid Aas"]

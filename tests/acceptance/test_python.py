@@ -31,7 +31,9 @@ def code() -> str:
 
 @pytest.fixture(params=["shared", "server"])
 def asked(request: pytest.FixtureRequest, shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of who asks: beside the storage, and on a machine that shares nothing."""
+    """The environment of who asks, in a folder of their own: beside the storage, and on a machine that shares
+    nothing."""
+    monkeypatch.chdir(shared.folder)
     for name in ("BULKQA_STORAGE_URL", "BULKQA_REDIS_URL"):
         monkeypatch.setenv(name, shared.env[name])
     if request.param == "server":

@@ -2,6 +2,7 @@
 import { ask, get, here, withQuery } from "./api.js";
 import { documents } from "./document.js";
 import { count, duration, el, state, when, words } from "./dom.js";
+import { groupPage } from "./groups.js";
 import { histogram } from "./histogram.js";
 import { complaint, remedy } from "./remedy.js";
 import { chosen, filters, page, tally, walk } from "./rows.js";
@@ -14,42 +15,59 @@ export async function job(content, { id, values, signal, tell }) {
   document.title = `${id} – bulkqa`;
   const about = el("div", { class: "panel" });
   const actions = el("div", { class: "row" });
-  const rows = el("div");
   const asked = el("div");
-  const spread = el("figure");
-  const matching = el("span", { role: "status" });
   let latest = await get(`/v1/jobs/${id}`);
-  const { form, offer } = filters(latest.id, values);
+  const byGroup = Boolean(latest.groups) && values.get("by") === "group";
+  const { elements, load } = byGroup ? groupView(latest, values) : rowView(latest, values, signal);
   const { name } = latest.metadata;
   content.append(el("h1", {}, name ? `${name} ` : "", el(name ? "small" : "span", { class: name ? "dim" : null }, `Job ${latest.id}`)),
-    about, actions, asked, el("h2", {}, "Rows"), spread, form,
-    el("p", { class: "dim hint" }, matching, " Keys: ", el("kbd", {}, "j"), " next row, ", el("kbd", {}, "k"), " previous row."), rows);
+    about, actions, asked, latest.groups ? tabs(latest, byGroup) : "", ...elements);
   const show = (status) => {
     latest = status;
     about.replaceChildren(...facts(status));
-    actions.replaceChildren(...buttons(status, content, values));
+    actions.replaceChildren(...buttons(status, content, values, byGroup));
   };
-  const draw = () => histogram(spread, latest.id, values, signal, ({ flags }) => offer(flags));
   const ended = () => Promise.all([compare(actions, latest), related(about, latest)]).catch((problem) => tell(problem.message));
   show(latest);
+  walk(content, signal);
   if (ENDED.includes(latest.status)) {
     ended();
   } else {
     follow(latest.id, show, signal, tell, () => {
-      page(rows, latest.id, values);
-      tally(matching, latest.id, values, signal);
-      draw();
+      load(latest);
       ended();
     });
   }
-  draw();
   if (latest.input.format === "documents") {
     documents(asked, latest.id).catch((problem) => tell(problem.message));
   }
-  await page(rows, latest.id, values);
-  walk(content, signal);
-  await tally(matching, latest.id, values, signal);
+  await load(latest);
 }
+
+function rowView({ id }, values, signal) {
+  const rows = el("div");
+  const spread = el("figure");
+  const matching = el("span", { role: "status" });
+  const { form, offer } = filters(id, values);
+  const load = async () => {
+    histogram(spread, id, values, signal, ({ flags }) => offer(flags));
+    await page(rows, id, values);
+    await tally(matching, id, values, signal);
+  };
+  const keys = [" Keys: ", el("kbd", {}, "j"), " next row, ", el("kbd", {}, "k"), " previous row."];
+  return { elements: [el("h2", {}, "Rows"), spread, form, el("p", { class: "dim hint" }, matching, keys), rows], load };
+}
+
+function groupView({ id }, values) {
+  const groups = el("div");
+  const load = async (job) => (ENDED.includes(job.status) ? groupPage(groups, id, values)
+    : groups.replaceChildren(el("p", { class: "dim" }, "The groups are published when the job has ended.")));
+  return { elements: [el("h2", {}, "Groups"), groups], load };
+}
+
+const tabs = ({ id }, byGroup) => el("nav", { "aria-label": "Rows or groups" },
+  [["Rows", `#/jobs/${id}`, !byGroup], ["Groups", `#/jobs/${id}?by=group`, byGroup]].map(([text, href, here]) =>
+    el("a", { href, "aria-current": here ? "page" : null }, text)));
 
 function follow(id, show, signal, tell, ended) {
   const events = new EventSource(here(`/v1/jobs/${id}/events`));
@@ -77,10 +95,13 @@ function facts(job) {
     ["Because", job.reason && [job.reason.message, job.reason.remedy ? " – " : "", remedy(job.reason.remedy_parts)]],
     ["Rows", `${count(counts.total)}: ${count(counts.answered)} answered, ${count(counts.no_answer)} without an answer, ` +
       `${count(counts.failed)} failed, ${count(counts.pending)} pending`],
+    ["Groups", job.groups && `${count(job.groups.total)}: ${count(job.groups.answered)} answered, ${count(job.groups.no_answer)} without ` +
+      `an answer, ${count(job.groups.failed)} failed`],
     ["Errors", job.top_errors.map(([code, number]) => `${count(number)} ${words(code)}`).join(", ")],
     ["Rate", job.rows_per_second ? `${count(Math.round(job.rows_per_second))} rows/s` +
       (job.eta_seconds ? `, ${duration(job.eta_seconds)} left` : "") : ""],
-    ["Quality", job.evaluation ? `EM ${job.evaluation.exact_match.toFixed(1)}, F1 ${job.evaluation.f1.toFixed(1)}` : ""],
+    ["Quality", measured(job.evaluation)],
+    ["Quality of groups", measured(job.group_evaluation)],
     ["Model", [job.model.name, job.model.precision].filter(Boolean).join(", ")],
     ["File", job.input.name],
     ["Corrects", first && [link(first), ": rows that had failed there"]],
@@ -91,19 +112,21 @@ function facts(job) {
   return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, defined(list))];
 }
 
+const measured = (quality) => (quality ? `EM ${quality.exact_match.toFixed(1)}, F1 ${quality.f1.toFixed(1)}` : "");
+
 const defined = (list) => list.filter(([, value]) => value?.length !== 0 && value)
   .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
 
-function buttons(job, content, values) {
+function buttons(job, content, values, byGroup) {
   const refuse = (problem) => content.prepend(complaint(problem));
   if (!ENDED.includes(job.status)) {
     const cancel = () => ask(`/v1/jobs/${job.id}/cancel`, { method: "POST" }).catch(refuse);
     return [el("button", { class: "danger", type: "button", onclick: cancel }, "Cancel")];
   }
-  const query = chosen(values);
-  const to = (more) => here(withQuery(`/v1/jobs/${job.id}/results`, { ...more, ...query }));
+  const query = byGroup ? null : chosen(values);
+  const to = (more) => here(withQuery(`/v1/jobs/${job.id}/results`, { ...more, ...query, by: byGroup ? "group" : null }));
   const links = FORMATS.map(([format, more]) =>
-    el("a", { href: to({ format, ...more }), download: true }, `${query ? "Matching answers" : "Answers"} as ${format}`));
+    el("a", { href: to({ format, ...more }), download: true }, `${byGroup ? "Groups" : query ? "Matching answers" : "Answers"} as ${format}`));
   if (job.error_uri) {
     links.push(el("a", { href: here(job.error_uri), download: true }, "Rows that failed"));
   }

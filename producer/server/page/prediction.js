@@ -1,4 +1,5 @@
 // One prediction: its question, its answer, and the context with the answer marked in it.
+import { get } from "./api.js";
 import { el, words } from "./dom.js";
 import { short, text } from "./preview.js";
 
@@ -7,15 +8,21 @@ export const AROUND = 220;
 
 // `whole` gives the context of a row that came cut.
 export function prediction(row, whole) {
-  const flags = (row.flags || []).map((flag) => el("span", { class: "flag" }, words(flag)));
-  const score = row.score === undefined ? null : el("span", {}, `score ${row.score.toFixed(3)}`);
-  const quality = row.f1 === undefined || row.f1 === null ? null : el("span", {}, `F1 ${row.f1.toFixed(2)}`);
-  const head = el("div", { class: "head" }, el("span", {}, `row ${row.row}${row.id ? ` (${row.id})` : ""}`),
-    row.document ? el("span", {}, row.document, row.page ? `, page ${row.page}` : "") : null,
-    el("span", { class: row.status }, words(row.status)), score, quality, flags);
+  const place = row.document ? el("span", {}, row.document, row.page ? `, page ${row.page}` : "") : null;
+  const head = el("div", { class: "head" }, el("span", {}, `row ${row.row}${row.id ? ` (${row.id})` : ""}`), place, quality(row), flags(row));
   return el("li", { tabindex: "-1" }, head, el("p", { class: "question" }, row.question || row.raw || "(no question)"),
     outcome(row), context(row, whole), alternatives(row), others(row));
 }
+
+// The whole context of a row.
+export const whole = (id) => async ({ row }) => (await get(`/v1/jobs/${id}/rows`, { offset: row, limit: 1 })).predictions[0].context;
+
+// The status of a row or a group, its score and how right it is.
+export const quality = ({ status, score, f1 }) => [el("span", { class: status }, words(status)),
+  score === undefined ? null : el("span", {}, `score ${score.toFixed(3)}`),
+  f1 === undefined || f1 === null ? null : el("span", {}, `F1 ${f1.toFixed(2)}`)];
+
+export const flags = (row) => (row.flags || []).map((flag) => el("span", { class: "flag" }, words(flag)));
 
 // The row's own columns, reference answers among them.
 function others({ passthrough = {} }) {
@@ -24,7 +31,7 @@ function others({ passthrough = {} }) {
     el("div", {}, el("dt", {}, name), el("dd", {}, short(text(value), 300))))) : null;
 }
 
-function outcome(row) {
+export function outcome(row) {
   if (row.status === "error") {
     return el("p", { class: "error" }, `${row.error.code}: ${row.error.message}`);
   }

@@ -1,7 +1,7 @@
 // The rows of a job, a page at a time, filtered as the address says.
 import { get, withQuery } from "./api.js";
 import { count, el, field, words } from "./dom.js";
-import { AROUND, prediction } from "./prediction.js";
+import { AROUND, prediction, whole } from "./prediction.js";
 
 const PAGE = 25;
 const FILTERS = ["status", "flag", "above", "below", "text"];
@@ -69,9 +69,6 @@ function links(id, query, { next, ready }) {
   }
   return made;
 }
-
-// The whole context of a row.
-const whole = (id) => async ({ row }) => (await get(`/v1/jobs/${id}/rows`, { offset: row, limit: 1 })).predictions[0].context;
 
 // What the filters are, for a request; null if there are none. Ordered by score, only answers are shown.
 export function chosen(values) {
