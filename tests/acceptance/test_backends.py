@@ -431,6 +431,7 @@ def test_documents_are_sent_in_a_form_with_questions_as_text(guarded: httpx.Clie
         {"files": [("file", ("a.csv", "x")), *files], "data": {"questions": "Who?"}},
         {"files": [("file", ("a.csv", "x"))], "data": {"questions": "Who?"}},
         {"files": [("other", ("a.csv", "x"))], "data": {"questions": "Who?", "documents": "a.pdf"}},
+        {"files": [("documents", (f"{n}.txt", "x")) for n in range(101)], "data": {"questions": "Who?"}},
     ):
         refused = guarded.post("/v1/jobs", headers=headers, **wrong)
         assert refused.status_code == 422 or refused.status_code == 400, refused.text

@@ -22,6 +22,8 @@ _KIND = re.compile(r"application/vnd\.(?:openxmlformats-officedocument|ms-word)\
 #: What is no text: what was deleted or moved away, and the older form of what comes twice.
 _NOT_TEXT = frozenset(("del", "moveFrom", "Fallback"))
 _ENDS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "tc": "\t", "tr": "\n"}
+#: What a damaged archive raises, besides errors of its XML.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError, NotImplementedError)
 #: Bytes that a part may expand to.
 _MOST = 128 << 20
 
@@ -33,8 +35,10 @@ def read(data: bytes) -> Text:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = [_text(etree.iterwalk(_tree(archive, name), events=("start", "end"))) for name in _names(archive)]
-    except (zipfile.BadZipFile, zlib.error, etree.XMLSyntaxError, EOFError, OSError, KeyError) as error:
+    except (*_DAMAGE, etree.XMLSyntaxError) as error:
         raise unreadable("a Word document that is damaged") from error
+    except RuntimeError as error:  # zipfile has no class of its own for it
+        raise unreadable("an encrypted Word document") from error
     return Text(cleaned("\n\n".join(filter(None, parts))), None, "lxml", __version__)
 
 
@@ -50,7 +54,7 @@ def kind_of(data: bytes) -> str:
             if any(name.startswith("ppt/") for name in names):
                 return "a PowerPoint presentation"
             return "an OpenDocument file" if "mimetype" in names else "a zip archive"
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except _DAMAGE as error:
         raise unreadable("a Word document or a zip archive that is damaged, or cut off") from error
 
 

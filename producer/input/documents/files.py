@@ -51,7 +51,13 @@ def documents_of(spec: Documents, notes: list[str]) -> tuple[Location, Sequence[
         name = f"{len(files)} documents"
         return (files[0] if len(files) == 1 else Folder(name, name, Path())), files
     where = locate(spec.documents)
-    return where, files_of(where, notes) if isinstance(where, Many) else [where]
+    if not isinstance(where, Many):
+        return where, [where]
+    all_files, questions = files_of(where, notes), questions_of(spec)
+    if isinstance(questions, File) and questions.path.exists():  # it may lie beside the documents
+        path = questions.path
+        return where, [each for each in all_files if not (isinstance(each, File) and each.path.samefile(path))]
+    return where, all_files
 
 
 def questions_of(spec: Documents) -> One:

@@ -136,6 +136,7 @@ def workbook() -> bytes:
         ("a.pdf", b"<!doctype html><p>404", "renamed"),
         ("a.docx", b"only text", "renamed"),
         ("a.docx", docx("long" * 99)[:-40], "cut off"),
+        ("a.docx", docx("long" * 99)[:20] + docx("long" * 99)[60:], "damaged"),
         ("a.docx", OLD_OFFICE + "EncryptedPackage".encode("utf-16-le"), "encrypted"),
         ("a.doc", OLD_OFFICE, "old Office"),
         ("a.docx", workbook(), "Excel workbook"),

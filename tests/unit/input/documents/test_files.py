@@ -121,6 +121,13 @@ def test_documents_may_be_the_rows_of_a_table(tmp_path: Path):
         pass
 
 
+def test_the_file_of_the_questions_is_no_document(folder: Path):
+    (folder / "questions.txt").write_text(ASKED)
+    with open_input(Documents(str(folder), str(folder / "questions.txt"))) as source:
+        (table,) = source.tables(0, 4 << 20)
+    assert table["document"].unique().to_pylist() == ["a.pdf", "b.docx", "c.pdf"]
+
+
 def test_two_documents_of_one_name_are_told_apart_by_an_error(tmp_path: Path):
     (tmp_path / "t.csv").write_text("name|body\na|Built in 1874.\na|Built in 1902.\n")
     rows, _ = read(str(tmp_path / "t.csv"), "When?\n", text="body", id="name")
