@@ -143,6 +143,7 @@ def _candidates(prediction: Prediction) -> list[_Candidate]:
             span["end"] - span["start"],
             {"answer": span["answer"]}
             | of_row
+            | _of(span, ("page",))
             | {name: span[name] for name in ("start", "end", "raw_score", "margin")},
         )
         for span in spans

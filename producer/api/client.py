@@ -60,7 +60,7 @@ class Client(Connection):
         self,
         data: Data | None = None,
         *,
-        documents: str | os.PathLike[str] | None = None,
+        documents: Data | list[str | os.PathLike[str]] | None = None,
         questions: Data | None = None,
         read: ReadOptions | None = None,
         options: Options | None = None,
@@ -73,8 +73,8 @@ class Client(Connection):
         keywords, `submit(frame, question="q", top_k=3)`; `read` and `options` take them as objects. A second call with
         the same `key` returns the first job.
 
-        In place of `data`: `documents`, a folder, a pattern or an address, or with `text="column"` a table of them; and
-        `questions`, data with a column `question`, a text file with one a line, or a list of texts.
+        In place of `data`: `documents`, a folder, a pattern, an address or a list of paths, or with `text="column"` a
+        table of them; and `questions`, data with a column `question`, a text file with one a line, or a list of texts.
 
         A row that cannot be scored raises nothing: its prediction has the error. Raises InputError if the data as a
         whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,

@@ -44,7 +44,9 @@ def asked(data: Any, documents: Any, questions: Any) -> Any:
         raise UsageError("give either data, or documents with their questions", "submit(documents=..., questions=...)")
     if isinstance(questions, list | tuple) and all(isinstance(each, str) for each in questions):
         questions = [{"question": each} for each in questions]
-    return Documents(as_input(documents)[0], as_input(questions)[0])
+    several = isinstance(documents, list | tuple) and not any(isinstance(each, Mapping) for each in documents)
+    places = tuple(as_input(each)[0] for each in documents) if several else as_input(documents)[0]
+    return Documents(places, as_input(questions)[0])
 
 
 def _path(data: str | os.PathLike[str]) -> str | Path:

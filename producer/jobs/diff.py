@@ -97,6 +97,14 @@ def _fields(blocks: Iterable[bytes]) -> Iterator[_Prediction]:
             yield dict.fromkeys(_FIELDS) | {name: prediction[name] for name in _NEEDED & prediction.keys()}
 
 
+def _key(name: Literal["id", "group"], row: _Prediction) -> str | None:
+    """What a row, or group, is found by. A question has its id, or its number, in each document."""
+    if name == "id" and row.get("document") is not None:
+        return f"{row['document']}\n{row['group']}"
+    found: str | None = row[name]
+    return found
+
+
 def _by(
     name: Literal["id", "group"], rows: Iterable[_Prediction], others: Iterable[_Prediction]
 ) -> Iterator[_Pair | None]:
@@ -108,11 +116,13 @@ def _by(
         db.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, row TEXT, used INTEGER) WITHOUT ROWID")
         db.execute("BEGIN")
         for row in others:
-            added = db.execute("INSERT OR IGNORE INTO rows VALUES (?, ?, 0)", (row[name], json.dumps(row)))
-            yield (None, row) if row[name] is None or not added.rowcount else None
+            key = _key(name, row)
+            added = db.execute("INSERT OR IGNORE INTO rows VALUES (?, ?, 0)", (key, json.dumps(row)))
+            yield (None, row) if key is None or not added.rowcount else None
         for row in rows:
-            partner = db.execute("SELECT row FROM rows WHERE id = ? AND used = 0", (row[name],)).fetchone()
-            db.execute("UPDATE rows SET used = 1 WHERE id = ?", (row[name],))
+            key = _key(name, row)
+            partner = db.execute("SELECT row FROM rows WHERE id = ? AND used = 0", (key,)).fetchone()
+            db.execute("UPDATE rows SET used = 1 WHERE id = ?", (key,))
             yield row, json.loads(partner[0]) if partner else None
         for (text,) in db.execute("SELECT row FROM rows WHERE used = 0"):
             yield None, json.loads(text)

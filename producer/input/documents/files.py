@@ -33,6 +33,7 @@ from producer.input.rows import Fault, Rows
 
 #: The name of the column of documents.
 COLUMN = "document"
+_ONE_EACH = "Name a folder, a pattern or a prefix alone, or each file."
 _QUESTIONS = "Name the file of the questions."
 
 
@@ -47,7 +48,11 @@ class _Read:
 def documents_of(spec: Documents, notes: list[str]) -> tuple[Location, Sequence[One]]:
     """Where documents are, and the files of each, in order. Adds to `notes` what is passed over. Raises InputError."""
     if isinstance(spec.documents, tuple):
-        files = [located for each in spec.documents if isinstance(located := locate(each), One)]
+        files: list[One] = []
+        for located in map(locate, spec.documents):
+            if isinstance(located, Many):
+                raise InputError("unreadable", f"{located.label}: several files, in a list of documents", _ONE_EACH)
+            files.append(located)
         name = f"{len(files)} documents"
         return (files[0] if len(files) == 1 else Folder(name, name, Path())), files
     where = locate(spec.documents)

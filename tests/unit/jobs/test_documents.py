@@ -17,6 +17,8 @@ from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.input.location import Documents
+from producer.jobs.diff import differences
+from producer.jobs.diff_document import Summary
 from producer.jobs.submit import submit, withdraw
 from producer.jobs.verify import verify_job
 from producer.request import Request
@@ -134,6 +136,22 @@ def test_a_page_of_one_question_has_its_answers_in_all_documents(
     assert (page.next, page.rows) == (3, 4)
     with pytest.raises(UsageError, match="2 questions, and none of the number 2"):
         pages.of_question(manifest, 2)
+
+
+def test_a_diff_by_id_joins_the_questions_of_each_document(
+    folder: Path, storage: Storage, queue: Queue, settings: Settings
+):
+    first = submitted(folder, storage, settings)
+    (folder / "a.pdf").unlink()
+    (folder / "c.txt").write_text("Another text. " * 30)
+    second = submitted(folder, storage, settings)
+    for manifest in (first, second):
+        finish(manifest.id, storage, queue, settings)
+    summary = Summary()
+    changes = list(differences(storage, first.id, second.id, summary, by="id"))
+    assert summary.missing == 2
+    assert summary.same + len(changes) == 6
+    assert {change["group"] for change in changes} <= {"when", "who"}
 
 
 def test_a_submission_that_is_withdrawn_leaves_nothing(folder: Path, storage: Storage, settings: Settings):
