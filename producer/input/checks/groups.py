@@ -73,8 +73,9 @@ class GroupQuestions:
         self.count += added
         if added < len(new):
             self.scattered = True
-            for code, group in enumerate(batch[len(before) :], len(before)):
-                row, question = self._table.row("SELECT row, question FROM groups WHERE name = ?", key_of(group.name))
+            stored = self._table.rows([key_of(group.name) for group in new])
+            for code, group in enumerate(new, len(batch) - len(new)):
+                row, question = stored[key_of(group.name)]
                 if row != group.row:
                     before[code] = _Group(group.name, row, question)
         return [self._known(before[code], group) if code in before else group for code, group in enumerate(batch)]

@@ -27,9 +27,10 @@ class Ids:
         known = list(zip(ids, rows, keys, strict=True))
         if self._table.add(known) == len(known):
             return {}
+        stored = self._table.rows(ids)
         found = {}
         for id_, row, group in known:
-            owner, its_group = self._table.row("SELECT row, grouping FROM ids WHERE id = ?", id_)
+            owner, its_group = stored[id_]
             if owner != row and (group is None or group != its_group):
                 found[row] = owner
         return found

@@ -14,6 +14,8 @@ from contract.remedy import Part, Remedy
 #: A text, or the digest of a long one: a table holds them by the million.
 Key = str | bytes
 _LONG = 64
+#: Keys that one query looks up.
+_AT_ONCE = 500
 
 
 def key_of(text: str) -> Key:
@@ -26,7 +28,7 @@ class TemporaryTable:
     as another remedy."""
 
     def __init__(self, name: str, columns: str, *otherwise: Part) -> None:
-        self._name = name
+        self._name, self._key = name, columns.split()[0]
         self._otherwise = otherwise
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-32768"):
@@ -45,11 +47,15 @@ class TemporaryTable:
         with self._room():
             return self._db.executemany(self._insert, rows).rowcount
 
-    def row(self, query: str, *values: Any) -> tuple[Any, ...]:
-        """The row that a query finds."""
-        with self._room():
-            row: tuple[Any, ...] = self._db.execute(query, values).fetchone()
-        return row
+    def rows(self, keys: Sequence[Key]) -> dict[Key, tuple[Any, ...]]:
+        """The rows of keys that are there, by key, each without it."""
+        found: dict[Key, tuple[Any, ...]] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            query = f"SELECT * FROM {self._name} WHERE {self._key} IN ({', '.join('?' * len(some))})"  # noqa: S608
+            with self._room():
+                found |= {row[0]: row[1:] for row in self._db.execute(query, some)}
+        return found
 
     def change(self, statement: str, *values: Any) -> None:
         """Change a row."""
