@@ -68,6 +68,8 @@ def test_every_way_to_ask_gives_the_same_groups(
     assert printed.returncode == 0, printed.stderr
     groups = json.loads(printed.stdout)["groups"]
     assert answers(groups) == {name: (about[0], about[number]) for name, about in ANSWERS.items()}
+    followed = shared.producer("results", job, "--by", "group", "--follow")
+    assert [json.loads(line) for line in followed.stdout.splitlines()] == groups
     assert server.get(f"/v1/jobs/{job}/groups", params={"limit": 1}).json() == {
         "groups": groups[:1], "next": 1, "count": 2,
     }  # fmt: skip
@@ -114,6 +116,7 @@ def test_a_job_without_groups_says_so_in_every_language(
     refused = shared.producer("results", job, "--by", "group")
     assert refused.returncode == 2
     assert "--group-by" in refused.stderr
+    assert shared.producer("results", jobs["lists"], "--by", "group", "--wide").returncode == 2
     answer = server.get(f"/v1/jobs/{job}/groups")
     assert (answer.status_code, answer.json()["code"]) == (422, "usage")
     with Client(server=str(server.base_url)) as client, pytest.raises(UsageError, match="has no groups"):
