@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from typing import Any, Literal
 
 #: What is compared: rows of one number, rows of one id, groups of one name.
@@ -33,10 +34,13 @@ class Summary:
 
 
 def write(first: str, second: str, batches: Iterable[Sequence[dict[str, Any]]], summary: Summary) -> Iterator[str]:
-    """The document, a piece for each batch of changes, which may be empty. `summary` is read behind the last one."""
+    """The document, a piece for each batch of changes, which may be empty. `summary` is read behind the last one. The
+    first batch is made before the head, so that an error is an error and no half of a document."""
+    rest = iter(batches)
+    begun = next(rest, ())
     yield f'{{"first": {json.dumps(first)}, "second": {json.dumps(second)}, {_CHANGES}'
     before = "\n"
-    for changes in batches:
+    for changes in chain([begun], rest):
         yield before * bool(changes) + ",\n".join(json.dumps(change, ensure_ascii=False) for change in changes)
         before = ",\n" if changes else before
     yield f"{_SUMMARY}{json.dumps(asdict(summary))}}}\n"

@@ -119,5 +119,8 @@ def test_a_job_without_groups_says_so_in_every_language(
     assert shared.producer("results", jobs["lists"], "--by", "group", "--wide").returncode == 2
     answer = server.get(f"/v1/jobs/{job}/groups")
     assert (answer.status_code, answer.json()["code"]) == (422, "usage")
+    compared = server.get(f"/v1/jobs/{jobs['lists']}/diff", params={"with": job, "by": "group"})
+    assert (compared.status_code, compared.json()["code"]) == (422, "usage")
+    assert shared.producer("diff", jobs["lists"], job, "--by", "group", "--json").returncode == 2
     with Client(server=str(server.base_url)) as client, pytest.raises(UsageError, match="has no groups"):
         client.job(job).groups()
