@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from typing import Any
 
+from producer.input.documents import tree
 from producer.input.documents.text import Text, cleaned, unreadable
 
 _TYPES = "[Content_Types].xml"
@@ -30,16 +31,14 @@ _MOST = 128 << 20
 
 def read(data: bytes) -> Text:
     """The text of a Word document. Raises Unreadable."""
-    from lxml import __version__, etree
-
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = [_text(etree.iterwalk(_tree(archive, name), events=("start", "end"))) for name in _names(archive)]
-    except (*_DAMAGE, etree.XMLSyntaxError) as error:
+            parts = [_text(tree.walk_xml(_part(archive, name))) for name in _names(archive)]
+    except _DAMAGE as error:
         raise unreadable("a Word document that is damaged") from error
     except RuntimeError as error:  # zipfile has no class of its own for it
         raise unreadable("an encrypted Word document") from error
-    return Text(cleaned("\n\n".join(filter(None, parts))), None, "lxml", __version__)
+    return Text(cleaned("\n\n".join(filter(None, parts))), None, "lxml", tree.version())
 
 
 def kind_of(data: bytes) -> str:
@@ -61,8 +60,8 @@ def kind_of(data: bytes) -> str:
 def _names(archive: zipfile.ZipFile) -> list[str]:
     """The parts with text, in order. Word gives them any names: their types tell."""
     found: dict[str, list[str]] = {kind: [] for kind in _PARTS}
-    for node in _tree(archive, _TYPES).iter("{*}Override"):
-        kind = _KIND.fullmatch(node.get("ContentType", ""))
+    for event, node in tree.walk_xml(_part(archive, _TYPES)):
+        kind = _KIND.fullmatch(node.get("ContentType", "")) if event == "start" else None
         name = "document.main" if kind and kind[1] in ("document.main", "document") else kind and kind[1]
         if name in found:
             found[name].append(node.get("PartName", "").lstrip("/"))
@@ -71,15 +70,13 @@ def _names(archive: zipfile.ZipFile) -> list[str]:
     return [name for kind in _PARTS for name in sorted(found[kind])]
 
 
-def _tree(archive: zipfile.ZipFile, name: str) -> Any:
+def _part(archive: zipfile.ZipFile, name: str) -> bytes:
     """The XML of a part. Raises Unreadable for one that expands beyond all measure."""
-    from lxml import etree
-
     with archive.open(name) as file:
         data = file.read(_MOST + 1)
     if len(data) > _MOST:
         raise unreadable(f"a part of it expands to more than {_MOST:,} bytes")
-    return etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    return data
 
 
 def _text(walker: Any) -> str:

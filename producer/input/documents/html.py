@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from producer.input.documents import tree
 from producer.input.documents.plain import decoded
 from producer.input.documents.text import Text, cleaned
 
@@ -27,16 +28,11 @@ _HEAD = 1024
 
 def read(data: bytes) -> Text:
     """The text of a web page. Raises Unreadable."""
-    from lxml import __version__, etree
-
     charset = _CHARSET.search(data[:_HEAD])
     source, warnings = decoded(data, _codec(charset[1].decode("ascii")) if charset else "")
-    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
-    root = etree.fromstring(source.encode("utf-8", "replace"), parser)
     lines = _Lines()
-    if root is not None:
-        _walk(etree.iterwalk(root, events=("start", "end")), lines)
-    return Text(cleaned("".join(lines.texts)), None, "lxml", __version__, warnings)
+    _walk(tree.walk_html(source.encode("utf-8", "replace")), lines)
+    return Text(cleaned("".join(lines.texts)), None, "lxml", tree.version(), warnings)
 
 
 def _codec(name: str) -> str:

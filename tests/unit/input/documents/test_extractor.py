@@ -46,11 +46,18 @@ def test_a_child_that_dies_is_replaced(extractor: Extractor):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="cannot limit the memory")
-def test_a_bomb_costs_only_itself():
-    bomb = docx(body="<w:p><w:r><w:t>word</w:t></w:r></w:p>" * (1 << 19))
-    assert len(bomb) < 1 << 20
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("bomb.docx", docx(body="<w:p><w:r><w:t>word</w:t></w:r></w:p>" * (1 << 19))),
+        ("part.docx", docx(body="<w:p><w:r><w:t>word</w:t></w:r></w:p>" * (1 << 18))),
+        ("page.html", b"<p>word" * (1 << 20)),
+    ],
+)
+def test_a_bomb_costs_only_itself(name: str, data: bytes):
+    """Whether the archive or the tree does not fit."""
     with Extractor(24 << 20) as extractor:
-        assert "24 MiB of memory" in why(extractor, "bomb.docx", bomb)
+        assert "24 MiB of memory" in why(extractor, name, data)
         assert extractor.text("b.txt", b"b").text == "b"
 
 
