@@ -165,6 +165,15 @@ def test_a_text_counts_once_toward_the_bytes_of_a_chunk_and_is_written_once(tmp_
     assert chunk.to_bytes(chunk.from_bytes(files[0])) == files[0]
 
 
+def test_a_text_counts_again_in_the_next_chunk(tmp_path: Path):
+    for name in "abc":
+        (tmp_path / f"{name}.txt").write_text(f"{name} " * 45_000)
+    questions = "".join(f"What is {number}?\n" for number in range(300))
+    with open_input(Documents(str(tmp_path), io.BytesIO(questions.encode()))) as source:
+        tables = list(source.tables(200, 150_000))
+    assert [table.num_rows for table in tables] == [200, 100] * 3  # two texts of 90,000 bytes are too many
+
+
 def test_check_and_glance_read_documents_too(folder: Path, tmp_path: Path):
     (tmp_path / "q.txt").write_text(ASKED)
     spec = Documents(str(folder), str(tmp_path / "q.txt"))
