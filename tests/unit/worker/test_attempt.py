@@ -13,12 +13,14 @@ from contract.ledger.quarantine import InFlight
 from contract.storage.local import LocalStorage
 from tests import REPO
 from worker.attempt import Attempt, score_apart
+from worker.reader.reader import Reader
 from worker.scoring import Drained, Watch
 
 MODEL = REPO / "models" / "minilm-l6-qa"
 POISON = str(REPO / "tests" / "acceptance" / "poison")
 JOB = "20260101-000000-00000000"
-GOOD = Row(0, "When was the mill built?", "The mill at Vessby was built in 1731 from oak.")
+QUESTION, CONTEXT = "When was the mill built?", "The mill at Vessby was built in 1731 from oak."
+GOOD = Row(0, QUESTION, CONTEXT)
 
 
 @pytest.mark.slow
@@ -26,6 +28,7 @@ def test_a_row_that_harms_nobody_has_its_answer() -> None:
     outcome = score_apart(GOOD, Options(), MODEL, Watch())
     assert isinstance(outcome, Answer)
     assert outcome.spans[0].answer == "1731"
+    assert outcome == Reader.open(MODEL).answer(QUESTION, CONTEXT, Options()), "all of its fields"
 
 
 @pytest.mark.slow
