@@ -20,6 +20,7 @@ from contract.storage import open_storage
 from producer import cli as producer_cli
 from tests import s3
 from tests.acceptance.cluster import REPO, Cluster, check, cluster, end, write_rows
+from tests.acceptance.test_readme import masked
 from worker import cli as worker_cli
 
 DOCS = REPO / "docs"
@@ -126,6 +127,17 @@ def test_the_commands_of_the_guide_to_models_make_one_that_answers(tmp_path: Pat
     assert (tmp_path / "models" / "mine" / "reader.json").exists()
     listed = re.findall(r"^\| `([\w.]+)` \|", (DOCS / "models.md").read_text(), re.M)[:4]
     assert {path.name for path in (tmp_path / "models" / "mine").iterdir()} == set(listed)
+
+
+def test_the_commands_of_the_guide_to_passages_do_what_it_says(tmp_path: Path):
+    (tmp_path / "samples").symlink_to(REPO / "samples")
+    make, run, results, top = commands("passages.md")
+    shell(f"{make}\n{run}", tmp_path)
+    (job,) = [path.name for path in (tmp_path / "bulkqa-data" / "jobs").iterdir()]
+    shown = re.findall(r"^\{.*\}$", (DOCS / "passages.md").read_text(), re.M)
+    found = shell(results.replace("JOB", job), tmp_path).splitlines()
+    assert [masked(line) for line in found] == [masked(line) for line in shown]
+    shell(top, tmp_path)
 
 
 def test_the_commands_of_the_guide_to_scores_do_what_it_says(tmp_path: Path):
