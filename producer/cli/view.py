@@ -88,6 +88,8 @@ def job_size(manifest: Manifest) -> str:
     """The rows and chunks of a job, as text."""
     bad = f", {manifest.rejected:,} of them with errors" if manifest.rejected else ""
     files = f" of {plural(manifest.source.files, 'file')}" if manifest.source.files > 1 else ""
+    if asked := manifest.documents:
+        files = f", {plural(asked.questions, 'question')} of {plural(asked.count, 'document')}"
     return f"{plural(manifest.rows, 'row')}{files}{bad}, {plural(manifest.chunks, 'chunk')}"
 
 
@@ -144,7 +146,10 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
     url = upload.url_of(shown) if shown else None
     facts = {"predictions": url or shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
     if progress.groups:
-        facts["groups"] = f"producer results {progress.id} --by group"
+        asked = progress.input.get("format") == "documents"
+        facts["groups"] = f"producer results {progress.id} --by {'question' if asked else 'group'}"
+        if asked:
+            facts["documents"] = f"producer results {progress.id} --wide -o answers.xlsx"
     if progress.evaluation:
         facts["quality"] = _quality(progress.evaluation)
     if progress.error_uri:

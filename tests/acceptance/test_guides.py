@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
@@ -138,6 +140,29 @@ def test_the_commands_of_the_guide_to_passages_do_what_it_says(tmp_path: Path):
     found = shell(results.replace("JOB", job), tmp_path).splitlines()
     assert [masked(line) for line in found] == [masked(line) for line in shown]
     shell(top, tmp_path)
+
+
+def test_the_commands_of_the_guide_to_documents_give_the_answers_that_it_shows(tmp_path: Path):
+    """commands("documents.md") and its Python."""
+    (tmp_path / "samples").symlink_to(REPO / "samples")
+    first, *others = commands("documents.md")
+    done = subprocess.run(
+        [*shlex.split(first.replace("producer", f"{Path(sys.executable).parent}/producer", 1))],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr  # one document is a scan
+    guide = (DOCS / "documents.md").read_text()
+    table = guide[guide.index("row ┃") : guide.index("... and")]
+    assert done.stdout[: done.stdout.index("... and")].split() == table.split()
+    (job,) = (path.name for path in (tmp_path / "bulkqa-data" / "jobs").iterdir())
+    for command in others:
+        shell(f"{command.replace('JOB', job)} || [ $? = 3 ]", tmp_path)
+    wide = (tmp_path / "answers.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in wide[1:]] == sorted(
+        path.name for path in (REPO / "samples/contracts").iterdir()
+    )
+    assert openpyxl.load_workbook(tmp_path / "answers.xlsx").sheetnames == ["answers", "excerpts"]
+    assert len(list((tmp_path / "pages").iterdir())) == 6
 
 
 def test_the_commands_of_the_guide_to_scores_do_what_it_says(tmp_path: Path):

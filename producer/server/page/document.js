@@ -39,7 +39,15 @@ export async function document_(content, { id, other, signal }) {
     el("p", { class: "dim hint" }, "Keys: ", el("kbd", {}, "j"), " next answer, ", el("kbd", {}, "k"), " previous answer."),
     el("div", { class: "beside" }, el("ol", { class: "answers" }, rows.map((row) => question(row, id, questions))),
       el("div", { class: "text", tabindex: "0", role: "region", "aria-label": "Text" }, marked(text, rows))));
-  walk(content, signal, (row) => content.querySelector(`[data-row="${row.dataset.of}"]`)?.scrollIntoView({ block: "center" }));
+  walk(content, signal, (row) => show(row.dataset.of));
+}
+
+// Shows where in the text the answer of a row is.
+function show(row) {
+  document.querySelector("mark.here")?.classList.remove("here");
+  const mark = document.querySelector(`[data-row="${row}"]`);
+  mark?.classList.add("here");
+  mark?.scrollIntoView({ block: "center" });
 }
 
 // The rows of a document, of which a request gives so many.
@@ -56,10 +64,9 @@ async function answers(id, first, questions) {
 }
 
 function question(row, id, questions) {
-  const show = () => document.querySelector(`[data-row="${row.row}"]`)?.scrollIntoView({ block: "center" });
   const at = row.page ? `, page ${row.page}` : "";
   const outcome = row.status === "answered"
-    ? el("p", {}, el("button", { class: "plain inline", type: "button", onclick: show }, row.answer), ` score ${row.score.toFixed(3)}${at}`)
+    ? el("p", {}, el("button", { class: "plain inline", type: "button", onclick: () => show(row.row) }, row.answer), ` score ${row.score.toFixed(3)}${at}`)
     : el("p", { class: row.status }, row.status === "error" ? row.error.message : words(row.status));
   return el("li", { tabindex: "-1", "data-of": row.row }, el("p", { class: "question" }, row.question), outcome,
     el("a", { href: withQuery(`#/jobs/${id}`, { question: row.row % questions }) }, "in all documents"));
@@ -73,7 +80,7 @@ function marked(text, rows) {
   const edges = [0, ...places, text.length];
   const offsets = [0, ...cuts, Infinity];
   return edges.slice(1).map((end, at) => {
-    const piece = text.slice(edges[at], end).replaceAll("\f", "");
+    const piece = text.slice(edges[at], end).split("\f").flatMap((page, number) => (number ? [el("hr"), page] : [page]));
     const inside = spans.filter((span) => span.start <= offsets[at] && offsets[at + 1] <= span.end);
     const first = inside.find((span) => span.start === offsets[at]);
     return inside.length ? el("mark", { "data-row": first?.row, title: inside.map((span) => span.question).join("\n") }, piece) : piece;

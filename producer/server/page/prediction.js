@@ -43,8 +43,8 @@ function context(row, whole) {
   if (row.excerpt) { // of a document, whose whole text has a page of its own
     const points = Array.from(row.excerpt);
     const [start, end] = [row.start - row.excerpt_start, row.end - row.excerpt_start];
-    const part = (first, last) => points.slice(first, last).join("");
-    return el("p", { class: "context" }, "… ", part(0, start), el("mark", {}, part(start, end)), part(end), " …");
+    const part = (first, last) => points.slice(first, last).join("").replaceAll("\f", " ");
+    return el("p", { class: "context" }, row.excerpt_start ? "… " : "", part(0, start), el("mark", {}, part(start, end)), part(end), " …");
   }
   if (!row.context) {
     return null;
