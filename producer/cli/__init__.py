@@ -1,8 +1,8 @@
 """The `producer` command: parses, calls, prints. Data goes to stdout, progress and messages to stderr.
 
-`options` declares the flags, `flags` hands them to typer; `run`, `jobs`, `monitoring`, `cleanup` and `serve` are the
-commands; `view` and `tables` print. Heavy modules are imported inside the commands, to keep `--help` quick. Decisions
-do not belong here.
+`options` declares the flags, `flags` hands them to typer; `run`, `jobs`, `trust`, `monitoring`, `cleanup` and `serve`
+are the commands; `view` and `tables` print. Heavy modules are imported inside the commands, to keep `--help` quick.
+Decisions do not belong here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contract.command import print_version
 from producer.cli import cleanup, jobs, monitoring
 from producer.cli.run import run
 from producer.cli.serve import serve
+from producer.cli.trust import sample, trust
 
 _SUMMARY = "Answer files of questions and contexts: submit a file, watch its job, read the predictions."
 
@@ -38,6 +39,8 @@ _COMMANDS = {
     "check": jobs.check,
     "verify": jobs.verify,
     "diff": jobs.diff,
+    "sample": sample,
+    "trust": trust,
     "workers": monitoring.workers,
     "logs": monitoring.logs,
     "notifications": monitoring.notifications,

@@ -12,8 +12,7 @@ from rich.progress import Progress as Bars
 
 from contract.command import check_interrupt
 from contract.errors import printable
-from producer.cli.messages import Ticker, say, stderr, verbosity
-from producer.cli.text import literal, plural
+from producer.cli.messages import Ticker, literal, plural, say, stderr, verbosity
 from producer.times import duration
 
 if TYPE_CHECKING:

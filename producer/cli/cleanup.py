@@ -43,7 +43,7 @@ def delete(
 ) -> None:
     """Delete a job with its rows, answers and records. A job that has not ended is refused."""
     from producer.cli import view
-    from producer.cli.text import size
+    from producer.cli.messages import size
 
     job, freed = connection.backend().delete(job, cancel=cancel, force=force)
     view.print_json({"job": job, "bytes": freed}) if as_json else view.out(f"deleted job {job}, {size(freed)}")
@@ -66,7 +66,7 @@ def gc(
 
     from contract.ledger import records
     from producer.cli import messages, tables, view
-    from producer.cli.text import plural, size
+    from producer.cli.messages import plural, size
     from producer.jobs.remove import delete as delete_job
     from producer.jobs.remove import old
     from producer.times import span

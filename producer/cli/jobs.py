@@ -23,6 +23,7 @@ from producer.cli.options import (
     File,
     Job,
     Json,
+    Lines,
     Listing,
     Messages,
     Output,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.queue import WorkerInfo
     from producer.backend import Backend
-    from producer.results.output import By
 
 T = TypeVar("T")
 
@@ -134,23 +134,17 @@ def list_jobs(connection: Connection, listing: Listing, as_json: Json = False) -
 def results(
     job: Job,
     out: Output,
+    lines: Lines,
     connection: Connection,
     follow: Annotated[
         bool, typer.Option("--follow", help="write predictions as they become ready, until the job ends")
-    ] = False,
-    by: Annotated[
-        Literal["row", "group", "question"],
-        typer.Option(help="a line for each row, or the best answer of each group; a question of documents is a group"),
-    ] = "row",
-    wide: Annotated[
-        bool, typer.Option("--wide", help="of documents: a line a document, with the answer to every question")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
     """Write the predictions of a job in row order, or its groups. Of an unfinished job: those rows that are ready
     without a gap."""
     from producer.cli import messages, view
-    from producer.cli.text import plural
+    from producer.cli.messages import plural
     from producer.results.output import check_output, write_results
 
     if as_json and out.output_format not in (None, "json"):
@@ -163,30 +157,23 @@ def results(
     check_output(output, kind, as_folder=out.as_folder)
     job = backend.find(job)
     progress = backend.status(job, reason=False)
-    line = _line(by, wide=wide)
+    line, side = lines.line(), lines.side()
     if follow:
         steps = backend.follow(job)
         try:
             wait = lambda: any(not step.finished for step in steps)  # noqa: E731
-            write_results(backend, job, output, kind, wait, as_folder=out.as_folder, by=line)
+            write_results(backend, job, output, kind, wait, as_folder=out.as_folder, by=line, side=side)
         except KeyboardInterrupt:
             again = _follow_again(f"producer results {job} --follow", connection)
             raise KeyboardInterrupt(f"job {job} continues; {again}") from None
         progress = backend.status(job, reason=False)
     else:
-        write_results(backend, job, output, kind, as_folder=out.as_folder, by=line)
+        write_results(backend, job, output, kind, as_folder=out.as_folder, by=line, side=side)
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     counts = progress.request_counts
     done = f"{counts.total - counts.pending:,} of {plural(counts.total, 'row')} done"
     messages.say(f"job {job} is {progress.status}: {done}")
-
-
-def _line(by: Literal["row", "group", "question"], *, wide: bool) -> By:
-    """What a line of the results is for."""
-    if wide and by != "row":
-        raise UsageError(f"--wide has a line a document, --by {by} a line a {by}", "Give one of them.")
-    return "document" if wide else by
 
 
 @with_flags

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from producer.backend import Backend
     from producer.input.location import InputSpec
     from producer.jobs.select import JobFilter
+    from producer.results.output import By
+    from producer.results.pages import Side
 
 FILE = (
     "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; also at s3://, gs:// and "
@@ -168,6 +170,45 @@ class Output:
     def as_folder(self) -> bool:
         """Whether the output is a folder of files."""
         return self.output_layout == "parts" or self.output_format == "html"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines: what a line of the predictions is for, and which there are."""
+
+    by: Annotated[
+        Literal["row", "group", "question"],
+        typer.Option(help="a line for each row, or the best answer of each group; a question of documents is a group"),
+    ] = "row"
+    wide: Annotated[
+        bool, typer.Option("--wide", help="of documents: a line a document, with the answer to every question")
+    ] = False
+    above: Annotated[
+        float | None, typer.Option(help="only answers with at least this score: see `trust`", show_default=False)
+    ] = None
+    below: Annotated[
+        float | None, typer.Option(help="only the other rows: lower scores, no answer, errors", show_default=False)
+    ] = None
+
+    def line(self) -> By:
+        """What a line is for. Raises UsageError."""
+        from contract.errors import UsageError
+
+        if self.wide and self.by != "row":
+            raise UsageError(f"--wide has a line a document, --by {self.by} a line a {self.by}", "Give one of them.")
+        return "document" if self.wide else self.by
+
+    def side(self) -> Side | None:
+        """The side of a threshold that is wanted; None: both. Raises UsageError."""
+        from contract.errors import UsageError
+        from producer.results.pages import Side
+
+        threshold = self.below if self.above is None else self.above
+        if threshold is None:
+            return None
+        if self.line() != "row" or None not in (self.above, self.below):
+            raise UsageError("--above and --below are the two sides of one threshold, of rows", "Give one of them.")
+        return Side(threshold, self.above is not None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from producer.cli import messages, view
-from producer.cli.text import literal, plural, size
+from producer.cli.messages import literal, plural, size
 from producer.jobs.usage import KINDS
 from producer.times import duration, iso, local
 

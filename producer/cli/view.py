@@ -14,8 +14,7 @@ from rich.table import Table
 
 from contract.errors import printable, printable_json
 from producer.cli.bars import chunks
-from producer.cli.messages import say, stderr, verbosity
-from producer.cli.text import literal, plural, shorten
+from producer.cli.messages import literal, plural, say, shorten, stderr, verbosity
 from producer.times import duration, local
 
 if TYPE_CHECKING:

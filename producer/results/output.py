@@ -26,6 +26,7 @@ from contract.remedy import Call, Remedy, Set
 from producer.results import columns, folder, groups, upload, workbook
 from producer.results.documents import marked, wide
 from producer.results.documents.wide import Wide
+from producer.results.pages import Side
 from producer.results.typed import Core, Shape, core
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
@@ -159,26 +160,27 @@ def write_results(
     *,
     as_folder: bool = False,
     by: By = "row",
+    side: Side | None = None,
 ) -> None:
     """Write the predictions of a job to a file, with the error rows beside it; to stdout for `-`; or to a folder.
 
-    `by` as for `view`, `wait` as for `ready_lines`. Raises UsageError if the output cannot be written.
+    `by` and `side` as for `view`, `wait` as for `ready_lines`. Raises UsageError if the output cannot be written.
     """
     if url := upload.url_of(output):
         with tempfile.TemporaryDirectory(prefix="bulkqa-") as scratch:
-            write_results(backend, job, Path(scratch) / output.name, kind, wait, as_folder=as_folder, by=by)
+            write_results(backend, job, Path(scratch) / output.name, kind, wait, as_folder=as_folder, by=by, side=side)
             upload.put(url, Path(scratch))
         return
     if as_folder:
         if kind == PAGES:
             files = _pages(view(backend, job, "jsonl", "document", wait).lines, backend, job)
         else:
-            files = _files(view(backend, job, kind or "jsonl", by, wait), backend, job, kind or "jsonl", wait)
+            files = _files(view(backend, job, kind or "jsonl", by, wait, side), backend, job, kind or "jsonl", wait)
         ended = wait is not None or backend.status(job, reason=False).finished
         folder.write(output, files, complete=ended and kind != PAGES)
         return
     kind = format_of(output, kind)
-    lines, listed, shape = view(backend, job, kind, by, wait)
+    lines, listed, shape = view(backend, job, kind, by, wait, side)
     if output == Path("-"):
         write_stream(sys.stdout.buffer, _flushed(lines), kind, shape, listed)
         sys.stdout.flush()
@@ -239,11 +241,20 @@ class View(NamedTuple):
     shape: Table | None  #: the columns, in a format that has any
 
 
-def view(backend: ResultsBackend, job: str, kind: str, by: By = "row", wait: Callable[[], bool] | None = None) -> View:
-    """The predictions of a job, its groups, or a line a document, in a format. `wait` as for `ready_lines`. Raises
-    UsageError if the job has no groups, or asks no documents, and as `shape_of` does."""
+def view(
+    backend: ResultsBackend,
+    job: str,
+    kind: str,
+    by: By = "row",
+    wait: Callable[[], bool] | None = None,
+    side: Side | None = None,
+) -> View:
+    """The predictions of a job, its groups, or a line a document, in a format. `wait` as for `ready_lines`; of
+    predictions only those of a `side`. Raises UsageError if the job has no groups, or asks no documents, and as
+    `shape_of` does."""
     if by == "row":
-        return View(backend.lines(job, wait=wait), "predictions", shape_of(backend, job, kind))
+        lines = backend.lines(job, wait=wait)
+        return View(side.of(lines) if side else lines, "predictions", shape_of(backend, job, kind))
     if by != "group":
         questions = wide.check(backend.manifest(job))
     if by != "document":

@@ -56,6 +56,25 @@ def matching(lines: Iterable[bytes], row_filter: RowFilter) -> Iterator[bytes]:
             yield b"".join(matched)
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two sides of a threshold: the answers whose score is at least that, or all other rows."""
+
+    threshold: float
+    above: bool
+
+    def of(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Those of the lines that are on this side, in blocks of whole ones."""
+        for block in lines:
+            kept = [line for line in block.splitlines(keepends=True) if self._has(json.loads(line))]
+            if kept:
+                yield b"".join(kept)
+
+    def _has(self, prediction: dict[str, Any]) -> bool:
+        is_above = prediction["status"] == "answered" and prediction["score"] >= self.threshold
+        return is_above is self.above
+
+
 def _mentions(prediction: dict[str, Any], text: str) -> bool:
     names = ("question", "context", "answer", "id", "raw")
     return any(text in str(prediction.get(name) or "").casefold() for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -163,6 +164,37 @@ def test_the_commands_of_the_guide_to_documents_give_the_answers_that_it_shows(t
     )
     assert openpyxl.load_workbook(tmp_path / "answers.xlsx").sheetnames == ["answers", "excerpts"]
     assert len(list((tmp_path / "pages").iterdir())) == 6
+
+
+def test_the_commands_of_the_guide_to_trust_go_from_a_job_to_two_files(tmp_path: Path):
+    """commands("trust.md"), with labels that this test fills in: one of thirty answers is wrong."""
+    write_rows(tmp_path / "rows.csv", 400)
+    run, sample, trust, *none = commands("trust.md")
+    assert none == []
+    shell(run, tmp_path)
+    (job,) = (path.name for path in (tmp_path / "bulkqa-data" / "jobs").iterdir())
+    shell(sample.replace("JOB", job), tmp_path)
+    head, *rows = (tmp_path / "labels.csv").read_text("utf-8-sig").splitlines()
+    assert len(rows) == 300
+    filled = [f"{line[:-3]},{'wrong' if number % 30 == 7 else 'right'},," for number, line in enumerate(rows)]
+    (tmp_path / "labels.csv").write_text("\n".join([head, *filled]))
+    said = shell(trust.replace("JOB", job), tmp_path)
+    guide = (DOCS / "trust.md").read_text()
+    for line in said.splitlines():
+        assert re.sub(r"[\d.]+", "", line.replace(job, "JOB")) in re.sub(r"[\d.]+", "", guide), line
+    above, below = re.findall(r"producer results .*", said)
+    shell(f"{above}; {below}", tmp_path)
+    trusted, others = (
+        list(csv.DictReader((tmp_path / name).read_text().splitlines(), delimiter="|"))
+        for name in ("trusted.csv", "to-look-at.csv")
+    )
+    threshold = float(above.split("--above ")[1].split()[0])
+    assert sorted(int(row["row"]) for row in trusted + others) == list(range(400))
+    assert min(float(row["score"]) for row in trusted) >= threshold
+    assert all(row["status"] != "answered" or float(row["score"]) < threshold for row in others)
+    found = json.loads(shell(f"producer trust {job} --labels labels.csv --precision 0.99 --json", tmp_path))
+    assert (found["threshold"], found["labels"], found["wrong"]) == (None, 300, 10)
+    assert found["best"]["lower_bound"] < 0.99
 
 
 def test_the_commands_of_the_guide_to_scores_do_what_it_says(tmp_path: Path):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from contract.queue import WorkerInfo
 from producer.cli import tables, view
-from producer.cli.text import size
+from producer.cli.messages import size
 
 WORKER = WorkerInfo(
     "w1", "tiny", "d1", "int8", 2, "0.1.0", host="h1", job="20260101-000000-00000000", chunk=7, held_seconds=60.0,
