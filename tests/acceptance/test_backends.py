@@ -26,7 +26,7 @@ from producer.jobs.verify import verify_job
 from producer.results.columns import InputColumns
 from tests.acceptance.cluster import REPO, Cluster, until, write_rows
 from tests.acceptance.serving import serving
-from tests.documents.small import docx, pdf
+from tests.documents.small import contracts
 from tests.s3 import free_port
 
 pytestmark = pytest.mark.timeout(240)
@@ -358,21 +358,7 @@ def test_a_pipe_is_sent_whose_size_nobody_knows_and_a_closed_client_says_that_it
 
 
 def test_questions_are_asked_of_a_folder_of_documents_five_of_which_are_broken(way: Way) -> None:
-    folder = way.folder / "contracts"
-    folder.mkdir()
-    for number in range(15):
-        text = f"The mill of Skar was built in {1800 + number}.", f"It was sold to Ingrid Aas in {1900 + number}."
-        data, kind = [
-            (pdf(*text), "pdf"), (docx(*text), "docx"), ("\n".join(text).encode(), "txt"),
-            ("".join(f"<p>{line}</p>" for line in text).encode(), "html"), ("\n\n".join(text).encode(), "md"),
-        ][number % 5]  # fmt: skip
-        (folder / f"{number:02}.{kind}").write_bytes(data)
-    broken = {
-        "15.pdf": pdf("secret", encrypted=True), "16.pdf": pdf("whole " * 900)[:-2000], "17.docx": b"<!doctype html>",
-        "18.pdf": pdf(""), "19.txt": b"\x89PNG\r\n\x1a\n" + bytes(99),
-    }  # fmt: skip
-    for name, data in broken.items():
-        (folder / name).write_bytes(data)
+    folder = contracts(way.folder / "contracts")
     (way.folder / "questions.csv").write_text("id|question\nbuilt|When was it built?\nsold|Who was it sold to?\n")
     asked = ("--documents", "contracts", "--questions", "questions.csv")
     done = way.producer("submit", *asked, "--wait", "-o", "out.jsonl", code=3)

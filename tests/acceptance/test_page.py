@@ -19,7 +19,7 @@ import pytest
 
 from tests.acceptance.cluster import REPO, Cluster, write_rows, year
 from tests.acceptance.serving import serving
-from tests.documents.small import pdf
+from tests.documents.small import contracts, pdf
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: extra [e2e]")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra [e2e]")
@@ -158,6 +158,28 @@ def test_documents_are_dropped_asked_and_read_with_their_answers_marked(
     assert rows.count() == 3
     assert [row.locator("mark").inner_text() for row in rows.all()[:2]] == ["1931", "1874"]
     accessible(page)
+
+
+def test_twenty_documents_five_of_them_broken_have_the_answers_that_the_command_gives(
+    page: Any, client: httpx.Client, everybodys: Cluster, tmp_path: Path
+):
+    folder = contracts(tmp_path / "contracts")
+    questions = ["When was it built?", "Who was it sold to?"]
+    with everybodys.client() as direct:
+        job = direct.submit(documents=folder, questions=questions)
+        job.wait(timeout=120)
+        expected = job.predictions()
+    page.goto(str(client.base_url))
+    page.set_input_files("#file", sorted(folder.iterdir()))
+    page.get_by_label("Questions", exact=True).fill("\n".join(questions))
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.locator("dd .completed_with_errors").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Answers as json").click()
+    found = json.loads(Path(download.value.path()).read_text())["predictions"]
+    assert len(found) == 40
+    assert [each["answer"] for each in found[:30:2]] == [str(1800 + number) for number in range(15)]
+    assert found == expected
 
 
 def test_columns_of_other_names_are_a_choice(page: Any, client: httpx.Client, tmp_path: Path):

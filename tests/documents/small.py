@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
 _WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml"
@@ -65,3 +66,23 @@ def docx(*paragraphs: str, body: str = "", more: dict[str, str] | None = None) -
         for name, inner in parts.items():
             archive.writestr(f"word/{name}.xml", f'<w:{name} xmlns:w="{_WORD}">{inner}</w:{name}>')
     return sink.getvalue()
+
+
+def contracts(folder: Path) -> Path:
+    """A new folder of twenty documents of five formats: fifteen say when a mill was built and whom it was sold to, the
+    last five are broken."""
+    folder.mkdir()
+    for number in range(15):
+        text = f"The mill of Skar was built in {1800 + number}.", f"It was sold to Ingrid Aas in {1900 + number}."
+        data, kind = [
+            (pdf(*text), "pdf"), (docx(*text), "docx"), ("\n".join(text).encode(), "txt"),
+            ("".join(f"<p>{line}</p>" for line in text).encode(), "html"), ("\n\n".join(text).encode(), "md"),
+        ][number % 5]  # fmt: skip
+        (folder / f"{number:02}.{kind}").write_bytes(data)
+    broken = {
+        "15.pdf": pdf("secret", encrypted=True), "16.pdf": pdf("whole " * 900)[:-2000], "17.docx": b"<!doctype html>",
+        "18.pdf": pdf(""), "19.txt": b"\x89PNG\r\n\x1a\n" + bytes(99),
+    }  # fmt: skip
+    for name, data in broken.items():
+        (folder / name).write_bytes(data)
+    return folder
