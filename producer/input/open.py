@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
@@ -23,7 +23,6 @@ from contract.format.job import Groups
 from contract.remedy import Remedy, Set
 from producer.input.answers import AnswersColumn
 from producer.input.checks.checker import Checker
-from producer.input.documents.files import DocumentFiles
 from producer.input.files import InputFiles
 from producer.input.formats.datafile import DataFile
 from producer.input.formats.lists import are_lists, parsed_lists, spread
@@ -32,6 +31,9 @@ from producer.input.location import Documents, InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.options import Limits, ReadOptions, checked
 from producer.input.rows import bounded
+
+if TYPE_CHECKING:
+    from producer.input.documents.files import DocumentFiles
 
 #: Rows in the first tables, if no number is asked for; the number doubles after so many tables, so many times.
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
@@ -61,7 +63,7 @@ class Input:
             *([chunk.PASSAGE] if first.has_lists else []),
         ]
         schema = chunk.extended(own, *added)
-        self.documents = files if isinstance(files, DocumentFiles) else None
+        self.documents = None if isinstance(files, InputFiles) else files
         checker = Checker(schema, columns)
         resources.callback(checker.close)
         self.name = files.name
@@ -223,12 +225,15 @@ def open_input(spec: InputSpec, options: ReadOptions | None = None, memory: int 
         raise UsageError("only documents have a column of their texts", Remedy("Leave out ", Set("text"), "."))
     resources = ExitStack()
     try:
-        files = (
-            DocumentFiles(spec, options, memory)
-            if isinstance(spec, Documents)
-            else InputFiles(locate(spec), options, memory)
-        )
-        return Input(files, options.limits, resources)
+        return Input(_files(spec, options, memory), options.limits, resources)
     except BaseException:
         resources.close()
         raise
+
+
+def _files(spec: InputSpec, options: ReadOptions, memory: int) -> InputFiles | DocumentFiles:
+    if not isinstance(spec, Documents):
+        return InputFiles(locate(spec), options, memory)
+    from producer.input.documents.files import DocumentFiles  # starts processes: not where only files are read
+
+    return DocumentFiles(spec, options, memory)
