@@ -73,7 +73,8 @@ class ColumnNames:
         wanted = (question, context)
         if any(near(name, self.names) is None for name in wanted):
             missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
-            raise self._missing(missing, columns_remedy(self.names, wanted))
+            of_texts = Remedy("Name the column of the texts with ", Set("text"))
+            raise self._missing(missing, of_texts if one_column else columns_remedy(self.names, wanted))
         if near(question, self.names) == (name := near(context, self.names)) and not one_column:
             message = f"{self.label}: the column {name!r} cannot be both the question and the context"
             remedy = columns_remedy(self.names, wanted)
@@ -129,9 +130,8 @@ def columns_remedy(
 ) -> Remedy:
     """What reads a file of these columns: `options`, and the names of the columns of questions and contexts, as far as
     they can be guessed. `wanted` are the names that were asked for."""
-    asked = [*dict.fromkeys(wanted)]  # one, of a table without contexts
-    columns = guessed(names, wanted)[: len(asked)]
-    guesses = {} if columns == asked else dict(zip(("question", "context"), columns, strict=False))
+    columns = guessed(names, wanted)
+    guesses = {} if columns == [*wanted] else dict(zip(("question", "context"), columns, strict=True))
     known = {name: column for name, column in guesses.items() if column is not None}
     return options_remedy(
         "Read it with" if options else "Name them", {**(options or {}), **known}, [*guesses.keys() - known]

@@ -65,18 +65,18 @@ def body(**of_file: Any) -> dict[str, Any]:
     field in place of the file."""
     file = {"type": "string", "format": "binary"}
     questions = {"type": "string", "description": "a file, or a text with one question a line"}
-    documents = {"documents": {"type": "array", "minItems": 1, "items": file}, "questions": questions}
-    kinds: dict[str, list[dict[str, Any]]] = {"multipart/form-data": [{"file": file}, documents]}
+    documents = {"type": "array", "minItems": 1, "items": file}
+    # None is required: a choice between them is beyond generators of clients, which leave all of its fields out.
+    form = {"type": "object", "properties": {"file": file, "documents": documents, "questions": questions}}
+    schemas = {"multipart/form-data": _with(form)}
     if of_file:
-        kinds["application/json"] = [of_file]
-    return {
-        "requestBody": {"required": True, "content": {kind: {"schema": _with(more)} for kind, more in kinds.items()}}
-    }
+        json = {"type": "object", "required": list(of_file), "properties": of_file}
+        schemas["application/json"] = _with(json)
+    return {"requestBody": {"required": True, "content": {kind: {"schema": each} for kind, each in schemas.items()}}}
 
 
-def _with(choices: list[dict[str, Any]]) -> dict[str, Any]:
-    fields = [{"type": "object", "required": list(each), "properties": each} for each in choices]
-    return {"allOf": [{"$ref": "#/components/schemas/Submission"}, {"anyOf": fields} if len(fields) > 1 else fields[0]]}
+def _with(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"allOf": [{"$ref": "#/components/schemas/Submission"}, fields]}
 
 
 def content(*kinds: str) -> dict[int | str, dict[str, Any]]:

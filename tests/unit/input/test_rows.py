@@ -570,7 +570,7 @@ def test_json_lines_are_read():
 @pytest.mark.parametrize(("line", "code", "says"), [
     (b"{", "parse_error", "not JSON"), (b"nonsense", "parse_error", "not JSON"), (b"[1]", "parse_error", "an array"),
     (b'{"question": 1, "context": "c"}', "parse_error", "'question' is a number"),
-    (b'{"question": "q", "context": ["c"]}', "parse_error", "'context' is an array"),
+    (b'{"question": "q", "context": [["c"]]}', "parse_error", "'context' is an array"),
     (b'{"question": "q", "context": "c", "id": {}}', "parse_error", "'id' is an object"),
     (b'{"n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "parse_error", "JSON"),
     (b'{"n": ' + b"1" * 5000 + b"}", "parse_error", "JSON"),
