@@ -38,7 +38,7 @@ class ColumnNames:
         self.trailing = trailing  # each line ends with a delimiter, behind which there is nothing
         self.names = list(names)
         self._places = {name: place for place, name in reversed(list(enumerate(self.names)))}
-        self._check(options.question, options.context, one_column=options.one_column)
+        self._check(options)
         self.question = near(options.question, self.names) or options.question
         self.context = near(options.context, self.names) or options.context
         self.id = self._optional("id", options.id)
@@ -69,13 +69,13 @@ class ColumnNames:
         own = {self.question, self.context, self.id}
         return [name for name in self.data if name not in own]
 
-    def _check(self, question: str, context: str, *, one_column: bool) -> None:
-        wanted = (question, context)
+    def _check(self, options: ReadOptions) -> None:
+        question, context = wanted = (options.question, options.context)
         if any(near(name, self.names) is None for name in wanted):
             missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
-            of_texts = Remedy("Name the column of the texts with ", Set("text"))
-            raise self._missing(missing, of_texts if one_column else columns_remedy(self.names, wanted))
-        if near(question, self.names) == (name := near(context, self.names)) and not one_column:
+            alone = Remedy("Name the column with ", Set("text" if question == options.text else "question"))
+            raise self._missing(missing, alone if options.one_column else columns_remedy(self.names, wanted))
+        if near(question, self.names) == (name := near(context, self.names)) and not options.one_column:
             message = f"{self.label}: the column {name!r} cannot be both the question and the context"
             remedy = columns_remedy(self.names, wanted)
             raise InputError("missing_column", message, remedy, {"columns": list(self.names)})
