@@ -11,13 +11,10 @@
 | group | string, null | rows of one group are passages for one question; absent if the job has no groups |
 | passage | int64, null | place of the context in a list of contexts, from 0; absent unless there are lists |
 | document | string | name of the document that is the context; absent unless questions are asked of documents |
+| passthrough | struct, or string, null | all other columns of the input; absent if there are none |
 
 Where questions are asked of documents, `context` and `document` are dictionaries: a text is there once, however many
 questions it has.
-
-| column | type | |
-|---|---|---|
-| passthrough | struct, or string, null | all other columns of the input; absent if there are none |
 
 A passthrough struct has a field for each column, with its name and type. JSON Lines have no columns, and the type of a
 key may change from line to line: there passthrough is a string, the JSON text of an object. `rows` gives a dict of JSON

@@ -1,15 +1,15 @@
 """The index of a job's documents, in their order: what each file was, what was read of it and by what, or why not.
 
-`{"documents": [` and a line for each.
+`{"documents": [...]}`, a line each (`document`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from contract.format import codec
+from contract.format import codec, document
 from contract.format.job import RowError
 
 
@@ -31,10 +31,17 @@ class Document:
 
 def to_bytes(documents: Iterable[Document]) -> bytes:
     """The file of an index."""
-    return b'{"documents": [\n' + ",\n".join(map(codec.line, documents)).encode() + b"\n]}\n"
+    lines = (codec.line(each).encode() + b"\n" for each in documents)
+    return b"".join(document.write(lines, "documents"))
 
 
 def from_bytes(data: bytes) -> Iterator[Document]:
-    """The documents of an index. Raises ValueError, KeyError and TypeError for anything else."""
-    for each in json.loads(data)["documents"]:
-        yield codec.read(Document, json.dumps(each))
+    """The documents of an index, each read as it is asked for. Raises ValueError for anything else."""
+    return (codec.read(Document, line) for line in document.read([data]))
+
+
+def nth(data: bytes, number: int) -> Document | None:
+    """One document of an index, from 0, without reading the others; None if there are not so many. Raises as
+    `from_bytes` does."""
+    line = next(islice(document.read([data]), number, None), None)
+    return None if line is None else codec.read(Document, line)

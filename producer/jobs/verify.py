@@ -5,7 +5,6 @@ Trusts only the manifest, and the report of a job that has ended.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from contract.errors import BulkqaError
-from contract.format import document, documents, layout
+from contract.format import document, layout
 from contract.format.job import Manifest, Row
 from contract.groups.reduce import GroupSums, groups
 from contract.ledger import records
@@ -22,6 +21,7 @@ from contract.ledger.progress import Counts, Progress
 from contract.ledger.stored import Damage, Part, StoredJob
 from contract.storage import Storage
 from contract.storage.digest import Digest, digest_of
+from producer.results.documents import texts
 from producer.results.lines import ready_lines
 
 #: Problems that are listed; further ones are summed up as "and more".
@@ -101,22 +101,16 @@ def _damaged_documents(storage: Storage, manifest: Manifest) -> Iterator[str]:
     """What is wrong with the index and the texts of documents."""
     if manifest.documents is None:
         return
-    key = layout.documents(manifest.id, manifest.chunks_folder)
     try:
-        data = storage.read(key)
-    except FileNotFoundError:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != manifest.documents.sha256:
-        yield f"{key} was altered or removed"
+        listed = texts.index(storage, manifest)
+    except BulkqaError as error:
+        yield error.message
         return
-    for digest in dict.fromkeys(each.text_sha256 for each in documents.from_bytes(data) if each.text_sha256):
+    for digest in dict.fromkeys(each.text_sha256 for each in listed if each.text_sha256):
         try:
-            text = storage.blocks(layout.text(manifest.id, digest, manifest.chunks_folder))
-            is_whole = digest_of(text).sha256 == digest
-        except FileNotFoundError:
-            is_whole = False
-        if not is_whole:
-            yield f"the text {digest} of a document was altered or removed"
+            texts.text_of(storage, manifest, digest)
+        except BulkqaError as error:
+            yield error.message
 
 
 class _Problems:

@@ -26,7 +26,7 @@ from contract.remedy import Call, Remedy, Set
 from producer.results import columns, folder, groups, upload, workbook
 from producer.results.documents import marked, wide
 from producer.results.documents.wide import Wide
-from producer.results.pages import Side
+from producer.results.pages import Side, matching
 from producer.results.typed import Core, Shape, core
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
@@ -254,7 +254,7 @@ def view(
     `shape_of` does."""
     if by == "row":
         lines = backend.lines(job, wait=wait)
-        return View(side.of(lines) if side else lines, "predictions", shape_of(backend, job, kind))
+        return View(matching(lines, side) if side else lines, "predictions", shape_of(backend, job, kind))
     if by != "group":
         questions = wide.check(backend.manifest(job))
     if by != "document":

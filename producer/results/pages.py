@@ -48,7 +48,7 @@ class RowFilter:
         )
 
 
-def matching(lines: Iterable[bytes], row_filter: RowFilter) -> Iterator[bytes]:
+def matching(lines: Iterable[bytes], row_filter: RowFilter | Side) -> Iterator[bytes]:
     """Those of the lines, in blocks of whole ones, whose prediction matches."""
     for block in lines:
         matched = [line for line in block.splitlines(keepends=True) if row_filter.matches(json.loads(line))]
@@ -63,14 +63,8 @@ class Side:
     threshold: float
     above: bool
 
-    def of(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Those of the lines that are on this side, in blocks of whole ones."""
-        for block in lines:
-            kept = [line for line in block.splitlines(keepends=True) if self._has(json.loads(line))]
-            if kept:
-                yield b"".join(kept)
-
-    def _has(self, prediction: dict[str, Any]) -> bool:
+    def matches(self, prediction: dict[str, Any]) -> bool:
+        """Whether a prediction is on this side."""
         is_above = prediction["status"] == "answered" and prediction["score"] >= self.threshold
         return is_above is self.above
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-
-import numpy as np
 
 from contract.errors import UsageError
 from contract.remedy import Call, Remedy
 from producer.trust.labels import Label
 from producer.trust.promise import Judged
-from producer.trust.sample import Answers
+from producer.trust.sample import Answers, predictions
 
 
 def by_people(lines: Iterable[bytes], labels: Sequence[Label], job: str) -> tuple[Answers, list[Judged]]:
@@ -20,8 +17,7 @@ def by_people(lines: Iterable[bytes], labels: Sequence[Label], job: str) -> tupl
     by_row = {label.row: label for label in labels}
     found = Answers()
     judged = []
-    for line in (line for block in lines for line in block.splitlines()):
-        prediction = json.loads(line)
+    for prediction in predictions(lines):
         found.add(prediction)
         if (label := by_row.pop(prediction["row"], None)) is None:
             continue
@@ -45,11 +41,10 @@ def by_references(lines: Iterable[bytes], job: str) -> tuple[Answers, list[Judge
     be, so what these promise is a lower bound. Raises UsageError if there are no reference answers."""
     found = Answers()
     judged = []
-    for line in (line for block in lines for line in block.splitlines()):
-        prediction = json.loads(line)
+    for prediction in predictions(lines):
         found.add(prediction)
         if prediction["status"] == "answered" and "exact_match" in prediction:
-            judged.append(Judged(prediction["score"], bool(np.isclose(prediction["exact_match"], 1.0))))
+            judged.append(Judged(prediction["score"], prediction["exact_match"] == 1.0))
     if not judged:
         raise UsageError(
             f"no answer of job {job} was judged",

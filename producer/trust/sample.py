@@ -46,7 +46,7 @@ class Answers:
 def answers(lines: Iterable[bytes]) -> Answers:
     """The answers among the predictions of a job, given in blocks of whole JSON lines."""
     found = Answers()
-    for prediction in _predictions(lines):
+    for prediction in predictions(lines):
         found.add(prediction)
     return found
 
@@ -75,7 +75,7 @@ def details(lines: Iterable[bytes], rows: Iterable[int]) -> list[dict[str, Any]]
     """The predictions of some rows, in the order in which these are given, with `excerpt` in place of the context."""
     places = {row: place for place, row in enumerate(rows)}
     found: dict[int, dict[str, Any]] = {}
-    for prediction in _predictions(lines):
+    for prediction in predictions(lines):
         if (row := prediction["row"]) in places:
             short = cut(prediction, _AROUND)
             found[places[row]] = {"excerpt": short.get("context")} | short
@@ -92,6 +92,7 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
 
 
-def _predictions(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+def predictions(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The predictions in blocks of whole JSON lines."""
     for block in lines:
         yield from map(json.loads, block.splitlines())
