@@ -26,7 +26,7 @@ from producer import web
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
 from producer.input.documents.files import documents_of, questions_of
-from producer.input.location import Documents, InputSpec, Many, One, locate
+from producer.input.location import MOST_SENT, Documents, InputSpec, Many, One, locate
 from producer.input.options import checked
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
@@ -48,14 +48,12 @@ _READING = 1000.0
 _RECONNECT, _SILENCE = 3.0, 6.0
 #: Seconds to wait for a server that has gone away, while following a job.
 _AWAY = 600.0
-#: Documents that a server takes in one request.
-_DOCUMENTS = 100
 #: What a proxy answers while no server is behind it.
 _NO_SERVER = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 #: The limit of a list without a limit.
 _ALL = 100_000
-#: Documents that are asked for at once.
-_DOCUMENTS = 1000
+#: Documents of a job that are listed in one request.
+_LISTED = 1000
 #: Seconds for which a request that the server has no room for is sent again.
 _PATIENCE = 60.0
 
@@ -176,7 +174,7 @@ class HttpBackend:
     def documents(self, job: str) -> list[Document]:
         path, found = f"/v1/jobs/{_segment(job)}/documents", list[Document]()
         while True:
-            query = {"offset": len(found), "limit": _DOCUMENTS}
+            query = {"offset": len(found), "limit": _LISTED}
             answer = self._ask("GET", path, httpx.Response.json, params=query)
             found += codec.parse(list[Document], answer["documents"])
             if not answer["documents"] or len(found) >= answer["count"]:
@@ -276,9 +274,9 @@ def _locations(spec: InputSpec, notes: list[str]) -> list[tuple[str, One]]:
     """What is sent, each with its field. Adds to `notes` what is passed over. Raises UsageError for too much."""
     if isinstance(spec, Documents):
         where, documents = documents_of(spec, notes)
-        if len(documents) > _DOCUMENTS:
+        if len(documents) > MOST_SENT:
             raise UsageError(
-                f"{where.label} has {len(documents):,} documents, and a server takes {_DOCUMENTS} at a time",
+                f"{where.label} has {len(documents):,} documents, and a server takes {MOST_SENT} at a time",
                 "Submit them in parts, or on a machine that shares the storage.",
             )
         return [("questions", questions_of(spec)), *(("documents", each) for each in documents)]

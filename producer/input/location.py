@@ -84,6 +84,8 @@ _SYSTEM = (
 )  # fmt: skip
 _HIDDEN = (".", "~$")  # Excel's locks begin with the latter
 _MARKS = "_"  # Spark's _SUCCESS and _temporary
+#: Documents in one request to a server, at most: there each of more than 64 KiB takes an open file.
+MOST_SENT = 100
 
 
 #: What a user gives: a path, an address, "-" for standard input, or an open binary stream. Or a file under the name

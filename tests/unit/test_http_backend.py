@@ -7,13 +7,15 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("httpx")
 
-from contract.errors import Unreachable
+from contract.errors import Unreachable, UsageError
 from producer.backend.http import HttpBackend
+from producer.input.location import Documents
 from producer.request import Request
 
 JOB = "20260101-000000-00000000"
@@ -84,3 +86,12 @@ def test_a_file_is_sent_once(busy: Busy, backend: HttpBackend):
     with pytest.raises(Unreachable, match="later"):
         backend.submit(io.BytesIO(b"question|context\na?|b\n"), Request())
     assert busy.requests == ["POST"]
+
+
+def test_more_documents_than_a_server_takes_are_refused_before_any_is_sent(busy: Busy, tmp_path: Path):
+    for number in range(101):
+        (tmp_path / f"{number}.txt").write_text("A mill.")
+    backend = HttpBackend(f"http://127.0.0.1:{busy.server_address[1]}", "")
+    with pytest.raises(UsageError, match="has 101 documents, and a server takes 100 at a time"):
+        backend.submit(Documents(str(tmp_path), io.BytesIO(b"What is it?\n")), Request())
+    assert busy.requests == []

@@ -27,14 +27,13 @@ from starlette.requests import ClientDisconnect
 
 from contract.errors import StorageUnreachable, UsageError
 from contract.storage import Storage
+from producer.input.location import MOST_SENT
 from producer.server.access import client_of
 from producer.server.problems import Refused
 from producer.server.submission import of_form, of_object
 
 #: Where the files of the storage lie that a request may name.
 INPUTS = "inputs/"
-#: Documents of a form, at most: each of more than 64 KiB takes an open file.
-DOCUMENTS = 100
 _ASK = "For example: curl -F documents=@a.pdf -F documents=@b.docx -F 'questions=When was it built?'"
 #: Bytes of a file in a form that are held in memory: a form may have many.
 MultiPartParser.spool_max_size = 64 << 10
@@ -82,7 +81,7 @@ async def received(request: Request, storage: Storage) -> AsyncIterator[Upload]:
 @asynccontextmanager
 async def received_form(request: Request) -> AsyncIterator[Upload]:
     """The file of a form, or its documents with their questions."""
-    async with form_of(request, files=2 + DOCUMENTS, fields=50) as form, AsyncExitStack() as resources:
+    async with form_of(request, files=2 + MOST_SENT, fields=50) as form, AsyncExitStack() as resources:
         counts = Counter(name for name, _ in form.multi_items() if name != "documents")
         if repeated := next((name for name, count in counts.items() if count > 1), None):
             raise UsageError(f"the form has the field {repeated!r} more than once", "Give it once: a job has one file.")
@@ -108,8 +107,8 @@ async def received_form(request: Request) -> AsyncIterator[Upload]:
 def _documents(form: FormData) -> tuple[tuple[str, BinaryIO], ...]:
     """The documents of a form, as they were sent. Their names may have folders, and name no file of this machine."""
     sent = form.getlist("documents")
-    if len(sent) > DOCUMENTS or not all(isinstance(each, UploadFile) for each in sent):
-        raise UsageError(f"documents are files, and {DOCUMENTS} of them the most in a form", _ASK)
+    if len(sent) > MOST_SENT or not all(isinstance(each, UploadFile) for each in sent):
+        raise UsageError(f"documents are files, and {MOST_SENT} of them the most in a form", _ASK)
     return tuple((_label(each.filename), each.file) for each in sent if isinstance(each, UploadFile))
 
 
