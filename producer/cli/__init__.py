@@ -1,8 +1,7 @@
 """The `producer` command: parses, calls, prints. Data goes to stdout, progress and messages to stderr.
 
-`options` declares the flags, `flags` hands them to typer; `run`, `jobs`, `trust`, `monitoring`, `cleanup` and `serve`
-are the commands; `view` and `tables` print. Heavy modules are imported inside the commands, to keep `--help` quick.
-Decisions do not belong here.
+`options` declares the flags, `flags` hands them to typer; `commands/` has the commands; `view` and `tables` print.
+Heavy modules are imported inside the commands, to keep `--help` quick. Decisions do not belong here.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from typing import Annotated
 import typer
 
 from contract.command import print_version
-from producer.cli import cleanup, jobs, monitoring
-from producer.cli.run import run
-from producer.cli.serve import serve
-from producer.cli.trust import sample, trust
+from producer.cli.commands import cleanup, jobs, monitoring
+from producer.cli.commands.run import run
+from producer.cli.commands.serve import serve
+from producer.cli.commands.trust import sample, trust
 
 _SUMMARY = "Answer files of questions and contexts: submit a file, watch its job, read the predictions."
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from producer.cli.commands.jobs import for_each
 from producer.cli.flags import with_flags
-from producer.cli.jobs import for_each
 from producer.cli.options import Connection, DirectConnection, Job, Json
 
 
