@@ -86,6 +86,18 @@ def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
     return pinned or mine
 
 
+def pin_at_submit(storage: Storage, job: str, wanted: ModelRef) -> None:
+    """Pin a job to a model before its manifest is written, so that no worker with another digest begins it. The sweeper
+    removes what a killed submission left. Raises UsageError if a submission with the same key pinned another model."""
+    pinned = pin_model(storage, job, wanted)
+    if pinned.digest != wanted.digest:
+        raise UsageError(
+            f"another submission with the key of job {job} is pinned to the model {pinned.name} ({pinned.digest}), "
+            f"this one to {wanted.name} ({wanted.digest})",
+            "Use a new key.",
+        )
+
+
 def forget_stray(storage: Storage, key: str, now: float) -> None:
     """Delete a note whose job doesn't exist, if it is a day old: before that, the submission may be under way."""
     with suppress(FileNotFoundError):

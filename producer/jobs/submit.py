@@ -345,6 +345,7 @@ def _delete_chunks(storage: Storage, place: Place) -> None:
     with suppress(StorageUnreachable):  # then the sweeper does it
         storage.discard(layout.chunks(place.job, place.chunks_folder))
         if not has_key(place.job):
+            storage.delete(layout.model(place.job))
             storage.prune(layout.folder(place.job))
 
 

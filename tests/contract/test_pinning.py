@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from contract.errors import UsageError
 from contract.format.job import ModelRef
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
@@ -67,3 +70,12 @@ def test_the_reason_names_the_model_and_the_digest_that_nobody_holds(
     assert told() == ("no worker holds the pinned model tiny (d1), 1 hold another", ())
     memory_queue.announce(worker("w3", "d1"))
     assert told() == (None, ("w3",))
+
+
+def test_a_job_is_pinned_before_it_has_a_manifest() -> None:
+    storage = MemoryStorage()
+    records.pin_at_submit(storage, "a-job", ModelRef("tiny", "d1", "int8"))
+    records.pin_at_submit(storage, "a-job", ModelRef("tiny", "d1", "int8"))
+    assert records.pin_model(storage, "a-job", ModelRef("tiny", "d2", "int8")).digest == "d1"
+    with pytest.raises(UsageError, match=r"pinned to the model tiny \(d1\), this one to tiny \(d2\)"):
+        records.pin_at_submit(storage, "a-job", ModelRef("tiny", "d2", "int8"))
