@@ -1,0 +1,65 @@
+"""A spreadsheet for people to fill in: written as Excel opens it, and read as Excel saves it."""
+
+from __future__ import annotations
+
+import io
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from contract.errors import InputError, UsageError
+from contract.format import chunk, csvfile
+from contract.format.job import Row
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
+from producer.results import workbook
+
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+def write(path: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a file to fill in: a workbook for .xlsx, with a sheet of that name, else CSV, which Excel reads as UTF-8.
+    Raises UsageError if it exists or cannot be written."""
+    file = io.BytesIO()
+    if path.suffix.lower() == ".xlsx":
+        workbook.write(file, workbook.Sheet(name, header, rows))
+    else:
+        file.write(BOM_UTF8 + csvfile.encode([header, *rows], ","))
+    try:
+        with path.open("xb") as target:
+            target.write(file.getvalue())
+    except FileExistsError:
+        raise UsageError(f"{path} exists, and may have been filled in", "Name another file.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", "Name another file.") from error
+
+
+def read(path: str) -> Iterator[Row]:
+    """The rows of a file that was filled in. Their number and verdict are question and context, because a row has to
+    have these. Raises InputError if the file cannot be read."""
+    refused: InputError | None = None
+    for delimiter in _DELIMITERS:
+        options = ReadOptions(question="row", context="verdict", id="", answers="", delimiter=delimiter)
+        try:
+            with open_input(path, options) as file:
+                for table in file.tables(1 << 12, 1 << 26):
+                    yield from chunk.rows(table)
+            return
+        except InputError as error:
+            refused = refused or error
+    assert refused is not None  # noqa: S101 - for the type checker: there are delimiters
+    raise refused
+
+
+def place(row: Row) -> str:
+    """Where a row is in its file, for people."""
+    return f"line {row.line}" if row.line else f"row {row.row + 1}"
+
+
+def number(row: Row) -> int:
+    """The number of the row of a job that a row of the file is about. Raises UsageError if it has none."""
+    try:
+        return int(float(row.question or ""))
+    except ValueError:
+        raise UsageError(f"{place(row)} of the labels: {row.question!r} is not the number of a row") from None
