@@ -13,6 +13,7 @@ import typer
 
 from contract.command import print_version
 from producer.cli.commands import cleanup, jobs, monitoring
+from producer.cli.commands.compare import compare
 from producer.cli.commands.run import run
 from producer.cli.commands.serve import serve
 from producer.cli.commands.trust import sample, trust
@@ -38,6 +39,7 @@ _COMMANDS = {
     "check": jobs.check,
     "verify": jobs.verify,
     "diff": jobs.diff,
+    "compare": compare,
     "sample": sample,
     "trust": trust,
     "workers": monitoring.workers,

@@ -32,6 +32,11 @@ class Summary:
     not_comparable: int = 0  #: the row has another question in the other job
     missing: int = 0  #: in one job only, or not scored yet
 
+    @property
+    def comparable(self) -> int:
+        """Rows with the same question in both jobs."""
+        return self.same + self.changed + self.only_first_answered + self.only_second_answered
+
 
 def write(first: str, second: str, batches: Iterable[Sequence[dict[str, Any]]], summary: Summary) -> Iterator[str]:
     """The document, a piece for each batch of changes, which may be empty. `summary` is read behind the last one. The
