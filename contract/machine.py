@@ -11,6 +11,7 @@ import ctypes
 import errno
 import math
 import os
+import platform
 import resource
 import signal
 import sys
@@ -25,6 +26,9 @@ NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
 #: Errors of `os.link` on a file system without hard links: exFAT, many network and shared folders.
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+#: Vector extensions, the widest first, and those that multiply bytes.
+_VECTORS = ("avx512f", "avx2", "avx", "sve", "asimd")
+_BYTES = ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp")
 _PR_SET_PDEATHSIG = 1
 _M_MMAP_THRESHOLD = -3
 _AT_FDCWD = -100
@@ -49,11 +53,27 @@ def multiplies_bytes_exactly(info: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether this processor adds products of bytes in 32 bits (VNNI). On an x86 older than Cascade Lake or Zen 4,
     onnxruntime adds them in 16 bits, which overflow. True on other processors, and where the system does not say.
     """
+    flags = _extensions(info, "flags")
+    return not flags or any(name in flags for name in ("avx512_vnni", "avx_vnni"))
+
+
+def arithmetic(*, of_bytes: bool, info: Path = Path("/proc/cpuinfo")) -> str:
+    """The kind of processor and those of its extensions by which onnxruntime chooses how it multiplies: the last digits
+    depend on them, and `of_bytes` all of an int8 model's. Where the system does not list them, the kind alone.
+    """
+    flags = _extensions(info, "flags") or _extensions(info, "Features")
+    widest = next((name for name in _VECTORS if name in flags), "")
+    extensions = [widest, *(name for name in _BYTES if of_bytes and name in flags)]
+    return " ".join([platform.machine(), *filter(None, extensions)])
+
+
+def _extensions(info: Path, name: str) -> list[str]:
+    """What the system says of its first processor under a name, such as `flags`."""
     try:
-        flags = [line for line in info.read_text().splitlines() if line.startswith("flags")]
+        lines = info.read_text().splitlines()
     except OSError:
-        return True
-    return not flags or any(name in flags[0].split() for name in ("avx512_vnni", "avx_vnni"))
+        return []
+    return next((line.split() for line in lines if line.startswith(name)), [])
 
 
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:

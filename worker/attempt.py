@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from contract.command import program
@@ -98,7 +98,7 @@ class Attempt:
                 self._in_flight.discard(row)
             watch.end(row)
 
-        return Watch(stop=watch.stop, begin=begin, end=end, done=watch.done, alone=True)
+        return replace(watch, begin=begin, end=end, alone=True)
 
     def quarantine(
         self,

@@ -1,4 +1,4 @@
-"""The rows that a worker finishes: their rate, and those of one chunk by their outcome."""
+"""The rows that a worker finishes: their rate, those of one chunk by their outcome, and what these cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from contract.format.job import Status
 
@@ -53,3 +54,24 @@ class ChunkRows:
         """How many rows have which status, by now."""
         with self._lock:
             return self._rows.copy()
+
+
+@dataclass(slots=True)
+class Effort:
+    """What scoring a chunk took, counted in the threads that score."""
+
+    windows: int = 0
+    tokens: int = 0  #: in those windows
+    cpu_seconds: float = 0.0  #: of the scoring threads
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count_windows(self, windows: int, tokens: int) -> None:
+        """The model was run on windows."""
+        with self._lock:
+            self.windows += windows
+            self.tokens += tokens
+
+    def count_cpu(self, seconds: float) -> None:
+        """A thread has spent processor time on rows."""
+        with self._lock:
+            self.cpu_seconds += seconds

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from time import thread_time
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from contract.format.job import Answer, Options, Row, RowError, Status, answered, failed
@@ -64,6 +65,7 @@ class Watch:
     begin: Callable[[int], None] = lambda row: None  #: a row is about to be scored
     end: Callable[[int], None] = lambda row: None  #: the outcome of that row is known
     done: Callable[[Status, int], None] = lambda status, rows: None  #: so many rows have an outcome of that status
+    spent: Callable[[float], None] = lambda seconds: None  #: so much processor time was spent by one thread
     alone: bool = False  #: score one row at a time, so that a death has few suspects
 
 
@@ -114,13 +116,27 @@ def score(
     return [_prediction(row, row.error or outcomes.by_row.get(row.row, cancelled), options) for row in rows]
 
 
+def shares(rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, int]:
+    """How many rows were `scored`, each text once, and how many `repeated` another's; not those that were rejected or
+    cancelled."""
+    settled = [
+        (row.question, row.context)
+        for row, prediction in zip(rows, predictions, strict=True)
+        if row.error is None and prediction.get("error", {}).get("code") != "job_cancelled"
+    ]
+    distinct = len(set(settled))
+    return {"scored": distinct, "repeated": len(settled) - distinct}
+
+
 def _score_all(work: _Work, reader: Answerer, options: Options, watch: Watch, outcomes: _Outcomes) -> None:
     """Score groups of equal rows until none are left, or `watch` says stop."""
+    began = thread_time()
     while not watch.stop() and (groups := work.take()):
         for group in groups:
             watch.begin(group[0].row)
         for group, outcome in zip(groups, _outcomes([group[0] for group in groups], reader, options), strict=True):
             _settle(group, outcome, outcomes, watch)
+    watch.spent(thread_time() - began)
 
 
 def _outcomes(rows: list[Row], reader: Answerer, options: Options) -> Sequence[Answer | RowError | None]:

@@ -34,11 +34,12 @@ from contract.storage import Storage, open_storage
 from worker import scoring
 from worker.attempt import Attempt
 from worker.heartbeat import HEARTBEAT, Heartbeat, Parent
+from worker.rate import Effort
 from worker.reader.decode import ANSWERING_RULE
 from worker.scoring import Drained, Stop, Watch
 
 if TYPE_CHECKING:
-    from worker.reader.reader import Reader
+    from worker.reader.reader import BatchStats, Reader
 
 log = logging.getLogger("bulkqa.worker")
 
@@ -91,7 +92,8 @@ class Worker:
         )
         self._heartbeat = Heartbeat(self.queue, settings, me, health, parent)
         self._meter = Meter(info, self.reader.provider)
-        self.reader.on_progress(self._heartbeat.advance, self._meter.count_batch)
+        self._effort = Effort()
+        self.reader.on_progress(self._heartbeat.advance, self._count_batch)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
@@ -233,7 +235,13 @@ class Worker:
         manifest, options = job.manifest, job.manifest.options
         rows = job.rows_of(chunk, data)
         heartbeat = self._heartbeat
-        watch = Watch(stop=self._stop_check(manifest.id), end=lambda _: heartbeat.advance(), done=heartbeat.count_rows)
+        effort = self._effort = Effort()
+        watch = Watch(
+            stop=self._stop_check(manifest.id),
+            end=lambda _: heartbeat.advance(),
+            done=heartbeat.count_rows,
+            spent=effort.count_cpu,
+        )
         with heartbeat.scoring(attempt.number):
             known = attempt.quarantine(
                 rows, options, self.settings.model_dir, watch,
@@ -255,11 +263,20 @@ class Worker:
             job=manifest.id,
             chunk=chunk,
             peak_rss=peak_memory(),
+            numerics=self.reader.numerics,
+            windows=effort.windows,
+            tokens=effort.tokens,
+            cpu_seconds=round(effort.cpu_seconds, 3),
+            **scoring.shares(rows, predictions),
         )
         self._meter.count_part(footer)
         log.info("worker %s: job %s chunk %d: %d row%s in %.1f s, %d failed", self.name, manifest.id, chunk,
                  footer.rows, "" if footer.rows == 1 else "s", footer.finished_at - started, footer.failed)  # fmt: skip
         return encoded
+
+    def _count_batch(self, stats: BatchStats) -> None:
+        self._meter.count_batch(stats)
+        self._effort.count_windows(stats.windows, stats.tokens)
 
     def _stop_check(self, job: str) -> Callable[[], Stop]:
         """A callback that says whether to stop before the next micro-batch, and sometimes checks the cancel marker."""

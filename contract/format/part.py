@@ -44,6 +44,17 @@ class Footer:
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`, if the file has reference answers
     job: str = ""  #: the job that it is a part of; empty in parts of earlier versions
     chunk: int = -1
+    #: What besides model and rule decides the digits of an answer: version of the runtime, provider, arithmetic of the
+    #: processor. Empty in parts of earlier versions, and where none was scored.
+    numerics: str = ""
+    scored: int = 0  #: rows that were scored, each text once; in parts of earlier versions 0
+    repeated: int = 0  #: rows that have the outcome of another of the same text
+    reused: int = 0  #: rows that carried their outcome over from another job
+    reused_others: int = 0  #: of those, the ones that were computed with other numerics
+    saved_seconds: float = 0.0  #: processor seconds that the reused rows took then
+    windows: int = 0  #: of the scored rows
+    tokens: int = 0  #: in those windows
+    cpu_seconds: float = 0.0  #: of the threads that scored them
 
 
 class DamagedPart(Exception):

@@ -212,6 +212,7 @@ def _report(
         batch_invariant=tally.batch_invariant,
         answering_rule=tally.rules,
         evaluation=evaluation.summary([tally.evaluation]),
+        **ledger.work_of(tally),
         groups=Counts.of_groups(group_sums) if group_sums else None,
         group_evaluation=evaluation.summary([group_sums.evaluation]) if group_sums else None,
         expires_at=None if manifest.expire is None else ended_at + manifest.expire,

@@ -103,6 +103,17 @@ class Progress:
     evaluation: dict[str, Any] | None = None  #: quality, if the file has reference answers
     groups: Counts | None = None  #: groups by outcome, of a job that has groups; pending until it is published
     group_evaluation: dict[str, Any] | None = None  #: the same as `evaluation`, of groups
+    #: Rows of the parts, by where their outcome comes from: scored, each text once; from another row of the same text;
+    #: from another job, some with other numerics. Rejected rows are not among them. None in older reports.
+    scored: int | None = None
+    repeated: int = 0
+    reused: int = 0
+    reused_others: int = 0
+    windows: int = 0  #: of the scored rows
+    tokens: int = 0
+    cpu_seconds: float = 0.0  #: that scoring took, of all threads
+    saved_seconds: float = 0.0  #: processor seconds that the reused rows took when they were scored
+    numerics: tuple[str, ...] = ()  #: how they were computed: runtime, provider, arithmetic of the processor
     expires_at: float | None = None  #: when it will be removed, if it has ended and is to expire
 
     @property
@@ -172,6 +183,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         batch_invariant=tally.batch_invariant,
         answering_rule=tally.rules,
         evaluation=evaluation.summary([tally.evaluation]),
+        **work_of(tally),
         groups=Counts(manifest.groups.count, pending=manifest.groups.count) if manifest.groups else None,
     )
 
@@ -183,6 +195,21 @@ def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, Reason | None]:
     if counts.failed == counts.total:
         return "failed", reasons.ALL_FAILED
     return ("completed_with_errors", reasons.SOME_FAILED) if counts.failed else ("completed", None)
+
+
+def work_of(tally: Tally) -> dict[str, Any]:
+    """What the parts took, as fields of `Progress`."""
+    return {
+        "scored": tally.scored,
+        "repeated": tally.repeated,
+        "reused": tally.reused,
+        "reused_others": tally.reused_others,
+        "windows": tally.windows,
+        "tokens": tally.tokens,
+        "cpu_seconds": round(tally.cpu_seconds, 3),
+        "saved_seconds": round(tally.saved_seconds, 3),
+        "numerics": tally.numerics,
+    }
 
 
 def top_errors(tally: Tally) -> tuple[tuple[str, int], ...]:

@@ -17,6 +17,10 @@ from contract import evaluation
 from contract.format import codec
 from contract.format.part import Footer
 
+#: What a tally only adds up, under the names of the footer.
+_SUMS = (
+    "scored", "repeated", "reused", "reused_others", "saved_seconds", "windows", "tokens", "cpu_seconds",
+)  # fmt: skip
 #: Parts finished within this many seconds before the latest give the rate.
 RATE_WINDOW = 120
 
@@ -75,6 +79,15 @@ class Tally:
     attempts: int = 0
     retried: int = 0  #: parts whose chunk took more than one attempt
     evaluation: dict[str, Any] | None = None  #: sums of `contract.evaluation`
+    numerics: tuple[str, ...] = ()  #: sorted, of parts that a model made
+    scored: int = 0
+    repeated: int = 0
+    reused: int = 0
+    reused_others: int = 0
+    saved_seconds: float = 0.0
+    windows: int = 0
+    tokens: int = 0
+    cpu_seconds: float = 0.0
 
     def has(self, number: int) -> bool:
         """Whether a part is included."""
@@ -115,6 +128,8 @@ class Tally:
             attempts=self.attempts + sum(footer.attempts for footer in footers),
             retried=self.retried + sum(footer.attempts > 1 for footer in footers),
             evaluation=evaluation.total([self.evaluation, *(footer.evaluation for footer in footers)]),
+            numerics=tuple(sorted({*self.numerics, *(footer.numerics for footer in footers if footer.numerics)})),
+            **{name: getattr(self, name) + sum(getattr(footer, name) for footer in footers) for name in _SUMS},
         )
 
     def rows_per_second(self, now: float | None = None, scored: Iterable[Scored] = ()) -> float | None:

@@ -130,6 +130,12 @@ FOOTER = {
     "started_at": NOW - 9.5, "finished_at": NOW - 2, "worker": "wörker-1", "model": MODEL.digest,
     "batch_invariant": False, "rule": 2, "attempts": 2, "peak_rss": 1 << 28, "job": ENDED, "chunk": 0,
 }  # fmt: skip
+WORK = {
+    "scored": 1, "repeated": 1, "reused": 1, "reused_others": 1, "saved_seconds": 0.5, "windows": 2, "tokens": 300,
+    "cpu_seconds": 1.25,
+}  # fmt: skip
+NUMERICS = "onnxruntime 1.20.1, CPUExecutionProvider, x86_64 avx2"
+FOOTER |= WORK | {"numerics": NUMERICS}
 TRIED = (
     record.Attempt(1, NOW + 1, 0.125, None, "no answer within 10 s"),
     record.Attempt(2, NOW + 6, 0.5, 503, "answered 503"),
@@ -326,6 +332,8 @@ def test_the_tally_is_read(storage: MemoryStorage):
         rules=(2,),
         attempts=4,
         retried=2,
+        numerics=(NUMERICS,),
+        **{name: 2 * value for name, value in WORK.items()},
     )
 
 
@@ -344,6 +352,7 @@ def test_the_report_is_read(storage: MemoryStorage):
         (("inference_error", 1), ("parse_error", 1), ("worker_crash", 1)), MODEL, {}, {},
         f"memory://{layout.predictions(ENDED)}", f"memory://{layout.errors(ENDED)}", {"team": "Süd", "run": "7"},
         ("wörker-1",), batch_invariant=False, answering_rule=(2,), expires_at=NOW + 86400.0,
+        numerics=(NUMERICS,), **WORK,
     )  # fmt: skip
 
 

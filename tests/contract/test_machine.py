@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -238,6 +239,23 @@ def test_a_processor_without_vnni_is_known(tmp_path: Path, text: str | None, exa
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
     assert machine.multiplies_bytes_exactly(tmp_path / "cpuinfo") is exactly
+
+
+@pytest.mark.parametrize(
+    ("text", "of_bytes", "extensions"),
+    [
+        ("flags\t\t: fpu avx avx2 avx512f avx512_vnni amx_int8\n", True, "avx512f amx_int8 avx512_vnni"),
+        ("flags\t\t: fpu avx avx2 avx512f avx512_vnni amx_int8\n", False, "avx512f"),
+        ("flags\t\t: fpu avx avx2 fma\n", True, "avx2"),
+        ("Features\t: fp asimd asimddp i8mm\n", True, "asimd i8mm asimddp"),
+        (None, True, ""),
+    ],
+)
+def test_the_arithmetic_of_a_processor_is_known(tmp_path: Path, text: str | None, of_bytes: bool, extensions: str):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    found = machine.arithmetic(of_bytes=of_bytes, info=tmp_path / "cpuinfo")
+    assert found == " ".join(filter(None, [platform.machine(), extensions]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is none")

@@ -33,7 +33,7 @@ MICRO_BATCH = 8_000
 
 @dataclass(frozen=True, slots=True)
 class BatchStats:
-    """The seconds that a micro-batch took in its thread, by stage, and its size."""
+    """The seconds that a row or micro-batch took in its thread, by stage, and its size."""
 
     encode: float
     score: float
@@ -91,11 +91,16 @@ class Reader:
         """The execution provider that the model runs on, as onnxruntime names it."""
         return self._session.provider
 
+    @property
+    def numerics(self) -> str:
+        """As `Session.numerics`."""
+        return self._session.numerics
+
     def on_progress(
         self, after_run: Callable[[], None], after_batch: Callable[[BatchStats], None] = lambda _: None
     ) -> None:
         """Register callbacks, called from the thread that did the work: after every run of the model, and after every
-        `answer_many`."""
+        row or micro-batch that was answered."""
         self._session.after_run = after_run
         self._after_batch = after_batch
 
@@ -128,14 +133,22 @@ class Reader:
             else:
                 own = list(islice(logits, len(each.windows)))
                 answers.append(_or_error(partial(self._decode, context, each, own, options)))
-        tokens = sum(len(window.input_ids) for window in windows)
-        self._after_batch(BatchStats(ready - began, scored - ready, perf_counter() - scored, len(windows), tokens))
+        self._report(windows, began, ready, scored)
         return answers
 
     def _answer(self, question: str, context: str, options: Options) -> Answer:
+        began = perf_counter()
         encoded = self._encoder.encode(question, context, options)
+        ready = perf_counter()
         logits = [self._session.run(window) for window in encoded.windows]
-        return self._decode(context, encoded, logits, options)
+        scored = perf_counter()
+        answer = self._decode(context, encoded, logits, options)
+        self._report(encoded.windows, began, ready, scored)
+        return answer
+
+    def _report(self, windows: Sequence[Window], began: float, ready: float, scored: float) -> None:
+        tokens = sum(len(window.input_ids) for window in windows)
+        self._after_batch(BatchStats(ready - began, scored - ready, perf_counter() - scored, len(windows), tokens))
 
     def _decode(
         self, context: str, encoded: Encoded, logits: Sequence[tuple[Logits, Logits]], options: Options

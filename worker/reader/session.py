@@ -59,11 +59,18 @@ class Session:
         self._dtypes = {name: _DTYPES[kind] for name, kind in declared.items()}
         self._template = info.template
         self._budget = budget
+        self._of_bytes = info.precision == "int8"
         #: Called after every run, from the thread that ran it: a sign of life.
         self.after_run: Callable[[], None] = lambda: None
         self.provider = str(self._session.get_providers()[0])
         #: Whether windows are run in batches: not on a CPU, nor where neighbours would change answers.
         self.batched = self.provider != _CPU and info.precision != "int8"
+
+    @property
+    def numerics(self) -> str:
+        """What besides the model decides the last digits of logits: with the same, the same window has the same."""
+        here = machine.arithmetic(of_bytes=self._of_bytes)
+        return f"onnxruntime {ort.__version__}, {self.provider}, {here}"
 
     def run(self, window: Window) -> tuple[Logits, Logits]:
         """Start and end logits of one window, (S,) float32 each.

@@ -114,6 +114,22 @@ def test_the_report_says_by_which_rules_a_job_was_answered(worker: Worker):
     assert report.answering_rule == (1, 2)
 
 
+def test_a_part_says_how_its_answers_were_computed_and_what_they_took(worker: Worker):
+    """Also where rows were scored one at a time, after a death. Equal rows are scored once."""
+    job = sent(worker, [ROWS[0], ROWS[0], ROWS[1], "|Not a question."])
+    records.pin_model(worker.storage, job, worker._model)
+    worker.storage.create(layout.attempt(job, 0, 1), b"{}")
+    work(worker)
+
+    first, second = (part.footer(worker.storage.read(layout.part(job, n))[-part.FOOTER_BYTES :]) for n in (0, 1))
+    assert (first.attempts, first.scored, first.repeated, first.windows) == (2, 2, 1, 2)
+    assert (second.scored, second.repeated, second.windows, second.tokens) == (0, 0, 0, 0)
+    assert first.numerics.startswith("onnxruntime ")
+    assert "CPUExecutionProvider" in first.numerics
+    assert 30 < first.tokens < 100
+    assert first.cpu_seconds > 0.0
+
+
 def test_nothing_is_written_for_a_removed_job(worker: Worker):
     job = sent(worker, ROWS)
     assert worker.work(job, 0, None)
