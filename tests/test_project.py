@@ -99,6 +99,13 @@ def test_files_functions_and_rooms_can_be_seen_at_once():
                         assert (node.end_lineno or 0) - node.lineno < 50, (path, node.name)
 
 
+def test_the_page_is_small_enough_to_do_without_a_build_step():
+    texts = {path.name: path.read_text().splitlines() for path in (REPO / "producer" / "server" / "page").iterdir()}
+    assert sum(map(len, texts.values())) <= 1500
+    wide = [(name, line) for name, lines in texts.items() for line in lines if len(line) > 140 and name != "icon.svg"]
+    assert wide == []
+
+
 # Documentation
 
 

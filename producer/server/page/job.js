@@ -1,9 +1,10 @@
 // A job: its status, what can be done with it, and its rows.
-import { ask, get, here, withQuery } from "./api.js";
+import { ask, get, here, post, withQuery } from "./api.js";
 import { documents } from "./document.js";
-import { count, duration, el, state, when, words } from "./dom.js";
+import { button, count, el, nav, state, when, words } from "./dom.js";
 import { groupPage } from "./groups.js";
 import { histogram } from "./histogram.js";
+import { rate } from "./jobs.js";
 import { complaint, remedy } from "./remedy.js";
 import { chosen, filters, page, tally, walk } from "./rows.js";
 
@@ -11,43 +12,40 @@ const ENDED = ["completed", "completed_with_errors", "failed", "cancelled"];
 const FORMATS = [["json"], ["csv", { bom: true }], ["xlsx"], ["parquet"]];
 const MOST = 100;
 
-export async function job(content, { id, values, signal, tell }) {
-  document.title = `${id} – bulkqa`;
-  const about = el("div", { class: "panel" });
-  const actions = el("div", { class: "row" });
-  const asked = el("div");
-  let latest = await get(`/v1/jobs/${id}`);
-  const byGroup = Boolean(latest.groups) && values.get("by") === "group";
-  const { elements, load } = byGroup ? groupView(latest, values) : rowView(latest, values, signal);
-  const { name } = latest.metadata;
-  content.append(el("h1", {}, name ? `${name} ` : "", el(name ? "small" : "span", { class: name ? "dim" : null }, `Job ${latest.id}`)),
-    about, actions, asked, latest.groups ? tabs(latest, byGroup) : "", ...elements);
+export async function job(content, { id: prefix, values, signal, tell }) {
+  document.title = `${prefix} – bulkqa`;
+  const [about, actions, asked] = [el("div", { class: "panel" }), el("div", { class: "row" }), el("div")];
+  let latest = await get(`/v1/jobs/${prefix}`);
+  const { id, metadata: { name }, groups, input } = latest;
+  const byGroup = Boolean(groups) && values.get("by") === "group";
+  const view = byGroup ? groupView(id, values) : rowView(id, values, signal);
+  const tabs = nav("Rows or groups", [["Rows", `#/jobs/${id}`, !byGroup], ["Groups", `#/jobs/${id}?by=group`, byGroup]]);
+  content.append(el("h1", {}, name ? `${name} ` : "", el(name ? "small" : "span", { class: name ? "dim" : null }, `Job ${id}`)),
+    about, actions, asked, groups ? tabs : "", ...view.elements);
+  const report = (problem) => tell(problem.message);
   const show = (status) => {
     latest = status;
     about.replaceChildren(...facts(status));
-    actions.replaceChildren(...buttons(status, content, values, byGroup));
+    actions.replaceChildren(...buttons(status, byGroup ? { by: "group" } : chosen(Object.fromEntries(values)),
+      (problem) => content.prepend(complaint(problem))));
+    if (ENDED.includes(status.status)) {
+      Promise.all([compare(actions, status), related(about, status)]).catch(report);
+    }
   };
-  const ended = () => Promise.all([compare(actions, latest), related(about, latest)]).catch((problem) => tell(problem.message));
+  const load = () => view.load(ENDED.includes(latest.status));
   show(latest);
   walk(content, signal);
-  if (ENDED.includes(latest.status)) {
-    ended();
-  } else {
-    follow(latest.id, show, signal, tell, () => {
-      load(latest);
-      ended();
-    });
+  if (!ENDED.includes(latest.status)) {
+    follow(id, { show, signal, tell, ended: () => load().catch(report) });
   }
-  if (latest.input.format === "documents") {
-    documents(asked, latest.id).catch((problem) => tell(problem.message));
+  if (input.format === "documents") {
+    documents(asked, id, values).catch(report);
   }
-  await load(latest);
+  await load();
 }
 
-function rowView({ id }, values, signal) {
-  const rows = el("div");
-  const spread = el("figure");
-  const matching = el("span", { role: "status" });
+function rowView(id, values, signal) {
+  const [rows, spread, matching] = [el("div"), el("figure"), el("span", { role: "status" })];
   const { form, offer } = filters(id, values);
   const load = async () => {
     histogram(spread, id, values, signal, ({ flags }) => offer(flags));
@@ -58,18 +56,14 @@ function rowView({ id }, values, signal) {
   return { elements: [el("h2", {}, "Rows"), spread, form, el("p", { class: "dim hint" }, matching, keys), rows], load };
 }
 
-function groupView({ id }, values) {
+function groupView(id, values) {
   const groups = el("div");
-  const load = async (job) => (ENDED.includes(job.status) ? groupPage(groups, id, values)
+  const load = async (ended) => (ended ? groupPage(groups, id, values)
     : groups.replaceChildren(el("p", { class: "dim" }, "The groups are published when the job has ended.")));
   return { elements: [el("h2", {}, "Groups"), groups], load };
 }
 
-const tabs = ({ id }, byGroup) => el("nav", { "aria-label": "Rows or groups" },
-  [["Rows", `#/jobs/${id}`, !byGroup], ["Groups", `#/jobs/${id}?by=group`, byGroup]].map(([text, href, here]) =>
-    el("a", { href, "aria-current": here ? "page" : null }, text)));
-
-function follow(id, show, signal, tell, ended) {
+function follow(id, { show, signal, tell, ended }) {
   const events = new EventSource(here(`/v1/jobs/${id}/events`));
   signal.addEventListener("abort", () => events.close());
   events.addEventListener("progress", (event) => {
@@ -88,18 +82,17 @@ function follow(id, show, signal, tell, ended) {
 const link = (id) => el("a", { href: `#/jobs/${id}` }, id);
 
 function facts(job) {
-  const counts = job.request_counts;
+  const { total, pending, ...counts } = job.request_counts;
   const { name, errors_of: first, ...labels } = job.metadata;
-  const list = [
+  const outcomes = ({ answered, no_answer: none, failed }) =>
+    `${count(answered)} answered, ${count(none)} without an answer, ${count(failed)} failed`;
+  return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, defined([
     ["State", state(job.status)],
     ["Because", job.reason && [job.reason.message, job.reason.remedy ? " – " : "", remedy(job.reason.remedy_parts)]],
-    ["Rows", `${count(counts.total)}: ${count(counts.answered)} answered, ${count(counts.no_answer)} without an answer, ` +
-      `${count(counts.failed)} failed, ${count(counts.pending)} pending`],
-    ["Groups", job.groups && `${count(job.groups.total)}: ${count(job.groups.answered)} answered, ${count(job.groups.no_answer)} without ` +
-      `an answer, ${count(job.groups.failed)} failed`],
+    ["Rows", `${count(total)}: ${outcomes(counts)}, ${count(pending)} pending`],
+    ["Groups", job.groups && `${count(job.groups.total)}: ${outcomes(job.groups)}`],
     ["Errors", job.top_errors.map(([code, number]) => `${count(number)} ${words(code)}`).join(", ")],
-    ["Rate", job.rows_per_second ? `${count(Math.round(job.rows_per_second))} rows/s` +
-      (job.eta_seconds ? `, ${duration(job.eta_seconds)} left` : "") : ""],
+    ["Rate", rate(job)],
     ["Quality", measured(job.evaluation)],
     ["Quality of groups", measured(job.group_evaluation)],
     ["Model", [job.model.name, job.model.precision].filter(Boolean).join(", ")],
@@ -108,8 +101,7 @@ function facts(job) {
     ["Labels", Object.entries(labels).map(([key, value]) => `${key}: ${value}`).join(", ")],
     ["Submitted", when(job.created_at)],
     ["Ended", when(job.finished_at)],
-  ];
-  return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, defined(list))];
+  ]))];
 }
 
 const measured = (quality) => (quality ? `EM ${quality.exact_match.toFixed(1)}, F1 ${quality.f1.toFixed(1)}` : "");
@@ -117,26 +109,19 @@ const measured = (quality) => (quality ? `EM ${quality.exact_match.toFixed(1)}, 
 const defined = (list) => list.filter(([, value]) => value?.length !== 0 && value)
   .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
 
-function buttons(job, content, values, byGroup) {
-  const refuse = (problem) => content.prepend(complaint(problem));
-  if (!ENDED.includes(job.status)) {
-    const cancel = () => ask(`/v1/jobs/${job.id}/cancel`, { method: "POST" }).catch(refuse);
-    return [el("button", { class: "danger", type: "button", onclick: cancel }, "Cancel")];
+// `query`: what the rows are filtered by, or null.
+function buttons({ id, status, error_uri: errors }, query, refuse) {
+  if (!ENDED.includes(status)) {
+    return [button("Cancel", () => post(`/v1/jobs/${id}/cancel`).catch(refuse), "danger")];
   }
-  const query = byGroup ? null : chosen(values);
-  const to = (more) => here(withQuery(`/v1/jobs/${job.id}/results`, { ...more, ...query, by: byGroup ? "group" : null }));
-  const links = FORMATS.map(([format, more]) =>
-    el("a", { href: to({ format, ...more }), download: true }, `${byGroup ? "Groups" : query ? "Matching answers" : "Answers"} as ${format}`));
-  if (job.error_uri) {
-    links.push(el("a", { href: here(job.error_uri), download: true }, "Rows that failed"));
-  }
-  const remove = async () => {
-    if (confirm(`Remove job ${job.id} with all its rows and answers?`)) {
-      await ask(`/v1/jobs/${job.id}`, { method: "DELETE" }).then(() => { location.hash = "#/"; }, refuse);
-    }
-  };
-  return [...links, el("button", { class: "danger", type: "button", onclick: remove }, "Remove")];
+  const what = query?.by ? "Groups" : query ? "Matching answers" : "Answers";
+  const links = FORMATS.map(([format, more]) => download(`${what} as ${format}`, `/v1/jobs/${id}/results`, { format, ...more, ...query }));
+  const remove = () => confirm(`Remove job ${id} with all its rows and answers?`) &&
+    ask(`/v1/jobs/${id}`, { method: "DELETE" }).then(() => { location.hash = "#/"; }, refuse);
+  return [...links, errors ? download("Rows that failed", errors) : "", button("Remove", remove, "danger")];
 }
+
+export const download = (text, path, query = {}) => el("a", { href: here(withQuery(path, query)), download: true }, text);
 
 // The jobs of corrected error files of this one.
 async function related(about, { id, error_uri: errors }) {

@@ -6,37 +6,33 @@ import { jobs } from "./jobs.js";
 import { complaint } from "./remedy.js";
 import { tryIt } from "./try.js";
 
+const VIEWS = [[/^jobs\/[^/]+\/documents\/\d+$/, document_], [/^jobs\/./, job], [/^diff\/[^/]+\/./, diff], [/^try/, tryIt], [/^/, jobs]];
 const content = document.getElementById("content");
 const trouble = document.getElementById("trouble");
-let leave = () => {};
+let left = new AbortController();
 
 // Shows a trouble of the whole page, until tell("").
-export function tell(text) {
+function tell(text) {
   trouble.hidden = !text;
   trouble.textContent = text;
 }
 
 async function show() {
-  leave();
+  left.abort();
+  left = new AbortController();
   tell("");
-  const [path, query = ""] = location.hash.slice(1).split("?");
-  const values = new URLSearchParams(query);
-  const parts = path.split("/").filter(Boolean);
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const parts = path.split("/");
   for (const link of document.querySelectorAll("nav a")) {
-    const here = link.hash === `#/${parts[0] === "try" ? "try" : ""}`;
-    here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+    link.ariaCurrent = link.hash === `#/${parts[0] === "try" ? "try" : ""}` ? "page" : null;
   }
   content.replaceChildren();
-  const left = new AbortController();
-  leave = () => left.abort();
-  const view = parts[2] === "documents" && parts[3] ? document_ : parts[0] === "jobs" && parts[1] ? job : parts[0] === "diff" && parts[2] ? diff : parts[0] === "try" ? tryIt : jobs;
+  const { signal } = left;
+  const [, view] = VIEWS.find(([pattern]) => pattern.test(path));
   try {
-    await view(content, { id: parts[1], other: parts.at(-1), values, signal: left.signal, tell });
+    await view(content, { id: parts[1], parts, values: new URLSearchParams(query), signal, tell });
   } catch (problem) {
-    if (left.signal.aborted) {
-      return;
-    }
-    content.append(complaint(problem));
+    signal.aborted || content.append(complaint(problem));
   }
 }
 

@@ -2,10 +2,25 @@
 import { get } from "./api.js";
 import { el, field } from "./dom.js";
 
+const TEXT = ["csv", "jsonl", "json"];
+const TABLES = [...TEXT, "xlsx", "parquet"];
+// Options for some formats only. One that is not here is for all.
+const ONLY = {
+  delimiter: ["csv"], escape: ["csv"], quote: ["csv"], header: ["csv"], skip_lines: ["csv", "xlsx"], encoding: TEXT, sheet: ["xlsx"],
+  question: TABLES, context: TABLES, id: TABLES, answers: TABLES, format: TABLES, group_by: TABLES, text: TABLES, omit_context: TABLES,
+};
+
 // By name, in the order of the schema.
 export async function fields() {
   const { components } = await get("/openapi.json");
   return new Map(Object.entries(components.schemas.Submission.properties).map(([name, schema]) => [name, made(name, schema)]));
+}
+
+// Shows the options that a format has; documents are one.
+export function show(options, format) {
+  for (const [name, { node }] of options) {
+    node.hidden = !(ONLY[name] ?? [format]).includes(format);
+  }
 }
 
 function made(name, schema) {
@@ -16,21 +31,20 @@ function made(name, schema) {
   const watch = () => input.addEventListener("input", () => { none = false; });
   watch();
   const node = field(label, input, schema.description);
+  const has = (value) => !input.options || [...input.options].some((option) => option.value === value);
   return {
     node,
+    has,
     focus() {
       input.closest("details")?.setAttribute("open", "");
       input.focus();
     },
     set(value) {
       const wanted = text(value);
-      if (input.type === "checkbox") {
-        input.checked = wanted === "true";
-        return;
-      }
-      if (input.options && ![...input.options].some((option) => option.value === wanted)) {
+      if (!has(wanted)) {
         input.append(el("option", { value: wanted }, wanted));
       }
+      input.checked = wanted === "true";
       input.value = wanted;
       none = wanted === "";
     },
@@ -40,9 +54,6 @@ function made(name, schema) {
     // What to send; undefined where it is the default, or the format of the file has no such option.
     get sent() {
       return node.hidden || this.value === usual || (this.value === "" && !none) ? undefined : this.value;
-    },
-    has(value) {
-      return !input.options || [...input.options].some((option) => option.value === value);
     },
     // Says what is taken where nothing is given.
     hint(usually) {

@@ -1,5 +1,5 @@
 // The first rows of a file, as they will be read.
-import { el, words } from "./dom.js";
+import { el, table, words } from "./dom.js";
 
 // A file of text is looked at by its beginning, another as a whole, unless it is larger than this. So is a JSON document,
 // whose beginning is none.
@@ -20,14 +20,13 @@ export async function beginning(file) {
 
 export function preview(glance) {
   const others = [...new Set(glance.rows.flatMap((row) => Object.keys(row.passthrough)))];
-  const names = [glance.question_column, glance.context_column, ...others];
+  const columns = [[glance.question_column, "text"], [glance.context_column, "text"], ...others.map((name) => [name])];
   const rows = glance.rows.map((row) => el("tr", {},
     row.code ? el("td", { colspan: 2, class: "error" }, `${words(row.code)}: ${row.message}`)
       : [el("td", { class: "text" }, short(row.question, 90)), el("td", { class: "text" }, short(row.context, 140))],
     others.map((name) => el("td", {}, short(text(row.passthrough[name]), 60)))));
-  return el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "First rows" }, el("table", {},
-    el("caption", { class: "dim" }, `The first rows, read as ${glance.format}`),
-    el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));
+  return el("div", {}, el("p", { class: "dim" }, `The first rows, read as ${glance.format}`),
+    table("First rows", columns, el("tbody", {}, rows)));
 }
 
 export const text = (value) =>

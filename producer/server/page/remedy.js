@@ -1,5 +1,5 @@
 // What to do about an error: the parts of its remedy, each a text, options to set, or a command.
-import { el } from "./dom.js";
+import { button, el } from "./dom.js";
 
 // The message of a problem with its remedy. `form`, if there is one, has the fields that a click fills in.
 export const complaint = ({ message, remedy: parts = [] }, form) =>
@@ -16,8 +16,7 @@ function setting(options, form) {
   if (!form || !names.every((name) => form.has(name))) {
     return text;
   }
-  const act = () => (given.length ? form.set(options) : form.focus(names[0]));
-  return el("button", { class: "plain inline", type: "button", onclick: act }, text);
+  return button(text, () => (given.length ? form.set(options) : form.focus(names[0])), "plain inline");
 }
 
 const shown = (value) => ({ "\t": "tab", "": "nothing", null: "…" })[value] ?? String(value);

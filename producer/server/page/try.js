@@ -1,5 +1,5 @@
 // A question and a context, answered at once.
-import { sendJson } from "./api.js";
+import { post } from "./api.js";
 import { el, field } from "./dom.js";
 import { prediction } from "./prediction.js";
 import { complaint } from "./remedy.js";
@@ -19,7 +19,7 @@ export async function tryIt(content) {
     go.disabled = true;
     result.replaceChildren(el("p", { class: "dim" }, "…"));
     try {
-      const answer = await sendJson("/v1/answer", { question: question.value, context: context.value, top_k: 3 });
+      const answer = await post("/v1/answer", { question: question.value, context: context.value, top_k: 3 });
       result.replaceChildren(el("ol", { class: "answers" }, answer.predictions.map((row) => prediction(row))));
     } catch (problem) {
       result.replaceChildren(complaint(problem));
