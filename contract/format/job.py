@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from contract.errors import BulkqaError, UnknownJob, UsageError
+from contract.forecast.work import Forecast
 from contract.format import codec
 from contract.format.option import AtLeast, Help, check_bounds
 from contract.remedy import Call, Remedy
@@ -240,6 +241,7 @@ class Manifest:
     reading: dict[str, Any] | None = None  #: how the file was read, as far as the submitter said so
     groups: Groups | None = None
     documents: Documents | None = None
+    forecast: Forecast | None = None
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ can still be used. Covers no attempts, reports or other records: see `records`.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from bisect import bisect_right
 from collections.abc import Callable
@@ -33,10 +34,13 @@ class Index:
 
     rows: tuple[int, ...]
     sha256: tuple[str, ...]
+    work: tuple[float, ...] = ()  #: seconds of one thread that each is forecast to take; of older jobs empty
 
     def to_bytes(self) -> bytes:
-        """The index as its file holds it."""
-        return codec.line(self).encode()
+        """The index as its file holds it: what is empty is left out."""
+        return json.dumps(
+            {name: value for name, value in codec.values(self).items() if value}, separators=(",", ":")
+        ).encode()
 
 
 @dataclass(frozen=True, slots=True)

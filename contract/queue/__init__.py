@@ -15,7 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeFloat, NonNegativeInt
+
+from contract.forecast.work import Cost
 
 #: All keys in Redis start with this and a namespace, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
@@ -80,6 +82,10 @@ class WorkerInfo:
     answered: NonNegativeInt = 0
     no_answer: NonNegativeInt = 0
     failed: NonNegativeInt = 0
+    work: NonNegativeFloat = 0.0  #: of that chunk, done by now: seconds of one thread, by the cost curve
+    cost: Cost | None = None  #: the cost curve of its model
+    #: Seconds of work, by that curve, that a thread did in a second while all were busy; 0: not known yet.
+    speed: NonNegativeFloat = 0.0
     #: Since its last heartbeat, by the queue's clock: `workers` fills it in.
     age_seconds: float = field(default=0.0, compare=False)
 

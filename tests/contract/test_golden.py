@@ -367,7 +367,8 @@ PRESENCE = (
     '"name": "w\\u00f6rker-1", "model": "tiny", "digest": "d1", "precision": "int8", "threads": 2, '
     '"version": "0.1.0", "max_positions": 512, "trouble": "disk full", "storage": "0123456789ab", "host": "host", '
     f'"job": "{OPEN}", "chunk": 3, "held_seconds": 1.5, "rows_per_second": 2.25, "rss": 268435456, '
-    '"draining": true, "attempt": 2, "answered": 5, "no_answer": 1, "failed": 3, "age_seconds": 0.0}'
+    '"draining": true, "attempt": 2, "answered": 5, "no_answer": 1, "failed": 3, "work": 0.0, "cost": null, '
+    '"speed": 0.0, "age_seconds": 0.0}'
 )
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import ModelError
+from contract.forecast.work import Cost
+from contract.format import codec
 
 SCHEMA_VERSION = 1
 REBUILD = "Build the model directory again: worker build SOURCE DEST"
@@ -74,6 +76,7 @@ class ModelInfo:
     evaluation: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     unproven: bool = False  #: it answers none of the known questions, and was built all the same
+    cost: Cost | None = None  #: its cost curve, measured when it was built
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -85,8 +88,8 @@ class ModelInfo:
         return hashlib.sha256(f"{self.digest} {self.no_answer_threshold}".encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as in JSON. `unproven` only if set: earlier versions do not know it."""
-        return {name: value for name, value in asdict(self).items() if name != "unproven" or value}
+        """The fields as in JSON. `unproven` and `cost` only if set: earlier versions do not know them."""
+        return {name: value for name, value in asdict(self).items() if name not in ("unproven", "cost") or value}
 
 
 def describe(directory: Path) -> ModelInfo:
@@ -105,6 +108,7 @@ def describe(directory: Path) -> ModelInfo:
             inputs=tuple(data.pop("inputs")),
             disabled_optimizers=tuple(data.pop("disabled_optimizers", ())),
             known_answers=tuple(KnownAnswer(**known) for known in data.pop("known_answers")),
+            cost=codec.parse(Cost, cost) if (cost := data.pop("cost", None)) else None,
             **data,
         )
     except FileNotFoundError as error:

@@ -1,0 +1,78 @@
+"""Work in three sums, the curve that makes seconds of them, and the record of a forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Windows: their number, the sum of their tokens, and of the squares of these. A curve of degree two needs no
+    more, so the work of a job can be priced for any model, as often as one likes."""
+
+    windows: float = 0.0
+    tokens: float = 0.0
+    squares: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.windows + other.windows, self.tokens + other.tokens, self.squares + other.squares)
+
+    def times(self, factor: float) -> Work:
+        """So many times this work."""
+        return Work(self.windows * factor, self.tokens * factor, self.squares * factor)
+
+    @classmethod
+    def of(cls, lengths: Iterable[int]) -> Work:
+        """The work of windows of so many tokens each."""
+        tokens = tuple(lengths)
+        return cls(len(tokens), sum(tokens), sum(length * length for length in tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost curve of a model: seconds of one thread for a window of T tokens, window + token * T + square * T ** 2.
+
+    The defaults are those of the reader that ships, on a core of an AMD EPYC of the fourth generation.
+    """
+
+    window: float = 1.3e-3
+    token: float = 6.4e-5
+    square: float = 1.26e-7
+    bytes_per_token: float = 4.4  #: of text such as that of the known questions
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"allow_inf_nan": False}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a curve that cannot be: anybody may have written it."""
+        if not (self.window > 0 and self.token >= 0 and self.square >= 0 and 0.1 <= self.bytes_per_token <= 1000):
+            raise ValueError(f"a cost curve cannot be {self}")
+
+    def seconds(self, work: Work) -> float:
+        """Seconds of one thread that work takes."""
+        return self.window * work.windows + self.token * work.tokens + self.square * work.squares
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a job was expected to take, and what it took. Seconds are of the clock unless they say otherwise."""
+
+    windows: int
+    tokens: int
+    work: float  #: seconds of one thread, by the cost curve; `Index.work` has it by chunk
+    cpu_hours: float  #: the same at the speed of the workers
+    workers: int = 0
+    threads: int = 0  #: of all of them
+    seconds: float | None = None  #: from now until its end; None if nothing is known of workers
+    seconds_low: float | None = None  #: eight of ten jobs end between these
+    seconds_high: float | None = None
+    seconds_before: float = 0.0  #: of `seconds`, for jobs that are due before it
+    actual_seconds: float | None = None  #: in the report: from its submission to its end
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the job ended within the interval; None if that is not known."""
+        if self.seconds_low is None or self.seconds_high is None or self.actual_seconds is None:
+            return None
+        return self.seconds_low <= self.actual_seconds <= self.seconds_high

@@ -1,0 +1,95 @@
+"""When workers will be done: the time of chunks on a fleet, its interval, and the workers for a deadline. Pure."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from contract.queue import WorkerInfo
+
+#: Seconds of a worker for a chunk, and of the last one for each part that it assembles, besides scoring.
+_CHUNK, _PART = 0.018, 0.004
+#: The spread of log(actual / forecast) of which nothing is known, and how many jobs that belief counts as.
+PRIOR, _WEIGHT = 0.25, 5
+#: Standard deviations of a normal distribution that eight of ten values are within.
+_EIGHT_OF_TEN = 1.2816
+#: With more chunks than this, a share of each worker's time is all that counts.
+_SCHEDULED = 5000
+#: The most workers that a deadline is answered with.
+_MOST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Workers of a model. A rate is seconds of work, by the cost curve, that a worker does in a second."""
+
+    rates: tuple[float, ...]
+    threads: tuple[int, ...]
+    before: float = 0.0  #: seconds of work that is due before
+
+    @property
+    def speed(self) -> float:
+        """Seconds of work that a thread does in a second: 1.0 on the machine that the curve was measured on."""
+        return sum(self.rates) / sum(self.threads) if self.rates else 1.0
+
+    def of(self, workers: int) -> Fleet:
+        """So many workers, each as those of this fleet are on average; if it has none, as one with a thread."""
+        count = max(1, len(self.rates))
+        rate, threads = sum(self.rates) / count or 1.0, round(sum(self.threads) / count) or 1
+        return replace(self, rates=(rate,) * workers, threads=(threads,) * workers)
+
+    def seconds(self, chunks: Sequence[float]) -> tuple[float, float] | None:
+        """Seconds until chunks are done, of so many seconds of work each, and those of them for what is before. None
+        without workers."""
+        if not self.rates:
+            return None
+        waited = self.before / sum(self.rates)
+        return waited + _scheduled(chunks, self.rates) + _PART * len(chunks), waited
+
+
+def fleet_of(workers: Iterable[WorkerInfo], before: float = 0.0) -> Fleet:
+    """The fleet of workers, without those that are stopping or cannot use the storage."""
+    able = [each for each in workers if each.threads > 0 and not each.draining and not each.trouble]
+    return Fleet(
+        tuple(each.threads * (each.speed or 1.0) for each in able), tuple(each.threads for each in able), before
+    )
+
+
+def interval(seconds: float, errors: Sequence[float]) -> tuple[float, float]:
+    """Where eight of ten such jobs end. `errors`: log(actual / forecast) of earlier ones."""
+    spread = math.sqrt((_WEIGHT * PRIOR**2 + sum(each * each for each in errors)) / (_WEIGHT + len(errors)))
+    factor = math.exp(_EIGHT_OF_TEN * spread)
+    return seconds / factor, seconds * factor
+
+
+def workers_for(fleet: Fleet, chunks: Sequence[float], deadline: float) -> int | None:
+    """How many workers, like those of a fleet, are done within so many seconds; None if no number is, because a chunk
+    takes longer."""
+    low, high = 1, 2
+    while (made := fleet.of(high).seconds(chunks)) and made[0] > deadline:
+        low, high = high, 2 * high
+        if high > _MOST:
+            return None
+    while low < high:
+        middle = (low + high) // 2
+        made = fleet.of(middle).seconds(chunks)
+        low, high = (low, middle) if made and made[0] <= deadline else (middle + 1, high)
+    return low
+
+
+def _scheduled(chunks: Sequence[float], rates: Sequence[float]) -> float:
+    """When the last chunk is done, if each goes to the worker that is free first."""
+    if len(chunks) > _SCHEDULED:
+        even = sum(chunks) / sum(rates) + _CHUNK * len(chunks) / len(rates)
+        return even + max(chunks) / (sum(rates) / len(rates)) / 2
+    free = [(0.0, -rate) for rate in sorted(rates, reverse=True)[: len(chunks)]]
+    heapq.heapify(free)
+    end = 0.0
+    for work in chunks:
+        at, rate = heapq.heappop(free)
+        done = at + work / -rate + _CHUNK
+        end = max(end, done)
+        heapq.heappush(free, (done, rate))
+    return end

@@ -1,0 +1,90 @@
+"""Time of chunks on workers, its interval, and the workers for a deadline."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from contract.forecast.work import Cost, Work
+from contract.queue import WorkerInfo
+from producer.forecast.fleet import PRIOR, Fleet, fleet_of, interval, workers_for
+from producer.forecast.make import forecast
+from producer.forecast.survey import Surveyed
+
+COST = Cost(window=1.0, token=0.0, square=0.0)
+
+
+def worker(name: str, threads: int = 2, **about: object) -> WorkerInfo:
+    return WorkerInfo(name, "tiny", "", "int8", threads, "1", **about)  # type: ignore[arg-type]
+
+
+def made(chunks: list[float], fleet: Fleet, errors: list[float] | None = None):
+    works = tuple(Work(windows=each) for each in chunks)
+    return forecast(Surveyed(sum(works, Work()), works, len(works)), COST, fleet, errors or [])
+
+
+def test_two_workers_share_chunks_and_the_last_one_has_a_tail():
+    seconds, before = Fleet((1.0, 1.0), (1, 1)).seconds([10.0, 10.0, 10.0]) or (0, 0)
+    assert seconds == pytest.approx(20.0, abs=0.1)
+    assert before == 0
+
+
+def test_a_worker_that_has_no_chunk_helps_nothing():
+    one, many = (Fleet((4.0,) * count, (4,) * count).seconds([100.0]) for count in (1, 50))
+    assert one == many
+
+
+def test_a_faster_worker_takes_more():
+    seconds, _ = Fleet((3.0, 1.0), (3, 1)).seconds([1.0] * 400) or (0, 0)
+    assert seconds == pytest.approx(100.0, rel=0.08)
+
+
+def test_many_chunks_take_their_share_of_each_worker():
+    pick = random.Random(1)
+    chunks = [pick.uniform(1, 9) for _ in range(5001)]
+    fleet = Fleet((2.0, 1.0), (2, 1))
+    assert fleet.seconds(chunks)[0] == pytest.approx(fleet.seconds(chunks[:-1])[0], rel=0.01)
+
+
+def test_what_is_due_before_comes_first():
+    forecasts = [made([10.0] * 6, Fleet((2.0,), (2,), before)) for before in (0.0, 30.0)]
+    assert forecasts[1].seconds_before == 15.0
+    assert forecasts[1].seconds == pytest.approx(forecasts[0].seconds + 15.0)
+
+
+def test_workers_that_stop_or_cannot_write_do_not_count():
+    fleet = fleet_of([worker("a", speed=0.5), worker("b", draining=True), worker("c", trouble="full"), worker("d")])
+    assert (fleet.rates, fleet.threads) == ((1.0, 2.0), (2, 2))
+
+
+def test_without_workers_there_is_work_but_no_time():
+    nothing = made([3600.0], fleet_of([]))
+    assert (nothing.seconds, nothing.seconds_low, nothing.workers) == (None, None, 0)
+    assert nothing.cpu_hours == 1.0
+
+
+def test_cpu_hours_are_those_of_these_processors():
+    assert made([3600.0], Fleet((2.0,), (4,))).cpu_hours == 2.0
+
+
+def test_the_interval_is_wide_at_first_and_as_wide_as_earlier_errors_later():
+    low, high = interval(100.0, [])
+    assert math.log(high / 100) == pytest.approx(1.2816 * PRIOR)
+    assert low * high == pytest.approx(100.0**2)
+    assert math.log(interval(100.0, [0.05, -0.05] * 500)[1] / 100) == pytest.approx(1.2816 * 0.05, rel=0.2)
+    assert interval(100.0, [0.5] * 50)[1] > high
+
+
+@pytest.mark.parametrize("deadline", [40.0, 100.0, 399.0])
+def test_a_deadline_takes_the_fewest_workers_that_keep_it(deadline: float):
+    fleet, chunks = Fleet((2.0,), (2,)), [10.0] * 100
+    workers = workers_for(fleet, chunks, deadline)
+    assert workers
+    assert fleet.of(workers).seconds(chunks)[0] <= deadline
+    assert workers == 1 or fleet.of(workers - 1).seconds(chunks)[0] > deadline
+
+
+def test_no_number_of_workers_splits_a_chunk():
+    assert workers_for(Fleet((1.0,), (1,)), [100.0] * 3, 99.0) is None
