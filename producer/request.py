@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
+#: The share of trusted answers that must be right, by default.
+_PRECISION = 0.9
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is requested besides the file. Raises UsageError for an invalid value."""
@@ -41,10 +45,12 @@ class Request:
         Help("delete the job this long after its end: 30d, 12h [default: never]"),
         AsText(parse=span, format=lambda seconds: f"{seconds:.0f}s"),
     ] = None  #: seconds; a job found by its key keeps its own `expire` and `notify`
+    trust: Annotated[str, Help("split the answers by the promise of this earlier job: see `producer trust`")] = ""
+    precision: Annotated[float, Help("share of trusted answers that must be right")] = _PRECISION
     columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
-        for text in (self.model, self.key or "", self.notify, *self.metadata, *self.metadata.values()):
+        for text in (self.model, self.key or "", self.notify, self.trust, *self.metadata, *self.metadata.values()):
             _check_unicode(text)
         if self.key is not None and not self.key.strip():
             raise UsageError("the key is empty", "Give a key, or leave it out.")
@@ -56,6 +62,17 @@ class Request:
             raise UsageError(
                 f"a job cannot be kept for {self.expire:g} s",
                 Remedy("Keep it for at least a minute: ", Set(expire="30d")),
+            )
+
+        if not 0 < self.precision < 1:
+            raise UsageError(
+                f"precision is a share between 0 and 1, not {self.precision:g}",
+                Remedy("For nine of ten: ", Set(precision=_PRECISION)),
+            )
+        if self.precision != _PRECISION and not self.trust:
+            raise UsageError(
+                "precision is that of a promise, and no job is named that makes one",
+                Remedy("Name it: ", Set(trust="JOB")),
             )
 
     def with_row_limit(self, max_row_bytes: int) -> Request:

@@ -31,6 +31,7 @@ from contract.namespace import open_queue, storage_id
 from contract.queue import WorkerInfo
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
+from contract.trust import split
 from worker import scoring
 from worker.attempt import Attempt
 from worker.heartbeat import HEARTBEAT, Heartbeat, Parent
@@ -249,7 +250,8 @@ class Worker:
             )  # fmt: skip
             watch = attempt.watched(watch)
             predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, known)
-        judged, sums = evaluation.judge(predictions, rows, manifest.answers_column, manifest.answers_form)
+        marked = split.marked(predictions, manifest.trust, self._model.digest, ANSWERING_RULE)
+        judged, sums = evaluation.judge(marked, rows, manifest.answers_column, manifest.answers_form)
         encoded, footer = part.encode(
             judged,
             evaluation=sums,

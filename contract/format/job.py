@@ -209,6 +209,24 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """The promise by which the answers of a job are split: of those with at least the `threshold`, the share
+    `precision` is right. It was made for another job, which may be gone; `labels` and `scores` are of that one."""
+
+    job: str
+    threshold: float
+    precision: float
+    confidence: float
+    lower_bound: float  #: of the precision
+    share: float  #: of the rows of that job that are above the threshold
+    labels: int  #: judged answers above it
+    labels_sha256: str | None
+    model: ModelRef  #: that the job is pinned to
+    rule: int  #: the version of the answering rule
+    scores: tuple[int, ...]  #: its answers by score (`contract.format.part.spread`)
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The request, immutable once written.
 
@@ -242,6 +260,7 @@ class Manifest:
     groups: Groups | None = None
     documents: Documents | None = None
     forecast: Forecast | None = None
+    trust: Trust | None = None
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:

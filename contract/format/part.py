@@ -17,6 +17,8 @@ from contract.format import codec
 
 #: A footer is shorter than this, so reading the end of a part finds it.
 FOOTER_BYTES = 4096
+#: Bins of `spread`.
+SCORE_BINS = 100
 
 #: A job, and the number of one of its chunks.
 Place = tuple[str, int]
@@ -55,6 +57,9 @@ class Footer:
     windows: int = 0  #: of the scored rows
     tokens: int = 0  #: in those windows
     cpu_seconds: float = 0.0  #: of the threads that scored them
+    #: Of a job whose answers are split: the trusted ones, and all of them by score (`spread`).
+    trusted: int = 0
+    scores: tuple[int, ...] = ()
 
 
 class DamagedPart(Exception):
@@ -68,11 +73,15 @@ def encode(predictions: Iterable[dict[str, Any]], **about: Any) -> tuple[bytes, 
     """
     lines, codes = [], Counter[str]()
     statuses: Counter[str] = Counter()
+    trusted, scores, is_split = 0, list[float](), False
     for prediction in predictions:
         lines.append(json.dumps(prediction, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
         statuses[prediction["status"]] += 1
         if prediction["status"] == "error":
             codes[prediction["error"]["code"]] += 1
+        if "trusted" in prediction:
+            is_split, trusted = True, trusted + prediction["trusted"]
+            scores += [prediction["score"]] if prediction["status"] == "answered" else []
     body = "".join(lines).encode()
     footer = Footer(
         rows=len(lines),
@@ -82,9 +91,17 @@ def encode(predictions: Iterable[dict[str, Any]], **about: Any) -> tuple[bytes, 
         cancelled=codes["job_cancelled"],
         sha256=hashlib.sha256(body).hexdigest(),
         codes=dict(sorted(codes.items())),
+        trusted=trusted,
+        scores=spread(scores) if is_split else (),
         **about,
     )
     return body + _last_line(codec.line(footer)), footer
+
+
+def spread(scores: Iterable[float]) -> tuple[int, ...]:
+    """How many scores are in each of SCORE_BINS equal bins from 0 to 1."""
+    counts = Counter(min(SCORE_BINS - 1, int(score * SCORE_BINS)) for score in scores)
+    return tuple(counts[number] for number in range(SCORE_BINS))
 
 
 def _last_line(footer: str) -> bytes:

@@ -25,6 +25,7 @@ from contract.ledger.tally import Tally
 from contract.storage import Storage
 from contract.storage.digest import Digest, digest_of
 from contract.storage.many import many
+from contract.trust import split
 
 T = TypeVar("T")
 
@@ -216,4 +217,5 @@ def _report(
         groups=Counts.of_groups(group_sums) if group_sums else None,
         group_evaluation=evaluation.summary([group_sums.evaluation]) if group_sums else None,
         expires_at=None if manifest.expire is None else ended_at + manifest.expire,
+        trusted=split.split(manifest.trust, tally.rows, tally.trusted, tally.scores),
     )

@@ -27,6 +27,8 @@ from contract.groups.reduce import GroupSums
 from contract.ledger import reasons
 from contract.ledger.reasons import Reason
 from contract.ledger.tally import Scored, Tally, within
+from contract.trust import split
+from contract.trust.split import Split
 
 TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 STATES = ("queued", "running", "finalizing", "cancelling", *TERMINAL)
@@ -115,6 +117,7 @@ class Progress:
     saved_seconds: float = 0.0  #: processor seconds that the reused rows took when they were scored
     numerics: tuple[str, ...] = ()  #: how they were computed: runtime, provider, arithmetic of the processor
     expires_at: float | None = None  #: when it will be removed, if it has ended and is to expire
+    trusted: Split | None = None  #: rows on both sides of a promise, if the job has one
 
     @property
     def finished(self) -> bool:
@@ -184,6 +187,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         answering_rule=tally.rules,
         evaluation=evaluation.summary([tally.evaluation]),
         **work_of(tally),
+        trusted=split.split(manifest.trust, tally.rows, tally.trusted, tally.scores),
         groups=Counts(manifest.groups.count, pending=manifest.groups.count) if manifest.groups else None,
     )
 

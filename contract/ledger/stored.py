@@ -24,6 +24,7 @@ from contract.format.job import MANIFEST_BYTES, Manifest, Row, RowError, failed,
 from contract.format.part import DamagedPart, Footer
 from contract.remedy import Call, Remedy
 from contract.storage import Storage
+from contract.trust import split
 
 T = TypeVar("T")
 
@@ -127,7 +128,8 @@ class StoredJob:
         now = time.time()
         rows = self.rows(number)
         predictions = (failed(row, row.error or error, self.manifest.options) for row in rows)
-        judged, sums = evaluation.judge(predictions, rows, self.manifest.answers_column, self.manifest.answers_form)
+        marked = split.marked(predictions, self.manifest.trust)
+        judged, sums = evaluation.judge(marked, rows, self.manifest.answers_column, self.manifest.answers_form)
         data, _ = part.encode(
             judged, started_at=now, finished_at=now, evaluation=sums, attempts=attempts, job=self.id, chunk=number
         )

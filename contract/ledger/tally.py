@@ -16,10 +16,11 @@ from typing import Any
 from contract import evaluation
 from contract.format import codec
 from contract.format.part import Footer
+from contract.trust import split
 
 #: What a tally only adds up, under the names of the footer.
 _SUMS = (
-    "scored", "repeated", "reused", "reused_others", "saved_seconds", "windows", "tokens", "cpu_seconds",
+    "scored", "repeated", "reused", "reused_others", "saved_seconds", "windows", "tokens", "cpu_seconds", "trusted",
 )  # fmt: skip
 #: Parts finished within this many seconds before the latest give the rate.
 RATE_WINDOW = 120
@@ -88,6 +89,9 @@ class Tally:
     windows: int = 0
     tokens: int = 0
     cpu_seconds: float = 0.0
+    #: Of a job whose answers are split: the trusted ones, and all of them by score.
+    trusted: int = 0
+    scores: tuple[int, ...] = ()
 
     def has(self, number: int) -> bool:
         """Whether a part is included."""
@@ -130,6 +134,7 @@ class Tally:
             evaluation=evaluation.total([self.evaluation, *(footer.evaluation for footer in footers)]),
             numerics=tuple(sorted({*self.numerics, *(footer.numerics for footer in footers if footer.numerics)})),
             **{name: getattr(self, name) + sum(getattr(footer, name) for footer in footers) for name in _SUMS},
+            scores=split.added([self.scores, *(footer.scores for footer in footers)]),
         )
 
     def rows_per_second(self, now: float | None = None, scored: Iterable[Scored] = ()) -> float | None:

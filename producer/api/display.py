@@ -60,6 +60,7 @@ class JobProgress(Progress):
             "reason": f"{self.reason.message}. {self.reason.remedy or ''}" if self.reason else "",
             "rows": f"{counts.total:,}: {counts.answered:,} answered, {counts.no_answer:,} without an answer, "
             f"{counts.failed:,} failed, {counts.cancelled:,} cancelled, {counts.pending:,} pending",
+            **self._sides(),
             "model": self.model.name,
             "submitted": f"{self.created:%Y-%m-%d %H:%M:%S %Z}",
             "ended": f"{self.ended:%Y-%m-%d %H:%M:%S %Z}" if self.ended else "",
@@ -67,6 +68,13 @@ class JobProgress(Progress):
         cells = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in facts.items() if text)
         bar = f'<progress value="{self.progress}" max="1"></progress>'
         return f"<table>{''.join(cells)}</table>{bar} {self.progress:.0%}"
+
+    def _sides(self) -> dict[str, str]:
+        split = self.trusted
+        if split is None:
+            return {}
+        trusted = f"{split.trusted:,} with a score of at least {split.threshold:g}, as job {split.job} promises"
+        return {"trusted": trusted, "to look at": f"{split.rest:,}", "warning": split.warning or ""}
 
 
 def _moment(seconds: float) -> datetime:

@@ -67,3 +67,7 @@ class Keywords(TypedDict, total=False):
     notify: str | None
     #: delete the job this long after its end: 30d, 12h [default: never]
     expire: str | None
+    #: split the answers by the promise of this earlier job: see `producer trust`
+    trust: str | None
+    #: share of trusted answers that must be right
+    precision: float | None

@@ -190,6 +190,9 @@ class Lines:
         float | None, typer.Option(help="only the other rows: lower scores, no answer, errors", show_default=False)
     ] = None
 
+    trusted: Annotated[bool, typer.Option("--trusted", help="only answers that a promise holds for")] = False
+    untrusted: Annotated[bool, typer.Option("--untrusted", help="only the other rows, to be looked at")] = False
+
     def line(self) -> By:
         """What a line is for. Raises UsageError."""
         from contract.errors import UsageError
@@ -198,17 +201,22 @@ class Lines:
             raise UsageError(f"--wide has a line a document, --by {self.by} a line a {self.by}", "Give one of them.")
         return "document" if self.wide else self.by
 
-    def side(self) -> Side | None:
+    def side(self, backend: Backend, job: str) -> Side | None:
         """The side of a threshold that is wanted; None: both. Raises UsageError."""
         from contract.errors import UsageError
         from producer.results.pages import Side
+        from producer.trust import split
 
+        count = (self.above is not None) + (self.below is not None) + self.trusted + self.untrusted
+        if count > 1 or (count and self.line() != "row"):
+            raise UsageError(
+                "--above and --below, or --trusted and --untrusted, are the two sides of one threshold, of rows",
+                "Give one of them.",
+            )
+        if self.trusted or self.untrusted:
+            return split.side(backend, job, trusted=self.trusted)
         threshold = self.below if self.above is None else self.above
-        if threshold is None:
-            return None
-        if self.line() != "row" or None not in (self.above, self.below):
-            raise UsageError("--above and --below are the two sides of one threshold, of rows", "Give one of them.")
-        return Side(threshold, self.above is not None)
+        return None if threshold is None else Side(threshold, self.above is not None)
 
 
 @dataclass(frozen=True)

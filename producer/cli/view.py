@@ -149,6 +149,7 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
         facts["groups"] = f"producer results {progress.id} --by {'question' if asked else 'group'}"
         if asked:
             facts["documents"] = f"producer results {progress.id} --wide -o answers.xlsx"
+    facts |= dict(_split(progress))
     if progress.evaluation:
         facts["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
@@ -180,6 +181,8 @@ def show_status(progress: Progress) -> None:
     table.add_row("rows", _counted(progress.request_counts))
     if progress.groups:
         table.add_row("groups", _counted(progress.groups))
+    for name, text in _split(progress):
+        table.add_row(name, literal(text))
     table.add_row("chunks", chunks(progress))
     if progress.rows_per_second:
         left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
@@ -206,6 +209,22 @@ def show_status(progress: Progress) -> None:
         if uri:
             table.add_row(name, literal(uri))
     _stdout.print(table, soft_wrap=True)
+
+
+def _split(progress: Progress) -> list[tuple[str, str]]:
+    """The two sides of a job that is split, and why its promise may not hold, each with its name."""
+    split = progress.trusted
+    if split is None:
+        return []
+    right = (
+        f"{100 * split.precision:g}% or more are right ({split.confidence:.0%} confidence), as job {split.job} promises"
+    )
+    trusted = f"{split.trusted:,} with a score of at least {split.threshold:g}: {right}"
+    return [
+        ("trusted", f"{trusted}; producer results {progress.id} --trusted"),
+        ("to look at", f"{split.rest:,}: producer results {progress.id} --untrusted"),
+        *([("warning", split.warning)] if split.warning else []),
+    ]
 
 
 def _counted(counts: Counts) -> str:

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ from contract.format.job import (
     Groups,
     InputFile,
     Manifest,
+    Trust,
     has_key,
     job_of_key,
     new_job_id,
 )
+from contract.ledger import records
 from contract.ledger.reconcile import BRIEF, reconcile
 from contract.ledger.stored import Index, load_manifest
 from contract.queue import Queue
@@ -44,14 +46,14 @@ from contract.storage.many import created
 from producer.input.documents.files import DocumentFiles
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
-from producer.request import OPTIONS, Request
+from producer.jobs.find import READING, find, find_by_key
+from producer.request import Request
 from producer.results.columns import InputColumns
+from producer.trust import split
 
 #: A submission says that its rows expand this many times, if they take so many bytes. Compressed text is five to twenty
 #: times as large.
 _EXPANDED, _LARGE = 100, 64 << 20
-#: Options of reading that decide what the rows are, besides those that the manifest has anyway.
-_READING = ("escape", "quote", "header", "skip_lines", "encoding", "sheet", "text")
 #: What to know of a threshold that is set for groups.
 _THRESHOLD = (
     "no_answer_threshold depends on the number of passages: the more there are, the more often one of them is answered "
@@ -156,21 +158,39 @@ def submit(
     """
     place = place or place_of(request.key)
     job, chunks_folder = place.job, place.chunks_folder
+    trust = _trust(storage, job, settings, request)
     with open_input(file, request.read, settings.read_memory) as source:
         if request.key and storage.exists(layout.manifest(job)):
             for _ in source.tables(1 << 16, 1 << 26):
                 pass  # the digest is known at the end
-            return _existing(storage, _manifest(job, chunks_folder, source, settings, request))
+            requested = replace(_manifest(job, chunks_folder, source, settings, request), trust=trust)
+            return Submitted(find_by_key(storage, requested), new=False)
         with _undone(storage, place):
             manifest = _write(job, chunks_folder, source, storage, settings, request, progress)
+            manifest = replace(manifest, trust=trust)
             data = _dumped(manifest)
             write_notes(storage, manifest, time.time())
+            if trust:
+                records.pin_at_submit(storage, job, trust.model)
             is_first = storage.create(layout.manifest(job), data)
     if not is_first:
         _delete_chunks(storage, place)
-        return _existing(storage, manifest)  # another submission with this key was first
+        return Submitted(find_by_key(storage, manifest), new=False)  # another submission with this key was first
     write_notes(storage, manifest, time.time())  # a removal of the key's former job may have deleted them
     return Submitted(manifest, new=True)
+
+
+def _trust(storage: Storage, job: str, settings: Settings, request: Request) -> Trust | None:
+    """The promise that splits a job, if one is requested. Raises UsageError if there is none, or not for such a job."""
+    if not request.trust:
+        return None
+    if request.key and storage.exists(layout.manifest(job)):
+        first = load_manifest(storage, job).trust
+        if first and first.job.startswith(request.trust) and first.precision == request.precision:
+            return first  # which may not be promised any more
+    earlier = find(storage, request.trust)
+    split.check(storage, earlier, request.model or settings.model, request.options)
+    return split.promise_of(storage, earlier, request.precision)
 
 
 @contextmanager
@@ -337,7 +357,7 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
         notify=request.notify,
         expire=request.expire,
         groups=source.groups,
-        reading={option.name: value for option, value in request.changed() if option.name in _READING},
+        reading={option.name: value for option, value in request.changed() if option.name in READING},
     )
 
 
@@ -347,39 +367,3 @@ def _delete_chunks(storage: Storage, place: Place) -> None:
         if not has_key(place.job):
             storage.delete(layout.model(place.job))
             storage.prune(layout.folder(place.job))
-
-
-def _existing(storage: Storage, requested: Manifest) -> Submitted:
-    """The job with the same key. Raises UsageError if its file or options are others."""
-    manifest = load_manifest(storage, requested.id)
-    then, now = _deciding(manifest), _deciding(requested)
-    changes = [f"{name} {then[name]}, now {now[name]}" for name in then if then[name] != now[name]]
-    if changes:
-        raise UsageError(
-            f"the key {requested.key!r} belongs to job {manifest.id}, which was submitted differently: "
-            + "; ".join(changes),
-            "Submit the same to find that job, or use a new key.",
-        )
-    return Submitted(manifest, new=False)
-
-
-def _deciding(manifest: Manifest) -> dict[str, object]:
-    """Everything that decides the outcome of rows, by option: not the size of chunks, nor the file's name."""
-    reading = manifest.reading  # None in older jobs: then it is not compared
-    read = {} if reading is None else {name: repr(reading.get(name, OPTIONS[name].default)) for name in _READING}
-    return (
-        {
-            "file": f"sha256 {manifest.source.sha256[:16]}",
-            "format": manifest.source.format,
-            "delimiter": repr(manifest.source.delimiter),
-            "question": repr(manifest.question_column),
-            "context": repr(manifest.context_column),
-            "id": repr(manifest.id_column),
-            "answers": repr(manifest.answers_column),
-            "group_by": repr(manifest.groups.column if manifest.groups else None),
-            "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
-            "model": repr(manifest.model),
-        }
-        | asdict(manifest.options)
-        | read
-    )

@@ -34,6 +34,7 @@ class RowFilter:
     below: float | None = None  #: only scores below it
     above: float | None = None  #: only scores of at least this
     group: str | None = None
+    side: Side | None = None  #: of a threshold
     text: str | None = None  #: in the question, context, answer, id or raw text, case-insensitive
 
     def matches(self, prediction: dict[str, Any]) -> bool:
@@ -44,6 +45,7 @@ class RowFilter:
             and (self.below is None or prediction.get("score", 1.0) < self.below)
             and (self.above is None or prediction.get("score", -1.0) >= self.above)
             and (self.group is None or prediction.get("group") == self.group)
+            and (self.side is None or self.side.matches(prediction))
             and (self.text is None or _mentions(prediction, self.text.casefold()))
         )
 
@@ -60,11 +62,13 @@ def matching(lines: Iterable[bytes], row_filter: RowFilter | Side) -> Iterator[b
 class Side:
     """One of the two sides of a threshold: the answers whose score is at least that, or all other rows."""
 
-    threshold: float
+    threshold: float | None  #: None: that of the promise by which the job is split
     above: bool
 
     def matches(self, prediction: dict[str, Any]) -> bool:
         """Whether a prediction is on this side."""
+        if self.threshold is None:
+            return prediction.get("trusted") is self.above
         is_above = prediction["status"] == "answered" and prediction["score"] >= self.threshold
         return is_above is self.above
 

@@ -14,7 +14,8 @@
 | passthrough | string | their JSON, instead of columns, if they have no types (JSON Lines) |
 
 Behind `id`, where the job has them: group (string); passage (int64), of lists of contexts; document (string) and page
-(int64), of questions asked of documents. Those have excerpt (string) and excerpt_start (int64) in place of `context`.
+(int64), of questions asked of documents. Those have excerpt (string) and excerpt_start (int64) in place of
+`context`. Behind `status`: trusted (bool), of a job that is split by the promise of another.
 
 Reverses what `producer.input.formats.parquet` does to types that JSON doesn't have. Covers no pandas: see
 `producer.api.pandas`.
@@ -86,6 +87,7 @@ PASSTHROUGH = "passthrough"
 _GROUP = (pa.field("group", pa.string()),)
 _PASSAGE = (pa.field("passage", pa.int64()),)
 _DOCUMENT = (pa.field("document", pa.string()), pa.field("page", pa.int64()))
+_TRUSTED = pa.field("trusted", pa.bool_())
 _EXCERPT = (pa.field("excerpt", pa.string()), pa.field("excerpt_start", pa.int64()))
 
 
@@ -98,6 +100,8 @@ def core(manifest: Manifest, id_type: DataType) -> pa.Schema:
         *(_DOCUMENT if documents else ()),
     ]
     instead: dict[str, Any] = {"id": [pa.field("id", id_type), *behind_id], "context": _EXCERPT if documents else None}
+    if manifest.trust:
+        instead["status"] = [CORE.field("status"), _TRUSTED]
     return pa.schema([field for each in CORE for field in (instead.get(each.name) or [each])])
 
 

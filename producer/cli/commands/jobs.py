@@ -157,7 +157,7 @@ def results(
     check_output(output, kind, as_folder=out.as_folder)
     job = backend.find(job)
     progress = backend.status(job, reason=False)
-    line, side = lines.line(), lines.side()
+    line, side = lines.line(), lines.side(backend, job)
     if follow:
         steps = backend.follow(job)
         try:

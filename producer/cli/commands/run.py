@@ -12,6 +12,7 @@ import typer
 
 from contract.command import interrupt_on_signals
 from contract.errors import ModelError, UsageError
+from contract.remedy import Remedy, Set
 from producer.cli.flags import Without, as_flags, with_flags
 from producer.cli.options import Asked, ChunkRows, DirectConnection, File, Json, Messages, Output
 from producer.request import Request
@@ -116,8 +117,16 @@ def _answer(job: str, storage: Storage, settings: Settings, stack: Stack, out: O
     with closing(open_queue(settings, storage, stack.redis_url)) as queue:
         backend = DirectBackend(settings, storage, queue)
         stack.wait_ready(queue)
-        for worker in queue.workers():
+        workers = queue.workers()
+        for worker in workers:
             messages.detail(f"worker {worker.name}: {worker.threads} threads, model {worker.model} ({worker.digest})")
+        pinned = records.model(storage, job)
+        if pinned and all(worker.digest != pinned.digest for worker in workers):
+            raise ModelError(
+                f"job {job} has to be answered by the model {pinned.name} ({pinned.digest}), and this one is another: "
+                f"{settings.model_dir}",
+                Remedy("Name the directory of that model: ", Set(model="DIR")),
+            )
         final = bars.follow(job, backend.follow(job), check=stack.check)
     stack.stop()  # its end is awaited when the stack is left, not before the answers are shown
     if out.output:

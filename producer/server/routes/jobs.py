@@ -15,8 +15,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from contract.errors import BulkqaError, RedisUnreachable
+from contract.errors import BulkqaError, RedisUnreachable, UsageError
 from contract.format import codec
+from contract.remedy import Remedy, Set
 from producer.backend.direct import DirectBackend
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
@@ -30,6 +31,7 @@ from producer.server.problems import Refused, body_of, described
 from producer.server.service import Export, Here, JobId, Reads, job_document
 from producer.server.shares import Turns
 from producer.server.uploads.form import INPUTS, received, received_form
+from producer.trust import split
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -47,15 +49,20 @@ _RESULTS = [_MEDIA_TYPES[name] for name in FORMATS]
 _URL = {"type": "string", "description": f"a file of the storage, below {INPUTS}"}
 
 
-def _wanted(
+async def _wanted(
+    job: JobId,
+    here: Here,
+    reads: Reads,
     status: Annotated[list[Literal["answered", "no_answer", "error"]] | None, Query()] = None,
     flag: str | None = None,
     below: Annotated[float | None, Query(description="only scores below this")] = None,
     above: Annotated[float | None, Query(description="only scores of at least this")] = None,
     group: Annotated[str | None, Query(description="only this group")] = None,
+    trusted: Annotated[bool | None, Query(description="only rows that a promise holds for, or the others")] = None,
     text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
 ) -> RowFilter:
-    return RowFilter(tuple(status or ()), flag, below, above, group, text)
+    side = None if trusted is None else await reads.run(partial(split.side, here.backend, job, trusted=trusted))
+    return RowFilter(tuple(status or ()), flag, below, above, group, side, text)
 
 
 Wanted = Annotated[RowFilter, Depends(_wanted)]
@@ -149,12 +156,19 @@ def _exported(
 ) -> Iterator[bytes]:
     """The predictions, or groups, that match in a format, a block a chunk."""
     by_group = by == "group"
+    if by_group:
+        _check_groups(wanted)
     lines = backend.groups(job, offset=offset) if by_group else backend.lines(job, offset=offset, ahead=1)
     first = next(lines, None)  # before the head of a document: an error is an error, and not a broken answer
     lines = chain([] if first is None else [first], lines)
     matched = lines if wanted == RowFilter() else matching(lines, wanted)
     shape = shape_of(backend, job, kind, group_core if by_group else core)
     yield from written(matched, kind, shape, "groups" if by_group else "predictions")
+
+
+def _check_groups(wanted: RowFilter) -> None:
+    if wanted.side:
+        raise UsageError("a promise is of rows, and says nothing of groups", Remedy("Leave out ", Set("trusted"), "."))
 
 
 async def _download(export: Turns, blocks: Iterator[bytes], name: str, kind: str) -> StreamingResponse:
@@ -196,6 +210,7 @@ async def groups(
 ) -> dict[str, Any]:
     """One page of groups of a job that has ended, in the order of their first rows. `next` is null after the last. All
     of them in any format: `/results?by=group`. The rows of one: `/rows?group=NAME`."""
+    _check_groups(wanted)
     return asdict(await reads.run(partial(here.backend.group_page, job, offset, limit, wanted)))
 
 

@@ -1,0 +1,94 @@
+"""A job split by the promise of an earlier one: the mark of each row, the counts of both sides, and whether the scores
+of the two jobs are spread alike. Pure.
+
+The promise holds for rows like those that were judged. Nobody can know that of new ones, but if their scores are spread
+otherwise they are not alike: then the split stays what it is, with a warning (Kolmogorov-Smirnov, p < 0.001).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from contract.format.job import Trust
+
+#: How rarely the scores of two like jobs differ as much as is warned of.
+_RARE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How many rows of a job are trusted, of those whose chunk is done, and by which promise."""
+
+    trusted: int
+    rest: int  #: lower scores, no answer, errors
+    warning: str | None  #: why the promise may not hold here
+    job: str  #: that the promise was made for
+    threshold: float
+    precision: float
+    confidence: float
+
+
+def marked(
+    predictions: Iterable[dict[str, Any]], trust: Trust | None, digest: str = "", rule: int = 0
+) -> list[dict[str, Any]]:
+    """Predictions with `trusted` behind their status, if the job has a promise. `digest` and `rule`: of the model and
+    the answering rule that they were made with; a promise is for none but its own."""
+    if trust is None:
+        return list(predictions)
+    holds = (digest, rule) == (trust.model.digest, trust.rule)
+    return [_marked(each, holds and _is_above(each, trust.threshold)) for each in predictions]
+
+
+def _is_above(prediction: dict[str, Any], threshold: float) -> bool:
+    return bool(prediction["status"] == "answered" and prediction["score"] >= threshold)
+
+
+def _marked(prediction: dict[str, Any], trusted: bool) -> dict[str, Any]:  # noqa: FBT001 - the mark
+    result: dict[str, Any] = {}
+    for name, value in prediction.items():
+        result[name] = value
+        if name == "status":
+            result["trusted"] = trusted
+    return result
+
+
+def added(spreads: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """The sums of several spreads, bin by bin; some may be empty."""
+    filled = [spread for spread in spreads if spread]
+    return tuple(map(sum, zip(*filled, strict=True)))
+
+
+def split(trust: Trust | None, rows: int, trusted: int, scores: Sequence[int]) -> Split | None:
+    """The split of so many rows, `trusted` among them, whose answers have these scores; None without a promise."""
+    if trust is None:
+        return None
+    warning = _warning(trust, scores)
+    return Split(trusted, rows - trusted, warning, trust.job, trust.threshold, trust.precision, trust.confidence)
+
+
+def _warning(trust: Trust, scores: Sequence[int]) -> str | None:
+    bins, here, there = len(trust.scores), sum(scores), sum(trust.scores)
+    if not here or not there or len(scores) != bins:
+        return None
+    shares = [
+        (ours / here, theirs / there) for ours, theirs in zip(accumulate(scores), accumulate(trust.scores), strict=True)
+    ]
+    edge = max(range(bins), key=lambda number: abs(shares[number][0] - shares[number][1]))
+    ours, theirs = shares[edge]
+    if chance(abs(ours - theirs), here, there) >= _RARE:
+        return None
+    return (
+        f"the scores are spread otherwise than those of job {trust.job}: {ours:.1%} of the answers are below "
+        f"{(edge + 1) / bins:g}, and {theirs:.1%} there; so the rows are not alike, and the promise may not hold"
+    )
+
+
+def chance(distance: float, first: int, second: int) -> float:
+    """How often two samples of these sizes from one distribution are at least so far apart (Kolmogorov-Smirnov; the
+    form of Stephens, which is exact enough from a handful of rows on)."""
+    size = math.sqrt(first * second / (first + second))
+    return min(1.0, 2.0 * math.exp(-2.0 * ((size + 0.12 + 0.11 / size) * distance) ** 2))
