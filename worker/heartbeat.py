@@ -71,6 +71,9 @@ class Heartbeat:
         self._held_since = 0.0
         self._attempt = 0  # at that chunk
         self._chunk_rows = ChunkRows()
+        self._work: Callable[[], float] = lambda: 0.0  # done of that chunk
+        #: Of the worker's threads (`WorkerInfo.speed`).
+        self.speed = me.speed
         self._advanced_at = self._armed_at = time.monotonic()
         self._scoring = False
         self._consuming_at = time.monotonic()  # when the consumer last had a message, or none was waiting
@@ -98,7 +101,7 @@ class Heartbeat:
     def holding(self, job: str, chunk: int, tag: str | None) -> Iterator[None]:
         """While the worker holds a chunk: its lease is renewed."""
         self._advanced_at = self._held_since = time.monotonic()
-        self._attempt, self._chunk_rows = 0, ChunkRows()
+        self._attempt, self._chunk_rows, self._work = 0, ChunkRows(), lambda: 0.0
         self.active = (job, chunk, tag)
         try:
             yield
@@ -106,9 +109,10 @@ class Heartbeat:
             self.active = None
 
     @contextmanager
-    def scoring(self, attempt: int) -> Iterator[None]:
-        """While rows are scored, at this attempt at the chunk: windows have to advance."""
-        self._attempt = attempt
+    def scoring(self, attempt: int, work: Callable[[], float] = lambda: 0.0) -> Iterator[None]:
+        """While rows are scored, at this attempt at the chunk: windows have to advance. `work`: how much of what the
+        chunk was forecast to take is done."""
+        self._attempt, self._work = attempt, work
         self._scoring = True
         self._advanced_at = time.monotonic()
         self._arm()
@@ -169,6 +173,8 @@ class Heartbeat:
             answered=rows.get("answered", 0),
             no_answer=rows.get("no_answer", 0),
             failed=rows.get("error", 0),
+            work=round(self._work(), 3) if job else 0.0,
+            speed=self.speed,
             trouble="".join(c if c.isprintable() else " " for c in self.trouble[:250]),
         )
 

@@ -1,17 +1,21 @@
-"""The rows that a worker finishes: their rate, those of one chunk by their outcome, and what these cost."""
+"""The rows that a worker finishes: their rate, those of one chunk by their outcome, what these cost, and its speed."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from contract.forecast.work import Work
 from contract.format.job import Status
 
 #: The rate is that of the last seconds, this many.
 _SECONDS = 60.0
+#: Chunks count towards the speed for about so many seconds of one thread after them.
+_REMEMBERED = 300.0
 
 
 class RowRate:
@@ -62,16 +66,42 @@ class Effort:
 
     windows: int = 0
     tokens: int = 0  #: in those windows
+    squares: int = 0  #: sum of the squares of the tokens of each
     cpu_seconds: float = 0.0  #: of the scoring threads
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def count_windows(self, windows: int, tokens: int) -> None:
+    def count_windows(self, windows: int, tokens: int, squares: int) -> None:
         """The model was run on windows."""
         with self._lock:
             self.windows += windows
             self.tokens += tokens
+            self.squares += squares
+
+    @property
+    def work(self) -> Work:
+        """The work of those windows, by now."""
+        with self._lock:
+            return Work(self.windows, self.tokens, self.squares)
 
     def count_cpu(self, seconds: float) -> None:
         """A thread has spent processor time on rows."""
         with self._lock:
             self.cpu_seconds += seconds
+
+
+class Speed:
+    """How fast the threads of a worker are while all are busy: seconds of work, by the cost curve of its model, that
+    each does in a second. The latest chunks count most."""
+
+    def __init__(self) -> None:
+        self._work = self._seconds = 0.0
+
+    def add(self, work: float, seconds: float) -> None:
+        """So much work took so many seconds, summed over the threads."""
+        remembered = math.exp(-seconds / _REMEMBERED)
+        self._work = self._work * remembered + work
+        self._seconds = self._seconds * remembered + seconds
+
+    def value(self) -> float:
+        """The speed; 0 if nothing was done yet."""
+        return round(self._work / self._seconds, 4) if self._seconds else 0.0

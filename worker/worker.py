@@ -11,7 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from contract import evaluation
 from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
 from contract.format import layout, part
-from contract.format.job import Manifest, ModelRef, check_job_id
+from contract.format.job import Manifest, ModelRef, Options, Row, check_job_id
 from contract.health import HealthFile
 from contract.ledger import counting, order, records
 from contract.ledger.reconcile import reconcile
@@ -35,9 +35,9 @@ from contract.trust import split
 from worker import scoring
 from worker.attempt import Attempt
 from worker.heartbeat import HEARTBEAT, Heartbeat, Parent
-from worker.rate import Effort
+from worker.rate import Effort, Speed
 from worker.reader.decode import ANSWERING_RULE
-from worker.scoring import Drained, Stop, Watch
+from worker.scoring import Drained, Prediction, Stop, Watch
 
 if TYPE_CHECKING:
     from worker.reader.reader import BatchStats, Reader
@@ -49,6 +49,8 @@ log = logging.getLogger("bulkqa.worker")
 _CANCEL_CHECK, _CANCEL_CHECK_SHARE = 1.0, 100.0
 #: Jobs whose manifest and index a worker keeps.
 _CACHED_JOBS = 64
+#: With fewer windows than this for each thread, a chunk says little of how fast these are when all are busy.
+_BUSY = 8
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class Worker:
 
     def __init__(self, settings: Settings, name: str, health: HealthFile, parent: Parent) -> None:
         from worker.metrics import Meter
+        from worker.reader.cost import measure
         from worker.reader.reader import Reader
 
         self.settings = settings
@@ -80,6 +83,8 @@ class Worker:
         self._cancel_check: tuple[str, float] = ("", 0.0)  # the job of the last one, and when the next is due
         self._model = ModelRef(self.reader.info.name, self.reader.info.pinned, self.reader.info.precision)
         info = self.reader.info
+        self._cost = info.cost or measure(self.reader)
+        self._speed = Speed()
         me = WorkerInfo(
             name,
             info.name,
@@ -90,6 +95,8 @@ class Worker:
             max_positions=info.max_positions,
             host=socket.gethostname(),
             storage=storage_id(self.storage),
+            cost=self._cost,
+            speed=self._first_speed(),
         )
         self._heartbeat = Heartbeat(self.queue, settings, me, health, parent)
         self._meter = Meter(info, self.reader.provider)
@@ -97,6 +104,20 @@ class Worker:
         self.reader.on_progress(self._heartbeat.advance, self._count_batch)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
+
+    def _first_speed(self) -> float:
+        """The speed of all threads with the known questions, until there is that of a chunk; 0 if there are none."""
+        known, effort = self.reader.info.known_answers, Effort()
+        self.reader.on_progress(lambda: None, lambda stats: effort.count_windows(*stats.sums))
+
+        def ask() -> None:
+            for each in known:
+                self.reader.answer(each.question, each.context, Options())
+
+        began = time.monotonic()
+        wait([self._pool.submit(ask) for _ in range(self.threads)])
+        self._speed.add(self._cost.seconds(effort.work), (time.monotonic() - began) * self.threads)
+        return self._speed.value()
 
     @property
     def busy(self) -> bool:
@@ -233,23 +254,11 @@ class Worker:
     def _score(self, job: StoredJob, chunk: int, data: bytes | Damage, attempt: Attempt) -> bytes:
         """The bytes of the chunk's part. `data`: the result of `StoredJob.chunk`."""
         started = time.time()
-        manifest, options = job.manifest, job.manifest.options
+        manifest = job.manifest
         rows = job.rows_of(chunk, data)
-        heartbeat = self._heartbeat
+        forecast = job.index.work[chunk] if job.index.work else 0.0
         effort = self._effort = Effort()
-        watch = Watch(
-            stop=self._stop_check(manifest.id),
-            end=lambda _: heartbeat.advance(),
-            done=heartbeat.count_rows,
-            spent=effort.count_cpu,
-        )
-        with heartbeat.scoring(attempt.number):
-            known = attempt.quarantine(
-                rows, options, self.settings.model_dir, watch,
-                here=lambda row: scoring.answer_alone(row, self.reader, options),
-            )  # fmt: skip
-            watch = attempt.watched(watch)
-            predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, known)
+        predictions = self._predictions(manifest, rows, attempt, effort, forecast)
         marked = split.marked(predictions, manifest.trust, self._model.digest, ANSWERING_RULE)
         judged, sums = evaluation.judge(marked, rows, manifest.answers_column, manifest.answers_form)
         encoded, footer = part.encode(
@@ -268,7 +277,9 @@ class Worker:
             numerics=self.reader.numerics,
             windows=effort.windows,
             tokens=effort.tokens,
+            squares=effort.squares,
             cpu_seconds=round(effort.cpu_seconds, 3),
+            work=forecast,
             **scoring.shares(rows, predictions),
         )
         self._meter.count_part(footer)
@@ -276,9 +287,34 @@ class Worker:
                  footer.rows, "" if footer.rows == 1 else "s", footer.finished_at - started, footer.failed)  # fmt: skip
         return encoded
 
+    def _predictions(
+        self, manifest: Manifest, rows: list[Row], attempt: Attempt, effort: Effort, forecast: float
+    ) -> list[Prediction]:
+        """The predictions of rows, and the speed at which they were made. `forecast`: the work that they should be."""
+        heartbeat, options = self._heartbeat, manifest.options
+        watch = Watch(
+            stop=self._stop_check(manifest.id),
+            end=lambda _: heartbeat.advance(),
+            done=heartbeat.count_rows,
+            spent=effort.count_cpu,
+        )
+        with heartbeat.scoring(attempt.number, lambda: min(forecast, self._cost.seconds(effort.work))):
+            known = attempt.quarantine(
+                rows, options, self.settings.model_dir, watch,
+                here=lambda row: scoring.answer_alone(row, self.reader, options),
+            )  # fmt: skip
+            watch = attempt.watched(watch)
+            began = time.monotonic()
+            predictions = scoring.score(rows, self.reader, options, self._pool, self.threads, watch, known)
+            thread_seconds = (time.monotonic() - began) * self.threads
+        if effort.windows >= _BUSY * self.threads and not watch.alone:
+            self._speed.add(self._cost.seconds(effort.work), thread_seconds)
+            heartbeat.speed = self._speed.value()
+        return predictions
+
     def _count_batch(self, stats: BatchStats) -> None:
         self._meter.count_batch(stats)
-        self._effort.count_windows(stats.windows, stats.tokens)
+        self._effort.count_windows(*stats.sums)
 
     def _stop_check(self, job: str) -> Callable[[], Stop]:
         """A callback that says whether to stop before the next micro-batch, and sometimes checks the cancel marker."""

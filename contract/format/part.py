@@ -56,10 +56,12 @@ class Footer:
     saved_seconds: float = 0.0  #: processor seconds that the reused rows took then
     windows: int = 0  #: of the scored rows
     tokens: int = 0  #: in those windows
+    squares: int = 0  #: sum of the squares of the tokens of each window
     cpu_seconds: float = 0.0  #: of the threads that scored them
     #: Of a job whose answers are split: the trusted ones, and all of them by score (`spread`).
     trusted: int = 0
     scores: tuple[int, ...] = ()
+    work: float = 0.0  #: seconds of one thread that its rows were forecast to take (`Index.work`)
 
 
 class DamagedPart(Exception):

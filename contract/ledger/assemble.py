@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from contract import evaluation
@@ -185,7 +185,7 @@ def _report(
     tally = Tally().plus(dict(enumerate(footers)))
     counts = Counts.of(manifest.rows, tally)
     status, reason = ledger.verdict(counts, cancel_asked=records.cancel_requested(storage, manifest.id))
-    rate = tally.rows_per_second()
+    rate = tally.rate()
     ended_at = time.time()
     return Progress(
         id=manifest.id,
@@ -197,7 +197,7 @@ def _report(
         request_counts=counts,
         chunks=Chunks(total=manifest.chunks, done=len(footers), retried=tally.retried),
         progress=1.0,
-        rows_per_second=round(rate, 2) if rate else None,
+        rows_per_second=round(rate.rows, 2) if rate and rate.rows else None,
         eta_seconds=None,
         committed_rows=manifest.rows,
         attempts=tally.attempts,
@@ -214,6 +214,8 @@ def _report(
         answering_rule=tally.rules,
         evaluation=evaluation.summary([tally.evaluation]),
         **ledger.work_of(tally),
+        forecast=manifest.forecast
+        and replace(manifest.forecast, actual_seconds=round(ended_at - manifest.created_at, 2)),
         groups=Counts.of_groups(group_sums) if group_sums else None,
         group_evaluation=evaluation.summary([group_sums.evaluation]) if group_sums else None,
         expires_at=None if manifest.expire is None else ended_at + manifest.expire,

@@ -21,12 +21,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from contract import evaluation
+from contract.forecast.work import Forecast
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.groups.reduce import GroupSums
 from contract.ledger import reasons
 from contract.ledger.reasons import Reason
-from contract.ledger.tally import Scored, Tally, within
+from contract.ledger.tally import Rate, Scored, Tally, within
 from contract.trust import split
 from contract.trust.split import Split
 
@@ -116,6 +117,7 @@ class Progress:
     cpu_seconds: float = 0.0  #: that scoring took, of all threads
     saved_seconds: float = 0.0  #: processor seconds that the reused rows took when they were scored
     numerics: tuple[str, ...] = ()  #: how they were computed: runtime, provider, arithmetic of the processor
+    forecast: Forecast | None = None  #: what the job was expected to take; once it has ended, also what it took
     expires_at: float | None = None  #: when it will be removed, if it has ended and is to expire
     trusted: Split | None = None  #: rows on both sides of a promise, if the job has one
 
@@ -155,7 +157,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
     tally = seen.tally.plus(seen.footers)
     scored = within((each for each in seen.scored if not seen.done(each.chunk)), manifest.rows - tally.rows)
     counts = Counts.of(manifest.rows, tally, scored)
-    rate = tally.rows_per_second(now, scored)
+    rate = tally.rate(now, scored)
     status = _state(manifest, seen, tally)
     return Progress(
         id=manifest.id,
@@ -173,8 +175,9 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
             retried=tally.retried + len(seen.repeated),
         ),
         progress=round(1.0 - counts.pending / manifest.rows, 6) if manifest.rows else 1.0,
-        rows_per_second=round(rate, 2) if rate else None,
-        eta_seconds=round(counts.pending / rate, 1) if rate and counts.pending else None,
+        rows_per_second=round(rate.rows, 2) if rate and rate.rows else None,
+        eta_seconds=_eta(manifest, tally, scored, counts, rate, now),
+        forecast=manifest.forecast,
         committed_rows=tally.rows,
         attempts=tally.attempts + seen.attempts,
         top_errors=top_errors(tally),
@@ -190,6 +193,23 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         trusted=split.split(manifest.trust, tally.rows, tally.trusted, tally.scores),
         groups=Counts(manifest.groups.count, pending=manifest.groups.count) if manifest.groups else None,
     )
+
+
+def _eta(
+    manifest: Manifest, tally: Tally, scored: tuple[Scored, ...], counts: Counts, rate: Rate | None, now: float
+) -> float | None:
+    """Seconds until the last row is scored: what is left of the work that was forecast, at the rate at which it goes.
+    Before the first row as forecast; of a job without a forecast, by the number of its rows."""
+    forecast = manifest.forecast
+    if not counts.pending:
+        return None
+    if rate is None:
+        left = forecast.seconds - (now - manifest.created_at) if forecast and forecast.seconds is not None else 0.0
+        return round(left, 1) if left > 0 else None
+    work = sum((each.work for each in scored), tally.work)
+    if forecast and rate.work and work < forecast.work:
+        return round((forecast.work - work) / rate.work, 1)
+    return round(counts.pending / rate.rows, 1) if rate.rows else None
 
 
 def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, Reason | None]:

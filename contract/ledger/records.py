@@ -262,5 +262,6 @@ def _scored(workers: list[WorkerInfo], job: str, begun: dict[int, Attempts]) -> 
             tries = begun.get(each.chunk, none)
             if each.attempt == max(tries.started, default=None) and each.attempt not in tries.released:
                 held, age = each.held_seconds or 0.0, each.age_seconds
-                by_chunk[each.chunk] = Scored(each.chunk, each.answered, each.no_answer, each.failed, held, age)
+                rows = each.answered, each.no_answer, each.failed
+                by_chunk[each.chunk] = Scored(each.chunk, *rows, each.work, held, age)
     return tuple(by_chunk.values())

@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from contract import evaluation
 from contract.format import codec
@@ -21,6 +21,7 @@ from contract.trust import split
 #: What a tally only adds up, under the names of the footer.
 _SUMS = (
     "scored", "repeated", "reused", "reused_others", "saved_seconds", "windows", "tokens", "cpu_seconds", "trusted",
+    "work",
 )  # fmt: skip
 #: Parts finished within this many seconds before the latest give the rate.
 RATE_WINDOW = 120
@@ -34,6 +35,7 @@ class Scored:
     answered: int = 0
     no_answer: int = 0
     failed: int = 0
+    work: float = 0.0  #: done, of what the chunk was forecast to take: seconds of one thread
     held: float = 0.0  #: seconds from when the worker took the chunk to that heartbeat
     age: float = 0.0  #: seconds since
 
@@ -42,9 +44,9 @@ class Scored:
         """All of them."""
         return self.answered + self.no_answer + self.failed
 
-    def rows_since(self, seconds: float) -> float:
-        """How many of them were scored since so many seconds ago, if all took the same time."""
-        return self.rows * min(1.0, max(0.0, seconds - self.age) / max(self.held, 1e-3))
+    def share_since(self, seconds: float) -> float:
+        """The share of them that was scored since so many seconds ago, if all took the same time."""
+        return min(1.0, max(0.0, seconds - self.age) / max(self.held, 1e-3))
 
 
 def within(scored: Iterable[Scored], rows: int) -> tuple[Scored, ...]:
@@ -55,6 +57,13 @@ def within(scored: Iterable[Scored], rows: int) -> tuple[Scored, ...]:
             fit.append(chunk)
             rows -= chunk.rows
     return tuple(fit)
+
+
+class Rate(NamedTuple):
+    """What is scored in a second."""
+
+    rows: float
+    work: float  #: of what it was forecast to take: seconds of one thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,9 @@ class Tally:
     codes: Mapping[str, int] = field(default_factory=dict)
     started_at: float | None = None
     #: For the rate, over parts that a model made: the latest finish; and for each recent second in which parts
-    #: finished, their rows and the earliest start.
+    #: finished, their rows, the earliest start, and what they were forecast to take.
     finished_at: float = 0.0
-    seconds: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    seconds: Mapping[int, tuple[int, float, float]] = field(default_factory=dict)
     batch_invariant: bool = True
     rules: tuple[int, ...] = ()  #: versions of the answering rule, ascending, of parts that a model made
     attempts: int = 0
@@ -92,6 +101,7 @@ class Tally:
     #: Of a job whose answers are split: the trusted ones, and all of them by score.
     trusted: int = 0
     scores: tuple[int, ...] = ()
+    work: float = 0.0
 
     def has(self, number: int) -> bool:
         """Whether a part is included."""
@@ -137,19 +147,25 @@ class Tally:
             scores=split.added([self.scores, *(footer.scores for footer in footers)]),
         )
 
-    def rows_per_second(self, now: float | None = None, scored: Iterable[Scored] = ()) -> float | None:
-        """Rows scored per second over the latest parts and what is `scored` of other chunks; None before the first row.
-        With `now`, a stall lowers it."""
+    def rate(self, now: float | None = None, scored: Iterable[Scored] = ()) -> Rate | None:
+        """The rate over the latest parts and what is `scored` of other chunks; None before the first row. With `now`, a
+        stall lowers it."""
         now = now or self.finished_at
         begun = [chunk for chunk in scored if chunk.rows]
-        starts = [started for _, started in self.seconds.values()] or [now - each.age - each.held for each in begun]
+        starts = [started for _, started, _ in self.seconds.values()] or [now - each.age - each.held for each in begun]
         if not starts:
             return None
         since = min(starts)
-        rows = sum(rows for rows, _ in self.seconds.values()) + sum(each.rows_since(now - since) for each in begun)
+        rows = sum(rows for rows, _, _ in self.seconds.values())
+        work = sum(work for _, _, work in self.seconds.values())
+        shares = [each.share_since(now - since) for each in begun]
         # The usual wait for the next part must not lower the rate, a stall of minutes must.
         until = max([self.finished_at, now - 30.0, *(now - each.age for each in begun)])
-        return rows / max(until - since, 1e-3)
+        span = max(until - since, 1e-3)
+        return Rate(
+            (rows + sum(each.rows * share for each, share in zip(begun, shares, strict=True))) / span,
+            (work + sum(each.work * share for each, share in zip(begun, shares, strict=True))) / span,
+        )
 
 
 def sealed(tally: Tally) -> bytes:
@@ -167,10 +183,10 @@ def unsealed(data: bytes) -> Tally:
 
 
 def _seconds(
-    before: Mapping[int, tuple[int, float]], timed: Iterable[Footer], latest: float
-) -> dict[int, tuple[int, float]]:
+    before: Mapping[int, tuple[int, float, float]], timed: Iterable[Footer], latest: float
+) -> dict[int, tuple[int, float, float]]:
     seconds = dict(before)
     for footer in timed:
-        rows, start = seconds.get(int(footer.finished_at), (0, footer.started_at))
-        seconds[int(footer.finished_at)] = (rows + footer.rows, min(start, footer.started_at))
+        rows, start, work = seconds.get(int(footer.finished_at), (0, footer.started_at, 0.0))
+        seconds[int(footer.finished_at)] = (rows + footer.rows, min(start, footer.started_at), work + footer.work)
     return {second: value for second, value in seconds.items() if second > latest - RATE_WINDOW}

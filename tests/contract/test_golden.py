@@ -319,7 +319,7 @@ def test_attempts_are_read(storage: MemoryStorage):
 
 def test_the_tally_is_read(storage: MemoryStorage):
     tally, beyond = counting.counted(storage, OPEN, {})
-    seconds = {int(NOW) - 3: (10, NOW - 9.5), int(NOW) - 2: (10, NOW - 9.5)}
+    seconds = {int(NOW) - 3: (10, NOW - 9.5, 0.0), int(NOW) - 2: (10, NOW - 9.5, 0.0)}
     assert tally.plus(beyond) == Tally(
         2,
         4,

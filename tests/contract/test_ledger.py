@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.forecast.work import Forecast
 from contract.format import codec
 from contract.format.job import InputFile, Manifest, ModelRef, Options
 from contract.format.part import Footer
@@ -192,6 +193,36 @@ def test_the_rate_gives_the_time_left():
     footers = {0: footer(10, started_at=100.0, finished_at=105.0), 1: footer(10, started_at=105.0, finished_at=110.0)}
     found = ledger.progress(MANIFEST, seen(footers), now=111.0)
     assert (found.rows_per_second, found.eta_seconds, found.started_at) == (2.0, 10.0, 100.0)
+
+
+FORECAST = Forecast(40, 4000, work=100.0, cpu_hours=1.0, seconds=60.0, seconds_low=50.0, seconds_high=70.0)
+
+
+def test_where_the_long_rows_come_last_the_time_left_is_that_of_the_work():
+    """A quarter of the rows is a tenth of the work."""
+    manifest = replace(MANIFEST, forecast=FORECAST)
+    first = {0: footer(10, started_at=100.0, finished_at=110.0, work=10.0)}
+    assert ledger.progress(manifest, seen(first), now=110.0).eta_seconds == 90.0
+    assert ledger.progress(MANIFEST, seen(first), now=110.0).eta_seconds == 30.0, "by rows"
+
+    begun = (Scored(1, 5, work=30.0, held=10.0),)
+    assert ledger.progress(manifest, seen(first, scored=begun), now=120.0).eta_seconds == (100 - 40) / (40 / 20)
+
+
+def test_before_the_first_row_the_time_left_is_as_forecast():
+    manifest = replace(MANIFEST, forecast=FORECAST)
+    assert ledger.progress(manifest, seen(), now=60.0).eta_seconds == 50.0
+    assert ledger.progress(manifest, seen(), now=500.0).eta_seconds is None
+    assert (
+        ledger.progress(replace(MANIFEST, forecast=replace(FORECAST, seconds=None)), seen(), now=60.0).eta_seconds
+        is None
+    )
+
+
+def test_work_that_exceeds_the_forecast_leaves_no_time_below_zero():
+    manifest = replace(MANIFEST, forecast=FORECAST)
+    first = {0: footer(20, started_at=100.0, finished_at=110.0, work=100.0)}
+    assert ledger.progress(manifest, seen(first), now=110.0).eta_seconds == 10.0, "by rows"
 
 
 def test_parts_in_the_tally_count_like_the_others():

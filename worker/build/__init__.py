@@ -19,6 +19,7 @@ from contract.format.job import Options
 from contract.machine import available_cpus
 from worker.build.checkpoint import INPUTS, INT8_INPUTS, KNOWN, Checkpoint, load, max_positions, template_of
 from worker.build.export import Say, export_graph, fuse, to_fp16, to_int8, write
+from worker.reader.cost import measure
 from worker.reader.model import DESCRIPTION, KnownAnswer, ModelInfo, describe
 from worker.reader.reader import Reader
 
@@ -131,7 +132,9 @@ def _measure(
     if evaluation:
         measured = {"file": evaluation.name} | measured
     final, reader = list(readers.items())[-1]
-    write(replace(reader.info, known_answers=known, unproven=not known, evaluation=measured), final)
+    progress("measuring the cost of a window")
+    about = replace(reader.info, known_answers=known, unproven=not known, evaluation=measured, cost=measure(reader))
+    write(about, final)
     return final
 
 

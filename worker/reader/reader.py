@@ -40,6 +40,12 @@ class BatchStats:
     decode: float
     windows: int
     tokens: int
+    squares: int  #: sum of the squares of the tokens of each window
+
+    @property
+    def sums(self) -> tuple[int, int, int]:
+        """The windows, their tokens and the squares of these."""
+        return self.windows, self.tokens, self.squares
 
 
 class Reader:
@@ -115,6 +121,10 @@ class Reader:
                 self._check_known()
             raise
 
+    def window_lengths(self, question: str, context: str, options: Options) -> list[int]:
+        """The tokens of each window of a row. Raises RowFailure."""
+        return [len(window.input_ids) for window in self._encoder.encode(question, context, options).windows]
+
     def answer_many(self, pairs: Sequence[tuple[str, str]], options: Options) -> list[Answer | RowError]:
         """Answers to pairs of question and context, encoded and decoded together; for a row that fails, its error.
 
@@ -147,8 +157,9 @@ class Reader:
         return answer
 
     def _report(self, windows: Sequence[Window], began: float, ready: float, scored: float) -> None:
-        tokens = sum(len(window.input_ids) for window in windows)
-        self._after_batch(BatchStats(ready - began, scored - ready, perf_counter() - scored, len(windows), tokens))
+        lengths = [len(window.input_ids) for window in windows]
+        sums = len(lengths), sum(lengths), sum(length * length for length in lengths)
+        self._after_batch(BatchStats(ready - began, scored - ready, perf_counter() - scored, *sums))
 
     def _decode(
         self, context: str, encoded: Encoded, logits: Sequence[tuple[Logits, Logits]], options: Options

@@ -130,6 +130,21 @@ def test_a_part_says_how_its_answers_were_computed_and_what_they_took(worker: Wo
     assert first.cpu_seconds > 0.0
 
 
+def test_a_worker_says_how_fast_it_is_and_learns_from_chunks(worker: Worker):
+    (info,) = worker.queue.workers()
+    assert info.cost == worker.reader.info.cost
+    assert 0.0 < info.speed < 100.0
+
+    worker.settings = worker.settings.model_copy(update={"chunk_rows": 100})
+    job = sent(worker, [f"Who was {row}?|{row} was the first of them, and the last." for row in range(40)])
+    work(worker)
+    worker._heartbeat._beat()
+    (after,) = worker.queue.workers()
+    assert after.speed != info.speed
+    last = part.footer(worker.storage.read(layout.part(job, 0))[-part.FOOTER_BYTES :])
+    assert last.windows * 15**2 < last.squares < last.windows * 40**2
+
+
 def test_nothing_is_written_for_a_removed_job(worker: Worker):
     job = sent(worker, ROWS)
     assert worker.work(job, 0, None)

@@ -1,0 +1,78 @@
+"""The cost curve of a model: what a window of so many tokens takes a thread, measured at three lengths."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contract.forecast.work import Cost, Work
+from contract.format.job import Options
+
+if TYPE_CHECKING:
+    from worker.reader.reader import Reader
+
+#: The lengths in tokens, as far as the model takes them.
+_LENGTHS = (64, 192, 384)
+_QUESTION = "Who wrote the report about the bridge?"
+#: Plain words, so that any tokenizer knows most of them.
+_TEXT = (
+    "The bridge was opened in the spring of 1937 and carries two roads and a railway over the river. It took four "
+    "years to build and cost more than the town had planned. Every summer people come to see it, and in the evening "
+    "lamps light it up. The first report about its safety was written by an engineer from the north, who lived there. "
+)
+
+
+def measure(reader: Reader, seconds: float = 2.0) -> Cost:
+    """The curve of a reader, by answering rows of one window each in this thread for so many seconds."""
+    limit = reader.info.max_positions
+    lengths = sorted({min(length, limit) for length in _LENGTHS})
+    rows = [(length, _context(reader, length)) for length in lengths]
+    works = [Work.of(reader.window_lengths(_QUESTION, context, _options(length))) for length, context in rows]
+    took = [_seconds(reader, context, _options(length), seconds / len(rows)) for length, context in rows]
+    return _fitted(works, took, _bytes_per_token(reader))
+
+
+def _options(length: int) -> Options:
+    share = max(1, length // 4 - 2)
+    return Options(max_seq_len=length, max_question_len=share, doc_stride=share)
+
+
+def _context(reader: Reader, length: int) -> str:
+    """A context that makes one window of nearly so many tokens."""
+    characters = length * 12
+    text = (_TEXT * (characters // len(_TEXT) + 1))[:characters]
+    while len(reader.window_lengths(_QUESTION, text, _options(length))) > 1:
+        text = text[: len(text) * 15 // 16]
+    return text
+
+
+def _seconds(reader: Reader, context: str, options: Options, seconds: float) -> float:
+    """What an answer takes: the least of as many as fit into the time, three at least. Other work only adds to it."""
+    took: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(took) < 3 or time.perf_counter() < end:
+        began = time.perf_counter()
+        reader.answer(_QUESTION, context, options)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def _bytes_per_token(reader: Reader) -> float:
+    tokens = sum(reader.window_lengths(_QUESTION, _TEXT, _options(reader.info.max_positions))[:1])
+    beside = len(_QUESTION.split()) + reader.info.template.size
+    return min(1000.0, max(0.1, len(_TEXT) / max(1, tokens - beside)))
+
+
+def _fitted(works: list[Work], took: list[float], bytes_per_token: float) -> Cost:
+    """The curve through these, of the most terms of which none is below zero: a longer window never takes less."""
+    sums = np.array([(work.windows, work.tokens, work.squares) for work in works])
+    for terms in ([0, 1, 2], [0, 1], [0, 2], [1, 2], [0]):
+        found, *_ = np.linalg.lstsq(sums[:, terms], np.array(took), rcond=None)
+        if len(terms) <= len(works) and (found >= 0).all():
+            break
+    curve = np.zeros(3)
+    curve[terms] = found
+    window, token, square = (float(f"{value:.3g}") for value in curve)
+    return Cost(max(window, 1e-6), token, square, round(bytes_per_token, 2))
