@@ -8,13 +8,14 @@ An option is a field with `Help` in `ReadOptions` (how the file is read), `Optio
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from contract.errors import UsageError, printable
-from contract.format.job import Options
+from contract.format.job import ErrorLimit, Options
 from contract.format.option import AsText, Help, Option, options_of
 from contract.remedy import Remedy, Set
 from producer.input.options import ReadOptions
@@ -22,6 +23,21 @@ from producer.times import span
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+
+def error_limit(text: str) -> ErrorLimit:
+    """The limit in `1000` or `5%`. Raises UsageError."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        limit = ErrorLimit(percent=float(number)) if percent else ErrorLimit(rows=int(number))
+    except ValueError:
+        limit = ErrorLimit()
+    most = limit.percent if percent else limit.rows
+    if rest or most is None or not 0 <= most <= (100 if percent else math.inf):
+        raise UsageError(
+            f"{text!r} is no number of rows, nor a share of them", Remedy("For example: ", Set(max_errors="5%"))
+        )
+    return limit
 
 
 #: The share of trusted answers that must be right, by default.
@@ -45,6 +61,11 @@ class Request:
         Help("delete the job this long after its end: 30d, 12h [default: never]"),
         AsText(parse=span, format=lambda seconds: f"{seconds:.0f}s"),
     ] = None  #: seconds; a job found by its key keeps its own `expire` and `notify`
+    max_errors: Annotated[
+        ErrorLimit | None,
+        Help("end the job once so many rows have failed, or such a share: 1000, 5%; not before 200 are done"),
+        AsText(parse=error_limit, format=str),
+    ] = None
     trust: Annotated[str, Help("split the answers by the promise of this earlier job: see `producer trust`")] = ""
     precision: Annotated[float, Help("share of trusted answers that must be right")] = _PRECISION
     columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,10 @@ from contract import evaluation
 from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
 from contract.format import layout, part
 from contract.format.job import Manifest, ModelRef, Options, Row, check_job_id
+from contract.format.part import Footer
 from contract.health import HealthFile
 from contract.ledger import counting, order, records
-from contract.ledger.reconcile import reconcile
+from contract.ledger.reconcile import BRIEF, reconcile, stop_at_errors
 from contract.ledger.stored import Damage, StoredJob
 from contract.logs import log_context
 from contract.machine import peak_memory
@@ -59,6 +60,7 @@ class _CachedJob:
 
     stored: StoredJob
     pinned: ModelRef | None = None
+    footers: dict[int, Footer] = field(default_factory=dict)  #: of some parts, for `stop_at_errors`
     reused: bool = False  #: read for an earlier chunk; the job may have been removed since
 
 
@@ -201,6 +203,7 @@ class Worker:
             raise
         if written:
             self._advance(manifest, chunk)
+            self._stop_at_errors(cached)
             return
         self._try_redis(lambda: self.queue.release(job, chunk, self.name))
         if task := self._find(job, chunk):
@@ -346,6 +349,16 @@ class Worker:
             order.fill(manifest.model, self.queue, self.settings)
             if last:  # or Redis was emptied, and its hints have to be restored
                 reconcile(manifest.id, self.storage, self.queue, self.settings, owner=self.name)
+        except (RedisUnreachable, StorageUnreachable) as error:
+            log.warning("worker %s: %s", self.name, error.message)
+
+    def _stop_at_errors(self, cached: _CachedJob) -> None:
+        """End a job of which too many rows have failed."""
+        if cached.stored.manifest.max_errors is None:
+            return
+        try:
+            if stop_at_errors(cached.stored, cached.footers):
+                reconcile(cached.stored.id, self.storage, self.queue, self.settings, owner=self.name, bound=BRIEF)
         except (RedisUnreachable, StorageUnreachable) as error:
             log.warning("worker %s: %s", self.name, error.message)
 

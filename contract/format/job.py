@@ -31,6 +31,9 @@ LAST_MOMENT = 253_402_300_800.0
 #: Code points of a document that an excerpt has before and after the answer.
 AROUND = 150
 
+#: With so many rows that have their outcome it can be told whether too many fail.
+JUDGED_ROWS = 200
+
 #: The folder of a job's chunks, unless its manifest names another.
 CHUNKS = "chunks"
 
@@ -209,6 +212,22 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorLimit:
+    """How many rows of a job may fail, or what percentage of those that have their outcome: with more it ends."""
+
+    rows: int | None = None
+    percent: float | None = None
+
+    def is_exceeded(self, failed: int, done: int) -> bool:
+        """Whether too many have failed, of those that are done: not before there are JUDGED_ROWS."""
+        over = failed > self.rows if self.rows is not None else 100 * failed > (self.percent or 0.0) * done
+        return over and done >= JUDGED_ROWS
+
+    def __str__(self) -> str:
+        return f"{self.percent:g}%" if self.rows is None else str(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """The promise by which the answers of a job are split: of those with at least the `threshold`, the share
     `precision` is right. It was made for another job, which may be gone; `labels` and `scores` are of that one."""
@@ -261,6 +280,7 @@ class Manifest:
     documents: Documents | None = None
     forecast: Forecast | None = None
     trust: Trust | None = None
+    max_errors: ErrorLimit | None = None
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:

@@ -184,8 +184,8 @@ def _report(
 ) -> Progress:
     tally = Tally().plus(dict(enumerate(footers)))
     counts = Counts.of(manifest.rows, tally)
-    status, reason = ledger.verdict(counts, cancel_asked=records.cancel_requested(storage, manifest.id))
     rate = tally.rate()
+    status, reason = ledger.verdict(counts, records.cancel_reason(storage, manifest.id))
     ended_at = time.time()
     return Progress(
         id=manifest.id,

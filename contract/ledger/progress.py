@@ -137,7 +137,7 @@ class Seen:
     repeated: tuple[int, ...] = ()  #: chunks without a part that were attempted more than once
     running: tuple[int, ...] = ()  #: chunks with a valid lease; empty if Redis does not answer
     scored: tuple[Scored, ...] = ()  #: chunks under their latest attempt, at most once each; likewise
-    cancelled: bool = False
+    cancelled: Reason | None = None  #: why it is to be cancelled, if it is
     model: ModelRef | None = None
     workers: tuple[str, ...] | None = None  #: workers that serve the job's model; None if Redis does not answer
     others: int = 0  #: workers of a model with that name, but not the digest that the job is pinned to
@@ -212,10 +212,11 @@ def _eta(
     return round(counts.pending / rate.rows, 1) if rate.rows else None
 
 
-def verdict(counts: Counts, *, cancel_asked: bool) -> tuple[str, Reason | None]:
-    """(state, reason) of a job whose rows all have their outcome."""
-    if cancel_asked and counts.cancelled:
-        return "cancelled", reasons.CANCELLED
+def verdict(counts: Counts, cancelled: Reason | None) -> tuple[str, Reason | None]:
+    """(state, reason) of a job whose rows all have their outcome. `cancelled`: why it was to be, if it was. One with
+    too many errors ends like that even if they were its last rows."""
+    if cancelled and (counts.cancelled or cancelled.code == reasons.TOO_MANY_ERRORS):
+        return "cancelled", cancelled
     if counts.failed == counts.total:
         return "failed", reasons.ALL_FAILED
     return ("completed_with_errors", reasons.SOME_FAILED) if counts.failed else ("completed", None)
@@ -251,7 +252,9 @@ def _state(manifest: Manifest, seen: Seen, tally: Tally) -> str:
 
 def _reason(status: str, seen: Seen, manifest: Manifest) -> Reason | None:
     """The first thing that keeps the job waiting, or slow."""
-    if status in ("finalizing", "cancelling"):
+    if status == "cancelling":
+        return seen.cancelled if seen.cancelled != reasons.CANCELLED else None
+    if status == "finalizing":
         return None
     if seen.workers is None:
         return reasons.REDIS_AWAY

@@ -15,10 +15,12 @@
 |---|---|
 | all_rows_failed, some_rows_failed | rows have errors |
 | cancelled_by_user | somebody cancelled it |
+| too_many_errors | more of its rows failed than it allows |
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +41,23 @@ def of_code(stored: Any) -> Any:
 
 ALL_FAILED = Reason("all_rows_failed", "no row was answered", "The error rows say why.")
 SOME_FAILED = Reason("some_rows_failed", "some rows have an error", "Fix them in the error file, and submit that.")
+TOO_MANY_ERRORS = "too_many_errors"
 CANCELLED = Reason("cancelled_by_user", "the job was cancelled")
 REDIS_AWAY = Reason(
     "redis_unreachable",
     "Redis does not answer",
     "Start it, or set BULKQA_REDIS_URL to another. Nothing is lost meanwhile.",
 )
+
+
+def too_many_errors(failed: int, done: int, limit: str, codes: Iterable[tuple[str, int, str]]) -> Reason:
+    """`codes`: each with its rows and an example, the most frequent first; `limit` as people write it."""
+    each = "; ".join(f"{code} {count:,}{example and f', such as {example}'}" for code, count, example in codes)
+    return Reason(
+        TOO_MANY_ERRORS,
+        f"{failed:,} of the {done:,} rows that are done failed, more than {limit}: {each}",
+        "Correct the file or its columns, and submit it again.",
+    )
 
 
 def storage_refuses(worker: str, trouble: str) -> Reason:

@@ -9,6 +9,7 @@ request is bounded: it leaves the rest to them.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -21,7 +22,9 @@ from dataclasses import dataclass, replace
 from contract.errors import RedisUnreachable
 from contract.format import codec, layout
 from contract.format.job import Manifest, RowError
-from contract.ledger import assemble, counting, order, quarantine, records
+from contract.format.part import Footer
+from contract.ledger import assemble, counting, order, quarantine, reasons, records
+from contract.ledger.progress import top_errors
 from contract.ledger.reasons import CANCELLED
 from contract.ledger.records import Attempts
 from contract.ledger.stored import Part, StoredJob, load_manifest
@@ -36,6 +39,8 @@ _GRACE = 10.0
 #: The chunk number under which the publishing of a job is leased.
 _ASSEMBLY = -1
 _ASSEMBLY_LEASE = 60.0
+#: Characters of an error's message in the reason of a job that had too many.
+_EXAMPLE = 200
 #: The owner of this process's leases, different for each process.
 _THIS_PROCESS = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
 
@@ -85,7 +90,7 @@ def reconcile(
     hints, unreachable = _hints(storage, queue, manifest)
     missing = counting.missing(storage, manifest)
     live = live_leases(hints) if hints else set()
-    cancelled = bool(missing) and records.cancel_requested(storage, job)
+    cancelled = stop_at_errors(stored, {}) or (bool(missing) and records.cancel_requested(storage, job))
     given_up: tuple[int, ...] = ()
     if cancelled:
         missing = _close(stored, missing, live, bound, beat)
@@ -105,6 +110,34 @@ def reconcile(
     if sent:
         log.info("job %s: sent chunks %s", job, _ranges(sent))
     return Repair(finished=False, sent=tuple(sent), given_up=given_up)
+
+
+def stop_at_errors(job: StoredJob, known: dict[int, Footer]) -> bool:
+    """Have a job cancelled if more of its rows failed than it allows: True then. It does not matter who finds that, nor
+    how often. `known` caches footers between calls, as in `counting.footers`."""
+    limit = job.manifest.max_errors
+    if limit is None:
+        return False
+    tally, beyond = counting.counted(job.storage, job.id, known)
+    total = tally.plus(beyond)
+    done = total.rows - total.cancelled
+    if not limit.is_exceeded(total.failed, done):
+        return False
+    codes = [(code, count, _example(job, code, beyond)) for code, count in top_errors(total)]
+    reason = reasons.too_many_errors(total.failed, done, str(limit), codes)
+    log.warning("job %s: %s", job.id, reason.message)
+    records.request_cancel(job.storage, job.id, reason)
+    return True
+
+
+def _example(job: StoredJob, code: str, footers: Mapping[int, Footer]) -> str:
+    """A row that failed with a code, and its message, from one of the parts that have these footers."""
+    for number in sorted(number for number, footer in footers.items() if footer.codes.get(code)):
+        for line in (job.lines(number) or b"").splitlines():
+            error = json.loads(line).get("error") or {}
+            if error.get("code") == code:
+                return f"row {json.loads(line)['row']}: {error['message'][:_EXAMPLE]}"
+    return ""
 
 
 def _close(job: StoredJob, missing: list[int], live: set[int], bound: Bound, beat: Callable[[], None]) -> list[int]:

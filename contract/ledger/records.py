@@ -16,6 +16,7 @@ from contract.format.part import Footer
 from contract.ledger import counting, quarantine
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Progress, Seen
+from contract.ledger.reasons import CANCELLED, Reason
 from contract.ledger.stored import load_manifest
 from contract.ledger.tally import Scored
 from contract.namespace import known_id
@@ -49,6 +50,7 @@ class CancelMarker:
     """Present: the job is to be cancelled."""
 
     asked_at: float = 0.0
+    reason: Reason | None = None  #: None: somebody asked for it
 
 
 def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
@@ -105,9 +107,9 @@ def forget_stray(storage: Storage, key: str, now: float) -> None:
             storage.delete(key)
 
 
-def request_cancel(storage: Storage, job: str) -> None:
-    """Write the cancel marker, at which workers stop a job."""
-    storage.create(layout.cancel(job), codec.dump(CancelMarker(time.time())))
+def request_cancel(storage: Storage, job: str, reason: Reason | None = None) -> None:
+    """Write the cancel marker, at which workers stop a job, if there is none yet."""
+    storage.create(layout.cancel(job), codec.dump(CancelMarker(time.time(), reason)))
 
 
 def cancel_requested(storage: Storage, job: str) -> bool:
@@ -115,12 +117,18 @@ def cancel_requested(storage: Storage, job: str) -> bool:
     return storage.exists(layout.cancel(job))
 
 
-def cancel_requested_at(storage: Storage, job: str) -> float | None:
-    """When the cancel marker was written, in seconds since 1970, 0 if that cannot be read; None if there is none."""
+def cancel_marker(storage: Storage, job: str) -> CancelMarker | None:
+    """The cancel marker, as far as it can be read; None if there is none."""
     try:
-        return codec.salvage(CancelMarker, storage.read(layout.cancel(job))).asked_at
+        return codec.salvage(CancelMarker, storage.read(layout.cancel(job)))
     except FileNotFoundError:
         return None
+
+
+def cancel_reason(storage: Storage, job: str) -> Reason | None:
+    """Why a job is to be cancelled; None if it is not."""
+    marker = cancel_marker(storage, job)
+    return (marker.reason or CANCELLED) if marker else None
 
 
 def report(storage: Storage, job: str) -> Progress | None:
@@ -155,7 +163,7 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
         attempts=sum(len(tries.started) for tries in unfinished.values()),
         repeated=tuple(number for number, tries in unfinished.items() if len(tries.started) > 1),
         retry=_retry(storage, job, unfinished),
-        cancelled=cancel_requested(storage, job),
+        cancelled=cancel_reason(storage, job),
         model=pinned,
         **hints,
     )

@@ -67,6 +67,8 @@ class Keywords(TypedDict, total=False):
     notify: str | None
     #: delete the job this long after its end: 30d, 12h [default: never]
     expire: str | None
+    #: end the job once so many rows have failed, or such a share: 1000, 5%; not before 200 are done
+    max_errors: str | None
     #: split the answers by the promise of this earlier job: see `producer trust`
     trust: str | None
     #: share of trusted answers that must be right

@@ -77,7 +77,8 @@ def scoring(job: str) -> Iterator[Callable[[Progress], None]]:
                 shown_chunks = counts
             reason = progress.reason if not progress.finished else None
             if reason and reason.message != shown_reason and not verbosity.quiet:
-                bars.console.print(literal(waiting(reason), keep="\n"))
+                text = f"cancelling: {reason.message}" if progress.status == "cancelling" else waiting(reason)
+                bars.console.print(literal(text, keep="\n"))
             shown_reason = reason.message if reason else None
 
         yield show

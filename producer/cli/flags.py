@@ -29,7 +29,7 @@ from producer.request import OPTIONS, Request, request_of
 _TITLES: dict[Any, str] = {ReadOptions: "Reading the file", Options: "Finding answers", Request: "The job"}
 #: Short names, and placeholders for values in the help.
 _SHORT = {"delimiter": "-d"}
-_METAVARS = {"notify": "URL", "expire": "SPAN", "metadata": "KEY=VALUE"}
+_METAVARS = {"notify": "URL", "expire": "SPAN", "max_errors": "N", "metadata": "KEY=VALUE"}
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "quarantine": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: quarantine for {_row_numbers(e['rows'])}",
     "poison_rows": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: poison {_row_numbers(e['rows'])}",
     "given_up": lambda e: f"chunk {e['chunk']}: given up after {plural(e['attempts'], 'attempt')}",
-    "cancel_asked": lambda _: "cancel requested",
+    "cancel_asked": lambda e: f"cancelled: {e['message']}" if "message" in e else "cancel requested",
     "chunks_cancelled": lambda e: f"cancelled: {_summed(e)}",
     "published": lambda e: f"published, {e['status']}: {_outcomes(e['rows'])}",
 }

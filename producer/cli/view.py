@@ -130,6 +130,7 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
     """Show how a job ended and where its outputs are: files on this machine, or the command that writes them."""
     if verbosity.quiet:
         return
+    from contract.ledger.reasons import TOO_MANY_ERRORS
     from producer.results import upload
     from producer.results.output import errors_beside, is_special
 
@@ -149,6 +150,8 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
         facts["groups"] = f"producer results {progress.id} --by {'question' if asked else 'group'}"
         if asked:
             facts["documents"] = f"producer results {progress.id} --wide -o answers.xlsx"
+    if progress.reason and progress.reason.code == TOO_MANY_ERRORS:
+        facts["reason"] = progress.reason.message
     facts |= dict(_split(progress))
     if progress.evaluation:
         facts["quality"] = _quality(progress.evaluation)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from contract.errors import InputError
 from contract.format import chunk
-from contract.format.job import Groups, Row
+from contract.format.job import JUDGED_ROWS, Groups, Row
 from contract.settings import Settings
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
@@ -54,6 +54,7 @@ def check_file(
     """Read a whole file as submit does. Raises InputError if submit would."""
     codes = Counter[str]()
     shown: list[dict[str, Any]] = []
+    seen: list[str | None] = []
     rows = chunks = question = context = 0
     with open_input(file, read, settings.read_memory) as source:
         for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
@@ -64,8 +65,10 @@ def check_file(
             bad = table.filter(pc.is_valid(table["code"])).select(["row", "line", "code", "message"])
             codes.update(bad["code"].to_pylist())
             shown += bad.slice(0, max(0, _SHOWN - len(shown))).to_pylist()
+            seen += [] if len(seen) >= JUDGED_ROWS else table["code"].slice(0, JUDGED_ROWS - len(seen)).to_pylist()
             if progress:
                 progress(source)
+        wrong_column = _wrong_column(seen, source)
         return Checked(
             name=source.name,
             format=source.format,
@@ -83,9 +86,19 @@ def check_file(
             codes=dict(codes.most_common()),
             first_errors=tuple(shown),
             files=source.files,
-            notes=source.notes,
+            notes=(*wrong_column, *source.notes),
             groups=source.groups,
         )
+
+
+def _wrong_column(codes: list[str | None], source: Input) -> list[str]:
+    """A note if the first rows, given by their error, all fail for the same reason."""
+    if len(codes) < 2 or codes[0] is None or any(code != codes[0] for code in codes):
+        return []
+    columns = {"empty_question": source.question_column, "empty_context": source.context_column}
+    column = columns.get(codes[0])
+    is_right = f": is {column!r} the right column?" if column else ""
+    return [f"the first {len(codes)} rows all have the error {codes[0]}{is_right}"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,9 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
     log = [_submitted(manifest)]
     log += _of_attempts(sorted(recorded.values(), key=_order), footers, None if report else _hints(queue, manifest))
     log += _of_footers(footers, verbose=verbose)
-    if (cancelled_at := records.cancel_requested_at(storage, job)) is not None:
-        log.append(Event(cancelled_at, "cancel_asked"))
+    if marker := records.cancel_marker(storage, job):
+        why = {"reason": marker.reason.code, "message": marker.reason.message} if marker.reason else {}
+        log.append(Event(marker.asked_at, "cancel_asked", why))
     if report:
         log.append(_published(report))
     return sorted(log, key=lambda event: event.at)

@@ -356,6 +356,7 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
         chunks_folder=chunks_folder,
         notify=request.notify,
         expire=request.expire,
+        max_errors=request.max_errors,
         groups=source.groups,
         reading={option.name: value for option, value in request.changed() if option.name in READING},
     )

@@ -14,6 +14,7 @@ from contract.format.job import InputFile, Manifest, ModelRef, Options
 from contract.format.part import Footer
 from contract.ledger import progress as ledger
 from contract.ledger.progress import Counts, Progress, Seen
+from contract.ledger.reasons import CANCELLED
 from contract.ledger.tally import Scored, Tally
 
 SOURCE = InputFile("f.csv", "csv", 10, "s", ("question", "context"), "|")
@@ -54,7 +55,9 @@ def test_progress_is_consistent_for_any_input_and_survives_json(done, attempts, 
     footers = {number: footer(*part) for number, part in enumerate(done)}
 
     found = ledger.progress(
-        manifest, Seen(footers, attempts, running=tuple(running), cancelled=cancelled, workers=("w",)), now=200.0
+        manifest,
+        Seen(footers, attempts, running=tuple(running), cancelled=CANCELLED if cancelled else None, workers=("w",)),
+        now=200.0,
     )
 
     assert found.committed_rows == total - 7
@@ -90,7 +93,7 @@ def test_a_job_with_all_parts_is_finalizing():
 
 @pytest.mark.parametrize("done", [0, 2, 4])
 def test_a_job_to_be_cancelled_is_cancelling_until_it_is_published(done: int):
-    found = ledger.progress(MANIFEST, seen(dict.fromkeys(range(done), footer()), cancelled=True), now=120.0)
+    found = ledger.progress(MANIFEST, seen(dict.fromkeys(range(done), footer()), cancelled=CANCELLED), now=120.0)
     assert found.status == "cancelling"
 
 
@@ -136,7 +139,7 @@ def test_the_most_frequent_errors_are_reported():
     ids=str,
 )
 def test_a_job_ends_as_its_rows_did(counts: Counts, asked: bool, verdict: tuple):
-    status, reason = ledger.verdict(counts, cancel_asked=asked)
+    status, reason = ledger.verdict(counts, CANCELLED if asked else None)
     assert (status, reason and reason.code) == verdict
 
 
