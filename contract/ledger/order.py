@@ -21,7 +21,12 @@ _SECONDS_PER_ROW, _SECONDS_AT_MOST = 2.0, 86_400.0
 
 def due(manifest: Manifest) -> float:
     """When a job is due, in seconds since 1970."""
-    return manifest.created_at + min(_SECONDS_PER_ROW * (manifest.rows - manifest.rejected), _SECONDS_AT_MOST)
+    return due_of(manifest.created_at, manifest.rows - manifest.rejected)
+
+
+def due_of(created_at: float, rows: int) -> float:
+    """When a job of so many rows is due that can be scored."""
+    return created_at + min(_SECONDS_PER_ROW * rows, _SECONDS_AT_MOST)
 
 
 def per_worker(settings: Settings) -> int:

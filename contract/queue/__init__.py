@@ -127,6 +127,10 @@ class Queue(Protocol):
         lowest `due` come first."""
         ...
 
+    def planned(self, model: str, due: float, limit: int) -> list[str]:
+        """The first `limit` jobs of which `claim` will return chunks, of those that are due before `due`."""
+        ...
+
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         """The next chunk that was never sent, recorded as sent, for `put`. It is of the first job in the order that has
         fewer than `each` chunks queued or leased for each worker of the model. None if there is none, or if the model's

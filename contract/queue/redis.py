@@ -141,6 +141,13 @@ class RedisQueue:
         keys = _Keys(hashes=(self._key("plan", job),), zsets=(self._key("order", model),))
         self._run("plan", [*keys.hashes, *keys.zsets], [job, following, chunks, due, _KEEP], keys)
 
+    def planned(self, model: str, due: float, limit: int) -> list[str]:
+        order = self._key("order", model)
+        jobs = self._call(
+            lambda: self._redis.zrangebyscore(order, "-inf", due, start=0, num=limit), _Keys(zsets=(order,))
+        )
+        return [str(job) for job in jobs]
+
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         zsets = self._key("order", model), self._key("serving", model)
         keys = _Keys(zsets=zsets, lists=(self._prefix + queue_name(model),))

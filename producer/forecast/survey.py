@@ -40,7 +40,7 @@ class Surveyed:
 
     def seconds(self, cost: Cost) -> tuple[float, ...]:
         """Seconds of one thread that each chunk takes."""
-        return tuple(cost.seconds(chunk) for chunk in self.chunks)
+        return tuple(round(cost.seconds(chunk), 4) for chunk in self.chunks)
 
     def without(self, shares: Sequence[float]) -> Surveyed:
         """The same less that share of each chunk: of rows that need not be scored."""

@@ -17,6 +17,7 @@ from contract.queue import Queue, WorkerInfo
 from contract.remedy import Call, Remedy, Set
 from contract.settings import Settings
 from contract.storage import Storage
+from producer.forecast.outlook import NOTHING
 from producer.input.location import InputSpec
 from producer.jobs import follow
 from producer.jobs.follow import Steps
@@ -55,7 +56,7 @@ def answer(
     Raises what `submit` raises; TimedOut, and NoWorker where no worker serves the model: then the job is removed. It is
     also removed if the steps are closed, unless it has a key.
     """
-    job = submit_and_send(file, storage, queue, settings, request).manifest.id
+    job = submit_and_send(file, storage, queue, settings, request, outlook=NOTHING).manifest.id
     try:
         yield from _end(job, storage, queue, settings, timeout, bound)
     except (TimedOut, NoWorker):

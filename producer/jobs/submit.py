@@ -43,6 +43,7 @@ from contract.removal import write_notes
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
+from producer.forecast.outlook import NOTHING, Outlook, look
 from producer.input.documents.files import DocumentFiles
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
@@ -110,12 +111,14 @@ def submit_and_send(
     request: Request,
     progress: Callable[[Input], None] | None = None,
     place: Place | None = None,
+    outlook: Outlook | None = None,
 ) -> Submitted:
-    """`submit`, then send the first messages. Raises UsageError for a model's path instead of its name, and
-    RedisUnreachable: before anything is written, or saying that the job is stored."""
+    """`submit`, with a forecast by the `outlook` of now, then send the first messages. Raises UsageError for a model's
+    path instead of its name, and RedisUnreachable: before anything is written, or saying that the job is stored."""
     check_model(request.model or settings.model)
     queue.ping()
-    submitted = submit(file, storage, settings, request, progress, place)
+    outlook = outlook or look(settings, request.model or settings.model, storage, queue)
+    submitted = submit(file, storage, settings, request, progress, place, outlook)
     job = submitted.manifest.id
     try:
         reconcile(job, storage, queue, settings, bound=BRIEF)  # with a key, the job may be an old one
@@ -149,6 +152,7 @@ def submit(
     request: Request,
     progress: Callable[[Input], None] | None = None,
     place: Place | None = None,
+    outlook: Outlook = NOTHING,
 ) -> Submitted:
     """Write a job's chunks and manifest, at a `place` that somebody has to know beforehand. Sends no messages: see
     `submit_and_send`.
@@ -166,7 +170,7 @@ def submit(
             requested = replace(_manifest(job, chunks_folder, source, settings, request), trust=trust)
             return Submitted(find_by_key(storage, requested), new=False)
         with _undone(storage, place):
-            manifest = _write(job, chunks_folder, source, storage, settings, request, progress)
+            manifest = _write(job, chunks_folder, source, storage, settings, request, progress, outlook)
             manifest = replace(manifest, trust=trust)
             data = _dumped(manifest)
             write_notes(storage, manifest, time.time())
@@ -238,7 +242,9 @@ def _write(
     settings: Settings,
     request: Request,
     progress: Callable[[Input], None] | None,
+    outlook: Outlook,
 ) -> Manifest:
+    survey = outlook.survey(request.options)
     rows, digests, rejected, text_bytes = [], [], 0, 0
     texts: set[str] = set()
     with created(storage) as create:
@@ -247,13 +253,15 @@ def _write(
             create(layout.chunk(job, number, chunks_folder), data)
             for digest, text in _texts(table, texts) if source.documents else ():
                 create(layout.text(job, digest, chunks_folder), text)
+            survey.add(table)
             rows.append(table.num_rows)
             text_bytes += table.nbytes
             digests.append(hashlib.sha256(data).hexdigest())
             rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
             if progress:
                 progress(source)
-        index = Index(tuple(rows), tuple(digests)).to_bytes()
+        surveyed = survey.finish()
+        index = Index(tuple(rows), tuple(digests), surveyed.seconds(outlook.cost)).to_bytes()
         create(layout.index(job, chunks_folder), index)
         _check_columns(request.columns, source)
         columns = request.columns or (InputColumns(source.types.empty_table()) if source.types is not None else None)
@@ -271,6 +279,7 @@ def _write(
         rejected=rejected,
         text_bytes=text_bytes,
         chunks=len(rows),
+        forecast=outlook.forecast(surveyed),
         index_sha256=hashlib.sha256(index).hexdigest(),
         columns_sha256=hashlib.sha256(column_types).hexdigest() if column_types else "",
         **_about_documents(source.documents, documents),

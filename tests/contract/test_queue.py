@@ -280,6 +280,16 @@ def test_jobs_are_served_whole_in_order_of_due(queue: Queue):
     assert claims(queue) == [("small", 0), ("small", 1), ("other", 0), ("large", 0), ("large", 1), ("large", 2)]
 
 
+def test_the_jobs_that_are_due_before_a_moment_are_known(queue: Queue):
+    for job, due in (("large", 900.0), ("small", 100.0), ("other", 500.0)):
+        queue.plan(MODEL, job, 0, 2, due)
+    assert queue.planned(MODEL, 500.0, 9) == ["small", "other"]
+    assert queue.planned(MODEL, 1000.0, 2) == ["small", "other"]
+    assert queue.planned("another", 1000.0, 2) == []
+    claims(queue)
+    assert queue.planned(MODEL, 1000.0, 9) == [], "nothing is left to send"
+
+
 def test_a_job_at_its_limit_lets_others_pass(queue: Queue):
     queue.plan(MODEL, "first", 0, 9, 1.0)
     queue.plan(MODEL, "second", 0, 1, 2.0)

@@ -76,6 +76,11 @@ class MemoryQueue:
             self._plans.setdefault(job, (following, chunks))
             self._orders.setdefault(model, {})[job] = due
 
+    def planned(self, model: str, due: float, limit: int) -> list[str]:
+        order = self._orders.get(model, {})
+        jobs = sorted((when, job) for job, when in order.items() if when <= due)
+        return [job for _, job in jobs][:limit]
+
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         with self._lock:
             workers = self.serving(model)

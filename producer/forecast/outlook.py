@@ -1,0 +1,177 @@
+"""What a forecast needs to know besides the input: the model, the workers, jobs due before, how good forecasts were.
+
+Redis and storage are asked, and whatever does not answer is left out: a forecast is never why a file is not submitted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contract.errors import BulkqaError
+from contract.forecast.work import Cost, Forecast
+from contract.format import codec, layout
+from contract.format.job import has_key
+from contract.ledger import counting, order
+from contract.ledger.stored import load_manifest
+from contract.namespace import known_id
+from contract.storage.many import many
+from producer.forecast import tokens
+from producer.forecast.fleet import Fleet, fleet_of
+from producer.forecast.make import forecast
+from producer.forecast.survey import Count, Survey, Surveyed
+
+if TYPE_CHECKING:
+    from contract.format.job import Manifest, Options
+    from contract.queue import Queue, WorkerInfo
+    from contract.settings import Settings
+    from contract.storage import Storage
+
+#: Jobs that are looked at: of those due before, and of those that have ended.
+_BEFORE, _EARLIER = 200, 50
+#: States of a job that was not ended by anybody.
+_BY_ITSELF = ("completed", "completed_with_errors", "failed")
+#: Seconds of work of a row of which nothing is known.
+_ROW = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of a model and of those who serve it."""
+
+    cost: Cost = Cost()  # noqa: RUF009 - frozen
+    longest: int = 0  #: tokens in the longest window that the model takes; 0: unknown
+    count: Count | None = None
+    workers: tuple[WorkerInfo, ...] = ()
+    model: str = ""
+    storage: Storage | None = None
+    queue: Queue | None = None
+
+    def survey(self, options: Options) -> Survey:
+        """What adds up the work of an input as it is read."""
+        return Survey(options, self.cost, self.longest, self.count)
+
+    def fleet(self, rows: int, now: float | None = None) -> Fleet:
+        """The workers, and what they have to do before a job of so many rows that is submitted now."""
+        before = 0.0
+        with suppress(BulkqaError):
+            before = sum(self._before(order.due_of(now or time.time(), rows)))
+        return fleet_of(self.workers, before)
+
+    def forecast(self, surveyed: Surveyed) -> Forecast:
+        """The forecast of an input that was read."""
+        return forecast(surveyed, self.cost, self.fleet(surveyed.rows), self.errors())
+
+    def errors(self) -> list[float]:
+        """log(actual / forecast) of jobs that have ended lately."""
+        if self.storage is None:
+            return []
+        with suppress(BulkqaError):
+            return [math.log(each.ratio) for each in history(self.storage, _EARLIER)]
+        return []
+
+    def _before(self, due: float) -> Iterator[float]:
+        """The seconds of work of each job that is served before what is due then."""
+        if self.storage is None or self.queue is None:
+            return
+        storage = self.storage
+        first = self.queue.planned(self.model, due, _BEFORE)
+        under_way = {worker.job for worker in self.workers if worker.job}
+        for job, left in zip(first, many(storage, lambda job: _left(storage, job), first), strict=True):
+            yield left
+            under_way.discard(job)
+        for (
+            job
+        ) in under_way:  # all of its chunks were sent, or it is due later: what the workers hold of it comes first
+            holding = [worker.work for worker in self.workers if worker.job == job]
+            with suppress(BulkqaError):
+                manifest = load_manifest(storage, job)
+                yield max(0.0, len(holding) * _work(manifest) / manifest.chunks - sum(holding))
+
+
+#: Of which nothing is known, and nobody asked.
+NOTHING = Outlook()
+
+
+def look(settings: Settings, model: str, storage: Storage | None, queue: Queue | None) -> Outlook:
+    """What is known of a model now. Without storage or queue, by its directory on this machine alone."""
+    workers: tuple[WorkerInfo, ...] = ()
+    if queue is not None and storage is not None:
+        with suppress(BulkqaError):
+            here = known_id(storage)
+            workers = tuple(w for w in queue.workers() if w.model == model and w.storage in ("", here))
+    measured = next((worker.cost for worker in workers if worker.cost), None)
+    cost = measured or tokens.curve(settings.model_dir, model) or Cost()
+    longest = min((worker.max_positions for worker in workers if worker.max_positions), default=0)
+    if not longest:
+        longest = _integer(tokens.described(settings.model_dir), model)
+    return Outlook(cost, longest, tokens.counter(settings.model_dir, model), workers, model, storage, queue)
+
+
+def _integer(about: dict[str, object], model: str) -> int:
+    longest = about.get("max_positions") if about.get("name") == model else 0
+    return longest if isinstance(longest, int) else 0
+
+
+def _left(storage: Storage, job: str) -> float:
+    """The seconds of work that are left of a job; 0 if it cannot be read, as when it was removed."""
+    try:
+        manifest = load_manifest(storage, job)
+        tally, footers = counting.counted(storage, job, {})
+    except BulkqaError:
+        return 0.0
+    done = tally.plus(footers)
+    return max(
+        0.0, _work(manifest) * (1.0 - done.rows / manifest.rows) if not done.work else _work(manifest) - done.work
+    )
+
+
+def _work(manifest: Manifest) -> float:
+    return manifest.forecast.work if manifest.forecast else _ROW * manifest.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A job that has ended, with its forecast."""
+
+    job: str
+    ended_at: float
+    forecast: Forecast
+
+    @property
+    def ratio(self) -> float:
+        """What it took over what was forecast."""
+        return (self.forecast.actual_seconds or 0.0) / (self.forecast.seconds or 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """The fields of a report that matter here."""
+
+    status: str = ""
+    finished_at: float | None = None
+    forecast: Forecast | None = None
+
+
+def history(storage: Storage, limit: int) -> list[Earlier]:
+    """The latest jobs that have ended by themselves and had a forecast, oldest first. Raises StorageUnreachable."""
+    names = storage.list(layout.JOBS)
+    keyed = [name for name in names if has_key(name)]  # in no order of time
+    jobs = [name for name in names if not has_key(name)][-limit:] + keyed[-limit:]
+
+    def read(job: str) -> Earlier | None:
+        try:
+            report = codec.salvage(_Report, storage.read(layout.report(job)))
+        except (FileNotFoundError, ValueError, BulkqaError):
+            return None
+        made = report.forecast
+        if made is None or not made.seconds or not made.actual_seconds or report.status not in _BY_ITSELF:
+            return None
+        return Earlier(job, report.finished_at or 0.0, made)
+
+    ended = [each for each in many(storage, read, jobs) if each is not None]
+    return sorted(ended, key=lambda each: each.ended_at)[-limit:]
