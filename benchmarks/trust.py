@@ -13,8 +13,9 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
+from producer.results.scores import Answers
 from producer.trust.promise import Judged, promise
-from producer.trust.sample import Answers, draw
+from producer.trust.sample import draw
 
 #: Right answers by tenth of the score, of the reader that ships on 838 questions with their paragraph.
 RIGHT = (0.05, 0.18, 0.28, 0.38, 0.47, 0.58, 0.66, 0.75, 0.84, 0.93)
@@ -39,10 +40,7 @@ def naive(judged: list[Judged], precision: float) -> float | None:
 
 def measure(size: int, draws: int, labels: int, precision: float) -> dict[str, float]:
     scores, right = job(size, seed=7)
-    found = Answers(total=size)
-    found.rows.extend(range(size))
-    found.scores.extend(scores.tolist())
-    found.owners.extend([0] * size)
+    found = Answers(np.arange(size), scores, np.zeros(size, np.int64), np.full(size, -1, np.int8), size)
     order = np.argsort(-scores, kind="stable")
     precisions = np.cumsum(right[order]) / np.arange(1, size + 1)
     ranked = -scores[order]
@@ -51,7 +49,7 @@ def measure(size: int, draws: int, labels: int, precision: float) -> dict[str, f
         return int(np.searchsorted(ranked, -threshold, side="right"))
 
     rules: dict[str, list[tuple[bool, float]]] = {"ours": [], "naive": []}
-    top = draw(found, labels * draws, precision, seed=1)  # one draw, cut into many: each is a sample of its own
+    top = draw(found, labels * draws, precision, seed=1).rows  # one draw, cut into many: each is a sample of its own
     for first in range(0, len(top) - labels + 1, labels):
         judged = [Judged(float(scores[row]), bool(right[row])) for row in top[first : first + labels]]
         bound = promise(scores[:: max(1, size // 20_000)], size, judged, precision, 0.95).bound

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from contract import evaluation
 from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
 from contract.ledger import records
@@ -56,13 +57,14 @@ def job_of(
 
 
 def answer(row: Row) -> Answer | RowError:
-    """What the worker of these tests says of a row: its context's first word."""
+    """What the worker of these tests says of a row: its context's first word, with the score of its column `score`."""
     if row.question == "odd?":
         return RowError("inference_error", "odd")
     if row.question == "nothing?":
         return Answer((), null_score=2.0, score=0.9)
     word = (row.context or "").split()[0]
-    return Answer((Span(word, 0, len(word), 0.5, 3.25),), null_score=1.5, score=0.5)
+    score = float(row.passthrough.get("score", 0.5))
+    return Answer((Span(word, 0, len(word), score, 3.25),), null_score=1.5, score=score)
 
 
 def outcome(row: Row, options: Options) -> dict[str, Any]:
@@ -83,7 +85,9 @@ def part_of(storage: Storage, manifest: Manifest, number: int, **given: Any) -> 
     rows = StoredJob.open(storage, manifest.id).rows(number)
     about = {"started_at": 100.0, "finished_at": 101.0, "worker": "hand", "model": "d1"}
     about |= {"job": manifest.id, "chunk": number} | given
-    return part.encode((outcome(row, manifest.options) for row in rows), **about)[0]
+    outcomes = (outcome(row, manifest.options) for row in rows)
+    judged, sums = evaluation.judge(outcomes, rows, manifest.answers_column, manifest.answers_form)
+    return part.encode(judged, **{"evaluation": sums} | about)[0]
 
 
 def finish_parts(storage: Storage, manifest: Manifest, but: tuple[int, ...] = ()) -> None:

@@ -19,6 +19,7 @@
     jobs/<job>/progress.json        the sum of the first parts, so that status need not read them all; a hint
     jobs/<job>/cancel               exists if the job is to be cancelled
     jobs/<job>/notifications/000001.json    a delivery attempt of the job's webhook
+    jobs/<job>/verdicts/1790000000000-3f9ac2d1.json   what somebody said of some answers at that time, written once
     jobs/<job>/predictions.json  groups.json  errors.csv  report.json    published in this order, each once
 
 Every key is made from a checked job id, a checked chunks folder and integers: none can be outside of the job's folder.
@@ -41,6 +42,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _EVENT = re.compile(r"(\d{6,})-\d+\.json")
 _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
+_VERDICTS = re.compile(r"\d{13}-[0-9a-f]{8}\.json")
 _UNFINISHED = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
 #: The kinds of objects in a job's folder, by their names relative to it.
 _KINDS = {
@@ -51,7 +53,7 @@ _KINDS = {
     "outputs": re.compile(r"(?:predictions|groups|report)\.json|errors\.csv"),
     "records": re.compile(
         r"(?:manifest|model|progress)\.json|cancel|attempts/\d{6,}\.\d+(?:\.released|\.row)?|events/\d{6,}-\d+\.json"
-        r"|notifications/\d{6,}\.json"
+        rf"|notifications/\d{{6,}}\.json|verdicts/{_VERDICTS.pattern}"
     ),
 }
 
@@ -173,6 +175,20 @@ def notifications(job: str) -> str:
 
 def notification(job: str, number: int) -> str:
     return f"{notifications(job)}/{number:06d}.json"
+
+
+def verdicts(job: str) -> str:
+    return f"{folder(job)}/verdicts"
+
+
+def new_verdicts(job: str, at: float) -> str:
+    """A new object of verdicts that were given at a time, in seconds since 1970: such names sort by it."""
+    return f"{verdicts(job)}/{int(at * 1000):013d}-{secrets.token_hex(4)}.json"
+
+
+def is_verdicts(name: str) -> bool:
+    """Whether a name under verdicts/ is that of an object of verdicts."""
+    return _VERDICTS.fullmatch(name) is not None
 
 
 def groups(job: str) -> str:

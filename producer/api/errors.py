@@ -36,7 +36,7 @@ class Keywords:
                 return f"{job}.wait()"
             case "results":
                 return f"{job}.predictions()"
-            case "status" | "cancel" | "delete":
+            case "status" | "cancel" | "delete" | "sample" | "trust":
                 return f"{job}.{call.verb}({arguments})"
         return TERMINAL.call(call)
 

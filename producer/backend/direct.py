@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from producer.results.groups import GroupPage
     from producer.results.pages import Matches, Page, RowFilter
     from producer.results.scores import Scores, Spread
+    from producer.trust.judge import Judgements
+    from producer.trust.promises.trusted import Trusted
+    from producer.trust.sample import Sample
+    from producer.trust.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,25 @@ class DirectBackend:
         from producer.results.scores import Scores
 
         return Scores(self.storage)
+
+    def judge(self, job: str, verdicts: Sequence[Verdict]) -> int:
+        return follow.completed(self.judgements.judge(job, verdicts))
+
+    def verdicts(self, job: str) -> list[Verdict]:
+        return self.judgements.verdicts(job)
+
+    def sample(self, job: str, rows: int, precision: float, seed: int, *, one_of_each: bool = True) -> Sample:
+        return follow.completed(self.judgements.sample(job, rows, precision, seed, one_of_each=one_of_each))
+
+    def trust(self, job: str, precision: float, confidence: float) -> Trusted:
+        return follow.completed(self.judgements.trust(job, precision, confidence))
+
+    @cached_property
+    def judgements(self) -> Judgements:
+        """Verdicts, and what they promise; what takes long in steps."""
+        from producer.trust.judge import Judgements
+
+        return Judgements(self.storage, self._scores)
 
     def columns(self, job: str) -> columns.InputColumns | None:
         return columns.load(self.storage, self.manifest(job))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -36,6 +36,9 @@ from producer.jobs.select import JobFilter
 from producer.jobs.submit import Submitted
 from producer.request import Request
 from producer.results import columns
+from producer.trust.promises.trusted import Trusted
+from producer.trust.sample import Sample
+from producer.trust.verdicts import Verdict, given
 
 T = TypeVar("T")
 
@@ -211,6 +214,25 @@ class HttpBackend:
     def notification(self, job: str) -> Notification:
         path = f"/v1/jobs/{_segment(job)}/notifications"
         return self._ask("GET", path, lambda answer: codec.read(Notification, answer.content))
+
+    def judge(self, job: str, verdicts: Sequence[Verdict]) -> int:
+        body = {"verdicts": [given(verdict) for verdict in verdicts]}
+        return self._ask(
+            "POST", f"/v1/jobs/{_segment(job)}/verdicts", lambda answer: int(answer.json()["stored"]), json=body
+        )
+
+    def verdicts(self, job: str) -> list[Verdict]:
+        path = f"/v1/jobs/{_segment(job)}/verdicts"
+        return self._ask("GET", path, lambda answer: codec.parse(list[Verdict], answer.json()["verdicts"]))
+
+    def sample(self, job: str, rows: int, precision: float, seed: int, *, one_of_each: bool = True) -> Sample:
+        path = f"/v1/jobs/{_segment(job)}/sample"
+        query = {"rows": rows, "precision": precision, "seed": seed, "all_rows": not one_of_each}
+        return self._ask("GET", path, lambda answer: codec.read(Sample, answer.content), params=query)
+
+    def trust(self, job: str, precision: float, confidence: float) -> Trusted:
+        path, query = f"/v1/jobs/{_segment(job)}/trust", {"precision": precision, "confidence": confidence}
+        return self._ask("GET", path, lambda answer: codec.read(Trusted, answer.content), params=query)
 
     def workers(self) -> list[WorkerInfo]:
         return self._ask("GET", "/v1/workers", lambda answer: codec.read(list[WorkerInfo], answer.content))

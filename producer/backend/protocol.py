@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from producer.jobs.submit import Submitted
     from producer.request import Request
     from producer.results.columns import InputColumns
+    from producer.trust.promises.trusted import Trusted
+    from producer.trust.sample import Sample
+    from producer.trust.verdicts import Verdict
 
 
 class Reading(Protocol):
@@ -120,6 +123,24 @@ class Backend(Protocol):
 
     def notification(self, job: str) -> Notification:
         """The delivery attempts of the job's webhook."""
+        ...
+
+    def judge(self, job: str, verdicts: Sequence[Verdict]) -> int:
+        """Store verdicts on the answers of a job that has ended; returns how many. They are durable then. Raises
+        UsageError, and nothing is stored, if one of them cannot be; NotEnded."""
+        ...
+
+    def verdicts(self, job: str) -> list[Verdict]:
+        """The verdict that counts for each row that was judged, in the order in which they were first."""
+        ...
+
+    def sample(self, job: str, rows: int, precision: float, seed: int, *, one_of_each: bool = True) -> Sample:
+        """Rows that are worth judging, drawn at random: see `producer.trust.sample.draw`. Raises NotEnded."""
+        ...
+
+    def trust(self, job: str, precision: float, confidence: float) -> Trusted:
+        """What the verdicts of a job promise, or without any its reference answers. Raises NotEnded, and UsageError
+        where there is neither."""
         ...
 
     def workers(self) -> list[WorkerInfo]:

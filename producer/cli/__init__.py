@@ -16,7 +16,7 @@ from producer.cli.commands import cleanup, jobs, monitoring
 from producer.cli.commands.compare import compare
 from producer.cli.commands.run import run
 from producer.cli.commands.serve import serve
-from producer.cli.commands.trust import sample, trust
+from producer.cli.commands.trust import judge, sample, trust
 
 _SUMMARY = "Answer files of questions and contexts: submit a file, watch its job, read the predictions."
 
@@ -41,6 +41,7 @@ _COMMANDS = {
     "diff": jobs.diff,
     "compare": compare,
     "sample": sample,
+    "judge": judge,
     "trust": trust,
     "workers": monitoring.workers,
     "logs": monitoring.logs,

@@ -38,6 +38,13 @@ def ready_lines(
         within = 0
 
 
+def lines_of(job: StoredJob, number: int) -> bytes:
+    """The predictions of a chunk of a job that has ended, as JSON lines: of its part, or as published if that is
+    damaged or gone. Raises BulkqaError if both are."""
+    lines = job.lines(number)
+    return next(_from(job, number, None, 1), b"") if lines is None else lines
+
+
 def _from(job: StoredJob, first: int, wait: Callable[[], bool] | None, ahead: int) -> Iterator[bytes]:
     """The lines of each part, from the `first` on. A part is checked as it is read, by its own digest. If one of a job
     that has ended is damaged or gone, the rest comes from the document."""

@@ -1,12 +1,16 @@
-"""The scores of a job's answers: their distribution, the rows with the lowest, its flags. Each part is read once."""
+"""The scores of a job's answers: their distribution, the rows with the lowest, its flags, and what a promise is made
+from. Each part is read once."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,12 +18,13 @@ from numpy.typing import NDArray
 
 from contract.ledger.stored import StoredJob
 from contract.storage import Storage
+from producer.results.lines import lines_of
 
 #: Bins of the histogram, from 0 to 1.
 BINS = 20
 #: Seconds that one call may read for: the next call goes on from there.
 _PATIENCE = 0.5
-#: Jobs whose scores are cached: 4 bytes a row.
+#: Jobs whose scores are cached: 17 bytes a row, and 24 an answer where a promise was asked for.
 _JOBS = 8
 
 
@@ -34,15 +39,66 @@ class Spread:
     flags: dict[str, int]  #: how many of these have each flag
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Consecutive rows, such as those of a part: (R,) each."""
+
+    scores: NDArray[np.float64]  #: NaN: the row failed; with its sign bit set: it has no answer
+    owners: NDArray[np.int64]  #: digest of the document or group, whose rows stand or fall together; 0: of none
+    matches: NDArray[np.int8]  #: 1: the answer is that of the references, 0: it is not, -1: there are none
+
+    @classmethod
+    def of(cls, predictions: Sequence[dict[str, Any]]) -> Scored:
+        """Those of predictions."""
+        owners = (prediction.get("document") or prediction.get("group") for prediction in predictions)
+        return cls(
+            np.array([_score(prediction) for prediction in predictions], np.float64),
+            np.array([0 if owner is None else _digest(owner) for owner in owners], np.int64),
+            np.array([int(prediction.get("exact_match", -1)) for prediction in predictions], np.int8),
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of a job, in the order of their rows: (A,) each."""
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    owners: NDArray[np.int64]  #: as in `Scored`
+    matches: NDArray[np.int8]  #: likewise
+    total: int  #: rows of the job, answered or not
+
+    @classmethod
+    def of(cls, parts: Iterable[Scored]) -> Answers:
+        """Those in the parts of a job, in order."""
+        parts = [Scored.of([]), *parts]
+        scores = np.concatenate([part.scores for part in parts])
+        rows = np.flatnonzero(~np.signbit(scores) & ~np.isnan(scores))
+        owners = np.concatenate([part.owners for part in parts])[rows]
+        matches = np.concatenate([part.matches for part in parts])[rows]
+        return cls(rows, scores[rows], owners, matches, len(scores))
+
+    @cached_property
+    def ranked(self) -> NDArray[np.float64]:
+        """The scores, the lowest first."""
+        return np.sort(self.scores)
+
+    def of_question(self, question: int, questions: int) -> Answers:
+        """Those to one of the questions that a job asks its documents."""
+        those = self.rows % questions == question
+        total = len(range(question, self.total, questions))
+        return Answers(self.rows[those], self.scores[those], self.owners[those], self.matches[those], total)
+
+
 @dataclass
 class _Job:
     """The scores of one job."""
 
-    #: By number of the chunk. NaN: the row failed; a negative score: it has no answer.
-    parts: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    parts: dict[int, Scored] = field(default_factory=dict)  #: by number of the chunk
     flags: Counter[str] = field(default_factory=Counter)
     order: NDArray[np.int64] | None = None
     ordered: int = -1  #: how many parts are in `order`
+    answers: Answers | None = None  #: once the job has ended and all was read
 
 
 class Scores:
@@ -58,11 +114,11 @@ class Scores:
         with self._lock:
             stored = StoredJob.open(self._storage, job)
             cached = self._read(stored)
-        scores = np.concatenate([*cached.parts.values(), np.empty(0, np.float32)])
-        edges = np.linspace(0, 1, BINS + 1)
+            scores = np.concatenate([np.empty(0), *(part.scores for part in cached.parts.values())])
+        edges, is_without = np.linspace(0, 1, BINS + 1), np.signbit(scores)
         return Spread(
-            answered=np.histogram(scores[scores >= 0], edges)[0].tolist(),
-            no_answer=np.histogram(-scores[np.signbit(scores)], edges)[0].tolist(),
+            answered=np.histogram(scores[~is_without & ~np.isnan(scores)], edges)[0].tolist(),
+            no_answer=np.histogram(-scores[is_without], edges)[0].tolist(),
             rows=stored.manifest.rows,
             read=len(scores),
             flags=dict(sorted(cached.flags.items())),
@@ -74,19 +130,32 @@ class Scores:
             stored = StoredJob.open(self._storage, job)
             cached = self._read(stored)
             if cached.order is None or cached.ordered != len(cached.parts):
-                firsts = stored.first_rows
                 numbers = sorted(cached.parts)
-                scores = np.concatenate([cached.parts[n] for n in numbers] or [np.empty(0, np.float32)])
-                rows = np.concatenate(
-                    [np.arange(len(cached.parts[n])) + firsts[n] for n in numbers] or [np.empty(0, int)]
-                )
-                with_answer = scores >= 0
-                order = np.argsort(scores[with_answer], kind="stable")
-                cached.order, cached.ordered = rows[with_answer][order], len(cached.parts)
+                found = Answers.of(cached.parts[number] for number in numbers)
+                rows = [np.arange(*stored.first_rows[number : number + 2]) for number in numbers]
+                order = np.argsort(found.scores, kind="stable")
+                cached.order = np.concatenate([np.empty(0, int), *rows])[found.rows][order]
+                cached.ordered = len(cached.parts)
             return cached.order
 
-    def _read(self, job: StoredJob) -> _Job:
-        """Read parts that were not read yet, for as long as one call may."""
+    def answers(self, job: str) -> Generator[float, None, Answers]:
+        """The answers of a job that has ended, in steps: each reads for half a second at most, and none waits. A part
+        that is damaged is read from the published document. Raises UnknownJob, BulkqaError if that is too."""
+        while (found := self._answers(job)) is None:
+            yield 0.0
+        return found
+
+    def _answers(self, job: str) -> Answers | None:
+        with self._lock:
+            stored = StoredJob.open(self._storage, job)
+            cached = self._read(stored, whole=True)
+            if cached.answers is None and len(cached.parts) == stored.manifest.chunks:
+                cached.answers = Answers.of(cached.parts[number] for number in range(stored.manifest.chunks))
+            return cached.answers
+
+    def _read(self, job: StoredJob, *, whole: bool = False) -> _Job:
+        """Read parts that were not read yet, for as long as one call may. `whole`: also those that are damaged, of a
+        job that has ended."""
         known = self._jobs.pop(job.id, None) or _Job()
         self._jobs[job.id] = known
         while len(self._jobs) > _JOBS:
@@ -97,10 +166,11 @@ class Scores:
                 continue
             if time.monotonic() > until:
                 break
-            if (lines := job.lines(number)) is not None:
+            lines = lines_of(job, number) if whole else job.lines(number)
+            if lines is not None:
                 predictions = [json.loads(line) for line in lines.splitlines()]
                 known.flags.update(flag for prediction in predictions for flag in prediction.get("flags", ()))
-                known.parts[number] = np.array([_score(prediction) for prediction in predictions], np.float32)
+                known.parts[number] = Scored.of(predictions)
         return known
 
 
@@ -109,3 +179,8 @@ def _score(prediction: dict[str, Any]) -> float:
     if score is None:
         return float("nan")
     return float(score) if prediction["status"] == "answered" else -float(score)
+
+
+def _digest(text: str) -> int:
+    """Of a text, never 0."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True) or 1

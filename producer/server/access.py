@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
@@ -41,7 +42,8 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 #: Bytes of a request's body, at most: of a question (or 32 rows, if they are smaller), of a login, of any other.
-_ANSWER, _LOGIN, _OTHER = 4 << 20, 4 << 10, 64 << 10
+_ANSWER, _JUDGED, _LOGIN, _OTHER = 4 << 20, 4 << 20, 4 << 10, 64 << 10
+_VERDICTS = re.compile("/v1/jobs/[^/]+/verdicts")
 #: Seconds in which a head has to arrive, and of waiting for a body in which at least so many bytes of it have to.
 SILENCE, _MOVING = 30.0, 1024
 #: Clients whose requests are counted, at most; the one that was silent longest is forgotten first.
@@ -181,6 +183,8 @@ class Bounds:
         """The bytes of this request's body, at most."""
         if scope["method"] != "POST":
             return _OTHER
+        if _VERDICTS.fullmatch(scope["path"]):
+            return _JUDGED
         match scope["path"]:
             case "/v1/jobs" | "/v1/check":  # only a form is streamed to disk
                 is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")

@@ -26,14 +26,14 @@ from producer.server.access import Access, Bounds, Rate, connections_of, proxies
 from producer.server.head import Head
 from producer.server.openapi import completed, content
 from producer.server.problems import Refused, problem
-from producer.server.routes import answers, documents, jobs, pages
+from producer.server.routes import answers, documents, jobs, pages, trust
 from producer.server.service import Here, Reads, Service
 from producer.server.shares import AtOnce
 from producer.server.submission import first_of
 from producer.server.uploads.line import READ_AT_ONCE, Line
 from producer.server.uploads.reader import Reader
 
-_ROUTERS = (jobs, documents, answers, pages)
+_ROUTERS = (jobs, documents, trust, answers, pages)
 
 
 def make_app(settings: Settings) -> ASGIApp:

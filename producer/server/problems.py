@@ -140,6 +140,8 @@ class Http:
         "status": "GET /v1/jobs/{job}",
         "results": "GET /v1/jobs/{job}/results",
         "diff": "GET /v1/jobs/{job}/diff",
+        "sample": "GET /v1/jobs/{job}/sample",
+        "trust": "GET /v1/jobs/{job}/trust",
         "notifications": "GET /v1/jobs/{job}/notifications",
         "cancel": "POST /v1/jobs/{job}/cancel",
         "delete": "DELETE /v1/jobs/{job}",

@@ -3,14 +3,14 @@
 | column | |
 |---|---|
 | row, id, question, answer, excerpt, score | of the answer |
-| verdict | right or wrong, to be filled in |
+| verdict | right or wrong, to be filled in; or skipped, or no answer |
 | correct_answer, note | what would be right, and whatever else; may stay empty |
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,18 @@ from contract.errors import UsageError
 from contract.format import csvfile
 from contract.format.job import Row
 from producer.trust import sheet
+from producer.trust.verdicts import Kind, Verdict
 
 SHOWN = ("row", "id", "question", "answer", "excerpt", "score")
 FILLED = ("verdict", "correct_answer", "note")
-_RIGHT = ("right", "r", "yes", "y", "true", "1", "correct")
-_WRONG = ("wrong", "w", "no", "n", "false", "0", "incorrect")
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """The verdict on the answer of a row."""
-
-    row: int
-    answer: str | None  #: that was judged; None if the file does not say
-    right: bool
+#: What people write in the column verdict; a spreadsheet writes true in the language of its user.
+_WORDS: dict[Kind, tuple[str, ...]] = {
+    "right": ("right", "r", "yes", "y", "true", "wahr", "vrai", "1", "1.0", "correct"),
+    "wrong": ("wrong", "w", "no", "n", "false", "falsch", "faux", "0", "0.0", "incorrect"),
+    "no_answer": ("no_answer", "no answer"),
+    "skipped": ("skipped", "skip", "s", "?"),
+}
+_KINDS = {word: kind for kind, words in _WORDS.items() for word in words}
 
 
 def write(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
@@ -41,24 +39,42 @@ def write(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
     sheet.write(path, "labels", (*SHOWN, *FILLED), rows)
 
 
-def read(path: str) -> list[Label]:
-    """The rows that were judged: those with a verdict, or with a correct answer. Raises InputError if the file cannot
-    be read, UsageError for a verdict that is none."""
-    labels = [label for row in sheet.read(path) if (label := _label(row)) is not None]
-    if not labels:
+def read(path: str) -> list[Verdict]:
+    """The verdicts on the rows that were judged: those with a verdict, or with a correct answer. Their `floor` is the
+    lowest score in the file, judged or not, if it has scores: so far down at least the rows were drawn.
+
+    Raises InputError if the file cannot be read, UsageError for a verdict that is none."""
+    rows = list(sheet.read(path))
+    verdicts = [verdict for row in rows if (verdict := _verdict(row)) is not None]
+    if not verdicts:
         raise UsageError(f"{path}: no row has a verdict", "Fill in the column verdict: right or wrong.")
-    return labels
+    floor = min((score for row in rows if (score := _score(row)) is not None), default=None)
+    return [replace(verdict, floor=floor) for verdict in verdicts]
 
 
-def _label(row: Row) -> Label | None:
+def _verdict(row: Row) -> Verdict | None:
     """The verdict in a row; None if it was not judged."""
-    correct = str(row.passthrough.get("correct_answer") or "").strip()
-    answer = row.passthrough.get("answer")
-    verdict = (row.context or "").strip().casefold()
-    if not verdict and not correct:
+    correct, note = (str(row.passthrough.get(name) or "").strip() for name in ("correct_answer", "note"))
+    answer = str(row.passthrough.get("answer") or "") or None
+    word = (row.context or "").strip().casefold()
+    if not word and not correct:
         return None
     number = sheet.number(row)
-    if verdict not in (*_RIGHT, *_WRONG, ""):
-        raise UsageError(f"{sheet.place(row)} of the labels: the verdict {row.context!r} is neither right nor wrong")
-    same = bool(correct) and squad.normalize(correct) == squad.normalize(str(answer or ""))
-    return Label(number, None if answer is None else str(answer), verdict in _RIGHT if verdict else same)
+    if word and word not in _KINDS:
+        place = sheet.place(row)
+        raise UsageError(
+            f"{place} of the labels: the verdict {row.context!r} is neither right nor wrong",
+            "Or skipped, where nobody can say; or no answer, where the context has none.",
+        )
+    is_same = squad.normalize(correct) == squad.normalize(answer or "")
+    kind = _KINDS[word] if word else "right" if is_same else "wrong"
+    return Verdict(number, kind, answer=answer, correct="" if kind == "right" else correct, note=note)
+
+
+def _score(row: Row) -> float | None:
+    """The score in a row, as any spreadsheet writes it."""
+    try:
+        score = float(str(row.passthrough.get("score") or "").strip().replace(",", "."))
+    except ValueError:
+        return None
+    return score if 0 <= score <= 1 else None

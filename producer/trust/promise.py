@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 #: The thresholds are that many equal slices of the scores apart.
 _SLICES = 10
 #: Judged rows above the first threshold that is tested.
-_FIRST = 60
+FIRST = 60
+#: Judgements that somebody may be asked for.
+MOST = 20_000
 
 
 class Judged(NamedTuple):
@@ -34,6 +36,15 @@ class Judged(NamedTuple):
 
     score: float
     right: bool
+
+
+class Counted(NamedTuple):
+    """The answers above a threshold: all, those judged, and those wrong."""
+
+    threshold: float
+    total: int
+    labels: int
+    wrong: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +75,84 @@ class Promise:
 
 
 def promise(
-    scores: NDArray[np.float64], rows: int, judged: Sequence[Judged], precision: float, confidence: float
+    scores: NDArray[np.float64],
+    rows: int,
+    judged: Sequence[Judged],
+    precision: float,
+    confidence: float,
+    floor: float = 0.0,
 ) -> Promise:
     """The lowest threshold that keeps a precision.
 
     `scores`: (A,), of all answers of the job, in any order; `rows`: of the job, answered or not; `judged`: rows drawn
-    uniformly from its answers, or from those with the highest scores. Precision and confidence are shares, in (0, 1).
+    uniformly from its answers whose score is `floor` or more. Precision and confidence are shares, in (0, 1).
     """
+    ranked = np.sort(scores)
+    made = sequence(ranked, rows, judged, precision, confidence, floor)
+    if made.bound or made.best is None:
+        return made
+    return replace(made, more=_more(ranked, judged, made.best, precision, 1.0 - confidence))
+
+
+def sequence(
+    ranked: NDArray[np.float64],
+    rows: int,
+    judged: Sequence[Judged],
+    precision: float,
+    confidence: float,
+    floor: float = 0.0,
+) -> Promise:
+    """The same, given the scores with the lowest first; without `more`."""
     risk = 1.0 - confidence
-    curve = [_bound(scores, rows, judged, threshold, risk) for threshold in thresholds(scores, judged)]
+    curve = [bound_at(threshold, ranked, rows, judged, risk) for threshold in thresholds(ranked, judged, floor)]
     kept: Bound | None = None
     for bound in curve:
         if bound.lower_bound < precision:
             break
         kept = bound
     best = curve[0] if curve else None
-    more = None if kept or best is None else _more(scores, judged, best, precision, risk)
     wrong = sum(not each.right for each in judged)
-    return Promise(precision, confidence, len(judged), wrong, kept, best, more, tuple(curve))
+    return Promise(precision, confidence, len(judged), wrong, kept, best, None, tuple(curve))
 
 
-def thresholds(scores: NDArray[np.float64], judged: Sequence[Judged]) -> list[float]:
+def thresholds(ranked: NDArray[np.float64], judged: Sequence[Judged], floor: float = 0.0) -> list[float]:
     """The thresholds that are tested, highest first: quantiles of all scores with enough judged rows above them, none
-    below the lowest judged score."""
-    if not judged or not len(scores):
-        return []
-    ranked = np.sort(scores)[::-1]
-    ranks = [math.ceil(len(ranked) * part / _SLICES) - 1 for part in range(1, _SLICES + 1)]
-    seen = sorted((each.score for each in judged), reverse=True)
-    found = dict.fromkeys(float(ranked[rank]) for rank in ranks)
-    lowest = seen[-1]
-    return [each for each in found if each >= lowest and sum(score >= each for score in seen) >= _FIRST]
+    below the floor or the lowest judged score. The scores come with the lowest first."""
+    lowest = max(floor, min((each.score for each in judged), default=1.0))
+    return [each for each in tenths(ranked) if each >= lowest and sum(one.score >= each for one in judged) >= FIRST]
 
 
-def _bound(scores: NDArray[np.float64], rows: int, judged: Sequence[Judged], threshold: float, risk: float) -> Bound:
-    above = [each.right for each in judged if each.score >= threshold]
-    total = int((scores >= threshold).sum())
-    wrong = above.count(False)
-    return Bound(threshold, lower_bound(total, len(above), wrong, risk), total / rows, len(above), wrong)
+def tenths(ranked: NDArray[np.float64]) -> list[float]:
+    """The scores above which a tenth of all are, two tenths, and so on down to the lowest."""
+    places = (len(ranked) - math.ceil(len(ranked) * part / _SLICES) for part in range(1, _SLICES + 1))
+    return list(dict.fromkeys(float(ranked[place]) for place in places)) if len(ranked) else []
+
+
+def census(ranked: NDArray[np.float64], rows: int, judged: Sequence[Judged]) -> list[Bound]:
+    """The thresholds above which every answer was judged: what is promised there is what was seen."""
+    seen = (counted(threshold, ranked, judged) for threshold in tenths(ranked))
+    return [
+        Bound(each.threshold, 1 - each.wrong / each.total, each.total / rows, each.labels, each.wrong)
+        for each in seen
+        if each.labels == each.total
+    ]
+
+
+def bound_at(threshold: float, ranked: NDArray[np.float64], rows: int, judged: Sequence[Judged], risk: float) -> Bound:
+    """What is known of the answers above a threshold."""
+    _, total, labels, wrong = counted(threshold, ranked, judged)
+    return Bound(threshold, lower_bound(total, labels, wrong, risk), total / rows, labels, wrong)
+
+
+def counted(threshold: float, ranked: NDArray[np.float64], judged: Sequence[Judged]) -> Counted:
+    """The answers above a threshold."""
+    right = [each.right for each in judged if each.score >= threshold]
+    return Counted(threshold, above(ranked, threshold), len(right), right.count(False))
+
+
+def above(ranked: NDArray[np.float64], threshold: float) -> int:
+    """How many scores are that or more, of scores with the lowest first."""
+    return len(ranked) - int(np.searchsorted(ranked, threshold))
 
 
 def lower_bound(total: int, labels: int, wrong: int, risk: float) -> float:
@@ -118,11 +169,19 @@ def lower_bound(total: int, labels: int, wrong: int, risk: float) -> float:
 
 
 def _probability(total: int, bad: int, labels: int, wrong: int) -> float:
-    """P(at most `wrong` of `labels` drawn from `total` are bad, of which there are `bad`)."""
-    least = max(0, labels - (total - bad))
-    logs = [_log_choose(bad, drawn) + _log_choose(total - bad, labels - drawn) for drawn in range(least, wrong + 1)]
-    whole = _log_choose(total, labels)
-    return math.fsum(math.exp(each - whole) for each in logs)
+    """P(at most `wrong` of `labels` drawn from `total` are bad, of which there are `bad`). At least a half is 1."""
+    if wrong >= math.ceil(labels * bad / total):  # the median is no higher
+        return 1.0
+    good, least = total - bad, max(0, labels - (total - bad))
+    log = _log_choose(bad, wrong) + _log_choose(good, labels - wrong) - _log_choose(total, labels)
+    term = math.exp(log) if wrong >= least else 0.0  # below the median each is less than the next
+    terms = [term]
+    for drawn in range(wrong, least, -1):
+        term *= drawn * (good - labels + drawn) / ((bad - drawn + 1) * (labels - drawn + 1))
+        if term < terms[0] * 1e-18:
+            break
+        terms.append(term)
+    return math.fsum(terms)
 
 
 def _log_choose(n: int, k: int) -> float:
@@ -130,13 +189,13 @@ def _log_choose(n: int, k: int) -> float:
 
 
 def _more(
-    scores: NDArray[np.float64], judged: Sequence[Judged], best: Bound, precision: float, risk: float
+    ranked: NDArray[np.float64], judged: Sequence[Judged], best: Bound, precision: float, risk: float
 ) -> int | None:
     """How many more judged rows would keep the precision above the first threshold, if wrong ones stay as frequent."""
-    total = int((scores >= best.threshold).sum())
+    total = above(ranked, best.threshold)
     rate = best.wrong / best.labels
     labels = best.labels
-    while labels < total:
+    while labels < min(total, MOST):
         labels = min(total, math.ceil(labels * 1.05) + 1)
         if lower_bound(total, labels, math.ceil(rate * labels), risk) >= precision:
             return math.ceil((labels - best.labels) * len(judged) / best.labels)

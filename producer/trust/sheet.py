@@ -11,10 +11,13 @@ from typing import Any
 from contract.errors import InputError, UsageError
 from contract.format import chunk, csvfile
 from contract.format.job import Row
+from producer.input.formats.encodings import likely_encodings
 from producer.input.open import open_input
 from producer.input.options import ReadOptions
 from producer.results import workbook
 
+#: Bytes by which an encoding is known.
+_HEAD = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -38,9 +41,11 @@ def write(path: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[
 def read(path: str) -> Iterator[Row]:
     """The rows of a file that was filled in. Their number and verdict are question and context, because a row has to
     have these. Raises InputError if the file cannot be read."""
-    refused: InputError | None = None
+    refused, encoding = None, _encoding(path)
     for delimiter in _DELIMITERS:
-        options = ReadOptions(question="row", context="verdict", id="", answers="", delimiter=delimiter)
+        options = ReadOptions(
+            question="row", context="verdict", id="", answers="", delimiter=delimiter, encoding=encoding
+        )
         try:
             with open_input(path, options) as file:
                 for table in file.tables(1 << 12, 1 << 26):
@@ -50,6 +55,15 @@ def read(path: str) -> Iterator[Row]:
             refused = refused or error
     assert refused is not None  # noqa: S101 - for the type checker: there are delimiters
     raise refused
+
+
+def _encoding(path: str) -> str | None:
+    """The encoding of a file that is not UTF-8, as Excel saves CSV in most countries; None: it says so itself."""
+    try:
+        with Path(path).open("rb") as file:
+            return next(iter(likely_encodings(file.read(_HEAD))), None)
+    except OSError:
+        return None  # whoever opens it says why
 
 
 def place(row: Row) -> str:

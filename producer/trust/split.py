@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
-import numpy as np
-
 from contract.errors import NotEnded, UsageError
 from contract.format.job import Manifest, Options, Trust
 from contract.format.part import spread
@@ -15,10 +13,8 @@ from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.remedy import Call, Remedy
 from contract.storage import Storage
-from producer.results.lines import ready_lines
 from producer.results.pages import Side
 from producer.trust import judge
-from producer.trust.promise import promise
 
 #: How sure the promise is that a job takes along.
 CONFIDENCE = 0.95
@@ -29,25 +25,24 @@ _FREE = ("omit_context",)
 def promise_of(storage: Storage, job: str, precision: float) -> Trust:
     """What a job that has ended promises at a precision. Raises UsageError if that is nothing, NotEnded, UnknownJob."""
     report = _report(storage, job)
-    found, judged = judge.by_references(ready_lines(job, storage), job)
-    promised = promise(np.array(found.scores), found.total, judged, precision, CONFIDENCE)
-    if (kept := promised.bound) is None:
+    trusted, found = judge.trust_of(storage, job, precision, CONFIDENCE)
+    if trusted.threshold is None or trusted.share is None or trusted.lower_bound is None:
         raise UsageError(
             f"job {job} does not promise that {100 * precision:g}% of any answers are right",
             Remedy("See what it promises: ", Call("trust", job)),
         )
     return Trust(
         job=job,
-        threshold=kept.threshold,
+        threshold=trusted.threshold,
         precision=precision,
         confidence=CONFIDENCE,
-        lower_bound=kept.lower_bound,
-        share=kept.share,
-        labels=kept.labels,
-        labels_sha256=None,
+        lower_bound=trusted.lower_bound,
+        share=trusted.share,
+        labels=trusted.labels,
+        labels_sha256=trusted.labels_sha256,
         model=report.model,
         rule=report.answering_rule[0],
-        scores=spread(found.scores),
+        scores=spread(found.scores.tolist()),
     )
 
 

@@ -21,6 +21,7 @@ KEYS = [
     lambda job: layout.chunk(job, 0), lambda job: layout.part(job, 0), lambda job: layout.attempt(job, 0, 1),
     lambda job: layout.released(job, 0, 1), lambda job: layout.in_flight(job, 0, 1), layout.events, layout.progress,
     lambda job: layout.event(job, 0, 1790000000.5), layout.documents, lambda job: layout.text(job, "a1" * 32),
+    layout.verdicts, lambda job: layout.new_verdicts(job, 1790000000.5),
 ]  # fmt: skip
 
 
@@ -95,6 +96,7 @@ def test_no_other_module_spells_a_key():
         ("parts", ["parts/000000.jsonl", ".tmp-000000.jsonl-" + "a" * 32]),
         ("outputs", ["predictions.json", "errors.csv", "report.json", ".tmp-predictions.json-" + "0" * 32]),
         ("records", ["manifest.json", "model.json", "cancel", "progress.json", "attempts/000001.2.row"]),
+        ("records", ["verdicts/1790000000500-0123abcd.json", "verdicts/.tmp-1790000000500-0123abcd.json-" + "a" * 32]),
         (None, ["notes.txt", "parts/notes.txt", "parts/x/000000.jsonl", "chunks/000000.jsonl", "..", "parts", ""]),
         (None, [".tmp-notes.txt-" + "a" * 32, "manifest.json.bak", "a/manifest.json", "report.json/x", "cancel\n"]),
     ],
@@ -106,4 +108,4 @@ def test_objects_of_a_job_are_known_by_their_names(kind: str | None, names: list
 @pytest.mark.parametrize("key", [key for key in KEYS if "/" in key(JOB).partition(JOB)[2]])
 def test_every_object_of_a_job_has_a_kind(key):
     name = key(JOB).partition(f"{JOB}/")[2]
-    assert layout.kind_of(name) or name in ("chunks", "parts", "attempts", "events")
+    assert layout.kind_of(name) or name in ("chunks", "parts", "attempts", "events", "verdicts")

@@ -1,9 +1,9 @@
-"""The commands sample and trust: which answers to rely on. They change nothing of a job."""
+"""The commands sample, judge and trust: which answers to rely on."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,8 @@ from producer.cli.flags import with_flags
 from producer.cli.options import Connection, Job, Json
 
 if TYPE_CHECKING:
-    from producer.trust.promise import Promise
+    from producer.backend import Backend
+    from producer.trust.promises.trusted import Trusted
 
 Precision = Annotated[float, typer.Option(help="share of answers that must be right", min=0.01, max=0.999)]
 
@@ -33,21 +34,52 @@ def sample(
     from contract.errors import UsageError
     from producer.cli import messages
     from producer.trust import labels
-    from producer.trust.sample import answers, details, draw
+    from producer.trust.sample import details
 
     if output.exists():
         raise UsageError(f"{output} exists, and may have been filled in", "Name another file.")
     backend = connection.backend()
     job = backend.find(job)
-    found = answers(backend.lines(job))
-    if not found.rows:
-        raise UsageError(f"job {job} has no answers yet", "Wait until it has ended.")
-    drawn = draw(found, rows, precision, seed, one_of_each=not all_rows)
+    drawn = backend.sample(job, rows, precision, seed, one_of_each=not all_rows).rows
+    if not drawn:
+        raise UsageError(f"job {job} has no answers, so there is nothing to judge")
     labels.write(output, details(backend.lines(job), drawn))
     messages.say(
         f"{messages.plural(len(drawn), 'answer')} to judge in {output}: fill in the column verdict, right or wrong, "
-        f"from the top down; then: producer trust {job} --precision {precision:g} --labels {output}"
+        f"from the top down; then: producer judge {job} {output}; producer trust {job} --precision {precision:g}"
     )
+
+
+@with_flags
+def judge(
+    job: Job,
+    file: Annotated[str, typer.Argument(help="file of `sample`, filled in")],
+    connection: Connection,
+    by: Annotated[str, typer.Option(help="who has judged", show_default=False)] = "",
+    picked: Annotated[
+        bool, typer.Option("--picked", help="the rows were picked by hand: they are kept, but promise nothing")
+    ] = False,
+) -> None:
+    """Store verdicts on the answers of a job that has ended. The last verdict on a row counts."""
+    from dataclasses import replace
+
+    from contract.errors import UsageError
+    from contract.remedy import Remedy, Set
+    from producer.cli import messages
+    from producer.trust.labels import read
+    from producer.trust.verdicts import batches
+
+    verdicts = read(file)
+    if not picked and any(verdict.floor is None for verdict in verdicts):
+        raise UsageError(
+            f"{file} has no scores, which say from where its rows were drawn",
+            Remedy("Leave the columns of the sample as they are; or, for rows picked by hand: ", Set(picked=True)),
+        )
+    backend = connection.backend()
+    job = backend.find(job)
+    own = [replace(verdict, by=by, floor=None if picked else verdict.floor) for verdict in verdicts]
+    stored = sum(backend.judge(job, batch) for batch in batches(own))
+    messages.say(f"{messages.plural(stored, 'verdict')} stored; what they promise: producer trust {job}")
 
 
 @with_flags
@@ -59,62 +91,47 @@ def trust(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="file of `sample`, filled in [default: the reference answers of the input]", show_default=False
+            help="file of `sample`, filled in, of which nothing is stored [default: the verdicts of the job, else the "
+            "reference answers of its input]",
+            show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """From which score on answers are right as often as wanted, and how many those are. Judged by people, or by the
     input's reference answers."""
-    import hashlib
-    from dataclasses import asdict
-
-    import numpy as np
-
+    from contract.format import codec
     from producer.cli import view
-    from producer.trust import judge
-    from producer.trust.labels import read
-    from producer.trust.promise import promise
+    from producer.trust.promises.words import said
 
     backend = connection.backend()
     job = backend.find(job)
-    status = backend.status(job, reason=False)
     if labels is None:
-        found, judged = judge.by_references(backend.lines(job), job)
+        trusted = backend.trust(job, precision, confidence)
     else:
-        found, judged = judge.by_people(backend.lines(job), read(labels), job)
-    promised = promise(np.array(found.scores), found.total, judged, precision, confidence)
+        trusted = _by_file(backend, job, labels, precision, confidence)
     if as_json:
-        bound = promised.bound
-        about: dict[str, Any] = {"job": job, "threshold": bound and bound.threshold, "share": bound and bound.share}
-        about |= {"lower_bound": bound and bound.lower_bound, **asdict(promised)}
-        digest = hashlib.sha256(Path(labels).read_bytes()).hexdigest() if labels else None
-        about |= {"model": asdict(status.model), "options": status.options, "labels_sha256": digest}
-        view.print_json(about)
+        view.print_json(codec.values(trusted))
         return
-    for line in _said(promised, job):
-        view.out(line)
+    lines = said(trusted)
+    if (threshold := trusted.threshold) is not None:
+        lines.append(("take them", f"producer results {job} --above {threshold:g} -o trusted.csv"))
+        lines.append(("look at", f"producer results {job} --below {threshold:g} -o to-look-at.csv"))
+    for word, text in lines:
+        view.out(f"{word:<11}{text}")
 
 
-def _said(promised: Promise, job: str) -> list[str]:
-    judged = f"judged     {promised.labels:,} answers, {promised.wrong:,} of them wrong"
-    if kept := promised.bound:
-        sure = f"{promised.precision:.0%} or more are right ({promised.confidence:.0%} confidence)"
-        return [
-            judged,
-            f"promise    of the answers with a score of at least {kept.threshold:g}, {sure}",
-            f"           {kept.share:.0%} of the rows; {kept.labels:,} of them were judged, {kept.wrong:,} wrong",
-            f"take them  producer results {job} --above {kept.threshold:g} -o trusted.csv",
-            f"look at    producer results {job} --below {kept.threshold:g} -o to-look-at.csv",
-        ]
-    lines = [judged, f"promise    none: not enough to promise {promised.precision:.0%}"]
-    if best := promised.best:
-        lines.append(
-            f"           what these promise is {best.lower_bound:.0%} for scores of at least {best.threshold:g}, "
-            f"{best.share:.0%} of the rows"
-        )
-    else:
-        lines.append("           sixty judged answers above a threshold are the fewest that are looked at")
-    if promised.more:
-        lines.append(f"           about {promised.more:,} more would do, if they are as right as those so far")
-    return lines
+def _by_file(backend: Backend, job: str, labels: str, precision: float, confidence: float) -> Trusted:
+    """What a file of labels promises."""
+    import hashlib
+
+    from producer.trust.judge import not_ended, of_file
+    from producer.trust.labels import read
+    from producer.trust.promises.trusted import Asked, by_labels
+
+    status, verdicts = backend.status(job, reason=False), read(labels)
+    if not status.finished:
+        raise not_ended(job)
+    found, verdicts = of_file(backend.lines(job), verdicts, job)
+    digest = hashlib.sha256(Path(labels).read_bytes()).hexdigest()
+    return by_labels(Asked(backend.manifest(job), status, precision, confidence), found, verdicts, digest)

@@ -1,0 +1,172 @@
+"""What the judged answers of a job promise, as every interface gives it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from contract.errors import UsageError
+from contract.format.job import Manifest, ModelRef
+from contract.ledger.progress import Progress
+from contract.remedy import Call, Remedy
+from producer.results.scores import Answers
+from producer.trust.promise import Bound, Judged, Promise, above, promise
+from producer.trust.promises.looks import Look, Looked, looked
+from producer.trust.verdicts import Verdict, digest
+
+
+@dataclass(frozen=True, slots=True)
+class OfQuestion:
+    """What is promised of the answers to one question of a job that asks documents: a promise of its own."""
+
+    question: int  #: its number, from 0
+    threshold: float | None
+    share: float | None
+    lower_bound: float | None
+    labels: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The promise: with `confidence`, the answers whose score is at least `threshold` are right as often as `precision`
+    says. `threshold`, `share` and `lower_bound` are None where nothing can be promised. Its stamp (model, options,
+    answering rule, digest of the labels) says what it holds for."""
+
+    job: str
+    threshold: float | None
+    share: float | None  #: of all rows of the job that are above it
+    lower_bound: float | None  #: of the precision above it
+    labels: int  #: rows that were judged, of those drawn at random
+    wrong: int  #: of these
+    skipped: int  #: of those that count as wrong
+    picked: int  #: rows that were picked by hand and judged: of these no promise is made
+    best: Bound | None  #: what is promised all the same; None: too few were judged
+    more: int | None  #: how many more would do, if they are as right; None: not known
+    precision: float
+    confidence: float
+    by: Literal["people", "references"]
+    looks: tuple[Look, ...]
+    next_look: int | None  #: `labels` at which the judgements are looked at next; None: all were judged
+    curve: tuple[Bound, ...]  #: every threshold that was tested, the highest first
+    questions: tuple[OfQuestion, ...] | None
+    trusted: int | None  #: answers above the threshold
+    rest: int | None  #: all other rows
+    model: ModelRef
+    options: dict[str, Any]
+    answering_rule: tuple[int, ...]
+    labels_sha256: str | None  #: of the verdicts; None: of references, which are the job's own
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The job, and what is to be promised of it."""
+
+    manifest: Manifest
+    status: Progress  #: of its end
+    precision: float
+    confidence: float
+
+
+def by_verdicts(asked: Asked, found: Answers, verdicts: Sequence[Verdict]) -> Trusted:
+    """What stored verdicts promise, which are looked at again and again. Given the latest of each row, in order."""
+    everything = _judged(found, verdicts)
+    sampled = [verdict for verdict in verdicts if verdict.floor is not None and verdict.row in everything]
+    floor = max((verdict.floor or 0.0 for verdict in sampled), default=0.0)
+
+    def look(found: Answers) -> Looked:
+        own = set(found.rows[np.isin(found.rows, list(everything))].tolist())
+        judged = [everything[verdict.row] for verdict in sampled if verdict.row in own]
+        every = [each for row, each in everything.items() if row in own]
+        return looked(found.ranked, found.total, judged, every, asked.precision, asked.confidence, floor)
+
+    whole = look(found)
+    questions = _questions(asked.manifest, found, lambda own: look(own).promise)
+    skipped = sum(verdict.verdict == "skipped" for verdict in sampled)
+    picked = len(everything) - len(sampled)
+    return _trusted(asked, found, whole, questions, skipped=skipped, picked=picked, labels_sha256=digest(verdicts))
+
+
+def by_labels(asked: Asked, found: Answers, verdicts: Sequence[Verdict], labels_sha256: str) -> Trusted:
+    """What verdicts promise that are looked at once: rows drawn at random, judged in a file."""
+    everything = _judged(found, verdicts)
+
+    def look(found: Answers) -> Promise:
+        own = found.rows[np.isin(found.rows, list(everything))].tolist()
+        return promise(found.ranked, found.total, [everything[row] for row in own], asked.precision, asked.confidence)
+
+    skipped = sum(verdict.verdict == "skipped" and verdict.row in everything for verdict in verdicts)
+    whole, questions = _once(asked, look(found)), _questions(asked.manifest, found, look)
+    return _trusted(asked, found, whole, questions, skipped=skipped, labels_sha256=labels_sha256)
+
+
+def by_references(asked: Asked, found: Answers) -> Trusted:
+    """What the reference answers of the input promise. An answer is right if it matches one exactly: more may be, so it
+    is a lower bound. Raises UsageError if there are none."""
+
+    def look(found: Answers) -> Promise:
+        with_reference = found.matches >= 0
+        pairs = zip(found.scores[with_reference].tolist(), (found.matches[with_reference] == 1).tolist(), strict=True)
+        judged = [Judged(score, right) for score, right in pairs]
+        return promise(found.ranked, found.total, judged, asked.precision, asked.confidence)
+
+    if not (found.matches >= 0).any():
+        job = asked.manifest.id
+        raise UsageError(
+            f"no answer of job {job} was judged",
+            Remedy("Draw a sample, fill in its verdicts, and hand them in: ", Call("sample", job)),
+        )
+    whole, questions = _once(asked, look(found)), _questions(asked.manifest, found, look)
+    return _trusted(asked, found, whole, questions, by="references")
+
+
+def _judged(found: Answers, verdicts: Sequence[Verdict]) -> dict[int, Judged]:
+    """The verdicts on answers, by row. A verdict on a row without an answer is none on an answer."""
+    rows = np.array([verdict.row for verdict in verdicts], np.int64)
+    places = np.searchsorted(found.rows, rows)
+    return {
+        verdict.row: Judged(float(found.scores[place]), verdict.right)
+        for verdict, place in zip(verdicts, places.tolist(), strict=True)
+        if place < len(found.rows) and found.rows[place] == verdict.row
+    }
+
+
+def _once(asked: Asked, made: Promise) -> Looked:
+    """A promise of a single look, which has all of the error."""
+    return Looked(made, (Look(made.labels, 1.0 - asked.confidence),), None)
+
+
+def _questions(manifest: Manifest, found: Answers, look: Any) -> tuple[OfQuestion, ...] | None:
+    if manifest.documents is None:
+        return None
+    count = manifest.documents.questions
+    made = [look(found.of_question(question, count)) for question in range(count)]
+    return tuple(OfQuestion(number, *_bound(each.bound), each.labels, each.wrong) for number, each in enumerate(made))
+
+
+def _bound(bound: Bound | None) -> tuple[float | None, float | None, float | None]:
+    return (bound.threshold, bound.share, bound.lower_bound) if bound else (None, None, None)
+
+
+def _trusted(
+    asked: Asked,
+    found: Answers,
+    whole: Looked,
+    questions: tuple[OfQuestion, ...] | None,
+    *,
+    by: Literal["people", "references"] = "people",
+    skipped: int = 0,
+    picked: int = 0,
+    labels_sha256: str | None = None,
+) -> Trusted:
+    made, bound = whole.promise, whole.promise.bound
+    trusted = above(found.ranked, bound.threshold) if bound else None
+    return Trusted(
+        asked.manifest.id, *_bound(bound), made.labels, made.wrong, skipped, picked, made.best, made.more,
+        asked.precision, asked.confidence, by, whole.looks, whole.next_look, made.curve, questions,
+        trusted, None if trusted is None else found.total - trusted,
+        asked.status.model, asked.status.options, asked.status.answering_rule, labels_sha256,
+    )  # fmt: skip

@@ -1,0 +1,51 @@
+"""A promise in plain words, for a terminal and a notebook. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from producer.trust.promises.trusted import Trusted
+
+
+def said(trusted: Trusted) -> list[tuple[str, str]]:
+    """What was judged, and what that promises: sentences, each under a word; those under none go on."""
+    return [("judged", _judged(trusted)), *_promised(trusted), *_next(trusted)]
+
+
+def share(value: float) -> str:
+    """A share in percent, never more than it is: 0.8999 is 89.9%."""
+    return f"{math.floor(value * 1000 + 1e-9) / 10:g}%"
+
+
+def _judged(trusted: Trusted) -> str:
+    wrong = f"{trusted.labels:,} answers, {trusted.wrong:,} of them wrong"
+    if trusted.by == "references":
+        return f"{wrong}: by exact match with the reference answers, so more may be right"
+    skipped = f", {trusted.skipped:,} of these skipped" if trusted.skipped else ""
+    picked = f"; and {trusted.picked:,} picked by hand, of which no promise is made" if trusted.picked else ""
+    return f"{wrong}{skipped}{picked}"
+
+
+def _promised(trusted: Trusted) -> list[tuple[str, str]]:
+    if trusted.threshold is not None and trusted.share is not None:
+        sure = f"{share(trusted.precision)} or more are right ({share(trusted.confidence)} confidence)"
+        sides = f"{trusted.trusted:,} answers, {share(trusted.share)} of the rows; {trusted.rest:,} rows to look at"
+        return [("promise", f"of the answers with a score of at least {trusted.threshold:g}, {sure}"), ("", sides)]
+    none = [("promise", f"none: not enough to promise {share(trusted.precision)}")]
+    if best := trusted.best:
+        above = f"for scores of at least {best.threshold:g}, {share(best.share)} of the rows"
+        none.append(("", f"what these promise is {share(best.lower_bound)} {above}"))
+    elif trusted.next_look is None:
+        none.append(("", "sixty judged answers above a threshold are the fewest that are looked at"))
+    if trusted.more:
+        none.append(("", f"about {trusted.more:,} more would do, if they are as right as those so far"))
+    return none
+
+
+def _next(trusted: Trusted) -> list[tuple[str, str]]:
+    """When verdicts count that may be looked at at any time."""
+    if trusted.next_look is None or trusted.by == "references":
+        return []
+    counted = trusted.looks[-1].labels if trusted.looks else 0
+    so_far = f"the first {counted:,} count" if counted else "none counts yet"
+    return [("looks", f"{so_far}; the next look is at {trusted.next_look:,}, so that looking often promises no more")]
