@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from contract.errors import UsageError, printable
 from contract.format.job import ErrorLimit, Options
-from contract.format.option import AsText, Help, Option, options_of
+from contract.format.option import AsText, Help, Option, Several, options_of
 from contract.remedy import Remedy, Set
 from producer.input.options import ReadOptions
 from producer.times import span
@@ -44,6 +44,11 @@ def error_limit(text: str) -> ErrorLimit:
 _PRECISION = 0.9
 
 
+def _names_in(text: str) -> tuple[str, ...]:
+    """Names of jobs, separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is requested besides the file. Raises UsageError for an invalid value."""
@@ -68,6 +73,15 @@ class Request:
     ] = None
     trust: Annotated[str, Help("split the answers by the promise of this earlier job: see `producer trust`")] = ""
     precision: Annotated[float, Help("share of trusted answers that must be right")] = _PRECISION
+    reuse: Annotated[
+        tuple[str, ...],
+        Help("jobs from which rows of the same text take their outcome: ids, latest, or latest:team=search by label"),
+        AsText(parse=_names_in, format=",".join),
+        Several(),
+    ] = ()
+    reuse_any: Annotated[
+        bool, Help("also reuse what another version of the runtime, or another kind of processor, computed")
+    ] = False
     columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
@@ -166,9 +180,11 @@ def _names(kind: Any) -> frozenset[str]:
 
 def _parsed(option: Option, value: Any) -> Any:
     """The value as a request stores it."""
+    if option.several and isinstance(value, list | tuple):
+        value = ",".join(value) if all(isinstance(each, str) for each in value) else value
     check_type(option, value)
     if option.as_text:
-        return option.as_text.parse(value) if value else None
+        return option.as_text.parse(value) if value else option.default
     return value
 
 

@@ -265,7 +265,7 @@ def keywords() -> str:
         "",
         "from __future__ import annotations",
         "",
-        "from collections.abc import Mapping",
+        "from collections.abc import Mapping, Sequence",
         "from typing import TypedDict",
         "",
         "",
@@ -276,6 +276,8 @@ def keywords() -> str:
     own = {option.name for option in options_of(Request)}
     for option in OPTIONS.values():
         kind = "Mapping[str, str]" if option.type == dict[str, str] else _spelled_type(option.type)
+        if option.several:
+            kind = "str | Sequence[str] | None"
         if option.name in own and "None" not in kind:
             kind += " | None"  # of the job itself: None is the default
         lines += [f"    #: {option.help}", f"    {option.name}: {kind}"]

@@ -116,18 +116,6 @@ def score(
     return [_prediction(row, row.error or outcomes.by_row.get(row.row, cancelled), options) for row in rows]
 
 
-def shares(rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, int]:
-    """How many rows were `scored`, each text once, and how many `repeated` another's; not those that were rejected or
-    cancelled."""
-    settled = [
-        (row.question, row.context)
-        for row, prediction in zip(rows, predictions, strict=True)
-        if row.error is None and prediction.get("error", {}).get("code") != "job_cancelled"
-    ]
-    distinct = len(set(settled))
-    return {"scored": distinct, "repeated": len(settled) - distinct}
-
-
 def _score_all(work: _Work, reader: Answerer, options: Options, watch: Watch, outcomes: _Outcomes) -> None:
     """Score groups of equal rows until none are left, or `watch` says stop."""
     began = thread_time()

@@ -30,14 +30,16 @@ from contract.logs import log_context
 from contract.machine import peak_memory
 from contract.namespace import open_queue, storage_id
 from contract.queue import WorkerInfo
+from contract.reuse.carried import Way
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
 from contract.trust import split
-from worker import scoring
+from worker import reuse, scoring
 from worker.attempt import Attempt
 from worker.heartbeat import HEARTBEAT, Heartbeat, Parent
 from worker.rate import Effort, Speed
 from worker.reader.decode import ANSWERING_RULE
+from worker.reuse import Spared
 from worker.scoring import Drained, Prediction, Stop, Watch
 
 if TYPE_CHECKING:
@@ -103,6 +105,8 @@ class Worker:
         self._heartbeat = Heartbeat(self.queue, settings, me, health, parent)
         self._meter = Meter(info, self.reader.provider)
         self._effort = Effort()
+        self._way = Way(ANSWERING_RULE, self.reader.numerics, not self.reader.batched)
+        self._repeats = reuse.Repeats()
         self.reader.on_progress(self._heartbeat.advance, self._count_batch)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
@@ -130,6 +134,7 @@ class Worker:
         """Stop the heartbeat and the threads."""
         self._heartbeat.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._repeats.close()
 
     def work(self, job: object, chunk: object, tag: str | None) -> bool:
         """Handle a message. False if the message has to go back on the queue."""
@@ -261,7 +266,9 @@ class Worker:
         rows = job.rows_of(chunk, data)
         forecast = job.index.work[chunk] if job.index.work else 0.0
         effort = self._effort = Effort()
-        predictions = self._predictions(manifest, rows, attempt, effort, forecast)
+        spared = reuse.spared(job, chunk, rows, self._way, None if self.reader.batched else self._repeats)
+        predictions = self._predictions(manifest, rows, attempt, effort, forecast, spared)
+        spared.keep(predictions)
         marked = split.marked(predictions, manifest.trust, self._model.digest, ANSWERING_RULE)
         judged, sums = evaluation.judge(marked, rows, manifest.answers_column, manifest.answers_form)
         encoded, footer = part.encode(
@@ -271,19 +278,18 @@ class Worker:
             finished_at=time.time(),
             worker=self.name,
             model=self._model.digest,
-            batch_invariant=not self.reader.batched,
+            batch_invariant=not self.reader.batched and spared.reused.batch_invariant,
             rule=ANSWERING_RULE,
             attempts=attempt.number,
             job=manifest.id,
             chunk=chunk,
             peak_rss=peak_memory(),
-            numerics=self.reader.numerics,
             windows=effort.windows,
             tokens=effort.tokens,
             squares=effort.squares,
             cpu_seconds=round(effort.cpu_seconds, 3),
             work=forecast,
-            **scoring.shares(rows, predictions),
+            **spared.footer(rows, predictions),
         )
         self._meter.count_part(footer)
         log.info("worker %s: job %s chunk %d: %d row%s in %.1f s, %d failed", self.name, manifest.id, chunk,
@@ -291,7 +297,7 @@ class Worker:
         return encoded
 
     def _predictions(
-        self, manifest: Manifest, rows: list[Row], attempt: Attempt, effort: Effort, forecast: float
+        self, manifest: Manifest, rows: list[Row], attempt: Attempt, effort: Effort, forecast: float, spared: Spared
     ) -> list[Prediction]:
         """The predictions of rows, and the speed at which they were made. `forecast`: the work that they should be."""
         heartbeat, options = self._heartbeat, manifest.options
@@ -302,7 +308,7 @@ class Worker:
             spent=effort.count_cpu,
         )
         with heartbeat.scoring(attempt.number, lambda: min(forecast, self._cost.seconds(effort.work))):
-            known = attempt.quarantine(
+            known = spared.outcomes | attempt.quarantine(
                 rows, options, self.settings.model_dir, watch,
                 here=lambda row: scoring.answer_alone(row, self.reader, options),
             )  # fmt: skip

@@ -246,6 +246,15 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """The outcomes that rows of a job carry over from other jobs."""
+
+    jobs: tuple[str, ...]  #: these may have been deleted since
+    rows: int  #: that carry one; whether it is used decides the worker
+    any: bool = False  #: also those that were computed with other numerics
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The request, immutable once written.
 
@@ -281,6 +290,9 @@ class Manifest:
     forecast: Forecast | None = None
     trust: Trust | None = None
     max_errors: ErrorLimit | None = None
+    keys_sha256: str = ""  #: of the file of the keys of its rows; in older jobs empty
+    reuse: Reuse | None = None
+    retry_of: str = ""  #: the job whose failed rows it tries again
     schema_version: int = SCHEMA_VERSION
 
     def check(self) -> None:

@@ -6,6 +6,8 @@
     jobs/<job>/manifest.json        what was requested; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
+    jobs/<job>/chunks/keys          the keys of all rows, 16 bytes each; its digest is in the manifest
+    jobs/<job>/chunks/000000.carried        outcomes that rows of the chunk take over; their digests are in the index
     jobs/<job>/chunks/columns.arrow types of the input's columns, the index of a frame; its digest is in the manifest
     jobs/<job>/chunks/documents.json        the documents of a job: names, digests, pages; its digest is in the manifest
     jobs/<job>/chunks/texts/<sha256>.txt    the text of a document, once for equal texts
@@ -47,7 +49,8 @@ _UNFINISHED = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
 #: The kinds of objects in a job's folder, by their names relative to it.
 _KINDS = {
     "chunks": re.compile(
-        rf"{_CHUNKS.pattern}/(?:(?:index|documents)\.json|columns\.arrow|\d{{6,}}\.parquet|texts/[0-9a-f]{{64}}\.txt)"
+        rf"{_CHUNKS.pattern}/(?:(?:index|documents)\.json|columns\.arrow|keys|\d{{6,}}\.(?:parquet|carried)"
+        r"|texts/[0-9a-f]{64}\.txt)"
     ),
     "parts": re.compile(r"parts/\d{6,}\.jsonl"),
     "outputs": re.compile(r"(?:predictions|groups|report)\.json|errors\.csv"),
@@ -110,6 +113,14 @@ def text(job: str, sha256: str, within: str = CHUNKS) -> str:
 
 def chunk(job: str, number: int, within: str = CHUNKS) -> str:
     return f"{chunks(job, within)}/{number:06d}.parquet"
+
+
+def carried(job: str, number: int, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/{number:06d}.carried"
+
+
+def keys(job: str, within: str = CHUNKS) -> str:
+    return f"{chunks(job, within)}/keys"
 
 
 def parts(job: str) -> str:

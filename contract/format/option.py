@@ -44,6 +44,11 @@ class AsText:
 
 
 @dataclass(frozen=True, slots=True)
+class Several:
+    """Several values may be given: as text they are separated by commas."""
+
+
+@dataclass(frozen=True, slots=True)
 class Local:
     """A limit of the machine that reads the file: clients of a server cannot set it."""
 
@@ -60,6 +65,7 @@ class Option:
     choices: tuple[str, ...] = ()
     as_text: AsText | None = None
     local: bool = False
+    several: bool = False
 
     @property
     def type_name(self) -> str:
@@ -97,6 +103,7 @@ def _option(field: Any, hint: Any) -> Option:
         choices=one_of.values if one_of else (),
         as_text=as_text,
         local=_extra(hint, Local) is not None,
+        several=_extra(hint, Several) is not None,
     )
 
 

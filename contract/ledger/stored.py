@@ -23,6 +23,8 @@ from contract.format import chunk, codec, layout, part
 from contract.format.job import MANIFEST_BYTES, Manifest, Row, RowError, failed, read_manifest
 from contract.format.part import DamagedPart, Footer
 from contract.remedy import Call, Remedy
+from contract.reuse import carried
+from contract.reuse.carried import Carried
 from contract.storage import Storage
 from contract.trust import split
 
@@ -36,6 +38,7 @@ class Index:
     rows: tuple[int, ...]
     sha256: tuple[str, ...]
     work: tuple[float, ...] = ()  #: seconds of one thread that each is forecast to take; of older jobs empty
+    carried: tuple[str, ...] = ()  #: of the outcomes beside each chunk, empty for none; in most jobs nothing
 
     def to_bytes(self) -> bytes:
         """The index as its file holds it: what is empty is left out."""
@@ -108,6 +111,19 @@ class StoredJob:
         error = RowError("chunk_damaged", f"{data.reason}; submit these rows again")
         return [Row(row, None, None, error=error) for row in range(*self.first_rows[number : number + 2])]
 
+    def carried(self, number: int) -> dict[int, Carried] | Damage:
+        """The outcomes that rows of a chunk carry, by row number."""
+        digest = self.index.carried[number] if self.index.carried else ""
+        if not digest:
+            return {}
+        try:
+            data = self.storage.read(layout.carried(self.id, number, self.manifest.chunks_folder))
+        except FileNotFoundError:
+            return Damage("the outcomes beside the chunk are missing", missing=True)
+        if hashlib.sha256(data).hexdigest() != digest:
+            return Damage("the outcomes beside the chunk were altered")
+        return carried.decode(data)
+
     def part(self, number: int) -> Part | Damage:
         """The part of a chunk, if it is whole, unaltered and under the right key."""
 
@@ -179,7 +195,8 @@ def _load_index(storage: Storage, manifest: Manifest) -> Index:
     if hashlib.sha256(data).hexdigest() != manifest.index_sha256:
         raise BulkqaError(f"the chunk index of job {manifest.id} was altered or removed", "Submit the file again.")
     index = codec.read(Index, data)
-    if (len(index.rows), len(index.sha256), sum(index.rows)) != (manifest.chunks, manifest.chunks, manifest.rows):
+    sizes = len(index.rows), len(index.sha256), len(index.carried) or manifest.chunks, sum(index.rows)
+    if sizes != (manifest.chunks, manifest.chunks, manifest.chunks, manifest.rows):
         raise _damaged(manifest.id, "its chunks and rows are not those of the chunk index")
     return index
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 
@@ -73,3 +73,7 @@ class Keywords(TypedDict, total=False):
     trust: str | None
     #: share of trusted answers that must be right
     precision: float | None
+    #: jobs from which rows of the same text take their outcome: ids, latest, or latest:team=search by label
+    reuse: str | Sequence[str] | None
+    #: also reuse what another version of the runtime, or another kind of processor, computed
+    reuse_any: bool | None

@@ -29,7 +29,7 @@ from producer.request import OPTIONS, Request, request_of
 _TITLES: dict[Any, str] = {ReadOptions: "Reading the file", Options: "Finding answers", Request: "The job"}
 #: Short names, and placeholders for values in the help.
 _SHORT = {"delimiter": "-d"}
-_METAVARS = {"notify": "URL", "expire": "SPAN", "max_errors": "N", "metadata": "KEY=VALUE"}
+_METAVARS = {"notify": "URL", "expire": "SPAN", "max_errors": "N", "metadata": "KEY=VALUE", "reuse": "JOB"}
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _flag(option: Option) -> inspect.Parameter:
     names = [_SHORT[option.name], name] if option.name in _SHORT else [name]
     choices = f": {', '.join(option.choices[:-1])} or {option.choices[-1]}" if option.choices else ""
     default = False if isinstance(option.default, bool) else option.default or None
-    kind = list[str] if option.type == dict[str, str] else option.type
+    kind = list[str] if option.type == dict[str, str] or option.several else option.type
     info = typer.Option(
         *names,
         help=option.help.replace(" [", f"{choices} [", 1) if choices else option.help,
@@ -166,6 +166,8 @@ def _option_values(flag_values: dict[str, Any]) -> dict[str, Any]:
         option = OPTIONS[name]
         if option.type == dict[str, str]:
             values[name] = pairs(value or ())
+        elif option.several:
+            values[name] = ",".join(value or ())
         elif option.default is True:
             values[name] = not value
         elif value is not None:

@@ -153,6 +153,7 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
     if progress.reason and progress.reason.code == TOO_MANY_ERRORS:
         facts["reason"] = progress.reason.message
     facts |= dict(_split(progress))
+    facts |= dict(_unscored(progress))
     if progress.evaluation:
         facts["quality"] = _quality(progress.evaluation)
     if progress.error_uri:
@@ -184,7 +185,7 @@ def show_status(progress: Progress) -> None:
     table.add_row("rows", _counted(progress.request_counts))
     if progress.groups:
         table.add_row("groups", _counted(progress.groups))
-    for name, text in _split(progress):
+    for name, text in (*_split(progress), *_unscored(progress)):
         table.add_row(name, literal(text))
     table.add_row("chunks", chunks(progress))
     if progress.rows_per_second:
@@ -212,6 +213,21 @@ def show_status(progress: Progress) -> None:
         if uri:
             table.add_row(name, literal(uri))
     _stdout.print(table, soft_wrap=True)
+
+
+def _unscored(progress: Progress) -> list[tuple[str, str]]:
+    """Where the outcomes of rows come from that were not scored, each with its name."""
+    facts = []
+    if progress.reused:
+        text = f"{plural(progress.reused, 'row')} from other jobs, {progress.scored or 0:,} scored"
+        if progress.saved_seconds >= 1:
+            text += f", {duration(progress.saved_seconds)} of processor time saved"
+        if progress.reused_others:
+            text += f"; {progress.reused_others:,} of them computed by another runtime or processor"
+        facts.append(("reused", text))
+    if progress.repeated:
+        facts.append(("repeated", f"{plural(progress.repeated, 'row')} with the text of another"))
+    return facts
 
 
 def _split(progress: Progress) -> list[tuple[str, str]]:

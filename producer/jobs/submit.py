@@ -10,8 +10,8 @@ import errno
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from contract.format.job import (
     Groups,
     InputFile,
     Manifest,
+    Reuse,
     Trust,
     has_key,
     job_of_key,
@@ -50,6 +51,8 @@ from producer.input.open import Input, open_input
 from producer.jobs.find import READING, find, find_by_key
 from producer.request import Request
 from producer.results.columns import InputColumns
+from producer.reuse.carry import RowKeys, carry
+from producer.reuse.sources import Source, is_latest, note_of, open_sources
 from producer.trust import split
 
 #: A submission says that its rows expand this many times, if they take so many bytes. Compressed text is five to twenty
@@ -91,16 +94,17 @@ class Submitted:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the submitter should know about the input and the size of its rows."""
+        """What the submitter should know about the input, the size of its rows, and what they take over."""
         source, size = self.manifest.source, self.manifest.text_bytes
         ratio = size // max(1, source.bytes)
+        reuse = [note_of(self.manifest.reuse, self.manifest.rows)] if self.manifest.reuse else []
         if size < _LARGE or ratio < _EXPANDED:
-            return source.notes
+            return (*source.notes, *reuse)
         expands = (
             f"{source.name}: its {source.bytes:,} bytes expand {ratio:,} times, to rows of {size:,} bytes; "
             f"so much is scored, and the outputs take as much"
         )
-        return (*source.notes, expands)
+        return (*source.notes, expands, *reuse)
 
 
 def submit_and_send(
@@ -170,7 +174,8 @@ def submit(
             requested = replace(_manifest(job, chunks_folder, source, settings, request), trust=trust)
             return Submitted(find_by_key(storage, requested), new=False)
         with _undone(storage, place):
-            manifest = _write(job, chunks_folder, source, storage, settings, request, progress, outlook)
+            sources = _sources(storage, settings, request, trust)
+            manifest = _write(job, chunks_folder, source, storage, settings, request, sources, progress, outlook)
             manifest = replace(manifest, trust=trust)
             data = _dumped(manifest)
             write_notes(storage, manifest, time.time())
@@ -241,13 +246,14 @@ def _write(
     storage: Storage,
     settings: Settings,
     request: Request,
+    sources: Sequence[Source],
     progress: Callable[[Input], None] | None,
     outlook: Outlook,
 ) -> Manifest:
     survey = outlook.survey(request.options)
     rows, digests, rejected, text_bytes = [], [], 0, 0
     texts: set[str] = set()
-    with created(storage) as create:
+    with created(storage) as create, closing(RowKeys()) as keys:
         for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
             data = chunk.to_bytes(table)
             create(layout.chunk(job, number, chunks_folder), data)
@@ -255,13 +261,16 @@ def _write(
                 create(layout.text(job, digest, chunks_folder), text)
             survey.add(table)
             rows.append(table.num_rows)
+            keys.add(table)
             text_bytes += table.nbytes
             digests.append(hashlib.sha256(data).hexdigest())
             rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
             if progress:
                 progress(source)
         surveyed = survey.finish()
-        index = Index(tuple(rows), tuple(digests), surveyed.seconds(outlook.cost)).to_bytes()
+        keys_sha256 = keys.store(storage, layout.keys(job, chunks_folder))
+        carried = carry(sources, keys, rows, lambda n, data: create(layout.carried(job, n, chunks_folder), data))
+        index = Index(tuple(rows), tuple(digests), surveyed.seconds(outlook.cost), carried.digests).to_bytes()
         create(layout.index(job, chunks_folder), index)
         _check_columns(request.columns, source)
         columns = request.columns or (InputColumns(source.types.empty_table()) if source.types is not None else None)
@@ -272,7 +281,10 @@ def _write(
         if documents:
             create(layout.documents(job, chunks_folder), documents)
     storage.settle()  # all chunks at once, before the manifest names them
-    _check_there(storage, Place(job, chunks_folder), len(rows) + 1 + bool(column_types) + bool(documents), len(texts))
+    objects = len(rows) + 2 + sum(map(bool, (column_types, documents, *carried.digests)))
+    _check_there(storage, Place(job, chunks_folder), objects, len(texts))
+    if carried.rows:
+        records.pin_at_submit(storage, job, sources[0].model)
     return replace(
         _manifest(job, chunks_folder, source, settings, request),
         rows=sum(rows),
@@ -282,8 +294,17 @@ def _write(
         forecast=outlook.forecast(surveyed),
         index_sha256=hashlib.sha256(index).hexdigest(),
         columns_sha256=hashlib.sha256(column_types).hexdigest() if column_types else "",
+        keys_sha256=keys_sha256,
+        reuse=Reuse(tuple(source.stored.id for source in sources), carried.rows, request.reuse_any)
+        if request.reuse
+        else None,
         **_about_documents(source.documents, documents),
     )
+
+
+def _sources(storage: Storage, settings: Settings, request: Request, trust: Trust | None) -> list[Source]:
+    names = [name if is_latest(name) else find(storage, name) for name in request.reuse]
+    return open_sources(storage, names, request.model or settings.model, request.options, trust)
 
 
 def _check_there(storage: Storage, place: Place, objects: int, texts: int) -> None:

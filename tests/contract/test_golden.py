@@ -24,7 +24,7 @@ import redis
 
 from contract import namespace
 from contract.format import chunk, codec, layout, part
-from contract.format.job import InputFile, Manifest, ModelRef, Options, Row, RowError, answered, failed
+from contract.format.job import InputFile, Manifest, ModelRef, Options, Reuse, Row, RowError, answered, failed
 from contract.format.part import Footer
 from contract.ledger import assemble, counting, events, quarantine, records
 from contract.ledger.events import Attempted
@@ -38,6 +38,8 @@ from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.removal import write_note
+from contract.reuse import carried, keys
+from contract.reuse.carried import Carried, Way
 from contract.storage import Storage
 from producer.jobs import logs
 from producer.results import columns
@@ -55,6 +57,7 @@ ENDED, OPEN = "key-0123456789abcdef01234567", "20261122-174512-3f9ac2d1"
 FOLDERS = {ENDED: "chunks-3f9ac2d1", OPEN: "chunks"}
 CHUNKS = [layout.chunk(ENDED, number, FOLDERS[ENDED]) for number in range(2)]
 SIDECAR = layout.columns(ENDED, FOLDERS[ENDED])
+KEYS, CARRIED = layout.keys(ENDED, FOLDERS[ENDED]), layout.carried(ENDED, 1, FOLDERS[ENDED])
 MODEL = ModelRef("tiny", "d" * 64, "int8")
 ROWS = [
     Row(0, "who?", "Zürich 😀\r\nis", id="a", line=2, passthrough={"topic": "towns", "answers": ["Zürich"], "n": 1.5}),
@@ -95,7 +98,8 @@ def digest(storage: Storage, key: str) -> str:
 def index_of(storage: Storage, job: str) -> Index:
     if job == OPEN:
         return Index((10, 10, 10, 10), ("a", "b", "c", "d"))
-    return Index((3, 2), tuple(digest(storage, key) for key in CHUNKS))
+    carried = digest(storage, layout.carried(job, 1, FOLDERS[job]))
+    return Index((3, 2), tuple(digest(storage, key) for key in CHUNKS), carried=("", carried))
 
 
 def manifest_of(storage: Storage, job: str) -> Manifest:
@@ -113,6 +117,7 @@ def manifest_of(storage: Storage, job: str) -> Manifest:
         max_row_bytes=1 << 16, key="a key", metadata={"team": "Süd", "run": "7"}, chunks_folder=FOLDERS[ENDED],
         columns_sha256=digest(storage, SIDECAR), notify="https://example.org/hook", expire=86400.0,
         answers_form="lists", reading={"quote": "none", "skip_lines": 2, "header": False},
+        keys_sha256=digest(storage, KEYS), reuse=Reuse((OPEN,), 1, any=True), retry_of=OPEN,
     )  # fmt: skip
 
 
@@ -136,6 +141,8 @@ WORK = {
 }  # fmt: skip
 NUMERICS = "onnxruntime 1.20.1, CPUExecutionProvider, x86_64 avx2"
 FOOTER |= WORK | {"numerics": NUMERICS}
+WAY = Way(2, NUMERICS, batch_invariant=False, seconds=0.0125)
+OUTCOME = carried.outcome_of(answered(ROWS[0], answer(ROWS[0]), Options(top_k=2))) or b""
 TRIED = (
     record.Attempt(1, NOW + 1, 0.125, None, "no answer within 10 s"),
     record.Attempt(2, NOW + 6, 0.5, 503, "answered 503"),
@@ -166,6 +173,8 @@ def write_input(storage: Storage) -> None:
     fresh = {CHUNKS[0]: chunk.to_bytes(table_of(ROWS[:3])), CHUNKS[1]: chunk.to_bytes(table_of(ROWS[3:]))}
     for key, data in (fresh | {SIDECAR: COLUMNS.to_bytes()}).items():
         storage.create(key, (GOLDEN / key).read_bytes() if (GOLDEN / key).exists() else data)
+    storage.create(KEYS, b"".join(keys.of_texts((row.question or "", row.context or "") for row in ROWS)))
+    storage.create(CARRIED, carried.encode([(3, WAY, OUTCOME)]))
     namespace.storage_id(storage)
     write_note(storage, layout.owed(OPEN), NOW)
     write_note(storage, layout.expiring(ENDED), NOW)
@@ -233,7 +242,9 @@ def stored(*, later: bool) -> MemoryStorage:
     for path in GOLDEN.rglob("*"):
         if path.is_file():
             storage.create(path.relative_to(GOLDEN).as_posix(), path.read_bytes())
-    for key in [key for key in storage._objects if later and not key.endswith((".parquet", ".arrow"))]:
+    for key in [
+        key for key in storage._objects if later and not key.endswith((".parquet", ".arrow", ".carried", "/keys"))
+    ]:
         storage.replace(key, grown(storage.read(key)))
     for job, folder in FOLDERS.items():  # whose digest is in the manifest
         values = json.loads(storage.read(layout.manifest(job)))
@@ -358,6 +369,11 @@ def test_the_report_is_read(storage: MemoryStorage):
 
 def test_notifications_are_read(storage: MemoryStorage):
     assert record.of(storage, ENDED) == Notification("https://example.org/hook", "delivered", TRIED)
+
+
+def test_carried_outcomes_are_read(storage: MemoryStorage):
+    assert StoredJob.open(storage, ENDED).carried(0) == {}
+    assert StoredJob.open(storage, ENDED).carried(1) == {3: Carried(answer(ROWS[0]), WAY)}
 
 
 # In Redis

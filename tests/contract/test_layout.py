@@ -92,7 +92,16 @@ def test_no_other_module_spells_a_key():
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("chunks", ["chunks/000000.parquet", "chunks/index.json", "chunks-0123abcd/1234567.parquet"]),
+        (
+            "chunks",
+            [
+                "chunks/000000.parquet",
+                "chunks/index.json",
+                "chunks/keys",
+                "chunks-0123abcd/1234567.parquet",
+                "chunks/000001.carried",
+            ],
+        ),
         ("parts", ["parts/000000.jsonl", ".tmp-000000.jsonl-" + "a" * 32]),
         ("outputs", ["predictions.json", "errors.csv", "report.json", ".tmp-predictions.json-" + "0" * 32]),
         ("records", ["manifest.json", "model.json", "cancel", "progress.json", "attempts/000001.2.row"]),

@@ -122,7 +122,10 @@ def test_chunks_are_bounded_by_rows_and_by_bytes(storage: Storage, settings: Set
     assert sum(counts) == 100
     assert max(counts) <= rows
     assert (len(counts) > 1) == (rows < 100 or size < 4096)
-    assert storage.list(layout.chunks(manifest.id)) == [f"{n:06d}.parquet" for n in range(len(counts))] + ["index.json"]
+    assert storage.list(layout.chunks(manifest.id)) == [f"{n:06d}.parquet" for n in range(len(counts))] + [
+        "index.json",
+        "keys",
+    ]
 
 
 def test_two_submissions_without_a_key_are_two_jobs(storage: Storage, settings: Settings):
@@ -261,7 +264,7 @@ def test_another_request_with_the_same_key_is_refused(
     assert "use a new key" in (caught.value.remedy or "")
     manifest = load_manifest(storage, job_of_key("k"))
     assert [row.question for row in submitted_rows(storage, manifest.id)] == ["q"] * 8
-    assert len(left(storage)) == manifest.chunks + 1, "of the one that was refused nothing is left"
+    assert len(left(storage)) == manifest.chunks + 2, "of the one that was refused nothing is left"
 
 
 def test_what_does_not_decide_the_outcome_of_rows_may_differ(storage: Storage, settings: Settings, tmp_path: Path):
@@ -284,7 +287,7 @@ def test_one_that_is_overtaken_by_the_same_request_finds_its_job(storage: Storag
     assert (made[0].new, late.new) == (True, False)
     assert late.manifest == made[0].manifest
     assert [row.row for row in submitted_rows(storage, late.manifest.id)] == list(range(8))
-    assert len(left(storage)) == late.manifest.chunks + 1
+    assert len(left(storage)) == late.manifest.chunks + 2
 
 
 def test_whatever_a_key_is_its_job_has_an_id(storage: Storage, settings: Settings):
@@ -342,7 +345,7 @@ def test_of_many_that_submit_with_one_key_at_once_one_makes_the_job(local_storag
     assert [one.new for one in made].count(True) == 1
     assert {one.manifest.created_at for one in made} == {load_manifest(local_storage, job_of_key("k")).created_at}
     assert len(submitted_rows(local_storage, job_of_key("k"))) == 30
-    assert len(left(local_storage)) == 11, "the others took their chunks away"
+    assert len(left(local_storage)) == 12, "the others took their chunks away"
 
 
 def test_a_submission_that_is_interrupted_takes_nothing_from_one_with_its_key(storage: Storage, settings: Settings):

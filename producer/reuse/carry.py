@@ -1,0 +1,186 @@
+"""What rows of a new job carry over: its keys against those of older jobs, then outcomes beside the chunks.
+
+The new keys are sorted in memory, a million at a time. The old ones stream by, chunk by chunk, and a part is read if it
+has an outcome that is still missing. So memory is bounded; the disk holds 16 bytes a new row, and the outcomes of a
+million.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from json import loads
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from contract.format.part import Footer
+from contract.ledger.stored import Part
+from contract.reuse import keys
+from contract.reuse.carried import Way, encode, outcome_of
+from contract.storage import Storage
+from contract.storage.digest import Digest
+from contract.storage.protocol import BLOCK
+from producer.reuse.sources import Keys, Source, halves
+
+#: Rows of the new job whose keys are in memory at once.
+_AT_ONCE = 1 << 20
+#: Bytes of keys that are in memory before they go to a file.
+_SPOOLED = 1 << 20
+
+
+class RowKeys:
+    """The keys of a job's rows while it is submitted."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 - closed by `close`
+
+    def add(self, table: pa.Table) -> None:
+        """The keys of the next chunk."""
+        self._file.write(keys.of_table(table))
+
+    def store(self, storage: Storage, key: str) -> str:
+        """Write them as an object. Returns its digest."""
+        self._file.seek(0)
+        digest = Digest()
+        storage.create(key, digest.over(iter(lambda: self._file.read(BLOCK), b"")), durable=False)
+        return digest.sha256
+
+    def of(self, first: int, rows: int) -> Keys:
+        """Those of some rows."""
+        self._file.seek(first * keys.SIZE)
+        return halves(self._file.read(rows * keys.SIZE))
+
+    def close(self) -> None:
+        """Drop them."""
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """The outcomes beside the chunks of a job."""
+
+    digests: tuple[str, ...]  #: of the files, by chunk, empty where there is none; nothing if there is none at all
+    rows: int  #: that carry one
+
+
+def carry(
+    sources: Sequence[Source],
+    row_keys: RowKeys,
+    rows: Sequence[int],
+    create: Callable[[int, bytes], None],
+    *,
+    whole: bool = False,
+) -> Carry:
+    """Give the rows of a new job the outcomes that `sources` have for them: `create` writes the file beside a chunk.
+
+    `rows`: of each new chunk. `whole`: also outcomes that were computed in batches, or by versions that do not say how.
+    """
+    digests: list[str] = []
+    first = carrying = 0
+    for chunks in _portions(rows):
+        with _Wanted(row_keys.of(first, sum(chunks))) as wanted:
+            for source in sources:
+                with suppress(FileNotFoundError):  # it is being removed
+                    _search(source, wanted, whole=whole)
+            begin = 0
+            for count in chunks:
+                data = encode(wanted.outcomes(begin, count, first + begin))
+                outcomes = data.count(b"\n") - 1
+                if outcomes:
+                    create(len(digests), data)
+                digests.append(sha256(data).hexdigest() if outcomes else "")
+                carrying += outcomes
+                begin += count
+        first += sum(chunks)
+    return Carry(tuple(digests) if carrying else (), carrying)
+
+
+def _portions(rows: Sequence[int]) -> Iterator[list[int]]:
+    """The rows of consecutive chunks, as many as are in memory at once, at least one."""
+    portion: list[int] = []
+    for count in rows:
+        if portion and sum(portion) + count > _AT_ONCE:
+            yield portion
+            portion = []
+        portion.append(count)
+    if portion:
+        yield portion
+
+
+def _search(source: Source, wanted: _Wanted, *, whole: bool) -> None:
+    """Take over what a job has of the outcomes that are wanted."""
+    for number, old in source.chunk_keys():
+        hits = wanted.missing(old)
+        if not hits:
+            continue
+        part = source.stored.part(number)
+        if not isinstance(part, Part) or not (way := _way(part.footer, source.model.digest, whole=whole)):
+            continue
+        lines = part.lines.splitlines()
+        for place, each in hits:
+            if outcome := outcome_of(loads(lines[place])):
+                wanted.settle(each, way, outcome)
+
+
+def _way(footer: Footer, digest: str, *, whole: bool) -> Way | None:
+    """How the outcomes of a part were computed; None if they are not to be reused."""
+    if footer.model != digest or not (whole or (footer.batch_invariant and footer.numerics)):
+        return None
+    computed = footer.scored + footer.reused
+    seconds = round((footer.cpu_seconds + footer.saved_seconds) / computed, 4) if computed else 0.0
+    return Way(footer.rule, footer.numerics, footer.batch_invariant, seconds)
+
+
+class _Wanted:
+    """The keys of some new rows, and the outcomes that were found for them, in a file."""
+
+    def __init__(self, own: Keys) -> None:
+        order = np.argsort(own[:, 0], kind="stable")
+        ordered = own[order]
+        new = np.ones(len(own), np.bool_)
+        new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        self._keys = ordered[new]  # distinct; two with an equal first half stay neighbours, and the second is not found
+        self._of_row: NDArray[np.int32] = np.empty(len(own), np.int32)
+        self._of_row[order] = np.cumsum(new, dtype=np.int32) - 1
+        self._found = np.asarray(~self._keys.any(axis=1), np.bool_)  # rows without a key want nothing
+        self._ways: dict[Way, int] = {}
+        self._places = np.zeros((len(self._keys), 3), np.int64)  # begin and size in the file, number of the way
+        self._end = 0
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
+
+    def __enter__(self) -> _Wanted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def missing(self, old: Keys) -> list[tuple[int, int]]:
+        """(place among the old keys, number of the wanted key) of those that are wanted and not found yet."""
+        if not len(self._keys):
+            return []
+        near = np.minimum(np.searchsorted(self._keys[:, 0], old[:, 0]), len(self._keys) - 1)
+        hits = np.flatnonzero((self._keys[near] == old).all(axis=1) & ~self._found[near])
+        return list(zip(hits.tolist(), near[hits].tolist(), strict=True))
+
+    def settle(self, number: int, way: Way, outcome: bytes) -> None:
+        """The outcome of a key was found."""
+        if not self._found[number]:  # an old chunk may have a row twice
+            self._found[number] = True
+            self._file.write(outcome)
+            self._places[number] = self._end, len(outcome), self._ways.setdefault(way, len(self._ways))
+            self._end += len(outcome)
+
+    def outcomes(self, begin: int, count: int, first: int) -> Iterator[tuple[int, Way, bytes]]:
+        """The outcomes of some rows: `first` is the number of the first, `begin` its place among all here."""
+        ways = list(self._ways)
+        for row, number in enumerate(self._of_row[begin : begin + count].tolist(), first):
+            at, size, way = self._places[number].tolist()
+            if size:
+                self._file.seek(at)
+                yield row, ways[way], self._file.read(size)
