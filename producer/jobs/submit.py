@@ -7,29 +7,20 @@ killed are deleted by whoever knows its place (`withdraw`), or after a day by `c
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from contract.errors import BulkqaError, InputError, RedisUnreachable, StorageUnreachable, UsageError
-from contract.format import chunk, codec, layout
-from contract.format.documents import to_bytes as documents_file
+from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
+from contract.format import codec, layout
 from contract.format.job import (
     CHUNKS,
     MANIFEST_BYTES,
-    Documents,
-    Groups,
     InputFile,
     Manifest,
-    Reuse,
     Trust,
     has_key,
     job_of_key,
@@ -37,21 +28,18 @@ from contract.format.job import (
 )
 from contract.ledger import records
 from contract.ledger.reconcile import BRIEF, reconcile
-from contract.ledger.stored import Index, load_manifest
+from contract.ledger.stored import load_manifest
 from contract.queue import Queue
 from contract.remedy import Call, Remedy, Set
 from contract.removal import write_notes
 from contract.settings import Settings
 from contract.storage import Storage
-from contract.storage.many import created
+from producer.chunks import Place, write
 from producer.forecast.outlook import NOTHING, Outlook, look
-from producer.input.documents.files import DocumentFiles
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
 from producer.jobs.find import READING, find, find_by_key
 from producer.request import Request
-from producer.results.columns import InputColumns
-from producer.reuse.carry import RowKeys, carry
 from producer.reuse.sources import Source, is_latest, note_of, open_sources
 from producer.trust import split
 
@@ -63,15 +51,6 @@ _THRESHOLD = (
     "no_answer_threshold depends on the number of passages: the more there are, the more often one of them is answered "
     "by mistake. For five passages -3.9 was the best balance, with the reader that ships"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a submission writes. Concurrent ones with one key have folders of their own: the manifest names the one
-    that counts."""
-
-    job: str
-    chunks_folder: str
 
 
 def place_of(key: str | None) -> Place:
@@ -175,8 +154,9 @@ def submit(
             return Submitted(find_by_key(storage, requested), new=False)
         with _undone(storage, place):
             sources = _sources(storage, settings, request, trust)
-            manifest = _write(job, chunks_folder, source, storage, settings, request, sources, progress, outlook)
-            manifest = replace(manifest, trust=trust)
+            written = write(place, source, storage, settings, request, sources, outlook, progress)
+            about = _manifest(job, chunks_folder, source, settings, request)
+            manifest = replace(about, trust=trust, **written)
             data = _dumped(manifest)
             write_notes(storage, manifest, time.time())
             if trust:
@@ -239,118 +219,9 @@ def _dumped(manifest: Manifest) -> bytes:
     return data
 
 
-def _write(
-    job: str,
-    chunks_folder: str,
-    source: Input,
-    storage: Storage,
-    settings: Settings,
-    request: Request,
-    sources: Sequence[Source],
-    progress: Callable[[Input], None] | None,
-    outlook: Outlook,
-) -> Manifest:
-    survey = outlook.survey(request.options)
-    rows, digests, rejected, text_bytes = [], [], 0, 0
-    texts: set[str] = set()
-    with created(storage) as create, closing(RowKeys()) as keys:
-        for number, table in enumerate(source.tables(settings.chunk_rows, settings.chunk_bytes)):
-            data = chunk.to_bytes(table)
-            create(layout.chunk(job, number, chunks_folder), data)
-            for digest, text in _texts(table, texts) if source.documents else ():
-                create(layout.text(job, digest, chunks_folder), text)
-            survey.add(table)
-            rows.append(table.num_rows)
-            keys.add(table)
-            text_bytes += table.nbytes
-            digests.append(hashlib.sha256(data).hexdigest())
-            rejected += pc.sum(pc.is_valid(table["code"])).as_py() or 0
-            if progress:
-                progress(source)
-        surveyed = survey.finish()
-        keys_sha256 = keys.store(storage, layout.keys(job, chunks_folder))
-        carried = carry(sources, keys, rows, lambda n, data: create(layout.carried(job, n, chunks_folder), data))
-        index = Index(tuple(rows), tuple(digests), surveyed.seconds(outlook.cost), carried.digests).to_bytes()
-        create(layout.index(job, chunks_folder), index)
-        _check_columns(request.columns, source)
-        columns = request.columns or (InputColumns(source.types.empty_table()) if source.types is not None else None)
-        column_types = columns.to_bytes() if columns else b""
-        if column_types:
-            create(layout.columns(job, chunks_folder), column_types)
-        documents = documents_file(source.documents.index) if source.documents else b""
-        if documents:
-            create(layout.documents(job, chunks_folder), documents)
-    storage.settle()  # all chunks at once, before the manifest names them
-    objects = len(rows) + 2 + sum(map(bool, (column_types, documents, *carried.digests)))
-    _check_there(storage, Place(job, chunks_folder), objects, len(texts))
-    if carried.rows:
-        records.pin_at_submit(storage, job, sources[0].model)
-    return replace(
-        _manifest(job, chunks_folder, source, settings, request),
-        rows=sum(rows),
-        rejected=rejected,
-        text_bytes=text_bytes,
-        chunks=len(rows),
-        forecast=outlook.forecast(surveyed),
-        index_sha256=hashlib.sha256(index).hexdigest(),
-        columns_sha256=hashlib.sha256(column_types).hexdigest() if column_types else "",
-        keys_sha256=keys_sha256,
-        reuse=Reuse(tuple(source.stored.id for source in sources), carried.rows, request.reuse_any)
-        if request.reuse
-        else None,
-        **_about_documents(source.documents, documents),
-    )
-
-
 def _sources(storage: Storage, settings: Settings, request: Request, trust: Trust | None) -> list[Source]:
     names = [name if is_latest(name) else find(storage, name) for name in request.reuse]
     return open_sources(storage, names, request.model or settings.model, request.options, trust)
-
-
-def _check_there(storage: Storage, place: Place, objects: int, texts: int) -> None:
-    """Raise BulkqaError unless a chunks folder has so many objects, and so many texts."""
-    folder = layout.texts(place.job, place.chunks_folder)
-    names = [
-        name for name in storage.list(layout.chunks(place.job, place.chunks_folder)) if not folder.endswith(f"/{name}")
-    ]
-    if len(names) != objects or (texts and len(storage.list(folder)) != texts):
-        raise BulkqaError(
-            f"chunks of job {place.job} were removed while it was being submitted",
-            "The sweeper removes chunks if none was added for a day. Submit the file again.",
-        )
-
-
-def _texts(table: pa.Table, written: set[str]) -> Iterator[tuple[str, bytes]]:
-    """The texts of documents in a chunk that are not among those `written`, which they join; each with its digest."""
-    for column in table["context"].chunks:
-        for text in column.dictionary.to_pylist():
-            data = text.encode()
-            digest = hashlib.sha256(data).hexdigest()
-            if digest not in written:
-                written.add(digest)
-                yield digest, data
-
-
-def _about_documents(files: DocumentFiles | None, index: bytes) -> dict[str, Any]:
-    """What the manifest of a job of documents has besides."""
-    if files is None:
-        return {}
-    count, questions = len(files.index), len(files.questions.groups)
-    return {
-        "documents": Documents(count, questions, hashlib.sha256(index).hexdigest()),
-        "groups": Groups("question", questions, scattered=questions > 1),
-    }
-
-
-def _check_columns(columns: InputColumns | None, source: Input) -> None:
-    """Raise InputError if the columns are not those of the table that they came with."""
-    if columns is None:
-        return
-    levels = columns.index.num_columns and columns.index.num_rows
-    if not set(source.columns) <= set(columns.types.column_names) or levels not in (0, source.origins):
-        raise InputError(
-            "unreadable", f"{source.name}: the columns beside the table belong to another table", "Leave them out."
-        )
 
 
 def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, request: Request) -> Manifest:

@@ -66,7 +66,16 @@ class Carry:
     """The outcomes beside the chunks of a job."""
 
     digests: tuple[str, ...]  #: of the files, by chunk, empty where there is none; nothing if there is none at all
-    rows: int  #: that carry one
+    counts: tuple[int, ...]  #: of the rows in each chunk that carry one
+
+    @property
+    def rows(self) -> int:
+        """How many rows carry an outcome."""
+        return sum(self.counts)
+
+    def shares(self, rows: Sequence[int]) -> list[float]:
+        """The share of each chunk's rows that carry one, given its rows."""
+        return [carrying / count for carrying, count in zip(self.counts, rows, strict=True)]
 
 
 def carry(
@@ -82,7 +91,8 @@ def carry(
     `rows`: of each new chunk. `whole`: also outcomes that were computed in batches, or by versions that do not say how.
     """
     digests: list[str] = []
-    first = carrying = 0
+    counts: list[int] = []
+    first = 0
     for chunks in _portions(rows):
         with _Wanted(row_keys.of(first, sum(chunks))) as wanted:
             for source in sources:
@@ -95,10 +105,10 @@ def carry(
                 if outcomes:
                     create(len(digests), data)
                 digests.append(sha256(data).hexdigest() if outcomes else "")
-                carrying += outcomes
+                counts.append(outcomes)
                 begin += count
         first += sum(chunks)
-    return Carry(tuple(digests) if carrying else (), carrying)
+    return Carry(tuple(digests) if any(counts) else (), tuple(counts))
 
 
 def _portions(rows: Sequence[int]) -> Iterator[list[int]]:

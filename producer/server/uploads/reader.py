@@ -17,7 +17,8 @@ from contract.errors import BulkqaError, InputError
 from contract.format import failure
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.submit import Place, place_of, withdraw
+from producer.chunks import Place
+from producer.jobs.submit import place_of, withdraw
 from producer.server.uploads.form import Upload
 from producer.server.uploads.line import Line
 

@@ -69,7 +69,8 @@ def _read(order: dict[str, Any]) -> dict[str, Any]:
 
 def _submitted(file: InputSpec, order: dict[str, Any], request: Request, settings: Settings) -> dict[str, Any]:
     from producer.backend import open_direct
-    from producer.jobs.submit import Place, submit_and_send
+    from producer.chunks import Place
+    from producer.jobs.submit import submit_and_send
     from producer.results.columns import sent
 
     if order["columns"] is not None:

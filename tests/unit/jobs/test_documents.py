@@ -155,7 +155,7 @@ def test_a_diff_by_id_joins_the_questions_of_each_document(
 
 
 def test_a_submission_that_is_withdrawn_leaves_nothing(folder: Path, storage: Storage, settings: Settings):
-    from producer.jobs.submit import Place
+    from producer.chunks import Place
 
     manifest = submitted(folder, storage, settings)
     storage.delete(layout.manifest(manifest.id))

@@ -29,7 +29,8 @@ pytest.importorskip("starlette")
 
 from starlette.requests import ClientDisconnect, Request
 
-from producer.jobs.submit import Place, place_of, submit, withdraw
+from producer.chunks import Place
+from producer.jobs.submit import place_of, submit, withdraw
 from producer.request import request_of
 from producer.server.uploads.form import Upload, plain_name, received_form
 from producer.server.uploads.line import Line
