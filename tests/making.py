@@ -16,7 +16,7 @@ from contract.format import layout, part
 from contract.format.job import Answer, Manifest, Options, Row, RowError, Span, answered, failed
 from contract.ledger import records
 from contract.ledger.order import fill
-from contract.ledger.reconcile import reconcile
+from contract.ledger.reconcile import drop, reconcile
 from contract.ledger.stored import StoredJob, load_manifest
 from contract.queue import Queue, WorkerInfo, prefix, queue_name
 from contract.queue.redis import RedisQueue
@@ -139,6 +139,9 @@ class Hand:
         """Take the lease and count the attempt; its number, None where there is nothing to do."""
         if self.storage.exists(layout.part(job, chunk)) or self.storage.exists(layout.report(job)):
             self.advance(job, chunk)
+            return None
+        if records.is_paused(self.storage, job):
+            drop(StoredJob.open(self.storage, job), chunk, self.queue, self.settings)
             return None
         if not self.queue.lease(job, chunk, self.name, self.settings.lease):
             return None

@@ -24,7 +24,7 @@ from contract.format.job import Manifest, ModelRef, Options, Row, check_job_id
 from contract.format.part import Footer
 from contract.health import HealthFile
 from contract.ledger import counting, order, records
-from contract.ledger.reconcile import BRIEF, reconcile, stop_at_errors
+from contract.ledger.reconcile import BRIEF, drop, reconcile, stop_at_errors
 from contract.ledger.stored import Damage, StoredJob
 from contract.logs import log_context
 from contract.machine import peak_memory
@@ -190,6 +190,9 @@ class Worker:
         job = manifest.id
         if self._has_ended(cached, chunk):
             self._advance(manifest, chunk)
+            return
+        if records.is_paused(self.storage, job):
+            self._try_redis(lambda: drop(cached.stored, chunk, self.queue, self.settings))
             return
         if not self._lease(job, chunk):
             log.info("worker %s: another worker scores job %s chunk %d", self.name, job, chunk)

@@ -20,6 +20,7 @@
     jobs/<job>/model.json           the model that scores this job, pinned by the first worker
     jobs/<job>/progress.json        the sum of the first parts, so that status need not read them all; a hint
     jobs/<job>/cancel               exists if the job is to be cancelled
+    jobs/<job>/paused               exists while nothing of the job is to be sent
     jobs/<job>/notifications/000001.json    a delivery attempt of the job's webhook
     jobs/<job>/verdicts/1790000000000-3f9ac2d1.json   what somebody said of some answers at that time, written once
     jobs/<job>/predictions.json  groups.json  errors.csv  report.json    published in this order, each once
@@ -55,7 +56,8 @@ _KINDS = {
     "parts": re.compile(r"parts/\d{6,}\.jsonl"),
     "outputs": re.compile(r"(?:predictions|groups|report)\.json|errors\.csv"),
     "records": re.compile(
-        r"(?:manifest|model|progress)\.json|cancel|attempts/\d{6,}\.\d+(?:\.released|\.row)?|events/\d{6,}-\d+\.json"
+        r"(?:manifest|model|progress)\.json|cancel|paused|attempts/\d{6,}\.\d+(?:\.released|\.row)?"
+        r"|events/\d{6,}-\d+\.json"
         rf"|notifications/\d{{6,}}\.json|verdicts/{_VERDICTS.pattern}"
     ),
 }
@@ -170,6 +172,10 @@ def progress(job: str) -> str:
 
 def cancel(job: str) -> str:
     return f"{folder(job)}/cancel"
+
+
+def paused(job: str) -> str:
+    return f"{folder(job)}/paused"
 
 
 def owed(job: str) -> str:

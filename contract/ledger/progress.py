@@ -5,6 +5,7 @@
     finalizing ──► completed        published, no row failed
                ├─► completed_with_errors
                └─► failed           published, and no row was answered; the reason says why
+    queued or running ⇄ paused      somebody paused it, until it is resumed; what is under way is finished
     any of these ► cancelling       the marker exists; workers stop at their next rows
     cancelling ──► cancelled        published, with the rows that were done
 
@@ -32,7 +33,7 @@ from contract.trust import split
 from contract.trust.split import Split
 
 TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
-STATES = ("queued", "running", "finalizing", "cancelling", *TERMINAL)
+STATES = ("queued", "running", "paused", "finalizing", "cancelling", *TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Seen:
     repeated: tuple[int, ...] = ()  #: chunks without a part that were attempted more than once
     running: tuple[int, ...] = ()  #: chunks with a valid lease; empty if Redis does not answer
     scored: tuple[Scored, ...] = ()  #: chunks under their latest attempt, at most once each; likewise
+    paused: bool = False
     cancelled: Reason | None = None  #: why it is to be cancelled, if it is
     model: ModelRef | None = None
     workers: tuple[str, ...] | None = None  #: workers that serve the job's model; None if Redis does not answer
@@ -176,7 +178,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         ),
         progress=round(1.0 - counts.pending / manifest.rows, 6) if manifest.rows else 1.0,
         rows_per_second=round(rate.rows, 2) if rate and rate.rows else None,
-        eta_seconds=_eta(manifest, tally, scored, counts, rate, now),
+        eta_seconds=None if status == "paused" else _eta(manifest, tally, scored, counts, rate, now),
         forecast=manifest.forecast,
         committed_rows=tally.rows,
         attempts=tally.attempts + seen.attempts,
@@ -247,6 +249,8 @@ def _state(manifest: Manifest, seen: Seen, tally: Tally) -> str:
         return "cancelling"
     if tally.parts == manifest.chunks:
         return "finalizing"
+    if seen.paused:
+        return "paused"
     return "running" if tally.parts or seen.attempts or seen.running else "queued"
 
 
@@ -256,6 +260,8 @@ def _reason(status: str, seen: Seen, manifest: Manifest) -> Reason | None:
         return seen.cancelled if seen.cancelled != reasons.CANCELLED else None
     if status == "finalizing":
         return None
+    if status == "paused":
+        return reasons.PAUSED
     if seen.workers is None:
         return reasons.REDIS_AWAY
     if seen.trouble:

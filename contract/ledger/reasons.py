@@ -9,6 +9,7 @@
 | other_storage | workers on its storage: those that serve its model use another one |
 | retrying | a chunk that killed workers and is attempted again |
 | behind_others | chunks of other jobs, which are served first |
+| paused | somebody who resumes it |
 | server_unreachable | nothing, perhaps: the client's server does not answer, so nobody knows |
 
 | code | the job ended this way because |
@@ -43,6 +44,7 @@ ALL_FAILED = Reason("all_rows_failed", "no row was answered", "The error rows sa
 SOME_FAILED = Reason("some_rows_failed", "some rows have an error", "Fix them in the error file, and submit that.")
 TOO_MANY_ERRORS = "too_many_errors"
 CANCELLED = Reason("cancelled_by_user", "the job was cancelled")
+PAUSED = Reason("paused", "somebody paused the job", "Resume it: until then nothing more of it is scored.")
 REDIS_AWAY = Reason(
     "redis_unreachable",
     "Redis does not answer",

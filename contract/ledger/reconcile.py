@@ -106,25 +106,46 @@ def reconcile(
         return Repair(finished=published, given_up=given_up, published=published)
     if hints is None:
         raise unreachable or RedisUnreachable("Redis does not answer")
+    if not cancelled and _held(stored, queue):
+        return Repair(finished=False, given_up=given_up)
     sent = [] if cancelled else _send(manifest, missing, hints, queue, settings)
     if sent:
         log.info("job %s: sent chunks %s", job, _ranges(sent))
     return Repair(finished=False, sent=tuple(sent), given_up=given_up)
 
 
+def _held(job: StoredJob, queue: Queue) -> bool:
+    """Whether a job is paused: then no chunk of it is planned any more, and those that were never sent are planned anew
+    once it is resumed. That may just have happened, so the marker is looked for again."""
+    if not records.is_paused(job.storage, job.id):
+        return False
+    queue.unplan(job.manifest.model, job.id)
+    return records.is_paused(job.storage, job.id)
+
+
+def drop(job: StoredJob, chunk: int, queue: Queue, settings: Settings) -> None:
+    """Drop the message of a chunk, whose job is paused. Raises RedisUnreachable, StorageUnreachable."""
+    queue.unsend(job.id, [chunk])
+    if _held(job, queue):
+        order.fill(job.manifest.model, queue, settings)
+    else:
+        reconcile(job.id, job.storage, queue, settings)
+
+
 def stop_at_errors(job: StoredJob, known: dict[int, Footer]) -> bool:
-    """Have a job cancelled if more of its rows failed than it allows: True then. It does not matter who finds that, nor
-    how often. `known` caches footers between calls, as in `counting.footers`."""
+    """Have a job cancelled if more of its rows failed than it allows: True then, and if it is to be cancelled anyway.
+    It does not matter who finds that, nor how often. `known` caches footers between calls, as in `counting.footers`."""
     limit = job.manifest.max_errors
     if limit is None:
         return False
+    if records.cancel_requested(job.storage, job.id):
+        return True
     tally, beyond = counting.counted(job.storage, job.id, known)
     total = tally.plus(beyond)
-    done = total.rows - total.cancelled
-    if not limit.is_exceeded(total.failed, done):
+    if not limit.is_exceeded(total.failed, total.rows):
         return False
     codes = [(code, count, _example(job, code, beyond)) for code, count in top_errors(total)]
-    reason = reasons.too_many_errors(total.failed, done, str(limit), codes)
+    reason = reasons.too_many_errors(total.failed, total.rows, str(limit), codes)
     log.warning("job %s: %s", job.id, reason.message)
     records.request_cancel(job.storage, job.id, reason)
     return True
@@ -189,6 +210,22 @@ def cancel(job: str, storage: Storage, queue: Queue, settings: Settings, bound: 
     if records.report(storage, job) is None:
         records.request_cancel(storage, job)
         reconcile(job, storage, queue, settings, bound=bound)
+
+
+def pause(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
+    """Have nothing more of a job sent. Chunks under way are finished, and the job is published if these were the last.
+    Does nothing to a job that has ended. Raises as `cancel` does."""
+    if records.report(storage, job) is None:
+        load_manifest(storage, job)
+        storage.create(layout.paused(job), codec.dump(records.PauseMarker(time.time())))
+        reconcile(job, storage, queue, settings, bound=BRIEF)
+
+
+def resume(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
+    """Have a paused job go on. Does nothing to another. Raises as `cancel` does."""
+    load_manifest(storage, job)
+    storage.delete(layout.paused(job))
+    reconcile(job, storage, queue, settings, bound=BRIEF)
 
 
 def retire(job: str, storage: Storage, queue: Queue, owner: str = _THIS_PROCESS) -> bool:

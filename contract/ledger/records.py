@@ -131,6 +131,26 @@ def cancel_reason(storage: Storage, job: str) -> Reason | None:
     return (marker.reason or CANCELLED) if marker else None
 
 
+@dataclass(frozen=True, slots=True)
+class PauseMarker:
+    """Present: nothing of the job is to be sent, and messages of it are dropped."""
+
+    asked_at: float = 0.0
+
+
+def pause_marker(storage: Storage, job: str) -> PauseMarker | None:
+    """The marker of a paused job, as far as it can be read; None if it is not paused."""
+    try:
+        return codec.salvage(PauseMarker, storage.read(layout.paused(job)))
+    except FileNotFoundError:
+        return None
+
+
+def is_paused(storage: Storage, job: str) -> bool:
+    """Whether nothing of a job is to be sent."""
+    return storage.exists(layout.paused(job))
+
+
 def report(storage: Storage, job: str) -> Progress | None:
     """The published report of a job; None if it has not ended."""
     try:
@@ -164,6 +184,7 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
         repeated=tuple(number for number, tries in unfinished.items() if len(tries.started) > 1),
         retry=_retry(storage, job, unfinished),
         cancelled=cancel_reason(storage, job),
+        paused=is_paused(storage, job),
         model=pinned,
         **hints,
     )

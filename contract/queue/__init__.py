@@ -131,6 +131,10 @@ class Queue(Protocol):
         """The first `limit` jobs of which `claim` will return chunks, of those that are due before `due`."""
         ...
 
+    def unplan(self, model: str, job: str) -> None:
+        """Have `claim` return no more chunks of a job, until it is planned again."""
+        ...
+
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         """The next chunk that was never sent, recorded as sent, for `put`. It is of the first job in the order that has
         fewer than `each` chunks queued or leased for each worker of the model. None if there is none, or if the model's

@@ -148,6 +148,12 @@ class RedisQueue:
         )
         return [str(job) for job in jobs]
 
+    def unplan(self, model: str, job: str) -> None:
+        order = self._key("order", model)
+        with self._translated():
+            self._redis.delete(self._key("plan", job))
+        self._call(lambda: self._redis.zrem(order, job), _Keys(zsets=(order,)))
+
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         zsets = self._key("order", model), self._key("serving", model)
         keys = _Keys(zsets=zsets, lists=(self._prefix + queue_name(model),))

@@ -108,6 +108,8 @@ class AsyncJob:
 
     status = _in_thread(Job.status)
     cancel = _in_thread(Job.cancel)
+    pause = _in_thread(Job.pause)
+    resume = _in_thread(Job.resume)
     delete = _in_thread(Job.delete)
     predictions = _in_thread(Job.predictions)
     table = _in_thread(Job.table)

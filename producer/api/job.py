@@ -107,7 +107,8 @@ class Job:
                 yield progress
                 reason = progress.reason if not progress.finished else None
                 if reason and reason.code != logged_code:
-                    log.warning("job %s waits: %s. %s", self.id, reason.message, reason.remedy or "")
+                    verb = "is being cancelled" if progress.status == "cancelling" else "waits"
+                    log.warning("job %s %s: %s. %s", self.id, verb, reason.message, reason.remedy or "")
                 logged_code = reason.code if reason else None
         except NoWorker as error:
             longer = " The job is kept. To wait longer: wait(patience=SECONDS); None: no limit."
@@ -124,6 +125,17 @@ class Job:
     def cancel(self) -> None:
         """Cancel the job: finished rows stay. If it raises RedisUnreachable, the request to cancel is stored."""
         self._backend.cancel(self.id)
+
+    @raises_api_errors
+    def pause(self) -> None:
+        """Have nothing more of the job scored until `resume`; chunks under way are finished. If it raises
+        RedisUnreachable, the pause is stored."""
+        self._backend.pause(self.id)
+
+    @raises_api_errors
+    def resume(self) -> None:
+        """Have a paused job go on. If it raises RedisUnreachable, that is stored."""
+        self._backend.resume(self.id)
 
     @raises_api_errors
     def delete(self, *, cancel: bool = False, force: bool = False) -> None:

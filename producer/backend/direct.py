@@ -189,6 +189,12 @@ class DirectBackend:
     def cancel(self, job: str) -> None:
         reconcile.cancel(job, self.storage, self.queue, self.settings)
 
+    def pause(self, job: str) -> None:
+        reconcile.pause(job, self.storage, self.queue, self.settings)
+
+    def resume(self, job: str) -> None:
+        reconcile.resume(job, self.storage, self.queue, self.settings)
+
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         job = remove.find_removable(self.storage, job)
         return job, remove.delete(job, self.storage, self.queue, cancel=cancel, force=force)

@@ -197,6 +197,12 @@ class HttpBackend:
     def cancel(self, job: str) -> None:
         self._ask("POST", f"/v1/jobs/{_segment(job)}/cancel", httpx.Response.json)
 
+    def pause(self, job: str) -> None:
+        self._ask("POST", f"/v1/jobs/{_segment(job)}/pause", httpx.Response.json)
+
+    def resume(self, job: str) -> None:
+        self._ask("POST", f"/v1/jobs/{_segment(job)}/resume", httpx.Response.json)
+
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         if force:
             raise UsageError("a server removes no job by force", "Remove it on a machine that shares the storage.")

@@ -112,6 +112,15 @@ class Backend(Protocol):
         """Cancel a job: rows that are done stay. Raises RedisUnreachable after the cancel has been recorded."""
         ...
 
+    def pause(self, job: str) -> None:
+        """Have nothing more of a job scored until it is resumed; what is under way is finished. Raises
+        RedisUnreachable after it has been recorded."""
+        ...
+
+    def resume(self, job: str) -> None:
+        """Have a paused job go on. Raises as `pause` does."""
+        ...
+
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         """Remove a job, named as for `find`; returns its id and the bytes that it took. Raises NotEnded for an
         unfinished job, unless it is to be cancelled first (`cancel`) or removed at once (`force`)."""

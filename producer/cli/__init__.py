@@ -35,6 +35,8 @@ _COMMANDS = {
     "list": jobs.list_jobs,
     "results": jobs.results,
     "cancel": jobs.cancel,
+    "pause": jobs.pause,
+    "resume": jobs.resume,
     "repair": jobs.repair,
     "check": jobs.check,
     "verify": jobs.verify,

@@ -117,6 +117,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "poison_rows": lambda e: f"chunk {e['chunk']}, attempt {e['attempt']}: poison {_row_numbers(e['rows'])}",
     "given_up": lambda e: f"chunk {e['chunk']}: given up after {plural(e['attempts'], 'attempt')}",
     "cancel_asked": lambda e: f"cancelled: {e['message']}" if "message" in e else "cancel requested",
+    "paused": lambda _: "paused",
     "chunks_cancelled": lambda e: f"cancelled: {_summed(e)}",
     "published": lambda e: f"published, {e['status']}: {_outcomes(e['rows'])}",
 }

@@ -27,7 +27,7 @@ from producer.times import iso
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a job. `event` is one of submitted, attempt, attempts_done, quarantine, poison_rows,
-    given_up, cancel_asked, chunks_cancelled, published."""
+    given_up, paused, cancel_asked, chunks_cancelled, published."""
 
     at: float
     event: str
@@ -56,6 +56,8 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
     if marker := records.cancel_marker(storage, job):
         why = {"reason": marker.reason.code, "message": marker.reason.message} if marker.reason else {}
         log.append(Event(marker.asked_at, "cancel_asked", why))
+    if paused := records.pause_marker(storage, job):
+        log.append(Event(paused.asked_at, "paused"))
     if report:
         log.append(_published(report))
     return sorted(log, key=lambda event: event.at)

@@ -137,7 +137,11 @@ def _of_jobs(jobs: list[Progress], ended: Counter[str], served: set[str]) -> Ite
     sums: tuple[tuple[str, str, Callable[[Progress], int]], ...] = (
         ("bulkqa_rows_pending", "Rows without an outcome, of unfinished jobs", lambda job: job.request_counts.pending),
         ("bulkqa_rows_failed", "Rows that failed, of unfinished jobs", lambda job: job.request_counts.failed),
-        ("bulkqa_chunks_unfinished", "Chunks without a part", lambda job: job.chunks.total - job.chunks.done),
+        (
+            "bulkqa_chunks_unfinished",
+            "Chunks without a part; of paused jobs those under way",
+            _to_be_done,
+        ),
         ("bulkqa_chunks_running", "Chunks that a worker holds", lambda job: job.chunks.running),
         ("bulkqa_chunks_retrying", "Unfinished chunks attempted more than once", lambda job: job.chunks.retrying),
     )
@@ -149,6 +153,11 @@ def _of_jobs(jobs: list[Progress], ended: Counter[str], served: set[str]) -> Ite
         for model, count in sorted(by_model.items()):
             family.add_metric((model,), count)
         yield family
+
+
+def _to_be_done(job: Progress) -> int:
+    """The chunks that workers are needed for; of a paused job those that they hold."""
+    return job.chunks.running if job.status == "paused" else job.chunks.total - job.chunks.done
 
 
 def _of_workers(workers: list[WorkerInfo]) -> Iterator[Metric]:

@@ -306,6 +306,20 @@ def test_an_existing_plan_goes_on(queue: Queue):
     assert queue.hints(MODEL, JOB).following == 5
 
 
+def test_a_job_that_is_planned_no_more_has_no_turn(queue: Queue):
+    for job in (JOB, "other"):
+        queue.plan(MODEL, job, 0, 2, 0.0)
+    assert queue.lease(JOB, 7, "w1", 5.0)
+    queue.unplan(MODEL, JOB)
+    queue.unplan(MODEL, JOB)
+    assert queue.planned(MODEL, 1.0, 9) == ["other"]
+    assert claims(queue) == [("other", 0), ("other", 1)]
+    hints = queue.hints(MODEL, JOB)
+    assert (hints.following, list(hints.leases)) == (None, [7]), "who holds a chunk goes on holding it"
+    queue.plan(MODEL, JOB, 1, 2, 0.0)
+    assert claims(queue) == [(JOB, 1)]
+
+
 def test_a_chunk_is_claimed_once_under_concurrency(queue: Queue):
     queue.plan(MODEL, JOB, 0, 20, 0.0)
     with ThreadPoolExecutor(6) as pool:

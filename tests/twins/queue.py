@@ -81,6 +81,11 @@ class MemoryQueue:
         jobs = sorted((when, job) for job, when in order.items() if when <= due)
         return [job for _, job in jobs][:limit]
 
+    def unplan(self, model: str, job: str) -> None:
+        with self._lock:
+            self._plans.pop(job, None)
+            self._orders.get(model, {}).pop(job, None)
+
     def claim(self, model: str, waiting: int, each: int) -> tuple[str, int] | None:
         with self._lock:
             workers = self.serving(model)

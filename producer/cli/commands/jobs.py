@@ -1,4 +1,4 @@
-"""The commands on jobs: submit, status, list, results, cancel, repair, check, verify, diff.
+"""The commands on jobs: submit, status, list, results, cancel, pause, resume, repair, check, verify, diff.
 
 Each parses its flags, calls one function of a backend, `producer.jobs` or `contract.ledger`, and has `view` show the
 result.
@@ -179,19 +179,52 @@ def results(
 @with_flags
 def cancel(job: Job, connection: Connection, as_json: Json = False) -> None:
     """Cancel a job: finished rows stay, the others get the error job_cancelled. Works without Redis."""
-    from contract.errors import RedisUnreachable
     from producer.cli import messages, view
 
     backend = connection.backend()
     job = backend.find(job)
-    try:
-        backend.cancel(job)
-    except RedisUnreachable as error:
-        messages.say(f"the request to cancel is stored; {error}")
-    progress = backend.status(job)
+    progress = _recorded(backend.cancel, job, backend)
     if progress.status == "cancelling":
         messages.say(f"its workers and the sweeper end it; if none runs: producer repair {job}")
     view.print_json(progress) if as_json else view.out(f"job {job} is {progress.status}")
+
+
+@with_flags
+def pause(job: Job, connection: Connection, as_json: Json = False) -> None:
+    """Have nothing more of a job scored until it is resumed; chunks under way are finished. Works without Redis."""
+    from producer.cli import messages, view
+
+    backend = connection.backend()
+    job = backend.find(job)
+    progress = _recorded(backend.pause, job, backend)
+    if progress.status == "paused":
+        if running := progress.chunks.running:
+            messages.say(f"{messages.plural(running, 'chunk')} under way will be finished")
+        messages.say(f"to go on: producer resume {job}")
+    view.print_json(progress) if as_json else view.out(f"job {job} is {progress.status}")
+
+
+@with_flags
+def resume(job: Job, connection: Connection, as_json: Json = False) -> None:
+    """Have a paused job go on. Works without Redis."""
+    from producer.cli import view
+
+    backend = connection.backend()
+    job = backend.find(job)
+    progress = _recorded(backend.resume, job, backend)
+    view.print_json(progress) if as_json else view.out(f"job {job} is {progress.status}")
+
+
+def _recorded(request: Callable[[str], None], job: str, backend: Backend) -> Progress:
+    """The status of a job after a request that is stored even while Redis is away."""
+    from contract.errors import RedisUnreachable
+    from producer.cli import messages
+
+    try:
+        request(job)
+    except RedisUnreachable as error:
+        messages.say(f"the request is stored; {error}")
+    return backend.status(job)
 
 
 @with_flags

@@ -273,6 +273,23 @@ async def cancel(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
     return job_document(await run_in_threadpool(here.backend.status, job))
 
 
+@router.post("/jobs/{job}/pause", status_code=202)
+async def pause(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
+    """Have nothing more of a job scored until it is resumed; chunks under way are finished. Works while Redis is
+    away."""
+    with suppress(RedisUnreachable):  # the pause has been recorded
+        await reads.run(partial(here.backend.pause, job))
+    return job_document(await run_in_threadpool(here.backend.status, job))
+
+
+@router.post("/jobs/{job}/resume", status_code=202)
+async def resume(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
+    """Have a paused job go on. Works while Redis is away."""
+    with suppress(RedisUnreachable):  # that has been recorded
+        await reads.run(partial(here.backend.resume, job))
+    return job_document(await run_in_threadpool(here.backend.status, job))
+
+
 @router.delete("/jobs/{job}")
 async def delete(
     job: str,
