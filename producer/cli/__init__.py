@@ -14,6 +14,7 @@ import typer
 from contract.command import print_version
 from producer.cli.commands import cleanup, jobs, monitoring
 from producer.cli.commands.compare import compare
+from producer.cli.commands.labels import labels
 from producer.cli.commands.run import run
 from producer.cli.commands.serve import serve
 from producer.cli.commands.trust import judge, sample, trust
@@ -42,6 +43,7 @@ _COMMANDS = {
     "verify": jobs.verify,
     "diff": jobs.diff,
     "compare": compare,
+    "labels": labels,
     "sample": sample,
     "judge": judge,
     "trust": trust,

@@ -19,6 +19,7 @@ from contract.errors import UsageError
 from contract.format import csvfile
 from contract.format.job import Row
 from producer.trust import sheet
+from producer.trust.export import labelstudio
 from producer.trust.verdicts import Kind, Verdict
 
 SHOWN = ("row", "id", "question", "answer", "excerpt", "score")
@@ -43,7 +44,10 @@ def read(path: str) -> list[Verdict]:
     """The verdicts on the rows that were judged: those with a verdict, or with a correct answer. Their `floor` is the
     lowest score in the file, judged or not, if it has scores: so far down at least the rows were drawn.
 
-    Raises InputError if the file cannot be read, UsageError for a verdict that is none."""
+    An export of Label Studio is read, too. Raises InputError if the file cannot be read, UsageError for a verdict that
+    is none."""
+    if labelstudio.is_export(path):
+        return labelstudio.read(path)
     rows = list(sheet.read(path))
     verdicts = [verdict for row in rows if (verdict := _verdict(row)) is not None]
     if not verdicts:

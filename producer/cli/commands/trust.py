@@ -53,7 +53,7 @@ def sample(
 @with_flags
 def judge(
     job: Job,
-    file: Annotated[str, typer.Argument(help="file of `sample`, filled in")],
+    file: Annotated[str, typer.Argument(help="file of `sample`, filled in; or an export of Label Studio")],
     connection: Connection,
     by: Annotated[str, typer.Option(help="who has judged", show_default=False)] = "",
     picked: Annotated[
@@ -70,14 +70,14 @@ def judge(
     from producer.trust.verdicts import batches
 
     verdicts = read(file)
-    if not picked and any(verdict.floor is None for verdict in verdicts):
+    if not picked and all(verdict.floor is None for verdict in verdicts):
         raise UsageError(
             f"{file} has no scores, which say from where its rows were drawn",
             Remedy("Leave the columns of the sample as they are; or, for rows picked by hand: ", Set(picked=True)),
         )
     backend = connection.backend()
     job = backend.find(job)
-    own = [replace(verdict, by=by, floor=None if picked else verdict.floor) for verdict in verdicts]
+    own = [replace(verdict, by=by or verdict.by, floor=None if picked else verdict.floor) for verdict in verdicts]
     stored = sum(backend.judge(job, batch) for batch in batches(own))
     messages.say(f"{messages.plural(stored, 'verdict')} stored; what they promise: producer trust {job}")
 

@@ -1,0 +1,55 @@
+"""The command labels: what people judged of a job, to be used elsewhere. It changes nothing of a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from producer.cli.flags import with_flags
+from producer.cli.options import Connection, Job
+
+
+@with_flags
+def labels(
+    job: Job,
+    connection: Connection,
+    output: Annotated[Path, typer.Option("-o", "--output", help="JSON file to write; - is stdout")],
+    output_format: Annotated[
+        Literal["squad", "label-studio"],
+        typer.Option(
+            "--format",
+            help="SQuAD 2.0, of judged rows whose right answer is known; or tasks for Label Studio, a sample with its "
+            "answers as predictions and all that was judged",
+        ),
+    ] = "squad",
+    rows: Annotated[int, typer.Option(help="rows of the sample for Label Studio", min=1, max=100_000)] = 300,
+    precision: Annotated[
+        float, typer.Option(help="share of answers that must be right, of that sample", min=0.01, max=0.999)
+    ] = 0.9,
+    seed: Annotated[int, typer.Option(help="another one draws other rows")] = 1,
+) -> None:
+    """Write what was judged of a job to a file: to measure and train models, or to go on judging in Label Studio."""
+    import json
+
+    from producer.cli import messages, view
+    from producer.results.output import write_file
+    from producer.trust.export.labels import as_tasks, in_squad
+    from producer.trust.export.labelstudio import INTERFACE
+
+    backend = connection.backend()
+    job = backend.find(job)
+    squad = output_format == "squad"
+    found = in_squad(backend, job) if squad else as_tasks(backend, job, rows, precision, seed)
+    text = json.dumps(found.document, ensure_ascii=False, indent=1)
+    if output == Path("-"):
+        view.out_json(text)
+    else:
+        write_file(output, [text.encode(), b"\n"], "jsonl")
+    messages.say(f"{messages.plural(found.written, 'question' if squad else 'task')} in {output}")
+    if found.left_out:
+        messages.say(f"left out: {messages.plural(found.left_out, 'verdict')} that do not say what is right")
+    if not squad:
+        messages.say(f"labeling interface of its project:\n{INTERFACE}")
+        messages.say(f"then export them as JSON, and: producer judge {job} EXPORT.json")
