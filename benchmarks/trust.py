@@ -1,79 +1,164 @@
-"""How often a promise of precision is broken, and how much it covers: by `producer trust`, and by the naive rule.
+"""How often a promise of precision is broken, and how much it covers, over many draws of judged answers.
 
-A synthetic job of a million answers whose precision rises with the score, as that of the reader that ships does on
-SQuAD-like questions; for each wanted precision, many draws of labels. The truth is known, so a promise is broken if the
-answers above its threshold are right less often than promised.
+    python -m benchmarks.trust [--draws N] [--size N] [--quick]
+
+Two jobs of which every answer is known to be right or wrong: questions at hand, answered by the reader that ships
+(XQuAD, and an article that it was not trained on, half of whose questions have no answer); and a synthetic one, whose
+precision rises with the score. Three rules on the same labels, drawn as `producer sample` draws them:
+
+once     the labels of a file, looked at once: `producer trust --labels`
+watched  labels as they are stored, by a judge who looks after each and stops at the first promise: `producer trust`
+naive    the lowest score above which the labels themselves are right often enough
+
+Broken: above the threshold fewer answers are right than was promised. Covered: rows above it, on average.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import common
+from contract import squad
+from contract.format.job import Options
 from producer.results.scores import Answers
 from producer.trust.promise import Judged, promise
+from producer.trust.promises.looks import looked, schedule
 from producer.trust.sample import draw
+from worker.evaluate import Example, load_squad
+from worker.reader.reader import Reader
 
-#: Right answers by tenth of the score, of the reader that ships on 838 questions with their paragraph.
+CONFIDENCE = 0.95
+PRECISIONS = (0.8, 0.85, 0.9)
+LABELS = (300, 500, 1000)
+RULES = ("once", "watched", "naive")
+DATA = common.REPO.parent / "shared" / "data"
+#: The article of `cs224n-dev.json` that the reader was not trained on.
+HELD_OUT = "Steam_engine"
+#: Right answers by tenth of the score, of the reader that ships on questions with their paragraph.
 RIGHT = (0.05, 0.18, 0.28, 0.38, 0.47, 0.58, 0.66, 0.75, 0.84, 0.93)
 
 
-def job(size: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores of answers, and which are right."""
-    chance = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class Known:
+    """Answers, the lowest score first, and which of them are right."""
+
+    name: str
+    scores: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, name: str, scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Known:
+        order = np.argsort(scores, kind="stable")
+        return cls(name, scores[order], right[order])
+
+    def pool(self, labels: int, precision: float) -> int:
+        """How many of the highest answers a sample is drawn from."""
+        count = len(self.scores)
+        nothing = np.zeros(count, np.int64)
+        found = Answers(np.arange(count), self.scores, nothing, np.full(count, -1, np.int8), count)
+        return draw(found, labels, precision, seed=1).pool
+
+    def above(self, threshold: float | None) -> NDArray[np.bool_]:
+        """Which answers above a threshold are right; none without one."""
+        begin = len(self.scores) if threshold is None else int(np.searchsorted(self.scores, threshold))
+        return self.right[begin:]
+
+
+def at_hand() -> Known:
+    """Questions of SQuAD's format beside the repository, answered."""
+    reader = Reader.open(common.SHIPPED)
+    scores, right = list[float](), list[bool]()
+    for example in _examples():
+        answer = reader.answer(example.question, example.context, Options())
+        scores.append(round(answer.score, 6))
+        right.append(squad.exact_match(answer.spans[0].answer, example.answers) == 1.0)
+    return Known.of("at hand", np.array(scores), np.array(right))
+
+
+def _examples() -> Iterator[Example]:
+    yield from load_squad(DATA / "eval.json")
+    article = next(
+        each
+        for each in json.loads((DATA / "train" / "cs224n-dev.json").read_text())["data"]
+        if each["title"] == HELD_OUT
+    )
+    for paragraph in article["paragraphs"]:
+        for question in squad.questions(paragraph):
+            yield Example(question["id"], question["question"], question["context"], tuple(question["answers"]))
+
+
+def synthetic(size: int) -> Known:
+    chance = np.random.default_rng(7)
     scores = np.round(chance.beta(1.6, 0.9, size), 6)
-    return scores, chance.random(size) < np.interp(scores, np.arange(10) / 10 + 0.05, RIGHT)
+    return Known.of("synthetic", scores, chance.random(size) < np.interp(scores, np.arange(10) / 10 + 0.05, RIGHT))
 
 
-def naive(judged: list[Judged], precision: float) -> float | None:
-    """The lowest score above which the labels themselves are right often enough."""
-    found, right = None, 0
-    for count, each in enumerate(sorted(judged, reverse=True), 1):
-        right += each.right
-        if count >= 30 and right / count >= precision:
-            found = each.score
-    return found
+def once(job: Known, judged: list[Judged], precision: float, floor: float) -> tuple[float | None, int]:
+    """The threshold, and the labels that were given for it."""
+    bound = promise(job.scores, len(job.scores), judged, precision, CONFIDENCE, floor).bound
+    return bound and bound.threshold, len(judged)
 
 
-def measure(size: int, draws: int, labels: int, precision: float) -> dict[str, float]:
-    scores, right = job(size, seed=7)
-    found = Answers(np.arange(size), scores, np.zeros(size, np.int64), np.full(size, -1, np.int8), size)
-    order = np.argsort(-scores, kind="stable")
-    precisions = np.cumsum(right[order]) / np.arange(1, size + 1)
-    ranked = -scores[order]
+def watched(job: Known, judged: list[Judged], precision: float, floor: float) -> tuple[float | None, int]:
+    """The same by a judge who stops at the first promise: it can only come with a look."""
+    for look in takewhile(lambda look: look.labels <= len(judged), schedule(1 - CONFIDENCE)):
+        seen = judged[: look.labels]
+        bound = looked(job.scores, len(job.scores), seen, seen, precision, CONFIDENCE, floor).promise.bound
+        if bound:
+            return bound.threshold, look.labels
+    return None, len(judged)
 
-    def above(threshold: float) -> int:
-        return int(np.searchsorted(ranked, -threshold, side="right"))
 
-    rules: dict[str, list[tuple[bool, float]]] = {"ours": [], "naive": []}
-    top = draw(found, labels * draws, precision, seed=1).rows  # one draw, cut into many: each is a sample of its own
-    for first in range(0, len(top) - labels + 1, labels):
-        judged = [Judged(float(scores[row]), bool(right[row])) for row in top[first : first + labels]]
-        bound = promise(scores[:: max(1, size // 20_000)], size, judged, precision, 0.95).bound
-        chosen = {"ours": bound and bound.threshold, "naive": naive(judged, precision)}
-        for rule, threshold in chosen.items():
-            count = above(threshold) if threshold is not None else 0
-            rules[rule].append((bool(count) and precisions[count - 1] < precision, count / size))
-    return {
-        f"{rule} {what}": round(float(np.mean([each[place] for each in found_])), 4)
-        for rule, found_ in rules.items()
-        for place, what in enumerate(("broken", "covered"))
-    } | {"precision": precision, "labels": labels, "draws": len(rules["ours"])}
+def naive(job: Known, judged: list[Judged], precision: float, floor: float) -> tuple[float | None, int]:
+    """The same by the labels' own precision."""
+    ranked = sorted(judged, reverse=True)
+    shares = np.cumsum([each.right for each in ranked]) / np.arange(1, len(ranked) + 1)
+    enough = np.flatnonzero(shares[29:] >= precision)
+    return (ranked[29 + int(enough[-1])].score if len(enough) else None), len(judged)
+
+
+def measure(job: Known, draws: int, labels: int, precision: float) -> dict[str, dict[str, float]]:
+    """Of each rule: the share of draws whose promise is broken, of rows that are covered, and the mean of labels."""
+    chance = np.random.default_rng(labels)
+    pool = job.pool(labels, precision)
+    floor = float(job.scores[-pool])
+    outcomes: dict[str, list[tuple[bool, float, int]]] = {rule: [] for rule in RULES}
+    for _ in range(draws):
+        places = len(job.scores) - 1 - chance.choice(pool, labels, replace=False)
+        judged = [Judged(float(job.scores[place]), bool(job.right[place])) for place in places]
+        for rule, choose in zip(RULES, (once, watched, naive), strict=True):
+            threshold, used = choose(job, judged, precision, floor)
+            right = job.above(threshold)
+            outcomes[rule].append((len(right) > 0 and right.mean() < precision, len(right) / len(job.scores), used))
+    names = ("broken", "covered", "labels")
+    return {rule: dict(zip(names, np.mean(each, axis=0).tolist(), strict=True)) for rule, each in outcomes.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the draws, of fewer answers")
-    quick = parser.parse_args().quick
-    for precision in (0.8, 0.85, 0.9):
-        for labels in (300, 500, 1000):
-            print(
-                json.dumps(measure(200_000 if quick else 1_000_000, 50 if quick else 400, labels, precision)),
-                flush=True,
-            )
+    args = common.arguments((__doc__ or "").partition("\n")[0], draws=1000, size=1_000_000)
+    draws, size = (50, 100_000) if args.quick else (args.draws, args.size)
+    jobs = [synthetic(size)]
+    if DATA.exists():
+        jobs.insert(0, at_hand())
+    print("; ".join(f"{name} {value}" for name, value in (common.conditions() | {"draws": str(draws)}).items()))
+    print("\n| answers | right | promised | labels | broken | covered | watched: broken | covered | labels "
+          "| naive: broken | covered |\n|---|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for job in jobs:
+        for precision in PRECISIONS:
+            for labels in LABELS:
+                if 2 * labels > len(job.scores):
+                    continue
+                found = measure(job, draws, labels, precision)
+                cells = [f"{found[rule][name]:.1%}" for rule in RULES for name in ("broken", "covered")]
+                cells.insert(4, f"{found['watched']['labels']:.0f}")
+                head = [f"{len(job.scores):,} {job.name}", f"{job.right.mean():.0%}", f"{precision:.2f}", f"{labels:,}"]
+                print(f"| {' | '.join([*head, *cells])} |", flush=True)
 
 
 if __name__ == "__main__":
