@@ -6,8 +6,9 @@ JSON escapes newlines in strings, so a newline always ends a prediction. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, get_args
 
 #: What a document lists.
 Kind = Literal["predictions", "groups", "documents"]
@@ -17,9 +18,13 @@ _BETWEEN, _FOOT = b",\n", b"\n]}\n"
 _AROUND = {_FOOT.strip(), *(head.strip() for head in _HEADS.values())}
 
 
-def write(lines: Iterable[bytes], kind: Kind = "predictions") -> Iterator[bytes]:
-    """The document of predictions or groups, given in blocks of whole JSON lines."""
-    yield _HEADS[kind]
+def write(
+    lines: Iterable[bytes], kind: Kind = "predictions", about: Mapping[str, Any] | None = None
+) -> Iterator[bytes]:
+    """The document of predictions or groups, given in blocks of whole JSON lines. What is `about` them is before them:
+    of a document that nothing here reads again."""
+    before = "".join(f"{json.dumps(name)}: {json.dumps(value)}, " for name, value in (about or {}).items())
+    yield _HEADS[kind].replace(b"{", b"{" + before.encode(), 1)
     between = b""
     for block in lines:
         yield between + block.rstrip(b"\n").replace(b"\n", _BETWEEN)

@@ -23,6 +23,7 @@
     jobs/<job>/paused               exists while nothing of the job is to be sent
     jobs/<job>/notifications/000001.json    a delivery attempt of the job's webhook
     jobs/<job>/verdicts/1790000000000-3f9ac2d1.json   what somebody said of some answers at that time, written once
+    jobs/<job>/calibrations/3f9ac2d13f9ac2d1.json   how likely answers are right, of labels of that digest, written once
     jobs/<job>/predictions.json  groups.json  errors.csv  report.json    published in this order, each once
 
 Every key is made from a checked job id, a checked chunks folder and integers: none can be outside of the job's folder.
@@ -59,6 +60,7 @@ _KINDS = {
         r"(?:manifest|model|progress)\.json|cancel|paused|attempts/\d{6,}\.\d+(?:\.released|\.row)?"
         r"|events/\d{6,}-\d+\.json"
         rf"|notifications/\d{{6,}}\.json|verdicts/{_VERDICTS.pattern}"
+        r"|calibrations/[0-9a-f]{16}\.json"
     ),
 }
 
@@ -206,6 +208,10 @@ def new_verdicts(job: str, at: float) -> str:
 def is_verdicts(name: str) -> bool:
     """Whether a name under verdicts/ is that of an object of verdicts."""
     return _VERDICTS.fullmatch(name) is not None
+
+
+def calibration(job: str, labels_sha256: str) -> str:
+    return f"{folder(job)}/calibrations/{labels_sha256[:16]}.json"
 
 
 def groups(job: str) -> str:

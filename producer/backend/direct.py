@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from producer.results.groups import GroupPage
     from producer.results.pages import Matches, Page, RowFilter
     from producer.results.scores import Scores, Spread
+    from producer.trust.calibration.probability import Calibration
     from producer.trust.judge import Judgements
     from producer.trust.promises.trusted import Trusted
     from producer.trust.sample import Sample
@@ -165,6 +166,15 @@ class DirectBackend:
 
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         return follow.completed(self.judgements.trust(job, precision, confidence))
+
+    def calibration(self, job: str) -> Calibration:
+        return follow.completed(self.calibrating(job))
+
+    def calibrating(self, job: str) -> Steps[Calibration]:
+        """The same in steps."""
+        from producer.trust.calibration.record import calibration
+
+        return calibration(self.storage, job, self.judgements.verdicts(job))
 
     @cached_property
     def judgements(self) -> Judgements:

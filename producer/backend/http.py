@@ -36,6 +36,7 @@ from producer.jobs.select import JobFilter
 from producer.jobs.submit import Submitted
 from producer.request import Request
 from producer.results import columns
+from producer.trust.calibration.probability import Calibration
 from producer.trust.promises.trusted import Trusted
 from producer.trust.sample import Sample
 from producer.trust.verdicts import Verdict, given
@@ -239,6 +240,10 @@ class HttpBackend:
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         path, query = f"/v1/jobs/{_segment(job)}/trust", {"precision": precision, "confidence": confidence}
         return self._ask("GET", path, lambda answer: codec.read(Trusted, answer.content), params=query)
+
+    def calibration(self, job: str) -> Calibration:
+        path = f"/v1/jobs/{_segment(job)}/calibration"
+        return self._ask("GET", path, lambda answer: codec.read(Calibration, answer.content))
 
     def workers(self) -> list[WorkerInfo]:
         return self._ask("GET", "/v1/workers", lambda answer: codec.read(list[WorkerInfo], answer.content))

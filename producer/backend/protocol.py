@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from producer.jobs.submit import Submitted
     from producer.request import Request
     from producer.results.columns import InputColumns
+    from producer.trust.calibration.probability import Calibration
     from producer.trust.promises.trusted import Trusted
     from producer.trust.sample import Sample
     from producer.trust.verdicts import Verdict
@@ -150,6 +151,11 @@ class Backend(Protocol):
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         """What the verdicts of a job promise, or without any its reference answers. Raises NotEnded, and UsageError
         where there is neither."""
+        ...
+
+    def calibration(self, job: str) -> Calibration:
+        """How likely the answers of a job are right, by its verdicts, or without any by its reference answers. Raises
+        NotEnded, and UsageError where they are too few."""
         ...
 
     def workers(self) -> list[WorkerInfo]:

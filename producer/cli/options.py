@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from producer.jobs.select import JobFilter
     from producer.results.output import By
     from producer.results.pages import Side
+    from producer.trust.calibration.probability import Calibration
 
 FILE = (
     "CSV, Parquet, JSON Lines, JSON or SQuAD file, also compressed; a folder or 'part-*.csv'; also at s3://, gs:// and "
@@ -192,6 +193,12 @@ class Lines:
 
     trusted: Annotated[bool, typer.Option("--trusted", help="only answers that a promise holds for")] = False
     untrusted: Annotated[bool, typer.Option("--untrusted", help="only the other rows, to be looked at")] = False
+    probability: Annotated[
+        bool,
+        typer.Option(
+            "--probability", help="also how likely each answer is right, estimated from what was judged of the job"
+        ),
+    ] = False
 
     def line(self) -> By:
         """What a line is for. Raises UsageError."""
@@ -217,6 +224,14 @@ class Lines:
             return split.side(backend, job, trusted=self.trusted)
         threshold = self.below if self.above is None else self.above
         return None if threshold is None else Side(threshold, self.above is not None)
+
+    def calibration(self, backend: Backend, job: str) -> Calibration | None:
+        """What gives answers their probability; None if it is not wanted. Raises UsageError."""
+        from contract.errors import UsageError
+
+        if self.probability and self.line() != "row":
+            raise UsageError("probabilities are of rows: that is what is judged", "Leave out --by or --wide.")
+        return backend.calibration(job) if self.probability else None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from producer.results import columns, folder, groups, upload, workbook
 from producer.results.documents import marked, wide
 from producer.results.documents.wide import Wide
 from producer.results.pages import Side, matching
-from producer.results.typed import Core, Shape, core
+from producer.results.typed import Core, Shape, core, probable
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "xlsx")
 #: A folder of web pages, one a document.
@@ -133,6 +133,15 @@ class Table(Protocol):
     def cells(self, record: dict[str, Any], /) -> list[Any]: ...  # noqa: D102
 
 
+class Calibration(Protocol):
+    """What gives each answer the probability that it is right."""
+
+    @property
+    def sha256(self) -> str: ...  # noqa: D102
+
+    def lines(self, blocks: Iterable[bytes], /) -> Iterator[bytes]: ...  # noqa: D102
+
+
 class ResultsBackend(Protocol):
     """The part of `producer.backend.protocol.Backend` that is used here."""
 
@@ -161,31 +170,34 @@ def write_results(
     as_folder: bool = False,
     by: By = "row",
     side: Side | None = None,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write the predictions of a job to a file, with the error rows beside it; to stdout for `-`; or to a folder.
 
-    `by` and `side` as for `view`, `wait` as for `ready_lines`. Raises UsageError if the output cannot be written.
+    `by`, `side` and `calibration` as for `view`, `wait` as for `ready_lines`. Raises UsageError if the output cannot be
+    written.
     """
+    options: dict[str, Any] = {"by": by, "wait": wait, "side": side, "calibration": calibration}
     if url := upload.url_of(output):
         with tempfile.TemporaryDirectory(prefix="bulkqa-") as scratch:
-            write_results(backend, job, Path(scratch) / output.name, kind, wait, as_folder=as_folder, by=by, side=side)
+            write_results(backend, job, Path(scratch) / output.name, kind, as_folder=as_folder, **options)
             upload.put(url, Path(scratch))
         return
     if as_folder:
         if kind == PAGES:
             files = _pages(view(backend, job, "jsonl", "document", wait).lines, backend, job)
         else:
-            files = _files(view(backend, job, kind or "jsonl", by, wait, side), backend, job, kind or "jsonl", wait)
+            files = _files(view(backend, job, kind or "jsonl", **options), backend, job, kind or "jsonl", wait)
         ended = wait is not None or backend.status(job, reason=False).finished
         folder.write(output, files, complete=ended and kind != PAGES)
         return
     kind = format_of(output, kind)
-    lines, listed, shape = view(backend, job, kind, by, wait, side)
+    viewed = view(backend, job, kind, **options)
     if output == Path("-"):
-        write_stream(sys.stdout.buffer, _flushed(lines), kind, shape, listed)
+        write_stream(sys.stdout.buffer, _flushed(viewed.lines), kind, viewed.shape, viewed.listed, viewed.about)
         sys.stdout.flush()
     else:
-        write_file(output, lines, kind, shape, listed)
+        write_file(output, viewed.lines, kind, viewed.shape, viewed.listed, viewed.about)
     while wait and wait():
         pass  # all parts are there, but the error file is not published yet
     if output != Path("-") and not is_special(output) and (errors := backend.errors(job)) is not None:
@@ -212,13 +224,17 @@ def _pages(lines: Iterable[bytes], backend: ResultsBackend, job: str) -> Iterato
 
 
 def written(
-    lines: Iterable[bytes], kind: str, shape: Table | None = None, listed: document.Kind = "predictions"
+    lines: Iterable[bytes],
+    kind: str,
+    shape: Table | None = None,
+    listed: document.Kind = "predictions",
+    about: Mapping[str, Any] | None = None,
 ) -> Iterator[bytes]:
     """Predictions, or what else is `listed`, given as JSON lines, in one of FORMATS: a block for each of theirs, which
     alone is held in memory, and what comes before and after; a workbook by way of a file, so that one that cannot be is
-    an error and no half. CSV, Parquet and workbooks need a `shape`."""
+    an error and no half. CSV, Parquet and workbooks need a `shape`; what is `about` them is in JSON alone."""
     if kind == "json":
-        return document.write(lines, listed)
+        return document.write(lines, listed, about)
     if kind == "jsonl":
         return iter(lines)
     assert shape is not None  # noqa: S101 - for the type checker: it would be a bug
@@ -239,6 +255,7 @@ class View(NamedTuple):
     lines: Iterator[bytes]  #: in blocks of whole JSON lines
     listed: document.Kind  #: what a line is
     shape: Table | None  #: the columns, in a format that has any
+    about: Mapping[str, Any] | None = None  #: before the lines, in JSON
 
 
 def view(
@@ -248,13 +265,18 @@ def view(
     by: By = "row",
     wait: Callable[[], bool] | None = None,
     side: Side | None = None,
+    calibration: Calibration | None = None,
 ) -> View:
     """The predictions of a job, its groups, or a line a document, in a format. `wait` as for `ready_lines`; of
-    predictions only those of a `side`. Raises UsageError if the job has no groups, or asks no documents, and as
-    `shape_of` does."""
+    predictions only those of a `side`, with their probabilities by a `calibration`. Raises UsageError if the job has no
+    groups, or asks no documents, and as `shape_of` does."""
     if by == "row":
         lines = backend.lines(job, wait=wait)
-        return View(matching(lines, side) if side else lines, "predictions", shape_of(backend, job, kind))
+        lines = matching(lines, side) if side else lines
+        if calibration is None:
+            return View(lines, "predictions", shape_of(backend, job, kind))
+        about = {"calibration": calibration.sha256}
+        return View(calibration.lines(lines), "predictions", shape_of(backend, job, kind, probable), about)
     if by != "group":
         questions = wide.check(backend.manifest(job))
     if by != "document":
@@ -279,12 +301,13 @@ def write_file(
     kind: str,
     shape: Table | None = None,
     listed: document.Kind = "predictions",
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write predictions, or what else is `listed`, to a file that appears whole or not at all. Links, pipes and devices
     stay what they are."""
     if is_special(path):
         with _refused(path), path.open("wb") as file:
-            write_stream(file, lines, kind, shape, listed)
+            write_stream(file, lines, kind, shape, listed, about)
         return
     path = path.resolve()
     staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # containers may share a process id
@@ -292,7 +315,7 @@ def write_file(
         with _refused(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with staged.open("xb") as file:
-                write_stream(file, lines, kind, shape, listed)
+                write_stream(file, lines, kind, shape, listed, about)
             staged.replace(path)
     finally:
         with suppress(OSError):  # the folder may be read-only or gone
@@ -321,10 +344,11 @@ def write_stream(
     kind: str,
     shape: Table | None = None,
     listed: document.Kind = "predictions",
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write predictions, or what else is `listed`, given as JSON lines, in one of FORMATS. All but JSON and JSON Lines
     need a `shape`."""
-    for block in written(lines, kind, shape, listed):
+    for block in written(lines, kind, shape, listed, about):
         file.write(block)
 
 

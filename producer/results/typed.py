@@ -6,7 +6,7 @@
 | id | the input's | |
 | status, question, context, answer | string | |
 | start, end | int64 | |
-| score, raw_score, null_score, margin, exact_match, f1 | float64 | |
+| score, raw_score, null_score, margin, exact_match, f1 | float64 | `probability` behind `score`, if it is asked for |
 | flags | list of string | |
 | error_code, error_message, raw | string | |
 | alternatives | list of struct: answer, start, end, score, raw_score, margin | |
@@ -103,6 +103,12 @@ def core(manifest: Manifest, id_type: DataType) -> pa.Schema:
     if manifest.trust:
         instead["status"] = [CORE.field("status"), _TRUSTED]
     return pa.schema([field for each in CORE for field in (instead.get(each.name) or [each])])
+
+
+def probable(manifest: Manifest, id_type: DataType) -> pa.Schema:
+    """The same with the probability that an answer is right, behind its score."""
+    fields = core(manifest, id_type)
+    return fields.insert(fields.get_field_index("score") + 1, pa.field("probability", pa.float64()))
 
 
 #: Gives the columns of a job without those of the input, for a type of ids.

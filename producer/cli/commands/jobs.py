@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -157,18 +158,24 @@ def results(
     check_output(output, kind, as_folder=out.as_folder)
     job = backend.find(job)
     progress = backend.status(job, reason=False)
-    line, side = lines.line(), lines.side(backend, job)
+    write = partial(
+        write_results,
+        *(backend, job, output, kind),
+        as_folder=out.as_folder,
+        by=lines.line(),
+        side=lines.side(backend, job),
+        calibration=lines.calibration(backend, job),
+    )
     if follow:
         steps = backend.follow(job)
         try:
-            wait = lambda: any(not step.finished for step in steps)  # noqa: E731
-            write_results(backend, job, output, kind, wait, as_folder=out.as_folder, by=line, side=side)
+            write(wait=lambda: any(not step.finished for step in steps))
         except KeyboardInterrupt:
             again = _follow_again(f"producer results {job} --follow", connection)
             raise KeyboardInterrupt(f"job {job} continues; {again}") from None
         progress = backend.status(job, reason=False)
     else:
-        write_results(backend, job, output, kind, as_folder=out.as_folder, by=line, side=side)
+        write()
     if progress.finished:
         raise typer.Exit(view.exit_code(progress))
     counts = progress.request_counts

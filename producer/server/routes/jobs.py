@@ -25,13 +25,14 @@ from producer.jobs.select import JobFilter, pairs
 from producer.results.groups import group_core
 from producer.results.output import FORMATS, shape_of, written
 from producer.results.pages import RowFilter, matching
-from producer.results.typed import core
+from producer.results.typed import core, probable
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of, described
 from producer.server.service import Export, Here, JobId, Reads, job_document
 from producer.server.shares import Turns
 from producer.server.uploads.form import INPUTS, received, received_form
 from producer.trust import split
+from producer.trust.calibration.probability import Calibration
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -137,22 +138,33 @@ async def results(
     job: JobId,
     here: Here,
     export: Export,
+    reads: Reads,
     wanted: Wanted,
     format: Literal["json", "jsonl", "csv", "parquet", "xlsx"] = "json",  # noqa: A002 - its name
     offset: Annotated[int, Query(ge=0, description="the first row")] = 0,
     by: Annotated[Literal["row", "group"], Query(description="group: the best answer of each group")] = "row",
     bom: Annotated[bool, Query(description="CSV begins with a byte order mark, as Excel needs it")] = False,  # noqa: FBT002
+    probability: Annotated[bool, Query(description="also how likely each answer of a row is right")] = False,  # noqa: FBT002
 ) -> Response:
     """All predictions in row order that match; of an unfinished job those that are ready without a gap. Or all groups
     that match, of a job that has ended: `offset` counts groups then."""
-    blocks = _exported(here.backend, job, format, by, offset, wanted)
+    if probability and by == "group":
+        raise UsageError("probabilities are of rows: that is what is judged", Remedy("Leave out ", Set("by"), "."))
+    calibration = await reads.take(here.backend.calibrating(job)) if probability else None
+    blocks = _exported(here.backend, job, format, by, offset, wanted, calibration)
     if bom and format == "csv":
         blocks = chain([BOM_UTF8], blocks)
     return await _download(export, blocks, f"{job}.{format}", format)
 
 
 def _exported(
-    backend: DirectBackend, job: str, kind: str, by: Literal["row", "group"], offset: int, wanted: RowFilter
+    backend: DirectBackend,
+    job: str,
+    kind: str,
+    by: Literal["row", "group"],
+    offset: int,
+    wanted: RowFilter,
+    calibration: Calibration | None,
 ) -> Iterator[bytes]:
     """The predictions, or groups, that match in a format, a block a chunk."""
     by_group = by == "group"
@@ -162,8 +174,10 @@ def _exported(
     first = next(lines, None)  # before the head of a document: an error is an error, and not a broken answer
     lines = chain([] if first is None else [first], lines)
     matched = lines if wanted == RowFilter() else matching(lines, wanted)
-    shape = shape_of(backend, job, kind, group_core if by_group else core)
-    yield from written(matched, kind, shape, "groups" if by_group else "predictions")
+    shape = shape_of(backend, job, kind, group_core if by_group else probable if calibration else core)
+    about = {"calibration": calibration.sha256} if calibration else None
+    matched = calibration.lines(matched) if calibration else matched
+    yield from written(matched, kind, shape, "groups" if by_group else "predictions", about)
 
 
 def _check_groups(wanted: RowFilter) -> None:

@@ -91,3 +91,10 @@ async def trust(
     """From which score on the answers are right as often as `precision` says: by the verdicts, or without any by the
     reference answers. What is asked for again and again keeps its promise all the same."""
     return codec.values(await reads.take(here.backend.judgements.trust(job, precision, confidence)))
+
+
+@router.get("/calibration")
+async def calibration(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
+    """How likely the answers of a job are right, estimated by its verdicts, or without any by its reference answers: a
+    sigmoid of `raw_score - null_score`, or steps `at` margins. `/results?probability=true` has it applied."""
+    return codec.values(await reads.take(here.backend.calibrating(job)))

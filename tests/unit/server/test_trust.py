@@ -157,3 +157,19 @@ def test_without_verdicts_the_reference_answers_promise(server: Server, storage:
     assert promise["labels_sha256"] is None
     assert (promise["share"], promise["threshold"]) == (0.8, 0.6025)
     assert promise["next_look"] is None
+
+
+def test_probabilities_are_of_rows_and_need_labels_enough(storage: Storage, settings: Settings, server: Server) -> None:
+    job = made(storage, settings, [f"what?|word{row} of a context|0.5" for row in range(150)])
+    path = f"/v1/jobs/{job}"
+    refused = server.ask("GET", f"{path}/results", params={"probability": True})
+    assert (refused.status_code, "100 judged answers, 15 of them wrong" in refused.json()["detail"]) == (422, True)
+    kinds = {row: "wrong" if row < 50 else "right" for row in range(150)}
+    body = {"verdicts": [{"row": row, "verdict": kind, "floor": 0.0} for row, kind in kinds.items()]}
+    assert server.ask("POST", f"{path}/verdicts", json=body).status_code == 201
+    calibration = server.get(f"{path}/calibration")
+    assert (calibration["method"], calibration["labels"], calibration["wrong"]) == ("platt", 150, 50)
+    found = server.get(f"{path}/results", probability=True)["predictions"]
+    assert [row["probability"] for row in found] == pytest.approx([2 / 3] * 150, abs=0.02)
+    refused = server.ask("GET", f"{path}/results", params={"probability": True, "by": "group"})
+    assert (refused.status_code, "probabilities are of rows" in refused.json()["detail"]) == (422, True)

@@ -1,0 +1,1 @@
+"""How likely an answer is right: `probability` has the statistics and is pure, `record` makes them once for a job."""
