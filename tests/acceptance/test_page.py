@@ -556,3 +556,134 @@ def test_a_group_opens_into_its_passages_and_the_chosen_one_is_marked(
         page.get_by_role("link", name="Groups as json").click()
     groups = json.loads(Path(download.value.path()).read_text())["groups"]
     assert [group["answer"] for group in groups] == ["1731", "Ingrid Aas"]
+
+
+def judge(page: Any, key: str) -> str:
+    """Press a key of the review and await the next row; the question that was judged."""
+    question = page.locator(".card .question").inner_text()
+    page.keyboard.press(key)
+    page.wait_for_function("q => document.querySelector('.card .question')?.textContent !== q", arg=question)
+    return question
+
+
+def await_stored(page: Any, count: int, of: int) -> None:
+    page.get_by_text(re.compile(rf"^{count} of {of} judged$")).wait_for()
+
+
+def place_of(page: Any, words: str) -> tuple[float, float, float]:
+    """Where in the text of a review these words are: left, right, and the middle of their height."""
+    return page.evaluate(
+        """words => {
+        const nodes = document.createTreeWalker(document.querySelector(".card .text"), NodeFilter.SHOW_TEXT);
+        while (nodes.nextNode()) {
+            const at = nodes.currentNode.data.indexOf(words);
+            if (at >= 0) {
+                const range = document.createRange();
+                range.setStart(nodes.currentNode, at);
+                range.setEnd(nodes.currentNode, at + words.length);
+                const { left, right, top, height } = range.getBoundingClientRect();
+                return [left, right, top + height / 2];
+            }
+        }
+    }""",
+        words,
+    )
+
+
+def test_sixty_rows_are_judged_by_keys_alone_and_none_is_lost_by_a_reload(
+    page: Any, client: httpx.Client, shared: Cluster, tmp_path: Path
+):
+    job = shared.submit(write_rows(tmp_path / "rows.csv", 80))
+    shared.finish(job)
+    page.goto(f"{client.base_url}/#/jobs/{job}")
+    page.get_by_text("Nothing is promised yet").wait_for()
+    page.get_by_role("link", name="Review").click()
+    page.get_by_text("0 of 80 judged").wait_for()
+    accessible(page)
+    pressed = dict.fromkeys(judge(page, key) for key in "yn" * 3 + "y" * 24)
+    page.reload()  # whatever is on its way
+    page.locator(".card .question").wait_for()
+    await_stored(page, 30, 80)
+    assert page.locator(".card .question").inner_text() not in pressed, "it goes on where it was"
+    pressed |= dict.fromkeys(judge(page, key) for key in "s0" + "y" * 28)
+    await_stored(page, 60, 80)
+    verdicts = client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"]
+    assert [verdict["verdict"] for verdict in verdicts].count("right") == 55
+    drawn = client.get(f"/v1/jobs/{job}/sample").json()
+    assert [verdict["row"] for verdict in verdicts] == drawn["rows"][:60]
+    assert len(pressed) == 60
+    assert {verdict["floor"] for verdict in verdicts} == {drawn["floor"]}
+    trust = client.get(f"/v1/jobs/{job}/trust").json()
+    assert (trust["labels"], trust["wrong"], trust["skipped"]) == (60, 5, 1)
+    page.get_by_text(
+        re.compile(rf"60 judgements, 5 wrong \(1 of them skipped\).*next look is at {trust['next_look']}")
+    ).wait_for()
+
+    last = list(pressed)[-1]
+    page.keyboard.press("u")
+    page.locator(".card .question").get_by_text(last, exact=True).wait_for()
+    await_stored(page, 59, 80)
+    page.reload()
+    page.locator(".card .question").get_by_text(last, exact=True).wait_for()
+
+
+def test_judgements_wait_in_the_browser_until_the_server_is_back(
+    page: Any, client: httpx.Client, shared: Cluster, tmp_path: Path
+):
+    job = shared.submit(write_rows(tmp_path / "rows.csv", 3))
+    shared.finish(job)
+    page.goto(f"{client.base_url}/#/jobs/{job}/review")
+    page.locator(".card .question").wait_for()
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Note").fill("of the second mill")
+    page.get_by_label("Note").press("Tab")
+    page.locator(".card .text").focus()
+    page.context.set_offline(True)
+    page.keyboard.press("y")
+    page.get_by_text("1 of what you judged waits in this browser").wait_for()
+    page.get_by_text("0 of 3 judged, 1 not stored yet").wait_for()
+    assert client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"] == []
+    page.context.set_offline(False)
+    page.get_by_text(re.compile("^1 of 3 judged$")).wait_for()
+    (verdict,) = client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"]
+    assert (verdict["verdict"], verdict["by"], verdict["note"]) == ("right", "Ada", "of the second mill")
+
+
+def test_right_words_are_dragged_over_with_a_mouse_or_a_finger(
+    browser: Any, client: httpx.Client, shared: Cluster, tmp_path: Path
+):
+    context = "😀 The mill was built in 1874 by Otto Krage. It was sold to the town in 1931."
+    (tmp_path / "rows.csv").write_text("question|context\n" + f"When was it built?|{context}\n" * 3)
+    job = shared.submit(tmp_path / "rows.csv")
+    shared.finish(job)
+    window = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True)
+    page = window.new_page()
+    page.goto(f"{client.base_url}/#/jobs/{job}/review")
+    page.locator(".card .text").wait_for()
+    accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.get_by_role("button", name="Right").bounding_box()["height"] >= 44
+    left, right, middle = place_of(page, "Krage")
+    page.mouse.move(left + 12, middle)
+    page.mouse.down()
+    page.mouse.move(right - 12, middle, steps=4)
+    page.mouse.up()
+    await_stored(page, 1, 3)
+    left, right, middle = place_of(page, "1931")
+    touch = window.new_cdp_session(page)
+    for kind, points in (
+        ("touchStart", [{"x": left + 3, "y": middle}]),
+        *(("touchMove", [{"x": left + 3 + (right - left - 6) * step / 5, "y": middle}]) for step in range(1, 6)),
+        ("touchEnd", []),
+    ):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    await_stored(page, 2, 3)
+    verdicts = client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"]
+    assert [context[verdict["start"] : verdict["end"]] for verdict in verdicts] == ["Krage", "1931"]
+    page.get_by_role("link", name="Lowest score first").click()
+    page.get_by_text("make no promise").wait_for()
+    page.get_by_role("button", name="No answer there").click()
+    page.get_by_text("There is no other row to judge").wait_for()
+    page.get_by_text(re.compile("^3 judged$")).wait_for()
+    assert client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"][-1]["floor"] is None
+    window.close()

@@ -103,6 +103,10 @@ def test_rows_come_a_page_at_a_time_and_filtered(server: httpx.Client, tmp_path:
     found = server.get(f"/v1/jobs/{job}/rows", params={"text": "NUMBER 17 ", "status": "answered"}).json()
     assert [row["row"] for row in found["predictions"]] == [17]
     low = server.get(f"/v1/jobs/{job}/rows", params={"below": 0.5, "limit": 500}).json()["predictions"]
+    sure = server.get(f"/v1/jobs/{job}/rows", params={"above": 0.5, "status": "answered", "limit": 500}).json()
+    rest = server.get(f"/v1/jobs/{job}/rows", params={"rest": 0.5, "limit": 500}).json()
+    both = [row["row"] for part in (sure, rest) for row in part["predictions"]]
+    assert sorted(both) == list(range(60)), "each row is on one side"
     spread = server.get(f"/v1/jobs/{job}/scores").json()
     assert (spread["rows"], spread["read"], sum(spread["answered"])) == (60, 60, 60)
     ranked, place = [], 0

@@ -1,5 +1,7 @@
 // Requests to the server. Each gives an answer, or throws a Problem.
 
+const AGAIN = 2000;
+
 export class Problem extends Error {
   constructor(document, status) {
     super(document.detail || document.title || "The server did not answer");
@@ -14,12 +16,8 @@ async function open(path, options) {
   const answer = await fetch(here(path), options).catch(() => {
     throw new Problem({ detail: "The server does not answer." }, 0);
   });
-  if (answer.status === 401) {
-    location.assign("login");
-  }
-  if (!answer.ok) {
-    throw new Problem(await answer.json().catch(() => ({})), answer.status);
-  }
+  if (answer.status === 401) location.assign("login");
+  if (!answer.ok) throw new Problem(await answer.json().catch(() => ({})), answer.status);
   return answer;
 }
 
@@ -28,6 +26,14 @@ export const read = async (path) => (await open(path)).text();
 export const get = (path, values = {}) => ask(withQuery(path, values));
 export const post = (path, value = {}, options = {}) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value), ...options });
+
+// What a request gives, asked for again while there is a problem that will pass, which `away` is told.
+export const patient = (request, away) => request().catch(async (problem) => {
+  if (![0, 401, 429].includes(problem.status) && !(problem.status >= 500)) throw problem;
+  away(problem);
+  await new Promise((go) => setTimeout(go, AGAIN));
+  return patient(request, away);
+});
 
 // The lines of an answer, as they come.
 export async function* lines(path, signal) {

@@ -34,9 +34,7 @@ export async function ask(files) {
     }
     const data = body(options, { name: form.name.value.trim() });
     data.append("questions", chosen.files[0] ?? typed.value);
-    for (const file of files) {
-      data.append("documents", file, file.name);
-    }
+    for (const file of files) data.append("documents", file, file.name);
     await form.send(data, "Sending; then the documents are read …");
   });
   return made;

@@ -1,6 +1,6 @@
 // A document of a job, with its answers marked in the text; and the list of the documents.
 import { get, read, withQuery } from "./api.js";
-import { button, count, counted, el, nav, words } from "./dom.js";
+import { button, counted, el, hint, nav, words } from "./dom.js";
 import { take, walk } from "./rows.js";
 
 const PAGE = 20;
@@ -30,7 +30,7 @@ export async function document_(content, { id, parts: [, , , place], signal }) {
   content.append(
     el("h1", {}, name, " ", el("small", {}, about(about_))),
     nav("Documents", [["All of the job", `#/jobs/${id}`], ["Previous document", to(number - 1)], ["Next document", to(number + 1)]]),
-    el("p", { class: "dim hint" }, "Keys: ", el("kbd", {}, "j"), " next answer, ", el("kbd", {}, "k"), " previous answer."),
+    el("p", { class: "dim hint" }, hint(["j", "next answer"], ["k", "previous answer"])),
     el("div", { class: "beside" }, el("ol", { class: "answers" }, rows.map((row) => question(row, id, questions))),
       el("div", { class: "text", tabindex: "0", role: "region", "aria-label": "Text" }, marked(text, rows))));
   walk(content, signal, (row) => show(row.dataset.of));

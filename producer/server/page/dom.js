@@ -20,9 +20,7 @@ function fill(element, attributes = {}, children) {
 export function field(label, input, help) {
   input.id ||= `field-${label.toLowerCase().replaceAll(/[^a-z]+/g, "-")}`;
   const about = help ? el("p", { class: "help", id: `${input.id}-help` }, help) : null;
-  if (about) {
-    input.setAttribute("aria-describedby", about.id);
-  }
+  if (about) input.setAttribute("aria-describedby", about.id);
   return el("div", {}, el("label", { for: input.id }, label), input, about);
 }
 
@@ -32,6 +30,8 @@ export const button = (text, onclick, kind = "plain") => el("button", { class: k
 export const nav = (label, links) => el("nav", { "aria-label": label }, links.filter(([, href]) => href).map(([text, href, current]) =>
   el("a", { href, "aria-current": current ? "page" : null }, text)));
 
+export const hint = (...keys) => keys.flatMap(([key, what], at) => [at ? ", " : "Keys: ", el("kbd", {}, key), ` ${what}`]);
+
 // A table that scrolls where it is too wide for the page. A column: its name, and the class of its cells.
 export const table = (label, columns, ...body) => el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
   el("table", {}, el("thead", {}, el("tr", {}, columns.map(([name, style]) => el("th", { scope: "col", class: style }, name)))), body));
@@ -39,7 +39,6 @@ export const line = (columns, cells) => el("tr", {}, cells.map((cell, at) => el(
 
 // A name that may be broken behind its punctuation, and nowhere in a word.
 export const breakable = (name) => name.split(/(?<=[_.-])/).flatMap((part) => [part, el("wbr")]);
-
 export const count = (number) => number.toLocaleString("en");
 export const counted = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 export const words = (state) => state.replaceAll("_", " ");
@@ -50,12 +49,8 @@ export function when(seconds) {
   return seconds ? el("time", { datetime: moment.toISOString() }, moment.toLocaleString()) : "";
 }
 
-export function duration(seconds) {
-  if (seconds < 90) {
-    return `${Math.ceil(seconds)} s`;
-  }
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
+export const duration = (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s`
+  : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
 
 export function bytes(number) {
   const power = number < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(number) / 10));

@@ -36,14 +36,7 @@ async function passages({ group, row: chosen, passages: all }, id, scattered) {
   if (!rows.some(({ row }) => row === chosen)) {
     rows.unshift(...(await take(id, { offset: chosen, around: AROUND }, 1)).predictions);
   }
-  const items = rows.map((row) => {
-    const made = prediction(row, whole(id));
-    if (row.row === chosen) {
-      made.classList.add("chosen");
-      made.querySelector(".head").prepend(el("span", { class: "flag" }, "chosen"));
-    }
-    return made;
-  });
+  const items = rows.map((row) => prediction(row, whole(id), row.row === chosen));
   const more = rows.length < all ? el("p", { class: "dim" }, `${rows.length} of ${counted(all, "passage")}`) : "";
   return [el("ol", { class: "answers" }, items), more];
 }

@@ -5,9 +5,7 @@ import { count, el, svg } from "./dom.js";
 // Draws it, again until all rows are in it. `found` is called with what came.
 export async function histogram(place, id, values, signal, found) {
   const spread = await get(`/v1/jobs/${id}/scores`).catch(() => null);
-  if (signal.aborted || !spread) {
-    return;
-  }
+  if (signal.aborted || !spread) return;
   found(spread);
   const { answered, no_answer: none, read, rows } = spread;
   const bins = answered.length;
@@ -27,7 +25,5 @@ export async function histogram(place, id, values, signal, found) {
   place.replaceChildren(el("figcaption", {}, label, el("span", { class: "dim" }, " – a click on a bar shows its rows")),
     svg("svg", { viewBox: "0 0 100 60", preserveAspectRatio: "none", role: "group", "aria-label": label }, bars),
     el("div", { class: "axis dim" }, [0, 0.5, 1].map((at) => el("span", {}, String(at)))));
-  if (read < rows) {
-    setTimeout(() => histogram(place, id, values, signal, found), 3000);
-  }
+  if (read < rows) setTimeout(() => histogram(place, id, values, signal, found), 3000);
 }

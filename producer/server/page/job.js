@@ -1,12 +1,13 @@
 // A job: its status, what can be done with it, and its rows.
 import { ask, get, here, post, withQuery } from "./api.js";
 import { documents } from "./document.js";
-import { button, count, el, nav, state, when, words } from "./dom.js";
+import { button, count, el, hint, nav, state, when, words } from "./dom.js";
 import { groupPage } from "./groups.js";
 import { histogram } from "./histogram.js";
 import { rate } from "./jobs.js";
 import { complaint, remedy } from "./remedy.js";
 import { chosen, filters, page, tally, walk } from "./rows.js";
+import { reliance } from "./trust.js";
 
 const ENDED = ["completed", "completed_with_errors", "failed", "cancelled"];
 const FORMATS = [["json"], ["csv", { bom: true }], ["xlsx"], ["parquet"]];
@@ -14,33 +15,30 @@ const MOST = 100;
 
 export async function job(content, { id: prefix, values, signal, tell }) {
   document.title = `${prefix} – bulkqa`;
-  const [about, actions, asked] = [el("div", { class: "panel" }), el("div", { class: "row" }), el("div")];
+  const [about, actions, relied, asked] = [el("div", { class: "panel" }), el("div", { class: "row" }), el("section"), el("div")];
   let latest = await get(`/v1/jobs/${prefix}`);
   const { id, metadata: { name }, groups, input } = latest;
   const byGroup = Boolean(groups) && values.get("by") === "group";
   const view = byGroup ? groupView(id, values) : rowView(id, values, signal);
   const tabs = nav("Rows or groups", [["Rows", `#/jobs/${id}`, !byGroup], ["Groups", `#/jobs/${id}?by=group`, byGroup]]);
   content.append(el("h1", {}, name ? `${name} ` : "", el(name ? "small" : "span", { class: name ? "dim" : null }, `Job ${id}`)),
-    about, actions, asked, groups ? tabs : "", ...view.elements);
+    about, actions, relied, asked, groups ? tabs : "", ...view.elements);
   const report = (problem) => tell(problem.message);
   const show = (status) => {
+    tell("");
     latest = status;
     about.replaceChildren(...facts(status));
     actions.replaceChildren(...buttons(status, byGroup ? { by: "group" } : chosen(Object.fromEntries(values)),
       (problem) => content.prepend(complaint(problem))));
-    if (ENDED.includes(status.status)) {
-      Promise.all([compare(actions, status), related(about, status)]).catch(report);
-    }
+    if (!ENDED.includes(status.status)) return;
+    const relies = status.request_counts.answered && !byGroup && reliance(relied, status, download);
+    Promise.all([compare(actions, status), related(about, status), relies]).catch(report);
   };
   const load = () => view.load(ENDED.includes(latest.status));
   show(latest);
   walk(content, signal);
-  if (!ENDED.includes(latest.status)) {
-    follow(id, { show, signal, tell, ended: () => load().catch(report) });
-  }
-  if (input.format === "documents") {
-    documents(asked, id, values).catch(report);
-  }
+  if (!ENDED.includes(latest.status)) follow(id, { show, signal, tell, ended: () => load().catch(report) });
+  if (input.format === "documents") documents(asked, id, values).catch(report);
   await load();
 }
 
@@ -52,8 +50,8 @@ function rowView(id, values, signal) {
     await page(rows, id, values);
     await tally(matching, id, values, signal);
   };
-  const keys = [" Keys: ", el("kbd", {}, "j"), " next row, ", el("kbd", {}, "k"), " previous row."];
-  return { elements: [el("h2", {}, "Rows"), spread, form, el("p", { class: "dim hint" }, matching, keys), rows], load };
+  const keys = el("p", { class: "dim hint" }, matching, " ", hint(["j", "next row"], ["k", "previous row"]));
+  return { elements: [el("h2", {}, "Rows"), spread, form, keys, rows], load };
 }
 
 function groupView(id, values) {
@@ -65,18 +63,16 @@ function groupView(id, values) {
 
 function follow(id, { show, signal, tell, ended }) {
   const events = new EventSource(here(`/v1/jobs/${id}/events`));
+  const on = (name, act) => events.addEventListener(name, (event) => act(event.data && JSON.parse(event.data)));
   signal.addEventListener("abort", () => events.close());
-  events.addEventListener("progress", (event) => {
-    tell("");
-    show(JSON.parse(event.data));
-  });
-  events.addEventListener("end", (event) => {
+  on("progress", show);
+  on("end", (status) => {
     events.close();
-    show(JSON.parse(event.data));
+    show(status);
     ended();
   });
-  events.addEventListener("trouble", (event) => tell(JSON.parse(event.data).detail));
-  events.addEventListener("error", () => tell("The server does not answer. This page tries again by itself."));
+  on("trouble", ({ detail }) => tell(detail));
+  on("error", () => tell("The server does not answer. This page tries again by itself."));
 }
 
 const link = (id) => el("a", { href: `#/jobs/${id}` }, id);
@@ -91,6 +87,8 @@ function facts(job) {
     ["Because", job.reason && [job.reason.message, job.reason.remedy ? " – " : "", remedy(job.reason.remedy_parts)]],
     ["Rows", `${count(total)}: ${outcomes(counts)}, ${count(pending)} pending`],
     ["Groups", job.groups && `${count(job.groups.total)}: ${outcomes(job.groups)}`],
+    ["Trusted", job.trusted && [`${count(job.trusted.trusted)} rows, by the promise of `, link(job.trusted.job),
+      `; ${count(job.trusted.rest)} to look at`, job.trusted.warning && el("div", { class: "warning" }, job.trusted.warning)]],
     ["Errors", job.top_errors.map(([code, number]) => `${count(number)} ${words(code)}`).join(", ")],
     ["Rate", rate(job)],
     ["Quality", measured(job.evaluation)],
@@ -111,9 +109,7 @@ const defined = (list) => list.filter(([, value]) => value?.length !== 0 && valu
 
 // `query`: what the rows are filtered by, or null.
 function buttons({ id, status, error_uri: errors }, query, refuse) {
-  if (!ENDED.includes(status)) {
-    return [button("Cancel", () => post(`/v1/jobs/${id}/cancel`).catch(refuse), "danger")];
-  }
+  if (!ENDED.includes(status)) return [button("Cancel", () => post(`/v1/jobs/${id}/cancel`).catch(refuse), "danger")];
   const what = query?.by ? "Groups" : query ? "Matching answers" : "Answers";
   const links = FORMATS.map(([format, more]) => download(`${what} as ${format}`, `/v1/jobs/${id}/results`, { format, ...more, ...query }));
   const remove = () => confirm(`Remove job ${id} with all its rows and answers?`) &&
@@ -133,10 +129,8 @@ async function related(about, { id, error_uri: errors }) {
 async function compare(actions, { id, request_counts: { total } }) {
   const { jobs } = await get("/v1/jobs", { limit: MOST });
   const others = jobs.filter((job) => job.id !== id && job.request_counts.total === total && ENDED.includes(job.status)).reverse();
-  if (others.length) {
-    const choice = el("select", { "aria-label": "Compare with", onchange: () => { location.hash = `#/diff/${id}/${choice.value}`; } },
-      el("option", { value: "" }, "Compare with …"),
-      others.map((job) => el("option", { value: job.id }, `${job.metadata.name ?? job.input.name}, ${job.model.name}, ${job.id}`)));
-    actions.append(choice);
-  }
+  const choice = el("select", { "aria-label": "Compare with", onchange: () => { location.hash = `#/diff/${id}/${choice.value}`; } },
+    el("option", { value: "" }, "Compare with …"),
+    others.map((job) => el("option", { value: job.id }, `${job.metadata.name ?? job.input.name}, ${job.model.name}, ${job.id}`)));
+  if (others.length) actions.append(choice);
 }

@@ -23,9 +23,7 @@ export async function jobs(content, { signal, tell }) {
     } catch (problem) {
       tell(`${problem.message} This page tries again by itself.`);
     }
-    if (!signal.aborted) {
-      setTimeout(look, EVERY);
-    }
+    if (!signal.aborted) setTimeout(look, EVERY);
   };
   await look();
 }

@@ -4,9 +4,11 @@ import { document_ } from "./document.js";
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
 import { complaint } from "./remedy.js";
+import { review } from "./review.js";
 import { tryIt } from "./try.js";
 
-const VIEWS = [[/^jobs\/[^/]+\/documents\/\d+$/, document_], [/^jobs\/./, job], [/^diff\/[^/]+\/./, diff], [/^try/, tryIt], [/^/, jobs]];
+const VIEWS = [[/^jobs\/[^/]+\/documents\/\d+$/, document_], [/^jobs\/[^/]+\/review$/, review], [/^jobs\/./, job],
+  [/^diff\/[^/]+\/./, diff], [/^try/, tryIt], [/^/, jobs]];
 const content = document.getElementById("content");
 const trouble = document.getElementById("trouble");
 let left = new AbortController();

@@ -18,19 +18,15 @@ export async function fields() {
 
 // Shows the options that a format has; documents are one.
 export function show(options, format) {
-  for (const [name, { node }] of options) {
-    node.hidden = !(ONLY[name] ?? [format]).includes(format);
-  }
+  for (const [name, { node }] of options) node.hidden = !(ONLY[name] ?? [format]).includes(format);
 }
 
 function made(name, schema) {
-  const usual = schema.default === null || schema.default === undefined ? "" : text(schema.default);
-  const label = name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+  const usual = text(schema.default ?? "");
   let input = control(schema, usual);
   let none = false; // an empty text that was set, and not left
-  const watch = () => input.addEventListener("input", () => { none = false; });
-  watch();
-  const node = field(label, input, schema.description);
+  const node = field(name[0].toUpperCase() + name.slice(1).replaceAll("_", " "), input, schema.description);
+  node.addEventListener("input", () => { none = false; });
   const has = (value) => !input.options || [...input.options].some((option) => option.value === value);
   return {
     node,
@@ -41,27 +37,17 @@ function made(name, schema) {
     },
     set(value) {
       const wanted = text(value);
-      if (!has(wanted)) {
-        input.append(el("option", { value: wanted }, wanted));
-      }
+      has(wanted) || input.append(el("option", { value: wanted }, wanted));
       input.checked = wanted === "true";
       input.value = wanted;
       none = wanted === "";
     },
-    get value() {
-      return input.type === "checkbox" ? String(input.checked) : input.value;
-    },
+    get value() { return input.type === "checkbox" ? String(input.checked) : input.value; },
     // What to send; undefined where it is the default, or the format of the file has no such option.
-    get sent() {
-      return node.hidden || this.value === usual || (this.value === "" && !none) ? undefined : this.value;
-    },
+    get sent() { return node.hidden || this.value === usual || (this.value === "" && !none) ? undefined : this.value; },
     // Says what is taken where nothing is given.
-    hint(usually) {
-      input.placeholder = usually;
-    },
-    get isChoice() {
-      return Boolean(input.options);
-    },
+    hint(usually) { input.placeholder = usually; },
+    get isChoice() { return Boolean(input.options); },
     // Makes it a choice: pairs of a value and its text.
     offer(choices, value) {
       const select = choice(choices, value);
@@ -69,7 +55,6 @@ function made(name, schema) {
       select.setAttribute("aria-describedby", input.getAttribute("aria-describedby"));
       input.replaceWith(select);
       input = select;
-      watch();
     },
   };
 }
@@ -78,16 +63,11 @@ const text = (value) => (typeof value === "string" ? value : JSON.stringify(valu
 
 function control(schema, usual) {
   const { type } = schema.type ? schema : schema.anyOf.find((kind) => kind.type !== "null");
-  if (schema.enum) {
-    return choice([["", "default"], ...schema.enum.filter((value) => value !== null).map((value) => [value, value])], usual);
-  }
-  if (type === "boolean") {
-    return el("input", { type: "checkbox", checked: usual === "true" });
-  }
-  if (type === "integer" || type === "number") {
-    return el("input", { type: "number", min: schema.minimum, max: schema.maximum, step: type === "integer" ? 1 : "any", value: usual });
-  }
-  return el("input", { value: usual, autocomplete: "off", spellcheck: "false" });
+  const { enum: values, minimum: min, maximum: max } = schema;
+  if (values) return choice([["", "default"], ...values.filter((value) => value !== null).map((value) => [value, value])], usual);
+  if (type === "boolean") return el("input", { type: "checkbox", checked: usual === "true" });
+  const number = { type: "number", min, max, step: type === "integer" ? 1 : "any" };
+  return el("input", { value: usual, ...["integer", "number"].includes(type) ? number : { autocomplete: "off", spellcheck: "false" } });
 }
 
 function choice(choices, chosen) {

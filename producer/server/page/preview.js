@@ -9,9 +9,7 @@ const WRAPPED = /\.(parquet|pq|xlsx|json|zip|gz|bz2|xz|zst)$/i;
 
 // As much of a file as can be read by itself; null if that is too much.
 export async function beginning(file) {
-  if (WRAPPED.test(file.name) || file.size <= BEGINNING) {
-    return file.size <= WHOLE ? file : null;
-  }
+  if (WRAPPED.test(file.name) || file.size <= BEGINNING) return file.size <= WHOLE ? file : null;
   const part = file.slice(0, BEGINNING);
   const data = new Uint8Array(await part.arrayBuffer());
   const wide = data.includes(0); // UTF-16 or UTF-32, whose newline is more than a byte

@@ -13,9 +13,7 @@ function setting(options, form) {
   const names = Object.keys(options);
   const given = names.filter((name) => options[name] !== null);
   const text = given.length ? `Set ${names.map((name) => `${name} to ${shown(options[name])}`).join(" and ")}` : names.join(", ");
-  if (!form || !names.every((name) => form.has(name))) {
-    return text;
-  }
+  if (!form || !names.every((name) => form.has(name))) return text;
   return button(text, () => (given.length ? form.set(options) : form.focus(names[0])), "plain inline");
 }
 
@@ -23,11 +21,8 @@ const shown = (value) => ({ "\t": "tab", "": "nothing", null: "…" })[value] ??
 
 // A command is a link where the page has a view for it.
 function command({ call, job, flags }) {
-  if (call === "list") {
-    return el("a", { href: "#/" }, "Jobs");
-  }
-  if (job && ["status", "results", "cancel", "delete"].includes(call)) {
-    return el("a", { href: `#/jobs/${job}` }, `${call} job ${job}`);
-  }
+  if (call === "list") return el("a", { href: "#/" }, "Jobs");
+  const view = { status: "", results: "", cancel: "", delete: "", trust: "", sample: "/review", judge: "/review" }[call];
+  if (job && view !== undefined) return el("a", { href: `#/jobs/${job}${view}` }, `${call} job ${job}`);
   return el("code", {}, ["producer", call, job, ...flags.map((flag) => `--${flag}`)].filter(Boolean).join(" "));
 }

@@ -5,7 +5,7 @@ import { AROUND, prediction, whole } from "./prediction.js";
 
 const PAGE = 25;
 const MOST = 500;
-const FILTERS = ["status", "flag", "above", "below", "text"];
+const FILTERS = ["status", "flag", "above", "below", "text", "rest", "trusted"];
 // The offset of the page before, by the address of a page: of filtered rows it does not follow from the offset.
 const before = new Map();
 
@@ -92,10 +92,8 @@ export async function tally(place, id, values, signal) {
 export function keys(signal, acts) {
   document.addEventListener("keydown", (event) => {
     const act = acts[event.key.toLowerCase()];
-    if (act && !event.ctrlKey && !event.metaKey && !event.altKey && !/input|select|textarea/i.test(event.target.tagName)) {
-      event.preventDefault();
-      act(event);
-    }
+    const typing = event.ctrlKey || event.metaKey || event.altKey || /input|select|textarea/i.test(event.target.tagName);
+    if (act && !typing) act(event);
   }, { signal });
 }
 

@@ -33,20 +33,11 @@ export function sending({ go: text, name: usual, remedies }) {
 // The options as they are sent. Labels, of which the name is one, go with those that were typed.
 export function body(options, labels) {
   const data = new FormData();
-  for (const [option, { sent }] of options) {
-    sent === undefined || data.append(option, sent);
-  }
-  const given = Object.entries(labels).filter(([, value]) => value);
-  if (given.length) {
-    data.set("metadata", labelled(data.get("metadata") ?? "{}", Object.fromEntries(given)));
+  for (const [option, { sent }] of options) sent === undefined || data.append(option, sent);
+  const given = Object.fromEntries(Object.entries(labels).filter(([, value]) => value));
+  try {
+    data.set("metadata", JSON.stringify({ ...given, ...JSON.parse(data.get("metadata") ?? "{}") }));
+  } catch { // the server says what is wrong with it
   }
   return data;
-}
-
-function labelled(metadata, labels) {
-  try {
-    return JSON.stringify({ ...labels, ...JSON.parse(metadata) });
-  } catch {
-    return metadata; // the server says what is wrong with it
-  }
 }

@@ -20,10 +20,9 @@ export function dropping() {
     "Drop a file of questions and contexts here, or choose one: CSV, Parquet, JSON Lines, JSON, SQuAD or Excel. ",
     "Or drop documents, to ask them questions: PDF, Word, HTML or text"), input, chosen);
   const take = async (files) => {
-    if (files.length) {
-      const made = areDocuments(files) ? ask(files) : form(files[0]);
-      chosen.replaceChildren(await made.catch((problem) => complaint(problem)));
-    }
+    if (!files.length) return;
+    const made = areDocuments(files) ? ask(files) : form(files[0]);
+    chosen.replaceChildren(await made.catch((problem) => complaint(problem)));
   };
   input.addEventListener("change", () => take([...input.files]));
   for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
@@ -47,56 +46,50 @@ async function form(file) {
     set(values) {
       Object.entries(values).forEach(([name, value]) => option(name).set(value));
       option(Object.keys(values)[0]).focus();
-      again();
+      look();
     },
   };
-  const parts = sending({ go: "Submit", name: file.name, remedies });
-  const { go, say } = parts;
+  const { node, named, name, go, say, send } = sending({ go: "Submit", name: file.name, remedies });
   const data = (part) => {
-    const made = body(options, { name: parts.name.value.trim(), errors_of: ERRORS_OF.exec(file.name)?.[1] });
+    const made = body(options, { name: name.value.trim(), errors_of: ERRORS_OF.exec(file.name)?.[1] });
     made.append("file", part, file.name);
     return made;
   };
   const delimiter = option("delimiter");
   delimiter.offer(DELIMITERS, delimiter.value);
   show(options, /\.(xlsx|parquet|pq|jsonl|ndjson|json)$/i.exec(file.name)?.[1].toLowerCase().replace("pq", "parquet") ?? "csv");
-  go.disabled = true;
   let columns = "";
-  let looks = 0;
+  let looking; // true if the file can be submitted; the answer to an earlier look can come after the answer to a later one
 
-  // True if the file can be submitted.
-  async function look() {
-    looks += 1;
-    const mine = looks; // the answer to an earlier look can come after the answer to a later one
-    say(`Reading ${file.name} …`);
-    try {
-      const part = await beginning(file);
-      const glance = part && await upload("/v1/check", data(part), () => {});
-      if (mine === looks) {
-        say(glance ? summary(glance, file, part) : "Too large to be shown before it is sent.");
-        glance && describe(glance);
-        go.disabled = false;
-      }
-      return mine === looks;
-    } catch (problem) {
-      return mine === looks && refuse(problem);
-    }
+  function look() {
+    const mine = check().then((glance) => mine === looking && accept(...glance), (problem) => mine === looking && refuse(problem));
+    looking = mine;
   }
 
-  function describe(glance) {
+  async function check() {
+    say(`Reading ${file.name} …`);
+    const part = await beginning(file);
+    return [part && await upload("/v1/check", data(part), () => {}), part];
+  }
+
+  function accept(glance, part) {
+    say(glance ? summary(glance, file, part) : "Too large to be shown before it is sent.");
+    go.disabled = false;
+    if (!glance) return true;
     offer(glance, glance.question_column, glance.context_column);
     show(options, glance.format);
-    option("id").hint(glance.id_column ?? "none");
-    option("encoding").hint("UTF-8");
-    option("answers").hint(glance.answers_column ?? "none");
+    const usual = { id: glance.id_column ?? "none", encoding: "UTF-8", answers: glance.answers_column ?? "none" };
+    Object.entries(usual).forEach(([name, value]) => option(name).hint(value));
     rows.replaceChildren(preview(glance));
+    return true;
   }
 
   function refuse(problem) {
     const { found = {} } = problem; // a file that was removed meanwhile is an error of the browser's
     if (found.delimiter && found.delimiter !== delimiter.value && delimiter.has(found.delimiter)) {
       delimiter.set(found.delimiter);
-      return again();
+      look();
+      return looking;
     }
     offer(found, option("question").value, option("context").value);
     go.disabled = true;
@@ -112,34 +105,23 @@ async function form(file) {
       option("question").offer(choices(names), question);
       option("context").offer(choices(names), context);
     }
-    if (sheets?.length && !option("sheet").isChoice) {
-      option("sheet").offer(choices(sheets), sheet);
-    }
+    sheets?.length && (option("sheet").isChoice || option("sheet").offer(choices(sheets), sheet));
   }
 
-  let looking = look();
-  const again = () => { looking = look(); return looking; };
-  const made = laidOut(file, options, parts, rows);
-  made.addEventListener("change", (event) => event.target !== parts.name && again());
+  go.disabled = true;
+  look();
+  const others = [...options].filter(([each]) => !FIRST.includes(each)).map(([, each]) => each.node);
+  const fold = el("details", {}, el("summary", {}, "Options"), el("div", { class: "options" }, others));
+  const made = el("form", {}, el("p", {}, el("strong", {}, file.name), `, ${bytes(file.size)}`), node,
+    el("div", { class: "options" }, FIRST.map((each) => option(each).node), named("of the job, in the list [default: the file's]")),
+    fold, rows);
+  made.addEventListener("invalid", (event) => { fold.open ||= fold.contains(event.target); }, true); // closed, it could not be focused
+  made.addEventListener("change", (event) => event.target !== name && look());
   made.addEventListener("submit", async (event) => {
     event.preventDefault();
     go.disabled = true;
-    if (await looking) {
-      await parts.send(data(file), `Sending ${file.name} …`);
-    }
+    await looking && send(data(file), `Sending ${file.name} …`);
   });
-  return made;
-}
-
-function laidOut(file, options, { node, named }, rows) {
-  const others = [...options].filter(([name]) => !FIRST.includes(name)).map(([, option]) => option.node);
-  const fold = el("details", {}, el("summary", {}, "Options"), el("div", { class: "options" }, others));
-  const made = el("form", {}, el("p", {}, el("strong", {}, file.name), `, ${bytes(file.size)}`), node,
-    el("div", { class: "options" }, FIRST.map((name) => options.get(name).node), named("of the job, in the list [default: the file's]")),
-    fold, rows);
-  made.addEventListener("invalid", (event) => { // a field in a fold that is closed could not be focused
-    fold.open ||= fold.contains(event.target);
-  }, true);
   return made;
 }
 

@@ -18,12 +18,9 @@ export async function tryIt(content) {
     event.preventDefault();
     go.disabled = true;
     result.replaceChildren(el("p", { class: "dim" }, "…"));
-    try {
-      const answer = await post("/v1/answer", { question: question.value, context: context.value, top_k: 3 });
-      result.replaceChildren(el("ol", { class: "answers" }, answer.predictions.map((row) => prediction(row))));
-    } catch (problem) {
-      result.replaceChildren(complaint(problem));
-    }
+    const answer = post("/v1/answer", { question: question.value, context: context.value, top_k: 3 });
+    result.replaceChildren(await answer.then(({ predictions }) =>
+      el("ol", { class: "answers" }, predictions.map((row) => prediction(row))), (problem) => complaint(problem)));
     go.disabled = false;
   });
   content.append(el("h1", {}, "Try it"), form, result);

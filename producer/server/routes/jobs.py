@@ -24,7 +24,7 @@ from producer.jobs.diff_document import Summary
 from producer.jobs.select import JobFilter, pairs
 from producer.results.groups import group_core
 from producer.results.output import FORMATS, shape_of, written
-from producer.results.pages import RowFilter, matching
+from producer.results.pages import RowFilter, Side, matching
 from producer.results.typed import core, probable
 from producer.server.openapi import body, content
 from producer.server.problems import Refused, body_of, described
@@ -60,9 +60,12 @@ async def _wanted(
     above: Annotated[float | None, Query(description="only scores of at least this")] = None,
     group: Annotated[str | None, Query(description="only this group")] = None,
     trusted: Annotated[bool | None, Query(description="only rows that a promise holds for, or the others")] = None,
+    rest: Annotated[float | None, Query(description="all rows but the answers of at least this score")] = None,
     text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
 ) -> RowFilter:
-    side = None if trusted is None else await reads.run(partial(split.side, here.backend, job, trusted=trusted))
+    side = None if rest is None else Side(rest, above=False)
+    if trusted is not None:
+        side = await reads.run(partial(split.side, here.backend, job, trusted=trusted))
     return RowFilter(tuple(status or ()), flag, below, above, group, side, text)
 
 
