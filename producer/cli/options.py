@@ -199,6 +199,12 @@ class Lines:
             "--probability", help="also how likely each answer is right, estimated from what was judged of the job"
         ),
     ] = False
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="share of trusted answers that must be right [default: 0.9]", min=0.01, max=0.999, show_default=False
+        ),
+    ] = None
 
     def line(self) -> By:
         """What a line is for. Raises UsageError."""
@@ -221,7 +227,9 @@ class Lines:
                 "Give one of them.",
             )
         if self.trusted or self.untrusted:
-            return split.side(backend, job, trusted=self.trusted)
+            return split.side(backend, job, self.precision, trusted=self.trusted)
+        if self.precision is not None:
+            raise UsageError("--precision is that of a promise", "Give it with --trusted or --untrusted.")
         threshold = self.below if self.above is None else self.above
         return None if threshold is None else Side(threshold, self.above is not None)
 

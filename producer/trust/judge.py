@@ -110,11 +110,13 @@ def promised(asked: Asked, found: Answers, verdicts: Sequence[Verdict]) -> Trust
 
 
 def trust_of(storage: Storage, job: str, precision: float, confidence: float) -> tuple[Trusted, Answers]:
-    """What a job promises, as `Judgements.trust` says, all at once; and its answers. Raises as that does."""
+    """What a job promises of the answers to other rows that are like its own; and its answers. Its own rows are only a
+    sample then, however many were judged: so this is less than what it promises of itself. Raises as `Judgements.trust`
+    does."""
     asked = Asked(load_manifest(storage, job), _report(storage, job), precision, confidence)
     verdicts = Judgements(storage, Scores(storage)).verdicts(job)
     found = answers(ready_lines(job, storage))
-    return promised(asked, found, verdicts), found
+    return promised(asked, found.as_sample(), verdicts), found
 
 
 def check(verdicts: Sequence[Verdict]) -> None:

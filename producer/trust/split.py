@@ -11,13 +11,14 @@ from contract.format.job import Manifest, Options, Trust
 from contract.format.part import spread
 from contract.ledger import records
 from contract.ledger.progress import Progress
-from contract.remedy import Call, Remedy
+from contract.remedy import Call, Remedy, Set
 from contract.storage import Storage
 from producer.results.pages import Side
 from producer.trust import judge
+from producer.trust.promises.trusted import Trusted
 
-#: How sure the promise is that a job takes along.
-CONFIDENCE = 0.95
+#: How sure the promise is that a job takes along; and the share of answers that must be right, by default.
+CONFIDENCE, PRECISION = 0.95, 0.9
 #: Options that no answer depends on.
 _FREE = ("omit_context",)
 
@@ -28,8 +29,11 @@ def promise_of(storage: Storage, job: str, precision: float) -> Trust:
     trusted, found = judge.trust_of(storage, job, precision, CONFIDENCE)
     if trusted.threshold is None or trusted.share is None or trusted.lower_bound is None:
         raise UsageError(
-            f"job {job} does not promise that {100 * precision:g}% of any answers are right",
-            Remedy("See what it promises: ", Call("trust", job)),
+            f"job {job} does not promise that {100 * precision:g}% of any answers to other rows than its own are right",
+            Remedy(
+                "It takes more verdicts than for its own rows, of which fewer are left. See what these promise: ",
+                Call("trust", job),
+            ),
         )
     return Trust(
         job=job,
@@ -51,15 +55,36 @@ class Promising(Protocol):
 
     def manifest(self, job: str) -> Manifest: ...  # noqa: D102
 
+    def trust(self, job: str, precision: float, confidence: float) -> Trusted: ...  # noqa: D102
 
-def side(backend: Promising, job: str, *, trusted: bool) -> Side:
-    """The trusted rows of a job, or the others. Raises UsageError if the job is not split."""
-    if backend.manifest(job).trust is None:
+
+def side(backend: Promising, job: str, precision: float | None, *, trusted: bool) -> Side:
+    """The trusted rows of a job, or the others: as it is split, else by what it promises itself, at a precision of 0.9
+    unless another is wanted. Raises UsageError if it promises nothing, or is split at another precision; NotEnded."""
+    split = split_side(backend.manifest(job), precision, trusted=trusted)
+    return split or own_side(backend.trust(job, precision or PRECISION, CONFIDENCE), trusted=trusted)
+
+
+def split_side(manifest: Manifest, precision: float | None, *, trusted: bool) -> Side | None:
+    """The side of a job that is split by the promise of another; None if it is not."""
+    if manifest.trust is None:
+        return None
+    if precision not in (None, manifest.trust.precision):
         raise UsageError(
-            f"job {job} is not split by a promise",
-            Remedy("See from which score on it promises something itself: ", Call("trust", job)),
+            f"job {manifest.id} is split at a precision of {manifest.trust.precision:g}, and not of {precision:g}",
+            Remedy("Leave out ", Set("precision"), "."),
         )
     return Side(None, trusted)
+
+
+def own_side(promised: Trusted, *, trusted: bool) -> Side:
+    """The side of a job by its own promise."""
+    if promised.threshold is None:
+        raise UsageError(
+            f"job {promised.job} does not promise that {100 * promised.precision:g}% of any of its answers are right",
+            Remedy("See what it promises: ", Call("trust", promised.job)),
+        )
+    return Side(promised.threshold, trusted)
 
 
 def check(storage: Storage, job: str, model: str, options: Options) -> None:

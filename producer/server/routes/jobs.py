@@ -61,11 +61,20 @@ async def _wanted(
     group: Annotated[str | None, Query(description="only this group")] = None,
     trusted: Annotated[bool | None, Query(description="only rows that a promise holds for, or the others")] = None,
     rest: Annotated[float | None, Query(description="all rows but the answers of at least this score")] = None,
+    precision: Annotated[
+        float | None, Query(gt=0, lt=1, description="of the job's own promise, unless it is split by another's")
+    ] = None,
     text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
 ) -> RowFilter:
+    if trusted is not None and rest is not None:
+        raise UsageError("trusted and rest are two thresholds", "Give one of them.")
     side = None if rest is None else Side(rest, above=False)
     if trusted is not None:
-        side = await reads.run(partial(split.side, here.backend, job, trusted=trusted))
+        manifest = await reads.run(partial(here.backend.manifest, job))
+        side = split.split_side(manifest, precision, trusted=trusted)
+        if side is None:
+            steps = here.backend.judgements.trust(job, precision or split.PRECISION, split.CONFIDENCE)
+            side = split.own_side(await reads.take(steps), trusted=trusted)
     return RowFilter(tuple(status or ()), flag, below, above, group, side, text)
 
 

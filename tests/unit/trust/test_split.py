@@ -17,10 +17,15 @@ from contract.ledger.stored import StoredJob
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.trust.split import marked
+from producer.jobs import follow
 from producer.jobs.submit import submit
 from producer.request import Request
 from producer.results.output import view
+from producer.results.pages import Side
+from producer.results.scores import Scores
 from producer.trust import split
+from producer.trust.judge import Judgements
+from producer.trust.promises.trusted import Trusted
 from tests.making import finish
 from tests.twins.queue import MemoryQueue
 from tests.twins.storage import MemoryStorage
@@ -30,7 +35,7 @@ MODEL = ModelRef("tiny", "d1", "int8")
 
 def csv(rows: int) -> bytes:
     """Of the answers with high scores nearly all are right, and none of the others."""
-    right = [f"word{row}" if row < rows * 0.6 and row % 20 else "other" for row in range(rows)]
+    right = [f"word{row}" if row < rows * 0.6 and row % 40 else "other" for row in range(rows)]
     lines = [f"what is {row}?|word{row} of it|{right[row]}" for row in range(rows)]
     return "\n".join(["question|context|answers", *lines]).encode()
 
@@ -71,7 +76,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def monday(storage: MemoryStorage, settings: Settings) -> str:
-    manifest = submit(io.BytesIO(csv(200)), storage, settings, Request()).manifest
+    manifest = submit(io.BytesIO(csv(400)), storage, settings, Request()).manifest
     score_all(storage, settings, manifest)
     return manifest.id
 
@@ -92,6 +97,9 @@ class Backend:
     def columns(self, job: str) -> None:
         return None
 
+    def trust(self, job: str, precision: float, confidence: float) -> Trusted:
+        return follow.completed(Judgements(self.storage, Scores(self.storage)).trust(job, precision, confidence))
+
     def lines(self, job: str, *, wait: Any = None) -> Any:
         stored = StoredJob.open(self.storage, job)
         return iter([stored.lines(number) or b"" for number in range(stored.manifest.chunks)])
@@ -103,7 +111,7 @@ def test_a_job_is_split_by_the_threshold_that_an_earlier_one_promises(
     tuesday = submitted(storage, settings, trust=monday[:20])
     trust = tuesday.trust
     assert trust is not None
-    assert (trust.job, trust.precision, trust.model, trust.rule, sum(trust.scores)) == (monday, 0.9, MODEL, 2, 200)
+    assert (trust.job, trust.precision, trust.model, trust.rule, sum(trust.scores)) == (monday, 0.9, MODEL, 2, 400)
     assert records.model(storage, tuesday.id) == MODEL, "before any worker took a chunk of it"
     for name in list(storage._objects):  # the promise is its own: that job may go
         if name.startswith(layout.folder(monday)):
@@ -118,13 +126,44 @@ def test_a_job_is_split_by_the_threshold_that_an_earlier_one_promises(
     rows = [json.loads(line) for line in b"".join(view(backend, tuesday.id, "jsonl").lines).splitlines()]
     assert [row["trusted"] for row in rows] == [row["score"] >= trust.threshold for row in rows]
     for trusted in (True, False):
-        side = split.side(backend, tuesday.id, trusted=trusted)
+        side = split.side(backend, tuesday.id, None, trusted=trusted)
         lines = b"".join(view(backend, tuesday.id, "jsonl", side=side).lines).splitlines()
         assert [json.loads(line) for line in lines] == [row for row in rows if row["trusted"] is trusted]
     shape = view(backend, tuesday.id, "csv").shape
     assert shape is not None
     assert str(shape.schema.field("trusted").type) == "bool"
     assert shape.cells(rows[0])[shape.schema.names.index("trusted")] == "true"
+
+
+def test_a_job_that_is_not_split_has_the_sides_of_its_own_promise(
+    storage: MemoryStorage, settings: Settings, monday: str
+):
+    backend: Any = Backend(storage)
+    for precision in (None, 0.7):
+        threshold = backend.trust(monday, precision or 0.9, 0.95).threshold
+        assert split.side(backend, monday, precision, trusted=True) == Side(threshold, above=True)
+        assert split.side(backend, monday, precision, trusted=False) == Side(threshold, above=False)
+    with pytest.raises(UsageError, match="does not promise that 99% of any of its answers are right"):
+        split.side(backend, monday, 0.99, trusted=True)
+    tuesday = submitted(storage, settings, trust=monday, precision=0.7).id
+    assert split.side(backend, tuesday, 0.7, trusted=True) == Side(None, above=True)
+    with pytest.raises(UsageError, match=r"is split at a precision of 0.7, and not of 0.8"):
+        split.side(backend, tuesday, 0.8, trusted=True)
+
+
+def test_rows_that_all_were_judged_promise_others_no_more_than_a_sample_can(storage: MemoryStorage, settings: Settings):
+    """Of its own rows it is known that all are right; of others, 100 like them say as much as 100 can."""
+    lines = [f"what is {row}?|word{row} of it|word{row}" for row in range(100)]
+    data = "\n".join(["question|context|answers", *lines]).encode()
+    manifest = submit(io.BytesIO(data), storage, settings, Request()).manifest
+    score_all(storage, settings, manifest)
+    own = Backend(storage).trust(manifest.id, 0.99, 0.95)
+    assert (own.share, own.lower_bound) == (1.0, 1.0)
+    of_others = split.promise_of(storage, manifest.id, 0.95)
+    assert of_others.share == 1.0
+    assert of_others.lower_bound == pytest.approx(0.05 ** (1 / 100), abs=1e-4), "that of Clopper and Pearson"
+    with pytest.raises(UsageError, match="does not promise that 99% of any answers to other rows"):
+        split.promise_of(storage, manifest.id, 0.99)
 
 
 def test_shifted_scores_bring_a_warning(storage: MemoryStorage, settings: Settings, monday: str):
@@ -150,7 +189,7 @@ def test_rows_that_another_model_answered_are_not_trusted(storage: MemoryStorage
     [
         ({"model": "large"}, r"was answered by the model tiny, and this one would be by large"),
         ({"options": Options(max_answer_len=40)}, r"other options.*: max_answer_len was 30, now 40"),
-        ({"precision": 0.975}, r"does not promise that 97.5% of any answers are right"),
+        ({"precision": 0.975}, r"does not promise that 97.5% of any answers to other rows"),
     ],
 )
 def test_what_the_promise_does_not_hold_for_is_refused(
@@ -169,8 +208,8 @@ def test_a_job_that_promises_nothing_yet_and_one_that_is_not_there(storage: Memo
         submitted(storage, settings, trust=open_.id)
     with pytest.raises(UnknownJob, match="no job nothing"):
         submitted(storage, settings, trust="nothing")
-    with pytest.raises(UsageError, match="is not split by a promise"):
-        split.side(Backend(storage), open_.id, trusted=True)
+    with pytest.raises(NotEnded):
+        split.side(Backend(storage), open_.id, None, trusted=True)
     with pytest.raises(UsageError, match="precision is that of a promise"):
         Request(precision=0.8)
 
