@@ -21,6 +21,7 @@
     jobs/<job>/progress.json        the sum of the first parts, so that status need not read them all; a hint
     jobs/<job>/cancel               exists if the job is to be cancelled
     jobs/<job>/paused               exists while nothing of the job is to be sent
+    jobs/<job>/retries/<job>        a job that tries the failed rows of this one again
     jobs/<job>/notifications/000001.json    a delivery attempt of the job's webhook
     jobs/<job>/verdicts/1790000000000-3f9ac2d1.json   what somebody said of some answers at that time, written once
     jobs/<job>/calibrations/3f9ac2d13f9ac2d1.json   how likely answers are right, of labels of that digest, written once
@@ -60,7 +61,7 @@ _KINDS = {
         r"(?:manifest|model|progress)\.json|cancel|paused|attempts/\d{6,}\.\d+(?:\.released|\.row)?"
         r"|events/\d{6,}-\d+\.json"
         rf"|notifications/\d{{6,}}\.json|verdicts/{_VERDICTS.pattern}"
-        r"|calibrations/[0-9a-f]{16}\.json"
+        r"|calibrations/[0-9a-f]{16}\.json|retries/[a-z0-9-]+"
     ),
 }
 
@@ -180,6 +181,14 @@ def paused(job: str) -> str:
     return f"{folder(job)}/paused"
 
 
+def retries(job: str) -> str:
+    return f"{folder(job)}/retries"
+
+
+def retried(job: str, by: str) -> str:
+    return f"{retries(job)}/{check_job_id(by)}"
+
+
 def owed(job: str) -> str:
     return f"{OWED}/{check_job_id(job)}"
 
@@ -240,6 +249,11 @@ def attempt_of(name: str) -> tuple[int, int, str] | None:
     """(chunk, attempt, kind) in a name under attempts/; kind is "", "released" or "row"."""
     match = _ATTEMPT.fullmatch(name)
     return (int(match[1]), int(match[2]), (match[3] or "").lstrip(".")) if match else None
+
+
+def is_input(name: str) -> bool:
+    """Whether a name in a chunks folder is of what was submitted: not of the index, nor of outcomes beside a chunk."""
+    return kind_of(f"{CHUNKS}/{name}") == "chunks" and name != "index.json" and not name.endswith(".carried")
 
 
 def event_of(name: str) -> int | None:

@@ -53,6 +53,21 @@ class CancelMarker:
     reason: Reason | None = None  #: None: somebody asked for it
 
 
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Present: another job tries the failed rows of this one again."""
+
+    at: float = 0.0
+
+
+def retries(storage: Storage, job: str) -> dict[str, float]:
+    """The jobs that try the failed rows of a job again, by id, and when each was made."""
+    return {
+        name: codec.salvage(Retried, storage.read(layout.retried(job, name))).at
+        for name in storage.list(layout.retries(job))
+    }
+
+
 def attempts(storage: Storage, job: str) -> dict[int, Attempts]:
     """The attempts at each chunk that has no part yet, by its number. Some records of finished chunks may be left."""
     by_chunk: dict[int, dict[str, set[int]]] = {}

@@ -117,6 +117,7 @@ class AsyncJob:
     groups = _in_thread(Job.groups)
     group_answers = _in_thread(Job.group_answers)
     verify = _in_thread(Job.verify)
+    retry = _in_thread_as(lambda job: AsyncJob(job), Job.retry)
     logs = _in_thread(Job.logs)
     notifications = _in_thread(Job.notifications)
 

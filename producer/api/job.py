@@ -138,6 +138,12 @@ class Job:
         self._backend.resume(self.id)
 
     @raises_api_errors
+    def retry(self) -> Job:
+        """A new job of the same rows: those that have their outcome keep it, and those are scored again that failed by
+        the work, or were cancelled. Raises UsageError if there is none, or the job has not ended."""
+        return Job(self._backend.retry(self.id).manifest.id, self._client)
+
+    @raises_api_errors
     def delete(self, *, cancel: bool = False, force: bool = False) -> None:
         """Delete the job with all its rows, answers and records. Raises UsageError for a job that has not
         ended, unless it is cancelled first (`cancel`) or deleted in any state (`force`)."""

@@ -28,7 +28,7 @@ from producer.jobs.diff_document import By, Summary
 from producer.jobs.find import find
 from producer.jobs.follow import Steps
 from producer.jobs.select import JobFilter, select
-from producer.jobs.submit import Submitted, submit_and_send
+from producer.jobs.submit import Submitted, retry_and_send, submit_and_send
 from producer.request import Request
 from producer.results import columns, groups
 from producer.results.documents import texts
@@ -204,6 +204,9 @@ class DirectBackend:
 
     def resume(self, job: str) -> None:
         reconcile.resume(job, self.storage, self.queue, self.settings)
+
+    def retry(self, job: str) -> Submitted:
+        return retry_and_send(job, self.storage, self.queue, self.settings)
 
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         job = remove.find_removable(self.storage, job)

@@ -204,6 +204,10 @@ class HttpBackend:
     def resume(self, job: str) -> None:
         self._ask("POST", f"/v1/jobs/{_segment(job)}/resume", httpx.Response.json)
 
+    def retry(self, job: str) -> Submitted:
+        new = self._ask("POST", f"/v1/jobs/{_segment(job)}/retry", lambda answer: str(answer.json()["id"]))
+        return Submitted(self.manifest(new), new=True)
+
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         if force:
             raise UsageError("a server removes no job by force", "Remove it on a machine that shares the storage.")

@@ -122,6 +122,11 @@ class Backend(Protocol):
         """Have a paused job go on. Raises as `pause` does."""
         ...
 
+    def retry(self, job: str) -> Submitted:
+        """Make a job of the same rows, of which only those are scored that failed by the work. Raises NotEnded, and
+        UsageError if there is none."""
+        ...
+
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         """Remove a job, named as for `find`; returns its id and the bytes that it took. Raises NotEnded for an
         unfinished job, unless it is to be cancelled first (`cancel`) or removed at once (`force`)."""

@@ -13,6 +13,7 @@ import typer
 
 from contract.command import print_version
 from producer.cli.commands import cleanup, jobs, monitoring
+from producer.cli.commands.again import retry
 from producer.cli.commands.compare import compare
 from producer.cli.commands.labels import labels
 from producer.cli.commands.run import run
@@ -38,6 +39,7 @@ _COMMANDS = {
     "cancel": jobs.cancel,
     "pause": jobs.pause,
     "resume": jobs.resume,
+    "retry": retry,
     "repair": jobs.repair,
     "check": jobs.check,
     "verify": jobs.verify,

@@ -27,7 +27,7 @@ from producer.times import iso
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a job. `event` is one of submitted, attempt, attempts_done, quarantine, poison_rows,
-    given_up, paused, cancel_asked, chunks_cancelled, published."""
+    given_up, paused, cancel_asked, chunks_cancelled, published, retried."""
 
     at: float
     event: str
@@ -60,6 +60,7 @@ def events(storage: Storage, queue: Queue | None, job: str, *, verbose: bool = F
         log.append(Event(paused.asked_at, "paused"))
     if report:
         log.append(_published(report))
+    log += [Event(at, "retried", {"by": by}) for by, at in records.retries(storage, job).items()]
     return sorted(log, key=lambda event: event.at)
 
 
@@ -68,8 +69,14 @@ def _order(attempt: Attempted) -> tuple[int, float, int]:
 
 
 def _submitted(manifest: Manifest) -> Event:
-    about = {"rows": manifest.rows, "rejected": manifest.rejected, "chunks": manifest.chunks, "model": manifest.model}
-    return Event(manifest.created_at, "submitted", {**about, "input": manifest.source.name, "key": manifest.key})
+    about: dict[str, Any] = {"rows": manifest.rows, "rejected": manifest.rejected, "chunks": manifest.chunks}
+    about |= {"model": manifest.model}
+    about |= {"input": manifest.source.name, "key": manifest.key}
+    if manifest.retry_of:
+        about["retry_of"] = manifest.retry_of
+    elif manifest.reuse and manifest.reuse.jobs:
+        about["reused_from"] = list(manifest.reuse.jobs)
+    return Event(manifest.created_at, "submitted", about)
 
 
 def _published(report: Progress) -> Event:

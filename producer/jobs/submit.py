@@ -40,6 +40,7 @@ from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
 from producer.jobs.find import READING, find, find_by_key
 from producer.request import Request
+from producer.reuse.retry import retry
 from producer.reuse.sources import Source, is_latest, note_of, open_sources
 from producer.trust import split
 
@@ -102,15 +103,27 @@ def submit_and_send(
     queue.ping()
     outlook = outlook or look(settings, request.model or settings.model, storage, queue)
     submitted = submit(file, storage, settings, request, progress, place, outlook)
-    job = submitted.manifest.id
+    _send(submitted.manifest.id, storage, queue, settings)  # with a key, the job may be an old one
+    return submitted
+
+
+def retry_and_send(job: str, storage: Storage, queue: Queue, settings: Settings) -> Submitted:
+    """Make a job that tries the failed rows of another again, and send the first messages. Raises NotEnded, UsageError
+    if there is none, and RedisUnreachable as `submit_and_send`."""
+    queue.ping()
+    submitted = Submitted(retry(storage, job), new=True)
+    _send(submitted.manifest.id, storage, queue, settings)
+    return submitted
+
+
+def _send(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
     try:
-        reconcile(job, storage, queue, settings, bound=BRIEF)  # with a key, the job may be an old one
+        reconcile(job, storage, queue, settings, bound=BRIEF)
     except RedisUnreachable as error:
         raise RedisUnreachable(
             f"job {job} is stored but not on the queue: {error.message}",
             Remedy(error.remedy or "", " Then a sweeper sends it, or: ", Call("repair", job)),
         ) from error
-    return submitted
 
 
 def check_model(name: str) -> None:

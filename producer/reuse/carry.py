@@ -130,7 +130,7 @@ def _search(source: Source, wanted: _Wanted, *, whole: bool) -> None:
         if not hits:
             continue
         part = source.stored.part(number)
-        if not isinstance(part, Part) or not (way := _way(part.footer, source.model.digest, whole=whole)):
+        if not isinstance(part, Part) or not (way := way_of(part.footer, source.model.digest, whole=whole)):
             continue
         lines = part.lines.splitlines()
         for place, each in hits:
@@ -138,7 +138,7 @@ def _search(source: Source, wanted: _Wanted, *, whole: bool) -> None:
                 wanted.settle(each, way, outcome)
 
 
-def _way(footer: Footer, digest: str, *, whole: bool) -> Way | None:
+def way_of(footer: Footer, digest: str, *, whole: bool) -> Way | None:
     """How the outcomes of a part were computed; None if they are not to be reused."""
     if footer.model != digest or not (whole or (footer.batch_invariant and footer.numerics)):
         return None

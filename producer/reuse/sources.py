@@ -95,7 +95,7 @@ def open_sources(
 def note_of(reuse: Reuse, rows: int) -> str:
     """What the submitter should know of the outcomes that rows take over."""
     if not reuse.jobs:
-        return "nothing is reused: no earlier job fits, so all rows are scored"
+        return "nothing is reused: no job that has ended fits, so all rows are scored"
     jobs = f"job{'s' if len(reuse.jobs) > 1 else ''} {', '.join(reuse.jobs)}"
     if not reuse.rows:
         return f"nothing is reused: no row has the text of one that {jobs} answered, and so says how it was computed"
@@ -128,7 +128,7 @@ def _different(then: Options, now: Options) -> list[tuple[str, object, object]]:
 
 
 def _latest(storage: Storage, name: str, model: str, options: Options) -> str | None:
-    """The newest job that was begun, fits, and has the label after the colon, if there is one."""
+    """The newest job that has ended, fits, and has the label after the colon, if there is one."""
     label, _, value = name.removeprefix(LATEST).removeprefix(":").partition("=")
 
     def manifest_of(job: str) -> Manifest | None:
@@ -144,6 +144,6 @@ def _latest(storage: Storage, name: str, model: str, options: Options) -> str | 
     manifests = many(storage, manifest_of, records.jobs(storage))
     fitting = [manifest for manifest in manifests if manifest and fits(manifest)]
     for manifest in sorted(fitting, key=lambda manifest: manifest.created_at, reverse=True):
-        if storage.exists(layout.model(manifest.id)):
+        if storage.exists(layout.report(manifest.id)):
             return manifest.id
     return None

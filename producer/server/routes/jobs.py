@@ -316,6 +316,17 @@ async def resume(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
     return job_document(await run_in_threadpool(here.backend.status, job))
 
 
+@router.post("/jobs/{job}/retry", status_code=202)
+async def retry(job: JobId, here: Here, export: Export) -> JSONResponse:
+    """Make a job of the same rows: those that have their outcome keep it, and those are scored again that failed by the
+    work, or were cancelled. 409 if the job has not ended, 422 if there is none."""
+    await here.make_room()
+    submitted = await export.run(partial(here.backend.retry, job))
+    new = submitted.manifest.id
+    document = job_document(await run_in_threadpool(here.backend.status, new))
+    return JSONResponse(document, 202, {"Location": f"/v1/jobs/{new}"})
+
+
 @router.delete("/jobs/{job}")
 async def delete(
     job: str,

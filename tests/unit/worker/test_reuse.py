@@ -13,16 +13,22 @@ from typing import Any
 
 import pytest
 
-from contract.format import layout
+from contract.errors import NotEnded, UnknownJob, UsageError
+from contract.format import layout, part
+from contract.format.job import Options, RowError
 from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.progress import Progress
-from contract.ledger.reconcile import reconcile
+from contract.ledger.reconcile import cancel, reconcile
+from contract.ledger.stored import StoredJob, load_manifest
 from contract.settings import Settings
 from contract.storage.local import LocalStorage
+from producer.jobs.logs import events
+from producer.reuse.retry import retry
 from tests.making import NAMESPACE, job_of, pop
 from tests.making import predictions as checked_predictions
 from worker.heartbeat import Parent
+from worker.reuse import Repeats
 from worker.worker import Worker
 
 MODEL = "minilm-l6-qa"
@@ -126,3 +132,219 @@ def dice_read(kind: str) -> Any:
     from producer.input.options import ReadOptions
 
     return ReadOptions(delimiter=";") if kind == "semicolons" else ReadOptions()
+
+
+# What is not reused
+
+
+def reuse(worker: Worker, job: str, rows: list[dict[str, Any]], **request: Any) -> Progress:
+    return run(worker, table(rows), reuse=(job,), **request)
+
+
+MILLS = [mill(number) for number in range(7)]  # three chunks
+
+
+def changed_footers(worker: Worker, job: str, **about: Any) -> None:
+    """Write the parts of a job as another worker would have."""
+    for number in range(load_manifest(worker.storage, job).chunks):
+        key = layout.part(job, number)
+        rows = StoredJob.open(worker.storage, job).index.rows[number]
+        lines, footer = part.body(worker.storage.read(key), rows)
+        kept = {
+            name: getattr(footer, name) for name in ("worker", "model", "rule", "job", "chunk", "numerics", "scored")
+        }
+        worker.storage.replace(key, part.encode(map(json.loads, lines.splitlines()), **kept | about)[0])
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"numerics": "onnxruntime 9.9.9, CPUExecutionProvider, x86_64 avx2"},
+        {"numerics": ""},  # of an earlier version
+        {"rule": 1},
+        {"batch_invariant": False},
+        {"model": "another"},
+    ],
+    ids=lambda about: next(iter(about)),
+)
+def test_outcomes_that_were_computed_otherwise_are_scored_again(worker: Worker, about: dict[str, Any]):
+    old = run(worker, table(MILLS))
+    changed_footers(worker, old.id, **about)
+    again = reuse(worker, old.id, MILLS)
+    assert (again.reused, again.scored) == (0, 7)
+    assert document(worker, again) == document(worker, old)
+
+
+def test_other_numerics_are_reused_on_request_and_counted(worker: Worker):
+    """Also where they are taken over once more: the part says that it is not all of one kind."""
+    old = run(worker, table(MILLS))
+    changed_footers(worker, old.id, numerics="onnxruntime 9.9.9, CPUExecutionProvider, x86_64 avx2")
+    again = reuse(worker, old.id, [*MILLS, mill(50)], reuse_any=True)
+    assert (again.reused, again.reused_others, again.scored) == (7, 7, 1)
+    assert set(again.numerics) == {"mixed"} or len(again.numerics) == 2
+    third = reuse(worker, again.id, MILLS)
+    assert third.reused < 7
+    fourth = reuse(worker, again.id, MILLS, reuse_any=True)
+    assert fourth.reused == 7
+    assert fourth.reused_others >= 6
+
+
+def test_errors_of_the_work_are_not_reused(worker: Worker):
+    old = run(worker, table(MILLS))
+    (worker.storage).delete(layout.part(old.id, 1))
+    StoredJob.open(worker.storage, old.id).fail(1, RowError("worker_crash", "it died"), 5)
+    again = reuse(worker, old.id, MILLS)
+    assert (again.reused, again.scored, again.request_counts.failed) == (4, 3, 0)
+
+
+def test_errors_that_a_row_has_by_itself_are(worker: Worker):
+    silent = {"id": "s", "question": "\u200b\ufeff?", "context": "\u200b", "note": ""}
+    old = run(worker, table([*MILLS, silent]))
+    assert old.request_counts.failed == 1
+    assert old.top_errors[0][0] == "empty_context"
+    again = reuse(worker, old.id, [*MILLS, silent])
+    assert (again.reused, again.scored) == (8, 0)
+    assert document(worker, again) == document(worker, old)
+
+
+def test_a_damaged_part_and_one_that_is_gone_are_scored_again(worker: Worker):
+    old = run(worker, table(MILLS))
+    key = layout.part(old.id, 0)
+    worker.storage.replace(key, worker.storage.read(key).replace(b"Delft", b"Gouda", 1))
+    worker.storage.delete(layout.part(old.id, 1))
+    again = reuse(worker, old.id, MILLS)
+    assert (again.reused, again.scored) == (1, 6)
+    assert document(worker, again) == document(worker, old)
+
+
+@pytest.mark.parametrize("damage", ["altered", "missing"])
+def test_keys_that_are_damaged_are_made_anew(worker: Worker, damage: str):
+    old = run(worker, table(MILLS))
+    key = layout.keys(old.id, load_manifest(worker.storage, old.id).chunks_folder)
+    data = worker.storage.read(key)
+    assert len(data) == 7 * 16
+    worker.storage.delete(key)
+    if damage == "altered":
+        worker.storage.create(key, data[16:32] + data[16:])  # the first row has the key of the second
+    again = reuse(worker, old.id, MILLS)
+    assert (again.reused, again.scored) == (7, 0)
+    assert document(worker, again) == document(worker, old)
+
+
+@pytest.mark.parametrize("damage", ["altered", "missing"])
+def test_rows_whose_outcomes_are_damaged_beside_their_chunk_are_scored(worker: Worker, damage: str):
+    old = run(worker, table(MILLS))
+    new = job_of(worker.storage, worker.settings, table(MILLS), reuse=(old.id,)).id
+    key = layout.carried(new, 1, load_manifest(worker.storage, new).chunks_folder)
+    data = worker.storage.read(key)
+    worker.storage.delete(key)
+    if damage == "altered":
+        worker.storage.create(key, data.replace(b"Delft", b"Gouda"))
+    again = finished(worker, new)
+    assert (again.reused, again.scored) == (4, 3)
+    assert document(worker, again) == document(worker, old)
+
+
+def test_nothing_points_at_the_old_job_once_the_new_one_is_submitted(worker: Worker):
+    old = run(worker, table(MILLS))
+    wanted = document(worker, old)
+    new = job_of(worker.storage, worker.settings, table(MILLS), reuse=(old.id,)).id
+    worker.storage.discard(layout.folder(old.id))
+    again = finished(worker, new)
+    assert (again.reused, again.scored) == (7, 0)
+    assert document(worker, again) == wanted
+
+
+def test_a_new_job_is_scored_by_the_model_whose_outcomes_it_takes(worker: Worker):
+    old = run(worker, table(MILLS))
+    new = job_of(worker.storage, worker.settings, table(MILLS), reuse=(old.id,)).id
+    assert records.model(worker.storage, new) == records.model(worker.storage, old.id)
+    other = job_of(worker.storage, worker.settings, table([mill(99)]), reuse=(old.id,)).id
+    assert records.model(worker.storage, other) is None, "it takes none"
+
+
+def test_jobs_that_cannot_be_reused_are_refused_with_the_reason(worker: Worker):
+    old = run(worker, table(MILLS))
+    with pytest.raises(UsageError, match="other options: top_k was 1, now 2"):
+        reuse(worker, old.id, MILLS, options=Options(top_k=2))
+    with pytest.raises(UsageError, match="was scored by the model minilm-l6-qa, this one is for other"):
+        reuse(worker, old.id, MILLS, model="other")
+    with pytest.raises(UnknownJob):
+        reuse(worker, "nojob", MILLS)
+    plain = reuse(worker, old.id, MILLS, options=Options(omit_context=True))
+    assert plain.reused == 7, "what a prediction shows decides no answer"
+
+
+def test_the_latest_job_is_the_newest_that_fits_and_has_the_label(worker: Worker):
+    def taken(name: str) -> Any:
+        return job_of(worker.storage, worker.settings, table(MILLS), reuse=(name,)).reuse
+
+    assert taken("latest").jobs == ()
+    first = run(worker, table(MILLS), metadata={"team": "search"}).id
+    second = run(worker, table(MILLS[:3])).id
+    run(worker, table(MILLS[:2]), options=Options(top_k=2))
+    assert (taken("latest").jobs, taken("latest").rows) == ((second,), 3)
+    assert (taken("latest:team=search").jobs, taken("latest:team=search").rows) == ((first,), 7)
+    assert taken("latest:team=sales").jobs == ()
+    assert taken(second[:18]).jobs == (second,)
+
+
+# Rows of one job that are equal
+
+
+def test_equal_rows_are_scored_once_also_in_later_chunks(worker: Worker):
+    report = run(worker, table([mill(number % 4) | {"id": f"r{number}"} for number in range(20)]))
+    assert (report.scored, report.repeated, report.windows) == (4, 16, 4)
+    answers = [prediction["answer"] for prediction in checked_predictions(worker.storage, report.id)]
+    assert answers == [answers[number % 4] for number in range(20)]
+
+
+def test_rows_of_another_job_are_no_repetition(worker: Worker):
+    run(worker, table(MILLS))
+    assert run(worker, table(MILLS)).scored == 7
+
+
+def test_what_is_remembered_of_a_job_is_bounded(worker: Worker):
+    """With room for one chunk, the second makes it forget the first."""
+    rows = [mill(number % 6) | {"id": f"r{number}"} for number in range(9)]
+    assert run(worker, table(rows)).scored == 6
+    worker._repeats = Repeats(limit=1)
+    assert run(worker, table(rows)).scored == 9
+
+
+# A job tried again
+
+
+def test_a_retry_keeps_good_outcomes_and_scores_what_the_work_failed_at(worker: Worker):
+    rows = [*MILLS, {"id": "bad", "question": "", "context": "c", "note": ""}]
+    whole = run(worker, table(rows))
+    job = job_of(worker.storage, worker.settings, table(rows), metadata={"team": "search"}).id
+    StoredJob.open(worker.storage, job).fail(1, RowError("worker_crash", "it died"), 5)
+    old = finished(worker, job)
+    assert old.request_counts.failed == 4
+
+    new = retry(worker.storage, job)
+    again = finished(worker, new.id)
+
+    assert (again.reused, again.scored, again.request_counts.failed) == (4, 3, 1)
+    assert document(worker, again) == document(worker, whole)
+    assert (new.retry_of, new.metadata) == (job, {"team": "search"})
+    told = [(event.event, event.about.get("by")) for event in events(worker.storage, None, job)]
+    assert told[-1] == ("retried", new.id)
+    assert events(worker.storage, None, new.id)[0].about["retry_of"] == job
+    with pytest.raises(UsageError, match="no row that failed by the work"):
+        retry(worker.storage, new.id)
+
+
+def test_a_cancelled_job_is_retried_where_it_stopped_and_a_running_one_is_not(worker: Worker):
+    whole = run(worker, table(MILLS))
+    job = job_of(worker.storage, worker.settings, table(MILLS)).id
+    reconcile(job, worker.storage, worker.queue, worker.settings)
+    assert worker.work(job, 0, None)
+    with pytest.raises(NotEnded):
+        retry(worker.storage, job)
+    cancel(job, worker.storage, worker.queue, worker.settings)
+    assert finished(worker, job).request_counts.cancelled == 4
+    again = finished(worker, retry(worker.storage, job).id)
+    assert (again.reused, again.scored) == (3, 4)
+    assert document(worker, again) == document(worker, whole)
