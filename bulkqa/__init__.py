@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from producer.api.display import JobProgress
     from producer.api.job import Job
     from producer.input.options import ReadOptions
+    from worker.pipeline.pipeline import pipeline
 
-__all__ = ["AsyncClient", "AsyncJob", "Client", "Job", "JobProgress", "Options", "ReadOptions", "errors"]
+__all__ = ["AsyncClient", "AsyncJob", "Client", "Job", "JobProgress", "Options", "ReadOptions", "errors", "pipeline"]
 
 #: The module of each name.
 _MODULES = {
@@ -40,9 +41,10 @@ _MODULES = {
     "Options": "contract.format.job",
     "ReadOptions": "producer.input.options",
     "errors": "contract.errors",
+    "pipeline": "worker.pipeline.pipeline",
 }
 #: The packages that the API needs, and the folder in which all of them are.
-_PACKAGES = ("contract", "producer")
+_PACKAGES = ("contract", "producer", "worker")
 _ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -122,13 +122,14 @@ def _score_all(work: _Work, reader: Answerer, options: Options, watch: Watch, ou
     while not watch.stop() and (groups := work.take()):
         for group in groups:
             watch.begin(group[0].row)
-        for group, outcome in zip(groups, _outcomes([group[0] for group in groups], reader, options), strict=True):
+        for group, outcome in zip(groups, outcomes_of([group[0] for group in groups], reader, options), strict=True):
             _settle(group, outcome, outcomes, watch)
     watch.spent(thread_time() - began)
 
 
-def _outcomes(rows: list[Row], reader: Answerer, options: Options) -> Sequence[Answer | RowError | None]:
-    """The outcome of each row: of all together if the reader can do that, and one by one if it fails."""
+def outcomes_of(rows: list[Row], reader: Answerer, options: Options) -> Sequence[Answer | RowError | None]:
+    """The outcome of each row: of all together if the reader can do that, and one by one if it fails. None: it ran out
+    of memory, which it may not when scored alone."""
     if len(rows) > 1 and isinstance(reader, BatchAnswerer):
         try:
             return reader.answer_many([(row.question or "", row.context or "") for row in rows], options)
