@@ -53,7 +53,7 @@ def rows_of(count: int) -> list[dict[str, Any]]:
 
 def run(python: Path, how: str, model: Path, file: Path, threads: int) -> dict[str, Any]:
     command = [str(python), str(Path(__file__).with_name("peers_script.py")), how, str(model), str(file), str(threads)]
-    environment_ = os.environ | {"PYTHONPATH": str(REPO) if how == "ours" else "", "HF_HUB_OFFLINE": "1"}
+    environment_ = os.environ | {"PYTHONPATH": str(REPO) if how in ("ours", "pipeline") else "", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, env=environment_, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

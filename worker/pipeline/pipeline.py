@@ -88,7 +88,7 @@ class QuestionAnswering:
     def __repr__(self) -> str:
         return f"pipeline({_TASK!r}, model={str(self._about[0])!r})"
 
-    def __call__(self, *args: Any, **options: Any) -> Result | list[Result] | list[Any] | Iterator[Any]:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         """The best answer to a question on a context: `score`, `start`, `end` (in code points of the context) and
         `answer`. With `top_k` > 1 a list of answers, best first. Lists and generators: see `worker.pipeline.arguments`.
 

@@ -70,7 +70,7 @@ def test_of_an_input_without_end_only_as_much_is_read_as_is_asked(qa: QuestionAn
 
 def test_top_k_gives_a_list_best_first(qa: QuestionAnswering) -> None:
     results: Any = qa(question=WHO, context=TOWER, top_k=3)
-    assert [each["answer"] for each in results][0] == "Gustave Eiffel"
+    assert results[0]["answer"] == "Gustave Eiffel"
     scores = [each["score"] for each in results]
     assert len(results) == 3
     assert scores == sorted(scores, reverse=True)
@@ -132,7 +132,8 @@ def test_several_threads_may_call(qa: QuestionAnswering) -> None:
 def test_a_forked_process_answers_too(qa: QuestionAnswering) -> None:
     """In a process of its own: pytest has threads."""
     code = (
-        "import os, sys; from bulkqa import pipeline; qa = pipeline(); rows = [dict(question='Who?', context='Ann.')] * 9\n"
+        "import os, sys; from bulkqa import pipeline\n"
+        "qa = pipeline(); rows = [dict(question='Who?', context='Ann.')] * 9\n"
         "before = qa(rows)\n"
         "if (child := os.fork()) == 0: os._exit(0 if qa(rows) == before else 1)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
