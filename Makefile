@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos soak clean faults files families
+.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos soak clean faults files families engines
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -54,6 +54,11 @@ files: setup ## files of every writer that is installed, compared cell by cell: 
 families: ## every family of readers that transformers has, built and compared with torch: about ten minutes
 	@$(MAKE) -s setup EXTRAS=dev,build
 	@$(BIN)/python -m tests.families $(if $(ONLY),--only $(ONLY))
+
+engines: ## install Ray, Spark, Dask, polars and Haystack into .venv-engines (some 1.5 GB), for their tests
+	@test -d .venv-engines || python3 -m venv .venv-engines
+	@.venv-engines/bin/pip install -q haystack-ai 'ray[data]' polars 'dask[dataframe]' pyspark 'pandas<3' pyarrow \
+		onnxruntime tokenizers numpy pydantic-settings
 
 chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3; then a minute of damaged input files
 	@SEED=$(SEED) MINUTES=$(MINUTES) $(BIN)/python -m tests.faults.chaos

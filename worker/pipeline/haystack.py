@@ -1,22 +1,21 @@
 """A reader for Haystack's pipelines: documents and a query in, answers with their document and offsets out.
 
-In the place of the ExtractiveReader that Haystack had until its version 3.0. Answers of several documents are compared
-as the passages of a group are (`contract.groups.choose`): by margin, with one softmax over all of them and "no answer".
+In the place of the ExtractiveReader that Haystack had until its version 3.0. Spans of several documents are compared as
+those of passages are (`contract.groups.choose`): by margin, with one softmax over all of them and "no answer".
 """
 
 from __future__ import annotations
 
-import json
 import math
 import threading
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from haystack import Document, ExtractedAnswer, component, default_to_dict, logging
 
-from contract.format.job import InputFile, Manifest, Options, Row, RowError, answered
-from contract.groups.choose import Group
+from contract.format.job import Answer, Options, RowError, Span
 from worker.pipeline.engine import Engine
 from worker.pipeline.models import directory_of
 
@@ -95,71 +94,82 @@ class ExtractiveReader:
         given = locals()
         about = self._parameters | {name: given[name] for name in self._parameters if given.get(name) is not None}
         engine = self.warm_up()
-        most = about["top_k"]
-        each = min(most, about["answers_per_seq"] or most)
         options = Options(
             max_seq_len=about["max_seq_length"],
             doc_stride=about["stride"],
             max_answer_len=about["max_answer_length"],
-            top_k=each,
-            n_best=max(each, Options().n_best),
-            no_answer_threshold=1000.0,  # each document gives its best spans, and the sum decides
+            top_k=Options().n_best,
+            no_answer_threshold=1000.0,  # each document gives its best spans, and all of them are compared
         )
-        with_text = [document for document in documents if _has_text(document)]
-        group = _group(query, with_text, engine, options, most)
-        if group is None:
-            answers = [ExtractedAnswer(query=query, score=1.0)] if documents and about["no_answer"] else []
-            return {"answers": answers}
-        answers = [_extracted(query, with_text[span["row"]], span) for span in (group, *group["alternatives"])]
-        if about["no_answer"]:
-            answers.append(ExtractedAnswer(query=query, score=_null_share(group)))
+        texts = [(document, document.content) for document in documents if document.content]
+        if len(texts) < len(documents):
+            log.warning("{count} documents have no text, and are passed over", count=len(documents) - len(texts))
+        outcomes = engine.answers([(query, text) for _, text in texts], options)
+        spans, nothing = _compared(
+            [(document, outcome) for (document, _), outcome in zip(texts, outcomes, strict=True)]
+        )
+        answers = _first(spans, about["top_k"], about["answers_per_seq"] or about["top_k"], query)
+        if about["no_answer"] and documents:
+            answers.append(ExtractedAnswer(query=query, score=nothing))
         least = about["score_threshold"] or 0.0
         return {"answers": sorted((each for each in answers if each.score >= least), key=lambda each: -each.score)}
 
 
-def _has_text(document: Document) -> bool:
-    if document.content:
-        return True
-    log.warning("document {id} has no text, and is passed over", id=document.id)
-    return False
+class _Found(NamedTuple):
+    """A span of a document, and its probability."""
+
+    document: Document
+    span: Span
+    score: float
 
 
-def _group(query: str, documents: list[Document], engine: Engine, options: Options, most: int) -> dict[str, Any] | None:
-    """The best spans of all documents, compared as passages of one group; None if no document could be scored."""
-    about = InputFile("documents", "haystack", 0, "", ())
-    manifest = Manifest("query", 0.0, "", len(documents), 0, 1, "", about, _with(options, most))
-    group: Group | None = None
-    pairs = [(query, document.content or "") for document in documents]
-    for number, outcome in enumerate(engine.answers(pairs, options)):
+def _compared(outcomes: Sequence[tuple[Document, Answer | RowError]]) -> tuple[list[_Found], float]:
+    """The spans of all documents, best first, each with its probability; and that of "no answer".
+
+    One softmax over the margins of all spans, and one null of margin 0. A model whose null score is not trained has no
+    margins: there raw scores are compared, and each document has a null.
+    """
+    found, values, nulls = [], [], []
+    for document, outcome in outcomes:
         if isinstance(outcome, RowError):
-            log.warning("document {id} has no answer: {why}", id=documents[number].id, why=outcome.message)
+            log.warning("document {id} has no answer: {why}", id=document.id, why=outcome.message)
             continue
-        prediction = answered(Row(number, *pairs[number], group=query), outcome, options)
-        group = group or Group(prediction, manifest)
-        group.add(prediction, json.dumps(prediction).encode())
-    return group.outcome()[0] if group else None
+        found += [(document, span) for span in outcome.spans]
+        values += [span.raw_score if span.margin is None else span.margin for span in outcome.spans]
+        nulls += [outcome.null_score] if outcome.margin is None else []
+    nulls = nulls or [0.0]
+    top = max([*values, *nulls])
+    weights = [math.exp(value - top) for value in values]
+    empty = math.fsum(math.exp(null - top) for null in nulls)
+    total = math.fsum(weights) + empty
+    # Rounded down: the scores add up to 1 at most.
+    scored = [
+        _Found(document, span, math.floor(weight / total * 1e6) / 1e6)
+        for (document, span), weight in zip(found, weights, strict=True)
+    ]
+    order = sorted(range(len(scored)), key=lambda place: -values[place])  # stable: documents in their order
+    return [scored[place] for place in order], math.floor(empty / total * 1e6) / 1e6
 
 
-def _with(options: Options, most: int) -> Options:
-    return replace(options, top_k=max(2, most), n_best=max(2, most, options.n_best))
+def _first(spans: Sequence[_Found], most: int, of_each: int, query: str) -> list[ExtractedAnswer]:
+    """The first answers, `of_each` document that many at most."""
+    counts: Counter[int] = Counter()
+    answers: list[ExtractedAnswer] = []
+    for each in spans:
+        counts[id(each.document)] += 1
+        if counts[id(each.document)] <= of_each and len(answers) < most:
+            answers.append(_extracted(query, each))
+    return answers
 
 
-def _extracted(query: str, document: Document, span: dict[str, Any]) -> ExtractedAnswer:
-    place = ExtractedAnswer.Span(span["start"], span["end"])
-    text = document.content or ""
-    meta = {"raw_score": span["raw_score"], "margin": span["margin"]}
+def _extracted(query: str, found: _Found) -> ExtractedAnswer:
+    document, span, score = found
+    text, place = document.content or "", ExtractedAnswer.Span(span.start, span.end)
+    meta = {"raw_score": span.raw_score, "margin": span.margin}
     page = document.meta.get("page_number")
     if isinstance(page, int):
-        meta["answer_page_number"] = page + text.count("\f", 0, place.start)
+        meta["answer_page_number"] = page + text.count("\f", 0, span.start)
     return ExtractedAnswer(
-        query=query, score=span["score"], data=text[place.start : place.end], document=document,
-        context=text, document_offset=place, context_offset=place, meta=meta,
+        query=query, score=score, data=span.answer, document=document, context=text,
+        document_offset=place, context_offset=place, meta=meta,
     )  # fmt: skip
-
-
-def _null_share(group: dict[str, Any]) -> float:
-    """The probability that no document has the answer: null has the margin 0 in the softmax of the scores. Of a model
-    whose null score is not trained: what the answers leave."""
-    if group["margin"] is not None:
-        return round(min(1.0, group["score"] * math.exp(-min(max(group["margin"], -50.0), 700.0))), 6)
-    return round(max(0.0, 1.0 - group["score"] - sum(span["score"] for span in group["alternatives"])), 6)
