@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,19 +42,21 @@ def write(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
 
 
 def read(path: str) -> list[Verdict]:
-    """The verdicts on the rows that were judged: those with a verdict, or with a correct answer. Their `floor` is the
-    lowest score in the file, judged or not, if it has scores: so far down at least the rows were drawn.
+    """The verdicts on the rows that were judged: those with a verdict, or with a correct answer. Their `floor` is just
+    above the lowest score of these, if the file has scores: of the answers above that they are a random sample, also
+    where the file was sorted by score and judged from the top.
 
     An export of Label Studio is read, too. Raises InputError if the file cannot be read, UsageError for a verdict that
     is none."""
     if labelstudio.is_export(path):
         return labelstudio.read(path)
-    rows = list(sheet.read(path))
-    verdicts = [verdict for row in rows if (verdict := _verdict(row)) is not None]
-    if not verdicts:
+    judged = [(verdict, _score(row)) for row in sheet.read(path) if (verdict := _verdict(row)) is not None]
+    if not judged:
         raise UsageError(f"{path}: no row has a verdict", "Fill in the column verdict: right or wrong.")
-    floor = min((score for row in rows if (score := _score(row)) is not None), default=None)
-    return [replace(verdict, floor=floor) for verdict in verdicts]
+    scores = {score for _, score in judged if score is not None}
+    lowest = min(scores, default=None)
+    floor = math.nextafter(lowest, 1.0) if lowest is not None and len(scores) > 1 else lowest
+    return [replace(verdict, floor=floor) for verdict, _ in judged]
 
 
 def _verdict(row: Row) -> Verdict | None:

@@ -80,12 +80,12 @@ def promise(
     judged: Sequence[Judged],
     precision: float,
     confidence: float,
-    floor: float = 0.0,
+    floor: float | None = None,
 ) -> Promise:
     """The lowest threshold that keeps a precision.
 
     `scores`: (A,), of all answers of the job, in any order; `rows`: of the job, answered or not; `judged`: rows drawn
-    uniformly from its answers whose score is `floor` or more. Precision and confidence are shares, in (0, 1).
+    uniformly from its answers whose score is `floor` or more; None: from those above the lowest judged one. Precision and confidence are shares, in (0, 1).
     """
     ranked = np.sort(scores)
     made = sequence(ranked, rows, judged, precision, confidence, floor)
@@ -100,7 +100,7 @@ def sequence(
     judged: Sequence[Judged],
     precision: float,
     confidence: float,
-    floor: float = 0.0,
+    floor: float | None = None,
 ) -> Promise:
     """The same, given the scores with the lowest first; without `more`."""
     risk = 1.0 - confidence
@@ -115,11 +115,14 @@ def sequence(
     return Promise(precision, confidence, len(judged), wrong, kept, best, None, tuple(curve))
 
 
-def thresholds(ranked: NDArray[np.float64], judged: Sequence[Judged], floor: float = 0.0) -> list[float]:
-    """The thresholds that are tested, highest first: quantiles of all scores with enough judged rows above them, none
-    below the floor or the lowest judged score. The scores come with the lowest first."""
-    lowest = max(floor, min((each.score for each in judged), default=1.0))
-    return [each for each in tenths(ranked) if each >= lowest and sum(one.score >= each for one in judged) >= FIRST]
+def thresholds(ranked: NDArray[np.float64], judged: Sequence[Judged], floor: float | None = None) -> list[float]:
+    """The thresholds that are tested, highest first: quantiles of all scores, and at last the floor, with enough judged
+    rows above each. Without a floor none is below the lowest judged score. The scores come with the lowest first."""
+    lowest = min((each.score for each in judged), default=1.0) if floor is None else floor
+    found = [each for each in tenths(ranked) if each >= lowest]
+    if floor is not None:
+        found = list(dict.fromkeys([*found, *ranked[np.searchsorted(ranked, floor) :][:1].tolist()]))
+    return [each for each in found if sum(one.score >= each for one in judged) >= FIRST]
 
 
 def tenths(ranked: NDArray[np.float64]) -> list[float]:

@@ -77,7 +77,7 @@ def looked(
         precision, confidence, count, sum(not each.right for each in judged),
         bound=max(kept, key=lambda bound: (bound.share, bound.lower_bound), default=None),
         best=max(best, key=lambda bound: bound.lower_bound, default=None),
-        more=None if kept else _more(ranked, judged, precision, risk),
+        more=None if kept else _more(ranked, judged, precision, risk, floor),
         curve=made[-1].curve if made else tuple(exact),
     )  # fmt: skip
     following = min(_after(count, risk).labels, len(ranked))
@@ -89,12 +89,16 @@ def _after(labels: int, risk: float) -> Look:
     return next(look for look in schedule(risk) if look.labels > labels)
 
 
-def _more(ranked: NDArray[np.float64], judged: Sequence[Judged], precision: float, risk: float) -> int | None:
+def _more(
+    ranked: NDArray[np.float64], judged: Sequence[Judged], precision: float, risk: float, floor: float
+) -> int | None:
     """How many more judgements the next look needs that would make the promise, if wrong ones stay as frequent; None if
     none would that anybody can give."""
     if (count := len(judged)) < _COUNTS[0]:
         return None
-    seen = [counted(threshold, ranked, judged) for threshold in tenths(ranked)]
+    lowest = ranked[np.searchsorted(ranked, floor) :][:1].tolist()
+    candidates = [each for each in tenths(ranked) if each >= floor] + lowest
+    seen = [counted(threshold, ranked, judged) for threshold in candidates]
     rates = [each.wrong / each.labels for each in seen if each.labels >= _KNOWN]
     look = _after(count, risk)
     while rates and look.labels <= min(len(ranked), MOST):

@@ -93,10 +93,11 @@ def by_verdicts(asked: Asked, found: Answers, verdicts: Sequence[Verdict]) -> Tr
 def by_labels(asked: Asked, found: Answers, verdicts: Sequence[Verdict], labels_sha256: str) -> Trusted:
     """What verdicts promise that are looked at once: rows drawn at random, judged in a file."""
     everything = _judged(found, verdicts)
+    floor = max((verdict.floor for verdict in verdicts if verdict.floor is not None), default=None)
 
     def look(found: Answers) -> Promise:
-        own = found.rows[np.isin(found.rows, list(everything))].tolist()
-        return promise(found.ranked, found.total, [everything[row] for row in own], asked.precision, asked.confidence)
+        own = [everything[row] for row in found.rows[np.isin(found.rows, list(everything))].tolist()]
+        return promise(found.ranked, found.total, own, asked.precision, asked.confidence, floor)
 
     skipped = sum(verdict.verdict == "skipped" and verdict.row in everything for verdict in verdicts)
     whole, questions = _once(asked, look(found)), _questions(asked.manifest, found, look)

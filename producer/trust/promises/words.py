@@ -46,6 +46,6 @@ def _next(trusted: Trusted) -> list[tuple[str, str]]:
     """When verdicts count that may be looked at at any time."""
     if trusted.next_look is None or trusted.by == "references":
         return []
-    counted = trusted.looks[-1].labels if trusted.looks else 0
-    so_far = f"the first {counted:,} count" if counted else "none counts yet"
-    return [("looks", f"{so_far}; the next look is at {trusted.next_look:,}, so that looking often promises no more")]
+    counted, more = trusted.looks[-1].labels if trusted.looks else 0, trusted.next_look - trusted.labels
+    so_far = f"until then the first {counted:,} count" if counted else "none counts until then"
+    return [("next look", f"at {trusted.next_look:,} judged answers, {more:,} more; {so_far}, however often you ask")]

@@ -58,7 +58,15 @@ def test_no_threshold_is_below_what_the_rows_were_drawn_from():
     for floor in (0.0, 0.35, 0.72):
         bound = look(scores, judged, floor=floor).promise.bound
         assert bound is not None
-        assert floor <= bound.threshold < floor + 0.11
+        assert bound.threshold == pytest.approx(floor, abs=1e-4)
+
+
+def test_the_first_look_is_at_everything_that_was_drawn_from():
+    scores = np.linspace(0, 1, 10_000)
+    judged = of(scores, np.ones(10_000, bool), 3333 + np.random.default_rng(3).permutation(6667)[:60])
+    made = look(scores, judged, precision=0.85, floor=0.3333).promise
+    assert made.bound is not None
+    assert made.bound.labels == 60
 
 
 def test_where_everything_was_judged_what_was_seen_is_promised():
