@@ -124,13 +124,17 @@ class DirectBackend:
         *,
         by_score: bool = False,
         question: int | None = None,
+        among: Sequence[int] | None = None,
         around: int | None = None,
     ) -> Page:
         """Some predictions from row `offset` on; `by_score`, answers only, the lowest score first; `question`, only
-        those of the question of a number, of a job that asks documents. `around`: code points of a context before and
-        after its answer; None: all."""
+        those of the question of a number, of a job that asks documents; `among`, only these rows, in this order.
+        `around`: code points of a context before and after its answer; None: all."""
         from producer.results import pages
 
+        if among is not None:
+            own = pages.own(self.manifest(job), among)
+            return pages.page_in_order(self.storage, job, own, offset, limit, wanted, around)
         if question is not None:
             asked = pages.of_question(self.manifest(job), question)
             return pages.page_in_order(self.storage, job, asked, offset, limit, wanted, around)
@@ -163,6 +167,11 @@ class DirectBackend:
 
     def sample(self, job: str, rows: int, precision: float, seed: int, *, one_of_each: bool = True) -> Sample:
         return follow.completed(self.judgements.sample(job, rows, precision, seed, one_of_each=one_of_each))
+
+    def details(self, job: str, rows: Sequence[int], around: int) -> list[dict[str, Any]]:
+        from producer.results import pages
+
+        return pages.details(self.storage, job, rows, around)
 
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         return follow.completed(self.judgements.trust(job, precision, confidence))

@@ -58,6 +58,8 @@ _NO_SERVER = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.co
 _ALL = 100_000
 #: Documents of a job that are listed in one request.
 _LISTED = 1000
+#: Rows that are shown in one request.
+_SHOWN = 200
 #: Seconds for which a request that the server has no room for is sent again.
 _PATIENCE = 60.0
 
@@ -240,6 +242,16 @@ class HttpBackend:
         path = f"/v1/jobs/{_segment(job)}/sample"
         query = {"rows": rows, "precision": precision, "seed": seed, "all_rows": not one_of_each}
         return self._ask("GET", path, lambda answer: codec.read(Sample, answer.content), params=query)
+
+    def details(self, job: str, rows: Sequence[int], around: int) -> list[dict[str, Any]]:
+        path, found = f"/v1/jobs/{_segment(job)}/rows", list[dict[str, Any]]()
+        while len(found) < len(rows):
+            query = {"row": list(rows[len(found) : len(found) + _SHOWN]), "limit": _SHOWN, "around": around}
+            page = self._ask("GET", path, httpx.Response.json, params=query)["predictions"]
+            if not page:
+                raise self._foreign()
+            found += page
+        return found
 
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         path, query = f"/v1/jobs/{_segment(job)}/trust", {"precision": precision, "confidence": confidence}

@@ -153,6 +153,11 @@ class Backend(Protocol):
         """Rows that are worth judging, drawn at random: see `producer.trust.sample.draw`. Raises NotEnded."""
         ...
 
+    def details(self, job: str, rows: Sequence[int], around: int) -> list[dict[str, Any]]:
+        """The predictions of some rows of a job that has ended, in the order in which these are given, their contexts
+        cut to `around` code points before and after the answer."""
+        ...
+
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         """What the verdicts of a job promise, or without any its reference answers. Raises NotEnded, and UsageError
         where there is neither."""

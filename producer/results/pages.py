@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from contract.format.job import Manifest
 from contract.ledger.stored import StoredJob
 from contract.remedy import Call, Remedy
 from contract.storage import Storage
+from producer.results.lines import lines_of
 
 #: Rows that one call looks through at most when it filters: callers go on from `next`.
 _LOOKED_THROUGH = 20_000
@@ -199,6 +201,29 @@ def of_question(manifest: Manifest, question: int) -> NDArray[np.int64]:
     if not 0 <= question < count:
         raise UsageError(f"job {manifest.id} asks its documents {count:,} questions, and none of the number {question}")
     return np.arange(question, manifest.rows, count)
+
+
+def own(manifest: Manifest, rows: Sequence[int]) -> NDArray[np.int64]:
+    """Rows, in order. Raises UsageError for one that the job does not have."""
+    if any(not 0 <= row < manifest.rows for row in rows):
+        raise UsageError(
+            f"the {manifest.rows:,} rows of job {manifest.id} count from 0, and not all of these are among them"
+        )
+    return np.array(rows, np.int64)
+
+
+def details(storage: Storage, job: str, rows: Sequence[int], around: int) -> list[dict[str, Any]]:
+    """The predictions of rows of a job that has ended, in the order in which these are given, their contexts cut. Each
+    part is read once. Raises as `page` does."""
+    stored, by_chunk = StoredJob.open(storage, job), defaultdict[int, list[int]](list)
+    for row in rows:
+        by_chunk[stored.chunk_of(row)].append(row)
+    found = dict[int, dict[str, Any]]()
+    for number, own_rows in sorted(by_chunk.items()):
+        lines = lines_of(stored, number).splitlines()
+        for row in own_rows:
+            found[row] = cut(json.loads(lines[row - stored.first_rows[number]]), around)
+    return [found[row] for row in rows]
 
 
 def _lines(job: StoredJob, number: int) -> list[bytes] | None:

@@ -36,7 +36,8 @@ _KINDS = {word: kind for kind, words in _WORDS.items() for word in words}
 
 
 def write(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
-    """Write a file to fill in. Raises UsageError."""
+    """Write a file to fill in, given predictions with contexts that were cut. Raises UsageError."""
+    predictions = [{"excerpt": each.get("context")} | each for each in predictions]
     rows = [[csvfile.cell(each.get(name)) for name in SHOWN] + [None] * len(FILLED) for each in predictions]
     sheet.write(path, "labels", (*SHOWN, *FILLED), rows)
 

@@ -85,7 +85,8 @@ def promise(
     """The lowest threshold that keeps a precision.
 
     `scores`: (A,), of all answers of the job, in any order; `rows`: of the job, answered or not; `judged`: rows drawn
-    uniformly from its answers whose score is `floor` or more; None: from those above the lowest judged one. Precision and confidence are shares, in (0, 1).
+    uniformly from its answers whose score is `floor` or more; None: that of the lowest judged one. Precision and
+    confidence are shares, in (0, 1).
     """
     ranked = np.sort(scores)
     made = sequence(ranked, rows, judged, precision, confidence, floor)

@@ -8,7 +8,7 @@ mean is a little above the wanted precision. Of a group or a document one row at
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,8 @@ from producer.results.scores import Answers, Scored
 
 #: The mean score of the pool exceeds the wanted precision by this.
 _ABOVE = 0.02
-#: Characters of a context before and after its answer.
-_AROUND = 150
+#: Characters of a context before and after its answer that a person is shown.
+AROUND = 150
 #: Rows to judge, unless told otherwise; and at most.
 ROWS, MOST = 300, 100_000
 
@@ -70,16 +70,10 @@ def details(lines: Iterable[bytes], rows: Iterable[int]) -> list[dict[str, Any]]
     """The predictions of some rows, in the order in which these are given, with `excerpt` in place of the context."""
     places = {row: place for place, row in enumerate(rows)}
     found: dict[int, dict[str, Any]] = {}
-    for prediction in predictions(lines):
+    for prediction in (json.loads(line) for block in lines for line in block.splitlines()):
         if (row := prediction["row"]) in places:
-            short = cut(prediction, _AROUND)
+            short = cut(prediction, AROUND)
             found[places[row]] = {"excerpt": short.get("context")} | short
             if len(found) == len(places):
                 break
     return [found[place] for place in sorted(found)]
-
-
-def predictions(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The predictions in blocks of whole JSON lines."""
-    for block in lines:
-        yield from map(json.loads, block.splitlines())

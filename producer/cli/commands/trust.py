@@ -34,7 +34,7 @@ def sample(
     from contract.errors import UsageError
     from producer.cli import messages
     from producer.trust import labels
-    from producer.trust.sample import details
+    from producer.trust.sample import AROUND
 
     if output.exists():
         raise UsageError(f"{output} exists, and may have been filled in", "Name another file.")
@@ -43,7 +43,7 @@ def sample(
     drawn = backend.sample(job, rows, precision, seed, one_of_each=not all_rows).rows
     if not drawn:
         raise UsageError(f"job {job} has no answers, so there is nothing to judge")
-    labels.write(output, details(backend.lines(job), drawn))
+    labels.write(output, backend.details(job, drawn, AROUND))
     messages.say(
         f"{messages.plural(len(drawn), 'answer')} to judge in {output}: fill in the column verdict, right or wrong, "
         f"from the top down; then: producer judge {job} {output}; producer trust {job} --precision {precision:g}"

@@ -212,6 +212,9 @@ async def rows(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     order: Annotated[Literal["row", "score"], Query(description="score: answers, the lowest score first")] = "row",
     question: Annotated[int | None, Query(ge=0, description="of documents: only this question, from 0")] = None,
+    row: Annotated[
+        list[Annotated[int, Query(ge=0)]] | None, Query(max_length=500, description="only these, in this order")
+    ] = None,
     around: Annotated[
         int | None, Query(ge=0, description="characters of a context before and after its answer; default: all")
     ] = None,
@@ -219,9 +222,10 @@ async def rows(
     """One page of predictions. `next` is the row of the next page, null after the last; `ready` is false until its
     chunk has been scored. A page can be empty and have a `next`: none of the rows that were looked through matched. It
     can also be short: more than 4 MiB of rows do not go into one page. A context that was cut has `context_at`, where
-    in the whole it begins, and `context_length`."""
+    in the whole it begins, and `context_length`. `offset` and `next` are places in the order that was asked for."""
     by_score = order == "score"
-    page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, question=question, around=around)
+    page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, question=question, among=row,
+                   around=around)  # fmt: skip
     return asdict(await reads.run(page))
 
 

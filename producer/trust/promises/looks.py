@@ -102,7 +102,7 @@ def _more(
     rates = [each.wrong / each.labels for each in seen if each.labels >= _KNOWN]
     look = _after(count, risk)
     while rates and look.labels <= min(len(ranked), MOST):
-        tested = next(each for each in seen if each.labels * look.labels >= FIRST * count)
+        tested = next((each for each in seen if each.labels * look.labels >= FIRST * count), seen[-1])
         labels = min(round(tested.labels * look.labels / count), tested.total)
         if lower_bound(tested.total, labels, math.ceil(min(rates[0], rates[-1]) * labels), look.risk) >= precision:
             return look.labels - count

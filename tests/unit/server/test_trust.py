@@ -96,6 +96,16 @@ def test_a_sample_is_judged_and_promises(server: Server, job: str):
     assert server.get(f"{path}/trust", precision=0.99)["threshold"] is None
 
 
+def test_rows_of_a_sample_are_shown_in_its_order(server: Server, job: str):
+    path = f"/v1/jobs/{job}/rows"
+    page = server.get(path, row=[150, 3, 77, 3], around=5)
+    assert [each["row"] for each in page["predictions"]] == [150, 3, 77, 3]
+    assert (page["next"], page["predictions"][0]["context"]) == (None, "word150 of a")
+    assert [each["row"] for each in server.get(path, row=[150, 3, 77], limit=1, offset=1)["predictions"]] == [3]
+    assert server.ask("GET", path, params={"row": [3, 200]}).status_code == 422
+    assert server.ask("GET", path, params={"row": [3] * 501}).status_code == 422
+
+
 def test_what_is_undone_was_never_said(server: Server, job: str):
     path = f"/v1/jobs/{job}/verdicts"
     for verdict in ("wrong", "withdrawn"):
