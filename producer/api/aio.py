@@ -120,6 +120,10 @@ class AsyncJob:
     retry = _in_thread_as(lambda job: AsyncJob(job), Job.retry)
     logs = _in_thread(Job.logs)
     notifications = _in_thread(Job.notifications)
+    sample = _in_thread(Job.sample)
+    judge = _in_thread(Job.judge)
+    verdicts = _in_thread(Job.verdicts)
+    trust = _in_thread(Job.trust)
 
     @_signature_of(Job.diff)
     async def diff(self, other: AsyncJob, by_id: bool, by_group: bool) -> Diff:  # noqa: FBT001 - they come by name

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contract.notifications.record import Notification
     from producer.api.connection import Connection
     from producer.api.display import JobProgress
+    from producer.api.trust import JobTrust
     from producer.backend import Backend
     from producer.jobs.diff_document import By, Summary
     from producer.jobs.logs import Event
@@ -180,6 +181,50 @@ class Job:
     def notifications(self) -> Notification:
         """The delivery attempts of the job's webhook, and when the next one is due."""
         return self._backend.notification(self.id)
+
+    @raises_api_errors
+    def sample(self, rows: int = 300, *, precision: float = 0.9, seed: int = 1, all_rows: bool = False) -> pd.DataFrame:
+        """A random sample of the answers that are worth judging, for a promise of that precision, as a DataFrame: fill
+        in its column `verdict` from the top down, and hand it to `judge`. The same seed gives the same rows.
+        `all_rows`: also several of one group or document. Needs the extra [pandas]. Raises NotEnded."""
+        from producer.api.pandas import need_pandas
+        from producer.api.trust import to_judge
+        from producer.trust.sample import AROUND
+
+        need_pandas()
+        drawn = self._backend.sample(self.id, rows, precision, seed, one_of_each=not all_rows)
+        return to_judge(self._backend.details(self.id, drawn.rows, AROUND), drawn.floor)
+
+    @raises_api_errors
+    def judge(self, verdicts: Any, *, by: str = "", picked: bool = False) -> int:
+        """Store verdicts on answers of the job; returns how many. The last one of a row counts.
+
+        `verdicts`: a DataFrame as `sample` gives it, a list of dicts, or the path of a file of labels. They have `row`
+        and `verdict`: right, wrong, no answer, skipped; span, with `start` and `end` in the context; withdrawn, to
+        undo one. `correct_answer` has the right words, `by` says who judged. `picked`: the rows were picked by hand,
+        and promise nothing. Raises UsageError, and nothing is stored, for one that cannot be; NotEnded."""
+        from producer.api.trust import verdicts_of
+        from producer.trust.labels import sampled
+        from producer.trust.verdicts import batches
+
+        own = sampled(verdicts_of(verdicts), by, picked=picked)
+        return sum(self._backend.judge(self.id, batch) for batch in batches(own))
+
+    @raises_api_errors
+    def verdicts(self) -> list[dict[str, Any]]:
+        """The verdict that counts for each row that was judged, as dicts, in the order in which they were first."""
+        from contract.format import codec
+
+        return [codec.values(verdict) for verdict in self._backend.verdicts(self.id)]
+
+    @raises_api_errors
+    def trust(self, precision: float = 0.9, *, confidence: float = 0.95) -> JobTrust:
+        """From which score on so many of the answers are right: by the verdicts of the job, or without any by the
+        reference answers of its input. Its `threshold` is None if nothing can be promised yet. Raises NotEnded, and
+        UsageError where no answer was judged."""
+        from producer.api.trust import JobTrust
+
+        return JobTrust.of(self._backend.trust(self.id, precision, confidence))
 
     @raises_api_errors
     def predictions(self) -> list[dict[str, Any]]:

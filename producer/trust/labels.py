@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from contract import squad
 from contract.errors import UsageError
 from contract.format import csvfile
-from contract.format.job import Row
+from contract.remedy import Remedy, Set
 from producer.trust import sheet
 from producer.trust.export import labelstudio
 from producer.trust.verdicts import Kind, Verdict
@@ -30,8 +31,11 @@ _WORDS: dict[Kind, tuple[str, ...]] = {
     "right": ("right", "r", "yes", "y", "true", "wahr", "vrai", "1", "1.0", "correct"),
     "wrong": ("wrong", "w", "no", "n", "false", "falsch", "faux", "0", "0.0", "incorrect"),
     "no_answer": ("no_answer", "no answer"),
+    "span": ("span",),
+    "withdrawn": ("withdrawn",),
     "skipped": ("skipped", "skip", "s", "?"),
 }
+_TEXTS = ("verdict", "correct_answer", "answer", "note", "by")
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words}
 
 
@@ -43,46 +47,76 @@ def write(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
 
 
 def read(path: str) -> list[Verdict]:
-    """The verdicts on the rows that were judged: those with a verdict, or with a correct answer. Their `floor` is just
-    above the lowest score of these, if the file has scores: of the answers above that they are a random sample, also
-    where the file was sorted by score and judged from the top.
-
-    An export of Label Studio is read, too. Raises InputError if the file cannot be read, UsageError for a verdict that
-    is none."""
+    """The verdicts in a file: see `judged`. An export of Label Studio is read, too. Raises InputError if the file cannot
+    be read, UsageError."""
     if labelstudio.is_export(path):
         return labelstudio.read(path)
-    judged = [(verdict, _score(row)) for row in sheet.read(path) if (verdict := _verdict(row)) is not None]
-    if not judged:
+    rows = (
+        (sheet.place(row), {"row": row.question, "verdict": row.context} | row.passthrough) for row in sheet.read(path)
+    )
+    verdicts = judged(rows)
+    if not verdicts:
         raise UsageError(f"{path}: no row has a verdict", "Fill in the column verdict: right or wrong.")
-    scores = {score for _, score in judged if score is not None}
+    return verdicts
+
+
+def judged(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
+    """The verdicts among rows, each given with its place: of those with a verdict, or with a correct answer.
+
+    Their `floor`, unless they say it themselves, is just above the lowest score of these, if they have scores: of the
+    answers above that they are a random sample, also where a file was sorted by score and judged from the top. Raises
+    UsageError for a verdict that is none."""
+    found = [(verdict, _number(fields.get("score"))) for place, fields in rows if (verdict := _verdict(place, fields))]
+    scores = {score for _, score in found if score is not None}
     lowest = min(scores, default=None)
     floor = math.nextafter(lowest, 1.0) if lowest is not None and len(scores) > 1 else lowest
-    return [replace(verdict, floor=floor) for verdict, _ in judged]
+    return [replace(verdict, floor=floor) if verdict.floor is None else verdict for verdict, _ in found]
 
 
-def _verdict(row: Row) -> Verdict | None:
+def sampled(verdicts: Sequence[Verdict], by: str, *, picked: bool) -> list[Verdict]:
+    """Verdicts as they are handed in, by whom. Raises UsageError if it is not known from where their rows were drawn,
+    unless they were picked by hand."""
+    said = [verdict for verdict in verdicts if verdict.verdict != "withdrawn"]
+    if said and not picked and all(verdict.floor is None for verdict in said):
+        raise UsageError(
+            "the verdicts have no scores, which say from where their rows were drawn at random",
+            Remedy("Leave the columns of the sample as they are; or, for rows picked by hand: ", Set(picked=True)),
+        )
+    return [replace(each, by=by or each.by, floor=None if picked else each.floor) for each in verdicts]
+
+
+def _verdict(place: str, fields: Mapping[str, Any]) -> Verdict | None:
     """The verdict in a row; None if it was not judged."""
-    correct, note = (str(row.passthrough.get(name) or "").strip() for name in ("correct_answer", "note"))
-    answer = str(row.passthrough.get("answer") or "") or None
-    word = (row.context or "").strip().casefold()
+    text = {name: "" if (value := fields.get(name)) is None else str(value) for name in _TEXTS}
+    correct, word = text["correct_answer"].strip(), text["verdict"].strip().casefold()
     if not word and not correct:
         return None
-    number = sheet.number(row)
     if word and word not in _KINDS:
-        place = sheet.place(row)
         raise UsageError(
-            f"{place} of the labels: the verdict {row.context!r} is neither right nor wrong",
+            f"{place} of the labels: the verdict {fields['verdict']!r} is neither right nor wrong",
             "Or skipped, where nobody can say; or no answer, where the context has none.",
         )
-    is_same = squad.normalize(correct) == squad.normalize(answer or "")
+    if (row := _whole(fields.get("row"))) is None:
+        raise UsageError(f"{place} of the labels: {fields.get('row')!r} is not the number of a row")
+    is_same = squad.normalize(correct) == squad.normalize(text["answer"])
     kind = _KINDS[word] if word else "right" if is_same else "wrong"
-    return Verdict(number, kind, answer=answer, correct="" if kind == "right" else correct, note=note)
+    start, end = (_whole(fields.get(name)) if kind == "span" else None for name in ("start", "end"))
+    return Verdict(
+        row, kind, start, end, answer=text["answer"] or None, correct="" if kind == "right" else correct,
+        note=text["note"].strip(), floor=_number(fields.get("floor")), by=text["by"],
+    )  # fmt: skip
 
 
-def _score(row: Row) -> float | None:
-    """The score in a row, as any spreadsheet writes it."""
+def _whole(value: Any) -> int | None:
+    """A whole number from 0 on; None if it is none, or may have thousands apart: 1.000 is one or a thousand."""
+    match = re.fullmatch(r"\s*(\d+)(?:[.,]0)?\s*", str(value), re.ASCII)
+    return int(match[1]) if match else None
+
+
+def _number(value: Any) -> float | None:
+    """A number, as any spreadsheet writes it; None if it is none."""
     try:
-        score = float(str(row.passthrough.get("score") or "").strip().replace(",", "."))
+        number = float(str(value).strip().replace(",", "."))
     except ValueError:
         return None
-    return score if 0 <= score <= 1 else None
+    return number if math.isfinite(number) else None

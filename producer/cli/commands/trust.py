@@ -61,24 +61,14 @@ def judge(
     ] = False,
 ) -> None:
     """Store verdicts on the answers of a job that has ended. The last verdict on a row counts."""
-    from dataclasses import replace
-
-    from contract.errors import UsageError
-    from contract.remedy import Remedy, Set
     from producer.cli import messages
-    from producer.trust.labels import read
+    from producer.trust.labels import read, sampled
     from producer.trust.verdicts import batches
 
-    verdicts = read(file)
-    if not picked and all(verdict.floor is None for verdict in verdicts):
-        raise UsageError(
-            f"{file} has no scores, which say from where its rows were drawn",
-            Remedy("Leave the columns of the sample as they are; or, for rows picked by hand: ", Set(picked=True)),
-        )
+    verdicts = sampled(read(file), by, picked=picked)
     backend = connection.backend()
     job = backend.find(job)
-    own = [replace(verdict, by=by or verdict.by, floor=None if picked else verdict.floor) for verdict in verdicts]
-    stored = sum(backend.judge(job, batch) for batch in batches(own))
+    stored = sum(backend.judge(job, batch) for batch in batches(verdicts))
     messages.say(f"{messages.plural(stored, 'verdict')} stored; what they promise: producer trust {job}")
 
 
