@@ -47,8 +47,8 @@ def write(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
 
 
 def read(path: str) -> list[Verdict]:
-    """The verdicts in a file: see `judged`. An export of Label Studio is read, too. Raises InputError if the file cannot
-    be read, UsageError."""
+    """The verdicts in a file, which may be an export of Label Studio: see `judged`. Raises InputError if it cannot be
+    read, UsageError."""
     if labelstudio.is_export(path):
         return labelstudio.read(path)
     rows = (

@@ -8,7 +8,7 @@ mean is a little above the wanted precision. Of a group or a document one row at
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,11 +66,17 @@ def _chances(rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
+def predictions(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The predictions in blocks of whole JSON lines."""
+    for block in lines:
+        yield from map(json.loads, block.splitlines())
+
+
 def details(lines: Iterable[bytes], rows: Iterable[int]) -> list[dict[str, Any]]:
     """The predictions of some rows, in the order in which these are given, with `excerpt` in place of the context."""
     places = {row: place for place, row in enumerate(rows)}
     found: dict[int, dict[str, Any]] = {}
-    for prediction in (json.loads(line) for block in lines for line in block.splitlines()):
+    for prediction in predictions(lines):
         if (row := prediction["row"]) in places:
             short = cut(prediction, AROUND)
             found[places[row]] = {"excerpt": short.get("context")} | short
