@@ -496,10 +496,18 @@ def test_the_page_works_below_a_path_of_a_proxy(browser: Any, running: Cluster):
             url_of_jobs, headers = f"{url}v1/jobs", {"Authorization": f"Bearer {token}"}
             job = api.post(url_of_jobs, headers=headers, files={"file": rows.read_bytes()}).json()["id"]
         page.goto(f"{url}#/jobs/{job}")
+        page.get_by_role("button", name="Pause").click()
+        page.locator("dd .paused").wait_for()
+        page.get_by_role("button", name="Resume").click()
+        page.locator("dd .queued").wait_for()
         page.get_by_role("button", name="Cancel").click()
         with page.expect_download() as download:
             page.get_by_text("Answers as csv").click()
         assert Path(download.value.path()).read_text("utf-8-sig").count("\n") == 4
+        page.get_by_role("button", name="Score again what failed").click()
+        page.get_by_role("button", name="Cancel").wait_for()
+        assert re.search(r"[0-9a-f]{8}$", page.url), page.url
+        assert not page.url.endswith(job), "another job"
         page.get_by_role("button", name="Log out").click()
         page.get_by_label("Token of this server").wait_for()
         assert page.url == f"{url}login"

@@ -52,6 +52,10 @@ export function when(seconds) {
 export const duration = (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s`
   : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
 
+// What a forecast says, if it knows.
+export const expected = (forecast) => (forecast?.seconds ? `${duration(forecast.seconds)} (${duration(forecast.seconds_low)} to ` +
+  `${duration(forecast.seconds_high)}) on ${counted(forecast.workers, "worker")}` : "");
+
 export function bytes(number) {
   const power = number < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(number) / 10));
   const size = number / 1024 ** power;

@@ -5,8 +5,7 @@ import { AROUND, flags, outcome, prediction, quality, whole } from "./prediction
 import { complaint } from "./remedy.js";
 import { take } from "./rows.js";
 
-const PAGE = 25;
-const MOST = 100;
+const [PAGE, MOST] = [25, 100];
 // Rows without a group may be between those of one.
 const SLACK = 500;
 

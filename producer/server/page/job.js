@@ -1,7 +1,7 @@
 // A job: its status, what can be done with it, and its rows.
 import { ask, get, here, post, withQuery } from "./api.js";
 import { documents } from "./document.js";
-import { button, count, el, hint, nav, state, when, words } from "./dom.js";
+import { button, count, duration, el, expected, hint, nav, state, when, words } from "./dom.js";
 import { groupPage } from "./groups.js";
 import { histogram } from "./histogram.js";
 import { rate } from "./jobs.js";
@@ -26,18 +26,19 @@ export async function job(content, { id: prefix, values, signal, tell }) {
   const report = (problem) => tell(problem.message);
   const show = (status) => {
     tell("");
+    const before = latest;
     latest = status;
     about.replaceChildren(...facts(status));
     actions.replaceChildren(...buttons(status, byGroup ? { by: "group" } : chosen(Object.fromEntries(values)),
-      (problem) => content.prepend(complaint(problem))));
+      (problem) => content.prepend(complaint(problem)), show));
     if (!ENDED.includes(status.status)) return;
     const relies = status.request_counts.answered && !byGroup && reliance(relied, status, download);
-    Promise.all([compare(actions, status), related(about, status), relies]).catch(report);
+    Promise.all([compare(actions, status), related(about, status), relies, ENDED.includes(before.status) || load()]).catch(report);
   };
   const load = () => view.load(ENDED.includes(latest.status));
   show(latest);
   walk(content, signal);
-  if (!ENDED.includes(latest.status)) follow(id, { show, signal, tell, ended: () => load().catch(report) });
+  if (!ENDED.includes(latest.status)) follow(id, { show, signal, tell });
   if (input.format === "documents") documents(asked, id, values).catch(report);
   await load();
 }
@@ -61,16 +62,13 @@ function groupView(id, values) {
   return { elements: [el("h2", {}, "Groups"), groups], load };
 }
 
-function follow(id, { show, signal, tell, ended }) {
+function follow(id, { show, signal, tell }) {
   const events = new EventSource(here(`/v1/jobs/${id}/events`));
   const on = (name, act) => events.addEventListener(name, (event) => act(event.data && JSON.parse(event.data)));
   signal.addEventListener("abort", () => events.close());
   on("progress", show);
-  on("end", (status) => {
-    events.close();
-    show(status);
-    ended();
-  });
+  on("end", show);
+  on("end", () => events.close());
   on("trouble", ({ detail }) => tell(detail));
   on("error", () => tell("The server does not answer. This page tries again by itself."));
 }
@@ -91,6 +89,9 @@ function facts(job) {
       `; ${count(job.trusted.rest)} to look at`, job.trusted.warning && el("div", { class: "warning" }, job.trusted.warning)]],
     ["Errors", job.top_errors.map(([code, number]) => `${count(number)} ${words(code)}`).join(", ")],
     ["Rate", rate(job)],
+    ["Expected", expected(job.forecast)],
+    ["Not scored", [job.reused && `${count(job.reused)} rows of earlier jobs, which saves ${duration(job.saved_seconds)}`,
+      job.repeated && `${count(job.repeated)} of a text that was scored`].filter(Boolean).join("; ")],
     ["Quality", measured(job.evaluation)],
     ["Quality of groups", measured(job.group_evaluation)],
     ["Model", [job.model.name, job.model.precision].filter(Boolean).join(", ")],
@@ -108,13 +109,19 @@ const defined = (list) => list.filter(([, value]) => value?.length !== 0 && valu
   .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
 
 // `query`: what the rows are filtered by, or null.
-function buttons({ id, status, error_uri: errors }, query, refuse) {
-  if (!ENDED.includes(status)) return [button("Cancel", () => post(`/v1/jobs/${id}/cancel`).catch(refuse), "danger")];
+function buttons({ id, status, error_uri: errors, request_counts: { failed } }, query, refuse, show) {
+  const act = (what, then = show) => post(`/v1/jobs/${id}/${what}`).then(then, refuse);
+  if (!ENDED.includes(status)) {
+    const [text, what] = status === "paused" ? ["Resume", "resume"] : ["Pause", "pause"];
+    return [button(text, () => act(what)), button("Cancel", () => act("cancel"), "danger")];
+  }
+  const retry = button("Score again what failed", () => act("retry", (job) => location.assign(`#/jobs/${job.id}`)));
   const what = query?.by ? "Groups" : query ? "Matching answers" : "Answers";
   const links = FORMATS.map(([format, more]) => download(`${what} as ${format}`, `/v1/jobs/${id}/results`, { format, ...more, ...query }));
   const remove = () => confirm(`Remove job ${id} with all its rows and answers?`) &&
     ask(`/v1/jobs/${id}`, { method: "DELETE" }).then(() => { location.hash = "#/"; }, refuse);
-  return [...links, errors ? download("Rows that failed", errors) : "", button("Remove", remove, "danger")];
+  return [...links, errors ? download("Rows that failed", errors) : "", failed || status === "cancelled" ? retry : "",
+    button("Remove", remove, "danger")];
 }
 
 export const download = (text, path, query = {}) => el("a", { href: here(withQuery(path, query)), download: true }, text);

@@ -3,8 +3,7 @@ import { get } from "./api.js";
 import { breakable, count, duration, el, line, state, table, when } from "./dom.js";
 import { dropping } from "./submit.js";
 
-const EVERY = 2000;
-const MOST = 100;
+const [EVERY, MOST] = [2000, 100];
 const JOBS = [["Job", "id"], ["State"], ["Done"], ["Rows", "number"], ["Failed", "number optional"], ["Rate, time left", "optional"],
   ["Submitted", "optional"]];
 const WORKERS = [["Worker"], ["Model"], ["Holds"], ["Rows/s", "number"]];

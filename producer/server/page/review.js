@@ -10,13 +10,15 @@ import { precision, promised, trust } from "./trust.js";
 const [PLANNED, PAGE, CALM] = [300, 20, 500];
 const SAID = { right: "right", wrong: "wrong", no_answer: "no answer there", skipped: "skipped", span: "other words" };
 const PICKED = "Rows that are picked by hand make no promise, since they are no random sample. What you judge is kept all the same.";
+const DRAG = "If other words of the text are right, drag over them.";
 
 export async function review(content, { id: prefix, values, signal, tell }) {
-  const { id, metadata } = await get(`/v1/jobs/${prefix}`);
+  const { id, metadata, input } = await get(`/v1/jobs/${prefix}`);
   document.title = `Review of ${id} – bulkqa`;
   const query = Object.fromEntries(values);
   const drawn = values.size ? null : await get(`/v1/jobs/${id}/sample`, { rows: PLANNED, precision: precision() });
   const { verdicts } = await get(`/v1/jobs/${id}/verdicts`);
+  const { questions } = input.format === "documents" ? await get(`/v1/jobs/${id}/documents`, { limit: 1 }) : {};
   const judged = new Map(verdicts.map((verdict) => [verdict.row, verdict]));
   const isJudged = (row) => judged.has(row) && (!drawn || judged.get(row).floor !== null);
   const bar = el("progress", { max: drawn?.rows.length, value: drawn ? 0 : null, "aria-label": "judged" });
@@ -28,10 +30,8 @@ export async function review(content, { id: prefix, values, signal, tell }) {
   const away = ({ message }) => signal.aborted || tell(`${message} ${count(box.waiting.length)} of what you judged waits in this browser.`);
   const box = outbox(id, { stored, refused: report, away });
   const ask = (path, more) => patient(() => get(`/v1/jobs/${id}/${path}`, more), away);
-  const isOpen = (row) => {
-    const waiting = box.waiting.findLast((verdict) => verdict.row === row);
-    return waiting ? waiting.verdict === "withdrawn" : !isJudged(row);
-  };
+  const isOpen = (row) => (box.waiting.findLast((verdict) => verdict.row === row)?.verdict ??
+    (isJudged(row) ? "judged" : "withdrawn")) === "withdrawn";
   const rows = drawn ? sampled(ask, drawn.rows, isOpen) : picked(ask, query, isOpen);
   const done = verdicts.filter((verdict) => verdict.by === by.value.trim()).sort((a, b) => a.at - b.at).map(({ row }) => row);
   const undone = [];
@@ -56,11 +56,12 @@ export async function review(content, { id: prefix, values, signal, tell }) {
 
   const next = async () => open(undone.pop() ?? (await rows.next()).value);
   async function open(row) {
-    const text = row?.document ? await textOf(id, row) : row?.context;
+    const text = row?.document ? await read(`/v1/jobs/${id}/documents/${Math.floor(row.row / questions)}/text`) : row?.context;
     if (signal.aborted) return;
     const words = marking(text ?? "", row?.status === "answered" ? row : {}, (start, end) => judge("span", { start, end }));
     card.replaceChildren(...row ? [el("div", { class: "head" }, named(row), drawn ? null : quality(row)), // a score would sway
-      el("p", { class: "question" }, row.question), outcome(row) ?? "", words, others(row) ?? ""] : ["There is no other row to judge."]);
+      el("p", { class: "question" }, row.question), outcome(row) ?? "", words, el("p", { class: "help" }, DRAG), others(row) ?? ""]
+      : ["There is no other row to judge. ", el("a", { href: `#/jobs/${id}` }, "What to take, and what to look at")]);
     const mark = words.querySelector("mark");
     words.scrollTop = mark ? mark.offsetTop - words.clientHeight / 2 : 0;
     current = row;
@@ -96,8 +97,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
       ["Lowest score first", `#/jobs/${id}/review?order=score`, query.order === "score"]]),
     el("div", { class: "panel promise" }, bar, number, promise), el("div", { class: "panel card" }, card),
     el("div", { class: "judge" }, acts.map(([text, key, act]) => button([text, " ", el("kbd", { "aria-hidden": "true" }, key)], act))),
-    last, el("p", { class: "hint dim" }, "If other words of the text are right, drag over them."),
-    el("div", { class: "row" }, field("Note on this answer", note), field("Your name, kept with what you judge (may stay empty)", by)));
+    last, el("div", { class: "row" }, field("Note on this answer", note), field("Your name, kept with each (may stay empty)", by)));
   show();
   look();
   await next();
@@ -113,10 +113,4 @@ async function* picked(ask, { status = ["answered", "no_answer"], ...query }, is
     part = await ask("rows", { status, ...query, offset: part.next, limit: PAGE });
     yield* part.predictions.filter(({ row }) => isOpen(row));
   }
-}
-
-// The text of the document that a row asks.
-async function textOf(id, { row }) {
-  const { questions } = await get(`/v1/jobs/${id}/documents`, { limit: 1 });
-  return read(`/v1/jobs/${id}/documents/${Math.floor(row / questions)}/text`);
 }

@@ -3,8 +3,7 @@ import { get, withQuery } from "./api.js";
 import { count, el, field, nav, words } from "./dom.js";
 import { AROUND, prediction, whole } from "./prediction.js";
 
-const PAGE = 25;
-const MOST = 500;
+const [PAGE, MOST] = [25, 500];
 const FILTERS = ["status", "flag", "above", "below", "text", "rest", "trusted"];
 // The offset of the page before, by the address of a page: of filtered rows it does not follow from the offset.
 const before = new Map();

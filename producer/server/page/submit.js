@@ -1,7 +1,7 @@
 // A file is dropped, looked at and submitted.
 import { upload } from "./api.js";
 import { areDocuments, ask } from "./ask.js";
-import { bytes, count, counted, el, words } from "./dom.js";
+import { bytes, count, counted, el, expected, words } from "./dom.js";
 import { fields, show } from "./options.js";
 import { beginning, preview } from "./preview.js";
 import { complaint } from "./remedy.js";
@@ -69,7 +69,7 @@ async function form(file) {
   async function check() {
     say(`Reading ${file.name} …`);
     const part = await beginning(file);
-    return [part && await upload("/v1/check", data(part), () => {}), part];
+    return [part && await upload(`/v1/check?bytes=${file.size}`, data(part), () => {}), part];
   }
 
   function accept(glance, part) {
@@ -133,6 +133,7 @@ function summary(glance, file, part) {
     : part === file ? `more than ${count(about)} rows` : `about ${count(Number(about.toPrecision(2)))} rows`;
   const bad = glance.rows.filter((row) => row.code).length;
   return `${number}, ${glance.columns.length} columns, read as ${words(glance.format)}` +
+    (expected(glance.forecast) && `; takes ${expected(glance.forecast)}`) +
     (bad ? `; ${bad} of the first ${glance.rows.length} would fail` : "") +
     glance.notes.map((note) => `; ${note}`).join("");
 }

@@ -3,7 +3,6 @@ import { get, withQuery } from "./api.js";
 import { count, counted, el, svg } from "./dom.js";
 
 const PRECISIONS = [0.8, 0.85, 0.9, 0.95, 0.99];
-const LOW = 0.5; // of the curve
 
 export const precision = () => Number(localStorage.getItem("precision") ?? 0.9);
 
@@ -16,7 +15,7 @@ const percent = (share) => `${Math.floor(share * 1000 + 1e-6) / 10}%`;
 const score = (threshold) => threshold.toFixed(3);
 
 export function promised(made) {
-  if (!made) return "Nothing is promised yet: no answer has been judged.";
+  if (!made) return "Nothing is promised yet: judge a random sample of the answers first.";
   const { threshold, trusted, rest, labels, wrong, skipped, best, more, next_look: next, by } = made;
   const sum = `${counted(labels, "judgement")}, ${count(wrong)} wrong${skipped ? ` (${count(skipped)} of them skipped)` : ""}`;
   const sentences = threshold !== null
@@ -32,7 +31,8 @@ export function promised(made) {
 
 // What is promised of the job's surest rows, by how many these are.
 function curve({ curve: points, precision: wanted, threshold }) {
-  const [x, y] = [(share) => 30 + share * 280, (bound) => 92 - (Math.max(LOW, bound) - LOW) / (1 - LOW) * 84];
+  const low = Math.floor(10 * Math.min(wanted - 0.05, ...points.map((each) => each.lower_bound))) / 10;
+  const [x, y] = [(share) => 30 + share * 280, (bound) => 92 - (bound - low) / (1 - low) * 84];
   const text = (left, top, content, anchor) => svg("text", { x: left, y: top, "text-anchor": anchor }, content);
   const level = (bound, style) => [svg("line", { class: style, x1: x(0), x2: x(1), y1: y(bound), y2: y(bound) }),
     text(26, y(bound) + 3, percent(bound), "end")];
@@ -40,7 +40,7 @@ function curve({ curve: points, precision: wanted, threshold }) {
     svg("circle", { class: from === threshold ? "kept" : null, cx: x(share), cy: y(bound), r: 3 },
       svg("title", {}, `score ${score(from)}: ${percent(bound)} of ${percent(share)} of the rows`)));
   return svg("svg", { class: "curve", viewBox: "0 0 320 110", role: "img", "aria-label": "What is promised of how many of the rows" },
-    level(LOW), level(wanted, "wanted"), level(1),
+    level(low), level(wanted, "wanted"), level(1),
     svg("polyline", { points: points.map((at) => `${x(at.share)},${y(at.lower_bound)}`).join(" ") }), dots,
     text(x(0), 106, "the surest rows", "start"), text(x(1), 106, "all rows", "end"));
 }
