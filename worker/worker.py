@@ -11,7 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from contract import evaluation
 from contract.errors import BulkqaError, ModelError, RedisUnreachable, StorageUnreachable
 from contract.format import layout, part
-from contract.format.job import Manifest, ModelRef, Options, Row, check_job_id
+from contract.format.job import Manifest, ModelRef, Row, check_job_id
 from contract.format.part import Footer
 from contract.health import HealthFile
 from contract.ledger import counting, order, records
@@ -71,7 +71,7 @@ class Worker:
 
     def __init__(self, settings: Settings, name: str, health: HealthFile, parent: Parent) -> None:
         from worker.metrics import Meter
-        from worker.reader.cost import measure
+        from worker.reader.cost import at_start, measure
         from worker.reader.reader import Reader
 
         self.settings = settings
@@ -89,6 +89,7 @@ class Worker:
         info = self.reader.info
         self._cost = info.cost or measure(self.reader)
         self._speed = Speed()
+        self._speed.add(*at_start(self.reader, self._cost, self._pool, self.threads))
         me = WorkerInfo(
             name,
             info.name,
@@ -100,7 +101,7 @@ class Worker:
             host=socket.gethostname(),
             storage=storage_id(self.storage),
             cost=self._cost,
-            speed=self._first_speed(),
+            speed=self._speed.value(),
         )
         self._heartbeat = Heartbeat(self.queue, settings, me, health, parent)
         self._meter = Meter(info, self.reader.provider)
@@ -110,20 +111,6 @@ class Worker:
         self.reader.on_progress(self._heartbeat.advance, self._count_batch)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
-
-    def _first_speed(self) -> float:
-        """The speed of all threads with the known questions, until there is that of a chunk; 0 if there are none."""
-        known, effort = self.reader.info.known_answers, Effort()
-        self.reader.on_progress(lambda: None, lambda stats: effort.count_windows(*stats.sums))
-
-        def ask() -> None:
-            for each in known:
-                self.reader.answer(each.question, each.context, Options())
-
-        began = time.monotonic()
-        wait([self._pool.submit(ask) for _ in range(self.threads)])
-        self._speed.add(self._cost.seconds(effort.work), (time.monotonic() - began) * self.threads)
-        return self._speed.value()
 
     @property
     def busy(self) -> bool:

@@ -171,5 +171,6 @@ class AsyncClient(Connection):
     jobs = _in_thread_as(_async_jobs, Client.jobs)
     workers = _in_thread(Client.workers)
     check = _in_thread(Client.check)
+    forecast = _in_thread(Client.forecast)
     du = _in_thread(Client.du)
     gc = _in_thread(Client.gc)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contract.format.job import Options
     from contract.queue import WorkerInfo
     from producer.api.keywords import Keywords
+    from producer.forecast.quote import Quote
     from producer.input.location import InputSpec
     from producer.input.options import ReadOptions
     from producer.jobs.check import Checked
@@ -137,6 +138,33 @@ class Client(Connection):
         file, request = _request(data, read, None, keywords)
         current = settings.load()
         return check_file(file, request.with_row_limit(current.max_row_bytes).read, current)
+
+    @raises_api_errors
+    def forecast(
+        self,
+        data: Data | None = None,
+        *,
+        documents: Data | list[str | os.PathLike[str]] | None = None,
+        questions: Data | None = None,
+        workers: int | None = None,
+        deadline: float | None = None,
+        price: float | None = None,
+        read: ReadOptions | None = None,
+        options: Options | None = None,
+        **keywords: Unpack[Keywords],
+    ) -> Quote:
+        """What a job of this data would take, without making one: windows, CPU hours, and seconds on the workers that
+        are there, with the limits within which eight of ten jobs end.
+
+        `workers`: as if there were so many. `deadline`, in seconds: `workers_needed` is how many keep it. `price` of a
+        CPU hour: `cost`. A server reads the first rows of a large file, and takes the rest to be like them. Raises
+        InputError if `submit` would, UsageError, Unreachable.
+        """
+        from producer.api.data import asked
+        from producer.forecast.quote import Wish
+
+        file, request = _request(asked(data, documents, questions), read, options, keywords)
+        return self._backend.forecast(file, request, Wish(workers, deadline, price))
 
     @raises_api_errors
     def du(self) -> list[Usage]:

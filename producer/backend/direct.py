@@ -20,6 +20,8 @@ from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.backend.protocol import Listed, Reading
+from producer.forecast.outlook import Outlook, look
+from producer.forecast.quote import Beginning, Quote, Wish, quote_beginning, quote_file
 from producer.input.location import InputSpec
 from producer.jobs import follow, remove
 from producer.jobs.answer import Answered, answer
@@ -63,6 +65,19 @@ class DirectBackend:
 
     def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         return submit_and_send(file, self.storage, self.queue, self.settings, request, progress)
+
+    def forecast(
+        self, file: InputSpec, request: Request, wish: Wish, progress: Callable[[Reading], None] | None = None
+    ) -> Quote:
+        outlook = self._outlook(request.model)
+        return quote_file(file, request.read, request.options, self.settings, outlook, wish, progress)
+
+    def forecast_rest(self, name: str, beginning: Beginning, size: int, model: str | None, wish: Wish) -> Quote:
+        """The forecast of a file of which the beginning was read."""
+        return quote_beginning(name, beginning, size, self._outlook(model), wish)
+
+    def _outlook(self, model: str | None) -> Outlook:
+        return look(self.settings, model or self.settings.model, self.storage, self.queue)
 
     def answer(self, file: InputSpec, request: Request, timeout: float) -> Steps[Answered]:
         """The answers to the rows of a small file, in steps, within `timeout` seconds. Raises TimedOut, NoWorker."""

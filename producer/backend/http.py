@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -25,6 +25,7 @@ from contract.remedy import Call, Remedy
 from producer import web
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
+from producer.forecast.quote import Quote, Wish
 from producer.input.documents.files import documents_of, questions_of
 from producer.input.location import MOST_SENT, Documents, InputSpec, Many, One, locate
 from producer.input.options import checked
@@ -86,18 +87,40 @@ class HttpBackend:
     def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         notes: list[str] = []
         locations = _locations(file, notes)
+        job, new = self._send(
+            "/v1/jobs", locations, request, progress,
+            lambda answer: (answer.json()["id"], answer.status_code == httpx.codes.ACCEPTED),
+        )  # fmt: skip
+        manifest = self.manifest(job)
+        source = replace(manifest.source, notes=(*notes, *manifest.source.notes))
+        return Submitted(replace(manifest, source=source), new)
+
+    def forecast(
+        self, file: InputSpec, request: Request, wish: Wish, progress: Callable[[Reading], None] | None = None
+    ) -> Quote:
+        query = {name: value for name, value in asdict(wish).items() if value is not None}
+        return self._send(
+            "/v1/check", _locations(file, []), request, progress,
+            lambda answer: codec.parse(Quote, answer.json()["forecast"]), params=query,
+        )  # fmt: skip
+
+    def _send(
+        self,
+        path: str,
+        locations: list[tuple[str, One]],
+        request: Request,
+        progress: Callable[[Reading], None] | None,
+        read: Callable[[httpx.Response], T],
+        **options: Any,
+    ) -> T:
+        """Send files with the options of a request as a form."""
         with ExitStack() as resources:
             uploads = [(name, _Upload(RawFile(location, resources), progress)) for name, location in locations]
             files = [(name, (upload.name, cast(Any, upload))) for name, upload in uploads]
             if request.columns:
                 files.append(("columns", ("columns.arrow", request.columns.to_bytes())))
-            job, new = self._ask(
-                "POST", "/v1/jobs", lambda answer: (answer.json()["id"], answer.status_code == httpx.codes.ACCEPTED),
-                data=_form(request), files=files, timeout=httpx.Timeout(_READING, connect=_CONNECT),
-            )  # fmt: skip
-        manifest = self.manifest(job)
-        source = replace(manifest.source, notes=(*notes, *manifest.source.notes))
-        return Submitted(replace(manifest, source=source), new)
+            timeout = httpx.Timeout(_READING, connect=_CONNECT)
+            return self._ask("POST", path, read, data=_form(request), files=files, timeout=timeout, **options)
 
     def find(self, job: str) -> str:
         return self.status(job).id

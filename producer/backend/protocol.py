@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from contract.ledger.progress import Progress
     from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
+    from producer.forecast.quote import Quote, Wish
     from producer.input.location import InputSpec
     from producer.jobs.diff_document import By, Summary
     from producer.jobs.select import JobFilter
@@ -53,6 +54,13 @@ class Backend(Protocol):
 
     def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         """Make a job of a file and put it on the queue, or find it by its key. Raises InputError, UsageError,
+        Unreachable."""
+        ...
+
+    def forecast(
+        self, file: InputSpec, request: Request, wish: Wish, progress: Callable[[Reading], None] | None = None
+    ) -> Quote:
+        """What a job of a file would take; a server reads the first rows of a large one. Raises InputError, UsageError,
         Unreachable."""
         ...
 

@@ -15,6 +15,7 @@ from contract.command import print_version
 from producer.cli.commands import cleanup, jobs, monitoring
 from producer.cli.commands.again import retry
 from producer.cli.commands.compare import compare
+from producer.cli.commands.forecast import forecast
 from producer.cli.commands.labels import labels
 from producer.cli.commands.run import run
 from producer.cli.commands.serve import serve
@@ -42,6 +43,7 @@ _COMMANDS = {
     "retry": retry,
     "repair": jobs.repair,
     "check": jobs.check,
+    "forecast": forecast,
     "verify": jobs.verify,
     "diff": jobs.diff,
     "compare": compare,

@@ -56,6 +56,14 @@ def _new_sheet() -> Table:
     return Table(show_header=False, show_edge=False, pad_edge=False, box=None)
 
 
+def show_sheet(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values on stdout."""
+    table = _new_sheet()
+    for name, value in rows:
+        table.add_row(name, literal(value))
+    _stdout.print(table, soft_wrap=True)
+
+
 def print_table(table: Table) -> None:
     """Print a table on stdout. In a file or pipe each row is one line, however long."""
     console = _stdout if _stdout.is_terminal else Console(file=_stdout.file, highlight=False, width=_ENDLESS)

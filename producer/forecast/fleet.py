@@ -7,12 +7,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from contract.forecast.work import Forecast
 from contract.queue import WorkerInfo
 
 #: Seconds of a worker for a chunk, and of the last one for each part that it assembles, besides scoring.
 _CHUNK, _PART = 0.018, 0.004
-#: The spread of log(actual / forecast) of which nothing is known, and how many jobs that belief counts as.
+#: The spread of errors of which nothing is known, and how many jobs that belief counts as.
 PRIOR, _WEIGHT = 0.25, 5
+#: Seconds within which no forecast is judged: a worker starts, a message waits, somebody polls.
+_ANYWAY = 2.0
 #: Standard deviations of a normal distribution that eight of ten values are within.
 _EIGHT_OF_TEN = 1.2816
 #: With more chunks than this, a share of each worker's time is all that counts.
@@ -34,11 +37,12 @@ class Fleet:
         """Seconds of work that a thread does in a second: 1.0 on the machine that the curve was measured on."""
         return sum(self.rates) / sum(self.threads) if self.rates else 1.0
 
-    def of(self, workers: int) -> Fleet:
-        """So many workers, each as those of this fleet are on average; if it has none, as one with a thread."""
-        count = max(1, len(self.rates))
-        rate, threads = sum(self.rates) / count or 1.0, round(sum(self.threads) / count) or 1
-        return replace(self, rates=(rate,) * workers, threads=(threads,) * workers)
+    def of(self, workers: int, threads: int = 1) -> Fleet:
+        """So many workers, each as those of this fleet are on average; if it has none, each with so many threads."""
+        if not self.rates:
+            return replace(self, rates=(float(threads),) * workers, threads=(threads,) * workers)
+        rate, own = sum(self.rates) / len(self.rates), round(sum(self.threads) / len(self.rates))
+        return replace(self, rates=(rate,) * workers, threads=(own,) * workers)
 
     def seconds(self, chunks: Sequence[float]) -> tuple[float, float] | None:
         """Seconds until chunks are done, of so many seconds of work each, and those of them for what is before. None
@@ -57,11 +61,16 @@ def fleet_of(workers: Iterable[WorkerInfo], before: float = 0.0) -> Fleet:
     )
 
 
+def error(made: Forecast) -> float:
+    """How far off a forecast was: log(actual / forecast), both with the seconds that any job takes."""
+    return math.log(((made.actual_seconds or 0.0) + _ANYWAY) / ((made.seconds or 0.0) + _ANYWAY))
+
+
 def interval(seconds: float, errors: Sequence[float]) -> tuple[float, float]:
-    """Where eight of ten such jobs end. `errors`: log(actual / forecast) of earlier ones."""
+    """Where eight of ten such jobs end, given the errors of earlier ones."""
     spread = math.sqrt((_WEIGHT * PRIOR**2 + sum(each * each for each in errors)) / (_WEIGHT + len(errors)))
     factor = math.exp(_EIGHT_OF_TEN * spread)
-    return seconds / factor, seconds * factor
+    return max(0.0, (seconds + _ANYWAY) / factor - _ANYWAY), (seconds + _ANYWAY) * factor - _ANYWAY
 
 
 def workers_for(fleet: Fleet, chunks: Sequence[float], deadline: float) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from contract.forecast.work import Cost, Forecast
 from producer.forecast.fleet import Fleet, interval
@@ -10,7 +11,7 @@ from producer.forecast.survey import Surveyed
 
 
 def forecast(surveyed: Surveyed, cost: Cost, fleet: Fleet, errors: Sequence[float] = ()) -> Forecast:
-    """The forecast of a job. `errors`: log(actual / forecast) of earlier ones."""
+    """The forecast of a job. `errors`: of earlier ones (`fleet.error`)."""
     chunks = surveyed.seconds(cost)
     work = sum(chunks)
     made = Forecast(
@@ -26,8 +27,6 @@ def forecast(surveyed: Surveyed, cost: Cost, fleet: Fleet, errors: Sequence[floa
 
 def timed(made: Forecast, time: tuple[float, float] | None, errors: Sequence[float]) -> Forecast:
     """The same with the time that it takes, and of that what is due before."""
-    from dataclasses import replace
-
     if time is None:
         return made
     seconds, before = time

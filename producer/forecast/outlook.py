@@ -5,11 +5,10 @@ Redis and storage are asked, and whatever does not answer is left out: a forecas
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from contract.errors import BulkqaError
@@ -19,15 +18,16 @@ from contract.format.job import has_key
 from contract.ledger import counting, order
 from contract.ledger.stored import load_manifest
 from contract.namespace import known_id
+from contract.queue import WorkerInfo
 from contract.storage.many import many
 from producer.forecast import tokens
-from producer.forecast.fleet import Fleet, fleet_of
+from producer.forecast.fleet import Fleet, error, fleet_of
 from producer.forecast.make import forecast
 from producer.forecast.survey import Count, Survey, Surveyed
 
 if TYPE_CHECKING:
     from contract.format.job import Manifest, Options
-    from contract.queue import Queue, WorkerInfo
+    from contract.queue import Queue
     from contract.settings import Settings
     from contract.storage import Storage
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _BEFORE, _EARLIER = 200, 50
 #: States of a job that was not ended by anybody.
 _BY_ITSELF = ("completed", "completed_with_errors", "failed")
+#: Processor seconds from which on a job tells how fast its workers were.
+_TELLING = 2.0
 #: Seconds of work of a row of which nothing is known.
 _ROW = 0.02
 
@@ -67,11 +69,18 @@ class Outlook:
         return forecast(surveyed, self.cost, self.fleet(surveyed.rows), self.errors())
 
     def errors(self) -> list[float]:
-        """log(actual / forecast) of jobs that have ended lately."""
-        if self.storage is None:
-            return []
-        with suppress(BulkqaError):
-            return [math.log(each.ratio) for each in history(self.storage, _EARLIER)]
+        """How far off forecasts of jobs that have ended lately were (`fleet.error`)."""
+        return [error(each.forecast) for each in self._earlier()]
+
+    def on_this_machine(self, threads: int) -> Outlook:
+        """With a worker of so many threads that is about to start here, each as fast as those of the latest job."""
+        speed = next((each.speed for each in reversed(self._earlier()) if each.speed), 0.0)
+        return replace(self, workers=(WorkerInfo("", self.model, "", "", threads, "", cost=self.cost, speed=speed),))
+
+    def _earlier(self) -> list[Earlier]:
+        if self.storage is not None:
+            with suppress(BulkqaError):
+                return history(self.storage, _EARLIER)
         return []
 
     def _before(self, due: float) -> Iterator[float]:
@@ -141,11 +150,7 @@ class Earlier:
     job: str
     ended_at: float
     forecast: Forecast
-
-    @property
-    def ratio(self) -> float:
-        """What it took over what was forecast."""
-        return (self.forecast.actual_seconds or 0.0) / (self.forecast.seconds or 1.0)
+    speed: float = 0.0  #: of its threads (`WorkerInfo.speed`); 0 if it was too small to tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,7 @@ class _Report:
     status: str = ""
     finished_at: float | None = None
     forecast: Forecast | None = None
+    cpu_seconds: float = 0.0
 
 
 def history(storage: Storage, limit: int) -> list[Earlier]:
@@ -171,7 +177,8 @@ def history(storage: Storage, limit: int) -> list[Earlier]:
         made = report.forecast
         if made is None or not made.seconds or not made.actual_seconds or report.status not in _BY_ITSELF:
             return None
-        return Earlier(job, report.finished_at or 0.0, made)
+        speed = made.work / report.cpu_seconds if report.cpu_seconds > _TELLING else 0.0
+        return Earlier(job, report.finished_at or 0.0, made, speed)
 
     ended = [each for each in many(storage, read, jobs) if each is not None]
     return sorted(ended, key=lambda each: each.ended_at)[-limit:]

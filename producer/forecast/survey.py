@@ -5,6 +5,7 @@ Memory does not grow with the input: three sums a chunk, and a sample of rows. R
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,12 @@ class Surveyed:
         """The same less that share of each chunk: of rows that need not be scored."""
         chunks = tuple(chunk.times(1.0 - share) for chunk, share in zip(self.chunks, shares, strict=True))
         return Surveyed(sum(chunks, Work()), chunks, self.rows)
+
+    def grown(self, factor: float, chunk_rows: int) -> Surveyed:
+        """So many times as much of the same, in chunks of so many rows."""
+        total, rows = self.total.times(factor), round(self.rows * factor)
+        count = max(1, math.ceil(rows / chunk_rows))
+        return Surveyed(total, (total.times(1 / count),) * count, rows)
 
 
 class Survey:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.errors import InputError
+from contract.forecast.work import Forecast
 from contract.format import chunk
-from contract.format.job import JUDGED_ROWS, Groups, Row
+from contract.format.job import JUDGED_ROWS, Groups, Options, Row
 from contract.settings import Settings
+from producer.forecast.outlook import NOTHING, Outlook
+from producer.forecast.survey import Survey
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
 from producer.input.options import ReadOptions
 
 #: Rows that are shown at most.
 _SHOWN = 10
-#: Rows that a glance counts at most.
-_COUNTED = 20_000
+#: Rows that a glance counts at most, and how many of its tables are surveyed together.
+_COUNTED, _TOGETHER = 20_000, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +51,25 @@ class Checked:
     files: int = 1
     notes: tuple[str, ...] = ()  #: what the user should know about the input
     groups: Groups | None = None
+    forecast: Forecast | None = None  #: with the default options of answering
 
 
 def check_file(
-    file: InputSpec, read: ReadOptions, settings: Settings, progress: Callable[[Input], None] | None = None
+    file: InputSpec,
+    read: ReadOptions,
+    settings: Settings,
+    progress: Callable[[Input], None] | None = None,
+    outlook: Outlook = NOTHING,
 ) -> Checked:
     """Read a whole file as submit does. Raises InputError if submit would."""
+    survey = outlook.survey(Options())
     codes = Counter[str]()
     shown: list[dict[str, Any]] = []
     seen: list[str | None] = []
     rows = chunks = question = context = 0
     with open_input(file, read, settings.read_memory) as source:
         for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
+            survey.add(table)
             rows += table.num_rows
             chunks += 1
             question = max(question, _longest(table["question"]))
@@ -88,6 +100,7 @@ def check_file(
             files=source.files,
             notes=(*wrong_column, *source.notes),
             groups=source.groups,
+            forecast=outlook.forecast(survey.finish()),
         )
 
 
@@ -118,15 +131,20 @@ class Glance:
     rows: tuple[dict[str, Any], ...]  #: the first: row, question, context, passthrough; of a bad row, code and message
     count: int  #: rows that were read,
     complete: bool  #: which are all of the file
+    work: tuple[float, float, float]  #: of the rows that can be scored (`Work`),
+    scored: int  #: so many
+    bytes_read: int
     notes: tuple[str, ...] = ()  #: what the user should know about it
 
 
-def glance(file: InputSpec, read: ReadOptions, settings: Settings) -> Glance:
+def glance(file: InputSpec, read: ReadOptions, settings: Settings, survey: Survey | None = None) -> Glance:
     """Read the first rows of a file as submit does. Raises InputError if submit would by then."""
+    survey = survey or NOTHING.survey(Options())
     with open_input(file, read, settings.read_memory) as source:
         tables = source.tables(_SHOWN, settings.chunk_bytes)
         first = next(tables)
-        count, complete = _counted(tables, first.num_rows)
+        count, complete = _counted(chain([first], tables), survey)
+        surveyed = survey.finish()
         return Glance(
             name=source.name,
             format=source.format,
@@ -141,21 +159,31 @@ def glance(file: InputSpec, read: ReadOptions, settings: Settings) -> Glance:
             rows=tuple(map(_shown, chunk.rows(first))),
             count=count,
             complete=complete,
+            work=astuple(surveyed.total),
+            scored=surveyed.rows,
+            bytes_read=source.bytes_read,
             notes=source.notes,
         )
 
 
-def _counted(tables: Iterator[pa.Table], count: int) -> tuple[int, bool]:
-    """The number of rows up to a bound, `count` of which were read, and whether these are all. The beginning of a file
-    may end in the middle of a row: that ends the count."""
-    try:
+def _counted(tables: Iterator[pa.Table], survey: Survey) -> tuple[int, bool]:
+    """The number of rows up to a bound, which the survey sees, and whether these are all. The beginning of a file may
+    end in the middle of a row: that ends the count."""
+    count, complete, held = 0, False, list[pa.Table]()
+    with suppress(InputError):
         for table in tables:
             count += table.num_rows
+            held.append(table)
+            if len(held) == _TOGETHER:
+                survey.add(pa.concat_tables(held))
+                held.clear()
             if count >= _COUNTED:
-                return count, False
-    except InputError:
-        return count, False
-    return count, True
+                break
+        else:
+            complete = True
+    if held:
+        survey.add(pa.concat_tables(held))
+    return count, complete
 
 
 def _shown(row: Row) -> dict[str, Any]:

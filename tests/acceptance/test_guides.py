@@ -72,7 +72,7 @@ def test_every_command_of_a_guide_is_run_or_it_says_why_not(guide: str):
         assert f'"{guide}"' in Path(__file__).read_text() or guide in ("http.md", "bad-rows.md")
 
 
-@pytest.mark.parametrize("guide", ["one-machine.md", "upgrading.md"])
+@pytest.mark.parametrize("guide", ["one-machine.md", "upgrading.md", "forecast.md"])
 def test_the_commands_of_a_guide_work_where_a_worker_runs(guide: str, running: Cluster):
     (running.folder / "samples").symlink_to(REPO / "samples")
     (running.folder / "tmp").mkdir()

@@ -1,8 +1,10 @@
-"""The cost curve of a model: what a window of so many tokens takes a thread, measured at three lengths."""
+"""The cost curve of a model: what a window of so many tokens takes a thread, measured at three lengths. And how fast
+threads of a worker are by it when it starts."""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The lengths in tokens, as far as the model takes them.
 _LENGTHS = (64, 192, 384)
+#: Seconds after which a worker that starts asks nothing more.
+_AT_START = 0.3
 _QUESTION = "Who wrote the report about the bridge?"
 #: Plain words, so that any tokenizer knows most of them.
 _TEXT = (
@@ -76,3 +80,21 @@ def _fitted(works: list[Work], took: list[float], bytes_per_token: float) -> Cos
     curve[terms] = found
     window, token, square = (float(f"{value:.3g}") for value in curve)
     return Cost(max(window, 1e-6), token, square, round(bytes_per_token, 2))
+
+
+def at_start(reader: Reader, cost: Cost, pool: ThreadPoolExecutor, threads: int) -> tuple[float, float]:
+    """The known questions asked by all threads of a pool at once: their work by the curve, and the seconds that it
+    took, summed over the threads; the best of three times. Zero where no question is known."""
+    known = reader.info.known_answers
+    lengths = [length for each in known for length in reader.window_lengths(each.question, each.context, Options())]
+
+    def ask() -> None:
+        for each in known:
+            reader.answer(each.question, each.context, Options())
+
+    took: list[float] = []
+    while known and len(took) < 3 and sum(took) < _AT_START:
+        began = time.perf_counter()
+        wait([pool.submit(ask) for _ in range(threads)])
+        took.append(time.perf_counter() - began)
+    return cost.seconds(Work.of(lengths)) * threads, min(took, default=0.0) * threads

@@ -56,7 +56,7 @@ def submit(
 ) -> None:
     """Check FILE, store it as a job and put it on the queue. Prints the job id."""
     from producer.backend import open_backend
-    from producer.cli import bars, messages, view
+    from producer.cli import bars, messages, quotes, view
     from producer.jobs.submit import check_model
     from producer.results.output import check_output
 
@@ -77,8 +77,7 @@ def submit(
         submitted = backend.submit(source, request, show)
     job = submitted.manifest.id
     messages.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.job_size(submitted.manifest)}")
-    for note in submitted.notes:
-        messages.say(note)
+    quotes.say(submitted)
     if not (wait or out.output):
         progress = backend.status(job)
         if progress.reason and not progress.finished:
@@ -273,15 +272,17 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Read FILE as submit would, without creating a job, and show its columns, rows, errors and sizes."""
-    from producer.cli import bars, view
+    from producer.cli import bars, messages, quotes, view
     from producer.jobs.check import check_file
 
     settings = DirectConnection().settings()
     read = replace(reading, max_row_bytes=settings.max_row_bytes)
     source = asked.input(file)
     with bars.reading(asked.documents or str(file)) as show:
-        checked = check_file(source, read, settings, show)
+        checked = check_file(source, read, settings, show, quotes.outlook(settings))
     view.print_json(checked) if as_json else view.show_checked(checked)
+    if checked.forecast and not as_json:
+        messages.say(quotes.line(checked.forecast))
     raise typer.Exit(COMPLETED_WITH_ERRORS if checked.rejected else 0)
 
 

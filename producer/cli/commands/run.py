@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Answers shown at the end.
 _PREVIEW = 12
+#: Seconds from which on it is said how long a file will take.
+_LONG = 10.0
 
 
 @with_flags
@@ -82,16 +84,18 @@ def run(
 
 def _submit(source: InputSpec, storage: Storage, settings: Settings, request: Request) -> str:
     """Create the job of an input, or find it by its key; returns its id."""
-    from producer.cli import bars, messages, view
+    from contract.machine import available_cpus
+    from producer.cli import bars, quotes, view
+    from producer.forecast.outlook import look
     from producer.jobs.submit import submit
 
     model, longest = _describe(settings.model_dir)
     view.warn_of_windows(request.options, longest)
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
     with bars.reading(str(getattr(source, "documents", source))) as show:
-        submitted = submit(source, storage, settings, request, show)
-    for note in submitted.notes:
-        messages.say(note)
+        outlook = look(settings, model, storage, None).on_this_machine(settings.threads or available_cpus())
+        submitted = submit(source, storage, settings, request, show, outlook=outlook)
+    quotes.say(submitted, longer_than=_LONG)
     return submitted.manifest.id
 
 

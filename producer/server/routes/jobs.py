@@ -6,7 +6,7 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ from contract.errors import BulkqaError, RedisUnreachable, UsageError
 from contract.format import codec
 from contract.remedy import Remedy, Set
 from producer.backend.direct import DirectBackend
+from producer.forecast.quote import Beginning, Wish
 from producer.jobs import diff_document
 from producer.jobs.diff_document import Summary
 from producer.jobs.select import JobFilter, pairs
@@ -81,6 +82,18 @@ async def _wanted(
 Wanted = Annotated[RowFilter, Depends(_wanted)]
 
 
+def _wish(
+    workers: Annotated[int | None, Query(description="forecast for so many workers, instead of those there")] = None,
+    deadline: Annotated[float | None, Query(description="forecast how many workers so many seconds take")] = None,
+    price: Annotated[float | None, Query(description="of a CPU hour: forecast the cost")] = None,
+) -> Wish:
+    return Wish(workers, deadline, price)
+
+
+Wished = Annotated[Wish, Depends(_wish)]
+Bytes = Annotated[int | None, Query(ge=1, description="of the whole file, where only its beginning is sent")]
+
+
 @router.post("/jobs", status_code=202, openapi_extra=body(url=_URL))
 async def submit(
     request: Request,
@@ -98,10 +111,14 @@ async def submit(
 
 
 @router.post("/check", tags=["files"], openapi_extra=body())
-async def check(request: Request, here: Here) -> dict[str, Any]:
-    """The columns and the first rows of a file, or of its beginning. Makes no job."""
+async def check(request: Request, here: Here, wish: Wished, bytes: Bytes = None) -> dict[str, Any]:  # noqa: A002
+    """The columns and the first rows of a file, or of its beginning, and a forecast of the whole. Makes no job."""
     async with received_form(request) as upload:
-        return await here.reader.check(upload)
+        glance = await here.reader.check(upload)
+        size, model = bytes or upload.size(), upload.options.get("model")
+    beginning = Beginning(*(glance.pop(each.name) for each in fields(Beginning)))
+    quoted = await run_in_threadpool(here.backend.forecast_rest, glance["name"], beginning, size, model, wish)
+    return glance | {"forecast": asdict(quoted)}
 
 
 @router.get("/jobs")

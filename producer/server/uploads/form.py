@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import SEEK_END
 from itertools import chain
 from pathlib import PurePath
 from typing import Any, BinaryIO
@@ -55,6 +56,10 @@ class Upload:
     gone: Callable[[], Awaitable[None]]  #: returns when the client has left
     columns: BinaryIO | None = None  #: of a frame, as they are stored
     documents: tuple[tuple[str, BinaryIO], ...] = ()  #: each with its name
+
+    def size(self) -> int:
+        """The bytes that were sent, without the columns."""
+        return sum(file.seek(0, SEEK_END) for file in (self.file, *(file for _, file in self.documents)))
 
 
 @asynccontextmanager

@@ -83,9 +83,11 @@ def _submitted(file: InputSpec, order: dict[str, Any], request: Request, setting
 
 
 def _checked(file: InputSpec, request: Request, settings: Settings) -> dict[str, Any]:
+    from producer.forecast.outlook import look
     from producer.jobs.check import glance
 
-    return asdict(glance(file, request.read, settings))
+    survey = look(settings, request.model or settings.model, None, None).survey(request.options)
+    return asdict(glance(file, request.read, settings, survey))
 
 
 def _file(order: dict[str, Any], files: ExitStack) -> InputSpec:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
-from contract.forecast.work import Cost, Work
+from contract.forecast.work import Cost, Forecast, Work
 from contract.queue import WorkerInfo
-from producer.forecast.fleet import PRIOR, Fleet, fleet_of, interval, workers_for
+from producer.forecast.fleet import PRIOR, Fleet, error, fleet_of, interval, workers_for
 from producer.forecast.make import forecast
 from producer.forecast.survey import Surveyed
 
@@ -70,11 +71,19 @@ def test_cpu_hours_are_those_of_these_processors():
 
 
 def test_the_interval_is_wide_at_first_and_as_wide_as_earlier_errors_later():
-    low, high = interval(100.0, [])
-    assert math.log(high / 100) == pytest.approx(1.2816 * PRIOR)
-    assert low * high == pytest.approx(100.0**2)
-    assert math.log(interval(100.0, [0.05, -0.05] * 500)[1] / 100) == pytest.approx(1.2816 * 0.05, rel=0.2)
-    assert interval(100.0, [0.5] * 50)[1] > high
+    low, high = interval(1e4, [])
+    assert math.log(high / 1e4) == pytest.approx(1.2816 * PRIOR, rel=0.01)
+    assert low * high == pytest.approx(1e8, rel=0.01)
+    assert math.log(interval(1e4, [0.05, -0.05] * 500)[1] / 1e4) == pytest.approx(1.2816 * 0.05, rel=0.2)
+    assert interval(1e4, [0.5] * 50)[1] > high
+
+
+def test_the_seconds_that_any_job_takes_are_no_error():
+    small = Forecast(1, 20, 0.01, 0.0, seconds=0.01, seconds_low=0.0, seconds_high=interval(0.01, [])[1])
+    assert abs(error(replace(small, actual_seconds=0.3))) < 0.15
+    assert replace(small, actual_seconds=0.3).held
+    large = replace(small, seconds=1000.0, actual_seconds=2000.0)
+    assert error(large) == pytest.approx(math.log(2), abs=0.01)
 
 
 @pytest.mark.parametrize("deadline", [40.0, 100.0, 399.0])

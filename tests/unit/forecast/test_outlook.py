@@ -137,10 +137,10 @@ def test_earlier_jobs_say_how_good_forecasts_are(storage: Storage, settings: Set
     ended(storage, settings, 10.0, 1.0, status="cancelled")
     job_of(storage, settings)
     earlier = history(storage, 50)
-    assert sorted(each.ratio for each in earlier) == [0.5, 2.0]
+    assert sorted(each.forecast.actual_seconds or 0 for each in earlier) == [5.0, 20.0]
     assert all(each.forecast.held for each in earlier)
     errors = Outlook(storage=storage).errors()
-    assert sorted(errors) == pytest.approx([-math.log(2), math.log(2)])
+    assert sorted(errors) == pytest.approx([math.log(7 / 12), math.log(22 / 12)])
 
 
 def test_nothing_is_known_of_what_nobody_asked():

@@ -1,0 +1,82 @@
+"""The command forecast: what a file will take, and how good such forecasts were. It changes nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from producer.cli.flags import Without, with_flags
+from producer.cli.options import Asked, Connection, File, Json
+from producer.request import Request
+
+#: Options of a job that decide nothing about its time.
+_OF_JOBS = ("key", "metadata", "notify", "expire", "trust", "precision", "max_errors", "reuse", "reuse_any", "sample")
+#: Jobs that are judged.
+_JUDGED = 50
+
+
+@with_flags
+def forecast(
+    request: Annotated[
+        Request,
+        Without(
+            "key", "metadata", "notify", "expire", "trust", "precision", "max_errors", "reuse", "reuse_any", "sample"
+        ),
+    ],
+    connection: Connection,
+    asked: Asked,
+    file: File = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="forecast for so many [default: those that are there]", show_default=False),
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="say how many workers are done by then: 8h", show_default=False)
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="of a CPU hour: say the cost", show_default=False)] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="instead of a FILE: forecasts of the latest jobs, and what they took")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what FILE will take before it is submitted: windows, CPU hours, and time on the workers that are there."""
+    from contract.errors import UsageError
+    from producer.backend import open_backend
+    from producer.cli import bars, quotes, view
+    from producer.forecast.quote import Wish, quote_file
+    from producer.times import span
+
+    if history:
+        if file is not None or asked.documents or asked.questions:
+            raise UsageError("--history is about jobs that have ended", "Leave out the FILE.")
+        _show_history(connection, as_json=as_json)
+        return
+    wish = Wish(workers, span(deadline) if deadline else None, price)
+    source = asked.input(file)
+    settings = connection.settings(model=request.model or None)
+    request = request.with_row_limit(settings.max_row_bytes)
+    with bars.reading(asked.documents or str(file)) as show:
+        if settings.server:
+            quote = open_backend(settings).forecast(source, request, wish, show)
+        else:  # also where there is no storage yet
+            quote = quote_file(source, request.read, request.options, settings, quotes.outlook(settings), wish, show)
+    if as_json:
+        view.print_json(quote)
+    else:
+        view.show_sheet(quotes.rows(quote))
+
+
+def _show_history(connection: Connection, *, as_json: bool) -> None:
+    from contract.ledger.progress import TERMINAL
+    from producer.cli import quotes, view
+    from producer.jobs.select import JobFilter
+
+    ended = tuple(status for status in TERMINAL if status != "cancelled")
+    jobs = connection.backend().jobs(JobFilter(status=ended, sort="finished", limit=_JUDGED)).jobs
+    judged = [(job.id, job.forecast) for job in jobs if job.forecast and job.forecast.held is not None]
+    if as_json:
+        view.print_json([{"job": job, "forecast": forecast, "held": forecast.held} for job, forecast in judged])
+        return
+    for line in quotes.judged(judged):
+        view.out(line)

@@ -1,0 +1,118 @@
+"""What is said of a file before it is submitted: its forecast, and what follows for workers, a deadline and a price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from contract.errors import UsageError
+from contract.forecast.work import Forecast, Work
+from contract.machine import available_cpus
+from producer.forecast.fleet import workers_for
+from producer.forecast.make import forecast
+from producer.forecast.outlook import Outlook
+from producer.forecast.survey import Surveyed
+from producer.input.open import Input, open_input
+
+if TYPE_CHECKING:
+    from contract.format.job import Options
+    from contract.settings import Settings
+    from producer.input.location import InputSpec
+    from producer.input.options import ReadOptions
+
+#: Rows of a chunk, where chunks are not known yet.
+_CHUNK_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked besides. Raises UsageError for what cannot be."""
+
+    workers: int | None = None  #: as if there were so many; None: those that are there
+    deadline: float | None = None  #: seconds
+    price: float | None = None  #: of a CPU hour
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and not 1 <= self.workers <= 100_000:
+            raise UsageError(f"a forecast is for 1 to 100,000 workers, not {self.workers}")
+        if self.deadline is not None and not 0 < self.deadline < 1e9:
+            raise UsageError("a deadline is more than 0 seconds away", "For example: 8h")
+        if self.price is not None and not 0 <= self.price < 1e9:
+            raise UsageError("a price is not below 0", "For example: 0.04")
+
+
+@dataclass(frozen=True, slots=True)
+class Quote(Forecast):
+    """The forecast of a file."""
+
+    name: str = ""
+    rows: int = 0  #: that can be scored
+    complete: bool = True  #: whether all of the file was read; else its rest is taken to be like its beginning
+    model: str = ""
+    speed: float = 1.0  #: seconds of work that a thread does in a second
+    deadline_seconds: float | None = None
+    workers_needed: int | None = None  #: so many keep the deadline nine times in ten; None: no number does, or none set
+    cost: float | None = None  #: at the price of a CPU hour
+
+
+def quote(surveyed: Surveyed, outlook: Outlook, wish: Wish, name: str, *, complete: bool = True) -> Quote:
+    """The forecast of an input that was read."""
+    fleet, errors, cpus = outlook.fleet(surveyed.rows), outlook.errors(), available_cpus()
+    if wish.workers is not None:
+        fleet = fleet.of(wish.workers, cpus)
+    made = forecast(surveyed, outlook.cost, fleet, errors)
+    needed = None
+    if wish.deadline is not None:
+        sure = forecast(surveyed, outlook.cost, fleet.of(1, cpus), errors)
+        margin = (sure.seconds_high or 1.0) / (sure.seconds or 1.0)
+        like = fleet if fleet.rates else fleet.of(1, cpus)
+        needed = workers_for(like, surveyed.seconds(outlook.cost), wish.deadline / margin)
+    return Quote(
+        **asdict(made),
+        name=name,
+        rows=surveyed.rows,
+        complete=complete,
+        model=outlook.model,
+        speed=round(fleet.speed, 4),
+        deadline_seconds=wish.deadline,
+        workers_needed=needed,
+        cost=None if wish.price is None else round(made.cpu_hours * wish.price, 6),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What the first rows of a file take."""
+
+    work: tuple[float, float, float]  #: windows, tokens and the squares of these, as in `Work`
+    scored: int  #: rows that can be scored
+    bytes_read: int
+    complete: bool  #: whether they are all of what was read
+
+
+def quote_beginning(name: str, beginning: Beginning, size: int, outlook: Outlook, wish: Wish) -> Quote:
+    """The forecast of a file of `size` bytes that goes on as it begins."""
+    read = max(1, beginning.bytes_read)
+    factor = 1.0 if beginning.complete and size <= read else max(1.0, size / read)
+    whole = Surveyed(Work(*beginning.work), (), beginning.scored).grown(factor, _CHUNK_ROWS)
+    return quote(whole, outlook, wish, name, complete=factor == 1.0 and beginning.complete)
+
+
+def quote_file(
+    file: InputSpec,
+    read: ReadOptions,
+    options: Options,
+    settings: Settings,
+    outlook: Outlook,
+    wish: Wish,
+    progress: Callable[[Input], None] | None = None,
+) -> Quote:
+    """The forecast of a file, which is read as `submit` does. Raises InputError if that would."""
+    survey = outlook.survey(options)
+    with open_input(file, read, settings.read_memory) as source:
+        for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
+            survey.add(table)
+            if progress:
+                progress(source)
+        return quote(survey.finish(), outlook, wish, source.name)
