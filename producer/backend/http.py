@@ -25,10 +25,9 @@ from contract.remedy import Call, Remedy
 from producer import web
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
+from producer.backend.sending import Upload, form_of, locations_of
 from producer.forecast.quote import Quote, Wish
-from producer.input.documents.files import documents_of, questions_of
-from producer.input.location import MOST_SENT, Documents, InputSpec, Many, One, locate
-from producer.input.options import checked
+from producer.input.location import InputSpec, One
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
 from producer.jobs.diff_document import By, Summary
@@ -86,7 +85,7 @@ class HttpBackend:
 
     def submit(self, file: InputSpec, request: Request, progress: Callable[[Reading], None] | None = None) -> Submitted:
         notes: list[str] = []
-        locations = _locations(file, notes)
+        locations = locations_of(file, notes)
         job, new = self._send(
             "/v1/jobs", locations, request, progress,
             lambda answer: (answer.json()["id"], answer.status_code == httpx.codes.ACCEPTED),
@@ -100,7 +99,7 @@ class HttpBackend:
     ) -> Quote:
         query = {name: value for name, value in asdict(wish).items() if value is not None}
         return self._send(
-            "/v1/check", _locations(file, []), request, progress,
+            "/v1/check", locations_of(file, []), request, progress,
             lambda answer: codec.parse(Quote, answer.json()["forecast"]), params=query,
         )  # fmt: skip
 
@@ -115,12 +114,12 @@ class HttpBackend:
     ) -> T:
         """Send files with the options of a request as a form."""
         with ExitStack() as resources:
-            uploads = [(name, _Upload(RawFile(location, resources), progress)) for name, location in locations]
+            uploads = [(name, Upload(RawFile(location, resources), progress)) for name, location in locations]
             files = [(name, (upload.name, cast(Any, upload))) for name, upload in uploads]
             if request.columns:
                 files.append(("columns", ("columns.arrow", request.columns.to_bytes())))
             timeout = httpx.Timeout(_READING, connect=_CONNECT)
-            return self._ask("POST", path, read, data=_form(request), files=files, timeout=timeout, **options)
+            return self._ask("POST", path, read, data=form_of(request), files=files, timeout=timeout, **options)
 
     def find(self, job: str) -> str:
         return self.status(job).id
@@ -342,57 +341,8 @@ class HttpBackend:
         )
 
 
-def _locations(spec: InputSpec, notes: list[str]) -> list[tuple[str, One]]:
-    """What is sent, each with its field. Adds to `notes` what is passed over. Raises UsageError for too much."""
-    if isinstance(spec, Documents):
-        where, documents = documents_of(spec, notes)
-        if len(documents) > MOST_SENT:
-            raise UsageError(
-                f"{where.label} has {len(documents):,} documents, and a server takes {MOST_SENT} at a time",
-                "Submit them in parts, or on a machine that shares the storage.",
-            )
-        return [("questions", questions_of(spec)), *(("documents", each) for each in documents)]
-    location = locate(spec)
-    if isinstance(location, Many):
-        raise UsageError(
-            f"{location.label} is several files, and a server takes one at a time",
-            "Submit them one by one, or write them as one Parquet file.",
-        )
-    return [("file", location)]
-
-
 class _Gone(Unreachable):
     """The server does not answer, or broke off its answer."""
-
-
-class _Upload:
-    """An input as the body of a request: read in blocks, never held as a whole."""
-
-    def __init__(self, file: RawFile, progress: Callable[[Reading], None] | None) -> None:
-        self.name = file.name
-        self._file = file
-        self._progress = progress
-
-    def fileno(self) -> int:
-        """The file's descriptor, for its size. Raises OSError if it has none."""
-        return self._file.fileno()
-
-    def read(self, count: int) -> bytes:
-        """The next bytes; none at the end."""
-        data = self._file.read(count)
-        if self._progress:
-            self._progress(self._file)
-        return data
-
-
-def _form(request: Request) -> dict[str, str]:
-    """A request as the fields of a form. What has its default is left out: the server has its own."""
-    request = replace(request, read=checked(request.read))
-    return {option.name: _text(value) for option, value in request.changed() if not option.local}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _segment(job: str) -> str:
