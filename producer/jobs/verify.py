@@ -75,6 +75,8 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
             problems.add("the predictions document differs from the parts")
         if _counts(manifest.rows, outcomes) != report.request_counts:
             problems.add("the counts in the report differ from the rows")
+        if report.trusted and report.trusted.trusted != outcomes["trusted"]:
+            problems.add("the report counts other rows as trusted than are")
     return Verified(
         job, manifest.rows, checked, answers, tuple(problems.listed), report is not None, tuple(notes.listed)
     )
@@ -94,7 +96,8 @@ def _lines(job: StoredJob, number: int, published: bytes | None, damaged: _Probl
 
 def _counts(total: int, outcomes: Counter[str]) -> Counts:
     answered, no_answer = outcomes["answered"], outcomes["no_answer"]
-    return Counts(total, answered, no_answer, outcomes["error"], outcomes["job_cancelled"], total - outcomes.total())
+    failed, cancelled = outcomes["error"], outcomes["job_cancelled"]
+    return Counts(total, answered, no_answer, failed, cancelled, total - answered - no_answer - failed - cancelled)
 
 
 def _damaged_documents(storage: Storage, manifest: Manifest) -> Iterator[str]:
@@ -137,13 +140,14 @@ def _check_part(
 ) -> int:
     """Check the predictions of a part against the rows of its chunk. Returns how many answers stand at their place.
 
-    Adds to `outcomes`, counts by status; cancelled rows are counted as job_cancelled.
+    Adds to `outcomes`, counts by status; cancelled rows are counted as job_cancelled. And those that are `trusted`.
     """
     answers = 0
     for offset, line in enumerate(lines):
         prediction = json.loads(line)
         cancelled = (prediction.get("error") or {}).get("code") == "job_cancelled"
         outcomes["job_cancelled" if cancelled else prediction["status"]] += 1
+        outcomes["trusted"] += prediction.get("trusted", False)
         number = first + offset
         if prediction["row"] != number:
             problems.add(f"row {prediction['row']} is in the place of row {number}")

@@ -45,7 +45,7 @@ class Nemesis:
         self.faults = (
             self.kill_child, self.kill_worker, self.stop_worker, self.freeze_worker, self.restart_redis,
             self.restart_redis_empty, self.flush, self.duplicate, self.cut, self.freeze_redis, self.damage_part,
-            self.fail_disk, self.garbage,
+            self.fail_disk, self.garbage, self.pause,
         )  # fmt: skip
         self.bag: list[Callable[[], None]] = []
         self.done: Counter[str] = Counter()
@@ -130,6 +130,14 @@ class Nemesis:
         with redis.Redis(port=self.running.broker.port) as client, suppress(redis.ResponseError):
             for kind in kinds:
                 kind.apply(Target(client, self.running.prefix, SHIPPED_MODEL, "", job))
+
+    def pause(self) -> None:
+        """And resume, each perhaps while Redis or the storage fails; the pause must not outlast it."""
+        job, _ = self.dice.choice(self.jobs)
+        self.running.producer("pause", job)
+        time.sleep(self.dice.uniform(0, 3))
+        resumed = self.running.producer("resume", job)
+        assert resumed.returncode == 0, resumed.stderr
 
     def damage_part(self) -> None:
         parts = [

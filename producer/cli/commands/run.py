@@ -63,14 +63,13 @@ def run(
         from contract.ledger.stored import load_manifest
         from contract.storage import open_storage
         from producer.cli import messages, view
-        from producer.jobs.find import find
         from producer.results.output import check_output
 
         verbosity.apply()
         settings = connection.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
         check_output(out.output, out.output_format, file or asked.questions, as_json=as_json, as_folder=out.as_folder)
         storage = open_storage(settings.storage_url, create=True)
-        job = find(storage, str(resume)) if source is None else _submit(source, storage, settings, request)
+        job = _resumed(storage, str(resume)) if source is None else _submit(source, storage, settings, request)
         messages.say(f"job {job}: {view.job_size(load_manifest(storage, job))} in {settings.storage_url}")
         try:
             final = _answer(job, storage, settings, stack, out, as_json=as_json)
@@ -80,6 +79,16 @@ def run(
                 f"finished rows are kept; continue with: producer run --resume {job}{rest}"
             ) from None
     raise typer.Exit(view.exit_code(final))
+
+
+def _resumed(storage: Storage, name: str) -> str:
+    """The id of a job that is to go on, also if it was paused."""
+    from contract.format import layout
+    from producer.jobs.find import find
+
+    job = find(storage, name)
+    storage.delete(layout.paused(job))
+    return job
 
 
 def _submit(source: InputSpec, storage: Storage, settings: Settings, request: Request) -> str:

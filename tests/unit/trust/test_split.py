@@ -14,11 +14,13 @@ from contract.format import layout, part
 from contract.format.job import Answer, Manifest, ModelRef, Options, Row, Span, answered
 from contract.ledger import records
 from contract.ledger.stored import StoredJob
+from contract.notifications import record
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.trust.split import marked
 from producer.jobs import follow
 from producer.jobs.submit import submit
+from producer.jobs.verify import verify_job
 from producer.request import Request
 from producer.results.output import view
 from producer.results.pages import Side
@@ -122,6 +124,9 @@ def test_a_job_is_split_by_the_threshold_that_an_earlier_one_promises(
     assert report is not None
     assert report.trusted is not None
     assert (report.trusted.trusted, report.trusted.rest, report.trusted.warning) == (wanted, 150 - wanted, None)
+    event = record.event_of(report, "")
+    assert (event["data"]["trusted"]["trusted"], event["data"]["trusted"]["rest"]) == (wanted, 150 - wanted)
+    assert verify_job(storage, tuesday.id).problems == ()
     backend: Any = Backend(storage)
     rows = [json.loads(line) for line in b"".join(view(backend, tuesday.id, "jsonl").lines).splitlines()]
     assert [row["trusted"] for row in rows] == [row["score"] >= trust.threshold for row in rows]
