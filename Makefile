@@ -55,7 +55,7 @@ families: ## every family of readers that transformers has, built and compared w
 	@$(MAKE) -s setup EXTRAS=dev,build
 	@$(BIN)/python -m tests.families $(if $(ONLY),--only $(ONLY))
 
-engines: ## install Ray, Spark, Dask, polars and Haystack into .venv-engines (some 1.5 GB), for their tests
+engines: ## install Ray, Spark, Dask, polars and Haystack into .venv-engines (1.5 GB), for the tests with them
 	@test -d .venv-engines || python3 -m venv .venv-engines
 	@.venv-engines/bin/pip install -q haystack-ai 'ray[data]' polars 'dask[dataframe]' pyspark 'pandas<3' pyarrow \
 		onnxruntime tokenizers numpy pydantic-settings
