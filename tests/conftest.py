@@ -36,6 +36,7 @@ _UNAVOIDABLE = (
     "root may read",
     "cannot mount",
     "not a git checkout",
+    "there is no Java",
 )
 
 

@@ -1,5 +1,5 @@
-"""What `worker.transport` uses of the insides of kombu and Celery, which neither promises: a release that changes one of
-them fails here, by name, before it fails in a worker."""
+"""What `worker.transport` uses of the insides of kombu and Celery, which neither promises: a release that changes one
+of them fails here, by name, before it fails in a worker."""
 
 from __future__ import annotations
 
