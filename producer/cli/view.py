@@ -344,7 +344,8 @@ def show_verified(verified: Verified) -> None:
     result = plural(len(verified.problems), "problem") if verified.problems else "[green]no problems[/green]"
     _stdout.print(
         f"{result}: {verified.checked:,} of {plural(verified.rows, 'row')} checked{unfinished}, "
-        f"{plural(verified.answers, 'answer')} found at their offsets in the context",
+        f"{plural(verified.answers, 'answer')} found at their offsets in the context"
+        + (f", {plural(verified.rescored, 'reused row')} scored again" if verified.rescored is not None else ""),
         soft_wrap=True,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -19,10 +19,15 @@ from contract.groups.reduce import GroupSums, groups
 from contract.ledger import records
 from contract.ledger.progress import Counts, Progress
 from contract.ledger.stored import Damage, Part, StoredJob
+from contract.queue import Queue
+from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.digest import Digest, digest_of
+from producer.jobs.follow import follow, patient
+from producer.jobs.remove import delete
 from producer.results.documents import texts
 from producer.results.lines import ready_lines
+from producer.reuse.rescore import differences, rescore
 
 #: Problems that are listed; further ones are summed up as "and more".
 _LISTED = 20
@@ -39,6 +44,7 @@ class Verified:
     problems: tuple[str, ...]
     finished: bool
     notes: tuple[str, ...] = ()  #: damage that cost no row
+    rescored: int | None = None  #: reused rows that were scored again and compared; None: that was not requested
 
 
 def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] | None = None) -> Verified:
@@ -80,6 +86,20 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
     return Verified(
         job, manifest.rows, checked, answers, tuple(problems.listed), report is not None, tuple(notes.listed)
     )
+
+
+def verify_reused(
+    storage: Storage, queue: Queue, settings: Settings, verified: Verified, count: int, patience: float | None = None
+) -> Verified:
+    """Also have at most `count` reused rows of a job scored again, by the workers: a row that gets another prediction
+    is a problem. Raises NoWorker after `patience` seconds without one, UsageError if the job has no reused rows."""
+    small = rescore(storage, verified.job, count)
+    job = small.manifest.id  # if this is interrupted, it expires
+    for _ in patient(follow(job, storage, queue, settings), patience):
+        pass
+    problems = differences(storage, verified.job, small)
+    delete(job, storage, queue)
+    return replace(verified, problems=(*verified.problems, *problems[:_LISTED]), rescored=len(small.rows))
 
 
 def _lines(job: StoredJob, number: int, published: bytes | None, damaged: _Problems, *, ended: bool) -> bytes | None:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Seconds without a worker after which rows that are scored again are not waited for any longer.
+_PATIENCE = 60.0
+
 
 @with_flags
 def submit(
@@ -287,16 +290,26 @@ def check(
 
 
 @with_flags
-def verify(job: Job, connection: DirectConnection, as_json: Json = False) -> None:
+def verify(
+    job: Job,
+    connection: DirectConnection,
+    rescore: Annotated[
+        int | None, typer.Option(min=1, help="also have so many reused rows scored again, by the workers, and compare")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Recount, rehash and re-check a job: every row once and in order, context[start:end] == answer, outputs intact."""
     from producer.cli import bars, view
     from producer.jobs.find import find
-    from producer.jobs.verify import verify_job
+    from producer.jobs.verify import verify_job, verify_reused
 
     storage = connection.open_storage()
     job = find(storage, job)
     with bars.counting("verifying") as show:
         verified = verify_job(storage, job, show)
+    if rescore:
+        settings, storage, queue = connection.open()
+        verified = verify_reused(storage, queue, settings, verified, rescore, patience=_PATIENCE)
     view.print_json(verified) if as_json else view.show_verified(verified)
     raise typer.Exit(1 if verified.problems else 0)
 

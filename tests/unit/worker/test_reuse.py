@@ -24,6 +24,7 @@ from contract.ledger.stored import StoredJob, load_manifest
 from contract.settings import Settings
 from contract.storage.local import LocalStorage
 from producer.jobs.logs import events
+from producer.reuse.rescore import differences, rescore
 from producer.reuse.retry import retry
 from tests.making import NAMESPACE, job_of, pop
 from tests.making import predictions as checked_predictions
@@ -348,3 +349,36 @@ def test_a_cancelled_job_is_retried_where_it_stopped_and_a_running_one_is_not(wo
     again = finished(worker, retry(worker.storage, job).id)
     assert (again.reused, again.scored) == (3, 4)
     assert document(worker, again) == document(worker, whole)
+
+
+# Reused rows scored again
+
+
+def rescored(worker: Worker, job: str, count: int) -> Any:
+    """The problems that `verify --rescore` finds, with this worker as the fleet."""
+    small = rescore(worker.storage, job, count)
+    finished(worker, small.manifest.id)
+    return small, differences(worker.storage, job, small)
+
+
+def test_reused_rows_are_the_same_when_they_are_scored_again(worker: Worker):
+    old = run(worker, table(MILLS))
+    again = reuse(worker, old.id, [mill(99), *MILLS])
+    small, problems = rescored(worker, again.id, 5)
+    assert (len(small.rows), problems) == (5, [])
+    assert 0 not in small.rows
+    assert rescore(worker.storage, again.id, 5).rows == small.rows
+    with pytest.raises(UsageError, match="no reused rows"):
+        rescore(worker.storage, old.id, 5)
+
+
+def test_a_reused_row_that_would_be_another_is_found(worker: Worker):
+    old = run(worker, table(MILLS))
+    again = reuse(worker, old.id, MILLS)
+    lines, footer = part.body(worker.storage.read(layout.part(again.id, 0)), 3)
+    values = [json.loads(line) for line in lines.splitlines()]
+    values[1]["score"] += 0.001
+    about = {name: getattr(footer, name) for name in ("model", "job", "chunk", "numerics", "reused")}
+    worker.storage.replace(layout.part(again.id, 0), part.encode(values, **about)[0])
+    _, problems = rescored(worker, again.id, 7)
+    assert problems == ["row 1 is reused, and scored again it is another"]
