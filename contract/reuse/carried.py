@@ -18,6 +18,10 @@ from contract.format.job import Answer, RowError, Span
 LASTING = ("bad_encoding", "empty_question", "empty_context")
 
 
+_SPAN = ("answer", "start", "end", "score", "raw_score", "margin")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """How outcomes of a part were computed."""
@@ -45,28 +49,26 @@ def outcome_of(prediction: Mapping[str, Any]) -> bytes | None:
     """The outcome in a prediction, as `encode` takes it; None for an error that another attempt may not have."""
     if prediction["status"] == "error":
         error = prediction["error"]
-        return _dumped(error=error) if error["code"] in LASTING else None
+        return _dumped({"error": error}) if error["code"] in LASTING else None
     spans = []
     if prediction["status"] == "answered":
         spans = [[each.get(name) for name in _SPAN] for each in (prediction, *prediction.get("alternatives", ()))]
     about = {name: prediction.get(name) for name in ("null_score", "score", "flags", "margin")}
-    return _dumped(spans=spans, **about)
+    return _dumped({"spans": spans} | about)
 
 
-_SPAN = ("answer", "start", "end", "score", "raw_score", "margin")
-
-
-def _dumped(**values: Any) -> bytes:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+def _dumped(values: dict[str, Any]) -> bytes:
+    return _JSON.encode(values).encode()
 
 
 def encode(outcomes: Iterable[tuple[int, Way, bytes]]) -> bytes:
     """The file of rows by their numbers: how each was computed, and the result of `outcome_of`."""
     ways: dict[Way, int] = {}
-    lines = []
+    lines, last, number = [], None, 0
     for row, way, outcome in outcomes:
-        number = ways.setdefault(way, len(ways))
-        lines.append(b'{"row":%d,"way":%d,' % (row, number) + outcome.removeprefix(b"{"))
+        if way is not last:  # neighbours mostly have the same
+            last, number = way, ways.setdefault(way, len(ways))
+        lines.append(b'{"row":%d,"way":%d,%b' % (row, number, outcome[1:]))
     head = json.dumps({"ways": [asdict(way) for way in ways]}, separators=(",", ":")).encode()
     return b"\n".join([head, *lines, b""])
 

@@ -7,7 +7,9 @@ million.
 
 from __future__ import annotations
 
+import os
 import tempfile
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -132,17 +134,17 @@ def _search(source: Source, wanted: _Wanted, *, whole: bool) -> None:
         part = source.stored.part(number)
         if not isinstance(part, Part) or not (way := way_of(part.footer, source.model.digest, whole=whole)):
             continue
-        lines = part.lines.splitlines()
+        lines, how = part.lines.splitlines(), wanted.number_of(way)
         for place, each in hits:
-            if outcome := outcome_of(loads(lines[place])):
-                wanted.settle(each, way, outcome)
+            if outcome := outcome_of(loads(lines[place].decode())):
+                wanted.settle(each, how, outcome)
 
 
 def way_of(footer: Footer, digest: str, *, whole: bool) -> Way | None:
     """How the outcomes of a part were computed; None if they are not to be reused."""
     if footer.model != digest or not (whole or (footer.batch_invariant and footer.numerics)):
         return None
-    computed = footer.scored + footer.reused
+    computed = footer.scored + footer.repeated + footer.reused
     seconds = round((footer.cpu_seconds + footer.saved_seconds) / computed, 4) if computed else 0.0
     return Way(footer.rule, footer.numerics, footer.batch_invariant, seconds)
 
@@ -158,9 +160,12 @@ class _Wanted:
         self._keys = ordered[new]  # distinct; two with an equal first half stay neighbours, and the second is not found
         self._of_row: NDArray[np.int32] = np.empty(len(own), np.int32)
         self._of_row[order] = np.cumsum(new, dtype=np.int32) - 1
-        self._found = np.asarray(~self._keys.any(axis=1), np.bool_)  # rows without a key want nothing
         self._ways: dict[Way, int] = {}
-        self._places = np.zeros((len(self._keys), 3), np.int64)  # begin and size in the file, number of the way
+        # Where the outcome of each key is in the file, its size, and its way. Arrays of Python's own: numpy's take ten
+        # times as long to set one value.
+        self._begins, self._sizes, self._how = array("q"), array("i"), array("i")
+        for values in (self._begins, self._sizes, self._how):
+            values.frombytes(bytes(values.itemsize * len(self._keys)))
         self._end = 0
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
 
@@ -175,22 +180,25 @@ class _Wanted:
         if not len(self._keys):
             return []
         near = np.minimum(np.searchsorted(self._keys[:, 0], old[:, 0]), len(self._keys) - 1)
-        hits = np.flatnonzero((self._keys[near] == old).all(axis=1) & ~self._found[near])
+        missing = np.frombuffer(self._sizes, np.int32)[near] == 0
+        hits = np.flatnonzero((self._keys[near] == old).all(axis=1) & old.any(axis=1) & missing)
         return list(zip(hits.tolist(), near[hits].tolist(), strict=True))
 
-    def settle(self, number: int, way: Way, outcome: bytes) -> None:
+    def number_of(self, way: Way) -> int:
+        """The number of a way, for `settle`."""
+        return self._ways.setdefault(way, len(self._ways))
+
+    def settle(self, number: int, how: int, outcome: bytes) -> None:
         """The outcome of a key was found."""
-        if not self._found[number]:  # an old chunk may have a row twice
-            self._found[number] = True
+        if not self._sizes[number]:  # an old chunk may have a row twice
+            self._begins[number], self._sizes[number], self._how[number] = self._end, len(outcome), how
             self._file.write(outcome)
-            self._places[number] = self._end, len(outcome), self._ways.setdefault(way, len(self._ways))
             self._end += len(outcome)
 
     def outcomes(self, begin: int, count: int, first: int) -> Iterator[tuple[int, Way, bytes]]:
         """The outcomes of some rows: `first` is the number of the first, `begin` its place among all here."""
-        ways = list(self._ways)
+        self._file.flush()
+        ways, file = list(self._ways), self._file.fileno()
         for row, number in enumerate(self._of_row[begin : begin + count].tolist(), first):
-            at, size, way = self._places[number].tolist()
-            if size:
-                self._file.seek(at)
-                yield row, ways[way], self._file.read(size)
+            if size := self._sizes[number]:
+                yield row, ways[self._how[number]], os.pread(file, size, self._begins[number])
