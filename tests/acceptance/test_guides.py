@@ -197,6 +197,34 @@ def test_the_commands_of_the_guide_to_trust_go_from_a_job_to_two_files(tmp_path:
     assert found["best"]["lower_bound"] < 0.99
 
 
+def test_the_commands_of_the_guide_to_reuse_score_only_what_is_new(tmp_path: Path, running: Cluster):
+    """commands("reuse.md"): the job that is tried again was cancelled before a worker came."""
+    rows = write_rows(tmp_path / "rows.csv", 30).read_text()
+    (tmp_path / "edited.csv").write_text(rows.replace("number 7 ", "numbered 7 ", 1))
+    run, again, status, verify, retry = commands("reuse.md")
+    shell(run, tmp_path)
+    said = shell(again, tmp_path)
+    assert re.search(r"reused: +29 rows from other jobs, 1 scored", said), said
+    old, new = sorted(path.name for path in (tmp_path / "bulkqa-data" / "jobs").iterdir())
+    found = json.loads(shell(status.replace("NEW", new), tmp_path))
+    assert (found["reused"], found["scored"], found["reused_others"]) == (29, 1, 0)
+    assert "no problems" in shell(verify.replace("NEW", new), tmp_path)
+    assert old in shell(f"producer logs {new}", tmp_path)
+
+    job = running.submit(tmp_path / "rows.csv")
+    shell(f"producer cancel {job}; producer repair {job}", tmp_path, **running.env)
+    other = shell(retry.replace("FAILED", job), tmp_path, **running.env).strip()
+    running.worker()
+    running.finish(other)
+    check(running, other, 30)
+    assert other in shell(f"producer logs {job}", tmp_path, **running.env)
+    third = running.submit(tmp_path / "rows.csv", reuse=(other,))
+    running.finish(third)
+    said = shell(f"producer verify {third} --rescore 5", tmp_path, **running.env)
+    assert "no problems" in said
+    assert "5 reused rows scored again" in said
+
+
 def test_the_commands_of_the_guide_to_scores_do_what_it_says(tmp_path: Path):
     (tmp_path / "samples").symlink_to(REPO / "samples")
     *first, last = commands("scores.md")
