@@ -695,3 +695,35 @@ def test_right_words_are_dragged_over_with_a_mouse_or_a_finger(
     page.get_by_text(re.compile("^3 judged$")).wait_for()
     assert client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"][-1]["floor"] is None
     window.close()
+
+
+def test_a_promise_parts_a_job_and_the_next(page: Any, client: httpx.Client, shared: Cluster, tmp_path: Path):
+    text = write_rows(tmp_path / "rows.csv", 70).read_text().replace("|year\n", "|answers\n")
+    hard = re.sub(r"In which year was the (\w+ number \d?5) founded", r"Which child is afraid of the \1", text)
+    (tmp_path / "rows.csv").write_text(hard)
+    first = shared.submit(tmp_path / "rows.csv", answers="answers")
+    shared.finish(first)
+    page.goto(f"{client.base_url}/#/jobs/{first}")
+    page.get_by_text("only an exact match counts").wait_for()
+    page.get_by_label("Wanted").select_option(label="95% right")
+    page.get_by_text("95% or more are right").wait_for()
+    promise = client.get(f"/v1/jobs/{first}/trust", params={"precision": 0.95}).json()
+    assert promise["trusted"]
+    assert promise["rest"]
+    page.get_by_text(f"{promise['trusted']} of 70 rows").wait_for()
+    page.get_by_role("img", name="What is promised of how many of the rows").wait_for()
+    accessible(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="as csv", exact=True).first.click()
+    assert Path(download.value.path()).read_text("utf-8-sig").count("\n") == promise["trusted"] + 1
+    page.get_by_role("link", name="Look at the rest").click()
+    page.get_by_text(f"{promise['rest']} of 70 rows match").wait_for()
+    page.get_by_role("link", name="Review matching rows").click()
+    page.get_by_text("make no promise").wait_for()
+
+    second = shared.submit(tmp_path / "rows.csv", trust=first, precision=0.8)
+    split = shared.finish(second)["trusted"]
+    page.goto(f"{client.base_url}/#/jobs/{second}")
+    page.get_by_text(f"{split['trusted']} rows, by the promise of {first}; {split['rest']} to look at").wait_for()
+    page.get_by_role("link", name="Take these answers").click()
+    page.get_by_text(f"{split['trusted']} of 70 rows match").wait_for()

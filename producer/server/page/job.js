@@ -120,7 +120,8 @@ function buttons({ id, status, error_uri: errors, request_counts: { failed } }, 
   const links = FORMATS.map(([format, more]) => download(`${what} as ${format}`, `/v1/jobs/${id}/results`, { format, ...more, ...query }));
   const remove = () => confirm(`Remove job ${id} with all its rows and answers?`) &&
     ask(`/v1/jobs/${id}`, { method: "DELETE" }).then(() => { location.hash = "#/"; }, refuse);
-  return [...links, errors ? download("Rows that failed", errors) : "", failed || status === "cancelled" ? retry : "",
+  const review = query && !query.by ? el("a", { href: withQuery(`#/jobs/${id}/review`, query) }, "Review matching rows") : "";
+  return [...links, review, errors ? download("Rows that failed", errors) : "", failed || status === "cancelled" ? retry : "",
     button("Remove", remove, "danger")];
 }
 

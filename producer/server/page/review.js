@@ -10,7 +10,7 @@ import { precision, promised, trust } from "./trust.js";
 const [PLANNED, PAGE, CALM] = [300, 20, 500];
 const SAID = { right: "right", wrong: "wrong", no_answer: "no answer there", skipped: "skipped", span: "other words" };
 const PICKED = "Rows that are picked by hand make no promise, since they are no random sample. What you judge is kept all the same.";
-const DRAG = "If other words of the text are right, drag over them.";
+const DRAG = el("p", { class: "help" }, "If other words of the text are right, drag over them.");
 
 export async function review(content, { id: prefix, values, signal, tell }) {
   const { id, metadata, input } = await get(`/v1/jobs/${prefix}`);
@@ -60,7 +60,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
     if (signal.aborted) return;
     const words = marking(text ?? "", row?.status === "answered" ? row : {}, (start, end) => judge("span", { start, end }));
     card.replaceChildren(...row ? [el("div", { class: "head" }, named(row), drawn ? null : quality(row)), // a score would sway
-      el("p", { class: "question" }, row.question), outcome(row) ?? "", words, el("p", { class: "help" }, DRAG), others(row) ?? ""]
+      el("p", { class: "question" }, row.question), outcome(row) ?? "", ...text ? [words, DRAG] : [], others(row) ?? ""]
       : ["There is no other row to judge. ", el("a", { href: `#/jobs/${id}` }, "What to take, and what to look at")]);
     const mark = words.querySelector("mark");
     words.scrollTop = mark ? mark.offsetTop - words.clientHeight / 2 : 0;

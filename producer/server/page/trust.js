@@ -60,7 +60,11 @@ export async function reliance(place, job, download) {
   const side = (query, at) => el("p", {}, el("a", { class: "act", href: withQuery(`#/jobs/${job.id}`, query) },
     at ? "Look at the rest" : "Take these answers"), ["csv", "xlsx"].map((format) =>
     [" ", download(`as ${format}`, `/v1/jobs/${job.id}/results`, { format, bom: format === "csv" || null, ...query })]));
+  const questions = made?.questions?.filter(({ threshold: from }) => from !== null) ?? []; // of documents
   place.replaceChildren(el("h2", {}, "Which answers can be relied on"), el("p", { role: "status" }, promised(made)),
+    questions.map(({ question, threshold: from, share }) => el("p", {}, el("a", {
+      href: withQuery(`#/jobs/${job.id}`, { question, above: from }),
+    }, `Question ${question + 1}`), `: from a score of ${score(from)} on, ${percent(share)} of its rows`)),
     el("div", { class: "row" }, el("p", {}, el("a", { class: "act", href: `#/jobs/${job.id}/review` }, "Review")), sides.map(side),
       choice), made?.curve.length ? el("figure", {}, curve(made)) : "");
 }
