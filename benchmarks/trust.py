@@ -3,8 +3,8 @@
     python -m benchmarks.trust [--draws N] [--size N] [--quick]
 
 Two jobs of which every answer is known to be right or wrong: questions at hand, answered by the reader that ships
-(XQuAD, and an article that it was not trained on, half of whose questions have no answer); and a synthetic one, whose
-precision rises with the score. Three rules on the same labels, drawn as `producer sample` draws them:
+(XQuAD, and an article that it was not trained on); and a synthetic one, whose precision rises with the score. Three
+rules on the same labels, drawn as `producer sample` draws them:
 
 once     the labels of a file, looked at once: `producer trust --labels`
 watched  labels as they are stored, by a judge who looks after each and stops at the first promise: `producer trust`
@@ -27,7 +27,7 @@ from benchmarks import common
 from contract import squad
 from contract.format.job import Options
 from producer.results.scores import Answers
-from producer.trust.promise import Judged, promise
+from producer.trust.promise import Judged, sequence
 from producer.trust.promises.looks import looked, schedule
 from producer.trust.sample import draw
 from worker.evaluate import Example, load_squad
@@ -89,7 +89,7 @@ def _examples() -> Iterator[Example]:
         if each["title"] == HELD_OUT
     )
     for paragraph in article["paragraphs"]:
-        for question in squad.questions(paragraph):
+        for question in filter(lambda each: each["answers"], squad.questions(paragraph)):
             yield Example(question["id"], question["question"], question["context"], tuple(question["answers"]))
 
 
@@ -101,7 +101,7 @@ def synthetic(size: int) -> Known:
 
 def once(job: Known, judged: list[Judged], precision: float, floor: float) -> tuple[float | None, int]:
     """The threshold, and the labels that were given for it."""
-    bound = promise(job.scores, len(job.scores), judged, precision, CONFIDENCE, floor).bound
+    bound = sequence(job.scores, len(job.scores), judged, precision, CONFIDENCE, floor).bound
     return bound and bound.threshold, len(judged)
 
 
