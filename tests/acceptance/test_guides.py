@@ -22,7 +22,7 @@ from contract.ledger.stored import load_manifest
 from contract.storage import open_storage
 from producer import cli as producer_cli
 from tests import s3
-from tests.acceptance.cluster import REPO, Cluster, check, cluster, end, write_rows
+from tests.acceptance.cluster import REPO, Cluster, check, cluster, end, sentences, write_rows
 from tests.acceptance.test_readme import masked
 from worker import cli as worker_cli
 
@@ -166,35 +166,117 @@ def test_the_commands_of_the_guide_to_documents_give_the_answers_that_it_shows(t
     assert len(list((tmp_path / "pages").iterdir())) == 6
 
 
-def test_the_commands_of_the_guide_to_trust_go_from_a_job_to_two_files(tmp_path: Path):
-    """commands("trust.md"), with labels that this test fills in: one of thirty answers is wrong."""
-    write_rows(tmp_path / "rows.csv", 400)
-    run, sample, trust, *none = commands("trust.md")
-    assert none == []
-    shell(run, tmp_path)
-    (job,) = (path.name for path in (tmp_path / "bulkqa-data" / "jobs").iterdir())
-    shell(sample.replace("JOB", job), tmp_path)
-    head, *rows = (tmp_path / "labels.csv").read_text("utf-8-sig").splitlines()
-    assert len(rows) == 300
-    filled = [f"{line[:-3]},{'wrong' if number % 30 == 7 else 'right'},," for number, line in enumerate(rows)]
-    (tmp_path / "labels.csv").write_text("\n".join([head, *filled]))
-    said = shell(trust.replace("JOB", job), tmp_path)
-    guide = (DOCS / "trust.md").read_text()
-    for line in said.splitlines():
-        assert re.sub(r"[\d.]+", "", line.replace(job, "JOB")) in re.sub(r"[\d.]+", "", guide), line
-    above, below = re.findall(r"producer results .*", said)
-    shell(f"{above}; {below}", tmp_path)
-    trusted, others = (
-        list(csv.DictReader((tmp_path / name).read_text().splitlines(), delimiter="|"))
-        for name in ("trusted.csv", "to-look-at.csv")
-    )
+@pytest.mark.timeout(240)
+def test_the_commands_of_the_guide_to_trust_split_a_job_and_the_next(tmp_path: Path, request: pytest.FixtureRequest):
+    """commands("trust.md"), with verdicts that this test fills in: the lowest answers of the sample are wrong. Some
+    rows ask for what their context does not say."""
+    asking_more(tmp_path / "rows.csv", 360, 40)
+    asking_more(tmp_path / "monday.csv", 60, 10)
+    run, sample, judge, trust, *others = commands("trust.md")
+    jobs = tmp_path / "bulkqa-data" / "jobs"
+    preloaded = request.getfixturevalue("commands")  # here a function has its name
+    names: dict[str, str] = {}
+
+    def said(command: str) -> str:
+        for word, job in names.items():
+            command = command.replace(word, job)
+        program, *arguments = shlex.split(command)
+        if program != "producer":
+            return shell(command, tmp_path)
+        before = {path.name for path in jobs.iterdir()} if jobs.exists() else set()
+        done = preloaded.run(*arguments, env=dict(os.environ), cwd=tmp_path)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+        if arguments[0] == "run":
+            (job,) = {path.name for path in jobs.iterdir()} - before
+            names[("JOB", "MONDAY", "STRICT")[len(names)]] = job
+        return done.stdout
+
+    said(run)
+    said(sample)
+    scores = [float(row["score"]) for row in cells(tmp_path / "labels.csv")]
+    verdicts = ["wrong" if score < sorted(scores)[20] else "right" for score in scores]
+    filled(tmp_path / "labels.csv", "verdict", verdicts)
+    said(judge)
+    shown = said(trust)
+    assert as_shown(shown, names) == as_shown("\n".join(block_of(trust)), names), shown
+    above, below = re.findall(r"producer results .*", shown)
+    said(above)
+    said(below)
     threshold = float(above.split("--above ")[1].split()[0])
-    assert sorted(int(row["row"]) for row in trusted + others) == list(range(400))
-    assert min(float(row["score"]) for row in trusted) >= threshold
-    assert all(row["status"] != "answered" or float(row["score"]) < threshold for row in others)
-    found = json.loads(shell(f"producer trust {job} --labels labels.csv --precision 0.99 --json", tmp_path))
-    assert (found["threshold"], found["labels"], found["wrong"]) == (None, 300, 10)
-    assert found["best"]["lower_bound"] < 0.99
+    done, rest = (cells(tmp_path / name) for name in ("trusted.csv", "to-look-at.csv"))
+    assert sorted(int(row["row"]) for row in done + rest) == list(range(400))
+    assert min(float(row["score"]) for row in done) >= threshold
+    next_file, take, look, probable, labels, evaluate, tasks, again, strict, compare, better = others
+    (tmp_path / "to-look-at.csv").unlink()
+    for command in (next_file, take, look):
+        said(command)
+    done, rest = cells(tmp_path / "done.csv"), cells(tmp_path / "to-look-at.csv")
+    assert sorted(int(row["row"]) for row in done + rest) == list(range(70))
+    assert {row["trusted"] for row in done} == {"true"}
+    assert min(float(row["score"]) for row in done) >= threshold
+    said(probable)
+    table = pq.read_table(tmp_path / "answers.parquet")
+    assert table.sort_by("margin")["probability"].to_pylist() == sorted(table["probability"].to_pylist())
+    said(labels)
+    assert f"rows             {verdicts.count('right')} " in said(evaluate)
+    said(tasks)
+    exported = json.loads((tmp_path / "tasks.json").read_text())
+    (tmp_path / "export.json").write_text(json.dumps(exported))
+    said(again)
+    said(strict)
+    said(compare)
+    sides = [(row["left"], row["right"]) for row in sheet(tmp_path / "compare.xlsx")]
+    assert sides
+    filled(tmp_path / "compare.xlsx", "verdict", ["left" if left == "(no answer)" else "right" for left, _ in sides])
+    shown = said(better)
+    assert as_shown(shown, names) == as_shown("\n".join(block_of(better)), names), shown
+
+
+def asking_more(path: Path, rows: int, more: int) -> None:
+    """Rows whose answers are known, and some whose context has no answer."""
+    write_rows(path, rows, padding=1)
+    with path.open("a") as file:
+        for number in range(rows, rows + more):
+            file.write(f"r{number}|Who paid for the roof of number {number}?|{sentences(number, 1)}|\n")
+
+
+def block_of(command: str) -> list[str]:
+    """What the guide to trust shows as the output of a command."""
+    shown = (DOCS / "trust.md").read_text().partition(f"$ {command}\n")[2]
+    return shown.partition("```")[0].splitlines()
+
+
+def as_shown(output: str, names: dict[str, str]) -> list[str]:
+    """The lines of an output without its numbers, jobs by the names that the guide gives them."""
+    for word, job in names.items():
+        output = output.replace(job, word)
+    return [re.sub(r"[\d.,]+", "", line) for line in output.splitlines()]
+
+
+def cells(path: Path) -> list[dict[str, str]]:
+    text = path.read_text("utf-8-sig")
+    return list(csv.DictReader(text.splitlines(), delimiter="|" if "|" in text.partition("\n")[0] else ","))
+
+
+def sheet(path: Path) -> list[dict[str, str]]:
+    header, *rows = openpyxl.load_workbook(path).active.values
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def filled(path: Path, column: str, values: list[str]) -> None:
+    """Fill in a column of a file as a spreadsheet does."""
+    if path.suffix == ".xlsx":
+        book = openpyxl.load_workbook(path)
+        place = [cell.value for cell in book.active[1]].index(column) + 1
+        for row, value in enumerate(values, 2):
+            book.active.cell(row, place, value)
+        book.save(path)
+        return
+    rows = cells(path)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(row | {column: value} for row, value in zip(rows, values, strict=True))
 
 
 def test_the_commands_of_the_guide_to_reuse_score_only_what_is_new(tmp_path: Path, running: Cluster):

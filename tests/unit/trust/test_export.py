@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from contract.errors import InputError, UsageError
+from contract.format import chunk
+from producer.input.open import open_input
+from producer.input.options import ReadOptions
 from producer.trust.export import labelstudio
 from producer.trust.export.labelstudio import read, task
 from producer.trust.export.squad import Labelled, squad
 from producer.trust.verdicts import Verdict
+from worker.evaluate import load_squad
 
 CONTEXT = "🐝 Der Müller 😀 baute 1731 die Mühle,\nund 1888 die Brücke. 1731 war ein gutes Jahr."
 
@@ -54,6 +58,32 @@ def test_verdicts_that_say_what_is_right_are_questions_of_squad():
         ("row-3", [], True),
         ("row-4", [], True),
     ]
+
+
+def test_the_file_is_read_as_any_of_squad_and_has_its_answers_where_it_says(tmp_path: Path):
+    labelled = [
+        Labelled(Verdict(1, "right"), prediction(1, "1731", name="a"), CONTEXT),
+        Labelled(Verdict(2, "span", **span("1731", last=True)), prediction(2, "1888"), CONTEXT),
+        Labelled(Verdict(3, "no_answer"), prediction(3, "1888"), CONTEXT),
+    ]
+    (tmp_path / "labels.json").write_text(json.dumps(squad("rows.csv", labelled).document), "utf-8")
+    examples = load_squad(tmp_path / "labels.json")
+    assert [(each.id, each.context, each.answers) for each in examples] == [
+        ("a", CONTEXT, ("1731",)),
+        ("row-2", CONTEXT, ("1731",)),
+        ("row-3", CONTEXT, ()),
+    ]
+    with open_input(tmp_path / "labels.json", ReadOptions()) as file:
+        rows = [row for table in file.tables(100, 1 << 20) for row in chunk.rows(table)]
+        assert file.answers_column == "answers"
+    assert [(row.id, row.passthrough["answers"]) for row in rows] == [
+        ("a", ["1731"]),
+        ("row-2", ["1731"]),
+        ("row-3", []),
+    ]
+    (paragraph,) = squad("rows.csv", labelled).document["data"][0]["paragraphs"]
+    places = [(answer["answer_start"], answer["text"]) for qa in paragraph["qas"] for answer in qa["answers"]]
+    assert places == [(CONTEXT.index("1731"), "1731"), (CONTEXT.rindex("1731"), "1731")]
 
 
 def annotated(row: int, answer: str, *results: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
