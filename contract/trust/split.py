@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from contract.format.job import Trust
+from contract.format.part import SCORE_BINS
 
 #: How rarely the scores of two like jobs differ as much as is warned of.
 _RARE = 0.001
@@ -57,8 +58,9 @@ def _marked(prediction: dict[str, Any], trusted: bool) -> dict[str, Any]:  # noq
 
 
 def added(spreads: Iterable[Sequence[int]]) -> tuple[int, ...]:
-    """The sums of several spreads, bin by bin; some may be empty."""
-    filled = [spread for spread in spreads if spread]
+    """The sums of several spreads, bin by bin. Those without bins, or with those of a later version, are left
+    out."""
+    filled = [spread for spread in spreads if len(spread) == SCORE_BINS]
     return tuple(map(sum, zip(*filled, strict=True)))
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from contract.evaluation import nothing
 from contract.format import part
-from contract.format.job import ModelRef, Options, Row, RowError, Trust, answered, failed
+from contract.format.job import ROW_ERRORS, Answer, ModelRef, Options, Row, RowError, Span, Trust, answered, failed
 from contract.format.part import SCORE_BINS, spread
-from contract.trust.split import Split, chance, marked, split
+from contract.trust.split import Split, added, chance, marked, split
 from tests.making import answer
 
 TRUST = Trust("a-job", 0.5, 0.9, 0.95, 0.91, 0.4, 80, None, ModelRef("tiny", "d1", "int8"), 2, spread([0.5] * 300))
@@ -44,6 +45,28 @@ def test_a_part_counts_the_trusted_rows_and_all_answers_by_score():
     assert (footer.trusted, footer.scores) == (0, (0,) * SCORE_BINS), "a part without answers is of such a job too"
     _, footer = part.encode(predictions())
     assert (footer.trusted, footer.scores) == (0, ())
+
+
+def test_a_footer_with_scores_in_every_bin_fits_into_the_end_of_its_part():
+    row, span = Row(0, "what?", "word"), Span("word", 0, 4, 0.0, 3.0)
+    outcomes = [answered(row, Answer((span,), 1.0, number / 4096), Options()) for number in range(4096)]
+    errors = [failed(row, RowError(code, ""), Options()) for code in ROW_ERRORS]
+    sums = {name: [[4096, 4096.123456, 4096.0]] * 10 if name == "bins" else 4096.123456 for name in nothing()}
+    about = {
+        "evaluation": sums,
+        "worker": "w" * 200,
+        "model": "d" * 16,
+        "numerics": "n" * 300,
+        "job": "key-" + "0" * 24,
+    }
+    data, footer = part.encode(marked([*outcomes, *errors], TRUST, "d1", 2), chunk=10**8, **about)
+    assert part.footer(data[-part.FOOTER_BYTES :]) == footer
+    assert (footer.trusted, set(footer.scores) <= {40, 41}, sum(footer.scores)) == (2048, True, 4096)
+
+
+def test_bins_of_a_later_version_are_left_out():
+    assert added([(), (1,) * SCORE_BINS, (2,) * SCORE_BINS, (1, 2, 3)]) == (3,) * SCORE_BINS
+    assert added([(), (1, 2, 3)]) == ()
 
 
 def test_scores_that_are_spread_as_before_bring_no_warning_and_others_do():

@@ -138,7 +138,7 @@ def _answer(job: str, storage: Storage, settings: Settings, stack: Stack, out: O
             raise ModelError(
                 f"job {job} has to be answered by the model {pinned.name} ({pinned.digest}), and this one is another: "
                 f"{settings.model_dir}",
-                Remedy("Name the directory of that model: ", Set(model="DIR")),
+                Remedy("Name the directory of that model: ", Set(resume=job, model="DIR")),
             )
         final = bars.follow(job, backend.follow(job), check=stack.check)
     stack.stop()  # its end is awaited when the stack is left, not before the answers are shown
