@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from contract.ledger.stored import Index
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.storage.many import created
+from producer.forecast.draw import Draw
 from producer.forecast.outlook import Outlook
 from producer.input.documents.files import DocumentFiles
 from producer.input.open import Input
@@ -74,20 +75,19 @@ def write(
     fields of the manifest. Raises InputError, and BulkqaError if somebody removed them meanwhile."""
     job, folder = place.job, place.chunks_folder
     chunks, survey = _Chunks(), outlook.survey(request.options)
+    draw = Draw(source, request.sample, request.options, outlook)
     with created(storage) as create, closing(RowKeys()) as keys:
-        for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
+        for table in draw.tables(settings, progress):
             chunks.add(table, place, create, documents=source.documents is not None)
             survey.add(table)
             keys.add(table)
-            if progress:
-                progress(source)
         keys_sha256 = keys.store(storage, layout.keys(job, folder))
         carried = carry(sources, keys, chunks.rows, lambda n, data: create(layout.carried(job, n, folder), data))
         surveyed = survey.finish().without(carried.shares(chunks.rows))
         work = surveyed.seconds(outlook.cost)
         index = Index(tuple(chunks.rows), tuple(chunks.digests), work, carried.digests).to_bytes()
         create(layout.index(job, folder), index)
-        columns = _columns(source, request)
+        columns = _columns(source, request, draw)
         documents = documents_file(source.documents.index) if source.documents else b""
         for key, data in ((layout.columns(job, folder), columns), (layout.documents(job, folder), documents)):
             if data:
@@ -109,6 +109,7 @@ def write(
         "keys_sha256": keys_sha256,
         "reuse": Reuse(jobs, carried.rows, request.reuse_any) if request.reuse else None,
         **_about_documents(source.documents, documents),
+        **draw.fields(surveyed),
     }
 
 
@@ -147,7 +148,7 @@ def _about_documents(files: DocumentFiles | None, index: bytes) -> dict[str, Any
     }
 
 
-def _columns(source: Input, request: Request) -> bytes:
+def _columns(source: Input, request: Request, draw: Draw) -> bytes:
     """The file of the types of the columns; empty if they are unknown. Raises InputError if they came with another
     table."""
     columns: InputColumns | None = request.columns
@@ -158,4 +159,6 @@ def _columns(source: Input, request: Request) -> bytes:
         raise InputError(
             "unreadable", f"{source.name}: the columns beside the table belong to another table", "Leave them out."
         )
+    if levels and draw.drawn is not None:
+        columns = replace(columns, index=columns.index.take(pa.array(draw.drawn)))
     return columns.to_bytes()

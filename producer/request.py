@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from contract.errors import UsageError, printable
 from contract.format.job import ErrorLimit, Options
-from contract.format.option import AsText, Help, Option, Several, options_of
+from contract.format.option import AsText, AtLeast, Help, Option, Several, options_of
 from contract.remedy import Remedy, Set
 from producer.input.options import ReadOptions
 from producer.times import span
@@ -40,6 +40,8 @@ def error_limit(text: str) -> ErrorLimit:
     return limit
 
 
+#: The most rows of a sample: they are in memory.
+_SAMPLE = 10_000
 #: The share of trusted answers that must be right, by default.
 _PRECISION = 0.9
 
@@ -82,6 +84,9 @@ class Request:
     reuse_any: Annotated[
         bool, Help("also reuse what another version of the runtime, or another kind of processor, computed")
     ] = False
+    sample: Annotated[
+        int | None, Help("only so many rows, drawn from all of the file; the same file gives the same ones"), AtLeast(1)
+    ] = None
     columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
@@ -89,6 +94,8 @@ class Request:
             _check_unicode(text)
         if self.key is not None and not self.key.strip():
             raise UsageError("the key is empty", "Give a key, or leave it out.")
+        if self.sample is not None and not 1 <= self.sample <= _SAMPLE:
+            raise UsageError(f"a sample has 1 to {_SAMPLE:,} rows, not {self.sample:,}")
         if self.notify:
             from contract.notifications.address import check_url
 

@@ -76,3 +76,12 @@ class Forecast:
         if self.seconds_low is None or self.seconds_high is None or self.actual_seconds is None:
             return None
         return self.seconds_low <= self.actual_seconds <= self.seconds_high
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A job of some rows of an input, drawn by a hash of their numbers, instead of all."""
+
+    rows: int  #: so many were asked for
+    of: int  #: rows of the input
+    rest: Forecast | None = None  #: of the others

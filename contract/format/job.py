@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from contract.errors import BulkqaError, UnknownJob, UsageError
-from contract.forecast.work import Forecast
+from contract.forecast.work import Forecast, Sample
 from contract.format import codec
 from contract.format.option import AtLeast, Help, check_bounds
 from contract.remedy import Call, Remedy
@@ -288,6 +288,7 @@ class Manifest:
     groups: Groups | None = None
     documents: Documents | None = None
     forecast: Forecast | None = None
+    sample: Sample | None = None  #: None: all rows of the input
     trust: Trust | None = None
     max_errors: ErrorLimit | None = None
     keys_sha256: str = ""  #: of the file of the keys of its rows; in older jobs empty

@@ -214,6 +214,7 @@ def _report(
         answering_rule=tally.rules,
         evaluation=evaluation.summary([tally.evaluation]),
         **ledger.work_of(tally),
+        sample=manifest.sample,
         forecast=manifest.forecast
         and replace(manifest.forecast, actual_seconds=round(ended_at - manifest.created_at, 2)),
         groups=Counts.of_groups(group_sums) if group_sums else None,

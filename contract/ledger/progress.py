@@ -22,7 +22,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from contract import evaluation
-from contract.forecast.work import Forecast
+from contract.forecast.work import Forecast, Sample
 from contract.format.job import Manifest, ModelRef
 from contract.format.part import Footer
 from contract.groups.reduce import GroupSums
@@ -119,6 +119,7 @@ class Progress:
     saved_seconds: float = 0.0  #: processor seconds that the reused rows took when they were scored
     numerics: tuple[str, ...] = ()  #: how they were computed: runtime, provider, arithmetic of the processor
     forecast: Forecast | None = None  #: what the job was expected to take; once it has ended, also what it took
+    sample: Sample | None = None  #: of which input its rows are some; None: they are all
     expires_at: float | None = None  #: when it will be removed, if it has ended and is to expire
     trusted: Split | None = None  #: rows on both sides of a promise, if the job has one
 
@@ -180,6 +181,7 @@ def progress(manifest: Manifest, seen: Seen, now: float) -> Progress:
         rows_per_second=round(rate.rows, 2) if rate and rate.rows else None,
         eta_seconds=None if status == "paused" else _eta(manifest, tally, scored, counts, rate, now),
         forecast=manifest.forecast,
+        sample=manifest.sample,
         committed_rows=tally.rows,
         attempts=tally.attempts + seen.attempts,
         top_errors=top_errors(tally),

@@ -77,3 +77,5 @@ class Keywords(TypedDict, total=False):
     reuse: str | Sequence[str] | None
     #: also reuse what another version of the runtime, or another kind of processor, computed
     reuse_any: bool | None
+    #: only so many rows, drawn from all of the file; the same file gives the same ones
+    sample: int | None

@@ -171,6 +171,14 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
         console.print(f"{name + ':':13}{literal(str(value))}", soft_wrap=True)
 
 
+def show_sample(progress: Progress, predictions: Iterable[bytes], *, on_stderr: bool = False) -> None:
+    """Show what a sample says of its file, if the job is one."""
+    from producer.cli import sampled
+
+    for line in () if verbosity.quiet else sampled.lines(progress, predictions, sys.argv[1:]):
+        say(line) if on_stderr else out(line)
+
+
 def _coloured(status: str) -> str:
     colour = _COLOURS.get(status, "cyan")
     return f"[{colour}]{literal(status)}[/{colour}]"

@@ -38,3 +38,18 @@ def timed(made: Forecast, time: tuple[float, float] | None, errors: Sequence[flo
         seconds_high=round(high, 2),
         seconds_before=round(before, 2),
     )
+
+
+def after_sample(rest: Forecast, sample: Forecast, seconds: float, chunks: int) -> Forecast:
+    """The forecast of the rows that are left, by the seconds in which a sample of so many chunks was scored."""
+    if rest.seconds is None or not rest.cpu_hours or not sample.workers or seconds <= 0.0:
+        return rest
+    threads = sample.threads * min(1.0, chunks / sample.workers)
+    factor = seconds * threads / (sample.cpu_hours * 3600)
+    return replace(
+        rest,
+        cpu_hours=round(rest.cpu_hours * factor, 6),
+        seconds=round(rest.seconds * factor, 2),
+        seconds_low=rest.seconds_low and round(rest.seconds_low * factor, 2),
+        seconds_high=rest.seconds_high and round(rest.seconds_high * factor, 2),
+    )

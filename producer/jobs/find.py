@@ -72,6 +72,7 @@ def _deciding(manifest: Manifest) -> dict[str, object]:
             "group_by": repr(manifest.groups.column if manifest.groups else None),
             "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
             "model": repr(manifest.model),
+            "sample": manifest.sample and manifest.sample.rows,
             "trust": repr(manifest.trust and manifest.trust.job),
             "precision": manifest.trust and manifest.trust.precision,
         }

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.errors import BulkqaError, RedisUnreachable, StorageUnreachable, UsageError
+from contract.forecast.work import Sample
 from contract.format import codec, layout
 from contract.format.job import (
     CHUNKS,
@@ -272,6 +273,7 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
         expire=request.expire,
         max_errors=request.max_errors,
         groups=source.groups,
+        sample=Sample(request.sample, request.sample) if request.sample else None,
         reading={option.name: value for option, value in request.changed() if option.name in READING},
     )
 

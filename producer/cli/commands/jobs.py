@@ -389,4 +389,5 @@ def _deliver(backend: Backend, final: Progress, out: Output, *, as_json: bool) -
         view.print_json(final)
     elif out.output != Path("-"):
         view.show_summary(final, out.output, on_stderr=True)  # stdout has only the job id
+        view.show_sample(final, backend.lines(final.id), on_stderr=True)
     raise typer.Exit(view.exit_code(final))

@@ -150,4 +150,5 @@ def _answer(job: str, storage: Storage, settings: Settings, stack: Stack, out: O
     elif out.output != Path("-"):
         view.show_answers(backend.lines(job), _PREVIEW, out.output)
         view.show_summary(published, out.output)
+        view.show_sample(published, backend.lines(job))
     return published
