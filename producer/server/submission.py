@@ -28,8 +28,10 @@ class Fields(BaseModel):
 
 def _field(option: Option) -> tuple[Any, Any]:
     choices: Any = {"enum": [*option.choices, None]} if option.choices else None
-    default: Any = option.default if option.default != "" or option.type is not str else None
+    default: Any = option.default if option.default not in ("", ()) else None
     kind = option.type if default is not None else option.type | None
+    if option.several:
+        kind |= list[str]
     return kind, Field(default, description=option.help, ge=option.minimum, json_schema_extra=choices)
 
 
