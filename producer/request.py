@@ -90,8 +90,16 @@ class Request:
     columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
-        for text in (self.model, self.key or "", self.notify, self.trust, *self.metadata, *self.metadata.values()):
+        texts = self.model, self.key or "", self.notify, self.trust, *self.metadata, *self.metadata.values()
+        for text in (*texts, *self.reuse):
             _check_unicode(text)
+        for job in self.reuse:
+            _check_named(job)
+        if self.reuse_any and not self.reuse:
+            raise UsageError(
+                "reuse_any takes more from the jobs of reuse, and there are none",
+                Remedy("Name one: ", Set(reuse="latest")),
+            )
         if self.key is not None and not self.key.strip():
             raise UsageError("the key is empty", "Give a key, or leave it out.")
         if self.sample is not None and not 1 <= self.sample <= _SAMPLE:
@@ -129,6 +137,16 @@ class Request:
                 value = getattr(record, option.name)
                 if value != option.default:
                     yield option, option.as_text.format(value) if option.as_text else value
+
+
+def _check_named(job: str) -> None:
+    """Raise UsageError unless a name of a job to reuse is an id, `latest`, or that with a label."""
+    latest, colon, label = job.partition(":")
+    if colon and (latest != "latest" or not label.partition("=")[2] or label.startswith("=")):
+        raise UsageError(
+            f"{job!r} names no job to reuse",
+            Remedy("Give its id, or the newest with a label: ", Set(reuse="latest:team=search")),
+        )
 
 
 def _check_unicode(text: str) -> None:

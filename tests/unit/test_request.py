@@ -109,3 +109,22 @@ def test_changed_options_are_as_people_write_them() -> None:
     changed = {option.name: value for option, value in request_of(values).changed()}
     assert changed == values | {"expire": "7200s"}
     assert list(Request().changed()) == []
+
+
+def test_jobs_to_reuse_are_a_text_with_commas_or_a_list():
+    assert request_of({"reuse": "a, latest:team=search"}).reuse == ("a", "latest:team=search")
+    assert request_of({"reuse": ["a", "b"]}).reuse == ("a", "b")
+    assert request_of({"reuse": None}).reuse == ()
+    changed = {option.name: value for option, value in request_of({"reuse": ["a", "b"], "reuse_any": True}).changed()}
+    assert (changed["reuse"], changed["reuse_any"]) == ("a,b", True)
+
+
+@pytest.mark.parametrize("name", ["latest:", "latest:team", "latest:=x", "first:team=x", "a\0", "\ud800"])
+def test_what_names_no_job_to_reuse_is_refused(name: str):
+    with pytest.raises(UsageError):
+        request_of({"reuse": name})
+
+
+def test_reusing_more_of_no_job_is_refused():
+    with pytest.raises(UsageError, match="there are none"):
+        request_of({"reuse_any": True})
