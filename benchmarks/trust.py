@@ -28,7 +28,7 @@ from contract import squad
 from contract.format.job import Options
 from producer.results.scores import Answers
 from producer.trust.promise import Judged, sequence
-from producer.trust.promises.looks import looked, schedule
+from producer.trust.promises.looks import schedule
 from producer.trust.sample import draw
 from worker.evaluate import Example, load_squad
 from worker.reader.reader import Reader
@@ -109,7 +109,7 @@ def watched(job: Known, judged: list[Judged], precision: float, floor: float) ->
     """The same by a judge who stops at the first promise: it can only come with a look."""
     for look in takewhile(lambda look: look.labels <= len(judged), schedule(1 - CONFIDENCE)):
         seen = judged[: look.labels]
-        bound = looked(job.scores, len(job.scores), seen, seen, precision, CONFIDENCE, floor).promise.bound
+        bound = sequence(job.scores, len(job.scores), seen, precision, 1 - look.risk, floor).bound
         if bound:
             return bound.threshold, look.labels
     return None, len(judged)

@@ -124,6 +124,7 @@ class AsyncJob:
     judge = _in_thread(Job.judge)
     verdicts = _in_thread(Job.verdicts)
     trust = _in_thread(Job.trust)
+    labels = _in_thread(Job.labels)
 
     @_signature_of(Job.diff)
     async def diff(self, other: AsyncJob, by_id: bool, by_group: bool) -> Diff:  # noqa: FBT001 - they come by name

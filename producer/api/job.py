@@ -270,7 +270,7 @@ class Job:
         return Shape(manifest, columns, columns_of or core), columns, manifest
 
     @raises_api_errors
-    def results(self, *, long: bool = False) -> pd.DataFrame:
+    def results(self, *, long: bool = False, probability: bool = False) -> pd.DataFrame:
         """Predictions as a DataFrame with the index of the submitted DataFrame, else the row numbers: so
         `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
 
@@ -278,14 +278,26 @@ class Job:
         raw_score, null_score, margin, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives
         (lists of dicts), and those that were passed through, with their types and names, but with the prefix `input_`
         if a name is one of the others. `long`: a row per answer, with its `rank` from 1, in place of alternatives.
+        `probability`: behind `score` also how likely each answer is right, estimated from what was judged of the job.
 
-        Needs the extra [pandas]. Raises UsageError without it, BulkqaError if answers or column types were altered or
-        deleted, StorageUnreachable.
+        Needs the extra [pandas]. Raises UsageError without it, or where too few were judged; BulkqaError if answers or
+        column types were altered or deleted, StorageUnreachable.
         """
         from producer.api.pandas import to_long
 
+        calibration = self._backend.calibration(self.id) if probability else None
         frame = self._frame(None, self.predictions)
+        if calibration:
+            frame.insert(frame.columns.get_loc("score") + 1, "probability", calibration.of_frame(frame))
         return to_long(frame) if long else frame
+
+    @raises_api_errors
+    def labels(self) -> dict[str, Any]:
+        """The judged rows whose right answer is known, in the format of SQuAD 2.0. Raises UsageError without any."""
+        from producer.trust.export.labels import in_squad
+
+        document: dict[str, Any] = in_squad(self._backend, self.id).document
+        return document
 
     def _frame(self, columns_of: Core | None, lines: Callable[[], list[dict[str, Any]]]) -> pd.DataFrame:
         """The predictions, or the groups, that `lines` gives, as a DataFrame."""

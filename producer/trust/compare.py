@@ -21,7 +21,6 @@ from contract.errors import UsageError
 from contract.format.job import Row
 from contract.remedy import Call, Remedy
 from producer.trust import sheet
-from producer.trust.sample import details
 
 HEADER = ("row", "id", "question", "excerpt", "left", "right", "verdict", "pair")
 VERDICTS = ("left", "right", "both", "neither")
@@ -61,14 +60,12 @@ def draw(changes: Iterable[dict[str, Any]], size: int, seed: int) -> list[int]:
     return heapq.nsmallest(size, rows, key=lambda row: _digest(seed, row))
 
 
-def write(
-    path: Path, rows: Sequence[int], first: tuple[str, Iterable[bytes]], second: tuple[str, Iterable[bytes]]
-) -> None:
-    """Write a file to fill in, with the drawn rows of two jobs, each given with its predictions as JSON lines. Raises
+def write(path: Path, predictions: dict[str, Sequence[dict[str, Any]]]) -> None:
+    """Write a file to fill in, with the predictions of the same rows of two jobs, their contexts cut. Raises
     UsageError."""
-    names = (first[0], second[0])
-    pairs = zip(details(first[1], rows), details(second[1], rows), strict=True)
-    cells = [_cells(names, {names[0]: one, names[1]: other}) for one, other in pairs]
+    first, second = predictions
+    pairs = zip(predictions[first], predictions[second], strict=True)
+    cells = [_cells((first, second), {first: one, second: other}) for one, other in pairs]
     sheet.write(path, "compare", HEADER, cells)
 
 
@@ -89,6 +86,7 @@ def _answer(prediction: dict[str, Any]) -> str:
 
 def _excerpt(predictions: Sequence[dict[str, Any]]) -> str | None:
     """The text around both answers, in the order of the context."""
+    predictions = [{"excerpt": each.get("context")} | each for each in predictions]
     answered = [each for each in predictions if each["status"] == "answered" and each["excerpt"]]
     first, *others = sorted(answered, key=lambda each: each["start"]) or predictions
     text: str | None = first["excerpt"]

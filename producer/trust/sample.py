@@ -8,14 +8,12 @@ mean is a little above the wanted precision. Of a group or a document one row at
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from producer.results.pages import cut
 from producer.results.scores import Answers, Scored
 
 #: The mean score of the pool exceeds the wanted precision by this.
@@ -64,22 +62,3 @@ def _chances(rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))
-
-
-def predictions(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The predictions in blocks of whole JSON lines."""
-    for block in lines:
-        yield from map(json.loads, block.splitlines())
-
-
-def details(lines: Iterable[bytes], rows: Iterable[int]) -> list[dict[str, Any]]:
-    """The predictions of some rows, in the order in which these are given, with `excerpt` in place of the context."""
-    places = {row: place for place, row in enumerate(rows)}
-    found: dict[int, dict[str, Any]] = {}
-    for prediction in predictions(lines):
-        if (row := prediction["row"]) in places:
-            short = cut(prediction, AROUND)
-            found[places[row]] = {"excerpt": short.get("context")} | short
-            if len(found) == len(places):
-                break
-    return [found[place] for place in sorted(found)]

@@ -34,6 +34,7 @@ def compare(
     from producer.cli import messages, view
     from producer.jobs.diff_document import Summary
     from producer.trust import compare
+    from producer.trust.sample import AROUND
 
     if (output is None) == (labels is None) or (as_json and output):
         raise UsageError(
@@ -58,7 +59,7 @@ def compare(
             "Compare jobs of the same rows, with another model or other options.",
         )
     assert output is not None  # noqa: S101 - for the type checker
-    compare.write(output, drawn, *((job, backend.lines(job)) for job in (first, second)))
+    compare.write(output, {job: backend.details(job, drawn, AROUND) for job in (first, second)})
     messages.say(
         f"{messages.plural(len(drawn), 'row')} to judge in {output}: fill in the column verdict with left, right, both "
         f"or neither; then: producer compare {first} {second} --labels {output}"

@@ -55,6 +55,11 @@ class Calibration:
         slope, offset = self.values
         return _sigmoid(slope * margins + offset)
 
+    def of_frame(self, frame: Any) -> NDArray[np.float64]:
+        """The probabilities of predictions in a DataFrame: NaN where there is no answer."""
+        margins = (frame["raw_score"] - frame["null_score"]).to_numpy(np.float64)
+        return np.round(self.of(margins), 6)
+
     def lines(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Predictions with their probabilities, as JSON lines, in the same blocks of whole ones."""
         for block in blocks:

@@ -1,8 +1,8 @@
-"""The labels of a job, to be used elsewhere: what people judged, with its contexts, in one of FORMATS."""
+"""The labels of a job, to be used elsewhere: what people judged, with its contexts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from contract.errors import UsageError
@@ -11,10 +11,11 @@ from contract.ledger.progress import Progress
 from contract.remedy import Call, Remedy, Set
 from producer.trust.export import labelstudio
 from producer.trust.export.squad import Labelled, squad
-from producer.trust.sample import Sample, predictions
+from producer.trust.sample import Sample
 from producer.trust.verdicts import Verdict
 
-FORMATS = ("squad", "label-studio")
+#: Code points of a context around its answer: all of them.
+_WHOLE = 1 << 31
 
 
 class LabelsBackend(Protocol):
@@ -24,7 +25,7 @@ class LabelsBackend(Protocol):
 
     def status(self, job: str, *, reason: bool = True) -> Progress: ...  # noqa: D102
 
-    def lines(self, job: str, *, wait: Callable[[], bool] | None = None) -> Iterator[bytes]: ...  # noqa: D102
+    def details(self, job: str, rows: Sequence[int], around: int) -> list[dict[str, Any]]: ...  # noqa: D102
 
     def text(self, job: str, document: int) -> str | None: ...  # noqa: D102
 
@@ -82,15 +83,11 @@ def _rows(backend: LabelsBackend, job: str, rows: set[int]) -> dict[int, tuple[d
             f"the predictions of job {job} have no contexts", Remedy("Submit it without ", Set("omit_context"), ".")
         )
     found, text = dict[int, tuple[dict[str, Any], str]](), (-1, "")
-    for prediction in predictions(backend.lines(job)):
-        if (row := prediction["row"]) not in rows:
-            continue
-        context = prediction.get("context")
+    for prediction in backend.details(job, sorted(rows), _WHOLE):
+        row, context = prediction["row"], prediction.get("context")
         if manifest.documents:
             document = row // manifest.documents.questions
             text = text if text[0] == document else (document, backend.text(job, document) or "")
             context = text[1]
         found[row] = (prediction, context or "")
-        if len(found) == len(rows):
-            break
     return found

@@ -109,3 +109,19 @@ def test_the_same_for_asyncio(job: Job):
     verdicts, promise = asyncio.run(judged())
     assert {each["by"] for each in verdicts} == {"ben"}
     assert promise.next_look == 60
+
+
+def test_judged_answers_give_probabilities_and_questions_with_their_answers(job: Job):
+    with pytest.raises(UsageError, match="100 judged answers, 15 of them wrong"):
+        job.results(probability=True)
+    frame = job.sample(150, precision=0.5)
+    frame["verdict"] = ["wrong" if row > 150 else "right" for row in frame["row"]]
+    job.judge(frame)
+    wrong = int((frame["verdict"] == "wrong").sum())
+    found = job.results(probability=True)
+    assert list(found.columns).index("probability") == list(found.columns).index("score") + 1
+    assert found["probability"].tolist() == pytest.approx([1 - wrong / 150] * 200, abs=0.02)
+    assert found.drop(columns="probability").equals(job.results())
+    questions = [qa for each in job.labels()["data"][0]["paragraphs"] for qa in each["qas"]]
+    assert len(questions) == 150 - wrong
+    assert {qa["answers"][0]["text"] for qa in questions} == {f"word{row}" for row in frame["row"] if row <= 150}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ import pytest
 from contract.errors import UsageError
 from producer.jobs.diff import _change
 from producer.jobs.diff_document import Summary
+from producer.results.pages import cut
 from producer.trust import compare
+from producer.trust.sample import AROUND
 
 FIRST, SECOND = "20270101-000000-aaaaaaaa", "20270101-000000-bbbbbbbb"
 CONTEXT = f"The mill was built in 1731. {'It is quiet here. ' * 40}The bridge was opened in 1888."
@@ -43,12 +44,8 @@ def changes(summary: Summary | None = None, *, swapped: bool = False) -> Iterato
             yield change
 
 
-def lines(predictions: list[dict[str, Any]]) -> list[bytes]:
-    return [json.dumps(each).encode() + b"\n" for each in predictions]
-
-
 def written(path: Path, rows: list[int]) -> list[dict[str, str]]:
-    compare.write(path, rows, (FIRST, lines(ONE)), (SECOND, lines(OTHER)))
+    compare.write(path, {job: [cut(of[row], AROUND) for row in rows] for job, of in ((FIRST, ONE), (SECOND, OTHER))})
     return list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
 
 
@@ -70,8 +67,8 @@ def test_the_file_shows_both_answers_in_their_text_and_not_whose_they_are(tmp_pa
     assert both["excerpt"].startswith("The mill was built in 1731.")
     assert both["excerpt"].endswith("opened in 1888.")
     assert len(both["excerpt"]) < len(CONTEXT)
-    failed = compare._cells((FIRST, SECOND), {FIRST: ONE[4] | {"excerpt": "x"}, SECOND: OTHER[4] | {"excerpt": "x"}})
-    assert set(failed[4:6]) == {"(no answer)", "(failed: inference_error)"}
+    (failed,) = written(tmp_path / "f.csv", [4])
+    assert {failed["left"], failed["right"]} == {"(no answer)", "(failed: inference_error)"}
 
 
 def test_verdicts_are_counted_for_the_jobs_whichever_is_named_first(tmp_path: Path):

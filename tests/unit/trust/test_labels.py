@@ -12,9 +12,10 @@ import openpyxl
 import pytest
 
 from contract.errors import InputError, UsageError
+from producer.results.pages import cut
 from producer.trust import labels
 from producer.trust.judge import of_file
-from producer.trust.sample import Sample, answers, details, draw
+from producer.trust.sample import AROUND, Sample, answers, draw
 from producer.trust.verdicts import Verdict
 
 
@@ -71,7 +72,7 @@ def test_of_a_document_or_group_one_row_is_drawn_unless_all_are_wanted():
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_a_file_is_written_filled_in_and_read(kind: str, tmp_path: Path):
     file = tmp_path / f"labels.{kind}"
-    labels.write(file, details(lines(ROWS), [9, 2, 7, 5]))
+    labels.write(file, [cut(ROWS[row], AROUND) for row in (9, 2, 7, 5)])
     with pytest.raises(UsageError, match="may have been filled in"):
         labels.write(file, [])
     if kind == "csv":
