@@ -92,12 +92,15 @@ def warn_of_windows(options: Options, longest: int) -> None:
 
 
 def job_size(manifest: Manifest) -> str:
-    """The rows and chunks of a job, as text."""
+    """The rows and chunks of a job, and how many rows take their outcome over, as text."""
+    from producer.reuse.sources import summary_of
+
     bad = f", {manifest.rejected:,} of them with errors" if manifest.rejected else ""
     files = f" of {plural(manifest.source.files, 'file')}" if manifest.source.files > 1 else ""
     if asked := manifest.documents:
         files = f", {plural(asked.questions, 'question')} of {plural(asked.count, 'document')}"
-    return f"{plural(manifest.rows, 'row')}{files}{bad}, {plural(manifest.chunks, 'chunk')}"
+    reused = f"; {summary_of(manifest.reuse, manifest.rows)}" if manifest.reuse and manifest.reuse.rows else ""
+    return f"{plural(manifest.rows, 'row')}{files}{bad}, {plural(manifest.chunks, 'chunk')}{reused}"
 
 
 def show_answers(lines: Iterable[bytes], limit: int, output: Path | None = None) -> None:

@@ -42,7 +42,7 @@ from producer.input.open import Input, open_input
 from producer.jobs.find import READING, find, find_by_key
 from producer.request import Request
 from producer.reuse.retry import retry
-from producer.reuse.sources import Source, is_latest, note_of, open_sources
+from producer.reuse.sources import Source, is_latest, open_sources, summary_of
 from producer.trust import split
 
 #: A submission says that its rows expand this many times, if they take so many bytes. Compressed text is five to twenty
@@ -78,7 +78,8 @@ class Submitted:
         """What the submitter should know about the input, the size of its rows, and what they take over."""
         source, size = self.manifest.source, self.manifest.text_bytes
         ratio = size // max(1, source.bytes)
-        reuse = [note_of(self.manifest.reuse, self.manifest.rows)] if self.manifest.reuse else []
+        asked = self.manifest.reuse
+        reuse = [summary_of(asked, self.manifest.rows)] if asked and not asked.rows else []
         if size < _LARGE or ratio < _EXPANDED:
             return (*source.notes, *reuse)
         expands = (

@@ -92,8 +92,8 @@ def open_sources(
     return sources
 
 
-def note_of(reuse: Reuse, rows: int) -> str:
-    """What the submitter should know of the outcomes that rows take over."""
+def summary_of(reuse: Reuse, rows: int) -> str:
+    """How many rows of a job take their outcome over, and from where; or why none does."""
     if not reuse.jobs:
         return "nothing is reused: no job that has ended fits, so all rows are scored"
     jobs = f"job{'s' if len(reuse.jobs) > 1 else ''} {', '.join(reuse.jobs)}"

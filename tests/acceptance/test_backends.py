@@ -203,6 +203,34 @@ def test_a_job_is_cancelled_and_removed(way: Way) -> None:
     assert "there is no job" in gone.stderr
 
 
+def test_rows_that_come_again_are_reused_and_failed_rows_tried_again(way: Way) -> None:
+    rows = write_rows(way.folder / "in.csv", 8).read_text()
+    label = f"run={way.tag}"
+    first = way.producer("submit", "in.csv", "--wait", "--metadata", label).stdout.strip()
+    (way.folder / "edited.csv").write_text(rows.replace("number 3 ", "numbered 3 ", 1))
+    done = way.producer("submit", "edited.csv", "--wait", "--reuse", f"latest:{label}", "--reuse", first)
+    assert f"7 of 8 rows take their outcome from job {first}" in done.stderr
+    status = way.asked("status", done.stdout.strip())
+    assert (status["reused"], status["scored"], status["reused_others"]) == (7, 1, 0)
+    with way.client() as client:
+        job = client.submit(way.folder / "in.csv", reuse=[first])
+        assert job.wait(60).reused == 8
+        with pytest.raises(UsageError, match="no row that failed by the work"):
+            job.retry()
+        stopped = client.submit(way.folder / "in.csv", model=NOBODY[1])
+        with pytest.raises(UsageError, match="has not ended"):
+            stopped.retry()
+        stopped.cancel()
+        stopped.wait(60)
+        again = stopped.retry()
+        assert again.status().model.name == NOBODY[1]
+        assert way.asked("cancel", again.id)["status"] in ("cancelling", "cancelled")
+    assert (
+        "other options: top_k was 1, now 2"
+        in way.producer("submit", "in.csv", "--reuse", first, "--top-k", "2", code=2).stderr
+    )
+
+
 def test_two_jobs_are_compared(way: Way) -> None:
     text = "question|context\nWho keeps the light?|The light is kept by {}.\nWhat\u2028is it?|It is\u2028a mill.\n"
     jobs = []
