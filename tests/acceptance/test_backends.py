@@ -103,6 +103,32 @@ def test_a_file_is_submitted_and_waited_for_and_its_answers_are_written(way: Way
     assert "completed: 40 answered" in done.stderr
 
 
+def test_a_file_is_forecast_sampled_and_taken_up(way: Way) -> None:
+    """The report keeps the forecast beside what the job took."""
+    write_rows(way.folder / "in.csv", 40)
+    told = way.asked("forecast", "in.csv", "--deadline", "8h", "--price", "0.04")
+    assert (told["rows"], told["windows"], told["complete"], told["workers_needed"]) == (40, 40, True, 1)
+    assert told["seconds_low"] < told["seconds"] < told["seconds_high"]
+    assert told["workers"] > 0
+    with way.client() as client:
+        assert client.forecast(way.folder / "in.csv", workers=3).workers == 3
+
+    label = f"team={way.tag}"
+    done = way.producer("submit", "in.csv", "--sample", "10", "--wait", "--metadata", label)
+    job = done.stdout.strip()
+    assert f"go on with:  producer submit in.csv --wait --metadata {label} --reuse {job}" in done.stderr
+    report = way.asked("status", job)
+    assert (report["sample"]["of"], report["sample"]["rest"]["windows"]) == (40, 30)
+    assert report["forecast"]["windows"] == 10
+    assert report["forecast"]["actual_seconds"] > 0
+
+    whole = way.producer("submit", "in.csv", "--wait", "--metadata", label, "--reuse", job).stdout.strip()
+    report = way.asked("status", whole)
+    assert (report["reused"], report["scored"], report["forecast"]["windows"]) == (10, 30, 30)
+    history = way.asked("forecast", "--history")
+    assert {job, whole} <= {each["job"] for each in history}
+
+
 def test_bad_rows_are_written_beside_the_answers_and_every_format_is_the_same(way: Way) -> None:
     done = way.producer("submit", str(REPO / "samples/bad_rows.csv"), "--wait", "-o", "out.jsonl", code=3)
     job = done.stdout.strip()
