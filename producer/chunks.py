@@ -79,8 +79,7 @@ def write(
     with created(storage) as create, closing(RowKeys()) as keys:
         for table in draw.tables(settings, progress):
             chunks.add(table, place, create, documents=source.documents is not None)
-            survey.add(table)
-            keys.add(table)
+            survey.add(table, keys.add(table))
         keys_sha256 = keys.store(storage, layout.keys(job, folder))
         carried = carry(sources, keys, chunks.rows, lambda n, data: create(layout.carried(job, n, folder), data))
         surveyed = survey.finish().without(carried.shares(chunks.rows))

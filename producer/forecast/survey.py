@@ -1,6 +1,7 @@
 """The work of an input, added up while it is read: row by row from the bytes of its texts, corrected by a sample.
 
-Memory does not grow with the input: three sums a chunk, and a sample of rows. Rows that were rejected cost nothing.
+Memory does not grow with the input: three sums a chunk, and a sample of rows. Rows that were rejected cost nothing, nor
+do those whose text came before.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow.compute as _pc
 
 from contract.forecast.work import Cost, Work
 from contract.format.job import Options
+from contract.reuse import keys
 from producer.forecast.windows import Numbers, work_of
 
 pc: Any = _pc
@@ -27,6 +29,8 @@ Count = Callable[[list[str]], list[int]]
 SAMPLE = 500
 #: Of the first rows, those that say what a byte is worth until all were read.
 _FIRST = 64
+#: Texts that are remembered, to know those that come again.
+_LOOKED_AT = 1 << 16
 #: Characters of a text that are tokenized, at most.
 _CHARACTERS = 4000
 
@@ -64,18 +68,20 @@ class Survey:
         self._per_byte = 1.0 / cost.bytes_per_token
         self._chunks: list[Numbers] = []
         self._rows = 0
+        self._repeats = _Repeats()
         self._random = np.random.default_rng(0)
         self._keys = np.zeros(0)  # of the rows in the sample: those of the lowest keys
         self._lengths = np.zeros((0, 2))  # and their bytes
         self._texts: list[tuple[str, str]] = []
 
-    def add(self, chunk: pa.Table) -> None:
-        """The next chunk, in the schema of chunks."""
+    def add(self, chunk: pa.Table, row_keys: bytes | None = None) -> None:
+        """The next chunk, in the schema of chunks. `row_keys`: of its rows (`contract.reuse.keys`), if known."""
         rows = np.flatnonzero(pc.is_null(chunk["code"]).to_numpy())
         lengths = np.stack([_bytes(chunk[name])[rows] for name in ("question", "context")], axis=-1)
         if not self._rows and len(rows) and self._count:
             self._per_byte = _ratio(self._count, _texts(chunk, rows[:_FIRST]), lengths[:_FIRST]) or self._per_byte
-        self._chunks.append(self._work(lengths * self._per_byte).sum(axis=0))
+        own = np.frombuffer(row_keys or keys.of_table(chunk), "<u8")[:: keys.SIZE // 8][rows]
+        self._chunks.append(self._work(lengths * self._per_byte).sum(axis=0) * self._repeats.new(own))
         self._rows += len(rows)
         if self._count:
             self._draw(chunk, rows, lengths)
@@ -110,6 +116,24 @@ class Survey:
         by_tokens = self._work(self._lengths * _per_byte(self._count, self._texts)).sum(axis=0)
         corrections: Numbers = np.where(by_bytes > 0, by_tokens / np.maximum(by_bytes, 1e-9), 1.0)
         return corrections
+
+
+class _Repeats:
+    """Which rows are the first of their text: the others are not scored. Of many it looks at a share, by their keys."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._mask = 0  # of the bits of a key that are 0 in those that are looked at
+
+    def new(self, row_keys: Numbers) -> float:
+        """The share of the next rows, given by their keys, that are the first of their text."""
+        picked = row_keys[(row_keys & np.uint64(self._mask)) == 0].tolist()
+        fresh = set(picked) - self._seen
+        self._seen |= fresh
+        while len(self._seen) > _LOOKED_AT:
+            self._mask = 2 * self._mask + 1
+            self._seen = {key for key in self._seen if not key & self._mask}
+        return len(fresh) / len(picked) if picked else 1.0
 
 
 def _ratio(count: Count, texts: list[tuple[str, str]], lengths: Numbers) -> float:

@@ -42,9 +42,11 @@ class RowKeys:
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 - closed by `close`
 
-    def add(self, table: pa.Table) -> None:
+    def add(self, table: pa.Table) -> bytes:
         """The keys of the next chunk."""
-        self._file.write(keys.of_table(table))
+        own = keys.of_table(table)
+        self._file.write(own)
+        return own
 
     def store(self, storage: Storage, key: str) -> str:
         """Write them as an object. Returns its digest."""

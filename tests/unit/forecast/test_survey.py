@@ -7,11 +7,13 @@ import json
 import random
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from contract.forecast.work import Cost, Work
 from contract.format.job import Options
+from producer.forecast import survey as module
 from producer.forecast.survey import Count, Survey, Surveyed
 from producer.input.open import open_input
 from tests.unit.forecast.test_windows import SHIPPED
@@ -90,3 +92,22 @@ def test_rows_that_are_not_scored_are_taken_off():
     rest = whole.without([0.0, 0.5])
     assert rest.chunks[0] == whole.chunks[0]
     assert rest.total.tokens == pytest.approx(whole.chunks[0].tokens + whole.chunks[1].tokens / 2)
+
+
+def test_rows_whose_text_came_before_take_nothing():
+    row = {"question": "Who?", "context": words(100, 1)}
+    others = [{"question": f"Who was {n}?", "context": words(100, n)} for n in range(60)]
+    once, often = surveyed([row, *others], None), surveyed([row] * 140 + others, None)
+    assert often.rows == 200
+    assert often.total.tokens == pytest.approx(once.total.tokens, rel=0.01)
+    assert [round(chunk.windows) for chunk in often.chunks] == [1, 0, 10, 50]
+
+
+def test_of_many_texts_a_share_shows_how_many_come_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_LOOKED_AT", 500)
+    repeats, pick = module._Repeats(), np.random.default_rng(1)
+    texts = pick.integers(0, 1 << 63, 10_000, np.uint64)
+    shares = [repeats.new(pick.choice(texts, 2000)) for _ in range(20)]
+    assert shares[0] == pytest.approx(0.91, abs=0.03)
+    assert shares[-1] == pytest.approx(0.02, abs=0.03)
+    assert len(repeats._seen) <= 500
