@@ -15,20 +15,21 @@ export function marking(text, { start = 0, end = 0 }, chosen) {
     const node = at?.offsetNode ?? at?.startContainer;
     return place.contains(node) ? [node, at.offset ?? at.startOffset] : null;
   };
-  let from = null;
+  let from; // undefined: nothing is held; null: by a mouse, which selects by itself
   place.addEventListener("pointerdown", (event) => {
-    from = event.pointerType === "mouse" ? null : caret(event); // a mouse selects by itself
+    from = event.pointerType === "mouse" ? null : caret(event);
     document.addEventListener("pointerup", () => setTimeout(take), { once: true });
   });
   place.addEventListener("pointermove", (event) => {
     const to = from && caret(event);
     to && getSelection().setBaseAndExtent(...from, ...to);
   });
-  place.addEventListener("pointercancel", () => { from = null; });
+  place.addEventListener("pointercancel", () => { from = undefined; }); // it scrolls
 
   function take() {
-    const selection = getSelection();
-    if (selection.isCollapsed || !selection.containsNode(place, true)) return;
+    const [selection, isHeld] = [getSelection(), from !== undefined];
+    from = undefined;
+    if (!isHeld || selection.isCollapsed || !selection.containsNode(place, true)) return;
     const range = selection.getRangeAt(0);
     place.contains(range.startContainer) || range.setStart(place, 0);
     place.contains(range.endContainer) || range.setEnd(place, place.childNodes.length);

@@ -32,7 +32,7 @@ function box(id) {
     keep(self.waiting.slice(1));
     problem ? self.handlers.refused(problem) : self.handlers.stored(verdict);
   }
-  addEventListener("pagehide", () => self.waiting.length && give(self.waiting)); // in order, if the first is on its way or not
+  addEventListener("pagehide", () => self.waiting.length && give(self.waiting).catch(() => {})); // in order, if one is under way or not
   setTimeout(send);
   return self;
 }

@@ -16,7 +16,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
   const { id, metadata, input } = await get(`/v1/jobs/${prefix}`);
   document.title = `Review of ${id} – bulkqa`;
   const query = Object.fromEntries(values);
-  const drawn = values.size ? null : await get(`/v1/jobs/${id}/sample`, { rows: PLANNED, precision: precision() });
+  const drawn = [...values].length ? null : await get(`/v1/jobs/${id}/sample`, { rows: PLANNED, precision: precision() });
   const { verdicts } = await get(`/v1/jobs/${id}/verdicts`);
   const { questions } = input.format === "documents" ? await get(`/v1/jobs/${id}/documents`, { limit: 1 }) : {};
   const judged = new Map(verdicts.map((verdict) => [verdict.row, verdict]));
@@ -56,7 +56,8 @@ export async function review(content, { id: prefix, values, signal, tell }) {
 
   const next = async () => open(undone.pop() ?? (await rows.next()).value);
   async function open(row) {
-    const text = row?.document ? await read(`/v1/jobs/${id}/documents/${Math.floor(row.row / questions)}/text`) : row?.context;
+    const path = row?.document && `/v1/jobs/${id}/documents/${Math.floor(row.row / questions)}/text`;
+    const text = path ? await patient(() => read(path), away) : row?.context;
     if (signal.aborted) return;
     const words = marking(text ?? "", row?.status === "answered" ? row : {}, (start, end) => judge("span", { start, end }));
     card.replaceChildren(...row ? [el("div", { class: "head" }, named(row), drawn ? null : quality(row)), // a score would sway
