@@ -80,6 +80,7 @@ def test_a_file_is_dropped_looked_at_and_answered(page: Any, client: httpx.Clien
     page.get_by_role("heading", name="Jobs").wait_for()
     page.set_input_files("#file", REPO / "samples" / "questions.csv")
     page.get_by_text("The first rows, read as csv").wait_for()
+    page.get_by_text(re.compile(r"^\d+ rows, .*; takes .* on 1 worker")).wait_for()
     accessible(page)
     page.get_by_role("button", name="Submit").click()
     page.locator("dd .completed").wait_for()

@@ -10,8 +10,7 @@ const WORKERS = [["Worker"], ["Model"], ["Holds"], ["Rows/s", "number"]];
 
 export async function jobs(content, { signal, tell }) {
   document.title = "Jobs – bulkqa";
-  const rows = el("tbody");
-  const workers = el("tbody");
+  const [rows, workers] = [el("tbody"), el("tbody")];
   content.append(el("h1", {}, "Jobs"), dropping(), table("Jobs", JOBS, rows), el("h2", {}, "Workers"), table("Workers", WORKERS, workers));
   const look = async () => {
     try {

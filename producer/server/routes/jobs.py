@@ -118,7 +118,7 @@ async def check(request: Request, here: Here, wish: Wished, bytes: Bytes = None)
         size, model = bytes or upload.size(), upload.options.get("model")
     beginning = Beginning(*(glance.pop(each.name) for each in fields(Beginning)))
     quoted = await run_in_threadpool(here.backend.forecast_rest, glance["name"], beginning, size, model, wish)
-    return glance | {"forecast": asdict(quoted)}
+    return glance | {"complete": beginning.complete, "forecast": asdict(quoted)}
 
 
 @router.get("/jobs")
