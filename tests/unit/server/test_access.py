@@ -92,7 +92,13 @@ def _scope(method: str, path: str, headers: dict[str, str], peer: str) -> dict[s
 @pytest.mark.parametrize("chunked", [True, False])
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("/v1/answer", 4 << 20), ("/login", 4 << 10), ("/v1/jobs/some-job/cancel", 64 << 10), ("/nowhere", 64 << 10)],
+    [
+        ("/v1/answer", 4 << 20),
+        ("/v1/jobs/some-job/verdicts", 4 << 20),
+        ("/login", 4 << 10),
+        ("/v1/jobs/some-job/cancel", 64 << 10),
+        ("/nowhere", 64 << 10),
+    ],
 )
 def test_only_uploads_may_be_large(path: str, most: int, kind: str, chunked: bool, settings: Settings):
     """Whatever the request calls itself, and however long it says that it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import random
@@ -15,9 +16,12 @@ from contract.errors import BulkqaError, NotEnded, UnknownJob, UsageError
 from contract.format import layout
 from contract.settings import Settings
 from contract.storage import Storage, open_storage
+from producer.input.location import Documents
 from producer.jobs import usage
 from producer.jobs.follow import completed
 from producer.jobs.remove import delete
+from producer.jobs.submit import submit
+from producer.request import Request
 from producer.results.scores import Scores
 from producer.trust.judge import Judgements
 from producer.trust.verdicts import MOST, Verdict, batches, digest, given, judges, latest
@@ -162,6 +166,35 @@ def test_they_go_with_the_job_and_count_among_its_bytes(judgements: Judgements, 
     assert not list(storage.sizes(layout.folder(job)))
     with pytest.raises(UnknownJob):
         judgements.verdicts(job)
+
+
+def test_each_question_of_documents_has_a_promise_of_its_own(
+    judgements: Judgements, storage: Storage, settings: Settings, tmp_path: Path
+):
+    (folder := tmp_path / "in").mkdir()
+    for number in range(80):
+        (folder / f"d{number:02}.txt").write_text(f"Word{number} of a document.")
+    questions = io.BytesIO(b"question|score\nWho?|0.9\nWhen?|0.6\nnothing?|0.1\n")
+    settings = settings.model_copy(update={"chunk_rows": 50})
+    job = submit(Documents(str(folder), questions), storage, settings, Request()).manifest.id
+    finish(job, storage, MemoryQueue(), settings)
+    drawn = completed(judgements.sample(job, 160, 0.7, 1, one_of_each=False))
+    assert len(drawn.rows) == 160
+    assert len(completed(judgements.sample(job, 160, 0.7, 1, one_of_each=True)).rows) == 80, "one of a document"
+    verdicts = [Verdict(row, "wrong" if row % 3 else "right", floor=drawn.floor) for row in drawn.rows]
+    judge(judgements, job, *verdicts, Verdict(2, "no_answer"))
+    trusted = completed(judgements.trust(job, 0.8, 0.95))
+    assert (trusted.labels, trusted.wrong, trusted.picked) == (160, 80, 0)
+    assert trusted.questions is not None
+    assert [(each.question, each.threshold, each.labels, each.wrong) for each in trusted.questions] == [
+        (0, 0.9, 80, 0), (1, None, 80, 80), (2, None, 0, 0),
+    ]  # fmt: skip
+    assert (trusted.questions[0].share, trusted.questions[0].lower_bound) == (1.0, 1.0), "all were judged"
+    assert trusted.threshold == 0.9
+    # The right words of a document are found in its whole text, of which the prediction has an excerpt.
+    judge(judgements, job, Verdict(3, "wrong", correct="document"))
+    found = next(each for each in judgements.verdicts(job) if each.row == 3)
+    assert (found.verdict, found.start, found.floor) == ("span", 11, drawn.floor)
 
 
 def test_people_who_judge_at_once_lose_nothing(job: str, storage: Storage):
