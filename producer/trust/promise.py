@@ -38,6 +38,33 @@ class Judged(NamedTuple):
     right: bool
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Answers that were judged, as columns: (L,) each, in the order of their judgement."""
+
+    scores: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, judged: Sequence[Judged] | Labels) -> Labels:
+        """The same as columns."""
+        if isinstance(judged, Labels):
+            return judged
+        return cls(np.array([each.score for each in judged], float), np.array([each.right for each in judged], bool))
+
+    def first(self, count: int) -> Labels:
+        """Those that were judged first."""
+        return Labels(self.scores[:count], self.right[:count])
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def wrong(self) -> int:
+        """How many are."""
+        return len(self) - int(self.right.sum())
+
+
 class Counted(NamedTuple):
     """The answers above a threshold: all, those judged, and those wrong."""
 
@@ -77,7 +104,7 @@ class Promise:
 def promise(
     scores: NDArray[np.float64],
     rows: int,
-    judged: Sequence[Judged],
+    judged: Sequence[Judged] | Labels,
     precision: float,
     confidence: float,
     floor: float | None = None,
@@ -88,7 +115,7 @@ def promise(
     uniformly from its answers whose score is `floor` or more; None: that of the lowest judged one. Precision and
     confidence are shares, in (0, 1).
     """
-    ranked = np.sort(scores)
+    ranked, judged = np.sort(scores), Labels.of(judged)
     made = sequence(ranked, rows, judged, precision, confidence, floor)
     if made.bound or made.best is None:
         return made
@@ -98,7 +125,7 @@ def promise(
 def sequence(
     ranked: NDArray[np.float64],
     rows: int,
-    judged: Sequence[Judged],
+    judged: Labels,
     precision: float,
     confidence: float,
     floor: float | None = None,
@@ -112,18 +139,17 @@ def sequence(
             break
         kept = bound
     best = curve[0] if curve else None
-    wrong = sum(not each.right for each in judged)
-    return Promise(precision, confidence, len(judged), wrong, kept, best, None, tuple(curve))
+    return Promise(precision, confidence, len(judged), judged.wrong, kept, best, None, tuple(curve))
 
 
-def thresholds(ranked: NDArray[np.float64], judged: Sequence[Judged], floor: float | None = None) -> list[float]:
+def thresholds(ranked: NDArray[np.float64], judged: Labels, floor: float | None = None) -> list[float]:
     """The thresholds that are tested, highest first: quantiles of all scores, and at last the floor, with enough judged
     rows above each. Without a floor none is below the lowest judged score. The scores come with the lowest first."""
-    lowest = min((each.score for each in judged), default=1.0) if floor is None else floor
+    lowest = judged.scores.min(initial=1.0) if floor is None else floor
     found = [each for each in tenths(ranked) if each >= lowest]
     if floor is not None:
         found = list(dict.fromkeys([*found, *ranked[np.searchsorted(ranked, floor) :][:1].tolist()]))
-    return [each for each in found if sum(one.score >= each for one in judged) >= FIRST]
+    return [each for each in found if int((judged.scores >= each).sum()) >= FIRST]
 
 
 def tenths(ranked: NDArray[np.float64]) -> list[float]:
@@ -132,7 +158,7 @@ def tenths(ranked: NDArray[np.float64]) -> list[float]:
     return list(dict.fromkeys(float(ranked[place]) for place in places)) if len(ranked) else []
 
 
-def census(ranked: NDArray[np.float64], rows: int, judged: Sequence[Judged]) -> list[Bound]:
+def census(ranked: NDArray[np.float64], rows: int, judged: Labels) -> list[Bound]:
     """The thresholds above which every answer was judged: what is promised there is what was seen."""
     seen = (counted(threshold, ranked, judged) for threshold in tenths(ranked))
     return [
@@ -142,16 +168,16 @@ def census(ranked: NDArray[np.float64], rows: int, judged: Sequence[Judged]) -> 
     ]
 
 
-def bound_at(threshold: float, ranked: NDArray[np.float64], rows: int, judged: Sequence[Judged], risk: float) -> Bound:
+def bound_at(threshold: float, ranked: NDArray[np.float64], rows: int, judged: Labels, risk: float) -> Bound:
     """What is known of the answers above a threshold."""
     _, total, labels, wrong = counted(threshold, ranked, judged)
     return Bound(threshold, lower_bound(total, labels, wrong, risk), total / rows, labels, wrong)
 
 
-def counted(threshold: float, ranked: NDArray[np.float64], judged: Sequence[Judged]) -> Counted:
+def counted(threshold: float, ranked: NDArray[np.float64], judged: Labels) -> Counted:
     """The answers above a threshold."""
-    right = [each.right for each in judged if each.score >= threshold]
-    return Counted(threshold, above(ranked, threshold), len(right), right.count(False))
+    right = judged.right[judged.scores >= threshold]
+    return Counted(threshold, above(ranked, threshold), len(right), len(right) - int(right.sum()))
 
 
 def above(ranked: NDArray[np.float64], threshold: float) -> int:
@@ -192,9 +218,7 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-def _more(
-    ranked: NDArray[np.float64], judged: Sequence[Judged], best: Bound, precision: float, risk: float
-) -> int | None:
+def _more(ranked: NDArray[np.float64], judged: Labels, best: Bound, precision: float, risk: float) -> int | None:
     """How many more judged rows would keep the precision above the first threshold, if wrong ones stay as frequent."""
     total = above(ranked, best.threshold)
     rate = best.wrong / best.labels

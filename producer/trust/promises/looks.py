@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from producer.trust.promise import FIRST, MOST, Judged, Promise, census, counted, lower_bound, sequence, tenths
+from producer.trust.promise import FIRST, MOST, Judged, Labels, Promise, census, counted, lower_bound, sequence, tenths
 
 _COUNTS = (60, 100, 200, 300, 500, 1000)
 _SHARES = (0.05, 0.10, 0.15, 0.25, 0.20, 0.15)
@@ -67,17 +67,17 @@ def looked(
     `judged`: those drawn at random, in the order of their judgement; `everything`: these and those picked by hand;
     `floor`: the lowest score down to which they were drawn.
     """
-    risk, count = 1.0 - confidence, len(judged)
+    risk, count, drawn = 1.0 - confidence, len(judged), Labels.of(judged)
     looks = tuple(takewhile(lambda look: look.labels <= count, schedule(risk)))
-    made = [sequence(ranked, rows, judged[: look.labels], precision, 1.0 - look.risk, floor) for look in looks]
-    exact = census(ranked, rows, everything)
+    made = [sequence(ranked, rows, drawn.first(look.labels), precision, 1.0 - look.risk, floor) for look in looks]
+    exact = census(ranked, rows, Labels.of(everything))
     kept = [each.bound for each in made if each.bound] + [each for each in exact if each.lower_bound >= precision]
     best = [each.best for each in made if each.best] + exact
     whole = Promise(
-        precision, confidence, count, sum(not each.right for each in judged),
+        precision, confidence, count, drawn.wrong,
         bound=max(kept, key=lambda bound: (bound.share, bound.lower_bound), default=None),
         best=max(best, key=lambda bound: bound.lower_bound, default=None),
-        more=None if kept else _more(ranked, judged, precision, risk, floor),
+        more=None if kept else _more(ranked, drawn, precision, risk, floor),
         curve=made[-1].curve if made else tuple(exact),
     )  # fmt: skip
     following = min(_after(count, risk).labels, len(ranked))
@@ -89,9 +89,7 @@ def _after(labels: int, risk: float) -> Look:
     return next(look for look in schedule(risk) if look.labels > labels)
 
 
-def _more(
-    ranked: NDArray[np.float64], judged: Sequence[Judged], precision: float, risk: float, floor: float
-) -> int | None:
+def _more(ranked: NDArray[np.float64], judged: Labels, precision: float, risk: float, floor: float) -> int | None:
     """How many more judgements the next look needs that would make the promise, if wrong ones stay as frequent; None if
     none would that anybody can give."""
     if (count := len(judged)) < _COUNTS[0]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from contract.format.job import Manifest, ModelRef
 from contract.ledger.progress import Progress
 from contract.remedy import Call, Remedy
 from producer.results.scores import Answers
-from producer.trust.promise import Bound, Judged, Promise, above, promise
+from producer.trust.promise import Bound, Judged, Labels, Promise, above, promise
 from producer.trust.promises.looks import Look, Looked, looked
 from producer.trust.verdicts import Verdict, digest
 
@@ -77,14 +77,13 @@ def by_verdicts(asked: Asked, found: Answers, verdicts: Sequence[Verdict]) -> Tr
     sampled = [verdict for verdict in verdicts if verdict.floor is not None and verdict.row in everything]
     floor = max((verdict.floor or 0.0 for verdict in sampled), default=0.0)
 
-    def look(found: Answers) -> Looked:
-        own = set(found.rows[np.isin(found.rows, list(everything))].tolist())
-        judged = [everything[verdict.row] for verdict in sampled if verdict.row in own]
-        every = [each for row, each in everything.items() if row in own]
+    def look(found: Answers, everything: Mapping[int, Judged]) -> Looked:
+        judged = [everything[verdict.row] for verdict in sampled if verdict.row in everything]
+        every = list(everything.values())
         return looked(found.ranked, found.total, judged, every, asked.precision, asked.confidence, floor)
 
-    whole = look(found)
-    questions = _questions(asked.manifest, found, lambda own: look(own).promise)
+    whole = look(found, everything)
+    questions = _questions(asked.manifest, found, everything, lambda *own: look(*own).promise)
     skipped = sum(verdict.verdict == "skipped" for verdict in sampled)
     picked = len(everything) - len(sampled)
     return _trusted(asked, found, whole, questions, skipped=skipped, picked=picked, labels_sha256=digest(verdicts))
@@ -95,32 +94,31 @@ def by_labels(asked: Asked, found: Answers, verdicts: Sequence[Verdict], labels_
     everything = _judged(found, verdicts)
     floor = max((verdict.floor for verdict in verdicts if verdict.floor is not None), default=None)
 
-    def look(found: Answers) -> Promise:
-        own = [everything[row] for row in found.rows[np.isin(found.rows, list(everything))].tolist()]
-        return promise(found.ranked, found.total, own, asked.precision, asked.confidence, floor)
+    def look(found: Answers, everything: Mapping[int, Judged]) -> Promise:
+        judged = list(everything.values())
+        return promise(found.ranked, found.total, judged, asked.precision, asked.confidence, floor)
 
     skipped = sum(verdict.verdict == "skipped" and verdict.row in everything for verdict in verdicts)
-    whole, questions = _once(asked, look(found)), _questions(asked.manifest, found, look)
+    whole, questions = _once(asked, look(found, everything)), _questions(asked.manifest, found, everything, look)
     return _trusted(asked, found, whole, questions, skipped=skipped, labels_sha256=labels_sha256)
 
 
 def by_references(asked: Asked, found: Answers) -> Trusted:
     """What the reference answers of the input promise. An answer is right if it matches one exactly: more may be, so it
     is a lower bound. Raises UsageError if there are none."""
-
-    def look(found: Answers) -> Promise:
-        with_reference = found.matches >= 0
-        pairs = zip(found.scores[with_reference].tolist(), (found.matches[with_reference] == 1).tolist(), strict=True)
-        judged = [Judged(score, right) for score, right in pairs]
-        return promise(found.ranked, found.total, judged, asked.precision, asked.confidence)
-
     if not (found.matches >= 0).any():
         job = asked.manifest.id
         raise UsageError(
             f"no answer of job {job} was judged",
             Remedy("Draw a sample, fill in its verdicts, and hand them in: ", Call("sample", job)),
         )
-    whole, questions = _once(asked, look(found)), _questions(asked.manifest, found, look)
+
+    def look(found: Answers, _: object = None) -> Promise:
+        those = found.matches >= 0
+        judged = Labels(found.scores[those], found.matches[those] == 1)
+        return promise(found.ranked, found.total, judged, asked.precision, asked.confidence, 0.0)
+
+    whole, questions = _once(asked, look(found)), _questions(asked.manifest, found, {}, look)
     return _trusted(asked, found, whole, questions, by="references")
 
 
@@ -140,11 +138,20 @@ def _once(asked: Asked, made: Promise) -> Looked:
     return Looked(made, (Look(made.labels, 1.0 - asked.confidence),), None)
 
 
-def _questions(manifest: Manifest, found: Answers, look: Any) -> tuple[OfQuestion, ...] | None:
+def _questions(
+    manifest: Manifest,
+    found: Answers,
+    everything: Mapping[int, Judged],
+    look: Callable[[Answers, Mapping[int, Judged]], Promise],
+) -> tuple[OfQuestion, ...] | None:
+    """The promise of each question of a job that asks documents."""
     if manifest.documents is None:
         return None
     count = manifest.documents.questions
-    made = [look(found.of_question(question, count)) for question in range(count)]
+    judged: list[dict[int, Judged]] = [{} for _ in range(count)]
+    for row, each in everything.items():
+        judged[row % count][row] = each
+    made = [look(found.of_question(number, count), judged[number]) for number in range(count)]
     return tuple(OfQuestion(number, *_bound(each.bound), each.labels, each.wrong) for number, each in enumerate(made))
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from producer.trust.promise import Judged, lower_bound, promise, thresholds
+from producer.trust.promise import Judged, Labels, lower_bound, promise, thresholds
 
 MILLION = 1_000_000
 
@@ -37,10 +37,10 @@ def test_the_bound_is_the_hypergeometric_one_and_tightens_as_all_are_judged(tota
 def test_thresholds_are_quantiles_of_all_scores_above_which_enough_was_judged():
     scores = np.arange(1000) / 1000
     judged = [Judged(score, right=True) for score in np.arange(500, 1000, 2) / 1000]  # of the better half
-    found = thresholds(scores, judged)
+    found = thresholds(scores, Labels.of(judged))
     assert found == pytest.approx([0.8, 0.7, 0.6, 0.5])  # above 0.9 there are fifty
-    assert thresholds(scores, judged[:50]) == []
-    assert thresholds(np.empty(0), judged) == []
+    assert thresholds(scores, Labels.of(judged[:50])) == []
+    assert thresholds(np.empty(0), Labels.of(judged)) == []
 
 
 def test_the_sequence_ends_at_the_first_threshold_that_fails():
