@@ -45,8 +45,9 @@ T = TypeVar("T")
 
 #: Seconds to connect; and to wait for the next bytes of an answer.
 _CONNECT, _ANSWER = 10.0, 60.0
-#: Seconds to wait while the server reads a file: longer than the server allows for it.
+#: Seconds to wait while the server reads a file, or all answers of a job: longer than the server allows for a file.
 _READING = 1000.0
+_PATIENT = httpx.Timeout(_READING, connect=_CONNECT)
 #: Following a job: seconds to connect, and seconds of silence after which its events are asked for again; the server
 #: sends one every two. Together less than ten: so soon a client says that its server has gone away.
 _RECONNECT, _SILENCE = 3.0, 6.0
@@ -253,7 +254,11 @@ class HttpBackend:
     def judge(self, job: str, verdicts: Sequence[Verdict]) -> int:
         body = {"verdicts": [given(verdict) for verdict in verdicts]}
         return self._ask(
-            "POST", f"/v1/jobs/{_segment(job)}/verdicts", lambda answer: int(answer.json()["stored"]), json=body
+            "POST",
+            f"/v1/jobs/{_segment(job)}/verdicts",
+            lambda answer: int(answer.json()["stored"]),
+            json=body,
+            timeout=_PATIENT,
         )
 
     def verdicts(self, job: str) -> list[Verdict]:
@@ -263,7 +268,7 @@ class HttpBackend:
     def sample(self, job: str, rows: int, precision: float, seed: int, *, one_of_each: bool = True) -> Sample:
         path = f"/v1/jobs/{_segment(job)}/sample"
         query = {"rows": rows, "precision": precision, "seed": seed, "all_rows": not one_of_each}
-        return self._ask("GET", path, lambda answer: codec.read(Sample, answer.content), params=query)
+        return self._ask("GET", path, lambda answer: codec.read(Sample, answer.content), params=query, timeout=_PATIENT)
 
     def details(self, job: str, rows: Sequence[int], around: int) -> list[dict[str, Any]]:
         path, found = f"/v1/jobs/{_segment(job)}/rows", list[dict[str, Any]]()
@@ -277,7 +282,9 @@ class HttpBackend:
 
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         path, query = f"/v1/jobs/{_segment(job)}/trust", {"precision": precision, "confidence": confidence}
-        return self._ask("GET", path, lambda answer: codec.read(Trusted, answer.content), params=query)
+        return self._ask(
+            "GET", path, lambda answer: codec.read(Trusted, answer.content), params=query, timeout=_PATIENT
+        )
 
     def calibration(self, job: str) -> Calibration:
         path = f"/v1/jobs/{_segment(job)}/calibration"
