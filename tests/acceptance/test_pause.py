@@ -75,3 +75,11 @@ def test_a_job_of_which_too_many_rows_fail_ends_early(running: Cluster) -> None:
     assert "more than 5%: empty_context 50" in said.stdout
     rows = json.loads(running.producer("results", job).stdout)["predictions"]
     assert [row["status"] for row in rows[:300]] == ["answered"] * 300
+
+
+def test_run_resume_goes_on_with_a_paused_job(running: Cluster) -> None:
+    job = running.submit(write_rows(running.folder / "in.csv", 20), chunk_rows=10)
+    assert running.producer("pause", job).stdout == f"job {job} is paused\n"
+    done = running.producer("run", "--resume", job, "--storage", running.storage.url, "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    check(running, job, 20)

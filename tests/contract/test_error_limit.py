@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from contract.errors import UsageError
@@ -12,6 +14,8 @@ from contract.ledger.stored import StoredJob
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
+from producer.input.options import ReadOptions
+from producer.jobs.check import check_file
 from producer.request import error_limit, request_of
 from tests.making import Hand, csv, finish, job_of, predictions
 
@@ -35,6 +39,23 @@ def test_more_than_a_share_or_a_number_of_rows_may_not_fail(text: str, failed: i
 def test_what_is_no_limit_is_refused(text: str):
     with pytest.raises(UsageError, match="is no number of rows, nor a share of them"):
         error_limit(text)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rows", "note"),
+    [
+        (range(300), 300, "the first 200 rows all have the error empty_question: is 'question' the right column?"),
+        (range(200), 300, "the first 200 rows all have the error empty_question: is 'question' the right column?"),
+        (range(9), 9, "the first 9 rows all have the error empty_question: is 'question' the right column?"),
+        (range(199), 300, ""),
+        (range(1, 300), 300, ""),
+        (range(1), 1, ""),
+    ],
+)
+def test_a_check_says_if_the_first_rows_all_fail_for_one_reason(settings: Settings, wrong: range, rows: int, note: str):
+    data = io.BytesIO(csv(rows, bad=tuple(wrong)))
+    checked = check_file(data, ReadOptions(), settings.model_copy(update={"chunk_rows": 70}))
+    assert checked.notes == ((note,) if note else ())
 
 
 def failing(storage: Storage, settings: Settings, limit: ErrorLimit | None, rows: int = 400) -> str:
