@@ -672,12 +672,14 @@ def test_right_words_are_dragged_over_with_a_mouse_or_a_finger(
     accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.get_by_role("button", name="Right").bounding_box()["height"] >= 44
+    page.get_by_text("Nothing is promised yet").wait_for()  # it has its height
     left, right, middle = place_of(page, "Krage")
     page.mouse.move(left + 12, middle)
     page.mouse.down()
     page.mouse.move(right - 12, middle, steps=4)
     page.mouse.up()
     await_stored(page, 1, 3)
+    page.get_by_text("1 judgement, 1 wrong").wait_for()
     left, right, middle = place_of(page, "1931")
     touch = window.new_cdp_session(page)
     for kind, points in (

@@ -23,7 +23,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
   const isJudged = (row) => judged.has(row) && (!drawn || judged.get(row).floor !== null);
   const bar = el("progress", { max: drawn?.rows.length, value: drawn ? 0 : null, "aria-label": "judged" });
   const [number, last, card] = [el("strong"), el("p", { class: "dim", "aria-live": "polite" }, "\u00a0"), el("div")];
-  const promise = el("p", { role: "status" }, PICKED);
+  const promise = el("p", { role: "status" }, drawn ? "" : PICKED);
   const by = el("input", { autocomplete: "name", value: localStorage.getItem("name"), maxlength: 100 });
   const note = el("input", { autocomplete: "off", maxlength: 1000 });
   const report = (problem) => tell(problem.message);
