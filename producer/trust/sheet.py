@@ -54,6 +54,8 @@ def read(path: str) -> Iterator[Row]:
         except InputError as error:
             refused = refused or error
     assert refused is not None  # noqa: S101 - for the type checker: there are delimiters
+    if refused.code == "missing_column":  # no option names another one here
+        raise InputError(refused.code, refused.message, "Leave the header as it was written, and fill in its rows.")
     raise refused
 
 

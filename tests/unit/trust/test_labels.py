@@ -146,8 +146,9 @@ def test_what_cannot_be_used_is_refused_with_its_place(text: str, words: str, tm
 
 def test_a_file_without_verdicts_is_refused(tmp_path: Path):
     (tmp_path / "l.csv").write_text("row,answer\n1,x\n")
-    with pytest.raises(InputError, match="no column 'verdict'"):
+    with pytest.raises(InputError, match="no column 'verdict'") as refused:
         labels.read(str(tmp_path / "l.csv"))
+    assert str(refused.value.remedy) == "Leave the header as it was written, and fill in its rows."
 
 
 @pytest.mark.parametrize(
