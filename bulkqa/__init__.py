@@ -43,17 +43,17 @@ _MODULES = {
     "errors": "contract.errors",
     "pipeline": "worker.pipeline.pipeline",
 }
-#: The packages that the API needs, and the folder in which all of them are.
-_PACKAGES = ("contract", "producer", "worker")
+#: The packages that the API needs, and the folder in which all of them are. `worker` is loaded only for a pipeline.
+_PACKAGES = ("contract", "producer")
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def _load_packages() -> None:
+def _load_packages(*more: str) -> None:
     """Import the packages next to this one, even if a script's own `producer.py` comes first on the path.
 
     Raises ImportError if another module of the same name is already imported.
     """
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *more):
         if name in sys.modules:
             file = sys.modules[name].__file__
             if file is None or Path(file).resolve().parents[1] != _ROOT:
@@ -71,7 +71,7 @@ def _load_packages() -> None:
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _load_packages()
+    _load_packages(*(["worker"] if name == "pipeline" else []))
     module = import_module(_MODULES[name])
     value = module if name == "errors" else getattr(module, name)
     globals()[name] = value

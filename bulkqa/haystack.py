@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bulkqa import _load_packages
 
-_load_packages()
+_load_packages("worker")
 
 from worker.pipeline.haystack import ExtractiveReader  # noqa: E402
 
