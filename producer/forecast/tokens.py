@@ -49,6 +49,6 @@ def curve(directory: Path, model: str) -> Cost | None:
     """The cost curve of a model, by its directory."""
     about = described(directory)
     try:
-        return codec.parse(Cost, about["cost"]) if about.get("name") == model else None
-    except (KeyError, ValueError):
+        return codec.parse(Cost, about["evaluation"]["cost"]) if about.get("name") == model else None
+    except (KeyError, TypeError, ValueError):
         return None

@@ -28,7 +28,7 @@ _TEXT = (
 )
 
 
-def measure(reader: Reader, seconds: float = 2.0) -> Cost:
+def measure(reader: Reader, seconds: float = 1.0) -> Cost:
     """The curve of a reader, by answering rows of one window each in this thread for so many seconds."""
     limit = reader.info.max_positions
     lengths = sorted({min(length, limit) for length in _LENGTHS})

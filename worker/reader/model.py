@@ -88,8 +88,12 @@ class ModelInfo:
         return hashlib.sha256(f"{self.digest} {self.no_answer_threshold}".encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as in JSON. `unproven` and `cost` only if set: earlier versions do not know them."""
-        return {name: value for name, value in asdict(self).items() if name not in ("unproven", "cost") or value}
+        """The fields as in JSON. Earlier versions refuse a field that they do not know, so `unproven` is there only if
+        set, and `cost` is within `evaluation`."""
+        values = {name: value for name, value in asdict(self).items() if name != "unproven" or value}
+        if cost := values.pop("cost"):
+            values["evaluation"] = {**self.evaluation, "cost": cost}
+        return values
 
 
 def describe(directory: Path) -> ModelInfo:
@@ -108,7 +112,7 @@ def describe(directory: Path) -> ModelInfo:
             inputs=tuple(data.pop("inputs")),
             disabled_optimizers=tuple(data.pop("disabled_optimizers", ())),
             known_answers=tuple(KnownAnswer(**known) for known in data.pop("known_answers")),
-            cost=codec.parse(Cost, cost) if (cost := data.pop("cost", None)) else None,
+            cost=codec.parse(Cost, cost) if (cost := data.get("evaluation", {}).pop("cost", None)) else None,
             **data,
         )
     except FileNotFoundError as error:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from contract.errors import ModelError
+from contract.forecast.work import Cost
 from contract.format.job import Options
 from tests import REPO
 from worker.reader.model import DESCRIPTION, ModelInfo, describe, digest
@@ -434,6 +435,9 @@ def test_readers_of_earlier_versions_read_the_description_of_a_model_that_works(
     info = ModelInfo("m", "d", "fp32", "A", ("input_ids",), 9, 9, checkpoint.Template((1,), (2,), (2,)), False)
     assert "unproven" not in info.to_json()
     assert "unproven" in replace(info, unproven=True).to_json()
+    measured = replace(info, cost=Cost(), evaluation={"file": "f"})
+    assert measured.to_json().keys() == info.to_json().keys()
+    assert measured.to_json()["evaluation"]["cost"]["window"] == Cost().window
 
 
 def _without_tokenizer(source: Path, to: Path) -> Path:
