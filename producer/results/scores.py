@@ -115,7 +115,7 @@ class Scores:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._jobs: OrderedDict[tuple[str, float], _Job] = OrderedDict()
         self._lock = threading.Lock()
 
     def spread(self, job: str) -> Spread:
@@ -165,8 +165,9 @@ class Scores:
     def _read(self, job: StoredJob, *, whole: bool = False) -> _Job:
         """Read parts that were not read yet, for as long as one call may. `whole`: also those that are damaged, of a
         job that has ended."""
-        known = self._jobs.pop(job.id, None) or _Job()
-        self._jobs[job.id] = known
+        key = job.id, job.manifest.created_at  # a job with a key may have been removed, and submitted anew
+        known = self._jobs.pop(key, None) or _Job()
+        self._jobs[key] = known
         while len(self._jobs) > _JOBS:
             self._jobs.popitem(last=False)
         until = time.monotonic() + _PATIENCE

@@ -93,7 +93,7 @@ class Judgements:
         """What the verdicts of a job promise, or without any its reference answers, in steps. Raises NotEnded, and
         UsageError where there is neither."""
         manifest, status, verdicts = load_manifest(self.storage, job), _report(self.storage, job), self.verdicts(job)
-        key = (job, manifest.index_sha256, precision, confidence, digest(verdicts))
+        key = (job, manifest.created_at, precision, confidence, digest(verdicts))
         if (made := self._made.get(key)) is None:
             found = yield from self.scores.answers(job)
             made = promised(Asked(manifest, status, precision, confidence), found, verdicts)

@@ -96,7 +96,7 @@ def settled(verdict: Verdict, prediction: dict[str, Any], context: str) -> Verdi
     reads as the answer does as right. Raises UsageError for what cannot be said of it."""
     place = f"row {verdict.row}"
     if verdict.verdict == "withdrawn":
-        return Verdict(verdict.row, "withdrawn", note=verdict.note)
+        return Verdict(verdict.row, "withdrawn", note=verdict.note, by=verdict.by)
     if prediction["status"] == "error":
         raise UsageError(f"{place} failed ({prediction['error']['code']}): there is no answer to judge")
     if verdict.verdict == "span":

@@ -197,6 +197,20 @@ def test_each_question_of_documents_has_a_promise_of_its_own(
     assert (found.verdict, found.start, found.floor) == ("span", 11, drawn.floor)
 
 
+def test_a_job_that_was_submitted_anew_with_its_key_is_another(
+    judgements: Judgements, storage: Storage, settings: Settings
+):
+    for score in ("0.9", "0.7"):
+        data = f"question|context|score\nwhat?|word of it|{score}\n".encode()
+        job = job_of(storage, settings, data, key="nightly").id
+        finish(job, storage, MemoryQueue(), settings)
+        assert judgements.verdicts(job) == []
+        assert completed(judgements.sample(job, 5, 0.9, 1, one_of_each=True)).floor == float(score)
+        judge(judgements, job, Verdict(0, "right", floor=float(score)))
+        assert completed(judgements.trust(job, 0.9, 0.95)).threshold == float(score)
+        delete(job, storage, MemoryQueue())
+
+
 def test_people_who_judge_at_once_lose_nothing(job: str, storage: Storage):
     """The same rows, from many threads: every verdict is stored, and all readers agree on which counts."""
     everyone = [f"p{n}" for n in range(8)]
