@@ -87,7 +87,7 @@ def test_no_verdict_that_was_answered_is_lost_or_counts_twice(running: FaultyClu
     judging = Judging(running, job)
     with ThreadPoolExecutor(len(PEOPLE)) as pool:
         judging.people = [pool.submit(judging.person, number) for number in range(len(PEOPLE))]
-        for count in (15, 45, 75):
+        for count in (20, 70):
             judging.after(count)
             kill(judging.server)
             judging.start()

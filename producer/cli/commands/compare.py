@@ -11,6 +11,7 @@ from producer.cli.flags import with_flags
 from producer.cli.options import Connection, Job, Json
 
 if TYPE_CHECKING:
+    from producer.backend import Backend
     from producer.trust.compare import Comparison
 
 
@@ -31,34 +32,46 @@ def compare(
     """Judge blind which of two jobs is better: write rows that they answer differently to a file, sides hidden; then,
     with --labels, say what the verdicts show."""
     from contract.errors import UsageError
-    from producer.cli import messages, view
+    from producer.cli import view
     from producer.jobs.diff_document import Summary
     from producer.trust import compare
-    from producer.trust.sample import AROUND
 
     if (output is None) == (labels is None) or (as_json and output):
         raise UsageError(
             "compare either writes a file to fill in, or says what the verdicts in it show",
             "First -o compare.xlsx; then --labels compare.xlsx, which --json goes with.",
         )
-    if output and output.exists():
-        raise UsageError(f"{output} exists, and may have been filled in", "Name another file.")
     backend = connection.backend()
     first, second = backend.find(first), backend.find(second)
-    summary = Summary()
-    if labels is not None:
+    if output is not None:
+        _write(backend, first, second, output, rows, seed)
+    elif labels is not None:
+        summary = Summary()
         verdicts = compare.read(labels, first, second)
         counts = compare.tally(backend.diff(first, second, summary), verdicts, first, second)
         shown = compare.compared(first, second, summary.comparable, counts)
         view.print_json(shown) if as_json else _show(shown)
-        return
+
+
+def _write(backend: Backend, first: str, second: str, output: Path, rows: int, seed: int) -> None:
+    """Write the file to fill in, and say what to do with it."""
+    from contract.errors import UsageError
+    from producer.cli import messages
+    from producer.jobs.diff_document import Summary
+    from producer.trust import compare
+    from producer.trust.sample import AROUND
+
+    if output.exists():
+        raise UsageError(f"{output} exists, and may have been filled in", "Name another file.")
+    summary = Summary()
     drawn = compare.draw(backend.diff(first, second, summary), rows, seed)
+    if others := summary.not_comparable + summary.missing:
+        messages.say(f"{messages.plural(others, 'row')} with another question in the other job, or none: left out")
     if not drawn:
         raise UsageError(
             f"there is nothing to judge: jobs {first} and {second} answer no row in other words",
             "Compare jobs of the same rows, with another model or other options.",
         )
-    assert output is not None  # noqa: S101 - for the type checker
     compare.write(output, {job: backend.details(job, drawn, AROUND) for job in (first, second)})
     messages.say(
         f"{messages.plural(len(drawn), 'row')} to judge in {output}: fill in the column verdict with left, right, both "
