@@ -33,6 +33,7 @@ two threads of one core: then two threads are 1.6 times as fast as one and not t
 | `python -m benchmarks.tuning` | the figures of [tuning](../docs/tuning.md), about three minutes |
 | `python -m benchmarks.documents` | questions x documents, about five minutes |
 | `python -m benchmarks.passages` | groups, and the best windows of documents, on XQuAD: about fifteen minutes |
+| `python -m benchmarks.trust` | promises of precision: how often they are broken, about ten minutes |
 | `python -m benchmarks.gpu` | on a machine with a GPU, onnxruntime-gpu and torch |
 
 Two are simulations, and their tables say how: many cores on two cores, and a fleet on one machine.
