@@ -161,13 +161,17 @@ def main(seed: int, minutes: float) -> None:
         finished = 0
         tries: Counter[int] = Counter()
         while time.monotonic() < until:
-            nemesis.jobs = []
+            earlier, nemesis.jobs = nemesis.jobs, []
             for rows in SIZES:
                 file = write_rows(running.folder / f"in-{rows}.csv", rows)
                 nemesis.jobs.append((running.submit(str(file)), rows))
             file = write_groups(running.folder / "groups.csv", GROUPS)
             grouped = running.submit(str(file), "--group-by", "topic")
             nemesis.jobs.append((grouped, 3 * GROUPS))
+            reusing = running.submit(str(running.folder / f"in-{SIZES[-1]}.csv"), "--reuse", "latest")
+            nemesis.jobs.append((reusing, SIZES[-1]))
+            for job, _ in earlier:  # what it reuses, if this is not the first round
+                running.producer("delete", job)
             while time.monotonic() < until:
                 time.sleep(dice.uniform(0.2, 3))
                 nemesis.strike()
