@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	sys.exit(not $(SUPPORTED))' 2>/dev/null && echo $$p && break; done || echo python3)
 EXTRAS ?= dev
 VENV ?= .venv
+# Test processes: on two cores three, for tests wait much of the time.
+PROCESSES ?= 3
 # Tests that import torch, which takes seconds, before they know whether they run.
 TORCH := test_train.py worker/build worker/reader/test_torch.py
 BIN := $(VENV)/bin
@@ -34,19 +36,19 @@ lock: ## choose versions anew after a change of dependencies; UPGRADE=1: the new
 	@UPGRADE=$(UPGRADE) python3 scripts/lock.py
 
 test: setup ## run all tests but the fault suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/faults
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q --ignore=tests/faults
 
 test-quick: setup ## unit and contract tests but the slow ones: about two minutes on two idle cores
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py \
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py \
 		$(addprefix --ignore=tests/unit/,$(TORCH))
 
 test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about five minutes
 	@$(MAKE) -s setup EXTRAS=dev
-	@BULKQA_TEST_STORAGE=s3 $(BIN)/python -m pytest -n 2 --dist loadgroup -q $(addprefix tests/acceptance/test_, \
+	@BULKQA_TEST_STORAGE=s3 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q $(addprefix tests/acceptance/test_, \
 		deaths.py backends.py asking.py answers.py independence.py models.py notifications.py serve.py)
 
 faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about five minutes
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/faults
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q tests/faults
 
 files: setup ## files of every writer that is installed, compared cell by cell: COUNT=2000 SEED=1
 	@$(BIN)/python -m tests.files.generate --count $(or $(COUNT),2000) --seed $(or $(SEED),1)
