@@ -13,7 +13,7 @@ REPO = Path(__file__).resolve().parents[1]
 #: Our modules that `custom.py` imports: only these are copied.
 MODULES = (
     "contract/__init__.py", "contract/errors.py", "contract/evaluation.py", "contract/machine.py", "contract/remedy.py",
-    "contract/squad.py", "contract/format", "contract/storage/address.py", "producer/input",
+    "contract/squad.py", "contract/forecast", "contract/format", "contract/storage/address.py", "producer/input",
     "worker/__init__.py", "worker/scoring.py", "worker/reader",
 )  # fmt: skip
 
