@@ -165,6 +165,10 @@ class Queue(Protocol):
         """Messages on the queues that a worker of this model serves."""
         ...
 
+    def queued(self, model: str, digest: str, limit: int) -> list[tuple[str, int]]:
+        """The job and chunk of each message that waits on those queues, at most `limit` of a queue."""
+        ...
+
     def serving(self, model: str) -> int:
         """How many workers serve a model, at least one."""
         ...

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from contract.errors import RedisUnreachable
 from contract.format import codec
-from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Hints, WorkerInfo, prefix, queue_name
+from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Hints, WorkerInfo, message, prefix, queue_name
 from contract.queue.app import KEEPALIVE, make_app
 from contract.queue.bounded import BOUNDED, TooLarge
 from contract.queue.heal import Dropped, Healer, is_wrong_type
@@ -27,7 +27,7 @@ from contract.queue.url import public_address, read_url
 log = logging.getLogger("bulkqa.queue")
 
 #: The scripts that this module runs.
-_SCRIPTS = ("announce", "claim", "end", "lease", "note", "plan", "touch")
+_SCRIPTS = ("announce", "claim", "end", "lease", "note", "plan", "touch", "waiting")
 
 
 class RedisQueue:
@@ -189,6 +189,14 @@ class RedisQueue:
         lists = self._lists(model, digest)
         lengths = self._call(lambda: [self._redis.llen(key) for key in lists], _Keys(lists=lists))
         return sum(map(int, lengths))
+
+    def queued(self, model: str, digest: str, limit: int) -> list[tuple[str, int]]:
+        found = []
+        for key in self._lists(model, digest):
+            for raw in self._run("waiting", [key], [limit, message.LIMIT], _Keys(lists=(key,))):
+                with suppress(message.NotOurs):
+                    found.append(message.read(raw))
+        return found
 
     def serving(self, model: str) -> int:
         key = self._key("serving", model)

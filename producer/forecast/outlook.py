@@ -6,6 +6,7 @@ Redis and storage are asked, and whatever does not answer is left out: a forecas
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -89,17 +90,16 @@ class Outlook:
             return
         storage = self.storage
         first = self.queue.planned(self.model, due, _BEFORE)
-        under_way = {worker.job for worker in self.workers if worker.job}
-        for job, left in zip(first, many(storage, lambda job: _left(storage, job), first), strict=True):
-            yield left
-            under_way.discard(job)
-        for (
-            job
-        ) in under_way:  # all of its chunks were sent, or it is due later: what the workers hold of it comes first
-            holding = [worker.work for worker in self.workers if worker.job == job]
+        digest = next((worker.digest for worker in self.workers), "")
+        # The others were sent whole, or are due later: what workers hold of them comes first, and what waits for one.
+        sent = Counter(job for job, _ in self.queue.queued(self.model, digest, _BEFORE))
+        held = Counter(worker.job for worker in self.workers if worker.job)
+        yield from many(storage, lambda job: _left(storage, job), first)
+        for job in sorted((sent + held).keys() - set(first)):
+            done = sum(worker.work for worker in self.workers if worker.job == job)
             with suppress(BulkqaError):
                 manifest = load_manifest(storage, job)
-                yield max(0.0, len(holding) * _work(manifest) / manifest.chunks - sum(holding))
+                yield max(0.0, (sent[job] + held[job]) * _work(manifest) / manifest.chunks - done)
 
 
 #: Of which nothing is known, and nobody asked.

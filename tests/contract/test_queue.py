@@ -306,6 +306,18 @@ def test_an_existing_plan_goes_on(queue: Queue):
     assert queue.hints(MODEL, JOB).following == 5
 
 
+def test_the_messages_that_wait_are_known(queue: Queue):
+    queue.send(MODEL, "small", [0])
+    queue.send(MODEL, "large", [3, 4])
+    queue.send(MODEL, "pinned", [7], "0123456789abcdef")
+    assert sorted(queue.queued(MODEL, "0123456789abcdef", 9)) == [
+        ("large", 3), ("large", 4), ("pinned", 7), ("small", 0)
+    ]  # fmt: skip
+    assert sorted(queue.queued(MODEL, "", 9)) == [("large", 3), ("large", 4), ("small", 0)]
+    assert len(queue.queued(MODEL, "", 2)) == 2
+    assert queue.queued("another", "", 9) == []
+
+
 def test_a_job_that_is_planned_no_more_has_no_turn(queue: Queue):
     for job in (JOB, "other"):
         queue.plan(MODEL, job, 0, 2, 0.0)

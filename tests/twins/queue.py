@@ -125,6 +125,10 @@ class MemoryQueue:
     def waiting(self, model: str, digest: str) -> int:
         return self.hints(model, "", digest).waiting
 
+    def queued(self, model: str, digest: str, limit: int) -> list[tuple[str, int]]:
+        names = queue_name(model), queue_name(model, digest or "none")
+        return [each for name in names for each in list(self.messages.get(name, ()))[:limit]]
+
     def serving(self, model: str) -> int:
         return max(1, sum(worker.model == model for worker in self.workers()))
 

@@ -66,13 +66,28 @@ def test_rows_that_were_rejected_are_not_in_it(storage: Storage, settings: Setti
 
 def test_jobs_that_are_due_before_come_first(storage: Storage, settings: Settings, memory_queue: MemoryQueue):
     memory_queue.announce(worker())
-    submitted(storage, settings, memory_queue, rows=40)
+    first = submitted(storage, settings, memory_queue, rows=40)
     second = submitted(storage, settings, memory_queue, rows=400).forecast
     small = submitted(storage, settings, memory_queue, rows=8).forecast
     assert second
     assert small
     assert second.seconds_before == pytest.approx(20.0, abs=4.0), "forty rows of half a second"
-    assert small.seconds_before == 0.0, "a job of few rows is due before both"
+    assert first.forecast
+    waiting = 2 * first.forecast.work / first.chunks
+    assert small.seconds_before == pytest.approx(waiting, abs=0.1), "it is due before both, but for what was sent"
+
+
+def test_a_job_whose_messages_wait_comes_first_though_nothing_is_left_to_send(
+    storage: Storage, settings: Settings, memory_queue: MemoryQueue
+):
+    memory_queue.announce(worker())
+    first = submitted(storage, settings, memory_queue, rows=40)
+    memory_queue.unplan(first.model, first.id)
+    memory_queue.messages.clear()
+    memory_queue.send(first.model, first.id, list(range(first.chunks)))
+    second = submitted(storage, settings, memory_queue, rows=400).forecast
+    assert second
+    assert second.seconds_before == pytest.approx(20.0, abs=4.0)
 
 
 def test_what_was_done_of_an_earlier_job_is_not_waited_for(
@@ -90,6 +105,7 @@ def test_of_a_job_that_is_due_later_only_what_workers_hold_comes_first(
     memory_queue.announce(worker())
     first = submitted(storage, settings, memory_queue, rows=40)
     memory_queue.announce(worker(job=first.id, chunk=0, work=0.2))
+    memory_queue.messages.clear()
     assert first.forecast
     chunk = first.forecast.work / first.chunks
     assert look(settings, "tiny", storage, memory_queue).fleet(1).before == pytest.approx(chunk - 0.2)
