@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
 import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 import psutil
 import pyarrow as pa
@@ -427,6 +430,11 @@ def test_a_reader_of_stdout_that_has_enough_is_no_error(tmp_path: Path, settings
         assert (done.returncode, done.stderr) == (0, ""), verb
 
 
+def _waiting(pipe: IO[str]) -> int:
+    """Bytes that were written to a pipe and not read yet."""
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
+
+
 def test_an_interrupt_before_there_is_a_job_says_so(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -437,6 +445,9 @@ def test_an_interrupt_before_there_is_a_job_says_so(tmp_path: Path) -> None:
     with pipe.open("w") as file:  # opened by both: it reads, and waits for more
         file.write(GOOD)
         file.flush()
+        # A signal right before a read begins is seen after it, which here never ends: the second read is waited for.
+        blocked = Path(f"/proc/{process.pid}/wchan")
+        until(lambda: not _waiting(file) and "pipe_read" in blocked.read_text(), "it reads on")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130

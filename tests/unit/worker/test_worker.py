@@ -58,8 +58,9 @@ def work(worker: Worker) -> list[int]:
     return done
 
 
-def test_a_chunk_takes_five_calls_of_the_storage(worker: Worker, monkeypatch: pytest.MonkeyPatch):
-    """However many chunks and workers there are. In addition, the cancel marker is checked once a second."""
+def test_a_chunk_takes_six_calls_of_the_storage(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    """However many chunks and workers there are: whether it has a part, and whether its job is paused; chunk, attempt
+    and part. In addition, the cancel marker is checked once a second."""
     calls: Counter[str] = Counter()
 
     def counted(name: str) -> Any:
@@ -79,7 +80,7 @@ def test_a_chunk_takes_five_calls_of_the_storage(worker: Worker, monkeypatch: py
     for chunk in (1, 2):
         calls.clear()
         assert worker.work(job, chunk, None)
-        assert calls == {"exists": 1, "read": 1, "create": 2, "delete": 1}
+        assert calls == {"exists": 2, "read": 1, "create": 2, "delete": 1}
 
 
 def test_a_job_submitted_again_with_its_key_gets_its_own_answers(worker: Worker):
