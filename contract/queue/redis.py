@@ -144,7 +144,7 @@ class RedisQueue:
     def planned(self, model: str, due: float, limit: int) -> list[str]:
         order = self._key("order", model)
         jobs = self._call(
-            lambda: self._redis.zrangebyscore(order, "-inf", due, start=0, num=limit), _Keys(zsets=(order,))
+            lambda: self._redis.zrange(order, "-inf", due, byscore=True, offset=0, num=limit), _Keys(zsets=(order,))
         )
         return [str(job) for job in jobs]
 
