@@ -309,6 +309,7 @@ def test_what_is_remembered_of_a_job_is_bounded(worker: Worker):
     """With room for one chunk, the second makes it forget the first."""
     rows = [mill(number % 6) | {"id": f"r{number}"} for number in range(9)]
     assert run(worker, table(rows)).scored == 6
+    worker._repeats.close()
     worker._repeats = Repeats(limit=1)
     assert run(worker, table(rows)).scored == 9
 
