@@ -20,7 +20,6 @@ from typing import Any
 
 from contract.errors import ModelError
 from contract.forecast.work import Cost
-from contract.format import codec
 
 SCHEMA_VERSION = 1
 REBUILD = "Build the model directory again: worker build SOURCE DEST"
@@ -112,7 +111,7 @@ def describe(directory: Path) -> ModelInfo:
             inputs=tuple(data.pop("inputs")),
             disabled_optimizers=tuple(data.pop("disabled_optimizers", ())),
             known_answers=tuple(KnownAnswer(**known) for known in data.pop("known_answers")),
-            cost=codec.parse(Cost, cost) if (cost := data.get("evaluation", {}).pop("cost", None)) else None,
+            cost=_cost(data.get("evaluation", {}).pop("cost", None)),
             **data,
         )
     except FileNotFoundError as error:
@@ -123,6 +122,11 @@ def describe(directory: Path) -> ModelInfo:
         if Path(name).name != name or not (path.parent / name).is_file():
             raise ModelError(f"{path.parent} is incomplete: it has no {name}", remedy)
     return info
+
+
+def _cost(values: dict[str, float] | None) -> Cost | None:
+    """A cost curve as it lies in `reader.json`. Raises TypeError or ValueError for what is none."""
+    return Cost(**{name: float(value) for name, value in values.items()}) if values else None
 
 
 def digest(directory: Path, graph: str) -> str:
