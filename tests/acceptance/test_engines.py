@@ -52,7 +52,7 @@ def run(python: Path, text: str, folder: Path) -> None:
         env=os.environ | QUIET | {"PYTHONPATH": str(REPO)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

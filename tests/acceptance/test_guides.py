@@ -49,7 +49,7 @@ def shell(command: str, folder: Path, **env: str) -> str:
         env=env,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
