@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,20 @@ class Cost:
     square: float = 1.26e-7
     bytes_per_token: float = 4.4  #: of text such as that of the known questions
 
-    __pydantic_config__: ClassVar[dict[str, bool]] = {"allow_inf_nan": False}
-
     def __post_init__(self) -> None:
         """Raises ValueError for a curve that cannot be: anybody may have written it."""
-        if not (self.window > 0 and self.token >= 0 and self.square >= 0 and 0.1 <= self.bytes_per_token <= 1000):
+        curve = self.window, self.token, self.square
+        if not (
+            self.window > 0 and all(0 <= each < math.inf for each in curve) and 0.1 <= self.bytes_per_token <= 1000
+        ):
             raise ValueError(f"a cost curve cannot be {self}")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Cost:
+        """The curve in parsed JSON, without what a later version may have added. Not by `contract.format.codec`, which
+        wants pydantic: where a model alone is used there is none. Raises TypeError or ValueError for what is none."""
+        values = dict(values)
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
     def seconds(self, work: Work) -> float:
         """Seconds of one thread that work takes."""

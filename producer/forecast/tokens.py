@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from contract.forecast.work import Cost
-from contract.format import codec
 from producer.forecast.survey import Count
 
 
@@ -49,6 +48,6 @@ def curve(directory: Path, model: str) -> Cost | None:
     """The cost curve of a model, by its directory."""
     about = described(directory)
     try:
-        return codec.parse(Cost, about["evaluation"]["cost"]) if about.get("name") == model else None
+        return Cost.of(about["evaluation"]["cost"]) if about.get("name") == model else None
     except (KeyError, TypeError, ValueError):
         return None

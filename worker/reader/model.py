@@ -111,7 +111,7 @@ def describe(directory: Path) -> ModelInfo:
             inputs=tuple(data.pop("inputs")),
             disabled_optimizers=tuple(data.pop("disabled_optimizers", ())),
             known_answers=tuple(KnownAnswer(**known) for known in data.pop("known_answers")),
-            cost=_cost(data.get("evaluation", {}).pop("cost", None)),
+            cost=Cost.of(cost) if (cost := data.get("evaluation", {}).pop("cost", None)) else None,
             **data,
         )
     except FileNotFoundError as error:
@@ -122,11 +122,6 @@ def describe(directory: Path) -> ModelInfo:
         if Path(name).name != name or not (path.parent / name).is_file():
             raise ModelError(f"{path.parent} is incomplete: it has no {name}", remedy)
     return info
-
-
-def _cost(values: dict[str, float] | None) -> Cost | None:
-    """A cost curve as it lies in `reader.json`. Raises TypeError or ValueError for what is none."""
-    return Cost(**{name: float(value) for name, value in values.items()}) if values else None
 
 
 def digest(directory: Path, graph: str) -> str:
