@@ -22,6 +22,7 @@ from producer.forecast.outlook import Outlook
 from producer.forecast.survey import Surveyed
 from producer.input.open import Input, grown
 from producer.input.rows import bounded
+from producer.shuffle import STEP, mixed
 
 pc: Any = _pc
 
@@ -109,17 +110,8 @@ def _keys(table: pa.Table) -> NDArray[Any]:
         has_group = groups.is_valid().to_numpy(zero_copy_only=False)
         places = pc.fill_null(groups.indices, 0).to_numpy(zero_copy_only=False)
         numbers[has_group] = np.array(hashes, np.uint64)[places[has_group]]
-    return _mixed(numbers)
+    return mixed(numbers + np.uint64(_SEED * STEP))
 
 
 def _hash(group: str) -> int:
     return int.from_bytes(blake2b(group.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-
-
-def _mixed(numbers: NDArray[Any]) -> NDArray[Any]:
-    """Numbers of 64 bits, each of whose bits all bits of the given ones decide (splitmix64)."""
-    with np.errstate(over="ignore"):
-        mixed = numbers + np.uint64(_SEED) * np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        return mixed ^ (mixed >> np.uint64(31))

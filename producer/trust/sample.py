@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from producer.results.scores import Answers, Scored
+from producer.shuffle import STEP, mixed
 
 #: The mean score of the pool exceeds the wanted precision by this.
 _ABOVE = 0.02
@@ -56,9 +58,6 @@ def draw(found: Answers, size: int, precision: float, seed: int, *, one_of_each:
     return Sample(drawn, float(found.scores[top].min()) if len(top) else None, len(top))
 
 
-def _chances(rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
-    """A number for each row that looks random: splitmix64, seeded."""
-    mixed = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
+def _chances(rows: NDArray[np.int64], seed: int) -> NDArray[Any]:
+    """A number for each row that looks random, another for each seed."""
+    return mixed(rows.astype(np.uint64) * np.uint64(STEP) + np.uint64(seed * 0xD1342543DE82EF95 % 2**64))
