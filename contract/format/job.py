@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from contract.errors import BulkqaError, UnknownJob, UsageError
 from contract.forecast.work import Forecast, Sample
 from contract.format import codec
-from contract.format.option import AtLeast, Help, check_bounds
+from contract.format.option import AtLeast, Help, Shows, check_bounds
 from contract.remedy import Call, Remedy
 
 #: Format version of everything under `jobs/<job>/`. Programs refuse versions that they do not know.
@@ -97,7 +97,7 @@ class Options:
         Help("score only so many windows of a context, those whose words match the question best [default: all]"),
         AtLeast(1),
     ] = None
-    omit_context: Annotated[bool, Help("leave contexts out of the predictions")] = False
+    omit_context: Annotated[bool, Help("leave contexts out of the predictions"), Shows()] = False
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -54,6 +54,11 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
+class Shows:
+    """Changes what a prediction shows, and no answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """A declared option."""
 
@@ -66,6 +71,7 @@ class Option:
     as_text: AsText | None = None
     local: bool = False
     several: bool = False
+    decides: bool = True  #: answers; what only shows does not
 
     @property
     def type_name(self) -> str:
@@ -104,6 +110,7 @@ def _option(field: Any, hint: Any) -> Option:
         as_text=as_text,
         local=_extra(hint, Local) is not None,
         several=_extra(hint, Several) is not None,
+        decides=_extra(hint, Shows) is None,
     )
 
 
@@ -118,3 +125,10 @@ def check_bounds(record: Any) -> None:
         value = getattr(record, option.name)
         if option.minimum is not None and value is not None and value < option.minimum:
             raise UsageError(f"{option.name} must be at least {option.minimum}, not {value}")
+
+
+def changes(then: Any, now: Any) -> list[tuple[str, Any, Any]]:
+    """The options that decide answers and differ between two records of a kind: name, value then, value now."""
+    names = [option.name for option in options_of(type(now)) if option.decides]
+    pairs = [(name, getattr(then, name), getattr(now, name)) for name in names]
+    return [pair for pair in pairs if pair[1] != pair[2]]

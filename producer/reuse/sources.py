@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contract.errors import BulkqaError, UsageError
 from contract.format import chunk, layout
 from contract.format.job import Manifest, ModelRef, Options, Reuse, Trust
+from contract.format.option import changes
 from contract.ledger import records
 from contract.ledger.stored import Damage, StoredJob, load_manifest
 from contract.remedy import Remedy, Set
@@ -21,8 +22,6 @@ from contract.storage.many import many
 
 #: The newest job that fits; with a label, the newest that has it.
 LATEST = "latest"
-#: An option that changes what a prediction shows, and no answer.
-_NEUTRAL = ("omit_context",)
 
 #: The keys of a chunk's rows: (rows, 2), two halves each.
 Keys = NDArray[np.uint64]
@@ -110,21 +109,15 @@ def _open(storage: Storage, job: str, model: str, options: Options) -> Source | 
             f"job {job} was scored by the model {manifest.model}, this one is for {model}: nothing can be reused",
             Remedy("Submit it for the same model: ", Set(model=manifest.model), ", or without ", Set("reuse"), "."),
         )
-    if different := _different(manifest.options, options):
-        changes = ", ".join(f"{name} was {then}, now {now}" for name, then, now in different)
+    if different := changes(manifest.options, options):
+        others = ", ".join(f"{name} was {then}, now {now}" for name, then, now in different)
         options_then = {name: then for name, then, _ in different}
         raise UsageError(
-            f"job {job} was answered with other options: {changes}; nothing can be reused",
+            f"job {job} was answered with other options: {others}; nothing can be reused",
             Remedy("Give the same: ", Set(**options_then), ", or submit without ", Set("reuse"), "."),
         )
     pinned = records.model(storage, job)
     return Source(stored, pinned) if pinned else None
-
-
-def _different(then: Options, now: Options) -> list[tuple[str, object, object]]:
-    """The options that decide answers and differ, with both values."""
-    new = asdict(now)
-    return [(name, old, new[name]) for name, old in asdict(then).items() if name not in _NEUTRAL and old != new[name]]
 
 
 def _latest(storage: Storage, name: str, model: str, options: Options) -> str | None:
@@ -139,7 +132,7 @@ def _latest(storage: Storage, name: str, model: str, options: Options) -> str | 
 
     def fits(manifest: Manifest) -> bool:
         labelled = manifest.metadata.get(label) == value if label else "asked" not in manifest.metadata
-        return labelled and manifest.model == model and not _different(manifest.options, options)
+        return labelled and manifest.model == model and not changes(manifest.options, options)
 
     manifests = many(storage, manifest_of, records.jobs(storage))
     fitting = [manifest for manifest in manifests if manifest and fits(manifest)]

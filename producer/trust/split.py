@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Protocol
 
 from contract.errors import NotEnded, UsageError
 from contract.format.job import Manifest, Options, Trust
+from contract.format.option import changes
 from contract.format.part import spread
 from contract.ledger import records
 from contract.ledger.progress import Progress
+from contract.ledger.stored import load_manifest
 from contract.remedy import Call, Remedy, Set
 from contract.storage import Storage
 from producer.results.pages import Side
@@ -19,8 +19,6 @@ from producer.trust.promises.trusted import Trusted
 
 #: How sure the promise is that a job takes along; and the share of answers that must be right, by default.
 CONFIDENCE, PRECISION = 0.95, 0.9
-#: Options that no answer depends on.
-_FREE = ("omit_context",)
 
 
 def promise_of(storage: Storage, job: str, precision: float) -> Trust:
@@ -96,20 +94,12 @@ def check(storage: Storage, job: str, model: str, options: Options) -> None:
             "promises says nothing of this one",
             "Use the same model, or judge a sample of this one's own answers.",
         )
-    if others := [
-        f"{name} was {then!r}, now {now!r}" for name, then, now in _differing(report.options, asdict(options))
-    ]:
+    earlier = load_manifest(storage, job).options
+    if others := [f"{name} was {then!r}, now {now!r}" for name, then, now in changes(earlier, options)]:
         raise UsageError(
             f"job {job} had other options, so that what it promises says nothing of this one: {'; '.join(others)}",
             "Use the same options, or judge a sample of this one's own answers.",
         )
-
-
-def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    defaults = asdict(Options())  # a job of an earlier version lacks options that came later
-    names = [name for name in now if name not in _FREE]
-    pairs = [(name, then.get(name, defaults[name]), now[name]) for name in names]
-    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 def _report(storage: Storage, job: str) -> Progress:
