@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,21 +95,15 @@ def _verdict(place: str, fields: Mapping[str, Any]) -> Verdict | None:
             f"{place} of the labels: the verdict {fields['verdict']!r} is neither right nor wrong",
             "Or skipped, where nobody can say; or no answer, where the context has none.",
         )
-    if (row := _whole(fields.get("row"))) is None:
-        raise UsageError(f"{place} of the labels: {fields.get('row')!r} is not the number of a row")
+    if (row := sheet.whole(fields.get("row"))) is None:
+        raise sheet.no_number(place, fields.get("row"))
     is_same = squad.normalize(correct) == squad.normalize(text["answer"])
     kind = _KINDS[word] if word else "right" if is_same else "wrong"
-    start, end = (_whole(fields.get(name)) if kind == "span" else None for name in ("start", "end"))
+    start, end = (sheet.whole(fields.get(name)) if kind == "span" else None for name in ("start", "end"))
     return Verdict(
         row, kind, start, end, answer=text["answer"] or None, correct="" if kind == "right" else correct,
         note=text["note"].strip(), floor=_number(fields.get("floor")), by=text["by"],
     )  # fmt: skip
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number from 0 on; None if it is none, or may have thousands apart: 1.000 is one or a thousand."""
-    match = re.fullmatch(r"\s*(\d+)(?:[.,]0)?\s*", str(value), re.ASCII)
-    return int(match[1]) if match else None
 
 
 def _number(value: Any) -> float | None:

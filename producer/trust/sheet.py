@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,16 @@ _HEAD = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
 
 
+def check_new(path: Path) -> None:
+    """Raise UsageError for a file that exists."""
+    if path.exists():
+        raise _exists(path)
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError(f"{path} exists, and may have been filled in", "Name another file.")
+
+
 def write(path: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a file to fill in: a workbook for .xlsx, with a sheet of that name, else CSV, which Excel reads as UTF-8.
     Raises UsageError if it exists or cannot be written."""
@@ -33,7 +44,7 @@ def write(path: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[
         with path.open("xb") as target:
             target.write(file.getvalue())
     except FileExistsError:
-        raise UsageError(f"{path} exists, and may have been filled in", "Name another file.") from None
+        raise _exists(path) from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}", "Name another file.") from error
 
@@ -75,7 +86,17 @@ def place(row: Row) -> str:
 
 def number(row: Row) -> int:
     """The number of the row of a job that a row of the file is about. Raises UsageError if it has none."""
-    try:
-        return int(float(row.question or ""))
-    except ValueError:
-        raise UsageError(f"{place(row)} of the labels: {row.question!r} is not the number of a row") from None
+    if (found := whole(row.question)) is None:
+        raise no_number(place(row), row.question)
+    return found
+
+
+def whole(value: Any) -> int | None:
+    """A whole number from 0 on; None if it is none, or may have thousands apart: 1.000 is one or a thousand."""
+    match = re.fullmatch(r"\s*(\d+)(?:[.,]0)?\s*", str(value), re.ASCII)
+    return int(match[1]) if match else None
+
+
+def no_number(place: str, value: Any) -> UsageError:
+    """The error for a row of the file that does not say which row of a job it is about."""
+    return UsageError(f"{place} of the labels: {value!r} is not the number of a row")

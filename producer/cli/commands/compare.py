@@ -60,9 +60,9 @@ def _write(backend: Backend, first: str, second: str, output: Path, rows: int, s
     from producer.jobs.diff_document import Summary
     from producer.trust import compare
     from producer.trust.sample import AROUND
+    from producer.trust.sheet import check_new
 
-    if output.exists():
-        raise UsageError(f"{output} exists, and may have been filled in", "Name another file.")
+    check_new(output)
     summary = Summary()
     drawn = compare.draw(backend.diff(first, second, summary), rows, seed)
     if others := summary.not_comparable + summary.missing:

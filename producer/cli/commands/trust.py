@@ -35,9 +35,9 @@ def sample(
     from producer.cli import messages
     from producer.trust import labels
     from producer.trust.sample import AROUND
+    from producer.trust.sheet import check_new
 
-    if output.exists():
-        raise UsageError(f"{output} exists, and may have been filled in", "Name another file.")
+    check_new(output)
     backend = connection.backend()
     job = backend.find(job)
     drawn = backend.sample(job, rows, precision, seed, one_of_each=not all_rows).rows
