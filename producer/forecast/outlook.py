@@ -53,6 +53,7 @@ class Outlook:
     model: str = ""
     storage: Storage | None = None
     queue: Queue | None = None
+    earlier: tuple[Earlier, ...] = ()  #: jobs that have ended lately, oldest first
 
     def survey(self, options: Options) -> Survey:
         """What adds up the work of an input as it is read."""
@@ -70,19 +71,13 @@ class Outlook:
         return forecast(surveyed, self.cost, self.fleet(surveyed.rows), self.errors())
 
     def errors(self) -> list[float]:
-        """How far off forecasts of jobs that have ended lately were (`fleet.error`)."""
-        return [error(each.forecast) for each in self._earlier()]
+        """How far off the forecasts of these jobs were (`fleet.error`)."""
+        return [error(each.forecast) for each in self.earlier]
 
     def on_this_machine(self, threads: int) -> Outlook:
         """With a worker of so many threads that is about to start here, each as fast as those of the latest job."""
-        speed = next((each.speed for each in reversed(self._earlier()) if each.speed), 0.0)
+        speed = next((each.speed for each in reversed(self.earlier) if each.speed), 0.0)
         return replace(self, workers=(WorkerInfo("", self.model, "", "", threads, "", cost=self.cost, speed=speed),))
-
-    def _earlier(self) -> list[Earlier]:
-        if self.storage is not None:
-            with suppress(BulkqaError):
-                return history(self.storage, _EARLIER)
-        return []
 
     def _before(self, due: float) -> Iterator[float]:
         """The seconds of work of each job that is served before what is due then."""
@@ -118,7 +113,15 @@ def look(settings: Settings, model: str, storage: Storage | None, queue: Queue |
     longest = min((worker.max_positions for worker in workers if worker.max_positions), default=0)
     if not longest:
         longest = _integer(tokens.described(settings.model_dir), model)
-    return Outlook(cost, longest, tokens.counter(settings.model_dir, model), workers, model, storage, queue)
+    count = tokens.counter(settings.model_dir, model)
+    return Outlook(cost, longest, count, workers, model, storage, queue, _earlier(storage))
+
+
+def _earlier(storage: Storage | None) -> tuple[Earlier, ...]:
+    if storage is not None:
+        with suppress(BulkqaError):
+            return tuple(history(storage, _EARLIER))
+    return ()
 
 
 def _integer(about: dict[str, object], model: str) -> int:
@@ -133,10 +136,8 @@ def _left(storage: Storage, job: str) -> float:
         tally, footers = counting.counted(storage, job, {})
     except BulkqaError:
         return 0.0
-    done = tally.plus(footers)
-    return max(
-        0.0, _work(manifest) * (1.0 - done.rows / manifest.rows) if not done.work else _work(manifest) - done.work
-    )
+    done, work = tally.plus(footers), _work(manifest)
+    return max(0.0, work - (done.work or work * done.rows / manifest.rows))
 
 
 def _work(manifest: Manifest) -> float:

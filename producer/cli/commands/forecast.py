@@ -20,9 +20,7 @@ _JUDGED = 50
 def forecast(
     request: Annotated[
         Request,
-        Without(
-            "key", "metadata", "notify", "expire", "trust", "precision", "max_errors", "reuse", "reuse_any", "sample"
-        ),
+        Without(*_OF_JOBS),
     ],
     connection: Connection,
     asked: Asked,

@@ -17,7 +17,7 @@ from contract.ledger.stored import StoredJob
 from contract.queue import WorkerInfo
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.forecast.outlook import NOTHING, Outlook, history, look
+from producer.forecast.outlook import NOTHING, history, look
 from producer.forecast.tokens import counter
 from producer.jobs.submit import submit_and_send
 from producer.request import Request
@@ -155,7 +155,7 @@ def test_earlier_jobs_say_how_good_forecasts_are(storage: Storage, settings: Set
     earlier = history(storage, 50)
     assert sorted(each.forecast.actual_seconds or 0 for each in earlier) == [5.0, 20.0]
     assert all(each.forecast.held for each in earlier)
-    errors = Outlook(storage=storage).errors()
+    errors = look(settings, "tiny", storage, None).errors()
     assert sorted(errors) == pytest.approx([math.log(7 / 12), math.log(22 / 12)])
 
 
