@@ -10,6 +10,8 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import tee
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,7 @@ _ALWAYS = 1000.0
 #: Tokens of a window beside question and context, at most.
 _SPECIAL = 8
 
-_engines: dict[tuple[str, str, int, int], Engine] = {}
+_engines: dict[tuple[str, str, int], Engine] = {}
 _lock = threading.Lock()
 
 
@@ -130,8 +132,6 @@ class QuestionAnswering:
         return result
 
     def _results(self, call: arguments.Call, settings: Options, values: dict[str, Any]) -> Iterator[Any]:
-        from itertools import tee
-
         # Not more pairs are held than are under way: the engine takes them before their outcomes are asked for.
         shown, scored = tee(call.pairs)
         for pair, outcome in zip(shown, self._engine().answers(scored, settings), strict=True):
@@ -158,7 +158,7 @@ class QuestionAnswering:
         from worker.pipeline.engine import Engine
 
         directory, provider, threads, _ = self._about
-        key = str(directory.resolve()), provider, threads, 0
+        key = str(directory.resolve()), provider, threads
         with _lock:
             if key not in _engines:
                 _engines[key] = Engine(directory, provider, threads)
@@ -203,8 +203,6 @@ def _result(pair: arguments.Pair, answer: Answer, null: float | None, values: di
 def _null_share(answer: Answer) -> float:
     """The probability of no answer, less than that of the first answer: in the softmax of its score, null has its
     margin less."""
-    from math import exp
-
     best = answer.spans[0]
     margin = best.margin if best.margin is not None else best.raw_score - answer.null_score
     return round(best.score * exp(-max(margin, 0.0)), 6)
