@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from pathlib import Path
 
 from contract.settings import SHIPPED_MODEL, shipped_model
 from worker.reader.model import DESCRIPTION
+
+log = logging.getLogger("bulkqa.pipeline")
 
 
 def directory_of(model: str | os.PathLike[str] | None) -> Path:
@@ -42,11 +45,16 @@ def _name(source: str, folder: Path) -> str:
 
 
 def _build(source: str, destination: Path) -> None:
+    """Build a checkpoint, and log the steps. One that answers none of the known questions is taken too, as transformers
+    takes it, with a warning: it may know another language."""
     from contract.errors import ModelError
     from worker.build import build
 
     try:
-        build(source, destination, force_unknown=True)
+        info = build(source, destination, force_unknown=True, progress=log.info)
     except ModelError:
         if not (destination / DESCRIPTION).is_file():  # or another process was first
             raise
+        return
+    if info.unproven:
+        log.warning("%s answers none of the questions that every English reader knows: look at its answers", source)

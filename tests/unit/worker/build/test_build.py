@@ -26,6 +26,8 @@ tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [build]")
 
 from worker import build as builder  # noqa: E402 - after the check that it can be used
 from worker.build import checkpoint, export  # noqa: E402
+from worker.pipeline.models import directory_of  # noqa: E402
+from worker.pipeline.pipeline import pipeline  # noqa: E402
 from worker.reader.reader import Reader  # noqa: E402
 
 pytestmark = pytest.mark.build
@@ -660,3 +662,21 @@ def test_the_model_that_ships_fits_its_description() -> None:
     if not (shipped / DESCRIPTION).is_file():
         pytest.skip("models/ is not part of this checkout")
     assert len(Reader.open(shipped).info.known_answers) == len(checkpoint.KNOWN)
+
+
+def test_a_pipeline_builds_a_checkpoint_once_and_again_when_it_has_changed(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = Path(shutil.copytree(bert, tmp_path / "bert"))
+    first = directory_of(source)
+    assert first.is_relative_to(tmp_path / "cache" / "bulkqa")
+    assert "answers none of the questions" in caplog.text, "it is untrained"
+    built = (first / DESCRIPTION).stat().st_mtime_ns
+    assert (directory_of(str(source)), (first / DESCRIPTION).stat().st_mtime_ns) == (first, built)
+    question, context = "Who founded the city?", CONTEXT[:100]
+    result = pipeline(model=source)(question=question, context=context, align_to_words=False)
+    (span,) = Reader.open(first).answer(question, context, Options(max_answer_len=15, no_answer_threshold=1000)).spans
+    assert (result["answer"], result["score"]) == (span.answer, span.score)
+    (source / "config.json").write_text((source / "config.json").read_text() + " ")
+    assert directory_of(source) != first
