@@ -9,7 +9,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from contract.errors import BulkqaError
+from contract.errors import BulkqaError, UsageError
 from contract.format import codec, layout
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
@@ -43,12 +43,17 @@ def namespace_at(settings: Settings) -> str:
 
 
 def storage_id(storage: Storage) -> str:
-    """The unique id of a storage, 12 hexadecimal digits, created if there is none. Raises StorageUnreachable, and
-    BulkqaError if the id is damaged."""
+    """The unique id of a storage, 12 hexadecimal digits, created if there is none. Raises StorageUnreachable,
+    BulkqaError if the id is damaged, and UsageError if the storage is new and overwrites what exists."""
     unique = known_id(storage)
     if unique is None:
-        record = _StorageId(id=secrets.token_hex(6))
-        storage.create(layout.STORAGE, codec.line(record, (", ", ": ")).encode() + b"\n")
+        record = codec.line(_StorageId(id=secrets.token_hex(6)), (", ", ": ")).encode() + b"\n"
+        if storage.create(layout.STORAGE, record) and storage.create(layout.STORAGE, record):
+            storage.delete(layout.STORAGE)
+            raise UsageError(
+                f"storage {storage.url} overwrites an object that was to be created only if it does not exist",
+                "Use a service with conditional puts (If-None-Match: *): else workers overwrite each other's parts.",
+            )
         unique = known_id(storage)  # another process's, if that was faster
     return unique or ""
 

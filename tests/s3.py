@@ -81,13 +81,14 @@ def _bucket_made(port: int) -> bool:
 
 class Faulty(ThreadingHTTPServer):
     """Hands requests on to `endpoint`. Of the methods in `faults` the next ones fail: by a status, or "lost": done, and
-    not answered; "late": done, and answered 500."""
+    not answered; "late": done, and answered 500. Headers in `ignored` are not handed on, as if unknown."""
 
     daemon_threads = True
 
     def __init__(self, endpoint: str) -> None:
         self.target = urlsplit(endpoint).netloc
         self.faults: dict[str, deque[int | str]] = {}
+        self.ignored: set[str] = set()
         self.requests: list[str] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -109,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             return self._answer(fault, b"<Error><Code>Made</Code></Error>", {})
         connection = http.client.HTTPConnection(self.server.target, timeout=30)
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "host")}
+        left_out = {"connection", "host"} | self.server.ignored
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in left_out}
         connection.request(self.command, self.path, body, headers | {"Host": self.server.target})
         response = connection.getresponse()
         data = response.read()

@@ -66,7 +66,7 @@ class ObjectStorage:
         self._scheme = place.scheme
         prefix = place.key.strip("/")
         self.url = str(replace(place, key=_checked(prefix))).rstrip("/")
-        # An endpoint without TLS is deliberate: a MinIO in the next container, a test.
+        # An endpoint without TLS is deliberate: an S3 in the next container, a test.
         plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
         options: dict[str, Any] = {"timeout": "60s", "connect_timeout": "10s", "allow_http": plain}
         # A throttled service answers 503 for a while: obstore retries reads, `create` retries puts.

@@ -1,16 +1,23 @@
-"""The container files keep their promises. Static: no container engine is needed."""
+"""The container files keep their promises. No container engine is needed."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
 from contract.settings import SHIPPED_MODEL, Settings
+from producer.local import redis_executable
+from tests.acceptance.cluster import until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -87,12 +94,54 @@ def test_stops_in_peace(name: str) -> None:
 
 
 def test_redis_keeps_messages_and_refuses_rather_than_drops() -> None:
-    redis = SERVICES["redis"]
-    script = redis["command"][-1]
+    service = SERVICES["redis"]
+    script = service["command"][-1]
     for line in ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"):
         assert line in script
-    assert "redis:/data" in redis["volumes"]
-    assert redis["user"] == "redis"
+    assert "redis:/data" in service["volumes"]
+    assert service["user"] == "valkey"
+
+
+@pytest.mark.parametrize("place", ["compose", "kubernetes"])
+def test_it_starts_on_what_redis_8_left_in_its_volume(place: str, tmp_path: Path) -> None:
+    """By the script of the file itself. The AOF of a Redis 8 begins with a snapshot in a format that Valkey refuses."""
+    left = tmp_path / "data" / "appendonlydir"
+    left.mkdir(parents=True)
+    (left / "appendonly.aof.1.base.rdb").write_bytes(b"REDIS0012" + b"\xff" + bytes(8))
+    (left / "appendonly.aof.1.incr.aof").write_bytes(b"")
+    (left / "appendonly.aof.manifest").write_text(
+        "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+    )
+    manifests = (ROOT / "deploy" / "kubernetes" / "trial" / "redis.yaml").read_text("utf-8")
+    (pod,) = (each for each in yaml.safe_load_all(manifests) if each["kind"] == "StatefulSet")
+    container = SERVICES["redis"] if place == "compose" else pod["spec"]["template"]["spec"]["containers"][0]
+    script = re.sub(r"(?<!\$)\$\{\w+:-(\w*)\}", r"\1", container["command"][-1]).replace("$$", "$")
+    socket = Path(tempfile.mkdtemp(prefix="bqa-", dir="/tmp")) / "redis.sock"
+    script = script.replace("valkey-server", redis_executable(tmp_path))
+    script = script.replace("dir /data", f"dir {tmp_path / 'data'}\nport 0\nunixsocket {socket}")
+    with subprocess.Popen(["sh", "-c", script], env=os.environ | {"REDIS_PASSWORD": "secret"}) as server:
+        try:
+            until(lambda: socket.exists() or server.poll() is not None, "the socket")
+            with redis.Redis(unix_socket_path=str(socket), password="secret") as client:  # noqa: S106
+                assert client.ping()
+                assert client.config_get("maxmemory") == {"maxmemory": str(256 << 20)}
+        finally:
+            server.terminate()
+            shutil.rmtree(socket.parent)
+
+
+@pytest.mark.parametrize("name", ["redis", "s3", "prometheus", "grafana"])
+def test_an_image_of_others_has_a_version_and_does_not_run_as_root(name: str) -> None:
+    assert re.search(r":v?\d", SERVICES[name]["image"])
+    assert SERVICES[name]["user"] not in ("root", "0")
+
+
+def test_the_object_store_is_the_one_of_the_guide() -> None:
+    guide = (ROOT / "docs" / "compose.md").read_text("utf-8")
+    (bucket,) = re.findall(r"BULKQA_STORAGE_URL=s3://(\w+)/", guide)
+    (port,) = re.findall(r"AWS_ENDPOINT_URL=http://s3:(\d+)", guide)
+    assert f"-bucket={bucket}" in SERVICES["s3"]["command"]
+    assert f":{port}/" in SERVICES["s3"]["healthcheck"]["test"][-1]
 
 
 def test_no_password_in_an_argument_list() -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from contract.errors import StorageUnreachable, UsageError
+from contract.namespace import storage_id
 from contract.storage import objects, open_storage
 from contract.storage.objects import ObjectStorage
 from tests import s3
@@ -167,6 +168,16 @@ def test_a_failing_service_is_unreachable_and_no_secret_is_shown(storage: Object
     assert s3.SECRET not in str(caught.value)
     service.faults.clear()
     assert storage.create(KEY, b"a")
+
+
+def test_a_service_that_ignores_conditions_is_refused_when_a_storage_is_new(storage: ObjectStorage, service: s3.Faulty):
+    service.ignored = {"if-none-match"}
+    for _ in range(2):  # a refused storage is still new
+        with pytest.raises(UsageError, match="overwrites an object") as caught:
+            storage_id(storage)
+        assert "If-None-Match" in (caught.value.remedy or "")
+    service.ignored = set()
+    assert storage_id(storage) == storage_id(storage)
 
 
 def test_access_that_is_denied_says_what_to_set(storage: ObjectStorage, service: s3.Faulty):
