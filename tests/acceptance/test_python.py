@@ -1,4 +1,4 @@
-"""The guide to the Python API, replayed with a Redis and a worker; and its types, checked."""
+"""The guides to the Python API, replayed with a Redis and a worker; and their types, checked."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ import pytest
 
 from tests.acceptance.cluster import REPO, Cluster
 
-GUIDE = REPO / "docs" / "python.md"
+GUIDES = ("python.md", "from-hosted-batch.md")
 _BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.M | re.S)
 
 
-def code() -> str:
+def blocks(guide: str) -> list[tuple[str, str]]:
+    """The kind and text of each block of code in a guide."""
+    return _BLOCK.findall((REPO / "docs" / guide).read_text())
+
+
+def code(guide: str) -> str:
     """All of it as one module, without what it prints."""
     parser = doctest.DocTestParser()
     found = []
-    for kind, text in _BLOCK.findall(GUIDE.read_text()):
+    for kind, text in blocks(guide):
         found.append(
             text if kind == "python" else "".join(e.source for e in parser.get_examples(text) if not e.exc_msg)
         )
@@ -42,23 +47,25 @@ def asked(request: pytest.FixtureRequest, shared: Cluster, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("asked")
-def test_all_code_of_the_guide_does_what_the_guide_says(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("guide", GUIDES)
+def test_all_code_of_a_guide_does_what_the_guide_says(guide: str, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {"__name__": "guide"}
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
-    for number, (kind, text) in enumerate(_BLOCK.findall(GUIDE.read_text())):
+    for number, (kind, text) in enumerate(blocks(guide)):
         if kind == "python":
             exec(compile(text, f"block {number}", "exec", dont_inherit=True), names)  # noqa: S102 - our own
         else:
             runner.run(parser.get_doctest(text, names, f"block {number}", None, 0), clear_globs=False)
     said = capsys.readouterr().out
     assert runner.summarize(verbose=False).failed == 0, said
-    assert "no worker serves the model a-model-that-nobody-serves" in said
+    assert guide != "python.md" or "no worker serves the model a-model-that-nobody-serves" in said
 
 
-def test_the_types_of_the_guide_are_right_in_strict_mode(tmp_path: Path) -> None:
-    (tmp_path / "guide.py").write_text(code())
+def test_the_types_of_the_guides_are_right_in_strict_mode(tmp_path: Path) -> None:
+    for number, guide in enumerate(GUIDES):
+        (tmp_path / f"guide{number}.py").write_text(code(guide))
     (tmp_path / "wrong.py").write_text('from bulkqa import Client\nClient().submit("f.csv", top_k="3")\n')
-    command = [sys.executable, "-m", "mypy", "--strict", str(tmp_path / "guide.py"), str(tmp_path / "wrong.py")]
+    command = [sys.executable, "-m", "mypy", "--strict", *map(str, sorted(tmp_path.glob("*.py")))]
     env = os.environ | {"MYPYPATH": str(REPO)}  # in the checkout, for its settings, and what mypy remembers of it
     done = subprocess.run(command, env=env, cwd=REPO, capture_output=True, text=True, check=False)
     complaints = [line for line in done.stdout.splitlines() if ": error: " in line]

@@ -139,9 +139,25 @@ def test_else_the_remedy_is_a_filter_of_jq_that_makes_the_rows(kind: str, form: 
 
 
 def test_a_name_is_never_advised_for_what_is_no_text() -> None:
-    chat = [{"custom_id": "r", "body": {"messages": [{"role": "user", "content": "Who?"}]}}] * 2
+    both = [{"custom_id": "r", "body": {"texts": [{"role": "user", "words": "Who?"}]}}] * 2
     with pytest.raises(InputError, match="Make rows that have the question and the context as keys"):
-        read(lines(chat))
+        read(lines(both))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"body": {"model": "m", "messages": [{"role": "system", "content": "Be short."}] * 2}},
+        {"body": {"messages": [{"role": "user", "content": [{"type": "text", "text": "Text: a. Question: b?"}]}]}},
+        {"request": {"contents": [{"role": "user", "parts": [{"text": "Text: a. Question: b?"}]}]}},
+        {"body": {"model": "m", "prompt": "Text: a. Question: b?"}},
+        {"params": {"max_tokens": 9, "messages": [{"role": "user", "content": "Text: a. Question: b?"}]}},
+    ],
+)
+def test_prompts_are_not_rows_and_no_column_is_advised(body: dict[str, Any]) -> None:
+    for beside in ({"custom_id": "r", "method": "POST", "url": "/v1/chat/completions"}, {}):
+        with pytest.raises(InputError, match="within prompts: submit the rows that these were made of"):
+            read(lines([beside | body] * 2))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ _PLAIN = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 #: Keys of lists of questions about one text, and of the text of a question in them.
 _LISTS = ("questions", "qas", "qa", "qa_pairs", "queries", "question", "question_answer_pairs")
 _TEXTS = ("question", "input_text", "q", "query", "question_text", "text", "content")
+#: The ends of the paths at which the requests of language models hold their prompts.
+_PROMPT = re.compile(r"messages\[\]\.content(\[\]\.text)?$|contents\[\]\.parts\[\]\.text$|\w\.(prompt|input)$")
 #: Keys of ids beside an object that is a row.
 _IDS = ("id", "custom_id", "_id", "key", "uuid")
 
@@ -141,6 +143,11 @@ def remedy_for(items: Sequence[Row], rows: Sequence[Row], wanted: tuple[str, str
                 return Remedy("Name them: ", Set(question=question, context=context))
     if words := _filter(items[:_SAMPLE], wanted):
         return Remedy(f"Make rows of it: jq -c '{source} {words}' FILE > NEW")
+    if any(_PROMPT.search(path) for item in items[:1] for path in _paths(item, "", _DEPTH + 2)):
+        return Remedy(
+            "Its questions and contexts are within prompts: submit the rows that these were made of, or take them apart "
+            "into objects that have the question and the context as keys."
+        )
     nested = {key for row in rows[:_SAMPLE] for key, value in row.items() if isinstance(value, list | dict)}
     if nested and (len(texts) < 2 or not nested.isdisjoint(wanted)):
         return Remedy("Make rows that have the question and the context as keys, with jq for example.")
