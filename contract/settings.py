@@ -13,22 +13,13 @@ from typing import Any
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contract import SHIPPED_MODEL, shipped_model
 from contract.errors import UsageError
 
 log = logging.getLogger("bulkqa.settings")
 
 #: Old names of variables, which are still read, and their new names, which win.
 RENAMED = {"BULKQA_WINDOW": "BULKQA_QUEUE_AHEAD"}
-
-#: The model that ships with bulkqa.
-SHIPPED_MODEL = "minilm-l6-qa"
-
-
-def shipped_model() -> Path:
-    """The directory of the model that ships: `models` in the repository, `worker/models` in an installed wheel."""
-    root = Path(__file__).resolve().parent.parent
-    packaged = root / "worker" / "models" / SHIPPED_MODEL
-    return packaged if packaged.is_dir() else root / "models" / SHIPPED_MODEL
 
 
 class Settings(BaseSettings):

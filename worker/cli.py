@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from contract import logs, machine
+from contract import logs, machine, shipped_model
 from contract.command import block_pandas, print_version
-from contract.settings import Settings, shipped_model
+from contract.settings import Settings
 from contract.settings import load as load_settings
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from contract import SHIPPED_MODEL
 from contract.format import layout
-from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, Cluster
 from worker.evaluate import load_squad
 from worker.reader import model

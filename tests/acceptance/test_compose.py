@@ -15,7 +15,8 @@ import pytest
 import redis
 import yaml
 
-from contract.settings import SHIPPED_MODEL, Settings
+from contract import SHIPPED_MODEL
+from contract.settings import Settings
 from producer.local import redis_executable
 from tests.acceptance.cluster import until
 

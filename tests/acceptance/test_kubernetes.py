@@ -10,7 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from contract.settings import SHIPPED_MODEL, Settings
+from contract import SHIPPED_MODEL
+from contract.settings import Settings
 from producer import cli as producer_cli
 from tests.kustomize import rendered
 from worker import cli as worker_cli

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from contract import SHIPPED_MODEL
 from contract.ledger import counting
-from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, Cluster, check, end, kill, until, write_rows
 from worker.reader import model
 from worker.reader.model import DESCRIPTION, TOKENIZER

@@ -19,9 +19,9 @@ from subprocess import Popen
 
 import redis
 
+from contract import SHIPPED_MODEL
 from contract.format import layout
 from contract.ledger import records
-from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, check, check_groups, child_of, end, kill, write_groups, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 from tests.faults.forgery import Target, forgeries

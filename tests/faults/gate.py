@@ -8,9 +8,10 @@ from pathlib import Path
 
 import redis
 
+from contract import SHIPPED_MODEL
 from contract.format import layout
 from contract.ledger.reconcile import reconcile
-from contract.settings import SHIPPED_MODEL, Settings
+from contract.settings import Settings
 from producer.jobs.submit import submit
 from producer.request import Request
 from tests.acceptance.cluster import check, child_of, until, write_rows

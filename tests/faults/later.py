@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from contract.settings import SHIPPED_MODEL
+from contract import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO
 
 VERSION = "99.0.0"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from contract import SHIPPED_MODEL
 from contract.format import layout
 from contract.ledger import counting
-from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import check, check_groups, child_of, end, kill, until, write_groups, write_rows
 from tests.faults.broker import ROWS, FaultyCluster
 from tests.faults.later import VERSION, later_version

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from kombu import Connection, Exchange, Producer
 
+from contract import SHIPPED_MODEL
 from contract.format import layout
 from contract.queue import TASK, queue_name
 from contract.queue.app import make_app
-from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import until, write_rows
 from tests.faults.broker import ROWS, FaultyCluster, faulty_cluster
 from tests.s3 import free_port

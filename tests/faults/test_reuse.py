@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from contract import SHIPPED_MODEL
 from contract.format import layout
 from contract.ledger.stored import Damage, StoredJob
-from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, check, end, kill, until, write_rows
 from tests.faults.broker import ROWS, FaultyCluster
 

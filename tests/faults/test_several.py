@@ -9,9 +9,9 @@ import signal
 import psutil
 import pytest
 
+from contract import SHIPPED_MODEL
 from contract.ledger import counting
 from contract.ledger.reconcile import live_leases
-from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import until
 from tests.faults.broker import FaultyCluster
 

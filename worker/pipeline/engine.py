@@ -28,7 +28,7 @@ class Engine:
     """A model directory, open and warm. Raises ModelError if it cannot be used."""
 
     def __init__(self, directory: Path, provider: str = "cpu", threads: int = 0) -> None:
-        self.reader = Reader.open(directory, provider)
+        self.reader = Reader.open(directory, provider, longest=False)  # the first answer is not kept waiting for it
         self.threads = threads or available_cpus()
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from contract.settings import SHIPPED_MODEL, shipped_model
+from contract import SHIPPED_MODEL, shipped_model
 from worker.reader.model import DESCRIPTION
 
 log = logging.getLogger("bulkqa.pipeline")

@@ -32,7 +32,7 @@ _DEFAULTS: dict[str, Any] = {
     "handle_impossible_answer": False, "align_to_words": True,
 }  # fmt: skip
 #: What the answer does not depend on here.
-_IGNORED = ("batch_size", "num_workers", "padding", "truncation")
+_IGNORED = ("batch_size", "framework", "num_workers", "padding", "truncation")
 #: An answer is given whatever the null score.
 _ALWAYS = 1000.0
 #: Tokens of a window beside question and context, at most.
@@ -46,6 +46,7 @@ def pipeline(
     task: str = _TASK,
     model: str | os.PathLike[str] | None = None,
     *,
+    tokenizer: Any = None,
     device: Any = None,
     num_workers: int | None = None,
     **options: Any,
@@ -53,12 +54,16 @@ def pipeline(
     """A reader in this process, called as transformers' `pipeline("question-answering")` was.
 
     `model`: a model directory; a checkpoint, as a folder or an id at the Hugging Face hub, which is built once (needs
-    the extra [build]); by default the reader that ships. `device`: None or "cpu"; a number from 0 or "cuda" for a GPU.
-    `num_workers`: threads, by default one for each CPU. `options`: of a call, as defaults. Raises ValueError for
-    another task or an unknown option, ModelError if the model cannot be used.
+    the extra [build]); by default the reader that ships. `tokenizer`: nothing, or the same as `model`. `device`: None
+    or "cpu"; a number from 0 or "cuda" for a GPU. `num_workers`: threads, by default one for each CPU. `options`: of a
+    call, as defaults. Raises ValueError for another task or an unknown option, ModelError if the model cannot be used.
     """
     if task != _TASK:
         raise ValueError(f"bulkqa answers questions: the task is {_TASK!r}, not {task!r}")
+    if not isinstance(model, str | os.PathLike | None):
+        raise ValueError(f"model is the name of a checkpoint or its folder, not a {type(model).__name__}")
+    if tokenizer is not None and str(tokenizer) != str(model):
+        raise ValueError("a model has its own tokenizer here: leave tokenizer out, or give the same name as for model")
     _check(options)
     from worker.pipeline.models import directory_of
 

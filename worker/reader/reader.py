@@ -7,6 +7,7 @@ answers. Knows no chunk, no job and no storage.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -61,25 +62,31 @@ class Reader:
         self._after_batch: Callable[[BatchStats], None] = lambda _: None
 
     @classmethod
-    def open(cls, directory: Path, provider: str = "cpu") -> Reader:
+    def open(cls, directory: Path, provider: str = "cpu", *, longest: bool = True) -> Reader:
         """Load, check and warm up. Raises ModelError: better no worker than one with wrong answers.
 
-        `provider`: cpu, cuda or auto, as the setting BULKQA_PROVIDER.
+        `provider`: cpu, cuda or auto, as the setting BULKQA_PROVIDER. `longest`: run the longest window that the model
+        takes, so that memory reaches its peak now: a container that is too small fails at once.
         """
         directory = Path(directory)
         info = describe(directory)
-        if (actual := digest(directory, info.graph)) != info.digest:
-            raise ModelError(f"{directory} has the digest {actual}, its description says {info.digest}", REBUILD)
-        session = Session(directory, info, providers_for(provider))
+        with ThreadPoolExecutor(1) as beside:  # the graph is loaded meanwhile: that needs no lock of Python's
+            loading = beside.submit(Session, directory, info, providers_for(provider))
+            if (actual := digest(directory, info.graph)) != info.digest:
+                raise ModelError(f"{directory} has the digest {actual}, its description says {info.digest}", REBUILD)
+            encoder = Encoder(directory / TOKENIZER, info)
+            _check(encoder, info)
+            session = loading.result()
         if provider == "cuda" and session.provider != CUDA:
             raise ModelError(
                 "onnxruntime has CUDA but cannot use it here",
                 "Its own lines above say why. It needs a GPU, and the libraries of its version of CUDA and cuDNN: "
                 "pip install 'onnxruntime-gpu[cuda,cudnn]'. Or set BULKQA_PROVIDER=cpu.",
             )
-        reader = cls(info, Encoder(directory / TOKENIZER, info), session)
-        reader._check()
-        reader.warm_up()
+        reader = cls(info, encoder, session)
+        if longest:
+            reader._run_longest()
+        reader._check_known()
         return reader
 
     @property
@@ -170,17 +177,13 @@ class Reader:
             null_trained=self.info.null_trained,
         )  # fmt: skip
 
-    def warm_up(self) -> None:
-        """Run the longest window that the model takes, then answer the known questions. Raises ModelError.
-
-        The long window comes first: memory reaches its peak now, so that a container that is too small fails at once.
-        """
+    def _run_longest(self) -> None:
+        """Run the longest window that the model takes. Raises ModelError."""
         filler = np.full(self.info.max_positions, self.info.template.suffix[0], np.int64)
         try:
             self._session.run(Window(filler, 1, 0, 1))
         except Exception as error:
             raise ModelError(f"the model cannot take {self.info.max_positions} tokens: {error}", REBUILD) from error
-        self._check_known()
 
     def _check_known(self) -> None:
         """Answer the known questions. Raises ModelError if one gets another answer."""
@@ -200,18 +203,19 @@ class Reader:
             return options.no_answer_threshold
         return self.info.no_answer_threshold if self.info.null_trained else None
 
-    def _check(self) -> None:
-        """Check that tokenizer and template fit the model. The graph's inputs are checked in Session."""
-        info, template = self.info, self.info.template
-        try:
-            self._encoder.encode("what?", "One word, and another.", Options())
-        except RowFailure as failure:
-            raise ModelError(f"the tokenizer cannot be used: {failure}", REBUILD) from failure
-        highest = max(self._encoder.highest_id, *template.prefix, *template.middle, *template.suffix)
-        if highest >= info.vocab_size:
-            raise ModelError(f"the tokenizer has ids up to {highest}, the model has {info.vocab_size} tokens", REBUILD)
-        if not template.prefix or not template.suffix or info.max_positions < template.size + 2:
-            raise ModelError(f"windows of {info.max_positions} tokens do not fit the template {template}", REBUILD)
+
+def _check(encoder: Encoder, info: ModelInfo) -> None:
+    """Check that tokenizer and template fit the model. The graph's inputs are checked in Session."""
+    template = info.template
+    try:
+        encoder.encode("what?", "One word, and another.", Options())
+    except RowFailure as failure:
+        raise ModelError(f"the tokenizer cannot be used: {failure}", REBUILD) from failure
+    highest = max(encoder.highest_id, *template.prefix, *template.middle, *template.suffix)
+    if highest >= info.vocab_size:
+        raise ModelError(f"the tokenizer has ids up to {highest}, the model has {info.vocab_size} tokens", REBUILD)
+    if not template.prefix or not template.suffix or info.max_positions < template.size + 2:
+        raise ModelError(f"windows of {info.max_positions} tokens do not fit the template {template}", REBUILD)
 
 
 def _guarded(work: Callable[[], Result]) -> Result:

@@ -145,8 +145,8 @@ def remedy_for(items: Sequence[Row], rows: Sequence[Row], wanted: tuple[str, str
         return Remedy(f"Make rows of it: jq -c '{source} {words}' FILE > NEW")
     if any(_PROMPT.search(path) for item in items[:1] for path in _paths(item, "", _DEPTH + 2)):
         return Remedy(
-            "Its questions and contexts are within prompts: submit the rows that these were made of, or take them apart "
-            "into objects that have the question and the context as keys."
+            "Its questions and contexts are within prompts: submit the rows that these were made of, or take them "
+            "apart into objects that have the question and the context as keys."
         )
     nested = {key for row in rows[:_SAMPLE] for key, value in row.items() if isinstance(value, list | dict)}
     if nested and (len(texts) < 2 or not nested.isdisjoint(wanted)):

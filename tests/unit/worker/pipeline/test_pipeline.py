@@ -43,6 +43,18 @@ def test_one_question(qa: QuestionAnswering) -> None:
     assert qa([{"question": WHO, "context": TOWER}]) == result
 
 
+def test_it_loads_only_what_answering_takes() -> None:
+    """In a process of its own: settings, tables and the queue would double the time to the first answer."""
+    heavy = ("celery", "pandas", "pyarrow", "pydantic", "redis", "transformers", "torch")
+    code = (
+        "import sys; from bulkqa import pipeline\n"
+        "assert 'numpy' not in sys.modules and 'onnxruntime' not in sys.modules\n"
+        "assert pipeline()(question='Who did it?', context='Ann did it.')['answer'] == 'Ann'\n"
+        f"assert not (loaded := {set(heavy)} & sys.modules.keys()), loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=os.environ | {"PYTHONPATH": str(REPO)})
+
+
 def test_lists_and_generators_keep_their_order(qa: QuestionAnswering) -> None:
     rows = [{"question": (WHO, WHEN)[n % 2], "context": TOWER * (1 + n % 5)} for n in range(60)]
     results: Any = qa(rows)
@@ -170,6 +182,15 @@ def test_models_by_name(tmp_path: Path) -> None:
     assert directory_of(SHIPPED) == SHIPPED
     with pytest.raises(ModelError, match="there is no folder"):
         directory_of(str(tmp_path / "nothing" / "here"))
+
+
+def test_a_tokenizer_may_be_named_as_the_model_is(qa: QuestionAnswering) -> None:
+    named = pipeline("question-answering", model=str(SHIPPED), tokenizer=str(SHIPPED), framework="pt")
+    assert named(question=WHO, context=TOWER) == qa(question=WHO, context=TOWER)
+    with pytest.raises(ValueError, match="its own tokenizer"):
+        pipeline("question-answering", model=str(SHIPPED), tokenizer="another")
+    with pytest.raises(ValueError, match="not a dict"):
+        pipeline("question-answering", model={})  # type: ignore[arg-type]  # as a loaded model is
 
 
 def test_another_task_is_refused() -> None:
