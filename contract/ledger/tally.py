@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ _SUMS = (
 )  # fmt: skip
 #: Parts finished within this many seconds before the latest give the rate.
 RATE_WINDOW = 120
+#: Seconds without a heartbeat from which on a chunk counts as stalled.
+_SILENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +151,21 @@ class Tally:
         )
 
     def rate(self, now: float | None = None, scored: Iterable[Scored] = ()) -> Rate | None:
-        """The rate over the latest parts and what is `scored` of other chunks; None before the first row. With `now`, a
-        stall lowers it."""
+        """The rate over the latest parts and what is `scored` of other chunks; None before the first row. Time counts
+        in which some chunk was held: not a pause, nor the wait behind other jobs. So a chunk that stalls lowers it."""
         now = now or self.finished_at
-        begun = [chunk for chunk in scored if chunk.rows]
+        held = tuple(scored)
+        begun = [chunk for chunk in held if chunk.rows]
         starts = [started for _, started, _ in self.seconds.values()] or [now - each.age - each.held for each in begun]
         if not starts:
             return None
         since = min(starts)
+        times = [(started, min(second + 1.0, self.finished_at)) for second, (_, started, _) in self.seconds.items()]
+        times += [(max(since, now - each.age - each.held), now - min(each.age, _SILENCE)) for each in held]
+        span = max(_covered(times), 1e-3)
+        shares = [each.share_since(now - since) for each in begun]
         rows = sum(rows for rows, _, _ in self.seconds.values())
         work = sum(work for _, _, work in self.seconds.values())
-        shares = [each.share_since(now - since) for each in begun]
-        # The usual wait for the next part must not lower the rate, a stall of minutes must.
-        until = max([self.finished_at, now - 30.0, *(now - each.age for each in begun)])
-        span = max(until - since, 1e-3)
         return Rate(
             (rows + sum(each.rows * share for each, share in zip(begun, shares, strict=True))) / span,
             (work + sum(each.work * share for each, share in zip(begun, shares, strict=True))) / span,
@@ -190,3 +194,12 @@ def _seconds(
         rows, start, work = seconds.get(int(footer.finished_at), (0, footer.started_at, 0.0))
         seconds[int(footer.finished_at)] = (rows + footer.rows, min(start, footer.started_at), work + footer.work)
     return {second: value for second, value in seconds.items() if second > latest - RATE_WINDOW}
+
+
+def _covered(times: Iterable[tuple[float, float]]) -> float:
+    """Seconds that are within at least one of these spans, (begin, end)."""
+    covered, until = 0.0, -math.inf
+    for begin, end in sorted(times):
+        covered += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return covered

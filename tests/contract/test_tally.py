@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from contract import evaluation
 from contract.format import layout, part
 from contract.format.part import Footer
 from contract.ledger import counting, records
-from contract.ledger.tally import Tally, sealed, unsealed
+from contract.ledger.tally import Scored, Tally, sealed, unsealed
 from contract.queue import Queue
 from contract.settings import Settings
 from contract.storage import Storage
@@ -52,8 +54,8 @@ def footer(answered: int = 10, **about) -> Footer:
     return Footer(answered, answered, 0, 0, 0, "sha", **about)
 
 
-def rate(*footers: Footer, now: float | None = None) -> float | None:
-    found = Tally().plus(dict(enumerate(footers))).rate(now)
+def rate(*footers: Footer, now: float | None = None, scored: Iterable[Scored] = ()) -> float | None:
+    found = Tally().plus(dict(enumerate(footers))).rate(now, scored)
     return found and found.rows
 
 
@@ -113,10 +115,21 @@ def test_old_parts_do_not_count_for_the_rate():
     assert rate(old, new, now=1001.0) == 1.0
 
 
-def test_a_stall_of_minutes_lowers_the_rate():
+def test_only_time_in_which_it_was_worked_on_counts():
+    """A pause of a minute between two parts, and after them an hour behind other jobs."""
+    before = footer(100, started_at=0.0, finished_at=10.0)
+    after = footer(100, started_at=70.0, finished_at=80.0)
+    assert rate(before, now=130.0) == 10.0
+    assert rate(before, after, now=3600.0) == pytest.approx(10.0, rel=0.06), "to the second"
+    assert rate(before, after, footer(100, started_at=5.0, finished_at=15.0)) == pytest.approx(300 / 25, rel=0.06)
+
+
+def test_a_chunk_that_is_held_and_gives_no_row_lowers_the_rate():
     part = footer(100, started_at=0.0, finished_at=10.0)
-    assert rate(part, now=12.0) == 10.0
-    assert rate(part, now=130.0) == 1.0
+    resumed = Scored(1, held=1.0, age=0.0)
+    assert rate(part, now=3600.0, scored=[resumed]) == pytest.approx(100 / 11)
+    assert rate(part, now=100.0, scored=[Scored(1, held=90.0)]) == 1.0
+    assert rate(part, now=130.0, scored=[Scored(1, held=20.0, age=100.0)]) == 1.0, "a worker that is silent"
 
 
 def test_a_part_that_took_no_time_does_not_divide_by_zero():
