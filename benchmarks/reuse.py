@@ -56,8 +56,9 @@ def find(old: int, new: int) -> dict[str, float]:
     from contract.format import part
     from contract.format.job import Answer, ModelRef, Options, Row, Span, answered
     from contract.ledger.stored import Part
-    from producer.reuse.carry import RowKeys, carry
+    from producer.reuse.carry import carry
     from producer.reuse.sources import Source, halves
+    from producer.reuse.wanted import RowKeys
 
     answer = answered(Row(0, "who?", "x" * 700), Answer((Span("x" * 20, 0, 20, 0.5, 3.25),), 1.5, 0.5), Options())
     data, _ = part.encode([answer] * _CHUNK, model="d1", rule=2, numerics="n", scored=_CHUNK)

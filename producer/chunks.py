@@ -26,8 +26,9 @@ from producer.input.documents.files import DocumentFiles
 from producer.input.open import Input
 from producer.request import Request
 from producer.results.columns import InputColumns
-from producer.reuse.carry import RowKeys, carry
+from producer.reuse.carry import carry
 from producer.reuse.sources import Source
+from producer.reuse.wanted import RowKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,17 @@ from contract.settings import Settings
 from contract.storage import Storage
 from producer.backend.protocol import Listed, Reading
 from producer.forecast.outlook import Outlook, look
-from producer.forecast.quote import Beginning, Quote, Wish, quote_beginning, quote_file
+from producer.forecast.quote import Beginning, Quote, Wish, quote_beginning
 from producer.input.location import InputSpec
 from producer.jobs import follow, remove
 from producer.jobs.answer import Answered, answer
+from producer.jobs.check import forecast_file
 from producer.jobs.diff import batches, differences
 from producer.jobs.diff_document import By, Summary
 from producer.jobs.find import find
 from producer.jobs.follow import Steps
 from producer.jobs.select import JobFilter, select
-from producer.jobs.submit import Submitted, retry_and_send, submit_and_send
+from producer.jobs.submit import Submitted, retry_and_send, sources_of, submit_and_send
 from producer.request import Request
 from producer.results import columns, groups
 from producer.results.documents import texts
@@ -69,8 +70,8 @@ class DirectBackend:
     def forecast(
         self, file: InputSpec, request: Request, wish: Wish, progress: Callable[[Reading], None] | None = None
     ) -> Quote:
-        outlook = self._outlook(request.model)
-        return quote_file(file, request.read, request.options, self.settings, outlook, wish, progress)
+        outlook, sources = self._outlook(request.model), sources_of(self.storage, self.settings, request)
+        return forecast_file(file, request, self.settings, outlook, wish, sources, progress)
 
     def forecast_rest(self, name: str, beginning: Beginning, size: int, model: str | None, wish: Wish) -> Quote:
         """The forecast of a file of which the beginning was read."""

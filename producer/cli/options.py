@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from producer.cli.flags import Without
+from producer.request import Request
+
 if TYPE_CHECKING:
     from contract.queue.redis import RedisQueue
     from contract.settings import Settings
@@ -32,6 +35,10 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job continues")]
 EveryAttempt = Annotated[
     bool, typer.Option("-v", "--verbose", help="also each chunk that was done at the first attempt")
+]
+#: The options that decide what a file will take, and none of those of the job besides.
+FileRequest = Annotated[
+    Request, Without("key", "metadata", "notify", "expire", "trust", "precision", "max_errors", "sample", "sample_seed")
 ]
 ChunkRows = Annotated[int | None, typer.Option(help="rows per chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
 

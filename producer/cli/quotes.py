@@ -46,6 +46,8 @@ def rows(quote: Quote) -> list[tuple[str, str]]:
         ("rows", f"{about}{quote.rows:,}, {quote.windows:,} windows of {plural(mean, 'token')} each on average"),
         ("work", _hours(quote.cpu_hours)),
     ]
+    if quote.reused is not None:
+        table.insert(2, ("reused", f"{about}{quote.reused:,} of {quote.rows:,} rows take their outcome over"))
     if quote.seconds is None:
         table.append(("time", f"unknown: no worker serves {quote.model} now; --workers 1 is for one like this machine"))
     else:

@@ -331,6 +331,8 @@ def show_checked(checked: Checked) -> None:
     if groups := checked.groups:
         by = "lists of contexts" if groups.column is None else f"column {groups.column!r}"
         table.add_row("groups", literal(f"{groups.count:,} by {by}{', scattered' if groups.scattered else ''}"))
+    if checked.reused is not None:
+        table.add_row("reused", f"{checked.reused:,} of {plural(checked.rows, 'row')}")
     for code, count in checked.codes.items():
         table.add_row(code, f"{count:,}")
     for note in checked.notes:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from contract.errors import UsageError
 from contract.forecast.work import Forecast, Work
@@ -13,16 +11,9 @@ from producer.forecast.fleet import workers_for
 from producer.forecast.make import forecast
 from producer.forecast.outlook import Outlook
 from producer.forecast.survey import Surveyed
-from producer.input.open import Input, open_input
-
-if TYPE_CHECKING:
-    from contract.format.job import Options
-    from contract.settings import Settings
-    from producer.input.location import InputSpec
-    from producer.input.options import ReadOptions
 
 #: Rows of a chunk, where chunks are not known yet.
-_CHUNK_ROWS = 512
+CHUNK_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +40,7 @@ class Quote(Forecast):
     name: str = ""
     rows: int = 0  #: that can be scored
     complete: bool = True  #: whether all of the file was read; else its rest is taken to be like its beginning
+    reused: int | None = None  #: rows that take their outcome from another job, and cost nothing; None: no job is named
     model: str = ""
     speed: float = 1.0  #: seconds of work that a thread does in a second
     deadline_seconds: float | None = None
@@ -56,8 +48,10 @@ class Quote(Forecast):
     cost: float | None = None  #: at the price of a CPU hour
 
 
-def quote(surveyed: Surveyed, outlook: Outlook, wish: Wish, name: str, *, complete: bool = True) -> Quote:
-    """The forecast of an input that was read."""
+def quote(
+    surveyed: Surveyed, outlook: Outlook, wish: Wish, name: str, *, reused: int | None = None, complete: bool = True
+) -> Quote:
+    """The forecast of an input that was read. `surveyed`: without the rows that are reused, but for their number."""
     fleet, errors, cpus = outlook.fleet(surveyed.rows), outlook.errors(), available_cpus()
     if wish.workers is not None:
         fleet = fleet.of(wish.workers, cpus)
@@ -73,6 +67,7 @@ def quote(surveyed: Surveyed, outlook: Outlook, wish: Wish, name: str, *, comple
         name=name,
         rows=surveyed.rows,
         complete=complete,
+        reused=reused,
         model=outlook.model,
         speed=round(fleet.speed, 4),
         deadline_seconds=wish.deadline,
@@ -86,7 +81,8 @@ class Beginning:
     """What the first rows of a file take."""
 
     work: tuple[float, float, float]  #: windows, tokens and the squares of these, as in `Work`
-    scored: int  #: rows that can be scored
+    scored: int  #: rows that can be scored, or reused
+    reused: int | None  #: of those
     bytes_read: int
     complete: bool  #: whether they are all of what was read
 
@@ -95,24 +91,6 @@ def quote_beginning(name: str, beginning: Beginning, size: int, outlook: Outlook
     """The forecast of a file of `size` bytes that goes on as it begins."""
     read = max(1, beginning.bytes_read)
     factor = 1.0 if beginning.complete and size <= read else max(1.0, size / read)
-    whole = Surveyed(Work(*beginning.work), (), beginning.scored).grown(factor, _CHUNK_ROWS)
-    return quote(whole, outlook, wish, name, complete=factor == 1.0 and beginning.complete)
-
-
-def quote_file(
-    file: InputSpec,
-    read: ReadOptions,
-    options: Options,
-    settings: Settings,
-    outlook: Outlook,
-    wish: Wish,
-    progress: Callable[[Input], None] | None = None,
-) -> Quote:
-    """The forecast of a file, which is read as `submit` does. Raises InputError if that would."""
-    survey = outlook.survey(options)
-    with open_input(file, read, settings.read_memory) as source:
-        for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
-            survey.add(table)
-            if progress:
-                progress(source)
-        return quote(survey.finish(), outlook, wish, source.name)
+    whole = Surveyed(Work(*beginning.work), (), beginning.scored).grown(factor, CHUNK_ROWS)
+    reused = None if beginning.reused is None else round(beginning.reused * factor)
+    return quote(whole, outlook, wish, name, reused=reused, complete=factor == 1.0 and beginning.complete)

@@ -1,10 +1,10 @@
-"""`producer check`: read a file as `producer submit` does, without making a job."""
+"""`producer check` and `producer forecast`: read a file as `producer submit` does, without making a job."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import astuple, dataclass
 from itertools import chain
 from typing import Any
@@ -18,10 +18,14 @@ from contract.format import chunk
 from contract.format.job import JUDGED_ROWS, Groups, Options, Row
 from contract.settings import Settings
 from producer.forecast.outlook import NOTHING, Outlook
-from producer.forecast.survey import Survey
+from producer.forecast.quote import Quote, Wish, quote
+from producer.forecast.survey import Surveyed
 from producer.input.location import InputSpec
 from producer.input.open import Input, open_input
 from producer.input.options import ReadOptions
+from producer.request import Request
+from producer.reuse.count import Reusable
+from producer.reuse.sources import Source
 
 #: Rows that are shown at most.
 _SHOWN = 10
@@ -51,7 +55,8 @@ class Checked:
     files: int = 1
     notes: tuple[str, ...] = ()  #: what the user should know about the input
     groups: Groups | None = None
-    forecast: Forecast | None = None  #: with the default options of answering
+    forecast: Forecast | None = None
+    reused: int | None = None  #: rows that take their outcome from another job; None: no job is named
 
 
 def check_file(
@@ -60,14 +65,17 @@ def check_file(
     settings: Settings,
     progress: Callable[[Input], None] | None = None,
     outlook: Outlook = NOTHING,
+    options: Options = Options(),  # noqa: B008 - frozen
+    sources: Sequence[Source] | None = None,
 ) -> Checked:
-    """Read a whole file as submit does. Raises InputError if submit would."""
-    survey = outlook.survey(Options())
+    """Read a whole file as submit does. `sources`: the jobs to reuse, if any are named. Raises InputError if submit
+    would."""
+    survey = _Survey(outlook, options, sources)
     codes = Counter[str]()
     shown: list[dict[str, Any]] = []
     seen: list[str | None] = []
     rows = chunks = question = context = 0
-    with open_input(file, read, settings.read_memory) as source:
+    with open_input(file, read, settings.read_memory) as source, closing(survey):
         for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
             survey.add(table)
             rows += table.num_rows
@@ -81,13 +89,9 @@ def check_file(
             if progress:
                 progress(source)
         wrong_column = _wrong_column(seen, source)
+        surveyed, reused = survey.finish()
         return Checked(
-            name=source.name,
-            format=source.format,
-            delimiter=source.delimiter,
-            columns=tuple(source.columns),
-            id_column=source.id_column,
-            answers_column=source.answers_column,
+            **_about(source),
             rows=rows,
             rejected=sum(codes.values()),
             chunks=chunks,
@@ -100,8 +104,60 @@ def check_file(
             files=source.files,
             notes=(*wrong_column, *source.notes),
             groups=source.groups,
-            forecast=outlook.forecast(survey.finish()),
+            forecast=outlook.forecast(surveyed),
+            reused=reused,
         )
+
+
+def forecast_file(
+    file: InputSpec,
+    request: Request,
+    settings: Settings,
+    outlook: Outlook,
+    wish: Wish,
+    sources: Sequence[Source] | None = None,
+    progress: Callable[[Input], None] | None = None,
+) -> Quote:
+    """The forecast of a file, which is read as `submit` does. Raises InputError if that would."""
+    survey = _Survey(outlook, request.options, sources)
+    with open_input(file, request.read, settings.read_memory) as source, closing(survey):
+        for table in source.tables(settings.chunk_rows, settings.chunk_bytes):
+            survey.add(table)
+            if progress:
+                progress(source)
+        surveyed, reused = survey.finish()
+        return quote(surveyed, outlook, wish, source.name, reused=reused)
+
+
+class _Survey:
+    """The work of an input, without the rows that would take their outcome from `sources`."""
+
+    def __init__(self, outlook: Outlook, options: Options, sources: Sequence[Source] | None) -> None:
+        self._survey = outlook.survey(options)
+        self._reusable = None if sources is None else Reusable(sources)
+
+    def add(self, table: pa.Table) -> None:
+        """The next rows."""
+        self._survey.add(table, self._reusable.add(table) if self._reusable else None)
+
+    def finish(self) -> tuple[Surveyed, int | None]:
+        """The work, and how many rows are reused; None where no job is named. Once."""
+        surveyed = self._survey.finish()
+        if self._reusable is None:
+            return surveyed, None
+        reused, shares = self._reusable.finish()
+        return surveyed.without(shares), reused
+
+    def close(self) -> None:
+        """Drop the keys of the rows."""
+        if self._reusable:
+            self._reusable.close()
+
+
+def _about(source: Input) -> dict[str, Any]:
+    """How a file is read, as fields of both."""
+    names = "name", "format", "delimiter", "id_column", "answers_column"
+    return {name: getattr(source, name) for name in names} | {"columns": tuple(source.columns)}
 
 
 def _wrong_column(codes: list[str | None], source: Input) -> list[str]:
@@ -132,28 +188,32 @@ class Glance:
     count: int  #: rows that were read,
     complete: bool  #: which are all of the file
     work: tuple[float, float, float]  #: of the rows that can be scored (`Work`),
-    scored: int  #: so many
+    scored: int  #: so many; their work is without
+    reused: int | None  #: those that take their outcome from another job; None: no job is named
     bytes_read: int
     notes: tuple[str, ...] = ()  #: what the user should know about it
 
 
-def glance(file: InputSpec, read: ReadOptions, settings: Settings, survey: Survey | None = None) -> Glance:
-    """Read the first rows of a file as submit does. Raises InputError if submit would by then."""
-    survey = survey or NOTHING.survey(Options())
-    with open_input(file, read, settings.read_memory) as source:
+def glance(
+    file: InputSpec,
+    read: ReadOptions,
+    settings: Settings,
+    outlook: Outlook = NOTHING,
+    options: Options = Options(),  # noqa: B008 - frozen
+    sources: Sequence[Source] | None = None,
+) -> Glance:
+    """Read the first rows of a file as submit does. `sources`: as for `check_file`. Raises InputError if submit would
+    by then."""
+    survey = _Survey(outlook, options, sources)
+    with open_input(file, read, settings.read_memory) as source, closing(survey):
         tables = source.tables(_SHOWN, settings.chunk_bytes)
         first = next(tables)
         count, complete = _counted(chain([first], tables), survey)
-        surveyed = survey.finish()
+        surveyed, reused = survey.finish()
         return Glance(
-            name=source.name,
-            format=source.format,
-            delimiter=source.delimiter,
-            columns=tuple(source.columns),
+            **_about(source),
             question_column=source.question_column,
             context_column=source.context_column,
-            id_column=source.id_column,
-            answers_column=source.answers_column,
             sheet=source.sheet,
             sheets=source.sheets,
             rows=tuple(map(_shown, chunk.rows(first))),
@@ -161,12 +221,13 @@ def glance(file: InputSpec, read: ReadOptions, settings: Settings, survey: Surve
             complete=complete,
             work=astuple(surveyed.total),
             scored=surveyed.rows,
+            reused=reused,
             bytes_read=source.bytes_read,
             notes=source.notes,
         )
 
 
-def _counted(tables: Iterator[pa.Table], survey: Survey) -> tuple[int, bool]:
+def _counted(tables: Iterator[pa.Table], survey: _Survey) -> tuple[int, bool]:
     """The number of rows up to a bound, which the survey sees, and whether these are all. The beginning of a file may
     end in the middle of a row: that ends the count."""
     count, complete, held = 0, False, list[pa.Table]()

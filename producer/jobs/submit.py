@@ -168,7 +168,7 @@ def submit(
             requested = replace(_manifest(job, chunks_folder, source, settings, request), trust=trust)
             return Submitted(find_by_key(storage, requested), new=False)
         with _undone(storage, place):
-            sources = _sources(storage, settings, request, trust)
+            sources = sources_of(storage, settings, request, trust) or []
             written = write(place, source, storage, settings, request, sources, outlook, progress)
             about = _manifest(job, chunks_folder, source, settings, request)
             manifest = replace(about, trust=trust, **written)
@@ -234,7 +234,13 @@ def _dumped(manifest: Manifest) -> bytes:
     return data
 
 
-def _sources(storage: Storage, settings: Settings, request: Request, trust: Trust | None) -> list[Source]:
+def sources_of(
+    storage: Storage, settings: Settings, request: Request, trust: Trust | None = None
+) -> list[Source] | None:
+    """The jobs from which rows may take their outcome; None if the request names none. Raises what `open_sources`
+    raises."""
+    if not request.reuse:
+        return None
     names = [name if is_latest(name) else find(storage, name) for name in request.reuse]
     return open_sources(storage, names, request.model or settings.model, request.options, trust)
 

@@ -234,6 +234,8 @@ def test_rows_that_come_again_are_reused_and_failed_rows_tried_again(way: Way) -
     label = f"run={way.tag}"
     first = way.producer("submit", "in.csv", "--wait", "--metadata", label).stdout.strip()
     (way.folder / "edited.csv").write_text(rows.replace("number 3 ", "numbered 3 ", 1))
+    made = way.asked("forecast", "edited.csv", "--reuse", first)
+    assert (made["reused"], made["rows"], made["windows"]) == (7, 8, 1)
     done = way.producer("submit", "edited.csv", "--wait", "--reuse", f"latest:{label}", "--reuse", first)
     assert f"7 of 8 rows take their outcome from job {first}" in done.stderr
     status = way.asked("status", done.stdout.strip())

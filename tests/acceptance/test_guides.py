@@ -283,8 +283,9 @@ def test_the_commands_of_the_guide_to_reuse_score_only_what_is_new(tmp_path: Pat
     """commands("reuse.md"): the job that is tried again was cancelled before a worker came."""
     rows = write_rows(tmp_path / "rows.csv", 30).read_text()
     (tmp_path / "edited.csv").write_text(rows.replace("number 7 ", "numbered 7 ", 1))
-    run, again, status, verify, retry = commands("reuse.md")
+    run, forecast, again, status, verify, retry = commands("reuse.md")
     shell(run, tmp_path)
+    assert re.search(r"reused +29 of 30 rows", shell(forecast, tmp_path))
     said = shell(again, tmp_path)
     assert re.search(r"reused: +29 rows from other jobs, 1 scored", said), said
     old, new = sorted(path.name for path in (tmp_path / "bulkqa-data" / "jobs").iterdir())

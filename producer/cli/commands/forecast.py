@@ -6,22 +6,16 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.flags import Without, with_flags
-from producer.cli.options import Asked, Connection, File, Json
-from producer.request import Request
+from producer.cli.flags import with_flags
+from producer.cli.options import Asked, Connection, File, FileRequest, Json
 
-#: Options of a job that decide nothing about its time.
-_OF_JOBS = ("key", "metadata", "notify", "expire", "trust", "precision", "max_errors", "reuse", "reuse_any", "sample")
 #: Jobs that are judged.
 _JUDGED = 50
 
 
 @with_flags
 def forecast(
-    request: Annotated[
-        Request,
-        Without(*_OF_JOBS),
-    ],
+    request: FileRequest,
     connection: Connection,
     asked: Asked,
     file: File = None,
@@ -42,7 +36,8 @@ def forecast(
     from contract.errors import UsageError
     from producer.backend import open_backend
     from producer.cli import bars, quotes, view
-    from producer.forecast.quote import Wish, quote_file
+    from producer.forecast.quote import Wish
+    from producer.jobs.check import forecast_file
     from producer.times import span
 
     if history:
@@ -55,10 +50,10 @@ def forecast(
     settings = connection.settings(model=request.model or None)
     request = request.with_row_limit(settings.max_row_bytes)
     with bars.reading(asked.documents or str(file)) as show:
-        if settings.server:
+        if settings.server or request.reuse:
             quote = open_backend(settings).forecast(source, request, wish, show)
         else:  # also where there is no storage yet
-            quote = quote_file(source, request.read, request.options, settings, quotes.outlook(settings), wish, show)
+            quote = forecast_file(source, request, settings, quotes.outlook(settings), wish, progress=show)
     if as_json:
         view.print_json(quote)
     else:

@@ -22,6 +22,7 @@ from producer.cli.options import (
     Connection,
     DirectConnection,
     File,
+    FileRequest,
     Job,
     Json,
     Lines,
@@ -30,7 +31,6 @@ from producer.cli.options import (
     Output,
     Timeout,
 )
-from producer.input.options import ReadOptions
 from producer.request import Request
 
 if TYPE_CHECKING:
@@ -269,7 +269,8 @@ def repair(
 
 @with_flags
 def check(
-    reading: ReadOptions,
+    request: FileRequest,
+    connection: DirectConnection,
     asked: Asked,
     file: File = None,
     as_json: Json = False,
@@ -277,12 +278,14 @@ def check(
     """Read FILE as submit would, without creating a job, and show its columns, rows, errors and sizes."""
     from producer.cli import bars, messages, quotes, view
     from producer.jobs.check import check_file
+    from producer.jobs.submit import sources_of
 
-    settings = DirectConnection().settings()
-    read = replace(reading, max_row_bytes=settings.max_row_bytes)
-    source = asked.input(file)
+    settings = connection.settings(model=request.model or None)
+    request = request.with_row_limit(settings.max_row_bytes)
+    source, outlook = asked.input(file), quotes.outlook(settings)
+    sources = sources_of(connection.open_storage(), settings, request) if request.reuse else None
     with bars.reading(asked.documents or str(file)) as show:
-        checked = check_file(source, read, settings, show, quotes.outlook(settings))
+        checked = check_file(source, request.read, settings, show, outlook, request.options, sources)
     view.print_json(checked) if as_json else view.show_checked(checked)
     if checked.forecast and not as_json:
         messages.say(quotes.line(checked.forecast))

@@ -131,9 +131,9 @@ function summary(glance, file, part) {
   const about = part === file ? glance.count : Math.round(glance.count * file.size / part.size);
   const number = sure ? counted(about, "row")
     : part === file ? `more than ${count(about)} rows` : `about ${count(Number(about.toPrecision(2)))} rows`;
-  const bad = glance.rows.filter((row) => row.code).length;
+  const bad = glance.rows.filter((row) => row.code).length, { forecast } = glance;
   return `${number}, ${glance.columns.length} columns, read as ${words(glance.format)}` +
-    (expected(glance.forecast) && `; takes ${expected(glance.forecast)}`) +
+    (expected(forecast) && `; takes ${expected(forecast)}`) +
     (bad ? `; ${bad} of the first ${glance.rows.length} would fail` : "") +
-    glance.notes.map((note) => `; ${note}`).join("");
+    (forecast.reused ? `; ${counted(forecast.reused, "row")} reused` : "") + glance.notes.map((note) => `; ${note}`).join("");
 }

@@ -83,11 +83,14 @@ def _submitted(file: InputSpec, order: dict[str, Any], request: Request, setting
 
 
 def _checked(file: InputSpec, request: Request, settings: Settings) -> dict[str, Any]:
+    from contract.storage import open_storage
     from producer.forecast.outlook import look
     from producer.jobs.check import glance
+    from producer.jobs.submit import sources_of
 
-    survey = look(settings, request.model or settings.model, None, None).survey(request.options)
-    return asdict(glance(file, request.read, settings, survey))
+    outlook = look(settings, request.model or settings.model, None, None)
+    sources = sources_of(open_storage(settings.storage_url), settings, request) if request.reuse else None
+    return asdict(glance(file, request.read, settings, outlook, request.options, sources))
 
 
 def _file(order: dict[str, Any], files: ExitStack) -> InputSpec:

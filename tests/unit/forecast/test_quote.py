@@ -10,14 +10,14 @@ import pytest
 
 from contract.errors import UsageError
 from contract.forecast.work import Cost, Forecast, Work
-from contract.format.job import Options
 from contract.queue import WorkerInfo
 from contract.settings import Settings
 from producer.cli import quotes
 from producer.forecast.outlook import Outlook
-from producer.forecast.quote import Beginning, Quote, Wish, quote, quote_beginning, quote_file
+from producer.forecast.quote import Beginning, Quote, Wish, quote, quote_beginning
 from producer.forecast.survey import Surveyed
-from producer.input.options import ReadOptions
+from producer.jobs.check import forecast_file
+from producer.request import Request
 from tests.making import csv
 
 COST = Cost(window=1.0, token=0.0, square=0.0)
@@ -30,8 +30,8 @@ def of(works: list[float], wish: Wish = Wish(), outlook: Outlook = OUTLOOK) -> Q
 
 
 def test_a_file_is_forecast_as_it_would_be_submitted(settings: Settings):
-    found = quote_file(io.BytesIO(csv(8, bad=(1,))), ReadOptions(), Options(), settings, OUTLOOK, Wish())
-    assert (found.rows, found.windows, found.workers, found.complete) == (7, 7, 1, True)
+    found = forecast_file(io.BytesIO(csv(8, bad=(1,))), Request(), settings, OUTLOOK, Wish())
+    assert (found.rows, found.windows, found.workers, found.complete, found.reused) == (7, 7, 1, True, None)
     assert found.seconds == pytest.approx(7.0, abs=0.1)
 
 
@@ -60,9 +60,10 @@ def test_what_cannot_be_is_refused(wish: dict[str, float]):
 
 
 def test_a_file_goes_on_as_it_begins():
-    beginning = Beginning((100.0, 2000.0, 50_000.0), 80, bytes_read=1000, complete=True)
+    beginning = Beginning((100.0, 2000.0, 50_000.0), 80, reused=20, bytes_read=1000, complete=True)
     whole = quote_beginning("f.csv", beginning, 10_000, OUTLOOK, Wish())
-    assert (whole.windows, whole.rows, whole.complete) == (1000, 800, False)
+    assert (whole.windows, whole.rows, whole.reused, whole.complete) == (1000, 800, 200, False)
+    assert dict(quotes.rows(whole))["reused"] == "about 200 of 800 rows take their outcome over"
     assert quote_beginning("f.csv", beginning, 1000, OUTLOOK, Wish()).complete
 
 
