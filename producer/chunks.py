@@ -76,7 +76,7 @@ def write(
     fields of the manifest. Raises InputError, and BulkqaError if somebody removed them meanwhile."""
     job, folder = place.job, place.chunks_folder
     chunks, survey = _Chunks(), outlook.survey(request.options)
-    draw = Draw(source, request.sample, request.options, outlook)
+    draw = Draw(source, request.sampling, request.options, outlook)
     with created(storage) as create, closing(RowKeys()) as keys:
         for table in draw.tables(settings, progress):
             chunks.add(table, place, create, documents=source.documents is not None)

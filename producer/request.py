@@ -24,6 +24,8 @@ from producer.times import span
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+    from producer.shuffle import Sampling
+
 
 def error_limit(text: str) -> ErrorLimit:
     """The limit in `1000` or `5%`. Raises UsageError."""
@@ -40,8 +42,8 @@ def error_limit(text: str) -> ErrorLimit:
     return limit
 
 
-#: The most rows of a sample: they are in memory.
-_SAMPLE = 10_000
+#: The most rows of a sample: they are in memory. And the number by which it is drawn, unless another is given.
+_SAMPLE, _SEED = 10_000, 1
 #: The share of trusted answers that must be right, by default.
 _PRECISION = 0.9
 
@@ -87,6 +89,7 @@ class Request:
     sample: Annotated[
         int | None, Help("only so many rows, drawn from all of the file; the same file gives the same ones"), AtLeast(1)
     ] = None
+    sample_seed: Annotated[int, Help("another number draws other rows"), AtLeast(0)] = _SEED
     columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
@@ -104,6 +107,9 @@ class Request:
             raise UsageError("the key is empty", "Give a key, or leave it out.")
         if self.sample is not None and not 1 <= self.sample <= _SAMPLE:
             raise UsageError(f"a sample has 1 to {_SAMPLE:,} rows, not {self.sample:,}")
+        if self.sample_seed != _SEED and self.sample is None:
+            remedy = Remedy("Say how many rows it has: ", Set(sample=200))
+            raise UsageError("sample_seed is that of a sample, and none is drawn", remedy)
         if self.notify:
             from contract.notifications.address import check_url
 
@@ -124,6 +130,13 @@ class Request:
                 "precision is that of a promise, and no job is named that makes one",
                 Remedy("Name it: ", Set(trust="JOB")),
             )
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How the sample is drawn; None: all rows are taken."""
+        from producer.shuffle import Sampling  # numpy: not for the help of a command
+
+        return Sampling(self.sample, self.sample_seed) if self.sample else None
 
     def with_row_limit(self, max_row_bytes: int) -> Request:
         """The same request with the limit of the machine that reads the file."""

@@ -89,8 +89,9 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A job of some rows of an input, drawn by a hash of their numbers, instead of all."""
+    """A job of some rows of an input, drawn by a hash of seed and number, instead of all."""
 
     rows: int  #: so many were asked for
     of: int  #: rows of the input
     rest: Forecast | None = None  #: of the others
+    seed: int = 1

@@ -79,3 +79,5 @@ class Keywords(TypedDict, total=False):
     reuse_any: bool | None
     #: only so many rows, drawn from all of the file; the same file gives the same ones
     sample: int | None
+    #: another number draws other rows
+    sample_seed: int | None

@@ -42,9 +42,9 @@ def _whole(typed: Sequence[str]) -> str:
     """The same command for all rows."""
     kept, skip = list[str](), False
     for argument in typed:
-        if skip or argument == "--sample":
+        if skip or argument in ("--sample", "--sample-seed"):
             skip = not skip
-        elif not re.match("--sample=", argument):
+        elif not re.match("--sample(-seed)?=", argument):
             kept.append(argument)
     return shlex.join(["producer", *kept])
 

@@ -31,6 +31,7 @@ from producer.input.location import Documents, InputSpec, locate
 from producer.input.memory import DEFAULT as READ_MEMORY
 from producer.input.options import Limits, ReadOptions, checked
 from producer.input.rows import bounded
+from producer.shuffle import Sampling
 
 if TYPE_CHECKING:
     from producer.input.documents.files import DocumentFiles
@@ -214,26 +215,32 @@ def grown(number: int) -> int:
     return _ROWS << min(number // _DOUBLED, _DOUBLINGS)
 
 
-def open_input(spec: InputSpec, options: ReadOptions | None = None, memory: int = READ_MEMORY) -> Input:
+def open_input(
+    spec: InputSpec,
+    options: ReadOptions | None = None,
+    memory: int = READ_MEMORY,
+    sampling: Sampling | None = None,
+) -> Input:
     """Open a file, a folder or pattern of files, an address, standard input for "-", or documents with their questions,
     and read as much of it as shows whether it can be read.
 
-    Decoding takes at most `memory` bytes. Raises InputError if the input cannot be read as a whole.
+    Decoding takes at most `memory` bytes. With `sampling`, only so many documents are read as have that many rows; of
+    anything else all is. Raises InputError if the input cannot be read as a whole.
     """
     options = checked(options or ReadOptions())
     if options.text and not isinstance(spec, Documents):
         raise UsageError("only documents have a column of their texts", Remedy("Leave out ", Set("text"), "."))
     resources = ExitStack()
     try:
-        return Input(_files(spec, options, memory), options.limits, resources)
+        return Input(_files(spec, options, memory, sampling), options.limits, resources)
     except BaseException:
         resources.close()
         raise
 
 
-def _files(spec: InputSpec, options: ReadOptions, memory: int) -> InputFiles | DocumentFiles:
+def _files(spec: InputSpec, options: ReadOptions, memory: int, sampling: Sampling | None) -> InputFiles | DocumentFiles:
     if not isinstance(spec, Documents):
         return InputFiles(locate(spec), options, memory)
     from producer.input.documents.files import DocumentFiles  # starts processes: not where only files are read
 
-    return DocumentFiles(spec, options, memory)
+    return DocumentFiles(spec, options, memory, sampling)

@@ -73,6 +73,7 @@ def _deciding(manifest: Manifest) -> dict[str, object]:
             "BULKQA_MAX_ROW_BYTES": manifest.max_row_bytes,
             "model": repr(manifest.model),
             "sample": manifest.sample and manifest.sample.rows,
+            "sample_seed": manifest.sample and manifest.sample.seed,
             "trust": repr(manifest.trust and manifest.trust.job),
             "precision": manifest.trust and manifest.trust.precision,
         }

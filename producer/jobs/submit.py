@@ -161,7 +161,7 @@ def submit(
     place = place or place_of(request.key)
     job, chunks_folder = place.job, place.chunks_folder
     trust = _trust(storage, job, settings, request)
-    with open_input(file, request.read, settings.read_memory) as source:
+    with open_input(file, request.read, settings.read_memory, request.sampling) as source:
         if request.key and storage.exists(layout.manifest(job)):
             for _ in source.tables(1 << 16, 1 << 26):
                 pass  # the digest is known at the end
@@ -280,7 +280,7 @@ def _manifest(job: str, chunks_folder: str, source: Input, settings: Settings, r
         expire=request.expire,
         max_errors=request.max_errors,
         groups=source.groups,
-        sample=Sample(request.sample, request.sample) if request.sample else None,
+        sample=Sample(request.sample, request.sample, seed=request.sample_seed) if request.sample else None,
         reading={option.name: value for option, value in request.changed() if option.name in READING},
     )
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+import heapq
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -30,6 +33,9 @@ from producer.input.location import Documents, File, Folder, Location, Many, One
 from producer.input.options import ReadOptions
 from producer.input.raw import RawFile
 from producer.input.rows import Fault, Rows
+from producer.shuffle import Sampling
+
+T = TypeVar("T")
 
 #: The name of the column of documents.
 COLUMN = "document"
@@ -88,10 +94,11 @@ class DocumentFiles:
 
     several = False
 
-    def __init__(self, spec: Documents, options: ReadOptions, memory: int) -> None:
-        self._options, self._memory = options, memory
+    def __init__(self, spec: Documents, options: ReadOptions, memory: int, sampling: Sampling | None = None) -> None:
+        self._options, self._memory, self._sampling = options, memory, sampling
         self._notes: list[str] = []
         self.index: list[Document] = []  #: the documents so far
+        self.of = 0  #: documents, of which these may be a sample; of a table known at the end
         self.bytes_read = 0
         if options.group_by is not None:
             raise UsageError("the groups of documents are the questions", Remedy("Leave out ", Set("group_by"), "."))
@@ -104,10 +111,21 @@ class DocumentFiles:
             table = replace(options, question=options.text, context=options.text, one_column=True, answers="")
             self._table = InputFiles(where, table, memory)
         else:
-            where, self._locations = documents_of(spec, self._notes)
+            where, locations = documents_of(spec, self._notes)
+            self.of = len(locations)
+            self._locations = list(self._sampled(locations))
         self.label, self.name = where.label, where.name
         sizes = [each.size for each in self._locations if isinstance(each, File | Url)]
         self.size: int | None = sum(sizes) or None
+
+    def _sampled(self, documents: Iterable[T]) -> Iterable[T]:
+        """Those that are in the sample, in order: as few as have its rows. All of them if none is asked for."""
+        sampling = self._sampling
+        if sampling is None:
+            return documents
+        most = -(-sampling.rows // len(self.questions.groups))
+        lowest = heapq.nsmallest(most, enumerate(documents), key=lambda numbered: sampling.key(numbered[0]))
+        return [document for _, document in sorted(lowest, key=itemgetter(0))]
 
     @property
     def count(self) -> int:
@@ -135,7 +153,7 @@ class DocumentFiles:
         yield self.name, replace(questions, format="documents", columns=columns, schema=schema, batches=self._rows())
 
     def _rows(self) -> Iterator[Rows]:
-        documents = self._of_table(self._table) if self._table else self._of_files()
+        documents = self._sampled(self._of_table(self._table)) if self._table else self._of_files()
         names: set[str] = set()
         for each in documents:
             document, text = each.document, each.text
@@ -177,7 +195,7 @@ class DocumentFiles:
                     with ExitStack() as resources:
                         read = self._read(RawFile(location, resources), extractor)
                 except InputError as error:
-                    if len(self._locations) == 1:
+                    if self.of == 1:
                         raise
                     wrong = RowError("unreadable_document", error.message)
                     read = _Read(Document(location.name, 0, "", error=wrong), None)
@@ -215,7 +233,6 @@ class DocumentFiles:
         return _Read(document, text.text)
 
     def _of_table(self, table: InputFiles) -> Iterator[_Read]:
-        number = 0
         try:
             for _, file in table.opened():
                 for rows in file.batches:
@@ -223,8 +240,8 @@ class DocumentFiles:
                         zip(rows.id.to_pylist(), rows.question.to_pylist(), strict=True)
                     ):
                         fault = rows.faults.get(index)
-                        yield self._of_row(name or str(number), text, fault)
-                        number += 1
+                        self.of += 1
+                        yield self._of_row(name or str(self.of - 1), text, fault)
                     self.bytes_read = table.bytes_read
         except InputError as error:
             if error.code == "missing_column":
