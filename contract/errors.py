@@ -154,6 +154,13 @@ class TimedOut(BulkqaError, TimeoutError):
     code = "timed_out"
 
 
+class Busy(BulkqaError):
+    """More is asked for at once than can be done."""
+
+    exit_code = 6
+    code = "busy"
+
+
 class Unreachable(BulkqaError):
     """Redis, the storage or a worker does not answer. Jobs lose nothing."""
 
@@ -177,5 +184,5 @@ class NoWorker(Unreachable):
 
 #: The kind of error of each code that is not one of InputError's.
 BY_CODE: dict[str, type[BulkqaError]] = {
-    each.code: each for each in (BulkqaError, UsageError, UnknownJob, NotEnded, TimedOut, Unreachable, NoWorker)
+    each.code: each for each in (BulkqaError, UsageError, UnknownJob, NotEnded, TimedOut, Busy, Unreachable, NoWorker)
 }

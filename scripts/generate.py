@@ -24,7 +24,8 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo, ParameterInfo
 
-from contract.format.option import options_of
+from contract.format.job import Options
+from contract.format.option import Option, options_of
 from contract.settings import Settings
 from producer.cli import app as producer_app
 from producer.cli.flags import Section, sections
@@ -259,31 +260,38 @@ def _type_of(field: FieldInfo) -> str:
 
 
 def keywords() -> str:
-    """The keywords of `submit` as a type."""
+    """The keywords of `submit` and `answer` as types."""
     lines = [
-        '"""The keywords of `submit`, for type checkers and editors. Made of `producer.request` by `make generate`."""',
+        '"""The keywords of `submit` and `answer`, for editors. Made of `producer.request` by `make generate`."""',
         "",
         "from __future__ import annotations",
         "",
         "from collections.abc import Mapping, Sequence",
         "from typing import TypedDict",
-        "",
-        "",
-        "class Keywords(TypedDict, total=False):",
-        '    """Every option of a job. One that is left out has its default."""',
-        "",
+        *_typed_dict("Keywords", "Every option of a job", OPTIONS.values()),
+        *_typed_dict("AnswerKeywords", "Every option of an answer", options_of(Options)),
     ]
+    return "\n".join(
+        line if len(line) <= 120 else re.sub(r"^(.*?)  #: (.*)$", r"    #: \2\n\1", line) for line in lines
+    )
+
+
+def _typed_dict(name: str, what: str, options: Iterable[Option]) -> Iterator[str]:
+    yield from (
+        "",
+        "",
+        f"class {name}(TypedDict, total=False):",
+        f'    """{what}. One that is left out has its default."""',
+        "",
+    )
     own = {option.name for option in options_of(Request)}
-    for option in OPTIONS.values():
+    for option in options:
         kind = "Mapping[str, str]" if option.type == dict[str, str] else _spelled_type(option.type)
         if option.several:
             kind = "str | Sequence[str] | None"
         if option.name in own and "None" not in kind:
             kind += " | None"  # of the job itself: None is the default
-        lines += [f"    #: {option.help}", f"    {option.name}: {kind}"]
-    return "\n".join(
-        line if len(line) <= 120 else re.sub(r"^(.*?)  #: (.*)$", r"    #: \2\n\1", line) for line in lines
-    )
+        yield from (f"    #: {option.help}", f"    {option.name}: {kind}")
 
 
 def _spelled_type(kind: Any) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
 #: Buckets of the seconds that a chunk takes.
 _SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0)
+#: The same, of a question that is answered at once.
+_AT_ONCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
 class Meter:
@@ -48,6 +50,10 @@ class Meter:
         self._attempts = Counter(
             "bulkqa_worker_attempts", "Attempts at chunks, by how they ended", ("end",), registry=own
         )
+        self._question = Histogram(
+            "bulkqa_worker_question_seconds", "Questions answered at once, and how long each took",
+            buckets=_AT_ONCE, registry=own,
+        )  # fmt: skip
         self._deaths = Counter("bulkqa_worker_deaths", "Attempts whose process died", registry=own)
         labels = ("model", "digest", "precision", "provider")
         about = Gauge(
@@ -69,6 +75,10 @@ class Meter:
     def count_storage(self, stage: str, seconds: float) -> None:
         """A thread waited for the storage; `stage` is read or write."""
         self._seconds.labels(stage).inc(seconds)
+
+    def count_question(self, seconds: float) -> None:
+        """A question was answered at once."""
+        self._question.observe(seconds)
 
     def count_death(self) -> None:
         """The previous attempt at a chunk died with its process."""

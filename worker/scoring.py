@@ -113,7 +113,7 @@ def score(
     if stopped == "drain" and any(row.error is None and row.row not in outcomes.by_row for row in rows):
         raise Drained
     cancelled = RowError("job_cancelled", "the job was cancelled before this row was scored")
-    return [_prediction(row, row.error or outcomes.by_row.get(row.row, cancelled), options) for row in rows]
+    return [prediction(row, row.error or outcomes.by_row.get(row.row, cancelled), options) for row in rows]
 
 
 def _score_all(work: _Work, reader: Answerer, options: Options, watch: Watch, outcomes: _Outcomes) -> None:
@@ -170,7 +170,8 @@ def _status(outcome: Answer | RowError) -> Status:
     return "answered" if outcome.spans else "no_answer"
 
 
-def _prediction(row: Row, outcome: Answer | RowError, options: Options) -> Prediction:
+def prediction(row: Row, outcome: Answer | RowError, options: Options) -> Prediction:
+    """The prediction of a row with its outcome."""
     return failed(row, outcome, options) if isinstance(outcome, RowError) else answered(row, outcome, options)
 
 

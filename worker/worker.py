@@ -37,6 +37,7 @@ from contract.trust import split
 from worker import reuse, scoring
 from worker.attempt import Attempt
 from worker.heartbeat import HEARTBEAT, Heartbeat, Parent
+from worker.lane import Lane
 from worker.rate import Effort, Speed
 from worker.reader.decode import ANSWERING_RULE
 from worker.reuse import Spared
@@ -109,6 +110,8 @@ class Worker:
         self._way = Way(ANSWERING_RULE, self.reader.numerics, not self.reader.batched)
         self._repeats = reuse.Repeats()
         self.reader.on_progress(self._heartbeat.advance, self._count_batch)
+        count = self._meter.count_question
+        self._lane = Lane(self.storage, self.queue, self.reader, self._model, self.threads, parent, count)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
@@ -118,7 +121,8 @@ class Worker:
         return self._heartbeat.active is not None
 
     def close(self) -> None:
-        """Stop the heartbeat and the threads."""
+        """Finish the questions under way, and stop the heartbeat and the threads."""
+        self._lane.close()
         self._heartbeat.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._repeats.close()

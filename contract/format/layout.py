@@ -3,6 +3,8 @@
     storage.json                    the id of this storage, written once, by the first to need it
     notifications/<job>             the job's webhook is still to be delivered, once the job has ended
     expiring/<job>                  the job is to be removed some time after its end
+    questions/1790000000000-3f9ac2d13f9ac2d1.json        rows to be answered at once, asked at that time
+    questions/1790000000000-3f9ac2d13f9ac2d1.reply.json  their predictions
     jobs/<job>/manifest.json        what was requested; immutable, written before the first message
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
@@ -42,12 +44,14 @@ JOBS = "jobs"
 STORAGE = "storage.json"
 OWED = "notifications"
 EXPIRING = "expiring"
+QUESTIONS = "questions"
 _CHUNKS = re.compile(rf"{CHUNKS}(?:-[0-9a-f]{{8}})?")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _NUMBERED = re.compile(r"(\d{6,})\.(?:parquet|jsonl)")
 _EVENT = re.compile(r"(\d{6,})-\d+\.json")
 _ATTEMPT = re.compile(r"(\d{6,})\.(\d+)(\.released|\.row)?")
 _VERDICTS = re.compile(r"\d{13}-[0-9a-f]{8}\.json")
+_QUESTION = re.compile(r"\d{13}-[0-9a-f]{16}")
 _UNFINISHED = re.compile(r"\.tmp-(.+)-[0-9a-f]{32}")
 #: The kinds of objects in a job's folder, by their names relative to it.
 _KINDS = {
@@ -64,6 +68,27 @@ _KINDS = {
         r"|calibrations/[0-9a-f]{16}\.json|retries/[a-z0-9-]+"
     ),
 }
+
+
+def is_question(name: str) -> bool:
+    """Whether this may be the name of a question: the queue holds such names, and anybody may write there."""
+    return _QUESTION.fullmatch(name) is not None
+
+
+def question(name: str) -> str:
+    if not is_question(name):
+        raise BulkqaError(f"{name!r} is not the name of a question")
+    return f"{QUESTIONS}/{name}.json"
+
+
+def reply(name: str) -> str:
+    return f"{question(name).removesuffix('.json')}.reply.json"
+
+
+def question_of(entry: str) -> str:
+    """The name of the question that an entry of QUESTIONS belongs to; empty if it is neither question nor reply."""
+    name = entry.removesuffix(".json").removesuffix(".reply")
+    return name if is_question(name) and entry in (f"{name}.json", f"{name}.reply.json") else ""
 
 
 def folder(job: str) -> str:

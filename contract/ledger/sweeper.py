@@ -22,6 +22,7 @@ from contract.ledger import records
 from contract.ledger.reconcile import reconcile
 from contract.ledger.stored import load_manifest
 from contract.logs import log_context
+from contract.questions import stored as questions
 from contract.queue import Queue
 from contract.removal import remove
 from contract.settings import Settings
@@ -79,6 +80,7 @@ def sweep_jobs(
             if remove_now:
                 remove_abandoned(storage, beat=health.touch)
                 remove_expired(storage, queue, time.time(), expiries, health.touch)
+                questions.remove_old(storage, time.time())
         except StorageUnreachable as error:
             this_round.failures["storage"] += 1
             log.warning("sweeper waits: %s", error)

@@ -2,8 +2,9 @@
 
 Celery carries the messages `(job, chunk)`. Redis also holds, for every job, which chunks are on the queue (`sent`),
 which are being scored, since when and until when (`since`, `lease`), and the next chunk that was never sent (`plan`);
-for every model, the order of its jobs (`order`) and its workers (`serving`); and the presence of workers. All of it may
-vanish at any moment: `contract.ledger.reconcile` rebuilds it from storage.
+for every model, the order of its jobs (`order`), its workers (`serving`), and the names of questions to be answered at
+once (`questions`, see `contract.questions`); and the presence of workers. All of it may vanish at any moment:
+`contract.ledger.reconcile` rebuilds it from storage.
 
 This file is the interface and the names. `redis` is the queue itself, `app` the Celery application that both sides
 share, `message` a message on the wire, `url` the address of a Redis. `tests/twins` has a queue in memory: one suite
@@ -13,12 +14,14 @@ runs over both. Must not import: storage, anything that knows what a message mea
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from contract.forecast.work import Cost
 
+#: What became of a question: its name waits for a worker, too many wait, or no worker serves the model.
+Asked = Literal["waits", "full", "unserved"]
 #: All keys in Redis start with this and a namespace, so that each storage has its own: `prefix`.
 PREFIX = "bulkqa:"
 TASK = "bulkqa.score.v1"
@@ -151,6 +154,16 @@ class Queue(Protocol):
 
     def forget(self, job: str) -> None:
         """Delete all hints of a job."""
+        ...
+
+    def ask(self, model: str, question: str, each: int) -> Asked:
+        """Put the name of a question on the list of its model, unless no worker serves the model, or the list has
+        `each` names for each worker."""
+        ...
+
+    def take_question(self, model: str, wait: float) -> str | None:
+        """Take the name of the oldest question of a model, which anybody may have written; None if there is none within
+        `wait` seconds, less than ten."""
         ...
 
     def announce(self, worker: WorkerInfo) -> None:

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from contract.errors import RedisUnreachable
 from contract.format import codec
-from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Hints, WorkerInfo, message, prefix, queue_name
+from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Asked, Hints, WorkerInfo, message, prefix, queue_name
 from contract.queue.app import KEEPALIVE, make_app
 from contract.queue.bounded import BOUNDED, TooLarge
 from contract.queue.heal import Dropped, Healer, is_wrong_type
@@ -27,7 +27,7 @@ from contract.queue.url import public_address, read_url
 log = logging.getLogger("bulkqa.queue")
 
 #: The scripts that this module runs.
-_SCRIPTS = ("announce", "claim", "end", "lease", "note", "plan", "touch", "waiting")
+_SCRIPTS = ("announce", "ask", "claim", "end", "lease", "note", "plan", "touch", "waiting")
 
 
 class RedisQueue:
@@ -173,6 +173,17 @@ class RedisQueue:
     def forget(self, job: str) -> None:
         with self._translated():
             self._redis.delete(*(self._key(kind, job) for kind in ("sent", "lease", "owner", "since", "plan")))
+
+    def ask(self, model: str, question: str, each: int) -> Asked:
+        keys = _Keys(lists=(self._key("questions", model),), zsets=(self._key("serving", model),))
+        args = [question, each, _ASKED, WORKER_TTL, _AHEAD, _MOST_WORKERS]
+        asked: Asked = self._run("ask", [*keys.lists, *keys.zsets], args, keys)
+        return asked
+
+    def take_question(self, model: str, wait: float) -> str | None:
+        key = self._key("questions", model)
+        taken = self._call(lambda: self._redis.brpop([key], timeout=wait), _Keys(lists=(key,)))
+        return str(taken[1]) if taken else None
 
     def announce(self, worker: WorkerInfo) -> None:
         keys = _Keys(hashes=(self._workers,), zsets=(self._key("serving", worker.model),))
@@ -360,6 +371,8 @@ _CHUNK = re.compile(r"-1|\d{1,9}")
 _NUMBER = re.compile(r"\d{1,9}")
 #: Seconds after which Redis drops unused hints of a job.
 _KEEP = 7 * 24 * 3600
+#: Seconds after which the names of questions are dropped that no worker took: nobody waits for them any more.
+_ASKED = 60
 #: The most workers that count: anybody may have written their heartbeats.
 _MOST_WORKERS = 10_000
 #: Scans of a thousand keys each: on a Redis full of other keys, not all are scanned.

@@ -168,6 +168,7 @@ class AsyncClient(Connection):
 
     close = _in_thread(Client.close)
     submit = _in_thread_as(AsyncJob, Client.submit)
+    answer = _in_thread(Client.answer)
     job = _in_thread_as(AsyncJob, Client.job)
     jobs = _in_thread_as(_async_jobs, Client.jobs)
     workers = _in_thread(Client.workers)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from contract.format.job import Options
     from contract.queue import WorkerInfo
-    from producer.api.keywords import Keywords
+    from producer.api.keywords import AnswerKeywords, Keywords
     from producer.forecast.quote import Quote
     from producer.input.location import InputSpec
     from producer.input.options import ReadOptions
@@ -88,6 +88,34 @@ class Client(Connection):
         for note in submitted.notes:
             log.warning("job %s: %s", submitted.manifest.id, note)
         return self._job(submitted.manifest.id)
+
+    @raises_api_errors
+    def answer(
+        self,
+        question: str,
+        context: str,
+        *,
+        model: str = "",
+        options: Options | None = None,
+        timeout: float = 10.0,
+        **keywords: Unpack[AnswerKeywords],
+    ) -> dict[str, Any]:
+        """Answer one question at once, beside all jobs: its prediction, as in results, within `timeout` seconds.
+
+        A question that cannot be scored raises nothing: its prediction has the error. Raises NoWorker if no worker
+        serves the model, Busy if too many questions wait, TimedOut, UsageError, Unreachable. Many questions are
+        answered sooner, and with less work, as a job: `submit`.
+        """
+        from contract.format.job import Options
+        from producer.request import request_of
+
+        check_kind("question", question, str)
+        check_kind("context", context, str)
+        check_kind("options", options, Options)
+        check_seconds("timeout", timeout)
+        request = request_of({**keywords, "model": model}, options=options)
+        (prediction,) = self._backend.answer([{"question": question, "context": context}], request, timeout)
+        return prediction
 
     @raises_api_errors
     def job(self, job: str) -> Job:

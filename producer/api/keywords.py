@@ -1,4 +1,4 @@
-"""The keywords of `submit`, for type checkers and editors. Made of `producer.request` by `make generate`."""
+"""The keywords of `submit` and `answer`, for editors. Made of `producer.request` by `make generate`."""
 
 from __future__ import annotations
 
@@ -81,3 +81,26 @@ class Keywords(TypedDict, total=False):
     sample: int | None
     #: another number draws other rows
     sample_seed: int | None
+
+
+class AnswerKeywords(TypedDict, total=False):
+    """Every option of an answer. One that is left out has its default."""
+
+    #: tokens in a window
+    max_seq_len: int
+    #: tokens that neighbouring windows share
+    doc_stride: int
+    #: tokens in a question; a longer one is cut and flagged
+    max_question_len: int
+    #: tokens in an answer, at most
+    max_answer_len: int
+    #: answers per row, best first
+    top_k: int
+    #: best spans of a row, over which its score is computed; at least top_k
+    n_best: int
+    #: no answer if null beats the best span by more than this [default: the model's]
+    no_answer_threshold: float | None
+    #: score only so many windows of a context, those whose words match the question best [default: all]
+    top_windows: int | None
+    #: leave contexts out of the predictions
+    omit_context: bool

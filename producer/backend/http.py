@@ -30,6 +30,7 @@ from producer.forecast.quote import Quote, Wish
 from producer.input.location import InputSpec, One
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
+from producer.jobs.answer import Pairs
 from producer.jobs.diff_document import By, Summary
 from producer.jobs.follow import StillRunning
 from producer.jobs.select import JobFilter
@@ -121,6 +122,15 @@ class HttpBackend:
                 files.append(("columns", ("columns.arrow", request.columns.to_bytes())))
             timeout = httpx.Timeout(_READING, connect=_CONNECT)
             return self._ask("POST", path, read, data=form_of(request), files=files, timeout=timeout, **options)
+
+    def answer(self, pairs: Pairs, request: Request, timeout: float) -> list[dict[str, Any]]:
+        rows = [{name: text for name, text in pair.items() if text is not None} for pair in pairs]
+        options = {option.name: value for option, value in request.changed()}
+        body = {"rows": rows, "timeout": timeout} | options
+        answered: list[dict[str, Any]] = self._ask(
+            "POST", "/v1/answer", lambda answer: answer.json()["predictions"], json=body
+        )
+        return answered
 
     def find(self, job: str) -> str:
         return self.status(job).id

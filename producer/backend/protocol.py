@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contract.queue import WorkerInfo
     from producer.forecast.quote import Quote, Wish
     from producer.input.location import InputSpec
+    from producer.jobs.answer import Pairs
     from producer.jobs.diff_document import By, Summary
     from producer.jobs.select import JobFilter
     from producer.jobs.submit import Submitted
@@ -62,6 +63,11 @@ class Backend(Protocol):
     ) -> Quote:
         """What a job of a file would take; a server reads the first rows of a large one. Raises InputError, UsageError,
         Unreachable."""
+        ...
+
+    def answer(self, pairs: Pairs, request: Request, timeout: float) -> list[dict[str, Any]]:
+        """The predictions of a few questions with their contexts, within `timeout` seconds. Raises TimedOut, NoWorker,
+        Busy, UsageError, Unreachable."""
         ...
 
     def find(self, job: str) -> str:

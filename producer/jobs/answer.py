@@ -1,31 +1,50 @@
-"""A few questions, answered at once: a job is submitted, waited for and read, in steps that wait without a thread."""
+"""A few questions, answered at once, in steps that wait without a thread.
+
+They go to the lanes of the workers (`contract.questions`), beside all jobs. What a lane cannot answer, or none answers
+in time, because its process died, is submitted as a job, waited for and read.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
 
-from contract.errors import BulkqaError, NoWorker, TimedOut
-from contract.format import layout
+from contract.errors import BulkqaError, Busy, NoWorker, RedisUnreachable, TimedOut
+from contract.format import chunk, layout
+from contract.format.job import ModelRef, Options, Row
 from contract.ledger import reasons, records
-from contract.ledger.progress import Progress
 from contract.ledger.reconcile import WHOLE, Bound
-from contract.queue import Queue, WorkerInfo
+from contract.questions import stored
+from contract.questions.stored import MOST_TEXT, Question, Reply
+from contract.queue import Asked, Queue, WorkerInfo
 from contract.remedy import Call, Remedy, Set
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.forecast.outlook import NOTHING
 from producer.input.location import InputSpec
+from producer.input.open import open_input
 from producer.jobs import follow
 from producer.jobs.follow import Steps
 from producer.jobs.remove import delete, deleting
-from producer.jobs.submit import submit_and_send
+from producer.jobs.submit import check_model, submit_and_send
 from producer.request import Request
 from producer.results.lines import ready_lines
 
+#: Questions with their contexts, and ids if they have any.
+Pairs: TypeAlias = Iterable[Mapping[str, str | None]]
+
+#: Questions that may wait for each worker: more would wait for longer than who asks at once wants to.
+MOST_WAITING = 16
+#: The share of the time that is left for the lanes; the rest is for a job.
+_AT_ONCE = 0.5
+#: Seconds between two looks for a reply, at first and at most.
+_SOON, _LATER = 0.004, 0.1
 #: Seconds in which a worker has to serve the model.
 PATIENCE = 3.0
 #: Seconds until the first look at more than whether the job has ended; each is twice as late as the one before.
@@ -36,10 +55,18 @@ _LETTING_GO = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A job that has ended, with its predictions."""
+    """The predictions of a few rows, in order."""
 
-    job: Progress
     predictions: list[dict[str, Any]]
+    model: ModelRef  #: that answered
+    job: str | None  #: that was submitted with a key, and stays
+    discard: Callable[[], object]  #: removes what is left in the storage; to be called once
+
+
+def file_of(pairs: Pairs) -> io.BytesIO:
+    """A file of questions."""
+    lines = (json.dumps({name: text for name, text in pair.items() if text is not None}) for pair in pairs)
+    return io.BytesIO("\n".join(lines).encode())
 
 
 def answer(
@@ -50,12 +77,83 @@ def answer(
     request: Request,
     timeout: float,
     bound: Bound = WHOLE,
+    *,
+    patient: bool = True,
 ) -> Steps[Answered]:
-    """Answer the rows of a small file within `timeout` seconds. The job stays; to remove it is up to the caller.
+    """Answer the rows of a small file within `timeout` seconds.
 
-    Raises what `submit` raises; TimedOut, and NoWorker where no worker serves the model: then the job is removed. It is
-    also removed if the steps are closed, unless it has a key.
+    Raises what `submit` raises; TimedOut; NoWorker where no worker serves the model; and Busy where too many questions
+    wait, at once unless `patient`. Nothing is left in the storage then, nor if the steps are closed, but for a job with
+    a key.
     """
+    ends = time.monotonic() + timeout
+    model = request.model or settings.model
+    check_model(model)
+    if rows := _few_rows(file, request, settings):
+        question = Question(model, request.options, tuple(rows))
+        answered = yield from _at_once(question, storage, queue, ends - _AT_ONCE * timeout, patient=patient)
+        if answered:
+            return answered
+    return (yield from _by_job(file, storage, queue, settings, request, ends - time.monotonic(), bound))
+
+
+def _few_rows(file: InputSpec, request: Request, settings: Settings) -> list[Row]:
+    """The rows of a file that lanes can answer; none if it takes a job."""
+    only = Request(read=request.read, model=request.model, metadata=request.metadata, columns=request.columns)
+    if replace(request, options=Options()) != only:
+        return []
+    with open_input(file, request.read, settings.read_memory) as source:
+        table = next(source.tables(0, MOST_TEXT), None)
+        rest = table is None or source.groups is not None or table.nbytes > MOST_TEXT
+        rows = [] if rest else list(chunk.rows(table))
+    if isinstance(file, io.IOBase):
+        file.seek(0)
+    return rows
+
+
+def _at_once(
+    question: Question, storage: Storage, queue: Queue, until: float, *, patient: bool
+) -> Steps[Answered | None]:
+    """The answer of a lane; None if there is none by then, or Redis cannot be used. Raises Busy."""
+    name = stored.put(storage, question)
+    reply: Reply | None = None
+    try:
+        while (asked := _ask(queue, question.model, name)) == "full":
+            if not patient or time.monotonic() > until:
+                raise Busy(
+                    f"too many questions wait for the workers of {question.model}",
+                    "Ask again in a second, or start more workers.",
+                )
+            yield _LATER
+        pause = _SOON
+        while asked == "waits" and reply is None and time.monotonic() < until:
+            yield pause
+            reply = stored.reply_to(storage, name)
+            pause = min(_LATER, 1.25 * pause)
+    finally:
+        if reply is None:
+            stored.remove(storage, name)
+    if reply is None:
+        return None
+    return Answered(reply.predictions, reply.model, None, partial(stored.remove, storage, name))
+
+
+def _ask(queue: Queue, model: str, name: str) -> Asked:
+    try:
+        return queue.ask(model, name, MOST_WAITING)
+    except RedisUnreachable:  # submitting a job says more
+        return "unserved"
+
+
+def _by_job(
+    file: InputSpec,
+    storage: Storage,
+    queue: Queue,
+    settings: Settings,
+    request: Request,
+    timeout: float,
+    bound: Bound,
+) -> Steps[Answered]:
     job = submit_and_send(file, storage, queue, settings, request, outlook=NOTHING).manifest.id
     try:
         yield from _end(job, storage, queue, settings, timeout, bound)
@@ -67,7 +165,11 @@ def answer(
             _drop(job, storage, queue)
         raise
     lines = (line for block in ready_lines(job, storage, ahead=1) for line in block.splitlines())
-    return Answered(records.status(storage, None, job), [json.loads(line) for line in lines])
+    predictions = [json.loads(line) for line in lines]
+    model = records.status(storage, None, job).model
+    if request.key:
+        return Answered(predictions, model, job, lambda: None)
+    return Answered(predictions, model, None, partial(_drop, job, storage, queue))
 
 
 def _remove(job: str, storage: Storage, queue: Queue) -> Steps[None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from contract.errors import BulkqaError, InputError, NotEnded, TimedOut, UnknownJob, Unreachable, UsageError
+from contract.errors import BulkqaError, Busy, InputError, NotEnded, TimedOut, UnknownJob, Unreachable, UsageError
 from contract.remedy import TERMINAL, Call, Remedy
 from producer.server.submission import Submission
 
@@ -24,6 +24,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 #: Seconds after which to try again while Redis or the storage is away.
 RETRY_AFTER = 5
+_AFTER = {503: RETRY_AFTER, 429: 1}  # of errors that do not say it themselves
 _TITLES = {
     400: "Malformed request",
     401: "Token required",
@@ -91,6 +92,8 @@ def status_of(error: BulkqaError) -> int:
             return 409
         case UsageError():
             return 422
+        case Busy():
+            return 429
         case TimedOut():
             return 504
         case Unreachable():
@@ -177,7 +180,7 @@ def problem(failure: Exception, hidden: Mapping[str, str]) -> JSONResponse:
     """The answer to a request that failed."""
     error = known(failure)
     status, headers = status_of(error), {}
-    after = error.after if isinstance(error, Refused) else RETRY_AFTER if status == 503 else None
+    after = error.after if isinstance(error, Refused) else _AFTER.get(status)
     if after is not None:
         headers["Retry-After"] = str(after)
     if status == 401:

@@ -132,7 +132,7 @@ def test_rows_come_a_page_at_a_time_and_filtered(server: httpx.Client, tmp_path:
     assert [row[0] for row in cells[1:]] == [row["row"] for row in matching]
 
 
-def test_a_question_is_answered_at_once_and_its_job_is_gone(shared: Cluster, server: httpx.Client):
+def test_a_question_is_answered_at_once_and_no_job_is_left(shared: Cluster, server: httpx.Client):
     before = set(records.jobs(shared.storage))
     asked = {"question": "When was the mill founded?", "context": "The mill was founded by the town in 1532."}
     answer = server.post("/v1/answer", json=asked)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from contract.queue import LONGEST_LEASE, WORKER_TTL, Hints, WorkerInfo, queue_name
+from contract.queue import LONGEST_LEASE, WORKER_TTL, Asked, Hints, WorkerInfo, queue_name
 
 
 class MemoryQueue:
@@ -22,7 +22,9 @@ class MemoryQueue:
         self._plans: dict[str, tuple[int, int]] = {}  # the next chunk, and how many there are
         self._orders: dict[str, dict[str, float]] = {}  # by model: when each job is due
         self._workers: dict[str, tuple[float, WorkerInfo]] = {}
+        self.questions: dict[str, deque[str]] = {}  # names, by model
         self._lock = threading.RLock()
+        self._asked = threading.Condition(self._lock)
 
     def ping(self) -> None:
         """Always reachable."""
@@ -115,6 +117,24 @@ class MemoryQueue:
         with self._lock:
             for table in (self._sent, self._leases, self._plans):
                 table.pop(job, None)
+
+    def ask(self, model: str, question: str, each: int) -> Asked:
+        with self._asked:
+            workers = sum(worker.model == model for worker in self.workers())
+            questions = self.questions.setdefault(model, deque())
+            if not workers:
+                return "unserved"
+            if len(questions) >= each * workers:
+                return "full"
+            questions.append(question)
+            self._asked.notify()
+            return "waits"
+
+    def take_question(self, model: str, wait: float) -> str | None:
+        with self._asked:
+            self._asked.wait_for(lambda: self.questions.get(model), wait)
+            questions = self.questions.get(model)
+            return questions.popleft() if questions else None
 
     def announce(self, worker: WorkerInfo) -> None:
         self._workers[worker.name] = (self._clock(), worker)

@@ -109,6 +109,10 @@ class Reader:
         """As `Session.numerics`."""
         return self._session.numerics
 
+    def beside(self) -> Reader:
+        """A reader of the same model in the same memory, with no callbacks."""
+        return Reader(self.info, self._encoder, self._session.beside())
+
     def on_progress(
         self, after_run: Callable[[], None], after_batch: Callable[[BatchStats], None] = lambda _: None
     ) -> None:

@@ -10,6 +10,7 @@ and running the graph; not what goes in (`encode`), nor what the logits mean (`d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,12 @@ class Session:
         """What besides the model decides the last digits of logits: with the same, the same window has the same."""
         here = machine.arithmetic(of_bytes=self._of_bytes)
         return f"onnxruntime {ort.__version__}, {self.provider}, {here}"
+
+    def beside(self) -> Session:
+        """A session of the same loaded graph, with no callback."""
+        other = copy(self)
+        other.after_run = lambda: None
+        return other
 
     def run(self, window: Window) -> tuple[Logits, Logits]:
         """Start and end logits of one window, (S,) float32 each.

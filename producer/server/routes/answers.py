@@ -1,10 +1,9 @@
-"""`POST /v1/answer`: a few questions, answered at once by a job that is removed afterwards."""
+"""`POST /v1/answer`: a few questions, answered at once."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from fastapi import Request as HttpRequest
@@ -13,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from contract.errors import UsageError
-from producer.api.data import as_input
 from producer.jobs.submit import check_model
 from producer.request import request_of
 from producer.server.access import client_of
@@ -44,29 +42,27 @@ class Asked(Answering):  # type: ignore[valid-type,misc]
     context: str | None = None
     timeout: Annotated[float, Field(gt=0, le=SECONDS, description="seconds")] = 10.0
 
-    def pairs(self) -> list[dict[str, Any]]:
+    def pairs(self) -> list[dict[str, str | None]]:
         """All questions with their contexts. Raises UsageError if there is none, or one lacks its context."""
         if self.rows and self.question is None and self.context is None:
             return [row.model_dump() for row in self.rows]
         if self.rows or self.question is None or self.context is None:
             raise UsageError("name a question and a context, or rows of them", 'For example: {"rows": [{...}, {...}]}')
-        return [{"question": self.question, "context": self.context, "id": None}]
+        return [{"question": self.question, "context": self.context}]
 
 
 @router.post("/answer")
 async def answer(asked: Asked, http: HttpRequest, here: Here, reads: Reads) -> JSONResponse:
-    """Answer one question, or a few, at once. The job that does it is removed afterwards, unless it has a `key`."""
+    """Answer one question, or a few, at once, beside all jobs. Nothing stays of it, unless it has a `key`: then it is a
+    job."""
     await here.make_room()
-    file, columns = await reads.run(partial(as_input, asked.pairs()))
-    request = request_of(asked.options(), columns=columns)
+    request = request_of(asked.options())
     request = replace(request, metadata=request.metadata | {"asked": "over HTTP"})
     model = request.model or here.backend.settings.model
     check_model(model)
     await here.await_worker(model, request.key, reads)
     async with here.questions.of(client_of(http.scope)):
-        answered = await reads.take(here.backend.answer(file, request, asked.timeout))
-    job = answered.job.id
-    document = {"predictions": answered.predictions, "model": asdict(answered.job.model)}
-    if request.key:
-        return JSONResponse(document | {"job": job})
-    return JSONResponse(document | {"job": None}, background=BackgroundTask(here.backend.delete, job))
+        steps = here.backend.answering(asked.pairs(), request, asked.timeout, patient=False)
+        answered = await reads.take(steps)
+    document = {"predictions": answered.predictions, "model": asdict(answered.model), "job": answered.job}
+    return JSONResponse(document, background=BackgroundTask(answered.discard))

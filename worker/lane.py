@@ -1,0 +1,110 @@
+"""The lane of questions: threads of a worker that answer single questions at once, also while it scores a chunk.
+
+They share the processor with the threads of the chunk, as the system divides it: a question does not wait for a
+micro-batch to end, and a chunk goes on whatever is asked. An idle lane waits in one call to Redis. What a lane cannot
+answer it leaves: whoever asked then submits a job, which has attempts and a quarantine.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from contract.errors import ModelError, RedisUnreachable
+from contract.format import layout
+from contract.format.job import ModelRef
+from contract.questions import stored
+from contract.questions.stored import Question, Reply
+from contract.queue import Queue
+from contract.storage import Storage
+from worker.heartbeat import Parent
+from worker.reader.reader import Reader
+from worker.scoring import Prediction, outcomes_of, prediction
+
+log = logging.getLogger("bulkqa.worker")
+
+#: Seconds that a lane waits for a question before it looks whether the worker drains; and while Redis is away.
+_WAIT = 0.5
+#: Seconds in which questions under way are finished when the worker stops.
+_LAST = 10.0
+
+
+class Lane:
+    """The lane of a worker, open until `close`. `count` is called with the seconds that each question took."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        queue: Queue,
+        reader: Reader,
+        model: ModelRef,
+        threads: int,
+        parent: Parent,
+        count: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self._storage = storage
+        self._queue = queue
+        self._reader = reader.beside()
+        self._model = model
+        self._parent = parent
+        self._count = count
+        self._threads = threads
+        self._free = threading.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="question")
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more questions, and finish those under way."""
+        self._closed.set()
+        ends = time.monotonic() + _LAST
+        self._thread.join(_LAST)
+        for _ in range(self._threads):
+            self._free.acquire(timeout=max(0.0, ends - time.monotonic()))
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self) -> None:
+        while not (self._closed.is_set() or self._parent.draining()):
+            if not self._free.acquire(timeout=_WAIT):
+                continue
+            name = self._take()
+            if name is None or not layout.is_question(name):
+                self._free.release()
+            else:
+                self._pool.submit(self._handle, name)
+
+    def _take(self) -> str | None:
+        try:
+            return self._queue.take_question(self._model.name, _WAIT)
+        except RedisUnreachable:  # the heartbeat logs it
+            self._closed.wait(_WAIT)
+            return None
+
+    def _handle(self, name: str) -> None:
+        began = time.monotonic()
+        try:
+            question = stored.read(self._storage, name)
+            if question and question.model == self._model.name and (predictions := self._predictions(question)):
+                stored.reply(self._storage, name, Reply(self._model, predictions))
+                self._count(time.monotonic() - began)
+        except ModelError as error:  # such as a lost GPU
+            log.warning("a question was not answered: %s. The worker restarts", error.message)
+            self._parent.restart()
+        except Exception:  # whoever asked submits a job
+            log.exception("a question was not answered")
+        finally:
+            self._free.release()
+
+    def _predictions(self, question: Question) -> list[Prediction] | None:
+        """The predictions of all rows; None if one ran out of memory, beside others."""
+        predictions = []
+        for row in question.rows:
+            outcome = row.error or outcomes_of([row], self._reader, question.options)[0]
+            if outcome is None:
+                return None
+            predictions.append(prediction(row, outcome, question.options))
+        return predictions
