@@ -8,6 +8,7 @@
     │   └── MissingExtra        2   packages that are not installed
     ├── ModelError              2   the model directory cannot be used
     ├── TimedOut                1   a wait reached its timeout; a TimeoutError too
+    ├── Busy                    6   too many questions wait for the workers
     └── Unreachable             6   Redis or the storage does not answer, or no worker serves a model
         ├── RedisUnreachable
         ├── StorageUnreachable
@@ -155,7 +156,7 @@ class TimedOut(BulkqaError, TimeoutError):
 
 
 class Busy(BulkqaError):
-    """More is asked for at once than can be done."""
+    """Too many questions wait for the workers of a model. None of them is lost: who was refused asks again."""
 
     exit_code = 6
     code = "busy"

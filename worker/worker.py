@@ -37,7 +37,7 @@ from contract.trust import split
 from worker import reuse, scoring
 from worker.attempt import Attempt
 from worker.heartbeat import HEARTBEAT, Heartbeat, Parent
-from worker.lane import Lane
+from worker.questions.lane import Lane
 from worker.rate import Effort, Speed
 from worker.reader.decode import ANSWERING_RULE
 from worker.reuse import Spared

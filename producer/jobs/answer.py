@@ -40,7 +40,7 @@ from producer.results.lines import ready_lines
 Pairs: TypeAlias = Iterable[Mapping[str, str | None]]
 
 #: Questions that may wait for each worker: more would wait for longer than who asks at once wants to.
-MOST_WAITING = 16
+MOST_WAITING = 32
 #: The share of the time that is left for the lanes; the rest is for a job.
 _AT_ONCE = 0.5
 #: Seconds between two looks for a reply, at first and at most.

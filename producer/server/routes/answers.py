@@ -55,9 +55,10 @@ class Asked(Answering):  # type: ignore[valid-type,misc]
 async def answer(asked: Asked, http: HttpRequest, here: Here, reads: Reads) -> JSONResponse:
     """Answer one question, or a few, at once, beside all jobs. Nothing stays of it, unless it has a `key`: then it is a
     job."""
-    await here.make_room()
     request = request_of(asked.options())
     request = replace(request, metadata=request.metadata | {"asked": "over HTTP"})
+    if request.key:
+        await here.make_room()
     model = request.model or here.backend.settings.model
     check_model(model)
     await here.await_worker(model, request.key, reads)
