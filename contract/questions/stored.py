@@ -31,10 +31,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The predictions of the rows of a question, in order, and the model that made them."""
+    """The predictions of the rows of a question, in order, and the model that made them. None: it takes a job."""
 
     model: ModelRef
-    predictions: list[dict[str, Any]]
+    predictions: list[dict[str, Any]] | None
 
 
 def put(storage: Storage, question: Question) -> str:

@@ -116,6 +116,8 @@ def _at_once(
 ) -> Steps[Answered | None]:
     """The answer of a lane; None if there is none by then, or Redis cannot be used. Raises Busy."""
     name = stored.put(storage, question)
+    discard = partial(stored.remove, storage, name)
+    answered: Answered | None = None
     reply: Reply | None = None
     try:
         while (asked := _ask(queue, question.model, name)) == "full":
@@ -130,12 +132,12 @@ def _at_once(
             yield pause
             reply = stored.reply_to(storage, name)
             pause = min(_LATER, 1.25 * pause)
+        if reply and reply.predictions is not None:
+            answered = Answered(reply.predictions, reply.model, None, discard)
     finally:
-        if reply is None:
-            stored.remove(storage, name)
-    if reply is None:
-        return None
-    return Answered(reply.predictions, reply.model, None, partial(stored.remove, storage, name))
+        if not answered:
+            discard()
+    return answered
 
 
 def _ask(queue: Queue, model: str, name: str) -> Asked:

@@ -119,12 +119,20 @@ def test_a_chunk_counts_its_own_windows_alone(running: Cluster) -> None:
 def test_a_question_that_kills_its_worker_costs_no_row_and_gets_its_error(running: Cluster) -> None:
     running.worker(**POISON)
     running.ready()
-    job = running.submit(write_rows(running.folder / "in.csv", 400), chunk_rows=200)
+    job = running.submit(write_rows(running.folder / "in.csv", 120), chunk_rows=60)
     until(lambda: running.attempts(job), "the first chunk to be taken")
-    answer = ask(running, 40.0, question="POISON When was the mill founded?")
+    answer = ask(running, 50.0, question="POISON When was the mill founded?")
     assert answer["error"]["code"] == "worker_crash"  # type: ignore[index]
     assert running.finish(job)["status"] == "completed"
-    check(running, job, 400)
+    check(running, job, 120)
+    assert left(running) == []
+
+
+def test_a_question_that_runs_out_of_memory_is_left_to_a_job(running: Cluster) -> None:
+    running.worker(**POISON | {"POISON": "memory"})
+    running.ready()
+    answer = ask(running, 60.0, question="POISON When was the mill founded?")
+    assert answer["error"] == {"code": "inference_error", "message": "out of memory, also when scored alone"}
     assert left(running) == []
 
 
@@ -134,7 +142,7 @@ def test_a_worker_that_is_gone_with_a_question_is_replaced_by_a_job(running: Clu
     child = child_of(worker)
     child.send_signal(signal.SIGSTOP)  # with the call in which it waits for a question
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(ask, running, 40.0)
+        answer = pool.submit(ask, running, 30.0)
         until(lambda: left(running), "the question")
         child.kill()
         assert answer.result()["answer"] == "1532"

@@ -2,7 +2,7 @@
 
 They share the processor with the threads of the chunk, as the system divides it: a question does not wait for a
 micro-batch to end, and a chunk goes on whatever is asked. An idle lane waits in one call to Redis. What a lane cannot
-answer it leaves: whoever asked then submits a job, which has attempts and a quarantine.
+answer takes a job, which has attempts and a quarantine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from contract.errors import ModelError, RedisUnreachable
+from contract.errors import ModelError, RedisUnreachable, StorageUnreachable
 from contract.format import layout
 from contract.format.job import ModelRef
 from contract.questions import stored
@@ -85,19 +85,27 @@ class Lane:
             return None
 
     def _handle(self, name: str) -> None:
-        began = time.monotonic()
         try:
             question = stored.read(self._storage, name)
-            if question and question.model == self._model.name and (predictions := self._predictions(question)):
-                stored.reply(self._storage, name, Reply(self._model, predictions))
-                self._count(time.monotonic() - began)
-        except ModelError as error:  # such as a lost GPU
-            log.warning("a question was not answered: %s. The worker restarts", error.message)
-            self._parent.restart()
-        except Exception:  # whoever asked submits a job
-            log.exception("a question was not answered")
+            if question and question.model == self._model.name:
+                self._answer(name, question)
+        except StorageUnreachable as error:
+            log.warning("a question is left to a job: %s", error)
         finally:
             self._free.release()
+
+    def _answer(self, name: str, question: Question) -> None:
+        began = time.monotonic()
+        predictions = None
+        try:
+            predictions = self._predictions(question)
+            self._count(time.monotonic() - began)
+        except ModelError as error:  # such as a lost GPU
+            log.warning("a question is left to a job: %s. The worker restarts", error.message)
+            self._parent.restart()
+        except Exception:
+            log.exception("a question is left to a job")
+        stored.reply(self._storage, name, Reply(self._model, predictions))
 
     def _predictions(self, question: Question) -> list[Prediction] | None:
         """The predictions of all rows; None if one ran out of memory, beside others."""
