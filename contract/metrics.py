@@ -49,9 +49,7 @@ class SweeperMetrics:
             "bulkqa_sweeper_chunks_given_up", "Chunks given up after too many attempts", registry=own
         )
         self.published = Counter("bulkqa_sweeper_jobs_published", "Jobs whose outputs it assembled", registry=own)
-        self.failures = Counter(
-            "bulkqa_sweeper_failures", "Failures that kept it from bringing a job forward", ("what",), registry=own
-        )
+        self.failures = Counter("bulkqa_sweeper_failures", "Failures to advance a job", ("what",), registry=own)
         for what in _FAILURES:
             self.failures.labels(what)  # exported from the start, as 0
         self.deliveries = Counter(

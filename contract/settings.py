@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     read_memory: int = Field(
         384 << 20,
         ge=1024,
-        description="bytes of memory for reading an input, at most, where the kernel can limit it (Linux)",
+        description="bytes of memory for reading an input, at most, if the kernel can limit it (Linux)",
     )
     queue_ahead: int = Field(
         1,
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("BULKQA_QUEUE_AHEAD", "BULKQA_WINDOW"),
         description="messages waiting on the queue for each worker",
     )
-    max_attempts: int = Field(5, ge=1, description="attempts at a chunk that may die before the chunk is given up")
+    max_attempts: int = Field(5, ge=1, description="number of attempts that may die before a chunk is given up")
     lease: float = Field(45.0, gt=0, le=900, description="a chunk whose worker is silent for this long is sent again")
     stall: float = Field(
         120.0, gt=0, description="a worker whose model is busy with one window for this long ends itself"
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     api_upload_ratio: int = Field(
         500,
         ge=1,
-        description="bytes that may come of each byte of an upload to `producer serve`; a MiB may come of any",
+        description="bytes to which each byte of an upload to `producer serve` may expand; a MiB is always allowed",
     )
     api_upload_rows: int = Field(50_000_000, ge=1, description="rows of an upload to `producer serve`, at most")
     api_upload_text: int = Field(
@@ -100,13 +100,12 @@ class Settings(BaseSettings):
     api_requests: int = Field(
         1200,
         ge=1,
-        description="requests in a minute that `producer serve` answers each token, or each address without a token",
+        description="requests per minute that `producer serve` accepts from each token, or address without one",
     )
     api_exports: int = Field(
         32,
         ge=1,
-        description="results, errors and diffs that `producer serve` sends each token, or each address without a "
-        "token, at once",
+        description="results, errors and diffs that `producer serve` sends each token, or address without one, at once",
     )
     api_connections: int = Field(
         512,
@@ -115,12 +114,12 @@ class Settings(BaseSettings):
     )
     api_proxies: str = Field(
         "",
-        description="addresses and networks of the proxies in front of `producer serve`, separated by commas; it takes "
-        "X-Forwarded-For from them alone",
+        description="addresses and networks of the proxies in front of `producer serve`, separated by commas; it "
+        "accepts X-Forwarded-For only from them",
     )
     webhook_secret: SecretStr = Field(
         SecretStr(""),
-        description="secret that the sweeper signs webhooks with (Standard Webhooks), whsec_ and base64; several "
+        description="secret with which the sweeper signs webhooks (Standard Webhooks), whsec_ and base64; several "
         "separated by commas during a rotation",
     )
     notify_private: bool = Field(default=False, description="whether webhooks may go to addresses that are not public")

@@ -37,7 +37,7 @@ def error_limit(text: str) -> ErrorLimit:
     most = limit.percent if percent else limit.rows
     if rest or most is None or not 0 <= most <= (100 if percent else math.inf):
         raise UsageError(
-            f"{text!r} is no number of rows, nor a share of them", Remedy("For example: ", Set(max_errors="5%"))
+            f"{text!r} is neither a number of rows nor a share of them", Remedy("For example: ", Set(max_errors="5%"))
         )
     return limit
 
@@ -72,24 +72,26 @@ class Request:
     ] = None  #: seconds; a job found by its key keeps its own `expire` and `notify`
     max_errors: Annotated[
         ErrorLimit | None,
-        Help("end the job once so many rows have failed, or such a share: 1000, 5%; not before 200 are done"),
+        Help("end the job once more rows than this have failed: 1000, or 5%; not before 200 rows are done"),
         AsText(parse=error_limit, format=str),
     ] = None
     trust: Annotated[str, Help("split the answers by the promise of this earlier job: see `producer trust`")] = ""
     precision: Annotated[float, Help("share of trusted answers that must be right")] = _PRECISION
     reuse: Annotated[
         tuple[str, ...],
-        Help("jobs from which rows of the same text take their outcome: ids, latest, or latest:team=search by label"),
+        Help("earlier jobs whose outcomes equal rows take over: ids, latest, or latest:team=search by label"),
         AsText(parse=_names_in, format=",".join),
         Several(),
     ] = ()
     reuse_any: Annotated[
-        bool, Help("also reuse what another version of the runtime, or another kind of processor, computed")
+        bool, Help("also reuse answers computed by another version of the runtime or kind of processor")
     ] = False
     sample: Annotated[
-        int | None, Help("only so many rows, drawn from all of the file; the same file gives the same ones"), AtLeast(1)
+        int | None,
+        Help("score only this many rows, drawn from the whole file; always the same for the same file"),
+        AtLeast(1),
     ] = None
-    sample_seed: Annotated[int, Help("another number draws other rows"), AtLeast(0)] = _SEED
+    sample_seed: Annotated[int, Help("another seed draws other rows"), AtLeast(0)] = _SEED
     columns: Any = None  #: `producer.results.columns.InputColumns` of a DataFrame; None: those of the file
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class Request:
             _check_named(job)
         if self.reuse_any and not self.reuse:
             raise UsageError(
-                "reuse_any takes more from the jobs of reuse, and there are none",
+                "reuse_any needs a job to reuse, and none is named",
                 Remedy("Name one: ", Set(reuse="latest")),
             )
         if self.key is not None and not self.key.strip():
@@ -127,7 +129,7 @@ class Request:
             )
         if self.precision != _PRECISION and not self.trust:
             raise UsageError(
-                "precision is that of a promise, and no job is named that makes one",
+                "precision belongs to the promise of an earlier job, and none is named",
                 Remedy("Name it: ", Set(trust="JOB")),
             )
 
@@ -157,7 +159,7 @@ def _check_named(job: str) -> None:
     latest, colon, label = job.partition(":")
     if colon and (latest != "latest" or not label.partition("=")[2] or label.startswith("=")):
         raise UsageError(
-            f"{job!r} names no job to reuse",
+            f"{job!r} does not name a job to reuse",
             Remedy("Give its id, or the newest with a label: ", Set(reuse="latest:team=search")),
         )
 

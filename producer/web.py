@@ -91,7 +91,7 @@ def _spelled(variable: str, named: str) -> str:
         valid = False
     if not valid:
         raise UsageError(
-            f"{variable} names no proxy that can be used", "A proxy is at http://, https:// or socks5://HOST:PORT."
+            f"{variable} does not name a usable proxy", "A proxy is at http://, https:// or socks5://HOST:PORT."
         )
     return url
 
@@ -162,7 +162,7 @@ def _certificates() -> ssl.SSLContext:
         ("SSL_CERT_FILE", file, os.path.isfile) if file else ("SSL_CERT_DIR", folder, os.path.isdir)
     )
     if not is_there(path or ""):
-        raise UsageError(f"{variable} names {path}, which is not there", _UNSET)
+        raise UsageError(f"{variable} names {path}, which does not exist", _UNSET)
     try:
         return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
     except OSError as error:

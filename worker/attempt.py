@@ -112,7 +112,7 @@ class Attempt:
 
         `here` scores a row in this process, for when no other can be started. Raises Drained if `watch` says stop.
         """
-        crash = RowError("worker_crash", "the process that scored this row died, also alone")
+        crash = RowError("worker_crash", "the process that scored this row died, even with this row alone")
         outcomes: dict[tuple[str | None, str | None], Answer | RowError] = {}
         guilty = {(row.question, row.context) for row in rows if row.row in self.poison}
         for row in rows:

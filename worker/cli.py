@@ -285,7 +285,8 @@ def evaluate(
         Path | None, typer.Option(help=f"a second model directory, to compare with; {SHIPPED}: the model that ships")
     ] = None,
     no_answer_threshold: Annotated[
-        float | None, typer.Option(help="no answer if its score exceeds the best span's by more [default: the model's]")
+        float | None,
+        typer.Option(help="no answer if null beats the best span by more than this [default: the model's]"),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="scoring threads; 0: one for each CPU [BULKQA_THREADS]", show_default=False)

@@ -60,7 +60,7 @@ def _examples(document: Any) -> Iterator[Example]:
             if answers is None:
                 raise TypeError(f"question {row['id']!r} has no list of answers")
             if not isinstance(row["question"], str) or not isinstance(row["context"], str):
-                raise TypeError(f"question {row['id']!r} has a text that is no string")
+                raise TypeError(f"question {row['id']!r} has a text that is not a string")
             yield Example(str(row["id"]), row["question"], row["context"], answers)
 
 

@@ -134,13 +134,13 @@ def outcomes_of(rows: list[Row], reader: Answerer, options: Options) -> Sequence
         try:
             return reader.answer_many([(row.question or "", row.context or "") for row in rows], options)
         except Exception as error:  # because of one row, or of their number
-            log.warning("%d rows failed together, and are scored one by one: %s", len(rows), error)
+            log.warning("%d rows failed together and are now scored one by one: %s", len(rows), error)
     return [_outcome(row, reader, options) for row in rows]
 
 
 def answer_alone(row: Row, reader: Answerer, options: Options) -> Answer | RowError:
     """The answer to a row or its error, while no other row is scored: this one has all the memory."""
-    return _outcome(row, reader, options) or RowError("inference_error", "out of memory, also when scored alone")
+    return _outcome(row, reader, options) or RowError("inference_error", "out of memory, even when scored alone")
 
 
 def _outcome(row: Row, reader: Answerer, options: Options) -> Answer | RowError | None:

@@ -86,15 +86,13 @@ class Options:
     max_question_len: Annotated[int, Help("tokens in a question; a longer one is cut and flagged"), AtLeast(1)] = 64
     max_answer_len: Annotated[int, Help("tokens in an answer, at most"), AtLeast(1)] = 30
     top_k: Annotated[int, Help("answers per row, best first"), AtLeast(1)] = 1
-    n_best: Annotated[
-        int, Help("best spans of a row, over which its score is computed; at least top_k"), AtLeast(1)
-    ] = 20
+    n_best: Annotated[int, Help("best spans of a row that its score is computed over; at least top_k"), AtLeast(1)] = 20
     no_answer_threshold: Annotated[
         float | None, Help("no answer if null beats the best span by more than this [default: the model's]")
     ] = None  #: the model directory may say "never"
     top_windows: Annotated[
         int | None,
-        Help("score only so many windows of a context, those whose words match the question best [default: all]"),
+        Help("score only the N windows of a context whose words match the question best [default: all]"),
         AtLeast(1),
     ] = None
     omit_context: Annotated[bool, Help("leave contexts out of the predictions"), Shows()] = False

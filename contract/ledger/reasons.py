@@ -44,7 +44,7 @@ ALL_FAILED = Reason("all_rows_failed", "no row was answered", "The error rows sa
 SOME_FAILED = Reason("some_rows_failed", "some rows have an error", "Fix them in the error file, and submit that.")
 TOO_MANY_ERRORS = "too_many_errors"
 CANCELLED = Reason("cancelled_by_user", "the job was cancelled")
-PAUSED = Reason("paused", "somebody paused the job", "Resume it: until then nothing more of it is scored.")
+PAUSED = Reason("paused", "somebody paused the job", "Resume it to continue.")
 REDIS_AWAY = Reason(
     "redis_unreachable",
     "Redis does not answer",
@@ -57,7 +57,7 @@ def too_many_errors(failed: int, done: int, limit: str, codes: Iterable[tuple[st
     each = "; ".join(f"{code} {count:,}{example and f', such as {example}'}" for code, count, example in codes)
     return Reason(
         TOO_MANY_ERRORS,
-        f"{failed:,} of the {done:,} rows that are done failed, more than {limit}: {each}",
+        f"{failed:,} of the {done:,} finished rows failed, more than {limit}: {each}",
         "Correct the file or its columns, and submit it again.",
     )
 
@@ -95,7 +95,7 @@ def other_storage(model: str, workers: int) -> Reason:
     return Reason(
         "other_storage",
         f"{who} the model {model}, but for another storage",
-        "Start workers with this storage, or submit to theirs: BULKQA_STORAGE_URL has to name the same place.",
+        "Start workers with this storage, or submit to theirs: BULKQA_STORAGE_URL must name the same place.",
     )
 
 
@@ -113,7 +113,7 @@ def retrying(chunk: int, attempt: int, rows: tuple[int, ...]) -> Reason:
 def server_away(message: str) -> Reason:
     """The server that a client follows the job through does not answer. `message` names it."""
     return Reason(
-        "server_unreachable", message, "Wait: the job goes on, and is followed again once the server answers."
+        "server_unreachable", message, "Wait: the job continues, and can be followed again once the server answers."
     )
 
 

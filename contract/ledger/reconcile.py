@@ -308,7 +308,9 @@ def _give_up(job: StoredJob, expired: list[int], max_attempts: int) -> tuple[int
         died = len(attempted[number].dead)
         log.error("job %s: chunk %d ended %d workers; its rows are marked worker_crash", job.id, number, died)
         who = "a worker" if died == 1 else f"{died} workers"
-        error = RowError("worker_crash", f"{who} died on the chunk of this row, and no single row was found guilty")
+        error = RowError(
+            "worker_crash", f"{who} died on the chunk of this row, and no single row was found to be the cause"
+        )
         job.fail(number, error, len(attempted[number].started))
     return hopeless
 

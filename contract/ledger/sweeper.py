@@ -130,7 +130,7 @@ def remove_expired(
         except StorageUnreachable:
             raise
         except BulkqaError as error:
-            log.warning("job %s may have expired, but stays: %s", job, error.message)
+            log.warning("job %s may have expired, but is kept: %s", job, error.message)
             continue
         if expires_at is None:
             continue
@@ -215,7 +215,7 @@ def _bring_forward(
         log.warning("job %s waits: %s", job, error.message)
     except BulkqaError as error:
         this_round.failures["storage" if isinstance(error, StorageUnreachable) else "job"] += 1
-        log.error("job %s cannot be brought forward: %s", job, error)  # noqa: TRY400 - the message says it all
+        log.error("job %s cannot be advanced: %s", job, error)  # noqa: TRY400 - the message says it all
     except Exception:  # the other jobs go on, whatever it is
         this_round.failures["job"] += 1
-        log.exception("job %s cannot be brought forward", job)
+        log.exception("job %s cannot be advanced", job)

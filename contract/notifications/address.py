@@ -34,7 +34,7 @@ def check_url(url: str) -> None:
     except ValueError:
         valid = False
     if not valid or len(url) > 2000 or not url.isprintable():
-        raise UsageError("the URL of a webhook begins with http:// or https://", example)
+        raise UsageError("the URL of a webhook must begin with http:// or https://", example)
     if parts.username or parts.password:
         raise UsageError(
             "the URL of a webhook must not hold a password", "Events are signed: see BULKQA_WEBHOOK_SECRET."

@@ -50,7 +50,7 @@ def read_url(redis_url: str) -> RedisUrl:
         return RedisUrl(bare, client, _tls(parts.scheme, parts.query))
     except (ValueError, KeyError):
         raise UsageError(
-            f"BULKQA_REDIS_URL: unknown options behind {public_address(redis_url)}",
+            f"BULKQA_REDIS_URL: unknown options after {public_address(redis_url)}",
             "rediss:// has these options, after a ? and joined by &: ssl_ca_certs=FILE, ssl_certfile=FILE, "
             "ssl_keyfile=FILE, ssl_cert_reqs=required or none, ssl_check_hostname=true or false.",
         ) from None

@@ -37,7 +37,7 @@ def parse(url: str) -> Address:
     bucket, _, key = match[2].partition("/") if match else ("", "", "")
     if not _BUCKET.fullmatch(bucket):
         raise UsageError(
-            f"the address is malformed: it has to be {scheme}://bucket/name",
+            f"the address is malformed: it must be {scheme}://bucket/name",
             "A bucket's name has letters, digits, dots, dashes and underscores. Credentials come from the environment.",
         )
     return Address(scheme, bucket, key)

@@ -32,7 +32,7 @@ class LocalStorage:
         except (OSError, RuntimeError, ValueError) as error:  # the latter two: no such home, a NUL
             why = "a file is in its place" if isinstance(error, FileExistsError) else getattr(error, "strerror", None)
             raise StorageUnreachable(
-                f"no storage can be made at {root}: {why or error}",
+                f"no storage can be created at {root}: {why or error}",
                 _REMEDY.get(getattr(error, "errno", None) or 0)
                 or "Set BULKQA_STORAGE_URL to a folder that this user can write to.",
             ) from error

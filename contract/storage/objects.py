@@ -281,7 +281,7 @@ class ObjectStorage:
             return StorageUnreachable(f"storage {self.url}: access is denied", f"Set {_CREDENTIALS[self._scheme]}.")
         return StorageUnreachable(
             f"storage {self.url}: {_reason(error)}",
-            "Jobs lose nothing meanwhile. Look at the network, the endpoint and the credentials: "
+            "Jobs lose nothing meanwhile. Check the network, the endpoint and the credentials: "
             f"{_CREDENTIALS[self._scheme]}.",
         )
 

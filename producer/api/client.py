@@ -67,15 +67,15 @@ class Client(Connection):
         options: Options | None = None,
         **keywords: Unpack[Keywords],
     ) -> Job:
-        """Submit questions and contexts, or questions that are asked of documents, and return their job.
+        """Submit questions and contexts, or questions about documents, and return their job.
 
         `data`: the path of a file; an open file, binary or text; bytes; a pandas DataFrame; a list of dicts or a dict
-        of columns; or a table with the Arrow PyCapsule interface, as those of pyarrow, polars and DuckDB. Options are
+        of columns; or a table with the Arrow PyCapsule interface, as in pyarrow, polars and DuckDB. Options are
         keywords, `submit(frame, question="q", top_k=3)`; `read` and `options` take them as objects. A second call with
         the same `key` returns the first job.
 
         In place of `data`: `documents`, a folder, a pattern, an address or a list of paths, or with `text="column"` a
-        table of them; and `questions`, data with a column `question`, a text file with one a line, or a list of texts.
+        table; and `questions`, data with a column `question`, a text file with one per line, or a list of texts.
 
         A row that cannot be scored raises nothing: its prediction has the error. Raises InputError if the data as a
         whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,
@@ -181,11 +181,11 @@ class Client(Connection):
         options: Options | None = None,
         **keywords: Unpack[Keywords],
     ) -> Quote:
-        """What a job of this data would take, without making one: windows, CPU hours, and seconds on the workers that
-        are there, with the limits within which eight of ten jobs end.
+        """Estimate what a job of this data would take, without making one: windows, CPU hours, and seconds on the
+        running workers, with the range within which eight of ten jobs end.
 
-        `workers`: as if there were so many. `deadline`, in seconds: `workers_needed` is how many keep it. `price` of a
-        CPU hour: `cost`. A server reads the first rows of a large file, and takes the rest to be like them. Raises
+        `workers` assumes so many workers. `deadline`, in seconds, sets `workers_needed`; `price` of a CPU hour sets
+        `cost`. A server reads the first rows of a large file, and assumes that the rest is like them. Raises
         InputError if `submit` would, UsageError, Unreachable.
         """
         from producer.api.data import asked
@@ -204,8 +204,8 @@ class Client(Connection):
     @raises_api_errors
     def gc(self, older_than: float, *, unfinished: bool = False) -> dict[str, int]:
         """Delete the jobs that ended at least `older_than` seconds ago; with `unfinished`, also cancel and delete those
-        submitted that long ago. Returns the bytes that each took. A damaged job is left, and logged. Raises UsageError
-        on a server, Unreachable."""
+        submitted that long ago. Returns the bytes that each took. Damaged jobs are skipped, and logged. Raises
+        UsageError on a server, Unreachable."""
         from contract.errors import BulkqaError, Unreachable
         from producer.jobs.remove import old
 
@@ -228,7 +228,7 @@ class Client(Connection):
 def _request(
     data: Any, read: ReadOptions | None, options: Options | None, keywords: Mapping[str, Any]
 ) -> tuple[InputSpec, Request]:
-    """The file to read, and what is requested of it. Options are checked before the data is read."""
+    """The file to read, and the request. Options are checked before the data is read."""
     from contract.format.job import Options
     from producer.api.data import as_input
     from producer.input.location import Documents

@@ -65,7 +65,7 @@ class Connection:
 
         if not isinstance(self._backend, DirectBackend):
             raise UsageError(
-                f"{what} works on the storage itself, and this client asks a server",
+                f"{what} works on the storage itself, and this client uses a server",
                 "Call it where the storage is, with Client(storage=...).",
             )
         return self._backend

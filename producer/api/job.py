@@ -1,4 +1,4 @@
-"""A submitted job in the Python API. Imports pandas only if a DataFrame is asked for."""
+"""A submitted job in the Python API. Imports pandas only when a DataFrame is requested."""
 
 from __future__ import annotations
 
@@ -129,19 +129,19 @@ class Job:
 
     @raises_api_errors
     def pause(self) -> None:
-        """Have nothing more of the job scored until `resume`; chunks under way are finished. If it raises
-        RedisUnreachable, the pause is stored."""
+        """Stop scoring the job until `resume`; chunks under way are finished. If it raises RedisUnreachable, the pause
+        is stored."""
         self._backend.pause(self.id)
 
     @raises_api_errors
     def resume(self) -> None:
-        """Have a paused job go on. If it raises RedisUnreachable, that is stored."""
+        """Continue a paused job. If it raises RedisUnreachable, the request to resume is stored."""
         self._backend.resume(self.id)
 
     @raises_api_errors
     def retry(self) -> Job:
-        """A new job of the same rows: those that have their outcome keep it, and those are scored again that failed by
-        the work, or were cancelled. Raises UsageError if there is none, or the job has not ended."""
+        """Make a new job from the same rows: rows with a processing error, cancelled ones included, are scored again,
+        the others keep their outcome. Raises UsageError if no row has one, or the job has not ended."""
         return Job(self._backend.retry(self.id).manifest.id, self._client)
 
     @raises_api_errors
@@ -153,7 +153,7 @@ class Job:
     @raises_api_errors
     def diff(self, other: Job, *, by_id: bool = False, by_group: bool = False) -> Diff:
         """The rows that another job answers differently, matched by their number or their id, and counts of all rows;
-        with `by_group`, groups, matched by name. Of an unfinished job: the rows that are ready."""
+        with `by_group`, groups, matched by name. For an unfinished job: the rows that are ready."""
         from producer.jobs.diff_document import Summary
 
         check_kind("other", other, Job)
@@ -163,15 +163,15 @@ class Job:
 
     @raises_api_errors
     def verify(self) -> Verified:
-        """Recount, rehash and re-check the job; what is wrong is in `problems`. Raises UsageError on a server."""
+        """Recount, rehash and re-check the job; `problems` lists what is wrong. Raises UsageError on a server."""
         from producer.jobs.verify import verify_job
 
         return verify_job(self._client._direct("verify").storage, self.id)
 
     @raises_api_errors
     def logs(self, *, verbose: bool = False) -> list[Event]:
-        """The job's history, oldest first; `verbose`: with each chunk that was done at once. Raises UsageError on a
-        server."""
+        """The job's history, oldest first; `verbose`: also chunks that were done at the first attempt. Raises
+        UsageError on a server."""
         from producer.jobs.logs import events
 
         backend = self._client._direct("logs")
@@ -185,8 +185,8 @@ class Job:
     @raises_api_errors
     def sample(self, rows: int = 300, *, precision: float = 0.9, seed: int = 1, all_rows: bool = False) -> pd.DataFrame:
         """A random sample of the answers that are worth judging, for a promise of that precision, as a DataFrame: fill
-        in its column `verdict` from the top down, and hand it to `judge`. The same seed gives the same rows.
-        `all_rows`: also several of one group or document. Needs the extra [pandas]. Raises NotEnded."""
+        in its column `verdict` from the top down, and pass it to `judge`. The same seed draws the same rows.
+        `all_rows`: also several rows of one group or document. Needs the extra [pandas]. Raises NotEnded."""
         from producer.api.pandas import need_pandas
         from producer.api.trust import to_judge
         from producer.trust.sample import AROUND
@@ -197,12 +197,12 @@ class Job:
 
     @raises_api_errors
     def judge(self, verdicts: Any, *, by: str = "", picked: bool = False) -> int:
-        """Store verdicts on answers of the job; returns how many. The last one of a row counts.
+        """Store verdicts on answers of the job; returns how many. The last verdict on a row counts.
 
-        `verdicts`: a DataFrame as `sample` gives it, a list of dicts, or the path of a file of labels. They have `row`
-        and `verdict`: right, wrong, no answer, skipped; span, with `start` and `end` in the context; withdrawn, to
-        undo one. `correct_answer` has the right words, `by` says who judged. `picked`: the rows were picked by hand,
-        and promise nothing. Raises UsageError, and nothing is stored, for one that cannot be; NotEnded."""
+        `verdicts`: a DataFrame from `sample`, a list of dicts, or the path of a file of labels. They have `row` and
+        `verdict`: right, wrong, no answer, skipped; span, with `start` and `end` in the context; withdrawn, to undo
+        one. `correct_answer` has the right words, `by` says who judged. `picked`: the rows were picked by hand, and
+        promise nothing. Raises NotEnded, and UsageError for an invalid verdict: then none is stored."""
         from producer.api.trust import verdicts_of
         from producer.trust.labels import sampled
         from producer.trust.verdicts import batches
@@ -212,23 +212,23 @@ class Job:
 
     @raises_api_errors
     def verdicts(self) -> list[dict[str, Any]]:
-        """The verdict that counts for each row that was judged, as dicts, in the order in which they were first."""
+        """The verdict that counts for each judged row, as dicts, in the order in which rows were first judged."""
         from contract.format import codec
 
         return [codec.values(verdict) for verdict in self._backend.verdicts(self.id)]
 
     @raises_api_errors
     def trust(self, precision: float = 0.9, *, confidence: float = 0.95) -> JobTrust:
-        """From which score on so many of the answers are right: by the verdicts of the job, or without any by the
+        """The score from which at least this share of the answers is right, by the verdicts of the job, or else by the
         reference answers of its input. Its `threshold` is None if nothing can be promised yet. Raises NotEnded, and
-        UsageError where no answer was judged."""
+        UsageError if no answer was judged."""
         from producer.api.trust import JobTrust
 
         return JobTrust.of(self._backend.trust(self.id, precision, confidence))
 
     @raises_api_errors
     def predictions(self) -> list[dict[str, Any]]:
-        """Predictions in row order, as dicts; of an unfinished job, those that are ready without a gap.
+        """Predictions in row order, as dicts; for an unfinished job, those that are ready, up to the first gap.
 
         Raises BulkqaError if they were altered or deleted after the job ended, StorageUnreachable.
         """
@@ -251,8 +251,8 @@ class Job:
 
         The columns: group, id, question, status, answer, row (the passage that has the answer), passage (its place in a
         list of contexts), start and end in it, score, raw_score, margin, null_score, support (passages whose best
-        answer reads the same), passages, flags, exact_match, f1, error_code, error_message, alternatives, and what was
-        passed through with that row. Needs the extra [pandas]. Raises UsageError without it or if the job has no
+        answer reads the same), passages, flags, exact_match, f1, error_code, error_message, alternatives, and the other
+        columns of that row. Needs the extra [pandas]. Raises UsageError without it or if the job has no
         groups, NotEnded.
         """
         from producer.results.groups import check, group_core
@@ -262,8 +262,8 @@ class Job:
         return self._frame(group_core, self.group_answers)
 
     def _shape(self, columns_of: Core | None = None) -> tuple[Shape, InputColumns | None, Manifest]:
-        """The columns of the predictions, or of what else has those of `columns_of`; those of the input if they were
-        stored; and the manifest."""
+        """The columns of the predictions, or those of `columns_of`; the columns of the input, if they were stored; and
+        the manifest."""
         from producer.results.typed import Shape, core
 
         manifest, columns = self._backend.manifest(self.id), self._backend.columns(self.id)
@@ -271,17 +271,17 @@ class Job:
 
     @raises_api_errors
     def results(self, *, long: bool = False, probability: bool = False) -> pd.DataFrame:
-        """Predictions as a DataFrame with the index of the submitted DataFrame, else the row numbers: so
-        `frame["answer"] = job.results()["answer"]` is right. Of an unfinished job: the rows that are ready.
+        """Predictions as a DataFrame with the index of the submitted DataFrame, or else the row numbers, so that
+        `frame["answer"] = job.results()["answer"]` is right. For an unfinished job: the rows that are ready.
 
         The columns, whatever the outcome: line, id, status, question, context, answer, start and end (Int64), score,
         raw_score, null_score, margin, flags (lists), exact_match, f1, error_code, error_message, raw, alternatives
-        (lists of dicts), and those that were passed through, with their types and names, but with the prefix `input_`
-        if a name is one of the others. `long`: a row per answer, with its `rank` from 1, in place of alternatives.
-        `probability`: behind `score` also how likely each answer is right, estimated from what was judged of the job.
+        (lists of dicts), and the input's other columns with their types and names (with the prefix `input_` if a name
+        is one of these). `long`: a row per answer, with its `rank` from 1, in place of alternatives. `probability`:
+        after `score` also how likely each answer is right, estimated from the job's verdicts.
 
-        Needs the extra [pandas]. Raises UsageError without it, or where too few were judged; BulkqaError if answers or
-        column types were altered or deleted, StorageUnreachable.
+        Needs the extra [pandas]. Raises UsageError without it, or if too few answers were judged; BulkqaError if
+        answers or column types were altered or deleted, StorageUnreachable.
         """
         from producer.api.pandas import to_long
 

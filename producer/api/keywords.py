@@ -17,7 +17,7 @@ class Keywords(TypedDict, total=False):
     id: str | None
     #: column of reference answers, for EM and F1; '' for none [default: answers, if there is one]
     answers: str | None
-    #: column of groups: rows with the same value are passages for one question, of which one answer is wanted
+    #: column of groups: rows with the same value are passages for one question, which gets one answer
     group_by: str | None
     #: character between the fields of a CSV file; \t for a tab
     delimiter: str
@@ -25,11 +25,11 @@ class Keywords(TypedDict, total=False):
     max_row_bytes: int
     #: character that escapes a quote, \ in Spark's files [default: a quote is doubled]
     escape: str | None
-    #: a quote in a CSV file encloses a field, or is text (none), as in many files with tabs
+    #: whether quotes in a CSV file enclose fields (double), or are text (none), as in many files with tabs
     quote: str
     #: whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...
     header: bool
-    #: lines above the header of a CSV file, or rows above that of a sheet
+    #: lines to skip above the header of a CSV file, or rows above that of a sheet
     skip_lines: int
     #: encoding of a text file, such as cp1252 or utf-16 [default: UTF-8]
     encoding: str | None
@@ -37,7 +37,7 @@ class Keywords(TypedDict, total=False):
     sheet: str | None
     #: format of the file [default: by its content]
     format: str | None
-    #: column of the texts, where documents are the rows of a table; id is then the column of their names
+    #: column of the texts if documents are the rows of a table; id is then the column of their names
     text: str | None
     #: tokens in a window
     max_seq_len: int
@@ -49,11 +49,11 @@ class Keywords(TypedDict, total=False):
     max_answer_len: int
     #: answers per row, best first
     top_k: int
-    #: best spans of a row, over which its score is computed; at least top_k
+    #: best spans of a row that its score is computed over; at least top_k
     n_best: int
     #: no answer if null beats the best span by more than this [default: the model's]
     no_answer_threshold: float | None
-    #: score only so many windows of a context, those whose words match the question best [default: all]
+    #: score only the N windows of a context whose words match the question best [default: all]
     top_windows: int | None
     #: leave contexts out of the predictions
     omit_context: bool
@@ -67,19 +67,19 @@ class Keywords(TypedDict, total=False):
     notify: str | None
     #: delete the job this long after its end: 30d, 12h [default: never]
     expire: str | None
-    #: end the job once so many rows have failed, or such a share: 1000, 5%; not before 200 are done
+    #: end the job once more rows than this have failed: 1000, or 5%; not before 200 rows are done
     max_errors: str | None
     #: split the answers by the promise of this earlier job: see `producer trust`
     trust: str | None
     #: share of trusted answers that must be right
     precision: float | None
-    #: jobs from which rows of the same text take their outcome: ids, latest, or latest:team=search by label
+    #: earlier jobs whose outcomes equal rows take over: ids, latest, or latest:team=search by label
     reuse: str | Sequence[str] | None
-    #: also reuse what another version of the runtime, or another kind of processor, computed
+    #: also reuse answers computed by another version of the runtime or kind of processor
     reuse_any: bool | None
-    #: only so many rows, drawn from all of the file; the same file gives the same ones
+    #: score only this many rows, drawn from the whole file; always the same for the same file
     sample: int | None
-    #: another number draws other rows
+    #: another seed draws other rows
     sample_seed: int | None
 
 
@@ -96,11 +96,11 @@ class AnswerKeywords(TypedDict, total=False):
     max_answer_len: int
     #: answers per row, best first
     top_k: int
-    #: best spans of a row, over which its score is computed; at least top_k
+    #: best spans of a row that its score is computed over; at least top_k
     n_best: int
     #: no answer if null beats the best span by more than this [default: the model's]
     no_answer_threshold: float | None
-    #: score only so many windows of a context, those whose words match the question best [default: all]
+    #: score only the N windows of a context whose words match the question best [default: all]
     top_windows: int | None
     #: leave contexts out of the predictions
     omit_context: bool

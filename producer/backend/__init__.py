@@ -45,6 +45,6 @@ def _at_server(settings: Settings) -> Backend:
     try:
         from producer.backend.http import HttpBackend
     except ModuleNotFoundError as error:
-        raise MissingExtra("asking a server", str(error.name), "http") from error
+        raise MissingExtra("using a server", str(error.name), "http") from error
     token = settings.api_token.get_secret_value().partition(",")[0].strip()
     return HttpBackend(settings.server, token)

@@ -245,7 +245,9 @@ class HttpBackend:
 
     def delete(self, job: str, *, cancel: bool = False, force: bool = False) -> tuple[str, int]:
         if force:
-            raise UsageError("a server removes no job by force", "Remove it on a machine that shares the storage.")
+            raise UsageError(
+                "a server does not delete jobs by force", "Delete it on a machine that shares the storage."
+            )
         query = {"cancel": True} if cancel else {}
         path = f"/v1/jobs/{_segment(job)}"
         return self._ask("DELETE", path, lambda answer: (answer.json()["job"], answer.json()["bytes"]), params=query)

@@ -22,7 +22,7 @@ def address(url: str) -> str:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError
     except ValueError:
-        raise UsageError("the address of a server begins with http:// or https://", example) from None
+        raise UsageError("the address of a server must begin with http:// or https://", example) from None
     if parts.username or parts.password:
         raise UsageError("the address of a server must not hold a password", "Set BULKQA_API_TOKEN instead.")
     if parts.query or parts.fragment:

@@ -16,7 +16,7 @@ from producer.request import Request
 
 
 def locations_of(spec: InputSpec, notes: list[str]) -> list[tuple[str, One]]:
-    """What is sent, each with its field. Adds to `notes` what is passed over. Raises UsageError for too much."""
+    """What is sent, each with its field. Adds to `notes` what is skipped. Raises UsageError for too much."""
     if isinstance(spec, Documents):
         where, documents = documents_of(spec, notes)
         if len(documents) > MOST_SENT:

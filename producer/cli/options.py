@@ -34,7 +34,7 @@ Job = Annotated[str, typer.Argument(help="job id, or an unambiguous prefix of it
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Timeout = Annotated[float | None, typer.Option(help="stop waiting after this many seconds; the job continues")]
 EveryAttempt = Annotated[
-    bool, typer.Option("-v", "--verbose", help="also each chunk that was done at the first attempt")
+    bool, typer.Option("-v", "--verbose", help="also list chunks that were done at the first attempt")
 ]
 #: The options that decide what a file will take, and none of those of the job besides.
 FileRequest = Annotated[
@@ -45,7 +45,7 @@ ChunkRows = Annotated[int | None, typer.Option(help="rows per chunk, at most [BU
 
 @dataclass(frozen=True)
 class Asked:
-    """Documents: the questions that are asked of each of them, in place of FILE."""
+    """Documents: with the questions to ask about each of them, in place of FILE."""
 
     documents: Annotated[
         str | None,
@@ -53,7 +53,7 @@ class Asked:
             "--documents",
             metavar="DIR",
             help="documents: a folder or '*.pdf', also at s3://, gs:// and az://; PDF, Word, HTML or text; with --text "
-            "a table of them",
+            "a table of documents",
             show_default=False,
         ),
     ] = None
@@ -62,7 +62,7 @@ class Asked:
         typer.Option(
             "--questions",
             metavar="FILE",
-            help="questions that are asked of each document: a table with a column question, or a text, one a line",
+            help="questions to ask about each document: a table with a column question, or a text, one per line",
             show_default=False,
         ),
     ] = None
@@ -167,7 +167,7 @@ class Output:
         typer.Option(
             "--format",
             help="json, jsonl, csv, parquet or xlsx [default: by the name of the output]; html: a folder of pages, one "
-            "a document, with its answers marked",
+            "per document, with the answers marked",
         ),
     ] = None
     output_layout: Annotated[
@@ -182,14 +182,14 @@ class Output:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines: what a line of the predictions is for, and which there are."""
+    """Lines: what a line of the predictions stands for, and which lines to write."""
 
     by: Annotated[
         Literal["row", "group", "question"],
-        typer.Option(help="a line for each row, or the best answer of each group; a question of documents is a group"),
+        typer.Option(help="one line per row, or the best answer of each group; of documents, each question is a group"),
     ] = "row"
     wide: Annotated[
-        bool, typer.Option("--wide", help="of documents: a line a document, with the answer to every question")
+        bool, typer.Option("--wide", help="for documents: one line per document, with the answer to every question")
     ] = False
     above: Annotated[
         float | None, typer.Option(help="only answers with at least this score: see `trust`", show_default=False)
@@ -198,13 +198,11 @@ class Lines:
         float | None, typer.Option(help="only the other rows: lower scores, no answer, errors", show_default=False)
     ] = None
 
-    trusted: Annotated[bool, typer.Option("--trusted", help="only answers that a promise holds for")] = False
-    untrusted: Annotated[bool, typer.Option("--untrusted", help="only the other rows, to be looked at")] = False
+    trusted: Annotated[bool, typer.Option("--trusted", help="only the answers that the promise covers")] = False
+    untrusted: Annotated[bool, typer.Option("--untrusted", help="only the other rows, to review")] = False
     probability: Annotated[
         bool,
-        typer.Option(
-            "--probability", help="also how likely each answer is right, estimated from what was judged of the job"
-        ),
+        typer.Option("--probability", help="also write how likely each answer is right, estimated from the verdicts"),
     ] = False
     precision: Annotated[
         float | None,
@@ -218,7 +216,7 @@ class Lines:
         from contract.errors import UsageError
 
         if self.wide and self.by != "row":
-            raise UsageError(f"--wide has a line a document, --by {self.by} a line a {self.by}", "Give one of them.")
+            raise UsageError(f"--wide is one line per document, --by {self.by} one per {self.by}", "Use one of them.")
         return "document" if self.wide else self.by
 
     def side(self, backend: Backend, job: str) -> Side | None:
@@ -230,13 +228,13 @@ class Lines:
         count = (self.above is not None) + (self.below is not None) + self.trusted + self.untrusted
         if count > 1 or (count and self.line() != "row"):
             raise UsageError(
-                "--above and --below, or --trusted and --untrusted, are the two sides of one threshold, of rows",
-                "Give one of them.",
+                "--above, --below, --trusted and --untrusted each select rows on one side of a threshold",
+                "Use one of them, without --by and --wide.",
             )
         if self.trusted or self.untrusted:
             return split.side(backend, job, self.precision, trusted=self.trusted)
         if self.precision is not None:
-            raise UsageError("--precision is that of a promise", "Give it with --trusted or --untrusted.")
+            raise UsageError("--precision belongs to a promise", "Use it with --trusted or --untrusted.")
         threshold = self.below if self.above is None else self.above
         return None if threshold is None else Side(threshold, self.above is not None)
 
@@ -245,15 +243,15 @@ class Lines:
         from contract.errors import UsageError
 
         if self.probability and self.line() != "row":
-            raise UsageError("probabilities are of rows: that is what is judged", "Leave out --by or --wide.")
+            raise UsageError("only rows have probabilities, because rows are judged", "Leave out --by or --wide.")
         return backend.calibration(job) if self.probability else None
 
 
 @dataclass(frozen=True)
 class Messages:
-    """Messages: how many there are beside data and errors."""
+    """Messages: how much to print besides data and errors."""
 
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="no messages but errors")] = False
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="only errors")] = False
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="more messages")] = False
 
     def apply(self) -> None:
@@ -274,7 +272,7 @@ class Listing:
         list[str] | None, typer.Option("--status", help="only jobs with this status; may be repeated")
     ] = None
     since: Annotated[
-        str | None, typer.Option("--since", help="only jobs submitted since: 2h or 3d ago, or an ISO 8601 date")
+        str | None, typer.Option("--since", help="only jobs submitted since then: 2h or 3d ago, or an ISO 8601 date")
     ] = None
     model: Annotated[str | None, typer.Option("--model", help="only jobs for this model")] = None
     metadata: Annotated[

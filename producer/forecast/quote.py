@@ -28,9 +28,9 @@ class Wish:
         if self.workers is not None and not 1 <= self.workers <= 100_000:
             raise UsageError(f"a forecast is for 1 to 100,000 workers, not {self.workers}")
         if self.deadline is not None and not 0 < self.deadline < 1e9:
-            raise UsageError("a deadline is more than 0 seconds away", "For example: 8h")
+            raise UsageError("a deadline must be more than 0 seconds away", "For example: 8h")
         if self.price is not None and not 0 <= self.price < 1e9:
-            raise UsageError("a price is not below 0", "For example: 0.04")
+            raise UsageError("a price must not be below 0", "For example: 0.04")
 
 
 @dataclass(frozen=True, slots=True)

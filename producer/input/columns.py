@@ -106,7 +106,7 @@ class ColumnNames:
             raise self._missing([name], Remedy("Name it with ", Set("group_by"), ", or leave that out."))
         if column == self.context:
             message = f"{self.label}: the column {column!r} cannot be both the context and the group"
-            remedy = Remedy("Name another with ", Set("group_by"), ": the contexts are what is compared in a group.")
+            remedy = Remedy("Name another with ", Set("group_by"), ": a group compares contexts.")
             raise InputError("missing_column", message, remedy, {"columns": list(self.names)})
         return column
 
@@ -175,10 +175,8 @@ def header_place(records: Iterable[Sequence[str]], wanted: tuple[str, str]) -> i
 
 
 def above_header(count: int) -> str:
-    """Says that lines of a title were passed over."""
-    return (
-        f"{count} lines above the header were passed over" if count > 1 else "a line above the header was passed over"
-    )
+    """Says that title lines were skipped."""
+    return f"{count} lines above the header were skipped" if count > 1 else "a line above the header was skipped"
 
 
 def _likely(names: Sequence[str], usual: Sequence[str]) -> str | None:
@@ -196,7 +194,7 @@ def _likely(names: Sequence[str], usual: Sequence[str]) -> str | None:
 def refuse_wide(label: str, count: int) -> None:
     """Raise InputError for a table of too many columns."""
     if count > COLUMNS_LIMIT:
-        message = f"{label}: {count:,} columns, and {COLUMNS_LIMIT:,} is the most"
+        message = f"{label}: {count:,} columns, and at most {COLUMNS_LIMIT:,} are allowed"
         raise InputError("unsupported_format", message, "Leave out columns, or put several into one as JSON.")
 
 

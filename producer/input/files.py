@@ -1,8 +1,9 @@
 """The files of an input, one or many, opened one after the other. All bytes are counted and digested.
 
 Files come in the order of their names, folder by folder. Names that begin with a dot or an underscore are not data
-(Spark's `_SUCCESS`, check sums), nor is what systems leave; a file without rows is passed over, and so is, with a note,
-what is no file. A prefix means all objects below it; a folder with folders in it is refused, and a pattern reads it.
+(Spark's `_SUCCESS`, check sums), nor are files that systems leave behind. A file without rows is skipped, and so is,
+with a note, what is not a file. A prefix means all objects below it; a folder with folders in it is refused, and a
+pattern reads it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class InputFiles:
         self.size: int | None = None  #: bytes of all; None for a pipe, and until the first file is open
         self._options = options
         self._memory = memory
-        self._notes: list[str] = []  # of what was passed over, and of the files that were read
+        self._notes: list[str] = []  # of what was skipped, and of the files that were read
         self._locations: Sequence[One] = self._listed(location) if isinstance(location, Many) else [location]
         self.count = len(self._locations)
         self._raw: RawFile | None = None  # of the file under way
@@ -92,7 +93,7 @@ class InputFiles:
 
 
 def files_of(location: Many, notes: list[str]) -> list[File] | list[Url]:
-    """The files of a folder, a pattern or a prefix, in order. Adds to `notes` what is passed over. Raises InputError if
+    """The files of a folder, a pattern or a prefix, in order. Adds to `notes` what is skipped. Raises InputError if
     there are none."""
     match location:
         case Prefix(url=url):
@@ -144,9 +145,9 @@ def _local(folder: Path, pattern: tuple[str, ...], notes: list[str], above: tupl
             if stat.S_ISREG(status.st_mode):
                 yield File(str(path), "/".join(parts), path, status.st_size)
             else:
-                notes.append(f"{path} was passed over: it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}")
+                notes.append(f"{path} was skipped: it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}")
         elif not os.path.exists(path):  # noqa: PTH110 - likewise
-            notes.append(f"{path} was passed over: it is a link that leads nowhere, and may be of a folder")
+            notes.append(f"{path} was skipped: it is a link that leads nowhere, perhaps to a folder")
 
 
 def _within(folder: Path) -> list[Path]:
@@ -165,7 +166,7 @@ def _status(path: Path) -> os.stat_result:
         if path.is_symlink():
             message = f"{path}: a link that leads to no file: {path.readlink()}"
             raise InputError(
-                "unreadable", message, "Mend or remove it, or name the other files by a pattern."
+                "unreadable", message, "Fix or remove it, or name the other files by a pattern."
             ) from error
         raise InputError("unreadable", f"{path}: {reason(error)}", "Check the permissions.") from error
 

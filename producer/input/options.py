@@ -33,7 +33,7 @@ class Limits:
         if size > FREE and size > self.ratio * stored:
             raise InputError(
                 "unreadable",
-                f"{label}: its {stored:,} bytes expand to over {size:,}, and {self.ratio:,} times as many are the most",
+                f"{label}: its {stored:,} bytes expand to over {size:,}, and {self.ratio:,} times as many are allowed",
                 "Send it unpacked, as CSV or JSON Lines. Whoever runs the server can allow more: "
                 "BULKQA_API_UPLOAD_RATIO",
             )
@@ -44,7 +44,7 @@ class Limits:
         if over:
             setting = "BULKQA_API_UPLOAD_ROWS" if rows > self.rows else "BULKQA_API_UPLOAD_TEXT"
             remedy = f"Split it into several files. Whoever runs the server can allow more: {setting}"
-            raise InputError("unreadable", f"{label}: it has more than {over}, the most that are taken", remedy)
+            raise InputError("unreadable", f"{label}: it has more than {over}, the most that are accepted", remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ReadOptions:
     ] = None
     group_by: Annotated[
         str | None,
-        Help("column of groups: rows with the same value are passages for one question, of which one answer is wanted"),
+        Help("column of groups: rows with the same value are passages for one question, which gets one answer"),
     ] = None
     delimiter: Annotated[str, Help("character between the fields of a CSV file; \\t for a tab")] = "|"
     max_row_bytes: Annotated[int, Help("bytes in a row, with its line end; a larger one is rejected"), Local()] = (
@@ -70,14 +70,14 @@ class ReadOptions:
     ] = None
     quote: Annotated[
         str,
-        Help("a quote in a CSV file encloses a field, or is text (none), as in many files with tabs"),
+        Help("whether quotes in a CSV file enclose fields (double), or are text (none), as in many files with tabs"),
         OneOf(QUOTES),
     ] = "double"
     header: Annotated[
         bool, Help("whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...")
     ] = True
     skip_lines: Annotated[
-        int, Help("lines above the header of a CSV file, or rows above that of a sheet"), AtLeast(0)
+        int, Help("lines to skip above the header of a CSV file, or rows above that of a sheet"), AtLeast(0)
     ] = 0
     encoding: Annotated[str | None, Help("encoding of a text file, such as cp1252 or utf-16 [default: UTF-8]")] = None
     sheet: Annotated[str | None, Help("sheet of an Excel workbook, by name or number [default: the first shown]")] = (
@@ -86,7 +86,7 @@ class ReadOptions:
     format: Annotated[str | None, Help("format of the file [default: by its content]"), OneOf(FORMATS)] = None
     text: Annotated[
         str | None,
-        Help("column of the texts, where documents are the rows of a table; id is then the column of their names"),
+        Help("column of the texts if documents are the rows of a table; id is then the column of their names"),
     ] = None
     limits: Limits = Limits()
     one_column: bool = False  #: question and context are one column: of questions, or of the texts of documents
@@ -113,7 +113,7 @@ def checked(options: ReadOptions) -> ReadOptions:
         raise UsageError(f"unknown quote {options.quote!r}", Remedy("If quotes are text: ", Set(quote="none")))
     if options.quote == "none" and options.escape is not None:
         raise UsageError(
-            "quotes that are text need no escape", Remedy("Leave out ", Set("quote"), " or ", Set("escape"), ".")
+            "an escape has no use if quotes are text", Remedy("Leave out ", Set("quote"), " or ", Set("escape"), ".")
         )
     if options.format not in (None, *FORMATS):
         raise InputError("unsupported_format", f"unknown format {options.format!r}", f"One of: {', '.join(FORMATS)}")

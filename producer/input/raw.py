@@ -181,7 +181,7 @@ def bad_encoding(label: str, what: str, *encodings: str) -> InputError:
     elif encodings:
         first, *others = (Set(encoding=encoding) for encoding in encodings)
         parts = (part for other in others for part in (" or ", other))
-        remedy = Remedy("Look which one gives the text, for example: ", first, *parts)
+        remedy = Remedy("See which one gives readable text, for example: ", first, *parts)
     else:
         remedy = Remedy("Name the one that it was written in with ", Set("encoding"), " (file -i FILE may know it).")
     return InputError("bad_encoding", f"{label}: {what}, not UTF-8", remedy)

@@ -157,7 +157,7 @@ def _guarded(
                 raise InputError(
                     "unreadable",
                     f"{label}: {_A[kind]} bomb: {bytes_read():,} bytes of it unpack to over {size:,}, "
-                    f"and {ratio} times its size is the most",
+                    f"and {ratio} times its size is allowed",
                     Remedy("If that is intended, unpack it first: ", _piped(kind)),
                 )
             yield block

@@ -63,7 +63,7 @@ def deleting(
     Raises NotEnded without either, TimedOut, UnknownJob.
     """
     if not is_made_here(job):
-        raise UnknownJob(f"{job} is not an id that bulkqa made, so it is not removed", "Remove its folder yourself.")
+        raise UnknownJob(f"{job} is not an id that bulkqa made, so it is not deleted", "Remove its folder yourself.")
     submitted = storage.exists(layout.manifest(job))
     if not submitted and not _has_remains(storage, job):
         raise UnknownJob(f"there is no job {job} in {storage.url}", Remedy("List the jobs with: ", Call("list")))
@@ -71,7 +71,7 @@ def deleting(
         if not cancel:
             raise NotEnded(
                 f"job {job} has not ended: it is {records.status(storage, None, job).status}",
-                Remedy("Wait for it, or cancel and remove it: ", Call("delete", job, ("cancel",))),
+                Remedy("Wait for it, or cancel and delete it: ", Call("delete", job, ("cancel",))),
             )
         yield from _end(job, storage, queue, timeout)
     return remove(job, storage, queue)

@@ -71,7 +71,7 @@ def _altered(storage: Storage, job: str) -> BulkqaError:
     return BulkqaError(
         f"{places[0]} was altered or removed since job {job} ended",
         Remedy(
-            f"Remove {' and '.join(places)}, then: ", Call("repair", job), ". The groups are made again of its rows."
+            f"Remove {' and '.join(places)}, then: ", Call("repair", job), ". The groups are made again from its rows."
         ),
     )
 

@@ -199,7 +199,7 @@ def of_question(manifest: Manifest, question: int) -> NDArray[np.int64]:
     """The rows of one of the questions that a job asks its documents, from 0. Raises UsageError if there is none."""
     count = manifest.documents.questions if manifest.documents else 0
     if not 0 <= question < count:
-        raise UsageError(f"job {manifest.id} asks its documents {count:,} questions, and none of the number {question}")
+        raise UsageError(f"job {manifest.id} asks {count:,} questions, and no question {question}")
     return np.arange(question, manifest.rows, count)
 
 
@@ -207,7 +207,7 @@ def own(manifest: Manifest, rows: Sequence[int]) -> NDArray[np.int64]:
     """Rows, in order. Raises UsageError for one that the job does not have."""
     if any(not 0 <= row < manifest.rows for row in rows):
         raise UsageError(
-            f"the {manifest.rows:,} rows of job {manifest.id} count from 0, and not all of these are among them"
+            f"job {manifest.id} has {manifest.rows:,} rows, counted from 0, and not all of these are among them"
         )
     return np.array(rows, np.int64)
 

@@ -82,7 +82,7 @@ def differences(storage: Storage, job: str, rescored: Rescored) -> list[str]:
     for row, (numerics, line), other in zip(rescored.rows, _lines(old, rescored.rows), again, strict=True):
         if _without_number(line) != _without_number(other):
             why = f" (by {now}; the job by {numerics})" if now != numerics else ""
-            problems.append(f"row {row} is reused, and scored again it is another{why}")
+            problems.append(f"row {row} is reused, and differs when scored again{why}")
     return problems
 
 

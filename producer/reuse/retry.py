@@ -28,13 +28,13 @@ def retry(storage: Storage, job: str) -> Manifest:
     """Make the new job; sends no messages. Raises NotEnded, and UsageError if no row failed by the work."""
     if records.report(storage, job) is None:
         remedy = Remedy("Wait for it, or cancel it: ", Call("cancel", job))
-        raise NotEnded(f"job {job} has not ended, and goes on trying its rows", remedy)
+        raise NotEnded(f"job {job} has not ended, and still retries its rows itself", remedy)
     stored = StoredJob.open(storage, job)
     failed = failed_by_the_work(storage, job)
     if not failed:
         raise UsageError(
-            f"job {job} has no row that failed by the work: there is nothing to try again",
-            "Rows that were rejected are corrected in its error file, and that is submitted.",
+            f"job {job} has no row with a processing error: there is nothing to retry",
+            "Fix rejected rows in its error file, and submit that.",
         )
     new = new_job_id()
     try:

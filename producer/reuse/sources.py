@@ -87,7 +87,7 @@ def open_sources(
     digests |= {source.model.digest: source.stored.id for source in sources}
     if len(digests) > 1:
         scored = " and ".join(f"{job} by {digest}" for digest, job in digests.items())
-        raise UsageError(f"two models scored these jobs: {scored}", "Reuse those of one model.")
+        raise UsageError(f"two models scored these jobs: {scored}", "Reuse jobs of one model.")
     return sources
 
 

@@ -129,7 +129,7 @@ def _verdict(row: Row, first: str, second: str) -> str | None:
     names = [name for name in VERDICTS if text in (name, name[0])]
     if not names:
         raise UsageError(
-            f"{sheet.place(row)} of the verdicts: {row.context!r} is none of {', '.join(VERDICTS)}",
+            f"{sheet.place(row)} of the verdicts: {row.context!r} is not one of {', '.join(VERDICTS)}",
             "Say which answer is right.",
         )
     return names[0]

@@ -192,7 +192,7 @@ def of_file(lines: Iterable[bytes], verdicts: Sequence[Verdict], job: str) -> tu
 def not_ended(job: str) -> NotEnded:
     """The error for a job that cannot be judged yet: a sample of what is ready would be none of the rest."""
     remedy = Remedy("Wait for it: ", Call("status", job, ("watch",)))
-    return NotEnded(f"job {job} has not ended, and only then can its answers be judged", remedy)
+    return NotEnded(f"job {job} has not ended: its answers can only be judged then", remedy)
 
 
 def no_such_row(row: int, rows: int, job: str) -> UsageError:

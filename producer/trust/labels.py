@@ -78,7 +78,7 @@ def sampled(verdicts: Sequence[Verdict], by: str, *, picked: bool) -> list[Verdi
     said = [verdict for verdict in verdicts if verdict.verdict != "withdrawn"]
     if said and not picked and all(verdict.floor is None for verdict in said):
         raise UsageError(
-            "the verdicts have no scores, which say from where their rows were drawn at random",
+            "the verdicts have no scores, which say from which rows theirs were drawn at random",
             Remedy("Leave the columns of the sample as they are; or, for rows picked by hand: ", Set(picked=True)),
         )
     return [replace(each, by=by or each.by, floor=None if picked else each.floor) for each in verdicts]
@@ -93,7 +93,7 @@ def _verdict(place: str, fields: Mapping[str, Any]) -> Verdict | None:
     if word and word not in _KINDS:
         raise UsageError(
             f"{place} of the labels: the verdict {fields['verdict']!r} is neither right nor wrong",
-            "Or skipped, where nobody can say; or no answer, where the context has none.",
+            "Or skipped, if nobody can say; or no answer, if the context has none.",
         )
     if (row := sheet.whole(fields.get("row"))) is None:
         raise sheet.no_number(place, fields.get("row"))

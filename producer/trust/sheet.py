@@ -99,4 +99,4 @@ def whole(value: Any) -> int | None:
 
 def no_number(place: str, value: Any) -> UsageError:
     """The error for a row of the file that does not say which row of a job it is about."""
-    return UsageError(f"{place} of the labels: {value!r} is not the number of a row")
+    return UsageError(f"{place} of the labels: {value!r} is not a row number")

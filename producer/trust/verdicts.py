@@ -104,7 +104,7 @@ def settled(verdict: Verdict, prediction: dict[str, Any], context: str) -> Verdi
         if start is None or end is None or not 0 <= start < end <= len(context):
             raise UsageError(
                 f"{place}: the context has {len(context):,} characters, and no words from {start} to {end}",
-                "start and end count its characters from 0, and the end is behind the last.",
+                "start and end count its characters from 0, and the end is after the last.",
             )
     elif verdict.start is not None or verdict.end is not None:
         raise UsageError(

@@ -243,7 +243,7 @@ def test_rows_that_come_again_are_reused_and_failed_rows_tried_again(way: Way) -
     with way.client() as client:
         job = client.submit(way.folder / "in.csv", reuse=[first])
         assert job.wait(60).reused == 8
-        with pytest.raises(UsageError, match="no row that failed by the work"):
+        with pytest.raises(UsageError, match="no row with a processing error"):
             job.retry()
         stopped = client.submit(way.folder / "in.csv", model=NOBODY[1])
         with pytest.raises(UsageError, match="has not ended"):

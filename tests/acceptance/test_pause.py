@@ -25,7 +25,7 @@ def test_a_paused_job_stands_still_and_goes_on_where_it_was(running: Cluster) ->
     running.await_parts(job, 2)
     done = running.producer("pause", job)
     assert done.stdout == f"job {job} is paused\n", done.stderr
-    assert f"to go on: producer resume {job}" in done.stderr
+    assert f"to continue: producer resume {job}" in done.stderr
 
     def is_idle() -> bool:
         return all(worker.job is None for worker in running.queue.workers())

@@ -37,7 +37,7 @@ def test_more_than_a_share_or_a_number_of_rows_may_not_fail(text: str, failed: i
 
 @pytest.mark.parametrize("text", ["", "%", "five", "-1", "101%", "5%%", "5 percent", "nan%", "1.5", "inf"])
 def test_what_is_no_limit_is_refused(text: str):
-    with pytest.raises(UsageError, match="is no number of rows, nor a share of them"):
+    with pytest.raises(UsageError, match="is neither a number of rows nor a share of them"):
         error_limit(text)
 
 
@@ -77,7 +77,7 @@ def test_it_ends_with_the_codes_and_an_example_of_each(storage: Storage, queue: 
     assert report.reason is not None
     assert (report.status, report.reason.code) == ("cancelled", "too_many_errors")
     assert report.reason.message == (
-        "20 of the 220 rows that are done failed, more than 5%: inference_error 13, such as row 201: odd; "
+        "20 of the 220 finished rows failed, more than 5%: inference_error 13, such as row 201: odd; "
         "empty_question 7, such as row 200: the question (column 'question') is empty"
     )
     assert report.request_counts.answered == 200

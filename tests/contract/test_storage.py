@@ -442,7 +442,7 @@ def test_a_storage_that_cannot_be_made_is_an_error_that_names_the_setting(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(StorageUnreachable, match="no storage can be made at") as caught:
+    with pytest.raises(StorageUnreachable, match="no storage can be created at") as caught:
         open_storage(place, create=True)
     assert "BULKQA_STORAGE_URL" in (caught.value.remedy or "")
     assert caught.value.exit_code == 6

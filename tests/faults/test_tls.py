@@ -183,7 +183,7 @@ def test_what_is_wrong_with_a_url_is_told_by_a_worker_too(tmp_path: Path) -> Non
             worker = running.worker(BULKQA_REDIS_URL=url)
             assert worker.wait(60) == 2
             assert running.log(len(running.workers) - 1).startswith("worker: BULKQA_REDIS_URL")
-        assert_told(running.logs(), "unknown options behind rediss://127.0.0.1/0", "%2F %23")
+        assert_told(running.logs(), "unknown options after rediss://127.0.0.1/0", "%2F %23")
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux alone shows the timers of sockets")

@@ -126,5 +126,5 @@ def test_what_names_no_job_to_reuse_is_refused(name: str):
 
 
 def test_reusing_more_of_no_job_is_refused():
-    with pytest.raises(UsageError, match="there are none"):
+    with pytest.raises(UsageError, match="and none is named"):
         request_of({"reuse_any": True})

@@ -150,6 +150,6 @@ def _weights(directory: Path, graph: str) -> list[Path]:
     paths = []
     for name in sorted(name.decode("utf-8", "replace") for name in names):
         if Path(name).name != name or not (directory / name).is_file():
-            raise ModelError(f"{directory / graph} has weights in {name!r}, which is no file beside it")
+            raise ModelError(f"{directory / graph} has weights in {name!r}, which is not a file beside it")
         paths.append(directory / name)
     return paths

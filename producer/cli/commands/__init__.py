@@ -1,1 +1,1 @@
-"""The commands, a function each: their flags are parsed already, what they print is `producer.cli.view`'s."""
+"""The commands, one function each. Their flags are parsed already; `producer.cli.view` prints."""

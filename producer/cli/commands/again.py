@@ -1,4 +1,4 @@
-"""The command that tries a job again."""
+"""The command that retries a job."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from producer.cli.options import Connection, Job, Json
 
 @with_flags
 def retry(job: Job, connection: Connection, as_json: Json = False) -> None:
-    """Make a new job of the rows of JOB: those with an outcome keep it, and those that failed by the work, or were
-    cancelled, are scored again. Prints its id."""
+    """Make a new job from the rows of JOB, in which failed and cancelled rows are scored again.
+    Only processing errors count as failed: rejected rows stay rejected. Rows with an outcome keep it. Prints its id."""
     from producer.cli import bars, messages, view
 
     backend = connection.backend()

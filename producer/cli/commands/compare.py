@@ -25,12 +25,13 @@ def compare(
         typer.Option("-o", "--output", help="file to fill in: .csv or .xlsx; must not exist", show_default=False),
     ] = None,
     rows: Annotated[int, typer.Option(help="rows to judge", min=1, max=100_000)] = 100,
-    seed: Annotated[int, typer.Option(help="another one draws other rows")] = 1,
+    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 1,
     labels: Annotated[str | None, typer.Option(help="that file, filled in", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge blind which of two jobs is better: write rows that they answer differently to a file, sides hidden; then,
-    with --labels, say what the verdicts show."""
+    """Judge blind which of two jobs is better.
+    First write rows that they answer differently to a file, sides hidden; then, with --labels, see what the verdicts
+    show."""
     from contract.errors import UsageError
     from producer.cli import view
     from producer.jobs.diff_document import Summary
@@ -38,8 +39,8 @@ def compare(
 
     if (output is None) == (labels is None) or (as_json and output):
         raise UsageError(
-            "compare either writes a file to fill in, or says what the verdicts in it show",
-            "First -o compare.xlsx; then --labels compare.xlsx, which --json goes with.",
+            "compare either writes a file to fill in, or reads the verdicts in it",
+            "First use -o compare.xlsx; then --labels compare.xlsx, alone or with --json.",
         )
     backend = connection.backend()
     first, second = backend.find(first), backend.find(second)
@@ -69,7 +70,7 @@ def _write(backend: Backend, first: str, second: str, output: Path, rows: int, s
         messages.say(f"{messages.plural(others, 'row')} with another question in the other job, or none: left out")
     if not drawn:
         raise UsageError(
-            f"there is nothing to judge: jobs {first} and {second} answer no row in other words",
+            f"there is nothing to judge: jobs {first} and {second} answer every row in the same words",
             "Compare jobs of the same rows, with another model or other options.",
         )
     compare.write(output, {job: backend.details(job, drawn, AROUND) for job in (first, second)})

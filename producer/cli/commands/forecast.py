@@ -21,18 +21,21 @@ def forecast(
     file: File = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="forecast for so many [default: those that are there]", show_default=False),
+        typer.Option(help="assume N workers [default: those that are running]", show_default=False),
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option(metavar="SPAN", help="say how many workers are done by then: 8h", show_default=False)
+        str | None,
+        typer.Option(metavar="SPAN", help="also say how many workers finish within this time: 8h", show_default=False),
     ] = None,
-    price: Annotated[float | None, typer.Option(help="of a CPU hour: say the cost", show_default=False)] = None,
+    price: Annotated[
+        float | None, typer.Option(help="price of a CPU hour: also say the cost", show_default=False)
+    ] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="instead of a FILE: forecasts of the latest jobs, and what they took")
+        bool, typer.Option("--history", help="instead of a FILE: forecasts of the latest jobs, and how long they took")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what FILE will take before it is submitted: windows, CPU hours, and time on the workers that are there."""
+    """Estimate what FILE will take before it is submitted: windows, CPU hours, and time on the running workers."""
     from contract.errors import UsageError
     from producer.backend import open_backend
     from producer.cli import bars, quotes, view

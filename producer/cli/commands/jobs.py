@@ -144,8 +144,8 @@ def results(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
 ) -> None:
-    """Write the predictions of a job in row order, or its groups. Of an unfinished job: those rows that are ready
-    without a gap."""
+    """Write the predictions of a job in row order, or its groups.
+    For an unfinished job: the rows that are ready, up to the first gap."""
     from producer.cli import messages, view
     from producer.cli.messages import plural
     from producer.results.output import check_output, write_results
@@ -200,7 +200,7 @@ def cancel(job: Job, connection: Connection, as_json: Json = False) -> None:
 
 @with_flags
 def pause(job: Job, connection: Connection, as_json: Json = False) -> None:
-    """Have nothing more of a job scored until it is resumed; chunks under way are finished. Works without Redis."""
+    """Stop scoring a job until it is resumed; chunks under way are finished. Works without Redis."""
     from producer.cli import messages, view
 
     backend = connection.backend()
@@ -209,13 +209,13 @@ def pause(job: Job, connection: Connection, as_json: Json = False) -> None:
     if progress.status == "paused":
         if running := progress.chunks.running:
             messages.say(f"{messages.plural(running, 'chunk')} under way will be finished")
-        messages.say(f"to go on: producer resume {job}")
+        messages.say(f"to continue: producer resume {job}")
     view.print_json(progress) if as_json else view.out(f"job {job} is {progress.status}")
 
 
 @with_flags
 def resume(job: Job, connection: Connection, as_json: Json = False) -> None:
-    """Have a paused job go on. Works without Redis."""
+    """Continue a paused job. Works without Redis."""
     from producer.cli import view
 
     backend = connection.backend()
@@ -297,7 +297,7 @@ def verify(
     job: Job,
     connection: DirectConnection,
     rescore: Annotated[
-        int | None, typer.Option(min=1, help="also have so many reused rows scored again, by the workers, and compare")
+        int | None, typer.Option(min=1, help="also have the workers score N reused rows again, and compare")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -327,8 +327,8 @@ def diff(
     ] = "row",
     as_json: Json = False,
 ) -> None:
-    """List the rows, or groups, that two jobs answer differently, and count them. Of an unfinished job: the rows that
-    are ready."""
+    """List the rows, or groups, that two jobs answer differently, and count them.
+    For an unfinished job: the rows that are ready."""
     from producer.cli import view
     from producer.jobs import diff_document
 

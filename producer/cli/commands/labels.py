@@ -1,4 +1,4 @@
-"""The command labels: what people judged of a job, to be used elsewhere. It changes nothing of a job."""
+"""The command labels: the judged answers of a job, for use elsewhere. It does not change the job."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def labels(
         Literal["squad", "label-studio"],
         typer.Option(
             "--format",
-            help="SQuAD 2.0, of judged rows whose right answer is known; or tasks for Label Studio, a sample with its "
-            "answers as predictions and all that was judged",
+            help="squad: SQuAD 2.0, the judged rows whose right answer is known; label-studio: tasks, a sample with "
+            "its answers as predictions and the verdicts so far",
         ),
     ] = "squad",
     rows: Annotated[int, typer.Option(help="rows of the sample for Label Studio", min=1, max=100_000)] = 300,
     precision: Annotated[
-        float, typer.Option(help="share of answers that must be right, of that sample", min=0.01, max=0.999)
+        float, typer.Option(help="for that sample: share of answers that must be right", min=0.01, max=0.999)
     ] = 0.9,
-    seed: Annotated[int, typer.Option(help="another one draws other rows")] = 1,
+    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 1,
 ) -> None:
-    """Write what was judged of a job to a file: to measure and train models, or to go on judging in Label Studio."""
+    """Write the judged answers of a job to a file: to measure and train models, or to judge on in Label Studio."""
     import json
 
     from producer.cli import messages, view

@@ -24,13 +24,13 @@ def sample(
     output: Annotated[Path, typer.Option("-o", "--output", help="file to fill in: .csv or .xlsx; must not exist")],
     rows: Annotated[int, typer.Option(help="answers to judge", min=1, max=100_000)] = 300,
     precision: Precision = 0.9,
-    seed: Annotated[int, typer.Option(help="another one draws other rows")] = 1,
+    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 1,
     all_rows: Annotated[
         bool,
-        typer.Option("--all-rows", help="also several rows of one group or document, which stand or fall together"),
+        typer.Option("--all-rows", help="also several rows of one group or document, often right or wrong together"),
     ] = False,
 ) -> None:
-    """Write a random sample of a job's answers to a file, in which people say which are right."""
+    """Write a random sample of a job's answers to a file, for people to judge."""
     from contract.errors import UsageError
     from producer.cli import messages
     from producer.trust import labels
@@ -53,11 +53,11 @@ def sample(
 @with_flags
 def judge(
     job: Job,
-    file: Annotated[str, typer.Argument(help="file of `sample`, filled in; or an export of Label Studio")],
+    file: Annotated[str, typer.Argument(help="file from `sample`, filled in; or an export from Label Studio")],
     connection: Connection,
-    by: Annotated[str, typer.Option(help="who has judged", show_default=False)] = "",
+    by: Annotated[str, typer.Option(help="who judged", show_default=False)] = "",
     picked: Annotated[
-        bool, typer.Option("--picked", help="the rows were picked by hand: they are kept, but promise nothing")
+        bool, typer.Option("--picked", help="the rows were picked by hand: their verdicts promise nothing")
     ] = False,
 ) -> None:
     """Store verdicts on the answers of a job that has ended. The last verdict on a row counts."""
@@ -81,15 +81,15 @@ def trust(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="file of `sample`, filled in, of which nothing is stored [default: the verdicts of the job, else the "
-            "reference answers of its input]",
+            help="file from `sample`, filled in; it is read but not stored [default: the verdicts of the job, or else "
+            "the reference answers of its input]",
             show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """From which score on answers are right as often as wanted, and how many those are. Judged by people, or by the
-    input's reference answers."""
+    """Find the score from which answers are right as often as --precision says.
+    Uses the verdicts of people, or the input's reference answers."""
     from contract.format import codec
     from producer.cli import view
     from producer.trust.promises.words import said

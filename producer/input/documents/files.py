@@ -52,7 +52,7 @@ class _Read:
 
 
 def documents_of(spec: Documents, notes: list[str]) -> tuple[Location, Sequence[One]]:
-    """Where documents are, and the files of each, in order. Adds to `notes` what is passed over. Raises InputError."""
+    """Where documents are, and the files of each, in order. Adds to `notes` what is skipped. Raises InputError."""
     if isinstance(spec.documents, tuple):
         files: list[One] = []
         for located in map(locate, spec.documents):

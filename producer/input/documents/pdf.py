@@ -39,7 +39,7 @@ def read(data: bytes) -> Text:
     with document:
         count = len(document)
         if count > MOST_PAGES:
-            raise unreadable(f"it has {count:,} pages, and {MOST_PAGES:,} are the most: split it")
+            raise unreadable(f"it has {count:,} pages, and at most {MOST_PAGES:,} are allowed: split it")
         pages = [_page(document, number) for number in range(count)]
     warnings = (
         _warning("cannot be read", [page is None for page in pages]),

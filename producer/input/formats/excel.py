@@ -180,7 +180,7 @@ class _Sheet:
             if row_size > limit:
                 batch.reject([None] * width, number, over_limit(limit))
             elif any(texts[width:]):
-                batch.reject(record, number, Fault("extra_field", f"a cell behind the {width} columns of the header"))
+                batch.reject(record, number, Fault("extra_field", f"a cell beyond the {width} columns of the header"))
             else:
                 batch.records.append(record)
                 batch.lines.append(number)

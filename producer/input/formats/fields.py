@@ -114,4 +114,4 @@ class TextFields:
 def _reject_trailing(column: Column, faults: dict[int, Fault]) -> None:
     """In a file whose lines all end with a delimiter, nothing may follow it."""
     for row in where(pc.not_equal(column, "")):
-        faults.setdefault(int(row), Fault("extra_field", "a field behind the delimiter that all lines end with"))
+        faults.setdefault(int(row), Fault("extra_field", "a field after the delimiter that all lines end with"))

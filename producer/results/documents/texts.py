@@ -23,7 +23,7 @@ def text(storage: Storage, manifest: Manifest, number: int) -> str | None:
     document = documents.nth(data, number) if number >= 0 else None
     if document is None:
         count = manifest.documents.count if manifest.documents else 0
-        raise UsageError(f"job {manifest.id} has {count:,} documents, and none of the number {number}")
+        raise UsageError(f"job {manifest.id} has {count:,} documents, and no document {number}")
     return text_of(storage, manifest, document.text_sha256).decode() if document.text_sha256 else None
 
 
@@ -34,7 +34,7 @@ def text_of(storage: Storage, manifest: Manifest, digest: str) -> bytes:
 
 def _index(storage: Storage, manifest: Manifest) -> bytes:
     if manifest.documents is None:
-        raise UsageError(f"job {manifest.id} asks no documents: its rows have contexts of their own")
+        raise UsageError(f"job {manifest.id} has no documents: its rows have contexts of their own")
     return _read(storage, layout.documents(manifest.id, manifest.chunks_folder), manifest.documents.sha256)
 
 

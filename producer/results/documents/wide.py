@@ -30,8 +30,8 @@ def check(manifest: Manifest) -> int:
     """The number of questions that a job asks each document. Raises UsageError if it asks none."""
     if manifest.documents is None:
         raise UsageError(
-            f"job {manifest.id} asks no documents: only answers of documents have a line a document",
-            "Take its rows instead.",
+            f"job {manifest.id} has no documents, so there is no line per document",
+            "Write its rows instead.",
         )
     return manifest.documents.questions
 

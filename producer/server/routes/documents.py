@@ -1,4 +1,4 @@
-"""The routes of the documents that a job asks, and of their texts."""
+"""The routes of a job's documents, and of their texts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ async def documents(
     offset: Annotated[int, Query(ge=0, description="the first document")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
-    """The documents that a job asks, in the order of its rows: what was read of each file, by what, or why nothing.
-    `count`: all of them; `questions`: the questions that each is asked."""
+    """The documents of a job, in the order of its rows: what was read from each file, by which library, or why nothing
+    was. `count`: all of them; `questions`: the questions asked about each."""
     listed = await reads.run(partial(here.backend.documents, job))
     about = await reads.run(partial(here.backend.manifest, job))
     shown = [codec.values(document) for document in listed[offset : offset + limit]]

@@ -60,12 +60,15 @@ async def _wanted(
     below: Annotated[float | None, Query(description="only scores below this")] = None,
     above: Annotated[float | None, Query(description="only scores of at least this")] = None,
     group: Annotated[str | None, Query(description="only this group")] = None,
-    trusted: Annotated[bool | None, Query(description="only rows that a promise holds for, or the others")] = None,
-    rest: Annotated[float | None, Query(description="all rows but the answers of at least this score")] = None,
-    precision: Annotated[
-        float | None, Query(gt=0, lt=1, description="of the job's own promise, unless it is split by another's")
+    trusted: Annotated[
+        bool | None, Query(description="only the answers that the promise covers, or only the other rows")
     ] = None,
-    text: Annotated[str | None, Query(max_length=500, description="in question, context or answer")] = None,
+    rest: Annotated[float | None, Query(description="all rows except answers with at least this score")] = None,
+    precision: Annotated[
+        float | None,
+        Query(gt=0, lt=1, description="of the job's own promise, unless it is split by that of another job"),
+    ] = None,
+    text: Annotated[str | None, Query(max_length=500, description="text in question, context or answer")] = None,
 ) -> RowFilter:
     if trusted is not None and rest is not None:
         raise UsageError("trusted and rest are two thresholds", "Give one of them.")
@@ -83,15 +86,19 @@ Wanted = Annotated[RowFilter, Depends(_wanted)]
 
 
 def _wish(
-    workers: Annotated[int | None, Query(description="forecast for so many workers, instead of those there")] = None,
-    deadline: Annotated[float | None, Query(description="forecast how many workers so many seconds take")] = None,
-    price: Annotated[float | None, Query(description="of a CPU hour: forecast the cost")] = None,
+    workers: Annotated[
+        int | None, Query(description="forecast for this many workers, instead of the running ones")
+    ] = None,
+    deadline: Annotated[
+        float | None, Query(description="seconds: forecast how many workers finish within them")
+    ] = None,
+    price: Annotated[float | None, Query(description="price of a CPU hour: forecast the cost")] = None,
 ) -> Wish:
     return Wish(workers, deadline, price)
 
 
 Wished = Annotated[Wish, Depends(_wish)]
-Bytes = Annotated[int | None, Query(ge=1, description="of the whole file, where only its beginning is sent")]
+Bytes = Annotated[int | None, Query(ge=1, description="size of the whole file, if you send only its beginning")]
 
 
 @router.post("/jobs", status_code=202, openapi_extra=body(url=_URL))
@@ -100,9 +107,9 @@ async def submit(
     here: Here,
     idempotency_key: Annotated[str | None, Header(description="the same as `key`")] = None,
 ) -> JSONResponse:
-    """Make a job of a file: of the field `file` of a form, or of a file in the storage by its `url`; or of `documents`,
-    files of which a form may have a hundred, and the `questions` that are asked of each. A form may also have
-    `columns`: what `/columns` returns, kept with the job for clients that make a frame of its answers."""
+    """Make a job from a file: the field `file` of a form, or a file in the storage by its `url`; or from `documents`,
+    up to a hundred files of a form, and the `questions` to ask about each. A form may also have `columns`: what
+    `/columns` returns, stored with the job for clients that make a frame of its answers."""
     await here.make_room()  # before any of the body is read
     async with received(request, here.backend.storage) as upload:
         job, new = await here.reader.submit(upload, idempotency_key)
@@ -172,13 +179,13 @@ async def results(
     format: Literal["json", "jsonl", "csv", "parquet", "xlsx"] = "json",  # noqa: A002 - its name
     offset: Annotated[int, Query(ge=0, description="the first row")] = 0,
     by: Annotated[Literal["row", "group"], Query(description="group: the best answer of each group")] = "row",
-    bom: Annotated[bool, Query(description="CSV begins with a byte order mark, as Excel needs it")] = False,  # noqa: FBT002
-    probability: Annotated[bool, Query(description="also how likely each answer of a row is right")] = False,  # noqa: FBT002
+    bom: Annotated[bool, Query(description="CSV begins with a byte order mark, which Excel needs")] = False,  # noqa: FBT002
+    probability: Annotated[bool, Query(description="also how likely each row's answer is right")] = False,  # noqa: FBT002
 ) -> Response:
-    """All predictions in row order that match; of an unfinished job those that are ready without a gap. Or all groups
-    that match, of a job that has ended: `offset` counts groups then."""
+    """All predictions in row order that match; for an unfinished job those that are ready, up to the first gap. Or all
+    groups that match, of a job that has ended: `offset` counts groups then."""
     if probability and by == "group":
-        raise UsageError("probabilities are of rows: that is what is judged", Remedy("Leave out ", Set("by"), "."))
+        raise UsageError("only rows have probabilities, because rows are judged", Remedy("Leave out ", Set("by"), "."))
     calibration = await reads.take(here.backend.calibrating(job)) if probability else None
     blocks = _exported(here.backend, job, format, by, offset, wanted, calibration)
     if bom and format == "csv":
@@ -195,7 +202,7 @@ def _exported(
     wanted: RowFilter,
     calibration: Calibration | None,
 ) -> Iterator[bytes]:
-    """The predictions, or groups, that match in a format, a block a chunk."""
+    """The predictions, or groups, that match in a format, a chunk in each block."""
     by_group = by == "group"
     if by_group:
         _check_groups(wanted)
@@ -211,7 +218,7 @@ def _exported(
 
 def _check_groups(wanted: RowFilter) -> None:
     if wanted.side:
-        raise UsageError("a promise is of rows, and says nothing of groups", Remedy("Leave out ", Set("trusted"), "."))
+        raise UsageError("a promise covers rows, not groups", Remedy("Leave out ", Set("trusted"), "."))
 
 
 async def _download(export: Turns, blocks: Iterator[bytes], name: str, kind: str) -> StreamingResponse:
@@ -228,18 +235,20 @@ async def rows(
     offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     order: Annotated[Literal["row", "score"], Query(description="score: answers, the lowest score first")] = "row",
-    question: Annotated[int | None, Query(ge=0, description="of documents: only this question, from 0")] = None,
+    question: Annotated[
+        int | None, Query(ge=0, description="for documents: only this question, counted from 0")
+    ] = None,
     row: Annotated[
-        list[Annotated[int, Query(ge=0)]] | None, Query(max_length=500, description="only these, in this order")
+        list[Annotated[int, Query(ge=0)]] | None, Query(max_length=500, description="only these rows, in this order")
     ] = None,
     around: Annotated[
         int | None, Query(ge=0, description="characters of a context before and after its answer; default: all")
     ] = None,
 ) -> dict[str, Any]:
     """One page of predictions. `next` is the row of the next page, null after the last; `ready` is false until its
-    chunk has been scored. A page can be empty and have a `next`: none of the rows that were looked through matched. It
-    can also be short: more than 4 MiB of rows do not go into one page. A context that was cut has `context_at`, where
-    in the whole it begins, and `context_length`. `offset` and `next` are places in the order that was asked for."""
+    chunk has been scored. A page can be empty and have a `next`: none of the rows that were searched matched. It can
+    also be short: a page has at most 4 MiB of rows. A context that was cut has `context_at`, where in the whole it
+    begins, and `context_length`. `offset` and `next` are places in the requested order."""
     by_score = order == "score"
     page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, question=question, among=row,
                    around=around)  # fmt: skip
@@ -269,20 +278,21 @@ async def matches(
     wanted: Wanted,
     offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
 ) -> dict[str, Any]:
-    """How many rows match from `offset` on. One answer counts some 20,000 rows: go on at its `next`, and add up."""
+    """How many rows match from `offset` on. One response counts some 20,000 rows: continue at its `next`, and add
+    up."""
     return asdict(await reads.run(partial(here.backend.matches, job, offset, wanted)))
 
 
 @router.get("/jobs/{job}/scores")
 async def scores(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
     """The histogram of the scores, in equal bins from 0 to 1, and the rows by flag. If fewer rows are `read` than the
-    job has: ask again."""
+    job has, ask again."""
     return asdict(await reads.run(partial(here.backend.scores, job)))
 
 
 @router.get("/jobs/{job}/errors", response_class=StreamingResponse, responses=content(_MEDIA_TYPES["csv"]))
 async def errors(job: JobId, here: Here, export: Export) -> StreamingResponse:
-    """The rows that failed, in the input's own columns, with the reason: to be corrected and submitted again."""
+    """The rows that failed, in the input's own columns, with the reason: to fix and submit again."""
     blocks = await export.run(partial(here.backend.errors, job))
     if blocks is None:
         status = await export.run(partial(here.backend.status, job, reason=False))
@@ -293,7 +303,7 @@ async def errors(job: JobId, here: Here, export: Export) -> StreamingResponse:
 
 @router.get("/jobs/{job}/manifest")
 def manifest(job: JobId, here: Here) -> dict[str, Any]:
-    """What a job was asked to do: how its file was read, its options, its model."""
+    """The request of a job: how its file was read, its options, its model."""
     return codec.values(here.backend.manifest(job))
 
 
@@ -322,8 +332,7 @@ async def cancel(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
 
 @router.post("/jobs/{job}/pause", status_code=202)
 async def pause(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
-    """Have nothing more of a job scored until it is resumed; chunks under way are finished. Works while Redis is
-    away."""
+    """Stop scoring a job until it is resumed; chunks under way are finished. Works while Redis is away."""
     with suppress(RedisUnreachable):  # the pause has been recorded
         await reads.run(partial(here.backend.pause, job))
     return job_document(await run_in_threadpool(here.backend.status, job))
@@ -331,7 +340,7 @@ async def pause(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
 
 @router.post("/jobs/{job}/resume", status_code=202)
 async def resume(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
-    """Have a paused job go on. Works while Redis is away."""
+    """Continue a paused job. Works while Redis is away."""
     with suppress(RedisUnreachable):  # that has been recorded
         await reads.run(partial(here.backend.resume, job))
     return job_document(await run_in_threadpool(here.backend.status, job))
@@ -339,8 +348,8 @@ async def resume(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
 
 @router.post("/jobs/{job}/retry", status_code=202)
 async def retry(job: JobId, here: Here, export: Export) -> JSONResponse:
-    """Make a job of the same rows: those that have their outcome keep it, and those are scored again that failed by the
-    work, or were cancelled. 409 if the job has not ended, 422 if there is none."""
+    """Make a job from the same rows: rows with a processing error, cancelled ones included, are scored again, the
+    others keep their outcome. 409 if the job has not ended, 422 if no row has one."""
     await here.make_room()
     submitted = await export.run(partial(here.backend.retry, job))
     new = submitted.manifest.id
@@ -355,7 +364,7 @@ async def delete(
     reads: Reads,
     cancel: bool = False,  # noqa: FBT001, FBT002 - a query's
 ) -> dict[str, Any]:
-    """Remove a job with its rows, answers and records. With `cancel`, an unfinished job is cancelled first."""
+    """Delete a job with its rows, answers and records. With `cancel`, an unfinished job is cancelled first."""
     name, size = await reads.take(here.backend.deleting(job, _ENDING, cancel=cancel))
     return {"job": name, "bytes": size}
 
@@ -368,7 +377,7 @@ async def diff(
     other: Annotated[str, Query(alias="with", description="the other job")],
     by: Literal["row", "id", "group"] = "row",
 ) -> StreamingResponse:
-    """The rows, or groups, that two jobs answer differently, and their counts: as `producer diff --json`."""
+    """The rows, or groups, that two jobs answer differently, and their counts, as in `producer diff --json`."""
     second, summary = await export.run(partial(here.backend.find, other)), Summary()
     changes = here.backend.diff_batches(job, second, summary, by=by)
     return await export.stream(diff_document.write(job, second, changes, summary), media_type="application/json")
@@ -376,5 +385,5 @@ async def diff(
 
 @router.get("/workers", tags=["workers"])
 def workers(here: Here) -> list[dict[str, Any]]:
-    """The workers that are running, and the chunk that each holds."""
+    """The running workers, and the chunk that each holds."""
     return [asdict(worker) for worker in here.backend.workers()]

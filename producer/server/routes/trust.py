@@ -21,19 +21,22 @@ Precision = Annotated[float, Query(gt=0, lt=1, description="share of answers tha
 
 
 class Given(BaseModel):
-    """What somebody says of the answer of a row."""
+    """A person's judgement of the answer of a row."""
 
     model_config = ConfigDict(extra="forbid")
 
     row: int
     verdict: Kind
-    start: Annotated[int | None, Field(description="of a span: where it begins in the context")] = None
+    start: Annotated[int | None, Field(description="where a span begins in the context")] = None
     end: int | None = None
-    answer: Annotated[Text | None, Field(description="that was judged; refused if the job has another")] = None
+    answer: Annotated[Text | None, Field(description="the answer that was judged; refused if the job has another")] = (
+        None
+    )
     correct: Annotated[Text, Field(description="the right words: a span, if the context has them")] = ""
     note: Text = ""
     floor: Annotated[
-        float | None, Field(ge=0, le=1, description="of the sample that the row was drawn in; none: picked by hand")
+        float | None,
+        Field(ge=0, le=1, description="`floor` of the sample that the row was drawn in; none: picked by hand"),
     ] = None
     by: Text = ""
 
@@ -57,7 +60,7 @@ async def judge(job: JobId, judged: Judged, here: Here, reads: Reads) -> dict[st
 
 @router.get("/verdicts")
 async def verdicts(job: JobId, here: Here, reads: Reads) -> dict[str, Any]:
-    """The verdict that counts for each row that was judged, in the order in which they were first; and the sha256 of
+    """The verdict that counts for each judged row, in the order in which rows were first judged; and the sha256 of
     them."""
     latest = await reads.run(partial(here.backend.verdicts, job))
     return {"verdicts": [codec.values(verdict) for verdict in latest], "digest": digest(latest)}
@@ -70,12 +73,12 @@ async def sample(
     reads: Reads,
     rows: Annotated[int, Query(ge=1, le=drawing.MOST, description="at most")] = drawing.ROWS,
     precision: Precision = 0.9,
-    seed: Annotated[int, Query(description="another one draws other rows")] = 1,
-    all_rows: Annotated[bool, Query(description="also several of a group or document")] = False,  # noqa: FBT002
+    seed: Annotated[int, Query(description="another seed draws other rows")] = 1,
+    all_rows: Annotated[bool, Query(description="also several rows of one group or document")] = False,  # noqa: FBT002
 ) -> dict[str, Any]:
-    """Rows to judge, drawn at random from those that labels are best spent on, the `pool`. `floor` is the lowest score
-    in it, and belongs to each verdict on one of them. All are judged from the first on; also those that were judged
-    before, but without a `floor`."""
+    """Rows to judge, drawn at random from the `pool`, those where verdicts help most. `floor` is the lowest score in
+    it, and belongs to each verdict on one of them. Judge all from the first on, also those that were judged before
+    without a `floor`."""
     steps = here.backend.judgements.sample(job, rows, precision, seed, one_of_each=not all_rows)
     return asdict(await reads.take(steps))
 
@@ -88,8 +91,8 @@ async def trust(
     precision: Precision = 0.9,
     confidence: Annotated[float, Query(ge=0.5, lt=1, description="how sure the promise is")] = 0.95,
 ) -> dict[str, Any]:
-    """From which score on the answers are right as often as `precision` says: by the verdicts, or without any by the
-    reference answers. What is asked for again and again keeps its promise all the same."""
+    """The score from which answers are right as often as `precision` says: by the verdicts, or without any by the
+    reference answers. The promise holds however often it is requested."""
     return codec.values(await reads.take(here.backend.judgements.trust(job, precision, confidence)))
 
 

@@ -113,7 +113,7 @@ def _documents(form: FormData) -> tuple[tuple[str, BinaryIO], ...]:
     """The documents of a form, as they were sent. Their names may have folders, and name no file of this machine."""
     sent = form.getlist("documents")
     if len(sent) > MOST_SENT or not all(isinstance(each, UploadFile) for each in sent):
-        raise UsageError(f"documents are files, and {MOST_SENT} of them the most in a form", _ASK)
+        raise UsageError(f"documents must be files, at most {MOST_SENT} in a form", _ASK)
     return tuple((_label(each.filename), each.file) for each in sent if isinstance(each, UploadFile))
 
 
@@ -155,7 +155,7 @@ def _copying(storage: Storage, url: object, copy: BinaryIO) -> Iterator[int]:
     key = str(url).removeprefix(f"{storage.url.rstrip('/')}/")
     plain = isinstance(url, str) and "\0" not in key and key == key.encode("utf-8", "ignore").decode()
     if not plain or not key.startswith(INPUTS) or ".." in key.split("/"):
-        raise UsageError(f"a url names a file of the storage below {INPUTS}", f"For example: {INPUTS}questions.csv")
+        raise UsageError(f"url must name a file of the storage below {INPUTS}", f"For example: {INPUTS}questions.csv")
     try:
         blocks = storage.blocks(key)
         first = next(blocks, b"")
@@ -164,7 +164,7 @@ def _copying(storage: Storage, url: object, copy: BinaryIO) -> Iterator[int]:
     except StorageUnreachable as error:
         if getattr(error.__cause__, "errno", None) not in _NO_FILE:
             raise
-        raise UsageError(f"{key} is no file of the storage", f"For example: {INPUTS}questions.csv") from None
+        raise UsageError(f"{key} is not a file of the storage", f"For example: {INPUTS}questions.csv") from None
     yield from map(copy.write, chain([first], blocks))
 
 

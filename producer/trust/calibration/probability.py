@@ -96,7 +96,7 @@ def calibrated(
     wrong = list(right).count(False)
     if len(right) < LABELS or wrong < WRONG or wrong == len(right):
         raise UsageError(
-            f"a probability takes {LABELS} judged answers, {WRONG} of them wrong: job {job} has {len(right):,} and "
+            f"a probability needs {LABELS} judged answers, {WRONG} of them wrong: job {job} has {len(right):,} and "
             f"{wrong:,}",
             Remedy("Judge more, also of lower scores: draw a sample with a lower precision: ", Call("sample", job)),
         )

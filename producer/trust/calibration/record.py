@@ -69,5 +69,5 @@ def _read(storage: Storage, key: str) -> Calibration | None:
         return None
     except ValueError as error:
         raise BulkqaError(
-            f"{storage.locate(key)} is damaged: {error}", "Remove it: it is made again of the same labels."
+            f"{storage.locate(key)} is damaged: {error}", "Remove it: it is made again from the same labels."
         ) from error

@@ -50,14 +50,14 @@ def in_squad(backend: LabelsBackend, job: str) -> Labels:
     if not verdicts:
         raise UsageError(
             f"no answer of job {job} was judged",
-            Remedy("Judge some on its page, or in a file that is drawn by: ", Call("sample", job)),
+            Remedy("Judge some on its page, or in a file drawn by: ", Call("sample", job)),
         )
     rows = _rows(backend, job, {verdict.row for verdict in verdicts})
     made = squad(backend.manifest(job).source.name, (Labelled(each, *rows[each.row]) for each in verdicts))
     if not made.questions:
         raise UsageError(
             f"the {made.left_out:,} verdicts on job {job} do not say what is right",
-            "Say it of some: mark the right words on the page, or fill in correct_answer.",
+            "Say it for some: mark the right words on the page, or fill in correct_answer.",
         )
     return Labels(made.document, made.questions, made.left_out)
 

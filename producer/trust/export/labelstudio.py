@@ -76,7 +76,7 @@ def read(path: str) -> list[Verdict]:
         verdicts = [verdict for each in tasks for verdict in _verdicts(each)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            "unsupported_format", f"{path} is no export of Label Studio of tasks made here: {error!r}", _NOT_OURS
+            "unsupported_format", f"{path} is not an export from Label Studio of tasks made here: {error!r}", _NOT_OURS
         ) from error
     if not verdicts:
         raise UsageError(

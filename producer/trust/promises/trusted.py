@@ -110,7 +110,7 @@ def by_references(asked: Asked, found: Answers) -> Trusted:
         job = asked.manifest.id
         raise UsageError(
             f"no answer of job {job} was judged",
-            Remedy("Draw a sample, fill in its verdicts, and hand them in: ", Call("sample", job)),
+            Remedy("Draw a sample, fill in its verdicts, and store them: ", Call("sample", job)),
         )
 
     def look(found: Answers, _: object = None) -> Promise:

@@ -76,7 +76,7 @@ def test_a_file_of_labels_is_taken_too(job: Job, tmp_path: Path):
     [
         ([{"row": 7, "verdict": "right"}], "have no scores.*\n.*picked=True"),
         ([{"row": 7, "verdict": "fine", "floor": 0.1}], "row 1 of the labels: the verdict 'fine'"),
-        ([{"row": "1.000", "verdict": "right", "floor": 0.1}], "'1.000' is not the number of a row"),
+        ([{"row": "1.000", "verdict": "right", "floor": 0.1}], "'1.000' is not a row number"),
         (
             [{"row": 7, "verdict": "right", "answer": "x", "floor": 0.1}],
             r"has 'word7' there\n.*Client.job\('.*'\).sample",

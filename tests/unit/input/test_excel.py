@@ -57,7 +57,7 @@ def test_a_title_above_the_header_is_passed_over(tmp_path: Path) -> None:
         rows, source = read(path, **options)
         assert [(row["line"], row["id"]) for row in rows] == [(5, "1"), (7, "2"), (8, "3")]
         assert [note.partition(": ")[2] for note in source.notes] == (
-            [] if options else ["2 lines above the header were passed over"]
+            [] if options else ["2 lines above the header were skipped"]
         )
 
 

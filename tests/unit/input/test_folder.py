@@ -179,7 +179,7 @@ def test_what_is_no_file_is_passed_over_with_a_word(tmp_path: Path) -> None:
         rows, source = read(name)
         assert ([row["id"] for row in rows], source.files) == (["a"], 1)
         [note] = source.notes
-        assert "pipe.csv was passed over: it is a named pipe" in note
+        assert "pipe.csv was skipped: it is a named pipe" in note
 
 
 @pytest.mark.parametrize("name", ["", "/*.csv"])
@@ -191,7 +191,7 @@ def test_a_link_that_leads_to_no_file_is_refused_by_name(tmp_path: Path, name: s
     assert (caught.value.exit_code, bool(caught.value.remedy)) == (2, True)
     assert len(read(f"{tmp_path}/a*")[0]) == 1
     rows, source = read(f"{tmp_path}/**/a*")  # a link to a folder, which could have held one
-    assert (len(rows), ["b.csv was passed over" in note for note in source.notes]) == (1, [True])
+    assert (len(rows), ["b.csv was skipped" in note for note in source.notes]) == (1, [True])
 
 
 def test_a_folder_with_brackets_is_that_folder(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_documents_of_a_job_and_their_texts_are_read_and_checked(
     assert texts.text(storage, manifest, 1) == texts.text(storage, manifest, 2) == "The same text."
     assert (texts.text(storage, manifest, 0) or "").count("\f") == 2
     assert texts.text(storage, manifest, 3) is None
-    with pytest.raises(UsageError, match="4 documents, and none of the number 4"):
+    with pytest.raises(UsageError, match="4 documents, and no document 4"):
         texts.text(storage, manifest, 4)
     for name in storage.list(layout.texts(manifest.id)):
         storage.delete(f"{layout.texts(manifest.id)}/{name}")
@@ -134,7 +134,7 @@ def test_a_page_of_one_question_has_its_answers_in_all_documents(
     page = pages.page_in_order(storage, manifest.id, rows, 1, 2, pages.RowFilter())
     assert [(each["document"], each["id"]) for each in page.predictions] == [("b.txt", "who"), ("c.txt", "who")]
     assert (page.next, page.rows) == (3, 4)
-    with pytest.raises(UsageError, match="2 questions, and none of the number 2"):
+    with pytest.raises(UsageError, match="2 questions, and no question 2"):
         pages.of_question(manifest, 2)
 
 

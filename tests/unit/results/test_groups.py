@@ -122,7 +122,7 @@ def test_who_asks_too_early_or_for_groups_that_are_none_is_told(storage: Storage
         with pytest.raises(NotEnded, match="published when it has ended"):
             ask(storage, manifest.id)
     for by in ("question", "document"):
-        with pytest.raises(UsageError, match="asks no documents"):
+        with pytest.raises(UsageError, match="has no documents"):
             write_results(Backend(storage, settings), manifest.id, Path("never.json"), None, by=by)
     reconcile.retire(manifest.id, storage, MemoryQueue())
     with pytest.raises(UsageError, match="was cancelled before"):

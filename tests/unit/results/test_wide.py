@@ -110,7 +110,7 @@ def test_an_excerpt_has_its_answer_in_bold_in_a_workbook():
 
 def test_a_job_that_asks_no_documents_has_no_line_a_document():
     job = Manifest("job", 0.0, "m", 3, 0, 1, "", InputFile("f.csv", "csv", 9, "", ()))
-    with pytest.raises(UsageError, match="job job asks no documents"):
+    with pytest.raises(UsageError, match="job job has no documents"):
         wide.check(job)
 
 

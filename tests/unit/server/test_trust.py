@@ -182,4 +182,4 @@ def test_probabilities_are_of_rows_and_need_labels_enough(storage: Storage, sett
     found = server.get(f"{path}/results", probability=True)["predictions"]
     assert [row["probability"] for row in found] == pytest.approx([2 / 3] * 150, abs=0.02)
     refused = server.ask("GET", f"{path}/results", params={"probability": True, "by": "group"})
-    assert (refused.status_code, "probabilities are of rows" in refused.json()["detail"]) == (422, True)
+    assert (refused.status_code, "only rows have probabilities" in refused.json()["detail"]) == (422, True)

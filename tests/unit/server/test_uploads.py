@@ -72,7 +72,7 @@ def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Setti
     assert [row["question"] for row in found["rows"]] == ["a?"]
     assert found["notes"] == []
     assert checked(settings, storage, b"A title\nquestion|context\na?|b\n")["notes"] == [
-        "rows.csv: a line above the header was passed over"
+        "rows.csv: a line above the header was skipped"
     ]
 
 

@@ -99,14 +99,14 @@ def test_verdicts_are_counted_for_the_jobs_whichever_is_named_first(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("row,verdict\n2,better\n", "line 2 of the verdicts: 'better' is none of left, right, both, neither"),
+        ("row,verdict\n2,better\n", "line 2 of the verdicts: 'better' is not one of left, right, both, neither"),
         ("row,verdict\n2,\n", "no row has a verdict"),
         (
             "row,verdict\n1.000,left\n",
-            "'1.000' is not the number of a row",
+            "'1.000' is not a row number",
         ),  # a spreadsheet writes a thousand like that
-        ("row,verdict\ninf,left\n", "line 2 of the labels: 'inf' is not the number of a row"),
-        ("row,verdict\n-1,left\n", "'-1' is not the number of a row"),
+        ("row,verdict\ninf,left\n", "line 2 of the labels: 'inf' is not a row number"),
+        ("row,verdict\n-1,left\n", "'-1' is not a row number"),
     ],
 )
 def test_what_is_no_verdict_is_refused_with_its_place(text: str, words: str, tmp_path: Path):

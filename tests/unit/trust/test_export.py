@@ -184,9 +184,12 @@ def test_a_task_that_was_accepted_as_it_is_comes_back_as_right(tmp_path: Path):
     ("text", "words"),
     [
         ("{", "is not JSON"),
-        ('[{"data": {"text": "x"}, "annotations": [{"result": []}]}]', "no export of Label Studio of tasks made here"),
-        ("[3]", "no export of Label Studio of tasks made here"),
-        ('{"data": 3, "annotations": [{"result": []}]}', "no export of Label Studio of tasks made here"),
+        (
+            '[{"data": {"text": "x"}, "annotations": [{"result": []}]}]',
+            "not an export from Label Studio of tasks made here",
+        ),
+        ("[3]", "not an export from Label Studio of tasks made here"),
+        ('{"data": 3, "annotations": [{"result": []}]}', "not an export from Label Studio of tasks made here"),
     ],
 )
 def test_what_is_no_export_is_refused(text: str, words: str, tmp_path: Path):

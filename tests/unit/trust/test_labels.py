@@ -134,7 +134,7 @@ def test_whatever_a_spreadsheet_does_to_a_file_it_is_read(tmp_path: Path):
     ("text", "words"),
     [
         ("row,answer,verdict\n1,x,perhaps\n", "line 2 of the labels: the verdict 'perhaps' is neither right nor wrong"),
-        ("row,answer,verdict\nx,x,right\n", "'x' is not the number of a row"),
+        ("row,answer,verdict\nx,x,right\n", "'x' is not a row number"),
         ("row,answer,verdict\n1,x,\n", "no row has a verdict"),
     ],
 )

@@ -215,7 +215,7 @@ def test_a_job_that_promises_nothing_yet_and_one_that_is_not_there(storage: Memo
         submitted(storage, settings, trust="nothing")
     with pytest.raises(NotEnded):
         split.side(Backend(storage), open_.id, None, trusted=True)
-    with pytest.raises(UsageError, match="precision is that of a promise"):
+    with pytest.raises(UsageError, match="precision belongs to"):
         Request(precision=0.8)
 
 

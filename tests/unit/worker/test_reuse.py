@@ -334,7 +334,7 @@ def test_a_retry_keeps_good_outcomes_and_scores_what_the_work_failed_at(worker: 
     told = [(event.event, event.about.get("by")) for event in events(worker.storage, None, job)]
     assert told[-1] == ("retried", new.id)
     assert events(worker.storage, None, new.id)[0].about["retry_of"] == job
-    with pytest.raises(UsageError, match="no row that failed by the work"):
+    with pytest.raises(UsageError, match="no row with a processing error"):
         retry(worker.storage, new.id)
 
 
@@ -382,4 +382,4 @@ def test_a_reused_row_that_would_be_another_is_found(worker: Worker):
     about = {name: getattr(footer, name) for name in ("model", "job", "chunk", "numerics", "reused")}
     worker.storage.replace(layout.part(again.id, 0), part.encode(values, **about)[0])
     _, problems = rescored(worker, again.id, 7)
-    assert problems == ["row 1 is reused, and scored again it is another"]
+    assert problems == ["row 1 is reused, and differs when scored again"]

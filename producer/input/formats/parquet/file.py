@@ -208,7 +208,7 @@ class _Decoder:
     def _refuse_bomb(self, size: int) -> None:
         if size > _EXPANDED and size > _RATIO * self._source.size():
             raise _TooLargeError(
-                f"{self._source.size():,} bytes stand for over {size:,}, and {_RATIO:,} times its size is the most",
+                f"{self._source.size():,} bytes stand for over {size:,}, and {_RATIO:,} times its size is allowed",
                 "If that is intended, write it as CSV or JSON Lines.",
             )
 

@@ -153,7 +153,7 @@ def test_a_document_that_cannot_be_read_says_why(name: str, data: bytes, why: st
 
 def test_too_many_pages_are_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pdf_module, "MOST_PAGES", 2)
-    assert "3 pages, and 2 are the most" in refused("a.pdf", pdf("a", "b", "c"))[1]
+    assert "3 pages, and at most 2 are allowed" in refused("a.pdf", pdf("a", "b", "c"))[1]
 
 
 def test_content_decides_where_the_name_does_not():

@@ -524,7 +524,7 @@ def test_every_file_that_a_graph_names_is_in_the_digest(bert: Path, tmp_path: Pa
         assert digest(directory, "model.onnx") != before
     else:
         (directory / "model.onnx").write_bytes(renamed)
-        with pytest.raises(ModelError, match="no file beside it"):
+        with pytest.raises(ModelError, match="not a file beside it"):
             digest(directory, "model.onnx")
 
 
