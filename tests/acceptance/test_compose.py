@@ -143,6 +143,7 @@ def test_the_object_store_is_the_one_of_the_guide() -> None:
     (port,) = re.findall(r"AWS_ENDPOINT_URL=http://s3:(\d+)", guide)
     assert f"-bucket={bucket}" in SERVICES["s3"]["command"]
     assert f":{port}/" in SERVICES["s3"]["healthcheck"]["test"][-1]
+    assert "-master.telemetry=false" in SERVICES["s3"]["command"]
 
 
 def test_no_password_in_an_argument_list() -> None:
