@@ -7,65 +7,96 @@ import json
 import os
 import resource
 import select
+import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
+
+from contract.machine import end_with_parent
 
 #: What each program imports while it starts.
 PRODUCER = ("producer.backend.direct", "producer.backend.http", "producer.cli.view")
 WORKER = ("worker.cli", "worker.tasks")
 
-#: Waits for commands, one a line, and forks for each a process that starts it, says its number, waits for it, and says
-#: how it ended. The command leaves the loop.
+#: Listens for commands, and forks for each a process that starts it, says its number, waits for it, and says how it
+#: ended. The command leaves the loop.
 _SERVER = """
-import gc, json, os, signal, sys
+import gc, io, json, os, signal, socket, sys
+from contextlib import suppress
 from importlib import import_module
 
-from contract.command import block_pandas
 from contract.machine import end_with_parent
 
-def await_command():
+def await_command(listener):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how those ended that wait
-    for line in sys.stdin:
+    while True:
+        connection, _ = listener.accept()
         if os.fork() == 0:
-            return json.loads(line)
-    sys.exit()
+            listener.close()
+            return connection
+        connection.close()
 
-def leave_waiting(command):
+def leave_waiting(connection, files):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     end_with_parent()
-    with open(command["status"], "w") as status:
-        if (child := os.fork()) == 0:
-            return
-        print(child, file=status, flush=True)
-        _, ended, used = os.wait4(child, 0)
-        print(os.waitstatus_to_exitcode(ended), used.ru_maxrss << 10, file=status, flush=True)
+    if (child := os.fork()) == 0:
+        connection.close()
+        return
+    for number in files:
+        os.close(number)
+    with suppress(OSError):  # nobody waits for it any more
+        connection.sendall(b"%d\\n" % child)
+    _, ended, used = os.wait4(child, 0)
+    with suppress(OSError):
+        connection.sendall(b"%d %d\\n" % (os.waitstatus_to_exitcode(ended), used.ru_maxrss << 10))
     os._exit(0)
 
-program, *modules = sys.argv[1:]
-block_pandas()
+listener, program, *modules = sys.argv[1:]
 for module in modules:
     import_module(module)
 main = import_module(program + ".__main__").main
 gc.freeze()  # what is shared with the children stays so: else each copies it as it looks for garbage
-command = await_command()
-leave_waiting(command)
+connection = await_command(socket.socket(fileno=int(listener)))
+_, files, _, _ = socket.recv_fds(connection, 1, 3)
+with connection.makefile() as lines:
+    command = json.loads(lines.readline())
+leave_waiting(connection, files)
 end_with_parent()
 if command["session"]:
     os.setsid()
 os.chdir(command["cwd"])
 os.environ.clear()
 os.environ.update(command["env"])
-files = (os.devnull, os.O_RDONLY), (command["stdout"], os.O_WRONLY), (command["stderr"], os.O_WRONLY)
-for number, (file, flags) in enumerate(files):
-    opened = os.open(file, flags | os.O_APPEND * (number > 0))
+for number, opened in enumerate(files):
     os.dup2(opened, number)
     os.close(opened)
+# Streams remember what their files are: those of the server may be no terminals or pipes.
+sys.stdin = open(0, closefd=False)
+sys.stdout, sys.stderr = (
+    io.TextIOWrapper(open(number, "wb", 0, closefd=False), write_through=True) for number in (1, 2)
+)
 sys.argv = [program, *command["arguments"]]
 main()
+"""
+
+#: Has a command run, as a program of its name does, and ends as it did.
+_CLIENT = """
+import json, os, socket, sys
+
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+socket.send_fds(connection, [b"."], [0, 1, 2])
+command = {"arguments": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ), "session": False}
+connection.sendall(json.dumps(command).encode() + b"\\n")
+_, ended = connection.makefile()
+status = int(ended.split()[0])
+sys.exit(status if status >= 0 else 128 - status)
 """
 
 
@@ -78,22 +109,20 @@ class Ended(subprocess.CompletedProcess[str]):
 class Started:
     """A command that runs, with what tests use of `subprocess.Popen`."""
 
-    def __init__(self, arguments: tuple[str, ...], status: Path) -> None:
+    def __init__(self, arguments: tuple[str, ...], connection: socket.socket) -> None:
+        """`connection`: on which its number comes, and how it ended."""
         self.args = arguments
         self.returncode: int | None = None
         self.peak = 0
-        self._status = os.open(status, os.O_RDWR)  # so that there is no end of it before there is a writer
+        self._connection = connection.detach()
         self._unread = b""
+        self.pid = int(self._line(None) or b"")
 
     def __enter__(self) -> Started:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.wait()
-
-    def begin(self) -> None:
-        """Wait for the number of the process."""
-        self.pid = int(self._line(None) or b"")
 
     def poll(self) -> int | None:
         """The exit status, if it has ended."""
@@ -118,15 +147,17 @@ class Started:
     def _end(self, timeout: float | None) -> int | None:
         if self.returncode is None and (line := self._line(timeout)):
             self.returncode, self.peak = map(int, line.split())
-            os.close(self._status)
+            os.close(self._connection)
         return self.returncode
 
     def _line(self, timeout: float | None) -> bytes | None:
         """The next line of what is said of it."""
         while b"\n" not in self._unread:
-            if not select.select([self._status], [], [], timeout)[0]:
+            if not select.select([self._connection], [], [], timeout)[0]:
                 return None
-            self._unread += os.read(self._status, 4096)
+            received = os.read(self._connection, 4096)
+            assert received, f"who waited for {self.args} was killed"
+            self._unread += received
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
@@ -143,54 +174,61 @@ class Commands:
     ) -> None:
         """`env`: what the modules find when they are imported. Each command has an environment of its own.
         `address_space`: the bytes that a command may have. `modules` are imported once."""
-        self._env = env
-        self._limits = (address_space, address_space)
-        self._command = [sys.executable, "-c", _SERVER, program, *modules]
-        self._server: subprocess.Popen[str] | None = None
+        self.program = program
+        self._folder = Path(tempfile.mkdtemp(prefix="bqa-", dir="/tmp"))  # short, as the path of a socket has to be
+        self._socket = str(self._folder / program)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._socket)
+            listener.listen(64)
+            number = listener.fileno()
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", _SERVER, str(number), program, *modules],
+                env=env, pass_fds=[number], start_new_session=True,
+                preexec_fn=lambda: (end_with_parent(), resource.setrlimit(resource.RLIMIT_AS, (address_space,) * 2)),
+            )  # fmt: skip
 
     def run(self, *arguments: str, cwd: Path, env: Mapping[str, str]) -> Ended:
         """Run a command to its end."""
-        with tempfile.NamedTemporaryFile() as stdout, tempfile.NamedTemporaryFile() as stderr:
-            names = stdout.name, stderr.name
-            started = self._begin(arguments, cwd, env, *names, session=False)
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            started = self._begin(arguments, cwd, env, stdout, stderr, session=False)
             try:
                 status = started.wait()
             except BaseException:  # the test gave up on what hangs
                 started.kill()
                 raise
-            said = [Path(name).read_text() for name in names]
-        ended = Ended(["producer", *arguments], status, *said)
+            for file in (stdout, stderr):
+                file.seek(0)
+            said = [file.read().decode() for file in (stdout, stderr)]
+        ended = Ended([self.program, *arguments], status, *said)
         ended.peak = started.peak
         return ended
 
     def start(self, *arguments: str, cwd: Path, env: Mapping[str, str], log: Path) -> Started:
         """Start a command in a session of its own. `log` gets what it prints."""
-        log.touch()
-        return self._begin(arguments, cwd, env, str(log), str(log), session=True)
+        with log.open("ab") as output:
+            return self._begin(arguments, cwd, env, output, output, session=True)
+
+    def script(self, folder: Path) -> None:
+        """Write a program of that name, for a shell: it runs a command here."""
+        (client := folder / "client.py").write_text(_CLIENT)
+        script = folder / self.program
+        script.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-IS", str(client), self._socket])} "$@"\n')
+        script.chmod(0o755)
 
     def close(self) -> None:
         """End the process from which commands are forked, and with it all that it has forked."""
-        if self._server:
-            os.killpg(self._server.pid, signal.SIGKILL)
-            self._server.communicate()
+        os.killpg(self._server.pid, signal.SIGKILL)
+        self._server.wait()
+        shutil.rmtree(self._folder)
 
     def _begin(
-        self, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str], stdout: str, stderr: str, *, session: bool
-    ) -> Started:
-        with tempfile.TemporaryDirectory() as folder:
-            os.mkfifo(status := Path(folder) / "status")
-            started = Started(arguments, status)
-            files = {"stdout": stdout, "stderr": stderr, "status": str(status)}
-            self._ask({"arguments": arguments, "cwd": str(cwd), "env": dict(env), "session": session} | files)
-            started.begin()
-        return started
-
-    def _ask(self, command: Mapping[str, object]) -> None:
-        if self._server is None:
-            self._server = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, env=self._env, text=True, start_new_session=True,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, self._limits),
-            )  # fmt: skip
-        assert self._server.stdin
-        self._server.stdin.write(f"{json.dumps(command)}\n")
-        self._server.stdin.flush()
+        self, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes], *,
+        session: bool,
+    ) -> Started:  # fmt: skip
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self._socket)
+        with Path(os.devnull).open() as nothing:
+            socket.send_fds(connection, [b"."], [each.fileno() for each in (nothing, stdout, stderr)])
+        command = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "session": session}
+        connection.sendall(json.dumps(command).encode() + b"\n")
+        return Started(arguments, connection)

@@ -221,19 +221,16 @@ def cluster(folder: Path, commands: Commands | None = None, starts: Commands | N
     with ExitStack() as resources:
         socket_folder = resources.enter_context(_short_folder())
         url = resources.enter_context(redis_server(socket_folder))
-        running = Cluster(folder, url, resources, _storage(folder, resources), commands, starts)
+        running = Cluster(folder, url, resources, _storage(folder), commands, starts)
         resources.callback(running.queue.close)
         with logs_shown(running):
             yield running
 
 
-def _storage(folder: Path, resources: ExitStack) -> str:
-    """Where the jobs of a cluster lie: in its folder, or with BULKQA_TEST_STORAGE=s3 (`make test-s3`) in an S3."""
+def _storage(folder: Path) -> str:
+    """Where the jobs of a cluster lie: in its folder, or with BULKQA_TEST_STORAGE=s3 in the S3 of the environment."""
     if os.environ.get("BULKQA_TEST_STORAGE") != "s3":
         return str(folder / "storage")
-    patch = resources.enter_context(pytest.MonkeyPatch.context())
-    for name, value in s3.environment(resources.enter_context(s3.moto())).items():
-        patch.setenv(name, value)
     return f"s3://{s3.BUCKET}/{os.urandom(6).hex()}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import s3
 from tests.acceptance.cluster import SHOWN, Cluster, cluster
 from tests.acceptance.serving import serving
 from tests.preloaded import PRODUCER, WORKER, Commands
@@ -29,8 +30,27 @@ def starts() -> Iterator[Commands]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory, commands: Commands, starts: Commands) -> Path:
+    """A folder for a shell's PATH, with both programs."""
+    folder = tmp_path_factory.mktemp("programs")
+    for each in (commands, starts):
+        each.script(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def object_store(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With BULKQA_TEST_STORAGE=s3 (`make test-s3`) an S3 for the jobs of all clusters."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("BULKQA_TEST_STORAGE") == "s3":
+            for name, value in s3.environment(request.getfixturevalue("s3_endpoint")).items():
+                patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture
-def running(tmp_path: Path, commands: Commands, starts: Commands) -> Iterator[Cluster]:
+def running(tmp_path: Path, commands: Commands, starts: Commands, object_store: None) -> Iterator[Cluster]:
     """A real Redis and nothing else yet: the test starts workers and submits. For tests that stop, kill or count what
     runs, or that want no other job in the storage."""
     with cluster(tmp_path, commands, starts) as made:
@@ -38,7 +58,9 @@ def running(tmp_path: Path, commands: Commands, starts: Commands) -> Iterator[Cl
 
 
 @pytest.fixture(scope="session")
-def everybodys(tmp_path_factory: pytest.TempPathFactory, commands: Commands, starts: Commands) -> Iterator[Cluster]:
+def everybodys(
+    tmp_path_factory: pytest.TempPathFactory, commands: Commands, starts: Commands, object_store: None
+) -> Iterator[Cluster]:
     """A Redis and one idle worker, for the whole session: starting a worker takes longer than most tests."""
     with cluster(tmp_path_factory.mktemp("shared"), commands, starts) as made:
         made.worker()
