@@ -2,8 +2,9 @@
 
 `--part start`: seconds that the import and the first answer take in a new process. `--part calls`: memory over many
 calls, each a row of its own. `--part peers`: which answers differ, and which is right: the same checkpoint at fp32, the
-same rows, the defaults of both; then the reader that ships; then rows on which the two decide differently. The
-environment of transformers is that of `benchmarks.peers`. Each in a process of its own.
+same rows, the defaults of both; then the reader that ships. `--part differences`: the same on rows and with options on
+which the two decide differently. The environment of transformers is that of `benchmarks.peers`. Each in a process of
+its own.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def main() -> None:
         common.report("The first answer of a pipeline", start(3 if args.quick else 7), args, model="as it ships")
     if args.part in ("all", "calls"):
         common.report("Memory over many calls", memory(2000 if args.quick else args.calls), args, model="as it ships")
-    if args.part not in ("all", "peers"):
+    if args.part not in ("all", "peers", "differences"):
         return
     if not (CHECKPOINT.exists() and EVALUATION.exists() and SQUAD.exists()):
         print("The checkpoint or its evaluation is not beside the repository: nothing is compared.")
@@ -200,12 +201,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         common.python("-m", "benchmarks.models", "small", name, "fp32")
-        lines = speed(python, folder / "small-fp32", Case("defaults", rows), folder, args.threads)
-        common.report("Against transformers' pipeline, call by call", lines, args, rows=len(rows), threads=args.threads)
-        lines = []
-        for case in cases:
-            lines += differences(python, folder / "small-fp32", case, folder, args.threads)
-    common.report("Where transformers' pipeline decides differently", lines, args, rows=len(rows), threads=args.threads)
+        about = {"rows": len(rows), "threads": args.threads}
+        if args.part != "differences":
+            lines = speed(python, folder / "small-fp32", Case("defaults", rows), folder, args.threads)
+            common.report("Against transformers' pipeline, call by call", lines, args, **about)
+        if args.part != "peers":
+            lines = [
+                line
+                for case in cases
+                for line in differences(python, folder / "small-fp32", case, folder, args.threads)
+            ]
+            common.report("Where transformers' pipeline decides differently", lines, args, **about)
 
 
 if __name__ == "__main__":
