@@ -53,7 +53,8 @@ def _inputs(args: tuple[Any, ...], named: dict[str, Any]) -> Any:
     if isinstance(question, str) and isinstance(context, str):
         return {"question": question, "context": context}
     if not isinstance(question, list) or not isinstance(context, str | list):
-        raise ValueError("question and context are texts; or lists of texts; or a list of questions on one context")
+        kinds = f"not {type(question).__name__} and {type(context).__name__}"
+        raise ValueError(f"question and context are texts, or lists, or a list of questions on one context; {kinds}")
     contexts = [context] * len(question) if isinstance(context, str) else context
     if len(question) != len(contexts):
         raise ValueError(f"there are {len(question)} questions and {len(contexts)} contexts")

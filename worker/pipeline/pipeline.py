@@ -71,8 +71,13 @@ def pipeline(
 
 
 def _provider(device: Any) -> str:
-    on_cpu = device is None or device == -1 or str(getattr(device, "type", device)).startswith("cpu")
-    return "cpu" if on_cpu else "cuda"
+    """The provider for a device as transformers names it: None, a number, a text or torch's own. Raises ValueError."""
+    name = str(getattr(device, "type", device)).partition(":")[0]
+    if name in ("None", "-1", "cpu"):
+        return "cpu"
+    if name == "cuda" or name.isdecimal():
+        return "cuda"
+    raise ValueError(f"device is None, 'cpu', 'cuda' or a number, not {device!r}")
 
 
 def _check(options: dict[str, Any]) -> None:

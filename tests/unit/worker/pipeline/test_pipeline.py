@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -191,6 +192,16 @@ def test_a_tokenizer_may_be_named_as_the_model_is(qa: QuestionAnswering) -> None
         pipeline("question-answering", model=str(SHIPPED), tokenizer="another")
     with pytest.raises(ValueError, match="not a dict"):
         pipeline("question-answering", model={})  # type: ignore[arg-type]  # as a loaded model is
+
+
+@pytest.mark.parametrize("device", [None, -1, "cpu", "cpu:0", SimpleNamespace(type="cpu")])
+def test_devices_of_torch_are_understood(device: Any) -> None:
+    assert pipeline(device=device)(question=WHO, context=TOWER)["answer"] == "Gustave Eiffel"
+
+
+def test_a_device_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="not 'mps'"):
+        pipeline(device="mps")
 
 
 def test_another_task_is_refused() -> None:
