@@ -12,6 +12,7 @@ import logging
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ log = logging.getLogger("bulkqa.worker")
 
 #: Seconds between two heartbeats: each renews the lease, touches the health file and announces the worker.
 HEARTBEAT = 5.0
-#: Seconds between two heartbeats while rows finish: then the worker is only announced, with their number.
+#: Seconds between two heartbeats while chunks come and rows finish: then the worker is only announced, with them.
 _ROWS = 1.0
 #: Seconds between two checks whether a heartbeat is due. That the worker is draining is announced at once.
 _CHECK = 0.1
@@ -147,15 +148,19 @@ class Heartbeat:
 
     def _run(self) -> None:
         due, announced = time.monotonic() + HEARTBEAT, False
-        rows_due, rows = 0.0, self._chunk_rows.counts()
+        rows_due, rows = 0.0, self._under_way()
         while not self._done.wait(_CHECK):
             now = time.monotonic()
             if now >= due or self._parent.draining() is not announced:
                 due, announced = now + HEARTBEAT, self._parent.draining()
                 self._beat()
-            elif now >= rows_due and self._chunk_rows.counts() != rows:
-                rows_due, rows = now + _ROWS, self._chunk_rows.counts()
+            elif now >= rows_due and self._under_way() != rows:
+                rows_due, rows = now + _ROWS, self._under_way()
                 self._announce_rows()
+
+    def _under_way(self) -> tuple[tuple[str, int, str | None] | None, Counter[Status]]:
+        """The chunk that the worker holds, and its rows by outcome."""
+        return self.active, self._chunk_rows.counts()
 
     def _presence(self) -> WorkerInfo:
         """The worker as `producer workers` shows it."""

@@ -6,18 +6,26 @@ import heapq
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
 
 from contract.forecast.work import Forecast
 from contract.queue import WorkerInfo
 
 #: Seconds of a worker for a chunk, and of the last one for each part that it assembles, besides scoring.
 _CHUNK, _PART = 0.018, 0.004
-#: The spread of errors of which nothing is known, and how many jobs that belief counts as.
-PRIOR, _WEIGHT = 0.25, 5
+#: The spread of errors of which nothing is known, and how many jobs that belief counts as: of jobs that begin at once,
+#: and of those that wait for others, which may be overtaken.
+PRIOR, PRIOR_WAITING = (0.25, 1.0), (0.6, 3.0)
+#: A job waits if so many seconds of work are due before it.
+_WAITS = 1.0
 #: Seconds within which no forecast is judged: a worker starts, a message waits, somebody polls.
 _ANYWAY = 2.0
-#: Standard deviations of a normal distribution that eight of ten values are within.
-_EIGHT_OF_TEN = 1.2816
+#: Eight values as a normal distribution of spread one has them; and between which shares of errors the interval is.
+_NORMAL = tuple(NormalDist().inv_cdf((place + 0.5) / 8) for place in range(8))
+_LOW, _HIGH = 0.1, 0.9
 #: With more chunks than this, a share of each worker's time is all that counts.
 _SCHEDULED = 5000
 #: The most workers that a deadline is answered with.
@@ -61,16 +69,36 @@ def fleet_of(workers: Iterable[WorkerInfo], before: float = 0.0) -> Fleet:
     )
 
 
+class Errors(NamedTuple):
+    """How far off earlier forecasts were (`error`)."""
+
+    at_once: tuple[float, ...] = ()  #: of jobs that began at once
+    waiting: tuple[float, ...] = ()  #: of jobs that waited for others
+
+    @classmethod
+    def of(cls, forecasts: Iterable[Forecast]) -> Errors:
+        """Those of jobs that have ended."""
+        errors: tuple[list[float], list[float]] = [], []
+        for each in forecasts:
+            errors[each.seconds_before >= _WAITS].append(error(each))
+        return cls(*map(tuple, errors))
+
+
 def error(made: Forecast) -> float:
     """How far off a forecast was: log(actual / forecast), both with the seconds that any job takes."""
     return math.log(((made.actual_seconds or 0.0) + _ANYWAY) / ((made.seconds or 0.0) + _ANYWAY))
 
 
-def interval(seconds: float, errors: Sequence[float]) -> tuple[float, float]:
-    """Where eight of ten such jobs end, given the errors of earlier ones."""
-    spread = math.sqrt((_WEIGHT * PRIOR**2 + sum(each * each for each in errors)) / (_WEIGHT + len(errors)))
-    factor = math.exp(_EIGHT_OF_TEN * spread)
-    return max(0.0, (seconds + _ANYWAY) / factor - _ANYWAY), (seconds + _ANYWAY) * factor - _ANYWAY
+def interval(seconds: float, errors: Errors, before: float = 0.0) -> tuple[float, float]:
+    """Where eight of ten jobs end that are forecast to take so many seconds, `before` of which they wait: that is where
+    eight of ten ended that were alike, as far as there were some."""
+    (spread, jobs), own = (PRIOR_WAITING, errors.waiting) if before >= _WAITS else (PRIOR, errors.at_once)
+    values = np.array([*(spread * value for value in _NORMAL), *own])
+    weights = np.array([jobs / len(_NORMAL)] * len(_NORMAL) + [1.0] * len(own))
+    order = np.argsort(values)
+    places = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
+    low, high = np.exp(np.interp((_LOW, _HIGH), places, values[order])).tolist()
+    return max(0.0, (seconds + _ANYWAY) * low - _ANYWAY), (seconds + _ANYWAY) * high - _ANYWAY
 
 
 def workers_for(fleet: Fleet, chunks: Sequence[float], deadline: float) -> int | None:

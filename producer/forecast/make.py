@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from contract.forecast.work import Cost, Forecast
-from producer.forecast.fleet import Fleet, interval
+from producer.forecast.fleet import Errors, Fleet, interval
 from producer.forecast.survey import Surveyed
 
 
-def forecast(surveyed: Surveyed, cost: Cost, fleet: Fleet, errors: Sequence[float] = ()) -> Forecast:
-    """The forecast of a job. `errors`: of earlier ones (`fleet.error`)."""
+def forecast(surveyed: Surveyed, cost: Cost, fleet: Fleet, errors: Errors = Errors()) -> Forecast:  # noqa: B008 - frozen
+    """The forecast of a job. `errors`: of earlier ones."""
     chunks = surveyed.seconds(cost)
     work = sum(chunks)
     made = Forecast(
@@ -25,12 +24,12 @@ def forecast(surveyed: Surveyed, cost: Cost, fleet: Fleet, errors: Sequence[floa
     return timed(made, fleet.seconds(chunks), errors)
 
 
-def timed(made: Forecast, time: tuple[float, float] | None, errors: Sequence[float]) -> Forecast:
+def timed(made: Forecast, time: tuple[float, float] | None, errors: Errors) -> Forecast:
     """The same with the time that it takes, and of that what is due before."""
     if time is None:
         return made
     seconds, before = time
-    low, high = interval(seconds, errors)
+    low, high = interval(seconds, errors, before)
     return replace(
         made,
         seconds=round(seconds, 2),

@@ -22,7 +22,7 @@ from contract.namespace import known_id
 from contract.queue import WorkerInfo
 from contract.storage.many import many
 from producer.forecast import tokens
-from producer.forecast.fleet import Fleet, error, fleet_of
+from producer.forecast.fleet import Errors, Fleet, fleet_of
 from producer.forecast.make import forecast
 from producer.forecast.survey import Count, Survey, Surveyed
 
@@ -70,9 +70,9 @@ class Outlook:
         """The forecast of an input that was read."""
         return forecast(surveyed, self.cost, self.fleet(surveyed.rows), self.errors())
 
-    def errors(self) -> list[float]:
-        """How far off the forecasts of these jobs were (`fleet.error`)."""
-        return [error(each.forecast) for each in self.earlier]
+    def errors(self) -> Errors:
+        """How far off the forecasts of these jobs were."""
+        return Errors.of(each.forecast for each in self.earlier)
 
     def on_this_machine(self, threads: int) -> Outlook:
         """With a worker of so many threads that is about to start here, each as fast as those of the latest job."""
@@ -86,15 +86,12 @@ class Outlook:
         storage = self.storage
         first = self.queue.planned(self.model, due, _BEFORE)
         digest = next((worker.digest for worker in self.workers), "")
-        # The others were sent whole, or are due later: what workers hold of them comes first, and what waits for one.
-        sent = Counter(job for job, _ in self.queue.queued(self.model, digest, _BEFORE))
-        held = Counter(worker.job for worker in self.workers if worker.job)
-        yield from many(storage, lambda job: _left(storage, job), first)
-        for job in sorted((sent + held).keys() - set(first)):
-            done = sum(worker.work for worker in self.workers if worker.job == job)
-            with suppress(BulkqaError):
-                manifest = load_manifest(storage, job)
-                yield max(0.0, (sent[job] + held[job]) * _work(manifest) / manifest.chunks - done)
+        # Others were sent whole, or are due later: of those come first what workers hold, and what waits for one.
+        chunks = Counter(job for job, _ in self.queue.queued(self.model, digest, _BEFORE))
+        chunks += Counter(worker.job for worker in self.workers if worker.job)
+        jobs = dict.fromkeys(first) | {job: chunks[job] for job in sorted(chunks.keys() - set(first))}
+        done = {job: sum(worker.work for worker in self.workers if worker.job == job) for job in jobs}
+        yield from many(storage, lambda job: max(0.0, _left(storage, job, jobs[job]) - done[job]), list(jobs))
 
 
 #: Of which nothing is known, and nobody asked.
@@ -129,15 +126,17 @@ def _integer(about: dict[str, object], model: str) -> int:
     return longest if isinstance(longest, int) else 0
 
 
-def _left(storage: Storage, job: str) -> float:
-    """The seconds of work that are left of a job; 0 if it cannot be read, as when it was removed."""
+def _left(storage: Storage, job: str, chunks: int | None) -> float:
+    """The seconds of work that are left of a job, or of so many of its chunks; 0 if it cannot be read, as when it was
+    removed. What a worker was said to hold may have its part by now."""
     try:
         manifest = load_manifest(storage, job)
         tally, footers = counting.counted(storage, job, {})
     except BulkqaError:
         return 0.0
     done, work = tally.plus(footers), _work(manifest)
-    return max(0.0, work - (done.work or work * done.rows / manifest.rows))
+    left = max(0.0, work - (done.work or work * done.rows / manifest.rows))
+    return left if chunks is None else min(left, chunks * work / manifest.chunks)
 
 
 def _work(manifest: Manifest) -> float:

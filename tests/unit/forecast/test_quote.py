@@ -77,7 +77,7 @@ def test_without_workers_the_time_is_unknown_and_the_deadline_still_answered():
 def test_a_forecast_is_one_line():
     made = of([60.0] * 4)
     assert quotes.line(made) == (
-        "forecast: 240 windows, 8.0 CPU minutes, about 4 min 0 s (2 min 54 s to 5 min 32 s) on 1 worker"
+        "forecast: 240 windows, 8.0 CPU minutes, about 4 min 0 s (2 min 51 s to 5 min 36 s) on 1 worker"
     )
     waiting = replace(made, seconds_before=30.0)
     assert quotes.line(waiting).endswith("on 1 worker, 30 s of it for jobs that are due before")

@@ -182,6 +182,32 @@ class Gated:
         return self._reader.answer(*args)
 
 
+@pytest.fixture
+def rare_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.heartbeat.HEARTBEAT", 3600.0)
+
+
+def test_a_chunk_is_announced_when_it_is_taken_and_when_it_is_done(rare_heartbeat: None, worker: Worker):
+    """Forecasts count what a worker holds."""
+    worker.reader = reader = Gated(worker.reader)  # type: ignore[assignment]
+    job = sent(worker, ROWS[:1])
+
+    def holds(expected: str | None) -> None:
+        for _ in range(600):
+            if worker.queue.workers()[0].job == expected:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"the worker is not said to hold {expected}")
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(worker.work, job, 0, None)
+        holds(job)
+        assert not working.done()
+        reader.gate.release()
+        assert working.result(60)
+        holds(None)
+
+
 def test_rows_of_a_chunk_are_counted_while_it_is_scored(worker: Worker):
     worker.settings = worker.settings.model_copy(update={"chunk_rows": 11})
     worker.reader = reader = Gated(worker.reader)  # type: ignore[assignment]
