@@ -212,6 +212,13 @@ def test_where_the_long_rows_come_last_the_time_left_is_that_of_the_work():
     assert ledger.progress(manifest, seen(first, scored=begun), now=120.0).eta_seconds == (100 - 40) / (40 / 20)
 
 
+def test_the_time_left_is_by_what_finished_chunks_took_and_not_by_the_tokens_that_were_forecast():
+    """As where a byte has twice the tokens, or the workers are half as fast."""
+    manifest = replace(MANIFEST, forecast=FORECAST)
+    first = footer(10, started_at=100.0, finished_at=150.0, work=25.0, tokens=2000)
+    assert ledger.progress(manifest, seen({0: first}), now=150.0).eta_seconds == 3 * 50.0
+
+
 def test_before_the_first_row_the_time_left_is_as_forecast():
     manifest = replace(MANIFEST, forecast=FORECAST)
     assert ledger.progress(manifest, seen(), now=60.0).eta_seconds == 50.0
