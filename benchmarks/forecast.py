@@ -76,6 +76,15 @@ def judged(backend: DirectBackend, files: list[bytes], together: int) -> list[Fo
     return forecasts
 
 
+def shown(name: str, forecasts: list[Forecast]) -> None:
+    """Print each job: what it was expected to take, from low to high, and what it took; in seconds."""
+    for number, each in enumerate(forecasts):
+        expected = f"{each.seconds_low or 0:6.2f} {each.seconds or 0:6.2f} {each.seconds_high or 0:6.2f}"
+        took = each.actual_seconds or 0.0
+        error = f"{took / (each.seconds or 1.0) - 1:+7.1%}{'' if each.held else '  outside'}"
+        print(f"{name:>12} {number:3} {expected}  {took:6.2f} {error}  before {each.seconds_before:6.2f}", flush=True)
+
+
 def quality(name: str, forecasts: list[Forecast]) -> list[common.Line]:
     errors = [abs(math.log((each.actual_seconds or 0.0) / (each.seconds or 1.0))) for each in forecasts]
     within = 100 * sum(bool(each.held) for each in forecasts) / len(forecasts)
@@ -103,13 +112,15 @@ def time_left(backend: DirectBackend, file: bytes) -> tuple[float, float]:
 
 
 def main() -> None:
-    args = common.arguments(__doc__ or "", jobs=50, threads=2, seconds=6.0)
+    args = common.arguments(__doc__ or "", jobs=50, threads=2, seconds=6.0, each=0)
     count = 10 if args.quick else args.jobs
     pick = random.Random(1)
     with cluster(args.threads) as backend:
         files = [made_up(pick, args.threads * pick.uniform(0.2, 2.0) * args.seconds) for _ in range(count)]
         idle = judged(backend, files[: count // 2], 1)
         beside = judged(backend, files[count // 2 :], _TOGETHER)
+        for name, forecasts in (("idle", idle), (f"{_TOGETHER} at once", beside)) if args.each else ():
+            shown(name, forecasts)
         lines = quality("idle", idle) + quality(f"{_TOGETHER} at once", beside)
         for order in ("mixed", "long last", "long first"):
             by_work, by_rows = time_left(backend, made_up(pick, args.threads * 3 * args.seconds, order))

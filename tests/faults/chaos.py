@@ -3,6 +3,7 @@ checker. SEED= and MINUTES= replay."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -15,13 +16,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 
 import redis
 
-from contract import SHIPPED_MODEL
 from contract.format import layout
 from contract.ledger import records
+from contract.settings import SHIPPED_MODEL
 from tests.acceptance.cluster import REPO, check, check_groups, child_of, end, kill, write_groups, write_rows
 from tests.faults.broker import FaultyCluster, faulty_cluster
 from tests.faults.forgery import Target, forgeries
@@ -151,6 +152,73 @@ class Nemesis:
             path.write_bytes(path.read_bytes()[:-50])
 
 
+class Round:
+    """Jobs that run at once. Two of them do not score all of their rows: one takes outcomes from a job that is deleted
+    meanwhile, one tries a job again that was cancelled in the middle, and is deleted too."""
+
+    def __init__(self, running: FaultyCluster, dice: random.Random, before: Round | None) -> None:
+        self.running = running
+        files = {rows: str(write_rows(running.folder / f"in-{rows}.csv", rows)) for rows in SIZES}
+        self.plain = {rows: running.submit(file) for rows, file in files.items()}
+        self.grouped = running.submit(str(write_groups(running.folder / "groups.csv", GROUPS)), "--group-by", "topic")
+        self.jobs = [(job, rows) for rows, job in self.plain.items()] + [(self.grouped, 3 * GROUPS)]
+        self.saving: list[str] = []  # jobs of the most rows, whose answers are those of the plain one
+        self.doomed = running.submit(files[SIZES[-1]])
+        if before:
+            self._save(self._reusing(files[SIZES[-1]], before.plain[SIZES[-1]], dice))
+            for job, _ in before.jobs:
+                running.producer("delete", job)
+
+    def _reusing(self, file: str, old: str, dice: random.Random) -> str:
+        """A job that was submitted while the one that it names was deleted."""
+        command = [sys.executable, "-m", "producer", "submit", file, "--reuse", old]
+        with Popen(command, env=self.running.env, stdout=PIPE, stderr=PIPE, text=True) as submitting:
+            time.sleep(dice.uniform(0, 1.5))
+            self.running.producer("delete", old)
+            job, message = submitting.communicate(timeout=100)
+        if submitting.returncode:  # it was gone already
+            assert "there is no job" in message, message
+            job = self.running.submit(file, "--reuse", "latest")
+        return job.strip()
+
+    def _save(self, job: str) -> None:
+        self.jobs.append((job, SIZES[-1]))
+        self.saving.append(job)
+
+    def step(self) -> None:
+        """Cancel the doomed job; once it has ended, try it again, and delete it."""
+        if not self.doomed:
+            return
+        if not self.running.storage.exists(layout.report(self.doomed)):
+            self.running.producer("cancel", self.doomed)
+            return
+        again = self.running.producer("retry", self.doomed)
+        if again.returncode:  # it was done before it was cancelled
+            assert "no row that failed by the work" in again.stderr, again.stderr
+        else:
+            self._save(again.stdout.strip())
+        self.running.producer("delete", self.doomed)
+        self.doomed = ""
+
+    @property
+    def ended(self) -> bool:
+        return not self.doomed and all(self.running.storage.exists(layout.report(job)) for job, _ in self.jobs)
+
+    def check(self, seed: int) -> Counter[str]:
+        """Every job is complete, every row once and right. Returns what the jobs that save work did."""
+        for job, rows in self.jobs:
+            status = self.running.finish(job, seconds=95)
+            assert status["status"] == "completed", (seed, job, status)
+            check_groups(self.running, job, GROUPS) if job == self.grouped else check(self.running, job, rows)
+        saved: Counter[str] = Counter()
+        for job in self.saving:
+            documents = [self.running.storage.read(layout.predictions(each)) for each in (job, self.plain[SIZES[-1]])]
+            assert documents[0] == documents[1], (seed, job, "differs from a job that scored all")
+            status = json.loads(self.running.storage.read(layout.report(job)))
+            saved.update({name: status[name] for name in ("reused", "scored", "repeated")})
+        return saved
+
+
 def main(seed: int, minutes: float) -> None:
     print(f"chaos: SEED={seed} MINUTES={minutes:g}", flush=True)
     dice = random.Random(seed)
@@ -158,34 +226,25 @@ def main(seed: int, minutes: float) -> None:
         running.env["BULKQA_MAX_ATTEMPTS"] = "50"  # innocent deaths by the dozen are this nemesis's, not a chunk's
         nemesis = Nemesis(running, dice)
         until = time.monotonic() + minutes * 60
-        finished = 0
+        rounds: list[Round] = []
+        saved: Counter[str] = Counter()
         tries: Counter[int] = Counter()
         while time.monotonic() < until:
-            earlier, nemesis.jobs = nemesis.jobs, []
-            for rows in SIZES:
-                file = write_rows(running.folder / f"in-{rows}.csv", rows)
-                nemesis.jobs.append((running.submit(str(file)), rows))
-            file = write_groups(running.folder / "groups.csv", GROUPS)
-            grouped = running.submit(str(file), "--group-by", "topic")
-            nemesis.jobs.append((grouped, 3 * GROUPS))
-            reusing = running.submit(str(running.folder / f"in-{SIZES[-1]}.csv"), "--reuse", "latest")
-            nemesis.jobs.append((reusing, SIZES[-1]))
-            for job, _ in earlier:  # what it reuses, if this is not the first round
-                running.producer("delete", job)
-            while time.monotonic() < until:
+            now = Round(running, dice, rounds[-1] if rounds else None)
+            rounds.append(now)
+            nemesis.jobs = now.jobs
+            while not now.ended and (time.monotonic() < until or now.doomed):
                 time.sleep(dice.uniform(0.2, 3))
                 nemesis.strike()
                 nemesis.look()
                 running.producer("repair")
-                if all(running.storage.exists(layout.report(job)) for job, _ in nemesis.jobs):
-                    break
-            for job, rows in nemesis.jobs:
-                status = running.finish(job, seconds=95)
-                assert status["status"] == "completed", (seed, job, status)
-                check_groups(running, job, GROUPS) if job == grouped else check(running, job, rows)
+                now.step()
+            saved += now.check(seed)
+            for job, _ in now.jobs:
                 tries.update(running.attempts(job).values())
-                finished += 1
+        finished = sum(len(each.jobs) for each in rounds)
         print(f"{finished} jobs, {len(running.workers)} workers, every row once, in order, with its answer")
+        print(f"rows of jobs that reuse or try again, whose answers are those of a job that scored all: {dict(saved)}")
         print("\n".join(f"  {count:4}  {fault}" for fault, count in sorted(nemesis.done.items())))
         said = running.logs()
         for word in ("it restarts", "is scored again"):
