@@ -27,7 +27,7 @@ class Keywords(TypedDict, total=False):
     escape: str | None
     #: whether quotes in a CSV file enclose fields (double), or are text (none), as in many files with tabs
     quote: str
-    #: whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...
+    #: without a header line, the columns of a CSV file are named 1, 2, 3 ...
     header: bool
     #: lines to skip above the header of a CSV file, or rows above that of a sheet
     skip_lines: int

@@ -73,9 +73,7 @@ class ReadOptions:
         Help("whether quotes in a CSV file enclose fields (double), or are text (none), as in many files with tabs"),
         OneOf(QUOTES),
     ] = "double"
-    header: Annotated[
-        bool, Help("whether the first line of a CSV file names the columns; if not, they are 1, 2, 3 ...")
-    ] = True
+    header: Annotated[bool, Help("without a header line, the columns of a CSV file are named 1, 2, 3 ...")] = True
     skip_lines: Annotated[
         int, Help("lines to skip above the header of a CSV file, or rows above that of a sheet"), AtLeast(0)
     ] = 0

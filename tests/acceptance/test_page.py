@@ -505,7 +505,7 @@ def test_the_page_works_below_a_path_of_a_proxy(browser: Any, running: Cluster):
         with page.expect_download() as download:
             page.get_by_text("Answers as csv").click()
         assert Path(download.value.path()).read_text("utf-8-sig").count("\n") == 4
-        page.get_by_role("button", name="Score again what failed").click()
+        page.get_by_role("button", name="Retry failed rows").click()
         page.get_by_role("button", name="Cancel").wait_for()
         assert re.search(r"[0-9a-f]{8}$", page.url), page.url
         assert not page.url.endswith(job), "another job"
@@ -649,7 +649,7 @@ def test_judgements_wait_in_the_browser_until_the_server_is_back(
     page.locator(".card .text").focus()
     page.context.set_offline(True)
     page.keyboard.press("y")
-    page.get_by_text("1 of what you judged waits in this browser").wait_for()
+    page.get_by_text("Verdicts waiting in this browser: 1.").wait_for()
     page.get_by_text("0 of 3 judged, 1 not stored yet").wait_for()
     assert client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"] == []
     page.context.set_offline(False)
@@ -692,7 +692,7 @@ def test_right_words_are_dragged_over_with_a_mouse_or_a_finger(
     verdicts = client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"]
     assert [context[verdict["start"] : verdict["end"]] for verdict in verdicts] == ["Krage", "1931"]
     page.get_by_role("link", name="Lowest score first").click()
-    page.get_by_text("make no promise").wait_for()
+    page.get_by_text("promise nothing").wait_for()
     page.get_by_role("button", name="No answer there").click()
     page.get_by_text("There is no other row to judge").wait_for()
     page.get_by_text(re.compile("^3 judged$")).wait_for()
@@ -707,14 +707,14 @@ def test_a_promise_parts_a_job_and_the_next(page: Any, client: httpx.Client, sha
     first = shared.submit(tmp_path / "rows.csv", answers="answers")
     shared.finish(first)
     page.goto(f"{client.base_url}/#/jobs/{first}")
-    page.get_by_text("only an exact match counts").wait_for()
+    page.get_by_text("Only exact matches count").wait_for()
     page.get_by_label("Wanted").select_option(label="95% right")
     page.get_by_text("95% or more are right").wait_for()
     promise = client.get(f"/v1/jobs/{first}/trust", params={"precision": 0.95}).json()
     assert promise["trusted"]
     assert promise["rest"]
     page.get_by_text(f"{promise['trusted']} of 70 rows").wait_for()
-    page.get_by_role("img", name="What is promised of how many of the rows").wait_for()
+    page.get_by_role("img", name="The promise, by share of the rows").wait_for()
     accessible(page)
     with page.expect_download() as download:
         page.get_by_role("link", name="as csv", exact=True).first.click()
@@ -722,7 +722,7 @@ def test_a_promise_parts_a_job_and_the_next(page: Any, client: httpx.Client, sha
     page.get_by_role("link", name="Look at the rest").click()
     page.get_by_text(f"{promise['rest']} of 70 rows match").wait_for()
     page.get_by_role("link", name="Review matching rows").click()
-    page.get_by_text("make no promise").wait_for()
+    page.get_by_text("promise nothing").wait_for()
 
     second = shared.submit(tmp_path / "rows.csv", trust=first, precision=0.8)
     split = shared.finish(second)["trusted"]

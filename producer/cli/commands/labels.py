@@ -30,7 +30,7 @@ def labels(
     ] = 0.9,
     seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 1,
 ) -> None:
-    """Write the judged answers of a job to a file: to measure and train models, or to judge on in Label Studio."""
+    """Write the judged answers of a job to a file: to measure and train models, or to continue in Label Studio."""
     import json
 
     from producer.cli import messages, view

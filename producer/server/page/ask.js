@@ -21,8 +21,8 @@ export async function ask(files) {
   const made = el("form", {}, el("p", {}, el("strong", {}, number), `, ${bytes(size)}`),
     el("ul", { class: "documents" }, files.slice(0, SHOWN).map((file) => el("li", {}, file.name)),
       files.length > SHOWN ? el("li", {}, `and ${count(files.length - SHOWN)} more`) : null),
-    field("Questions", typed, "one a line; each is asked of each document"),
-    field("Or a file of them", chosen, "a text file with one a line, or a table with a column question"),
+    field("Questions", typed, "one per line; each is asked about every document"),
+    field("Or a file of them", chosen, "a text file with one per line, or a table with a column question"),
     form.node, form.named("of the job, in the list"),
     el("details", {}, el("summary", {}, "Options"), el("div", { class: "options" }, [...options.values()].map(({ node }) => node))));
   made.addEventListener("submit", async (event) => {

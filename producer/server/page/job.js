@@ -91,7 +91,7 @@ function facts(job) {
     ["Rate", rate(job)],
     ["Expected", expected(job.forecast)],
     ["Not scored", [job.reused && `${count(job.reused)} rows of earlier jobs, which saves ${duration(job.saved_seconds)}`,
-      job.repeated && `${count(job.repeated)} of a text that was scored`].filter(Boolean).join("; ")],
+      job.repeated && `${count(job.repeated)} equal to another row`].filter(Boolean).join("; ")],
     ["Quality", measured(job.evaluation)],
     ["Quality of groups", measured(job.group_evaluation)],
     ["Model", [job.model.name, job.model.precision].filter(Boolean).join(", ")],
@@ -115,7 +115,7 @@ function buttons({ id, status, error_uri: errors, request_counts: { failed } }, 
     const [text, what] = status === "paused" ? ["Resume", "resume"] : ["Pause", "pause"];
     return [button(text, () => act(what)), button("Cancel", () => act("cancel"), "danger")];
   }
-  const retry = button("Score again what failed", () => act("retry", (job) => location.assign(`#/jobs/${job.id}`)));
+  const retry = button("Retry failed rows", () => act("retry", (job) => location.assign(`#/jobs/${job.id}`)));
   const what = query?.by ? "Groups" : query ? "Matching answers" : "Answers";
   const links = FORMATS.map(([format, more]) => download(`${what} as ${format}`, `/v1/jobs/${id}/results`, { format, ...more, ...query }));
   const remove = () => confirm(`Remove job ${id} with all its rows and answers?`) &&

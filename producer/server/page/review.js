@@ -9,7 +9,7 @@ import { precision, promised, trust } from "./trust.js";
 
 const [PLANNED, PAGE, CALM] = [300, 20, 500];
 const SAID = { right: "right", wrong: "wrong", no_answer: "no answer there", skipped: "skipped", span: "other words" };
-const PICKED = "Rows that are picked by hand make no promise, since they are no random sample. What you judge is kept all the same.";
+const PICKED = "Rows picked by hand promise nothing, because they are not a random sample. Your verdicts are stored all the same.";
 const DRAG = el("p", { class: "help" }, "If other words of the text are right, drag over them.");
 
 export async function review(content, { id: prefix, values, signal, tell }) {
@@ -27,7 +27,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
   const by = el("input", { autocomplete: "name", value: localStorage.getItem("name"), maxlength: 100 });
   const note = el("input", { autocomplete: "off", maxlength: 1000 });
   const report = (problem) => tell(problem.message);
-  const away = ({ message }) => signal.aborted || tell(`${message} ${count(box.waiting.length)} of what you judged waits in this browser.`);
+  const away = ({ message }) => signal.aborted || tell(`${message} Verdicts waiting in this browser: ${count(box.waiting.length)}.`);
   const box = outbox(id, { stored, refused: report, away });
   const ask = (path, more) => patient(() => get(`/v1/jobs/${id}/${path}`, more), away);
   const isOpen = (row) => (box.waiting.findLast((verdict) => verdict.row === row)?.verdict ??
@@ -62,7 +62,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
     const words = marking(text ?? "", row?.status === "answered" ? row : {}, (start, end) => judge("span", { start, end }));
     card.replaceChildren(...row ? [el("div", { class: "head" }, named(row), drawn ? null : quality(row)), // a score would sway
       el("p", { class: "question" }, row.question), outcome(row) ?? "", ...text ? [words, DRAG] : [], others(row) ?? ""]
-      : ["There is no other row to judge. ", el("a", { href: `#/jobs/${id}` }, "What to take, and what to look at")]);
+      : ["There is no other row to judge. ", el("a", { href: `#/jobs/${id}` }, "Answers to take, and rows to review")]);
     const mark = words.querySelector("mark");
     words.scrollTop = mark ? mark.offsetTop - words.clientHeight / 2 : 0;
     current = row;
@@ -79,7 +79,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
     if (current === null || !done.length) return;
     const row = done.pop();
     current && undone.push(current);
-    put({ row, verdict: "withdrawn" }, "to be judged anew");
+    put({ row, verdict: "withdrawn" }, "to be judged again");
     await open((await ask("rows", { offset: row, limit: 1 })).predictions[0]);
   }
   function put(verdict, said) {
@@ -98,7 +98,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
       ["Lowest score first", `#/jobs/${id}/review?order=score`, query.order === "score"]]),
     el("div", { class: "panel promise" }, bar, number, promise), el("div", { class: "panel card" }, card),
     el("div", { class: "judge" }, acts.map(([text, key, act]) => button([text, " ", el("kbd", { "aria-hidden": "true" }, key)], act))),
-    last, el("div", { class: "row" }, field("Note on this answer", note), field("Your name, kept with each (may stay empty)", by)));
+    last, el("div", { class: "row" }, field("Note on this answer", note), field("Your name, stored with each verdict (optional)", by)));
   show();
   look();
   await next();

@@ -18,7 +18,7 @@ export function dropping() {
   const chosen = el("div");
   const place = el("div", { class: "panel drop" }, el("label", { for: "file" },
     "Drop a file of questions and contexts here, or choose one: CSV, Parquet, JSON Lines, JSON, SQuAD or Excel. ",
-    "Or drop documents, to ask them questions: PDF, Word, HTML or text"), input, chosen);
+    "Or drop documents to ask questions about: PDF, Word, HTML or text"), input, chosen);
   const take = async (files) => {
     if (!files.length) return;
     const made = areDocuments(files) ? ask(files) : form(files[0]);

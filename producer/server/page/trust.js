@@ -24,7 +24,7 @@ export function promised(made) {
     : [`Not enough to promise ${percent(made.precision)}: ${sum}.`,
       best?.lower_bound ? `What they promise is ${percent(best.lower_bound)}, from a score of ${score(best.threshold)} on.` : "",
       more ? `About ${count(more)} more would do, if they are as right.` : ""];
-  sentences.push(by === "references" ? "Judged by the reference answers, of which only an exact match counts: a lower bound."
+  sentences.push(by === "references" ? "Judged by the reference answers. Only exact matches count, so this is a lower bound."
     : next ? `The next look is at ${count(next)} judgements.` : "");
   return sentences.filter(Boolean).join(" ");
 }
@@ -39,7 +39,7 @@ function curve({ curve: points, precision: wanted, threshold }) {
   const dots = points.map(({ threshold: from, share, lower_bound: bound }) =>
     svg("circle", { class: from === threshold ? "kept" : null, cx: x(share), cy: y(bound), r: 3 },
       svg("title", {}, `score ${score(from)}: ${percent(bound)} of ${percent(share)} of the rows`)));
-  return svg("svg", { class: "curve", viewBox: "0 0 320 110", role: "img", "aria-label": "What is promised of how many of the rows" },
+  return svg("svg", { class: "curve", viewBox: "0 0 320 110", role: "img", "aria-label": "The promise, by share of the rows" },
     level(low), level(wanted, "wanted"), level(1),
     svg("polyline", { points: points.map((at) => `${x(at.share)},${y(at.lower_bound)}`).join(" ") }), dots,
     text(x(0), 106, "the surest rows", "start"), text(x(1), 106, "all rows", "end"));
