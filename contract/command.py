@@ -67,9 +67,8 @@ def _complain(package: str, text: str) -> None:
 
 
 def _have_streams() -> None:
-    """Have something in place of streams that were closed before this process began (`>&-`, cron, daemons), so that no
-    file of ours takes their number, and nothing fails for want of them. A closed stdin stays None: who reads it says
-    so."""
+    """Replace streams that were closed before this process began (`>&-`, cron, daemons), so that no file of ours takes
+    their number, and no write fails. A closed stdin stays None: its reader reports that."""
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)

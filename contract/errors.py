@@ -150,7 +150,7 @@ class ModelError(BulkqaError):
 
 
 class TimedOut(BulkqaError, TimeoutError):
-    """A wait reached its timeout. The job goes on."""
+    """A wait reached its timeout. The job continues."""
 
     code = "timed_out"
 

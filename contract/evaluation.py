@@ -221,8 +221,8 @@ def _added(one: Any, other: Any) -> Any:
 
 
 def quality(sums: Sums) -> dict[str, float]:
-    """Counts of rows, and means over them in percent. Where questions are unanswerable, also how often "no answer" was
-    given to those, and the means over the others."""
+    """Counts of rows, and means over them in percent. If some questions are unanswerable: also how often those got "no
+    answer", and the means over the other questions."""
     result: dict[str, float] = {"rows": sums["rows"], "failed": sums["failed"]}
     result |= _percent(sums["rows"], exact_match=sums["exact_match"], f1=sums["f1"])
     if unanswerable := sums["unanswerable"]:

@@ -1,4 +1,4 @@
-"""The chunks of a job, and what lies beside them: written as its input is read, before its manifest."""
+"""Writes the rows of an input as chunks, with the files beside them, before the manifest of the job."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from producer.reuse.wanted import RowKeys
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a submission writes. Concurrent ones with one key have folders of their own: the manifest names the one
-    that counts."""
+    """Where a submission writes. Concurrent submissions with one key have folders of their own: the manifest names the
+    one that counts."""
 
     job: str
     chunks_folder: str
@@ -114,7 +114,7 @@ def write(
 
 
 def _check_there(storage: Storage, place: Place, objects: int, texts: int) -> None:
-    """Raise BulkqaError unless a chunks folder has so many objects, and so many texts."""
+    """Raise BulkqaError unless a chunks folder has this many objects, and texts."""
     folder = layout.texts(place.job, place.chunks_folder)
     names = [
         name for name in storage.list(layout.chunks(place.job, place.chunks_folder)) if not folder.endswith(f"/{name}")
@@ -138,7 +138,7 @@ def _texts(table: pa.Table, written: set[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def _about_documents(files: DocumentFiles | None, index: bytes) -> dict[str, Any]:
-    """What the manifest of a job of documents has besides."""
+    """What the manifest of a job with documents also has."""
     if files is None:
         return {}
     count, questions = len(files.index), len(files.questions.groups)

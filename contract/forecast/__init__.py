@@ -1,5 +1,5 @@
-"""What rows take: the work of their windows, the cost curve that prices it, and the forecast of a job.
+"""What rows cost: the work of their windows, a model's cost curve, and a job's forecast beside the time it took.
 
-A submitter writes a forecast into the manifest, workers say how fast they are, and the report keeps both the forecast
-and what came of it. How a forecast is made is the producer's (`producer.forecast`). Pure: nothing else comes in.
+A submitter writes a forecast into the manifest, workers report how fast they are, and the report keeps both the
+forecast and the time that the job took. `producer.forecast` makes forecasts. Pure: nothing else comes in.
 """

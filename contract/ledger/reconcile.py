@@ -115,8 +115,8 @@ def reconcile(
 
 
 def _held(job: StoredJob, queue: Queue) -> bool:
-    """Whether a job is paused: then no chunk of it is planned any more, and those that were never sent are planned anew
-    once it is resumed. That may just have happened, so the marker is looked for again."""
+    """Whether a job is paused: then no more of its chunks are planned, and those that were never sent are planned anew
+    once it is resumed. That may just have happened, so this checks for the marker once more."""
     if not records.is_paused(job.storage, job.id):
         return False
     queue.unplan(job.manifest.model, job.id)
@@ -213,8 +213,8 @@ def cancel(job: str, storage: Storage, queue: Queue, settings: Settings, bound: 
 
 
 def pause(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
-    """Have nothing more of a job sent. Chunks under way are finished, and the job is published if these were the last.
-    Does nothing to a job that has ended. Raises as `cancel` does."""
+    """Stop sending a job's chunks. Chunks under way are finished, and the job is published if these were the last. Does
+    nothing to a job that has ended. Raises as `cancel` does."""
     if records.report(storage, job) is None:
         load_manifest(storage, job)
         storage.create(layout.paused(job), codec.dump(records.PauseMarker(time.time())))
@@ -222,19 +222,17 @@ def pause(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
 
 
 def resume(job: str, storage: Storage, queue: Queue, settings: Settings) -> None:
-    """Have a paused job go on. Does nothing to another. Raises as `cancel` does."""
+    """Continue a paused job. Does nothing to another. Raises as `cancel` does."""
     load_manifest(storage, job)
     storage.delete(layout.paused(job))
     reconcile(job, storage, queue, settings, bound=BRIEF)
 
 
 def retire(job: str, storage: Storage, queue: Queue, owner: str = _THIS_PROCESS) -> bool:
-    """End a job that is to be removed, whatever became of its rows: nothing is scored, closed or published. True once
-    it has a report, so that nobody brings it forward any more, and no worker holds one of its chunks: those that do see
-    the cancel marker. Until then call it again.
-
-    Raises UnknownJob, StorageUnreachable, and BulkqaError if the manifest is damaged.
-    """
+    """End a job that is to be deleted, whatever the state of its rows: nothing is scored, closed or published. True
+    once it has a report, so that nobody advances it any more, and no worker holds one of its chunks: workers see the
+    cancel marker. Until then call it again. Raises UnknownJob, StorageUnreachable, and BulkqaError if the manifest is
+    damaged."""
     manifest = load_manifest(storage, job)
     records.request_cancel(storage, job)
     hints, _ = _hints(storage, queue, manifest)

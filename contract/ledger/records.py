@@ -148,7 +148,7 @@ def cancel_reason(storage: Storage, job: str) -> Reason | None:
 
 @dataclass(frozen=True, slots=True)
 class PauseMarker:
-    """Present: nothing of the job is to be sent, and messages of it are dropped."""
+    """While it is present, no chunk of the job is sent, and its messages are dropped."""
 
     asked_at: float = 0.0
 
@@ -162,7 +162,7 @@ def pause_marker(storage: Storage, job: str) -> PauseMarker | None:
 
 
 def is_paused(storage: Storage, job: str) -> bool:
-    """Whether nothing of a job is to be sent."""
+    """Whether the job is paused: no chunk of it is sent."""
     return storage.exists(layout.paused(job))
 
 

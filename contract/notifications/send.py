@@ -234,5 +234,5 @@ def _forget(under_way: dict[str, asyncio.Task[None]], job: str, _: asyncio.Task[
 
 
 def _use_threads() -> None:
-    """Give this loop threads enough for lookups of names: a lookup goes on after its attempt has given up."""
+    """Give this loop enough threads for name lookups: a lookup continues after its attempt has given up."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * _AT_ONCE, "notify"))

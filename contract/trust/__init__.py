@@ -1,1 +1,1 @@
-"""Which answers of a job are trusted by the promise of another one. Pure."""
+"""A job split by the promise of an earlier one: marks, counts, and whether the scores are alike. Pure."""

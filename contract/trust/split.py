@@ -1,8 +1,8 @@
 """A job split by the promise of an earlier one: the mark of each row, the counts of both sides, and whether the scores
-of the two jobs are spread alike. Pure.
+of the two jobs are distributed alike. Pure.
 
-The promise holds for rows like those that were judged. Nobody can know that of new ones, but if their scores are spread
-otherwise they are not alike: then the split stays what it is, with a warning (Kolmogorov-Smirnov, p < 0.001).
+The promise holds for rows like those that were judged. Nobody can know that of new rows, but if their scores are
+distributed differently they are not alike: then the split stays, with a warning (Kolmogorov-Smirnov, p < 0.001).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Split:
 def marked(
     predictions: Iterable[dict[str, Any]], trust: Trust | None, digest: str = "", rule: int = 0
 ) -> list[dict[str, Any]]:
-    """Predictions with `trusted` behind their status, if the job has a promise. `digest` and `rule`: of the model and
-    the answering rule that they were made with; a promise is for none but its own."""
+    """Predictions with `trusted` after their status, if the job has a promise. `digest` and `rule`: of the model and
+    the answering rule that made them; a promise holds for no others."""
     if trust is None:
         return list(predictions)
     holds = (digest, rule) == (trust.model.digest, trust.rule)

@@ -1,8 +1,8 @@
-"""Everything that is done with jobs: on the storage and Redis that workers share, or through a server.
+"""Everything that can be done with jobs: on the storage and Redis that workers share, or through a server.
 
-Hands out `Backend`, the interface (`protocol`), and `open_backend`, which opens the one that the settings name:
-`direct` or `http`. The command and the Python API go through it; the routes of a server go through `direct`. What must
-not come in: what people see.
+Exports `Backend`, the interface (`protocol`), and `open_backend`, which opens the one that the settings name: `direct`
+or `http`. The command and the Python API use it; the routes of a server use `direct`. What must not come in: what
+people see.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class DirectBackend:
         around: int | None = None,
     ) -> Page:
         """Some predictions from row `offset` on; `by_score`, answers only, the lowest score first; `question`, only
-        those of the question of a number, of a job that asks documents; `among`, only these rows, in this order.
+        those for one question of a job with documents, by its number; `among`, only these rows, in this order.
         `around`: code points of a context before and after its answer; None: all."""
         from producer.results import pages
 
@@ -271,7 +271,7 @@ class DirectBackend:
 def _well(
     statuses: Iterable[tuple[str, Progress | BulkqaError]], damaged: dict[str, BulkqaError]
 ) -> Iterator[Progress]:
-    """The jobs whose records are well; the errors of the others go to `damaged`."""
+    """The jobs whose records can be read; the errors of the others go to `damaged`."""
     for job, status in statuses:
         if isinstance(status, BulkqaError):
             damaged[job] = status

@@ -67,7 +67,7 @@ _PATIENCE = 60.0
 
 
 class HttpBackend:
-    """See `producer.backend.protocol.Backend`. Raises UsageError for a URL that is no server's."""
+    """See `producer.backend.protocol.Backend`. Raises UsageError for a URL that cannot be a server's."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = address(url)

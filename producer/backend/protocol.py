@@ -99,7 +99,8 @@ class Backend(Protocol):
 
     def lines(self, job: str, *, offset: int = 0, wait: Callable[[], bool] | None = None) -> Iterator[bytes]:
         """Predictions as JSON lines from row `offset` on, in row order, in blocks of whole lines. An unfinished job
-        gives those that are ready without a gap; with `wait`, it goes on for as long as `wait` returns True."""
+        gives those that are ready, up to the first gap; with `wait`, it continues for as long as `wait` returns
+        True."""
         ...
 
     def groups(self, job: str) -> Iterator[bytes]:
@@ -112,7 +113,7 @@ class Backend(Protocol):
         ...
 
     def documents(self, job: str) -> list[Document]:
-        """The documents that a job asks, in the order of its rows. Raises UsageError if it asks none."""
+        """The documents of a job, in the order of its rows. Raises UsageError if it has none."""
         ...
 
     def text(self, job: str, document: int) -> str | None:
@@ -128,16 +129,16 @@ class Backend(Protocol):
         ...
 
     def pause(self, job: str) -> None:
-        """Have nothing more of a job scored until it is resumed; what is under way is finished. Raises
-        RedisUnreachable after it has been recorded."""
+        """Stop scoring a job until it is resumed; chunks under way are finished. Raises RedisUnreachable after the
+        pause has been recorded."""
         ...
 
     def resume(self, job: str) -> None:
-        """Have a paused job go on. Raises as `pause` does."""
+        """Continue a paused job. Raises as `pause` does."""
         ...
 
     def retry(self, job: str) -> Submitted:
-        """Make a job of the same rows, of which only those are scored that failed by the work. Raises NotEnded, and
+        """Make a job from the same rows, in which only rows with a processing error are scored. Raises NotEnded, and
         UsageError if there is none."""
         ...
 
@@ -173,8 +174,8 @@ class Backend(Protocol):
         ...
 
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
-        """What the verdicts of a job promise, or without any its reference answers. Raises NotEnded, and UsageError
-        where there is neither."""
+        """What the verdicts of a job promise, or without any its reference answers. Raises NotEnded, and UsageError if
+        there are neither."""
         ...
 
     def calibration(self, job: str) -> Calibration:
@@ -187,5 +188,5 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the connections. Jobs go on."""
+        """Close the connections. Jobs continue."""
         ...

@@ -29,7 +29,7 @@ def line(forecast: Forecast) -> str:
 
 
 def say(submitted: Submitted, longer_than: float = -1.0) -> None:
-    """Say what the submitter should know, and the forecast of a new job that takes longer than so many seconds."""
+    """Print the notes for the submitter, and the forecast of a new job that takes longer than a few seconds."""
     for note in submitted.notes:
         messages.say(note)
     made = submitted.manifest.forecast

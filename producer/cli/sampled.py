@@ -1,4 +1,5 @@
-"""What a sample of a file shows: its errors, the spread of its scores, what the rest will take, and how to go on."""
+"""What a sample of a file shows: its errors, the distribution of its scores, what the rest will take, and how to
+continue."""
 
 from __future__ import annotations
 

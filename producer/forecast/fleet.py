@@ -102,7 +102,7 @@ def interval(seconds: float, errors: Errors, before: float = 0.0) -> tuple[float
 
 
 def workers_for(fleet: Fleet, chunks: Sequence[float], deadline: float) -> int | None:
-    """How many workers, like those of a fleet, are done within so many seconds; None if no number is, because a chunk
+    """How many workers, like those of a fleet, finish within so many seconds; None if no number does, because one chunk
     takes longer."""
     low, high = 1, 2
     while (made := fleet.of(high).seconds(chunks)) and made[0] > deadline:

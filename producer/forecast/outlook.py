@@ -1,6 +1,6 @@
 """What a forecast needs to know besides the input: the model, the workers, jobs due before, how good forecasts were.
 
-Redis and storage are asked, and whatever does not answer is left out: a forecast is never why a file is not submitted.
+It asks Redis and storage, and leaves out whatever does not answer: a forecast never keeps a file from being submitted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What is said of a file before it is submitted: its forecast, and what follows for workers, a deadline and a price."""
+"""What can be said about a file before it is submitted: its forecast, and what follows for workers, a deadline and a
+price."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ CHUNK_ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked besides. Raises UsageError for what cannot be."""
+    """What else the user wants to know. Raises UsageError for an impossible value."""
 
     workers: int | None = None  #: as if there were so many; None: those that are there
     deadline: float | None = None  #: seconds

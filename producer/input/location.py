@@ -95,7 +95,7 @@ Single = str | Path | BinaryIO | File
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Documents, and the questions that are asked of each of them."""
+    """Documents, and the questions to ask about each of them."""
 
     documents: Single | tuple[Single, ...]  #: all files of a place, or these files
     questions: Single

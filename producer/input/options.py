@@ -1,4 +1,4 @@
-"""How a file is to be read and how much may come of it, and the checks of both."""
+"""How a file is to be read and to what it may expand, and the checks of both."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ _SPELLED = {"\\t": "\t", "tab": "\t"}  # a tab is hard to type in a shell
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may come of a file. A server says it of uploads; a user's own file has no other bounds than those of its
-    format."""
+    """To what a file may expand. A server limits uploads; a user's own file has only the limits of its format."""
 
     ratio: int = sys.maxsize  #: bytes that may come of each byte of the file; `FREE` bytes may come of any
     rows: int = sys.maxsize

@@ -45,7 +45,7 @@ _NO_WORKER = ("no_worker", "other_model", "other_storage")
 
 
 class StillRunning(TimedOut):
-    """The job has not ended within the timeout; it goes on."""
+    """The job has not ended within the timeout; it continues."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__(f"job {progress.id} is still {progress.status}")

@@ -78,7 +78,7 @@ def _altered(storage: Storage, job: str) -> BulkqaError:
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """Some groups: as many as were asked for, or fewer if they are large."""
+    """Some groups: as many as requested, or fewer if they are large."""
 
     groups: list[dict[str, Any]]
     next: int | None  #: the offset of the next page; None: this was the last

@@ -267,9 +267,9 @@ def view(
     side: Side | None = None,
     calibration: Calibration | None = None,
 ) -> View:
-    """The predictions of a job, its groups, or a line a document, in a format. `wait` as for `ready_lines`; of
+    """The predictions of a job, its groups, or one line per document, in a format. `wait` as for `ready_lines`; of
     predictions only those of a `side`, with their probabilities by a `calibration`. Raises UsageError if the job has no
-    groups, or asks no documents, and as `shape_of` does."""
+    groups, or no documents, and as `shape_of` does."""
     if by == "row":
         lines = backend.lines(job, wait=wait)
         lines = matching(lines, side) if side else lines

@@ -115,7 +115,7 @@ def cut(prediction: dict[str, Any], around: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some predictions: as many as were asked for, or fewer if they are large."""
+    """Some predictions: as many as requested, or fewer if they are large."""
 
     predictions: list[dict[str, Any]]
     next: int | None  #: the offset of the next page; None: this was the last
@@ -196,7 +196,7 @@ def page_in_order(
 
 
 def of_question(manifest: Manifest, question: int) -> NDArray[np.int64]:
-    """The rows of one of the questions that a job asks its documents, from 0. Raises UsageError if there is none."""
+    """The rows for one of the questions about a job's documents, from 0. Raises UsageError if there is none."""
     count = manifest.documents.questions if manifest.documents else 0
     if not 0 <= question < count:
         raise UsageError(f"job {manifest.id} asks {count:,} questions, and no question {question}")

@@ -93,7 +93,7 @@ class Answers:
         return replace(self, total=self.total * weight, weight=weight)
 
     def of_question(self, question: int, questions: int) -> Answers:
-        """Those to one of the questions that a job asks its documents."""
+        """Those for one of the questions about a job's documents."""
         those = self.rows % questions == question
         total = len(range(question, self.total, questions))
         return Answers(self.rows[those], self.scores[those], self.owners[those], self.matches[those], total)

@@ -1,5 +1,5 @@
-"""Reuse: which rows of a new file were scored before, and what they carry over; a job tried again; reused rows scored
-again to compare.
+"""Which rows of a new file were scored before, and what they carry; retrying a job; scoring reused rows again to
+compare.
 
-Finds and copies. Whether a carried outcome is used decides the worker (`worker.reuse`). Must not import: jobs.
+Finds and copies. The worker decides whether to use a carried outcome (`worker.reuse`). Must not import: jobs.
 """

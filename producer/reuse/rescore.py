@@ -32,8 +32,8 @@ class Rescored:
 
 
 def rescore(storage: Storage, job: str, count: int) -> Rescored:
-    """Make a job of at most so many reused rows; the same ones every time. Sends no messages. Raises UsageError if
-    there are none."""
+    """Make a job of at most so many reused rows, always the same ones. Sends no messages. Raises UsageError if there
+    are none."""
     old = StoredJob.open(storage, job)
     rows = sorted(heapq.nsmallest(count, _reused(old), key=lambda row: hashlib.sha256(b"%d" % row).digest()))
     pinned = records.model(storage, job)

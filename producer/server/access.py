@@ -131,7 +131,7 @@ def address_of(scope: Scope, proxies: Iterable[_Network]) -> str:
 
 
 def client_of(scope: Scope) -> str:
-    """Who sent a request that was passed on: a token, by its place, or else an address."""
+    """Who sent a request that was let through: a token, by its place, or else an address."""
     client: str = scope["state"]["client"]
     return client
 

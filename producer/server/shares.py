@@ -69,7 +69,7 @@ class AtOnce:
 
     @contextmanager
     def held(self, client: str) -> Iterator[None]:
-        """One of them. Raises Refused if the client has as many as it may."""
+        """One of the client's places. Raises Refused if it has as many as it may."""
         if self._held[client] >= self._most:
             code, message, after = self._refusal
             raise Refused(429, code, message, f"Try again in {after} s, or when some of them have ended.", after)
@@ -83,7 +83,7 @@ class AtOnce:
 
 
 class Recent(Generic[T]):
-    """Something that is read again at most every so many seconds, however many ask for it."""
+    """A value that is read again at most every few seconds, however many clients ask for it."""
 
     def __init__(self, read: Callable[[], T], seconds: float) -> None:
         self._read = read

@@ -1,5 +1,5 @@
-"""Which answers to rely on: a sample of rows to judge, and from what precision a score promises, given the judgements.
+"""Which answers to rely on: a sample of rows to judge, verdicts, and what they promise.
 
-`promise` has the statistics and is pure, `sample` draws the rows, `labels` reads and writes the file of judgements,
-`sheet` any file to fill in; `compare` tells which of two jobs is better.
+`promise` has the statistics and is pure, `sample` draws the rows, `labels` reads and writes the file of verdicts,
+`sheet` any file to fill in; `compare` says which of two jobs is better.
 """

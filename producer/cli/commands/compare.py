@@ -1,4 +1,4 @@
-"""The command compare: which of two jobs is better, judged blind. It changes nothing of a job."""
+"""The command compare: which of two jobs is better, judged blind. It does not change the jobs."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def run(
 
 
 def _resumed(storage: Storage, name: str) -> str:
-    """The id of a job that is to go on, also if it was paused."""
+    """The id of a job to continue, even if it was paused."""
     from contract.format import layout
     from producer.jobs.find import find
 

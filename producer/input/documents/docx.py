@@ -1,7 +1,7 @@
-"""Word documents (.docx), by lxml: a line a paragraph, a tab between the cells of a table.
+"""Word documents (.docx), by lxml: one line per paragraph, a tab between the cells of a table. Headers come first, then
+the body, notes and footers. Insertions are text, deletions are not.
 
-Headers come first, then the body, notes and footers. Insertions are text, deletions are not. A zip archive of XML: only
-the parts with text are unpacked.
+A zip archive of XML: only the parts with text are unpacked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text out of a document, whose format its content tells: PDF, Word, a web page, else text."""
+"""The text of a document, whose content tells its format: PDF, Word, a web page, or else text."""
 
 from __future__ import annotations
 

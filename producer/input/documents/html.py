@@ -1,4 +1,4 @@
-"""Web pages, by lxml: the text that a browser shows, a line a block, a tab between the cells of a table."""
+"""Web pages, by lxml: the text that a browser shows, one line per block, a tab between the cells of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The questions that are asked of documents: a table of any format with a column of questions, or a text, one a line.
+"""The questions to ask about documents: a table of any format with a column of questions, or a text with one per line.
 
 All of them are held in memory: each document has them again.
 """
@@ -60,7 +60,7 @@ def read_questions(location: One, options: ReadOptions, memory: int) -> Question
 
 
 def _is_text(head: bytes, name: str, options: ReadOptions) -> bool:
-    """Whether a file is questions one a line: no table by its name, its beginning or its first line."""
+    """Whether a file has one question per line: it is no table by its name, its beginning or its first line."""
     if options.format or name.lower().endswith(_TABLES) or compression(head[:8], name):
         return False
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].rstrip()

@@ -1,4 +1,4 @@
-"""The answers of a job that asks documents, by document.
+"""The answers of a job with documents, by document.
 
-`texts` has what was read of them, `wide` makes a line of each, `marked` a web page.
+`texts` has the documents as they were read, `wide` makes a line of each, `marked` a web page.
 """

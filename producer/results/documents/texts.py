@@ -12,7 +12,7 @@ from contract.storage import Storage
 
 
 def index(storage: Storage, manifest: Manifest) -> list[Document]:
-    """The documents of a job, in the order of its rows. Raises UsageError if it asks none, and BulkqaError if the index
+    """The documents of a job, in the order of its rows. Raises UsageError if it has none, and BulkqaError if the index
     was altered or removed."""
     return list(documents.from_bytes(_index(storage, manifest)))
 

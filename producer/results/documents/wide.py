@@ -1,6 +1,6 @@
-"""The answers of a job that asks documents, a line a document: per question the answer, its score and its page.
+"""The answers of a job with documents, one line per document: for each question the answer, its score and its page.
 
-The rows of a document are consecutive, one a question, in the order of the questions. A document is given once all of
+The rows of a document are consecutive, one per question, in the order of the questions. A document is given once all of
 its rows are there.
 """
 
@@ -27,7 +27,7 @@ EXCERPTS = ("document", "question", "answer", "score", "page", "excerpt")
 
 
 def check(manifest: Manifest) -> int:
-    """The number of questions that a job asks each document. Raises UsageError if it asks none."""
+    """The number of questions about each document of a job. Raises UsageError if it has no documents."""
     if manifest.documents is None:
         raise UsageError(
             f"job {manifest.id} has no documents, so there is no line per document",

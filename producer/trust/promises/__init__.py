@@ -1,2 +1,2 @@
-"""What judgements promise that are kept with a job, and may be looked at at any time: `looks` has the statistics,
-`trusted` the document that every interface gives. Pure."""
+"""Promises that hold however often one looks: `looks` has the statistics, `trusted` the document that every interface
+shows. Pure."""

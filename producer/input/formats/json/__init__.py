@@ -1,4 +1,4 @@
-"""JSON into rows: an object a line (`lines`), or the rows of anything else (`documents`); `file` tells which.
+"""JSON into rows: one object per line (`lines`), or the rows of anything else (`documents`); `file` tells which.
 
-`values` parses, and takes objects apart into the columns of a row.
+`values` parses, and splits objects into the columns of a row.
 """
