@@ -1,12 +1,16 @@
-"""What `worker.transport` uses of the insides of kombu and Celery, which neither promises: a release that changes one
-of them fails here, by name, before it fails in a worker."""
+"""What `worker.transport` and `worker.tasks` use of the insides of kombu, Celery, billiard and redis-py, which none of
+them promises: a release that changes one of them fails here, by name, before it fails in a worker, or in silence."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
+import billiard.pool
+import celery.apps.worker
 import pytest
+import redis
+from celery.concurrency.prefork import TaskPool
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from kombu.transport.redis import Channel, QoS, Transport
@@ -28,6 +32,9 @@ METHODS: list[tuple[type, str, list[str]]] = [
     (QoS.__mro__[1], "ack", ["delivery_tag"]),
     (Consumer, "on_connection_error_before_connected", ["exc"]),
     (Consumer, "on_connection_error_after_connected", ["exc"]),
+    (TaskPool, "on_start", []),
+    (TaskPool, "on_stop", []),
+    (TaskPool, "did_start_ok", []),
 ]
 
 
@@ -44,6 +51,9 @@ def test_a_method_that_is_overridden_or_called(owner: type, name: str, parameter
         (Channel, ["connection_errors", "unacked_index_key", "unacked_key", "visibility_timeout"]),
         (Transport, ["Channel", "connection_errors", "channel_errors"]),
         (Request, ["time_limits"]),
+        (QoS, ["channel", "_delivered"]),
+        (Consumer, ["channel_errors"]),
+        (redis.Connection, ["_sock"]),
     ],
 )
 def test_an_attribute(owner: Any, names: list[str]) -> None:
@@ -58,3 +68,15 @@ def test_who_calls_what_is_overridden() -> None:
     assert "_brpop_read" in inspect.getsource(Channel)
     assert "self._queue_cycle" in inspect.getsource(Channel._brpop_start)
     assert "self._delivered = " in inspect.getsource(QoS.__mro__[1])
+
+
+def test_a_name_that_is_replaced_is_one_that_is_read() -> None:
+    """Else replacing it would change nothing, and nothing would tell."""
+    assert "safe_say(" in inspect.getsource(celery.apps.worker._shutdown_handler)
+    assert billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT > 10
+    assert "GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT" in inspect.getsource(billiard.pool.Worker)
+    assert "self.Channel(" in inspect.getsource(Transport.__mro__[1])
+
+
+def test_a_child_knows_its_place() -> None:
+    assert "w.index = i" in inspect.getsource(billiard.pool.Pool)
