@@ -26,7 +26,7 @@ class Work:
 
     @classmethod
     def of(cls, lengths: Iterable[int]) -> Work:
-        """The work of `count` windows of `tokens` tokens each."""
+        """The work of windows with these lengths, in tokens."""
         tokens = tuple(lengths)
         return cls(len(tokens), sum(tokens), sum(length * length for length in tokens))
 
