@@ -1,7 +1,7 @@
 """How this machine reaches the web: through the proxies and with the certificates that its environment names.
 
-This machine itself is asked without a proxy. What the environment names and nobody can use is an error that names the
-variable, never a traceback of a library.
+This machine itself is reached without a proxy. If the environment names something unusable, the error names the
+variable; there is never a library's traceback.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _STALLED = 25.0
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What a child process asks of its parent. The defaults are for a worker without one."""
+    """What a child process needs from its parent. The defaults are for a worker without one."""
 
     draining: Callable[[], bool] = lambda: False  #: whether the worker was asked to stop
     restart: Callable[[], None] = lambda: None  #: restarts the worker

@@ -113,7 +113,7 @@ class Spared:
             self.kept.keep(self.keys, predictions)
 
     def footer(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What the part's footer says of where its outcomes come from, and in which way they were computed."""
+        """What the part's footer says about where its outcomes come from, and how they were computed."""
         own: Counter[tuple[str | None, str | None]] = Counter()
         for row, prediction in zip(rows, predictions, strict=True):
             cancelled = prediction.get("error", {}).get("code") == "job_cancelled"

@@ -36,7 +36,7 @@ def counter(directory: Path, model: str) -> Count | None:
 
 
 def described(directory: Path) -> dict[str, Any]:
-    """What a model directory says of its model; empty if there is none."""
+    """What a model directory says about its model; empty if there is none."""
     try:
         described = json.loads((directory / "reader.json").read_text("utf-8"))
     except (OSError, ValueError):

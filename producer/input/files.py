@@ -172,7 +172,7 @@ def _status(path: Path) -> os.stat_result:
 
 
 def _is_loop(path: Path) -> bool:
-    """Whether a folder is a link to one that it lies in."""
+    """Whether a folder is a link to a folder that contains it."""
     return path.is_symlink() and any(path.samefile(parent) for parent in path.absolute().parents)
 
 

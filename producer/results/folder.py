@@ -1,7 +1,7 @@
-"""Predictions as a folder of files in row order, the way Spark writes and reads one: `part-00000.jsonl` and so on.
+"""Predictions as a folder of files in row order, as Spark writes and reads one: `part-00000.jsonl` and so on.
 
 For jobs too large for one document. The folder appears whole or not at all, with a `_SUCCESS` in it if the job has
-ended. Rows with errors lie beside the files as `_errors.csv`, which readers of such folders skip.
+ended. Rows with errors are beside the files in `_errors.csv`, which readers of such folders skip.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def core(manifest: Manifest, id_type: DataType) -> pa.Schema:
 
 
 def probable(manifest: Manifest, id_type: DataType) -> pa.Schema:
-    """The same with the probability that an answer is right, behind its score."""
+    """The same with the probability that an answer is right, after its score."""
     fields = core(manifest, id_type)
     return fields.insert(fields.get_field_index("score") + 1, pa.field("probability", pa.float64()))
 

@@ -102,7 +102,7 @@ def left_of(first: str, second: str, row: int) -> str:
 
 
 def pair_of(first: str, second: str) -> str:
-    """What a file of verdicts names its two jobs by, not telling which is which. Excel changes nothing of it."""
+    """The names of the two jobs in a file of verdicts, which do not show which is which. Excel does not change them."""
     return f"pair-{_digest(*sorted((first, second))).hex()}"
 
 
@@ -111,8 +111,8 @@ def _digest(*of: object) -> bytes:
 
 
 def read(path: str, first: str, second: str) -> dict[int, str]:
-    """The verdicts in a file that was filled in, by row: of several the last. Raises InputError if it cannot be read,
-    UsageError if it is of other jobs or a verdict is none."""
+    """The verdicts in a file that was filled in, by row; of several verdicts the last. Raises InputError if it cannot
+    be read, UsageError if it is for other jobs or a verdict is invalid."""
     verdicts = {sheet.number(row): verdict for row in sheet.read(path) if (verdict := _verdict(row, first, second))}
     if not verdicts:
         raise UsageError(f"{path}: no row has a verdict", f"Fill in the column verdict: {', '.join(VERDICTS)}.")

@@ -91,7 +91,7 @@ class Judgements:
 
     def trust(self, job: str, precision: float, confidence: float) -> Generator[float, None, Trusted]:
         """What the verdicts of a job promise, or without any its reference answers, in steps. Raises NotEnded, and
-        UsageError where there is neither."""
+        UsageError if there are neither."""
         manifest, status, verdicts = load_manifest(self.storage, job), _report(self.storage, job), self.verdicts(job)
         key = (job, manifest.created_at, precision, confidence, digest(verdicts))
         if (made := self._made.get(key)) is None:

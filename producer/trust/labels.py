@@ -73,7 +73,7 @@ def judged(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
 
 
 def sampled(verdicts: Sequence[Verdict], by: str, *, picked: bool) -> list[Verdict]:
-    """Verdicts as they are handed in, by whom. Raises UsageError if it is not known from where their rows were drawn,
+    """Verdicts to store, with who judged. Raises UsageError if it is not known which rows theirs were drawn from,
     unless they were picked by hand."""
     said = [verdict for verdict in verdicts if verdict.verdict != "withdrawn"]
     if said and not picked and all(verdict.floor is None for verdict in said):
@@ -107,7 +107,7 @@ def _verdict(place: str, fields: Mapping[str, Any]) -> Verdict | None:
 
 
 def _number(value: Any) -> float | None:
-    """A number, as any spreadsheet writes it; None if it is none."""
+    """A number, as any spreadsheet writes it; None if the text is not one."""
     try:
         number = float(str(value).strip().replace(",", "."))
     except ValueError:

@@ -92,7 +92,7 @@ def number(row: Row) -> int:
 
 
 def whole(value: Any) -> int | None:
-    """A whole number from 0 on; None if it is none, or may have thousands apart: 1.000 is one or a thousand."""
+    """A whole number from 0 on; None if it is not one, or ambiguous: 1.000 is one or a thousand."""
     match = re.fullmatch(r"\s*(\d+)(?:[.,]0)?\s*", str(value), re.ASCII)
     return int(match[1]) if match else None
 

@@ -57,8 +57,8 @@ class Promising(Protocol):
 
 
 def side(backend: Promising, job: str, precision: float | None, *, trusted: bool) -> Side:
-    """The trusted rows of a job, or the others: as it is split, else by what it promises itself, at a precision of 0.9
-    unless another is wanted. Raises UsageError if it promises nothing, or is split at another precision; NotEnded."""
+    """The trusted rows of a job, or the others: as it is split, or else by its own promise, at a precision of 0.9 by
+    default. Raises UsageError if it promises nothing, or is split at another precision; NotEnded."""
     split = split_side(backend.manifest(job), precision, trusted=trusted)
     return split or own_side(backend.trust(job, precision or PRECISION, CONFIDENCE), trusted=trusted)
 
@@ -86,7 +86,7 @@ def own_side(promised: Trusted, *, trusted: bool) -> Side:
 
 
 def check(storage: Storage, job: str, model: str, options: Options) -> None:
-    """Raise UsageError unless what a job promises holds for a job with this model and these options; NotEnded."""
+    """Raise UsageError unless the promise of a job holds for a job with this model and these options; NotEnded."""
     report = _report(storage, job)
     if report.model.name != model:
         raise UsageError(

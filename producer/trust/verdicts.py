@@ -30,7 +30,7 @@ _TEXTS = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What somebody says of the answer of a row."""
+    """A person's judgement of the answer of a row."""
 
     row: int
     verdict: Kind
@@ -73,7 +73,7 @@ def given(verdict: Verdict) -> dict[str, Any]:
 
 
 def batches(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
-    """Verdicts in as many as are stored at once."""
+    """Verdicts in batches of as many as are stored at once."""
     batch, size = list[Verdict](), 0
     for verdict in verdicts:
         length = sum(len(text or "") for text in (verdict.answer, verdict.correct, verdict.note, verdict.by))
@@ -92,8 +92,8 @@ def digest(verdicts: Sequence[Verdict]) -> str:
 
 
 def settled(verdict: Verdict, prediction: dict[str, Any], context: str) -> Verdict:
-    """A verdict on a prediction as it is stored: the right words as a span where the context has them, and a span that
-    reads as the answer does as right. Raises UsageError for what cannot be said of it."""
+    """A verdict on a prediction as it is stored: the right words become a span if the context has them, and a span that
+    reads as the answer does becomes right. Raises UsageError for a verdict that does not fit the prediction."""
     place = f"row {verdict.row}"
     if verdict.verdict == "withdrawn":
         return Verdict(verdict.row, "withdrawn", note=verdict.note, by=verdict.by)
@@ -126,8 +126,8 @@ def _reads_as(text: str, prediction: dict[str, Any]) -> bool:
 
 
 def judges(verdict: Verdict, prediction: dict[str, Any]) -> bool:
-    """Whether the answer that was judged is that of a prediction, as far as a spreadsheet leaves that to be known: it
-    writes numbers anew, trims blanks, and has a question mark for a letter that its encoding lacks."""
+    """Whether the judged answer is that of a prediction, as far as a spreadsheet leaves that recognizable: it rewrites
+    numbers, trims blanks, and writes a question mark for a letter that its encoding lacks."""
     if verdict.answer is None or verdict.verdict == "withdrawn":
         return True
     judged, answer = ("".join(text.split()) for text in (verdict.answer, prediction.get("answer") or ""))
@@ -140,7 +140,7 @@ def judges(verdict: Verdict, prediction: dict[str, Any]) -> bool:
 
 
 def _number(text: str) -> float | None:
-    """The number that a text is, None if it is none; thousands may be apart."""
+    """The number in a text, None if there is none; thousands may be separated."""
     try:
         return float(re.sub(r"(?<=\d)[,'\u2019](?=\d{3}\b)", "", text)) if text.isascii() else None
     except ValueError:

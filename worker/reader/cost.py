@@ -1,5 +1,5 @@
-"""The cost curve of a model: what a window of so many tokens takes a thread, measured at three lengths. And how fast
-threads of a worker are by it when it starts."""
+"""The cost curve of a model: the time that a window of some length takes a thread, measured at three lengths. Also how
+fast a worker's threads are by that curve when it starts."""
 
 from __future__ import annotations
 

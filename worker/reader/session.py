@@ -69,7 +69,8 @@ class Session:
 
     @property
     def numerics(self) -> str:
-        """What besides the model decides the last digits of logits: with the same, the same window has the same."""
+        """What decides the last digits of logits besides the model: if it is the same, so are the logits of a
+        window."""
         here = machine.arithmetic(of_bytes=self._of_bytes)
         return f"onnxruntime {ort.__version__}, {self.provider}, {here}"
 

@@ -112,7 +112,7 @@ class _Sheet:
         self._rows: Iterator[Row] = chain(head[above + 1 :], rows)
 
     def other_sheet(self, options: ReadOptions) -> Remedy | None:
-        """What to do if another sheet is meant: the first that has the columns, else any; None if there is none."""
+        """The remedy if another sheet is meant: the first that has the columns, or else any; None if there is none."""
         others = [title for title in self._sheets if title != self.title]
         for title in others:
             if _has_columns(self._names_of(self._sheets[title]), options):

@@ -1,6 +1,6 @@
-"""Contexts that are lists of texts: a row becomes a row for each text, a passage, with its place in the list.
+"""Contexts that are lists of texts: each text becomes a row, a passage, with its place in the list.
 
-An empty list, like a context that is no list, stays one row, without a place.
+An empty list, like a context that is not a list, stays one row, without a place.
 """
 
 from __future__ import annotations

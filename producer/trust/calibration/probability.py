@@ -68,7 +68,7 @@ class Calibration:
             yield "".join(f"{line}\n" for line in lines).encode()
 
     def add(self, prediction: dict[str, Any]) -> dict[str, Any]:
-        """A prediction with its `probability` behind its score: None where there is no answer."""
+        """A prediction with its `probability` after its score: None if there is no answer."""
         if "score" not in prediction:
             return prediction
         known = float(self.of(np.array([margin_of(prediction)]))[0]) if prediction["status"] == "answered" else None
@@ -135,7 +135,7 @@ def platt(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, float]:
 
 def isotonic(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The rising probabilities that fit best (pool adjacent violators), at the mean margin of each step. The first and
-    the last step are no more certain than their labels are many."""
+    the last step are no more certain than the number of their labels allows."""
     order = np.argsort(x, kind="stable")
     steps: list[list[float]] = []  # of each: labels, right ones, sum of margins
     for margin, is_right in zip(x[order].tolist(), y[order].tolist(), strict=True):

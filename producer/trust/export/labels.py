@@ -63,7 +63,7 @@ def in_squad(backend: LabelsBackend, job: str) -> Labels:
 
 
 def as_tasks(backend: LabelsBackend, job: str, size: int, precision: float, seed: int) -> Labels:
-    """A sample as tasks of Label Studio, and behind it all other rows that were judged; raises as `sample` does."""
+    """A sample as tasks of Label Studio, followed by all other judged rows; raises as `sample` does."""
     sample = backend.sample(job, size, precision, seed)
     verdicts = {verdict.row: verdict for verdict in backend.verdicts(job)}
     floors = dict.fromkeys(sample.rows, sample.floor)

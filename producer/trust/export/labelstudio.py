@@ -1,7 +1,7 @@
-"""Label Studio: rows as its tasks, with the answers as predictions to be corrected, and its exports as verdicts.
+"""Label Studio: rows as its tasks, with the answers as predictions to correct, and its exports as verdicts.
 
-An annotation is a verdict: the words that are marked are the right answer; none marked, and there is none; skipped is
-skipped. Pure but for the file that is read.
+An annotation is a verdict: marked words are the right answer, no marked words mean that there is none, and skipped is
+skipped. Pure except for the file that is read.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def is_export(path: str) -> bool:
 
 
 def read(path: str) -> list[Verdict]:
-    """The verdicts in an export, JSON or JSON-MIN, in the order of its annotations. Raises InputError if it is none,
+    """The verdicts in an export, JSON or JSON-MIN, in the order of its annotations. Raises InputError if it is not one,
     UsageError if nothing in it was annotated."""
     try:
         document = nesting.loads(Path(path).read_text("utf-8-sig"))

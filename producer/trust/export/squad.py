@@ -1,7 +1,5 @@
-"""Verdicts as questions with their right answers, in the format of SQuAD 2.0: to measure models, and to train them.
-
-A verdict that says that an answer is wrong, and not what is right, is no such question: it is left out. Pure.
-"""
+"""Verdicts as questions with their right answers, in the format of SQuAD 2.0: to measure and train models. A verdict
+that only says that an answer is wrong, not what is right, is left out. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ def squad(title: str, labelled: Iterable[Labelled]) -> Squad:
 
 
 def right(labelled: Labelled) -> list[tuple[int, int]] | None:
-    """Where in its context the right answer to a row is, start and end, empty if there is none; None if unknown."""
+    """Where in its context the right answer to a row is, as start and end; empty if there is none, None if unknown."""
     verdict, prediction = labelled.verdict, labelled.prediction
     if verdict.verdict == "right" and prediction["status"] == "answered":
         return [(prediction["start"], prediction["end"])]

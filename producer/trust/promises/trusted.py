@@ -20,7 +20,7 @@ from producer.trust.verdicts import Verdict, digest
 
 @dataclass(frozen=True, slots=True)
 class OfQuestion:
-    """What is promised of the answers to one question of a job that asks documents: a promise of its own."""
+    """A promise of its own for the answers to one question of a job with documents."""
 
     question: int  #: its number, from 0
     threshold: float | None
@@ -104,8 +104,8 @@ def by_labels(asked: Asked, found: Answers, verdicts: Sequence[Verdict], labels_
 
 
 def by_references(asked: Asked, found: Answers) -> Trusted:
-    """What the reference answers of the input promise. An answer is right if it matches one exactly: more may be, so it
-    is a lower bound. Raises UsageError if there are none."""
+    """What the reference answers of the input promise. An answer counts as right if it matches one exactly. More may be
+    right, so it is a lower bound. Raises UsageError if there are none."""
     if not (found.matches >= 0).any():
         job = asked.manifest.id
         raise UsageError(
@@ -123,7 +123,7 @@ def by_references(asked: Asked, found: Answers) -> Trusted:
 
 
 def _judged(found: Answers, verdicts: Sequence[Verdict]) -> dict[int, Judged]:
-    """The verdicts on answers, by row. A verdict on a row without an answer is none on an answer."""
+    """The verdicts on answers, by row. A verdict on a row without an answer does not count."""
     rows = np.array([verdict.row for verdict in verdicts], np.int64)
     places = np.searchsorted(found.rows, rows)
     return {
@@ -144,7 +144,7 @@ def _questions(
     everything: Mapping[int, Judged],
     look: Callable[[Answers, Mapping[int, Judged]], Promise],
 ) -> tuple[OfQuestion, ...] | None:
-    """The promise of each question of a job that asks documents."""
+    """The promise for each question of a job with documents."""
     if manifest.documents is None:
         return None
     count = manifest.documents.questions

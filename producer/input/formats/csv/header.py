@@ -35,7 +35,7 @@ def lines_of_title(head: Sequence[bytes], options: ReadOptions) -> int:
 
 
 def _goes_on(head: Sequence[bytes], options: ReadOptions) -> bool:
-    """Whether a quote is open at the end of the first line: a name of a header may hold an end of a line."""
+    """Whether a quote is open at the end of the first line: a name in a header may contain a line end."""
     return options.quote != "none" and bool(head) and head[0].count(b'"') % 2 == 1
 
 
