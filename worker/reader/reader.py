@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from contract import machine
 from contract.errors import ModelError
 from contract.format.job import Answer, Options, RowError
 from worker.reader import batch
@@ -70,13 +71,13 @@ class Reader:
         """
         directory = Path(directory)
         info = describe(directory)
-        with ThreadPoolExecutor(1) as beside:  # the graph is loaded meanwhile: that needs no lock of Python's
-            loading = beside.submit(Session, directory, info, providers_for(provider))
-            if (actual := digest(directory, info.graph)) != info.digest:
-                raise ModelError(f"{directory} has the digest {actual}, its description says {info.digest}", REBUILD)
-            encoder = Encoder(directory / TOKENIZER, info)
-            _check(encoder, info)
-            session = loading.result()
+        with ThreadPoolExecutor(1) as beside:  # loading the graph needs no lock of Python's
+            checking = beside.submit(_checked_encoder, directory, info)
+            try:
+                session = Session(directory, info, providers_for(provider))
+            finally:
+                encoder = checking.result()  # its error comes first: a file that was changed explains the others
+        machine.trim_memory()  # loading takes 20 MiB for a moment
         if provider == "cuda" and session.provider != CUDA:
             raise ModelError(
                 "onnxruntime has CUDA but cannot use it here",
@@ -208,8 +209,12 @@ class Reader:
         return self.info.no_answer_threshold if self.info.null_trained else None
 
 
-def _check(encoder: Encoder, info: ModelInfo) -> None:
-    """Check that tokenizer and template fit the model. The graph's inputs are checked in Session."""
+def _checked_encoder(directory: Path, info: ModelInfo) -> Encoder:
+    """The encoder of a model directory whose files are those of its description, and whose tokenizer and template fit
+    the model. The graph's inputs are checked in Session. Raises ModelError."""
+    if (actual := digest(directory, info.graph)) != info.digest:
+        raise ModelError(f"{directory} has the digest {actual}, its description says {info.digest}", REBUILD)
+    encoder = Encoder(directory / TOKENIZER, info)
     template = info.template
     try:
         encoder.encode("what?", "One word, and another.", Options())
@@ -220,6 +225,7 @@ def _check(encoder: Encoder, info: ModelInfo) -> None:
         raise ModelError(f"the tokenizer has ids up to {highest}, the model has {info.vocab_size} tokens", REBUILD)
     if not template.prefix or not template.suffix or info.max_positions < template.size + 2:
         raise ModelError(f"windows of {info.max_positions} tokens do not fit the template {template}", REBUILD)
+    return encoder
 
 
 def _guarded(work: Callable[[], Result]) -> Result:

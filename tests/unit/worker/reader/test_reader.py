@@ -236,6 +236,13 @@ def test_positions_that_the_graph_does_not_have_are_refused(copied: Path, positi
         Reader.open(change(copied, max_positions=positions))
 
 
+def test_a_reader_that_need_not_reach_its_peak_at_once_does_not_run_the_longest_window(copied: Path) -> None:
+    """All other checks remain: the known questions are asked."""
+    Reader.open(change(copied, max_positions=513), longest=False)
+    with pytest.raises(ModelError, match="Napoleon"):
+        Reader.open(change(copied, known_answers=known("Napoleon")), longest=False)
+
+
 def test_inputs_other_than_the_graphs_are_refused(copied: Path) -> None:
     with pytest.raises(ModelError, match="its description says"):
         Reader.open(change(copied, inputs=["input_ids"]))
