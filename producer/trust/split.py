@@ -27,9 +27,9 @@ def promise_of(storage: Storage, job: str, precision: float) -> Trust:
     trusted, found = judge.trust_of(storage, job, precision, CONFIDENCE)
     if trusted.threshold is None or trusted.share is None or trusted.lower_bound is None:
         raise UsageError(
-            f"job {job} does not promise that {100 * precision:g}% of any answers to other rows than its own are right",
+            f"job {job} promises nothing for rows other than its own, at a precision of {100 * precision:g}%",
             Remedy(
-                "It takes more verdicts than for its own rows, of which fewer are left. See what these promise: ",
+                "That takes more verdicts than a promise for its own rows. See what it promises: ",
                 Call("trust", job),
             ),
         )
@@ -69,7 +69,7 @@ def split_side(manifest: Manifest, precision: float | None, *, trusted: bool) ->
         return None
     if precision not in (None, manifest.trust.precision):
         raise UsageError(
-            f"job {manifest.id} is split at a precision of {manifest.trust.precision:g}, and not of {precision:g}",
+            f"job {manifest.id} is split at a precision of {manifest.trust.precision:g}, not {precision:g}",
             Remedy("Leave out ", Set("precision"), "."),
         )
     return Side(None, trusted)
@@ -90,14 +90,14 @@ def check(storage: Storage, job: str, model: str, options: Options) -> None:
     report = _report(storage, job)
     if report.model.name != model:
         raise UsageError(
-            f"job {job} was answered by the model {report.model.name}, and this one would be by {model}: what that one "
-            "promises says nothing of this one",
+            f"job {job} was answered by the model {report.model.name}, and this one would be by {model}, for which its "
+            "promise does not hold",
             "Use the same model, or judge a sample of this one's own answers.",
         )
     earlier = load_manifest(storage, job).options
     if others := [f"{name} was {then!r}, now {now!r}" for name, then, now in changes(earlier, options)]:
         raise UsageError(
-            f"job {job} had other options, so that what it promises says nothing of this one: {'; '.join(others)}",
+            f"job {job} had other options, so its promise does not hold for this one: {'; '.join(others)}",
             "Use the same options, or judge a sample of this one's own answers.",
         )
 
@@ -105,10 +105,10 @@ def check(storage: Storage, job: str, model: str, options: Options) -> None:
 def _report(storage: Storage, job: str) -> Progress:
     report = records.report(storage, job)
     if report is None:
-        raise NotEnded(f"job {job} has not ended, so that it promises nothing yet", "Wait until it has ended.")
+        raise NotEnded(f"job {job} has not ended, so it promises nothing yet", "Wait until it has ended.")
     if len(report.answering_rule) != 1 or not report.model.digest:
         raise UsageError(
-            f"job {job} was answered by {len(report.answering_rule)} versions of the answering rule: it promises "
+            f"job {job} was answered by {len(report.answering_rule)} versions of the answering rule, so it promises "
             "nothing for a job that is answered by one",
             "Submit its file again, and judge a sample of those answers.",
         )

@@ -82,7 +82,7 @@ def test_a_client_of_a_server_and_what_is_refused(shared: Cluster, server: httpx
     with file.open("rb") as opened:
         refused = server.post("/v1/jobs", files={"file": opened}, data={"trust": monday, "precision": "0.99"})
     assert refused.status_code == 422
-    assert f"job {monday} does not promise that 99% of any answers to other rows" in refused.text
+    assert f"job {monday} promises nothing for rows other than its own, at a precision of 99%" in refused.text
     own = server.get(f"/v1/jobs/{monday}/trust", params={"precision": 0.6}).json()
     page = server.get(f"/v1/jobs/{monday}/matches", params={"trusted": True, "precision": 0.6}).json()
     assert page["count"] == own["trusted"], "one that is not split has the sides of its own promise"

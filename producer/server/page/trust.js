@@ -22,8 +22,8 @@ export function promised(made) {
     ? [`Of the answers with a score of at least ${score(threshold)}, ${percent(made.precision)} or more are right ` +
       `(${percent(made.confidence)} confidence): ${count(trusted)} of ${counted(trusted + rest, "row")}. ${sum}.`]
     : [`Not enough to promise ${percent(made.precision)}: ${sum}.`,
-      best?.lower_bound ? `What they promise is ${percent(best.lower_bound)}, from a score of ${score(best.threshold)} on.` : "",
-      more ? `About ${count(more)} more would do, if they are as right.` : ""];
+      best?.lower_bound ? `They promise ${percent(best.lower_bound)} from a score of ${score(best.threshold)} on.` : "",
+      more ? `About ${count(more)} more are needed, if the same share of them is right.` : ""];
   sentences.push(by === "references" ? "Judged by the reference answers. Only exact matches count, so this is a lower bound."
     : next ? `The next look is at ${count(next)} judgements.` : "");
   return sentences.filter(Boolean).join(" ");

@@ -45,7 +45,7 @@ class Trusted:
     skipped: int  #: of those that count as wrong
     picked: int  #: rows that were picked by hand and judged: of these no promise is made
     best: Bound | None  #: what is promised all the same; None: too few were judged
-    more: int | None  #: how many more would do, if they are as right; None: not known
+    more: int | None  #: how many more are needed, if the same share of them is right; None: not known
     precision: float
     confidence: float
     by: Literal["people", "references"]

@@ -22,7 +22,7 @@ def _judged(trusted: Trusted) -> str:
     if trusted.by == "references":
         return f"{wrong}: by exact match with the reference answers, so more may be right"
     skipped = f", {trusted.skipped:,} of these skipped" if trusted.skipped else ""
-    picked = f"; and {trusted.picked:,} picked by hand, of which no promise is made" if trusted.picked else ""
+    picked = f"; and {trusted.picked:,} picked by hand, which promise nothing" if trusted.picked else ""
     return f"{wrong}{skipped}{picked}"
 
 
@@ -34,11 +34,11 @@ def _promised(trusted: Trusted) -> list[tuple[str, str]]:
     none = [("promise", f"none: not enough to promise {share(trusted.precision)}")]
     if best := trusted.best:
         above = f"for scores of at least {best.threshold:g}, {share(best.share)} of the rows"
-        none.append(("", f"what these promise is {share(best.lower_bound)} {above}"))
+        none.append(("", f"they promise {share(best.lower_bound)} {above}"))
     elif trusted.next_look is None:
-        none.append(("", "sixty judged answers above a threshold are the fewest that are looked at"))
+        none.append(("", "a promise needs at least sixty judged answers above a threshold"))
     if trusted.more:
-        none.append(("", f"about {trusted.more:,} more would do, if they are as right as those so far"))
+        none.append(("", f"about {trusted.more:,} more are needed, if the same share of them is right"))
     return none
 
 

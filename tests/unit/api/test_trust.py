@@ -61,7 +61,7 @@ def test_one_is_judged_again_undone_or_picked_by_hand(job: Job):
     assert [(each["row"], each["verdict"], each["start"]) for each in job.verdicts()] == [(8, "span", 6)]
     promise = job.trust()
     assert (promise.labels, promise.picked, promise.threshold) == (0, 1, None)
-    assert "1 picked by hand, of which no promise is made" in str(promise)
+    assert "1 picked by hand, which promise nothing" in str(promise)
     assert "<svg" not in promise._repr_html_(), "there is no curve yet"
 
 

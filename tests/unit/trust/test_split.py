@@ -152,7 +152,7 @@ def test_a_job_that_is_not_split_has_the_sides_of_its_own_promise(
         split.side(backend, monday, 0.99, trusted=True)
     tuesday = submitted(storage, settings, trust=monday, precision=0.7).id
     assert split.side(backend, tuesday, 0.7, trusted=True) == Side(None, above=True)
-    with pytest.raises(UsageError, match=r"is split at a precision of 0.7, and not of 0.8"):
+    with pytest.raises(UsageError, match=r"is split at a precision of 0.7, not 0.8"):
         split.side(backend, tuesday, 0.8, trusted=True)
 
 
@@ -167,7 +167,7 @@ def test_rows_that_all_were_judged_promise_others_no_more_than_a_sample_can(stor
     of_others = split.promise_of(storage, manifest.id, 0.95)
     assert of_others.share == 1.0
     assert of_others.lower_bound == pytest.approx(0.05 ** (1 / 100), abs=1e-4), "that of Clopper and Pearson"
-    with pytest.raises(UsageError, match="does not promise that 99% of any answers to other rows"):
+    with pytest.raises(UsageError, match="promises nothing for rows other than its own, at a precision of 99%"):
         split.promise_of(storage, manifest.id, 0.99)
 
 
@@ -194,7 +194,7 @@ def test_rows_that_another_model_answered_are_not_trusted(storage: MemoryStorage
     [
         ({"model": "large"}, r"was answered by the model tiny, and this one would be by large"),
         ({"options": Options(max_answer_len=40)}, r"other options.*: max_answer_len was 30, now 40"),
-        ({"precision": 0.975}, r"does not promise that 97.5% of any answers to other rows"),
+        ({"precision": 0.975}, r"promises nothing for rows other than its own, at a precision of 97.5%"),
     ],
 )
 def test_what_the_promise_does_not_hold_for_is_refused(
