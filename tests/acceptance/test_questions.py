@@ -132,7 +132,7 @@ def test_a_question_that_runs_out_of_memory_is_left_to_a_job(running: Cluster) -
     running.worker(**POISON | {"POISON": "memory"})
     running.ready()
     answer = ask(running, 60.0, question="POISON When was the mill founded?")
-    assert answer["error"] == {"code": "inference_error", "message": "out of memory, also when scored alone"}
+    assert answer["error"] == {"code": "inference_error", "message": "out of memory, even when scored alone"}
     assert left(running) == []
 
 

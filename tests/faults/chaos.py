@@ -194,7 +194,7 @@ class Round:
             return
         again = self.running.producer("retry", self.doomed)
         if again.returncode:  # it was done before it was cancelled
-            assert "no row that failed by the work" in again.stderr, again.stderr
+            assert "no row with a processing error" in again.stderr, again.stderr
         else:
             self._save(again.stdout.strip())
         self.running.producer("delete", self.doomed)
