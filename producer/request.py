@@ -79,7 +79,7 @@ class Request:
     precision: Annotated[float, Help("share of trusted answers that must be right")] = _PRECISION
     reuse: Annotated[
         tuple[str, ...],
-        Help("earlier jobs whose outcomes equal rows take over: ids, latest, or latest:team=search by label"),
+        Help("take the outcomes of equal rows from these earlier jobs: ids, latest, or latest:team=search by label"),
         AsText(parse=_names_in, format=",".join),
         Several(),
     ] = ()

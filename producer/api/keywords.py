@@ -73,7 +73,7 @@ class Keywords(TypedDict, total=False):
     trust: str | None
     #: share of trusted answers that must be right
     precision: float | None
-    #: earlier jobs whose outcomes equal rows take over: ids, latest, or latest:team=search by label
+    #: take the outcomes of equal rows from these earlier jobs: ids, latest, or latest:team=search by label
     reuse: str | Sequence[str] | None
     #: also reuse answers computed by another version of the runtime or kind of processor
     reuse_any: bool | None
