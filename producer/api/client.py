@@ -158,14 +158,19 @@ class Client(Connection):
 
     @raises_api_errors
     def check(self, data: Data, *, read: ReadOptions | None = None, **keywords: Unpack[Keywords]) -> Checked:
-        """Read data as `submit` would, without making a job: its columns, rows, errors and sizes. Raises InputError if
-        `submit` would."""
+        """Read data as `submit` would, without making a job: its columns, rows, errors and sizes, and with `reuse` how
+        many rows would be reused. Raises InputError if `submit` would."""
         from contract import settings
         from producer.jobs.check import check_file
+        from producer.jobs.submit import sources_of
 
         file, request = _request(data, read, None, keywords)
-        current = settings.load()
-        return check_file(file, request.with_row_limit(current.max_row_bytes).read, current)
+        current, sources = settings.load(), None
+        if request.reuse:
+            backend = self._direct("check with reuse")
+            sources = sources_of(backend.storage, backend.settings, request)
+        request = request.with_row_limit(current.max_row_bytes)
+        return check_file(file, request.read, current, options=request.options, sources=sources)
 
     @raises_api_errors
     def forecast(

@@ -520,6 +520,9 @@ def test_what_the_command_does_beside_jobs(client: Client) -> None:
     with pytest.raises(InputError, match="no column 'q'"):
         client.check(FRAME, question="q")
     first = done(client, client.submit(FRAME))
+    assert (checked.reused, client.check(FRAME, reuse=[first.id]).reused) == (None, 0), "no model is named in its parts"
+    with pytest.raises(UsageError, match="top_k was 1, now 2"):
+        client.check(FRAME, reuse=[first.id], top_k=2)
     second = done(client, client.submit(FRAME.assign(context=["other0 it is", "word1 too"])))
     changes, summary = first.diff(second)
     assert [(change["row"], change["second"]["answer"]) for change in changes] == [(0, "other0")]
