@@ -186,11 +186,12 @@ class Round:
         self.saving.append(job)
 
     def step(self) -> None:
-        """Cancel the doomed job; once it has ended, try it again, and delete it."""
+        """Cancel the doomed job once some of it is done; when it has ended, try it again, and delete it."""
         if not self.doomed:
             return
         if not self.running.storage.exists(layout.report(self.doomed)):
-            self.running.producer("cancel", self.doomed)
+            if self.running.parts(self.doomed):
+                self.running.producer("cancel", self.doomed)
             return
         again = self.running.producer("retry", self.doomed)
         if again.returncode:  # it was done before it was cancelled
