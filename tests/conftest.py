@@ -51,7 +51,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs an S3 shares one, in one of pytest's processes."""
+    """Whatever needs an S3 shares one, in one of pytest's processes. Tests with torch come first: they take seconds
+    each, and one that comes last keeps a single process busy."""
+    items.sort(key=lambda item: item.get_closest_marker("build") is None)
     for item in items:
         if "s3_endpoint" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("s3"))

@@ -21,7 +21,7 @@ transformers = pytest.importorskip("transformers", reason="needs the extra [buil
 
 from tests.unit.worker.build.test_build import SIZES, SPECIAL, _finish  # noqa: E402
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.xdist_group("train")]  # one process trains
 
 SAMPLE = REPO / "samples" / "evaluation.json"
 #: For a model and a file so small.
