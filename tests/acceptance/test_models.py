@@ -88,11 +88,11 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     directory, _ = copy_of_the_model(running.folder / "other", SHIPPED_MODEL)
     pinned = model.describe(SHIPPED).digest
     first = running.worker()
-    job = submit(running, rows=200, padding=8)  # seconds of work: the worker is ended long before the job is
+    job = submit(running, rows=120, padding=8)  # seconds of work: the worker is ended long before the job is
     running.await_parts(job, 1)
     end(first)
     done = running.parts(job)
-    assert done < 19
+    assert done < 11
     running.worker("--model-dir", str(directory))
     until(lambda: "declines" in running.log(1), "the other worker to decline")
     status = json.loads(running.producer("status", job, "--json").stdout)
@@ -112,7 +112,7 @@ def test_a_pinned_job_waits_for_its_model_says_so_and_goes_on_with_it(running: C
     running.worker()
     assert running.finish(job)["status"] == "completed"
     assert digests(running, job) == {pinned}
-    check(running, job, 200)
+    check(running, job, 120)
 
 
 def test_a_model_that_ends_whoever_loads_it_ends_the_worker_with_a_word(running: Cluster) -> None:

@@ -94,9 +94,9 @@ def repeated(text: str, rows: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text], pa.large_string()))
 
 
-def one_large_dictionary_entry(path: Path) -> None:
-    """A GiB of rows of half a MiB each, all of them good."""
-    write(path, repeated("x" * (MIB // 2), 2048), 2048, store_schema=False)
+def one_large_dictionary_entry(path: Path, rows: int = 1400) -> None:
+    """700 MiB of rows of half a MiB each, all of them good."""
+    write(path, repeated("x" * (MIB // 2), rows), rows, store_schema=False)
 
 
 def rows_too_large_from_one_entry(path: Path) -> None:
@@ -139,7 +139,7 @@ def a_list_of_a_million(path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "rows", "rejected"),
     [
-        (one_large_dictionary_entry, 2048, 0),
+        (one_large_dictionary_entry, 1400, 0),
         (rows_too_large_from_one_entry, 512, 512),
         (texts_behind_the_mean, 50_500, 0),
         (texts_by_their_prefix, 1400, 0),
@@ -175,7 +175,7 @@ def test_submit_writes_a_file_that_expands_in_bounded_memory(tmp_path: Path) -> 
     """Without Redis, which it does not need."""
     one_large_dictionary_entry(path := tmp_path / "in.parquet")
     code, output, peak = run("-c", _SUBMIT, str(path), str(tmp_path / "storage"))
-    assert (code, output.split()) == (0, ["2048", "0"])
+    assert (code, output.split()) == (0, ["1400", "0"])
     assert peak < PEAK
 
 
@@ -345,11 +345,11 @@ def test_a_lower_limit_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_threads_that_read_at_once_leave_no_limit_behind(tmp_path: Path, settings: Settings) -> None:
-    one_large_dictionary_entry(path := tmp_path / "in.parquet")
+    one_large_dictionary_entry(path := tmp_path / "in.parquet", rows=256)
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with ThreadPoolExecutor(4) as pool:
         counts = list(pool.map(lambda _: check_file(str(path), ReadOptions(), settings).rows, range(4)))
-    assert counts == [2048] * 4
+    assert counts == [256] * 4
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
