@@ -59,7 +59,7 @@ families: ## every family of readers that transformers has, built and compared w
 
 engines: ## install Ray, Spark, Dask, polars and Haystack into .venv-engines (1.5 GB), for the tests with them
 	@test -d .venv-engines || python3 -m venv .venv-engines
-	@.venv-engines/bin/pip install -q haystack-ai 'ray[data]' polars 'dask[dataframe]' pyspark 'pandas<3' pyarrow \
+	@$(if $(shell command -v uv),uv pip install --python .venv-engines,.venv-engines/bin/pip install) -q haystack-ai 'ray[data]' polars 'dask[dataframe]' pyspark 'pandas<3' pyarrow \
 		onnxruntime tokenizers numpy
 
 chaos: setup ## a seeded nemesis over several jobs: SEED= to replay, MINUTES=3; then a minute of damaged input files
