@@ -100,7 +100,7 @@ def test_redis_keeps_messages_and_refuses_rather_than_drops() -> None:
     for line in ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"):
         assert line in script
     assert "redis:/data" in service["volumes"]
-    assert service["user"] == "valkey"
+    assert (service["image"], service["user"]) == ("${REDIS_IMAGE:-valkey/valkey:9}", "${REDIS_USER:-valkey}")
 
 
 @pytest.mark.parametrize("place", ["compose", "kubernetes"])
