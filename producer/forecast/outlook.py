@@ -88,9 +88,11 @@ class Outlook:
         digest = next((worker.digest for worker in self.workers), "")
         # Others were sent whole, or are due later: of those come first what workers hold, and what waits for one.
         chunks = Counter(job for job, _ in self.queue.queued(self.model, digest, _BEFORE))
-        chunks += Counter(worker.job for worker in self.workers if worker.job)
+        # Asked after the queue: a message that was taken meanwhile is counted twice rather than not at all.
+        workers = [worker for worker in self.queue.workers() if worker.model == self.model]
+        chunks += Counter(worker.job for worker in workers if worker.job)
         jobs = dict.fromkeys(first) | {job: chunks[job] for job in sorted(chunks.keys() - set(first))}
-        done = {job: sum(worker.work for worker in self.workers if worker.job == job) for job in jobs}
+        done = {job: sum(worker.work for worker in workers if worker.job == job) for job in jobs}
         yield from many(storage, lambda job: max(0.0, _left(storage, job, jobs[job]) - done[job]), list(jobs))
 
 

@@ -111,6 +111,18 @@ def test_of_a_job_that_is_due_later_only_what_workers_hold_comes_first(
     assert look(settings, "tiny", storage, memory_queue).fleet(1).before == pytest.approx(chunk - 0.2)
 
 
+def test_what_a_worker_took_while_the_file_was_read_is_waited_for(
+    storage: Storage, settings: Settings, memory_queue: MemoryQueue
+):
+    memory_queue.announce(worker())
+    first = submitted(storage, settings, memory_queue, rows=40)
+    seen = look(settings, "tiny", storage, memory_queue)
+    memory_queue.messages.clear()
+    memory_queue.announce(worker(job=first.id, chunk=0))
+    assert first.forecast
+    assert seen.fleet(1).before == pytest.approx(first.forecast.work / first.chunks)
+
+
 def test_what_a_worker_was_last_said_to_hold_may_be_done(
     storage: Storage, settings: Settings, memory_queue: MemoryQueue
 ):
