@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-
 from celery import Celery
 
 from contract.queue import VISIBILITY_TIMEOUT, prefix, queue_name
-from contract.queue.url import read_url
-
-#: When a silent connection is probed, in seconds, as far as the system has these options.
-KEEPALIVE = {
-    getattr(socket, name): value
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-    if hasattr(socket, name)
-}
+from contract.queue.url import KEEPALIVE, read_url
 
 
 def make_app(redis_url: str, namespace: str, *, patient: bool = True) -> Celery:

@@ -8,8 +8,8 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -18,11 +18,13 @@ from redis.retry import Retry
 from contract.errors import RedisUnreachable
 from contract.format import codec
 from contract.queue import LONGEST_LEASE, TASK, WORKER_TTL, Asked, Hints, WorkerInfo, message, prefix, queue_name
-from contract.queue.app import KEEPALIVE, make_app
 from contract.queue.bounded import BOUNDED, TooLarge
 from contract.queue.heal import Dropped, Healer, is_wrong_type
 from contract.queue.scripts import lua
-from contract.queue.url import public_address, read_url
+from contract.queue.url import KEEPALIVE, public_address, read_url
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 log = logging.getLogger("bulkqa.queue")
 
@@ -41,7 +43,7 @@ class RedisQueue:
         url = read_url(redis_url)
         self.address = public_address(redis_url)
         self._prefix = prefix(namespace)
-        self._app = make_app(redis_url, namespace, patient=False)
+        self._of_app = redis_url, namespace
         local = url.client.startswith("unix:")
         self._redis = redis.Redis.from_url(
             url.client,
@@ -60,7 +62,16 @@ class RedisQueue:
 
     def close(self) -> None:
         self._redis.close()
-        self._app.close()
+        if "_app" in vars(self):
+            self._app.close()
+
+    @cached_property
+    def _app(self) -> Celery:
+        from contract.queue.app import (
+            make_app,  # Celery is a third of the start of a command, and only sending needs it
+        )
+
+        return make_app(*self._of_app, patient=False)
 
     def ping(self) -> None:
         with self._translated():
@@ -78,7 +89,12 @@ class RedisQueue:
 
     def _send(self, name: str, job: str, chunk: int) -> None:
         # Nothing is declared: the queue is a list, and sending needs no table of exchanges.
-        self._app.send_task(TASK, args=[job, chunk], queue=name, retry=False, declare=[])
+        from kombu.exceptions import OperationalError
+
+        try:
+            self._app.send_task(TASK, args=[job, chunk], queue=name, retry=False, declare=[])
+        except OperationalError as error:
+            raise (redis.ResponseError if is_wrong_type(error) else redis.ConnectionError)(str(error)) from error
 
     def hints(self, model: str, job: str, digest: str = "") -> Hints:
         zsets = tuple(self._key(kind, job) for kind in ("sent", "lease", "since"))
@@ -279,15 +295,13 @@ class RedisQueue:
 
     def _call(self, call: Callable[[], Any], keys: _Keys) -> Any:
         """The result of a call to Redis. If the keys hold foreign data, it is removed and the call repeated."""
-        from kombu.exceptions import OperationalError
-
         with self._translated():
             try:
                 return call()
             except TooLarge as error:
                 self._dropped.add(str(error))
                 self._redis.delete(*keys.all())
-            except (redis.ResponseError, OperationalError) as error:
+            except redis.ResponseError as error:
                 if not is_wrong_type(error):
                     raise
                 self._dropped.add("a key of another type")
@@ -296,11 +310,9 @@ class RedisQueue:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        from kombu.exceptions import OperationalError
-
         try:
             yield
-        except (redis.RedisError, OperationalError, OSError) as error:
+        except (redis.RedisError, OSError) as error:
             raise RedisUnreachable(
                 f"Redis at {self.address} cannot be used: {_reason(error)}", _remedy(error)
             ) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,13 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from redis.connection import parse_url
 
 from contract.errors import UsageError
+
+#: When a silent connection is probed, in seconds, as far as the system has these options.
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
 
 
 class RedisUrl(NamedTuple):
