@@ -109,9 +109,9 @@ class Worker:
         self._effort = Effort()
         self._way = Way(ANSWERING_RULE, self.reader.numerics, not self.reader.batched)
         self._repeats = reuse.Repeats()
-        self.reader.on_progress(self._heartbeat.advance, self._count_batch)
         count = self._meter.count_question
         self._lane = Lane(self.storage, self.queue, self.reader, self._model, self.threads, parent, count)
+        self.reader.on_progress(self._after_window, self._count_batch)
         log.info("worker %s: warm in %.1f s, %d threads, %s, %s", name, time.monotonic() - started, self.threads,
                  self.reader.provider, "windows in batches" if self.reader.batched else "one window a run")  # fmt: skip
 
@@ -314,6 +314,10 @@ class Worker:
             self._speed.add(self._cost.seconds(effort.work), thread_seconds)
             heartbeat.speed = self._speed.value()
         return predictions
+
+    def _after_window(self) -> None:
+        self._heartbeat.advance()
+        self._lane.give_way()
 
     def _count_batch(self, stats: BatchStats) -> None:
         self._meter.count_batch(stats)

@@ -28,7 +28,7 @@ from producer.jobs.find import is_id
 from producer.server.access import client_of
 from producer.server.metrics import Metrics
 from producer.server.problems import Refused, remedied, without
-from producer.server.shares import AtOnce, Lane, Places, Recent, Turns
+from producer.server.shares import AtOnce, Lane, Recent, Turns
 from producer.server.uploads.reader import Reader
 from producer.times import dated
 
@@ -38,7 +38,7 @@ log = logging.getLogger("bulkqa.server")
 #: have at least half of it, a client makes one block at a time.
 _READS, _READS_EACH = 16, 4
 _EXPORTS, _EXPORTS_EACH = 8, 1
-#: Questions of a client whose jobs are under way; others wait, and have no job yet.
+#: Questions of a client that are under way, at most.
 _QUESTIONS = 32
 #: Threads in which jobs that are watched are polled.
 _FOLLOWERS = 8
@@ -63,7 +63,7 @@ class Service:
     reads: Lane = field(default_factory=lambda: Lane(_READS, _READS_EACH))
     exports: Lane = field(default_factory=lambda: Lane(_EXPORTS, _EXPORTS_EACH))
     exporting: AtOnce = field(init=False)
-    questions: Places = field(default_factory=lambda: Places(_QUESTIONS))
+    questions: AtOnce = field(default_factory=lambda: AtOnce(_QUESTIONS, "busy", "questions", 1))
 
     def __post_init__(self) -> None:
         backend, ended = self.backend, set[str]()

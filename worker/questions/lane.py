@@ -1,8 +1,8 @@
 """The lane of questions: threads of a worker that answer single questions at once, also while it scores a chunk.
 
-They share the processor with the threads of the chunk, as the system divides it: a question does not wait for a
-micro-batch to end, and a chunk goes on whatever is asked. An idle lane waits in one call to Redis. What a lane cannot
-answer takes a job, which has attempts and a quarantine.
+A question does not wait for a micro-batch to end. Of the threads that score a chunk, one gives way to each question
+after its window, for a bounded time, so the chunk goes on whatever is asked. An idle lane waits in one call to Redis.
+What a lane cannot answer takes a job, which has attempts and a quarantine.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from contract.errors import ModelError, RedisUnreachable, StorageUnreachable
 from contract.format import layout
@@ -28,6 +29,8 @@ log = logging.getLogger("bulkqa.worker")
 
 #: Seconds that a lane waits for a question before it looks whether the worker drains; and while Redis is away.
 _WAIT = 0.5
+#: Seconds for which a scoring thread gives way after a window, at most.
+_GIVE_WAY = 0.1
 #: Seconds in which questions under way are finished when the worker stops.
 _LAST = 10.0
 
@@ -54,6 +57,8 @@ class Lane:
         self._threads = threads
         self._free = threading.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="question")
+        self._answering = self._giving_way = 0
+        self._changed = threading.Condition()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
         self._thread.start()
@@ -66,6 +71,28 @@ class Lane:
         for _ in range(self._threads):
             self._free.acquire(timeout=max(0.0, ends - time.monotonic()))
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def give_way(self) -> None:
+        """Called by each thread that scores a chunk, after every window: waits a moment if a question is under way that
+        no other thread gives way to."""
+        if self._giving_way >= self._answering:  # mostly both are 0: without the lock
+            return
+        with self._changed:
+            if self._giving_way < self._answering:
+                self._giving_way += 1
+                self._changed.wait_for(lambda: self._answering < self._giving_way, _GIVE_WAY)
+                self._giving_way -= 1
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        with self._changed:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._answering -= 1
+                self._changed.notify_all()
 
     def _run(self) -> None:
         while not (self._closed.is_set() or self._parent.draining()):
@@ -88,7 +115,8 @@ class Lane:
         try:
             question = stored.read(self._storage, name)
             if question and question.model == self._model.name:
-                self._answer(name, question)
+                with self._under_way():
+                    self._answer(name, question)
         except StorageUnreachable as error:
             log.warning("a question is left to a job: %s", error)
         finally:

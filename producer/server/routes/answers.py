@@ -62,7 +62,7 @@ async def answer(asked: Asked, http: HttpRequest, here: Here, reads: Reads) -> J
     model = request.model or here.backend.settings.model
     check_model(model)
     await here.await_worker(model, request.key, reads)
-    async with here.questions.of(client_of(http.scope)):
+    with here.questions.held(client_of(http.scope)):
         steps = here.backend.answering(asked.pairs(), request, asked.timeout, patient=False)
         answered = await reads.take(steps)
     document = {"predictions": answered.predictions, "model": asdict(answered.model), "job": answered.job}
