@@ -14,7 +14,7 @@ REPO = Path(__file__).resolve().parents[1]
 MODULES = (
     "contract/__init__.py", "contract/errors.py", "contract/evaluation.py", "contract/machine.py", "contract/remedy.py",
     "contract/squad.py", "contract/forecast", "contract/format", "contract/storage/address.py", "producer/input",
-    "worker/__init__.py", "worker/scoring.py", "worker/reader",
+    "producer/shuffle.py", "worker/__init__.py", "worker/scoring.py", "worker/reader",
 )  # fmt: skip
 
 
