@@ -94,7 +94,7 @@ def answer(
         answered = yield from _at_once(question, storage, queue, ends - _AT_ONCE * timeout, patient=patient)
         if answered:
             return answered
-    return (yield from _by_job(file, storage, queue, settings, request, ends - time.monotonic(), bound))
+    return (yield from _by_job(file, storage, queue, settings, request, timeout, ends, bound))
 
 
 def _few_rows(file: InputSpec, request: Request, settings: Settings) -> list[Row]:
@@ -154,11 +154,13 @@ def _by_job(
     settings: Settings,
     request: Request,
     timeout: float,
+    ends: float,
     bound: Bound,
 ) -> Steps[Answered]:
+    """Raises TimedOut once it is `ends`, by time.monotonic."""
     job = submit_and_send(file, storage, queue, settings, request, outlook=NOTHING).manifest.id
     try:
-        yield from _end(job, storage, queue, settings, timeout, bound)
+        yield from _end(job, storage, queue, settings, timeout, ends, bound)
     except (TimedOut, NoWorker):
         yield from _remove(job, storage, queue)
         raise
@@ -192,17 +194,19 @@ def _drop(job: str, storage: Storage, queue: Queue) -> None:
         delete(job, storage, queue, force=True)
 
 
-def _end(job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float, bound: Bound) -> Steps[None]:
+def _end(
+    job: str, storage: Storage, queue: Queue, settings: Settings, timeout: float, ends: float, bound: Bound
+) -> Steps[None]:
     """Wait for the end of a job: a look for its report costs next to nothing, and is often all that is needed."""
     progress = (progress for progress, _ in follow.polls(job, storage, queue, settings, bound))
     polls = follow.patient(progress, PATIENCE)
     started, look, pause = time.monotonic(), _LOOK, 0.02
     while not storage.exists(layout.report(job)):
-        waited = time.monotonic() - started
-        if waited > timeout:
+        now = time.monotonic()
+        if now > ends:
             more = Remedy("Ask with a larger ", Set("timeout"), ", or submit a job: ", Call("submit"))
             raise TimedOut(f"no answer within {timeout:g} s", more)
-        if waited > look:
+        if now - started > look:
             next(polls, None)
             look *= 2
         yield pause

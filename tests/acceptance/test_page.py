@@ -124,7 +124,7 @@ def test_documents_are_dropped_asked_and_read_with_their_answers_marked(
     (tmp_path / "scan.pdf").write_bytes(pdf(""))
     page.goto(str(client.base_url))
     page.set_input_files("#file", sorted(tmp_path.iterdir()))
-    page.get_by_text("3 documents").wait_for()
+    page.get_by_text("3 documents", exact=True).wait_for()
     page.get_by_role("button", name="Ask", exact=True).click()
     page.get_by_text("Type a question first").wait_for()
     page.get_by_label("Questions", exact=True).fill("When was it built?\nWho built it?")

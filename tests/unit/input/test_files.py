@@ -295,7 +295,7 @@ def test_a_file_of_unbalanced_quotes_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize(("options", "what"), [({"quote": "x"}, "unknown quote"), ({"skip_lines": -1}, "skip_lines"),
-                                               ({"quote": "none", "escape": "\\"}, "no escape")])  # fmt: skip
+                                               ({"quote": "none", "escape": "\\"}, "no use")])  # fmt: skip
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], what: str) -> None:
     with pytest.raises(UsageError, match=what):
         read("question|context\nq|c\n", **options)

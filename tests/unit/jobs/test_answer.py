@@ -6,14 +6,17 @@ import io
 
 import pytest
 
-from contract.errors import NoWorker, TimedOut
+from contract.errors import Busy, NoWorker, TimedOut
 from contract.format import layout
+from contract.format.job import ModelRef
 from contract.ledger.reconcile import BRIEF
+from contract.questions import stored
+from contract.questions.stored import Reply
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.answer import Answered, answer, is_served, unserved
+from producer.jobs.answer import MOST_WAITING, Answered, answer, is_served, unserved
 from producer.jobs.follow import Steps, completed
 from producer.request import Request
 from tests.making import Hand, csv
@@ -25,17 +28,62 @@ def steps(
     return answer(io.BytesIO(csv(2)), storage, queue, settings, Request(**request), timeout, BRIEF)
 
 
+def declined(storage: Storage, queue: RedisQueue, settings: Settings, timeout: float = 60.0) -> Steps[Answered]:
+    """The steps of a question that the lane of a worker declines, as far as its job."""
+    asked = steps(storage, queue, settings, timeout)
+    next(asked)
+    name = queue.take_question(settings.model, 5.0)
+    assert name
+    stored.reply(storage, name, Reply(ModelRef(settings.model, "d1", "int8"), None))
+    while not storage.list(layout.JOBS):
+        next(asked)
+    assert storage.list(layout.QUESTIONS) == []
+    return asked
+
+
+def test_a_question_that_the_lane_answers_makes_no_job(storage: Storage, redis_queue: RedisQueue, settings: Settings):
+    Hand(storage, redis_queue, settings).announce()
+    asked = steps(storage, redis_queue, settings)
+    next(asked)
+    name = redis_queue.take_question(settings.model, 5.0)
+    assert name
+    question = stored.read(storage, name)
+    assert question
+    assert [row.question for row in question.rows] == ["what is 0?", "what is 1?"]
+    model = ModelRef(settings.model, "d1", "int8")
+    stored.reply(storage, name, Reply(model, [{"answer": "a"}, {"answer": "b"}]))
+    answered = completed(asked)
+    assert ([row["answer"] for row in answered.predictions], answered.model, answered.job) == (["a", "b"], model, None)
+    assert storage.list(layout.JOBS) == []
+    answered.discard()
+    assert storage.list(layout.QUESTIONS) == []
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_questions_that_would_wait_too_long_are_refused(
+    storage: Storage, redis_queue: RedisQueue, settings: Settings, patient: bool
+):
+    Hand(storage, redis_queue, settings).announce()
+    while redis_queue.ask(settings.model, "another", MOST_WAITING) != "full":
+        pass
+    file = io.BytesIO(csv(2))
+    asked = answer(file, storage, redis_queue, settings, Request(), 0.5, BRIEF, patient=patient)
+    with pytest.raises(Busy, match="too many questions"):
+        completed(asked)
+    assert storage.list(layout.QUESTIONS) == storage.list(layout.JOBS) == []
+
+
 def test_a_question_is_answered_as_soon_as_its_job_has_ended(
     storage: Storage, redis_queue: RedisQueue, settings: Settings
 ):
     hand = Hand(storage, redis_queue, settings)
     hand.announce()
-    asked = steps(storage, redis_queue, settings)
-    next(asked)
+    asked = declined(storage, redis_queue, settings)
     hand.run()
     answered = completed(asked)
     assert [row["answer"] for row in answered.predictions] == ["word0", "word1"]
-    assert storage.list(layout.JOBS) == [answered.job.id]
+    answered.discard()
+    assert storage.list(layout.JOBS) == []
 
 
 def test_one_that_takes_too_long_leaves_no_job_once_its_worker_lets_go(
@@ -43,14 +91,13 @@ def test_one_that_takes_too_long_leaves_no_job_once_its_worker_lets_go(
 ):
     hand = Hand(storage, redis_queue, settings)
     hand.announce()
-    asked = steps(storage, redis_queue, settings, timeout=0.05)
-    next(asked)
+    asked = declined(storage, redis_queue, settings, timeout=2.0)
     (job,) = storage.list(layout.JOBS)
     hand.begin(job, 0)
     while not storage.exists(layout.cancel(job)):
         next(asked)
     hand.end(job, 0)
-    with pytest.raises(TimedOut, match=r"no answer within 0\.05 s"):
+    with pytest.raises(TimedOut, match="no answer within 2 s"):
         completed(asked)
     assert storage.list(layout.JOBS) == []
 
