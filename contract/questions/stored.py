@@ -11,9 +11,9 @@ from contract.format import codec, layout
 from contract.format.job import ModelRef, Options, Row
 from contract.storage import Storage
 
-#: Characters of text in a question, at most: more is a job.
+#: Bytes of the rows of a question, at most: more is a job.
 MOST_TEXT = 1 << 18
-#: Bytes of a question, at most: a character takes up to 12 in JSON.
+#: Bytes of a question as it is stored, at most: JSON takes up to six for one.
 _MOST_BYTES = 16 * MOST_TEXT
 #: Seconds after which a question or reply that nobody removed is swept.
 _OLD = 3600.0
@@ -60,10 +60,10 @@ def reply(storage: Storage, name: str, answer: Reply) -> None:
 
 
 def reply_to(storage: Storage, name: str) -> Reply | None:
-    """The reply to a question; None while there is none."""
+    """The reply to a question; None while there is none, or if it is damaged."""
     try:
         return codec.read(Reply, storage.read(layout.reply(name)))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 
@@ -75,6 +75,6 @@ def remove(storage: Storage, name: str) -> None:
 
 def remove_old(storage: Storage, now: float) -> None:
     """Remove questions and replies that nobody has removed for an hour. `now`: seconds since 1970."""
-    for name in sorted(map(layout.question_of, storage.list(layout.QUESTIONS))):
+    for name in set(map(layout.question_of, storage.list(layout.QUESTIONS))):
         if name and now - int(name[:13]) / 1000 > _OLD:
             remove(storage, name)

@@ -103,9 +103,10 @@ def _few_rows(file: InputSpec, request: Request, settings: Settings) -> list[Row
     if replace(request, options=Options()) != only:
         return []
     with open_input(file, request.read, settings.read_memory) as source:
-        table = next(source.tables(0, MOST_TEXT), None)
-        rest = table is None or source.groups is not None or table.nbytes > MOST_TEXT
-        rows = [] if rest else list(chunk.rows(table))
+        tables = source.tables(0, MOST_TEXT)
+        table, more = next(tables, None), next(tables, None)
+        takes_job = table is None or more is not None or source.groups is not None or table.nbytes > MOST_TEXT
+        rows = [] if takes_job else list(chunk.rows(table))
     if isinstance(file, io.IOBase):
         file.seek(0)
     return rows

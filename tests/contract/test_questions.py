@@ -47,6 +47,8 @@ def test_what_is_no_question_is_none(storage: Storage, data: bytes):
     name = stored.put(storage, Question(MODEL, Options(), (ROW,)))
     storage.replace(layout.question(name), data)
     assert stored.read(storage, name) is None
+    storage.replace(layout.reply(name), data)
+    assert stored.reply_to(storage, name) is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from contract.errors import ModelError, RedisUnreachable, StorageUnreachable
+from contract.errors import BulkqaError, ModelError, RedisUnreachable
 from contract.format import layout
 from contract.format.job import ModelRef
 from contract.questions import stored
@@ -117,7 +117,7 @@ class Lane:
             if question and question.model == self._model.name:
                 with self._under_way():
                     self._answer(name, question)
-        except StorageUnreachable as error:
+        except BulkqaError as error:  # such as a storage that does not answer
             log.warning("a question is left to a job: %s", error)
         finally:
             self._free.release()

@@ -11,12 +11,12 @@ from contract.format import layout
 from contract.format.job import ModelRef
 from contract.ledger.reconcile import BRIEF
 from contract.questions import stored
-from contract.questions.stored import Reply
+from contract.questions.stored import MOST_TEXT, Reply
 from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.answer import MOST_WAITING, Answered, answer, is_served, unserved
+from producer.jobs.answer import MOST_WAITING, Answered, answer, file_of, is_served, unserved
 from producer.jobs.follow import Steps, completed
 from producer.request import Request
 from tests.making import Hand, csv
@@ -57,6 +57,21 @@ def test_a_question_that_the_lane_answers_makes_no_job(storage: Storage, redis_q
     assert storage.list(layout.JOBS) == []
     answered.discard()
     assert storage.list(layout.QUESTIONS) == []
+
+
+def test_rows_that_are_too_many_for_a_lane_are_all_answered_by_a_job(
+    storage: Storage, redis_queue: RedisQueue, settings: Settings
+):
+    """Also those that a lane could have taken: a lane takes all rows or none."""
+    hand = Hand(storage, redis_queue, settings)
+    hand.announce()
+    context = "word " * (MOST_TEXT // 15)  # each row fits, and three do not
+    file = file_of({"question": f"what is {n}?", "context": context} for n in range(5))
+    asked = answer(file, storage, redis_queue, settings, Request(), 60.0, BRIEF)
+    next(asked)
+    assert storage.list(layout.QUESTIONS) == []
+    hand.run()
+    assert [row["row"] for row in completed(asked).predictions] == list(range(5))
 
 
 @pytest.mark.parametrize("patient", [True, False])
