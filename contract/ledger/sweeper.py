@@ -1,8 +1,8 @@
 """The sweeper's loop: it reconciles every unfinished job, round after round. A round costs one listing of all jobs, and
 one call for each job not known to have ended.
 
-Once an hour it removes expired jobs, and what belongs to no manifest: chunks of killed submissions, and the attempt of
-a worker that had read the manifest of a job just before it was removed.
+Once an hour it removes expired jobs, questions that nobody waits for any more, and what belongs to no manifest: chunks
+of killed submissions, and the attempt of a worker that had read the manifest of a job just before it was removed.
 """
 
 from __future__ import annotations

@@ -111,6 +111,9 @@ def test_a_worker_counts_what_all_its_processes_do_and_what_died_of_them_did(run
     assert found["bulkqa_worker_attempts_total", "done"] == found["bulkqa_worker_chunk_seconds_count",] == 1
     for stage in ("read", "encode", "score", "decode", "write"):
         assert found["bulkqa_worker_stage_seconds_total", stage] > 0
+    with running.client() as client:
+        client.answer("When was the mill founded?", "The mill was founded in 1532.")
+    assert scraped(port)["bulkqa_worker_question_seconds_count",] == 1
     second = running.submit(write_rows(tmp_path / "rows.csv", 120, padding=8), chunk_rows=30)
     held = until(lambda: [one for one in running.queue.workers() if one.job == second], "a chunk that is held")
     children = psutil.Process(worker.pid).children()

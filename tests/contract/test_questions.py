@@ -11,10 +11,13 @@ import pytest
 from contract.errors import BulkqaError
 from contract.format import layout
 from contract.format.job import ModelRef, Options, Row, RowError
+from contract.ledger.sweeper import sweep_jobs
 from contract.questions import stored
 from contract.questions.stored import Question, Reply
 from contract.queue import Queue, WorkerInfo
+from contract.settings import Settings
 from contract.storage import Storage, open_storage
+from tests.twins.queue import MemoryQueue
 
 MODEL = "tiny"
 ROW = Row(0, "When?", "In 1532.\ud7ff\x00", id="é", line=1)
@@ -68,6 +71,13 @@ def test_what_nobody_removed_is_removed_after_an_hour(storage: Storage):
     assert len(storage.list(layout.QUESTIONS)) == 3
     stored.remove_old(storage, time.time() + 3700)
     assert storage.list(layout.QUESTIONS) == ["other.json"]
+
+
+def test_the_sweeper_removes_them(storage: Storage):
+    storage.create(layout.question(f"{0:013d}-{'0' * 16}"), b"{}")
+    kept = stored.put(storage, Question(MODEL, Options(), (ROW,)))
+    sweep_jobs(storage, MemoryQueue(), Settings(), stopped=threading.Event(), once=True)
+    assert storage.list(layout.QUESTIONS) == [f"{kept}.json"]
 
 
 def test_names_are_taken_in_order_and_as_many_wait_as_workers_may_have(queue: Queue):
