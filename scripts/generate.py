@@ -261,6 +261,8 @@ def _type_of(field: FieldInfo) -> str:
 
 def keywords() -> str:
     """The keywords of `submit` and `answer` as types."""
+    answering = options_of(Options)
+    others = [option for option in OPTIONS.values() if option not in answering]
     lines = [
         '"""The keywords of `submit` and `answer`, for editors. Made of `producer.request` by `make generate`."""',
         "",
@@ -268,8 +270,8 @@ def keywords() -> str:
         "",
         "from collections.abc import Mapping, Sequence",
         "from typing import TypedDict",
-        *_typed_dict("Keywords", "Every option of a job", OPTIONS.values()),
-        *_typed_dict("AnswerKeywords", "Every option of an answer", options_of(Options)),
+        *_typed_dict("AnswerKeywords(TypedDict, total=False)", "Every option of an answer", answering),
+        *_typed_dict("Keywords(AnswerKeywords, total=False)", "Every option of a job", others),
     ]
     return "\n".join(
         line if len(line) <= 120 else re.sub(r"^(.*?)  #: (.*)$", r"    #: \2\n\1", line) for line in lines
@@ -280,7 +282,7 @@ def _typed_dict(name: str, what: str, options: Iterable[Option]) -> Iterator[str
     yield from (
         "",
         "",
-        f"class {name}(TypedDict, total=False):",
+        f"class {name}:",
         f'    """{what}. One that is left out has its default."""',
         "",
     )

@@ -6,7 +6,30 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 
-class Keywords(TypedDict, total=False):
+class AnswerKeywords(TypedDict, total=False):
+    """Every option of an answer. One that is left out has its default."""
+
+    #: tokens in a window
+    max_seq_len: int
+    #: tokens that neighbouring windows share
+    doc_stride: int
+    #: tokens in a question; a longer one is cut and flagged
+    max_question_len: int
+    #: tokens in an answer, at most
+    max_answer_len: int
+    #: answers per row, best first
+    top_k: int
+    #: best spans of a row that its score is computed over; at least top_k
+    n_best: int
+    #: no answer if null beats the best span by more than this [default: the model's]
+    no_answer_threshold: float | None
+    #: score only the N windows of a context whose words match the question best [default: all]
+    top_windows: int | None
+    #: leave contexts out of the predictions
+    omit_context: bool
+
+
+class Keywords(AnswerKeywords, total=False):
     """Every option of a job. One that is left out has its default."""
 
     #: column of the questions
@@ -39,24 +62,6 @@ class Keywords(TypedDict, total=False):
     format: str | None
     #: column of the texts if documents are the rows of a table; id is then the column of their names
     text: str | None
-    #: tokens in a window
-    max_seq_len: int
-    #: tokens that neighbouring windows share
-    doc_stride: int
-    #: tokens in a question; a longer one is cut and flagged
-    max_question_len: int
-    #: tokens in an answer, at most
-    max_answer_len: int
-    #: answers per row, best first
-    top_k: int
-    #: best spans of a row that its score is computed over; at least top_k
-    n_best: int
-    #: no answer if null beats the best span by more than this [default: the model's]
-    no_answer_threshold: float | None
-    #: score only the N windows of a context whose words match the question best [default: all]
-    top_windows: int | None
-    #: leave contexts out of the predictions
-    omit_context: bool
     #: name of the model that answers [default: BULKQA_MODEL]
     model: str | None
     #: a second submission with the same key returns the first job
@@ -81,26 +86,3 @@ class Keywords(TypedDict, total=False):
     sample: int | None
     #: another seed draws other rows
     sample_seed: int | None
-
-
-class AnswerKeywords(TypedDict, total=False):
-    """Every option of an answer. One that is left out has its default."""
-
-    #: tokens in a window
-    max_seq_len: int
-    #: tokens that neighbouring windows share
-    doc_stride: int
-    #: tokens in a question; a longer one is cut and flagged
-    max_question_len: int
-    #: tokens in an answer, at most
-    max_answer_len: int
-    #: answers per row, best first
-    top_k: int
-    #: best spans of a row that its score is computed over; at least top_k
-    n_best: int
-    #: no answer if null beats the best span by more than this [default: the model's]
-    no_answer_threshold: float | None
-    #: score only the N windows of a context whose words match the question best [default: all]
-    top_windows: int | None
-    #: leave contexts out of the predictions
-    omit_context: bool

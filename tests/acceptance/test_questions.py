@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from contract.format import layout
 from contract.format.part import Footer
 from contract.ledger import records
 from contract.ledger.stored import read_footer
+from contract.queue import WorkerInfo
 from contract.queue.url import read_url
 from producer.jobs.answer import MOST_WAITING
 from tests.acceptance.cluster import REPO, Cluster, check, child_of, until, write_rows
@@ -162,6 +164,20 @@ def test_too_many_questions_are_refused_at_once(running: Cluster) -> None:
         assert left(running) == []
         child_of(worker).send_signal(signal.SIGCONT)
         assert client.post("/v1/answer", json=MILL).json()["predictions"][0]["answer"] == "1532"
+
+
+def test_a_client_has_so_many_questions_at_once_and_is_refused_more(running: Cluster) -> None:
+    for number in range(9):  # of workers that never answer: their lists have room
+        running.queue.announce(
+            WorkerInfo(f"w{number}", "minilm-l6-qa", "d1", "int8", 1, "0", storage=running.namespace)
+        )
+    with serving(running) as client, ThreadPoolExecutor(40) as pool:
+        pending = [pool.submit(client.post, "/v1/answer", json=MILL | {"timeout": 8}) for _ in range(40)]
+        answers = [each.result() for each in pending]
+    codes = Counter(answer.json()["code"] for answer in answers)
+    assert codes == {"timed_out": 32, "busy": 8}
+    assert all("of this client" in answer.json()["detail"] for answer in answers if answer.status_code == 429)
+    assert left(running) == []
 
 
 def test_what_others_write_to_redis_asks_nothing(running: Cluster, tmp_path: Path) -> None:
