@@ -6,8 +6,6 @@ EXTRAS ?= dev
 VENV ?= .venv
 # Test processes: on two cores three, for tests wait much of the time.
 PROCESSES ?= 3
-# Tests that import torch, which takes seconds, before they know whether they run.
-TORCH := test_train.py worker/build worker/reader/test_torch.py
 BIN := $(VENV)/bin
 # One stamp for each set of extras: asking for more installs more, asking again does nothing.
 STAMP := $(VENV)/.installed-$(EXTRAS)
@@ -39,8 +37,7 @@ test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q --ignore=tests/faults
 
 test-quick: setup ## unit and contract tests but the slow ones: about two minutes on two idle cores
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py \
-		$(addprefix --ignore=tests/unit/,$(TORCH))
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py
 
 test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about five minutes
 	@$(MAKE) -s setup EXTRAS=dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -51,12 +52,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs an S3 shares one, in one of pytest's processes. Tests with torch come first: they take seconds
-    each, and one that comes last keeps a single process busy."""
+    """Whatever needs an S3 shares one, in one of pytest's processes. One of them imports torch, and starts with it."""
+    lacking = [name for name in ("torch", "transformers", "onnx") if importlib.util.find_spec(name) is None]
     items.sort(key=lambda item: item.get_closest_marker("build") is None)
     for item in items:
-        if "s3_endpoint" in getattr(item, "fixturenames", ()):
+        if item.get_closest_marker("build"):
+            item.add_marker(pytest.mark.xdist_group("torch"))
+            item.add_marker(pytest.mark.skipif(bool(lacking), reason="needs the extra [build]"))
+        elif "s3_endpoint" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("s3"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Models as small as those of tests are slower with more threads than one, the more so beside other tests."""
+    if item.get_closest_marker("build"):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 # Other work on the machine is no failure of ours.

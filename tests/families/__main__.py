@@ -19,7 +19,7 @@ from contract.errors import ModelError
 from contract.format.job import Options
 from tests import REPO
 from tests.families.checkpoints import CLASSES, make
-from tests.unit.worker.build.test_build import CONTEXT
+from tests.untrained import CONTEXT
 from worker.build import build
 from worker.reader.reader import Reader
 

@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES
 
-from tests.unit.worker.build.test_build import FAMILIES, _byte_bpe, _wordpiece
+from tests.untrained import FAMILIES, byte_bpe, wordpiece
 
 #: The class of each family, by its name in a config.json.
 CLASSES: dict[str, str] = dict(MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES)
@@ -56,7 +56,7 @@ _TWO_SEPARATORS = ("longformer", "roberta")
 def make(family: str, directory: Path) -> None:
     """Write a checkpoint whose logits differ between tokens. Raises whatever the family raises where it cannot be made
     small, or needs a library of its own."""
-    tokenizer = _byte_bpe() if family in _TWO_SEPARATORS else _wordpiece(1, 0 if family in _MORE else 1)
+    tokenizer = byte_bpe() if family in _TWO_SEPARATORS else wordpiece(1, 0 if family in _MORE else 1)
     torch.manual_seed(0)
     # Some families add a token of their own.
     model = getattr(transformers, CLASSES[family])(_config(family, len(tokenizer) + 1))

@@ -10,18 +10,15 @@ from string import ascii_lowercase
 from typing import Any
 
 import pytest
+import tokenizers
 
 from contract.errors import UsageError
 from contract.format.job import Options
 from tests import REPO
+from tests.untrained import SIZES, SPECIAL, finish
 from worker.evaluate import load_squad
 
-torch = pytest.importorskip("torch", reason="needs the extra [build]")
-transformers = pytest.importorskip("transformers", reason="needs the extra [build]")
-
-from tests.unit.worker.build.test_build import SIZES, SPECIAL, _finish  # noqa: E402
-
-pytestmark = [pytest.mark.build, pytest.mark.xdist_group("train")]  # one process trains
+pytestmark = pytest.mark.build
 
 SAMPLE = REPO / "samples" / "evaluation.json"
 #: For a model and a file so small.
@@ -35,14 +32,12 @@ def recipe() -> dict[str, Any]:
 
 def _tokenizer(vocabulary: dict[str, int], middle: int) -> Any:
     """A fast tokenizer of whole words, with so many separators between question and context."""
-    import tokenizers
-
     made = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token=SPECIAL[1]))
     made.normalizer, made.pre_tokenizer = (
         tokenizers.normalizers.BertNormalizer(),
         tokenizers.pre_tokenizers.BertPreTokenizer(),
     )
-    finished = _finish(made, SPECIAL, middle, 1)
+    finished = finish(made, SPECIAL, middle, 1)
     finished.add_special_tokens({"mask_token": SPECIAL[4]})
     return finished
 
@@ -50,7 +45,8 @@ def _tokenizer(vocabulary: dict[str, int], middle: int) -> Any:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained encoder whose vocabulary has the words of the sample."""
-    import tokenizers
+    import torch
+    import transformers
 
     normalizer, split = tokenizers.normalizers.BertNormalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
     texts = [text for example in load_squad(SAMPLE) for text in (example.question, example.context)]
@@ -68,7 +64,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(recipe: dict[str, Any], base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the recipe makes of the base and the sample."""
-    torch.set_num_threads(1)  # so small a model is slower with more, the more so beside other tests
     out = tmp_path_factory.mktemp("trained")
     recipe["main"]([str(base), str(out), "--train", str(SAMPLE), "--epochs", "80", "--lr", "3e-3", *SMALL])
     return out
@@ -134,6 +129,9 @@ def test_the_recipe_learns_what_it_is_shown(recipe: dict[str, Any], trained: Pat
 
 def _teacher(trained: Path, folder: Path, extra: list[str]) -> Path:
     """The trained reader with tokens added at the front of its vocabulary and two separators, as MPNet has."""
+    import torch
+    import transformers
+
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(trained)
     made = json.loads((trained / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
     words = sorted(made, key=made.__getitem__)
@@ -178,7 +176,6 @@ def test_a_student_learns_from_its_teacher(
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
     monkeypatch.setitem(recipe["train_epoch"].__globals__, "HARD", 0.0)
     monkeypatch.setitem(recipe["Teacher"].loss.__globals__, "HARD", 0.0)
-    torch.set_num_threads(1)
     settings = ["--train", str(tmp_path / "wrong.json"), "--teacher", str(teacher), "--masked", "0.2", *SMALL]
     recipe["main"]([str(base), str(tmp_path / "out"), "--epochs", "40", "--lr", "3e-3", *settings])
     student, _ = recipe["opened"](str(tmp_path / "out"))
@@ -194,6 +191,8 @@ def _answer(reader: Any, example: Any) -> Any:
 def test_a_teacher_that_cuts_texts_differently_has_nothing_to_teach(
     recipe: dict[str, Any], base: Path, trained: Path, tmp_path: Path
 ) -> None:
+    import transformers
+
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(trained)
     model.save_pretrained(tmp_path / "teacher")
     letters = {token: n for n, token in enumerate([*SPECIAL, *ascii_lowercase, *(f"##{a}" for a in ascii_lowercase)])}
@@ -205,6 +204,8 @@ def test_a_teacher_that_cuts_texts_differently_has_nothing_to_teach(
 
 
 def test_a_teacher_whose_layers_do_not_fit_is_refused(recipe: dict[str, Any], base: Path, tmp_path: Path) -> None:
+    import transformers
+
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     config = transformers.BertConfig(vocab_size=len(tokenizer), **(SIZES | {"num_hidden_layers": 3}))
     transformers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "teacher")

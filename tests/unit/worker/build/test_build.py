@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,204 +11,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 
 from contract.errors import ModelError
 from contract.forecast.work import Cost
 from contract.format.job import Options
-from tests import REPO
+from tests import REPO, untrained
+from worker import build as builder
+from worker.build import checkpoint, export
+from worker.pipeline.models import directory_of
+from worker.pipeline.pipeline import pipeline
+from worker.reader.cost import measure
 from worker.reader.model import DESCRIPTION, ModelInfo, describe, digest
-
-torch = pytest.importorskip("torch", reason="needs the extra [build]")
-transformers = pytest.importorskip("transformers", reason="needs the extra [build]")
-onnx = pytest.importorskip("onnx", reason="needs the extra [build]")
-tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [build]")
-
-from worker import build as builder  # noqa: E402 - after the check that it can be used
-from worker.build import checkpoint, export  # noqa: E402
-from worker.pipeline.models import directory_of  # noqa: E402
-from worker.pipeline.pipeline import pipeline  # noqa: E402
-from worker.reader.reader import Reader  # noqa: E402
+from worker.reader.reader import Reader
 
 pytestmark = pytest.mark.build
 
 #: The checkpoints of these tests are untrained, and answer nothing.
 build = partial(builder.build, force_unknown=True)
 
-CORPUS = [text for known in checkpoint.KNOWN for text in (known.question, known.context)]
-CONTEXT = "Zürich lies in Switzerland. " + "The city was founded by the Romans, who called it Turicum. " * 4
-SIZES: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 128,
-}
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
-
-def _finish(tokenizer: Any, special: list[str], middle: int, context_type: int) -> Any:
-    """A fast tokenizer that encodes a pair as CLS, question, `middle` separators, context, separator."""
-    cls, sep, pad, unknown = [special[n] for n in ((0, 2, 1, 3) if special is ROBERTA else (2, 3, 0, 1))]
-    pair = " ".join([f"{cls}:0 $A:0", *[f"{sep}:0"] * middle, f"$B:{context_type} {sep}:{context_type}"])
-    ids = [(token, tokenizer.token_to_id(token)) for token in (cls, sep)]
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{cls} $A {sep}", pair=pair, special_tokens=ids
-    )
-    inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if context_type else [])]
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=pad, unk_token=unknown, model_input_names=inputs
-    )
-
-
-def _wordpiece(middle: int = 1, context_type: int = 1) -> Any:
-    """Letters, pairs of them, and the words of every other text. Written out: a trained one would differ between
-    processes, and so would the logits of an untrained model, which then sometimes exceed the tolerance of fp16."""
-    normalizer, splitter = tokenizers.normalizers.BertNormalizer(), tokenizers.pre_tokenizers.BertPreTokenizer()
-    texts = [[word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))] for text in CORPUS]
-    every = {word for text in texts for word in text}
-    pieces = {word[at : at + size] for word in every for size in (1, 2) for at in range(len(word))}
-    words = {word for text in texts[::2] for word in text}
-    known = [*SPECIAL, *sorted(words | pieces | {f"##{piece}" for piece in pieces})]
-    model = tokenizers.models.WordPiece({word: number for number, word in enumerate(known)}, unk_token=SPECIAL[1])
-    made = tokenizers.Tokenizer(model)
-    made.normalizer, made.pre_tokenizer = normalizer, splitter
-    return _finish(made, SPECIAL, middle, context_type)
-
-
-def _byte_bpe() -> Any:
-    made = tokenizers.Tokenizer(tokenizers.models.BPE())
-    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = tokenizers.decoders.ByteLevel()
-    made.train_from_iterator(
-        CORPUS,
-        tokenizers.trainers.BpeTrainer(
-            vocab_size=400,
-            special_tokens=ROBERTA,
-            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    return _finish(made, ROBERTA, 2, 0)
-
-
-def _unigram(special: list[str], middle: int, context_type: int) -> Any:
-    made = tokenizers.Tokenizer(tokenizers.models.Unigram())
-    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
-    unknown = next(token for token in special if "unk" in token.lower())
-    made.train_from_iterator(
-        CORPUS,
-        tokenizers.trainers.UnigramTrainer(
-            vocab_size=200, special_tokens=special, unk_token=unknown, show_progress=False
-        ),
-    )
-    return _finish(made, special, middle, context_type)
-
-
-#: model class, configuration class, what differs from SIZES, tokenizer, inputs expected of the graph, longest window
-FAMILIES: dict[str, tuple[str, dict[str, Any], Callable[[], Any], set[str], int]] = {
-    "Bert": ("Bert", {}, _wordpiece, {"input_ids", "attention_mask", "token_type_ids"}, 128),
-    "DistilBert": (
-        "DistilBert",
-        {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
-        _wordpiece,
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-    "Roberta": (
-        "Roberta",
-        {"max_position_embeddings": 130, "type_vocab_size": 1, "pad_token_id": 1},
-        _byte_bpe,
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-    "XLMRoberta": (
-        "XLMRoberta",
-        {"max_position_embeddings": 130, "type_vocab_size": 1, "pad_token_id": 1},
-        lambda: _unigram(ROBERTA, 2, 0),
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-    "Electra": (
-        "Electra",
-        {"embedding_size": 16},
-        _wordpiece,
-        {"input_ids", "attention_mask", "token_type_ids"},
-        128,
-    ),
-    "Albert": (
-        "Albert",
-        {"embedding_size": 16},
-        lambda: _unigram(SPECIAL, 1, 1),
-        {"input_ids", "attention_mask", "token_type_ids"},
-        128,
-    ),
-    "MPNet": (
-        "MPNet",
-        {"max_position_embeddings": 130, "pad_token_id": 1},
-        lambda: _wordpiece(2, 0),
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-    "DebertaV2": (
-        "DebertaV2",
-        {
-            "type_vocab_size": 0,
-            "relative_attention": True,
-            "position_buckets": 16,
-            "pos_att_type": ["p2c", "c2p"],
-            "share_att_key": True,
-            "norm_rel_ebd": "layer_norm",
-            "position_biased_input": False,
-        },
-        lambda: _unigram(SPECIAL, 1, 1),
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-    "BigBird": (
-        "BigBird",
-        {"attention_type": "block_sparse", "block_size": 8},
-        lambda: _unigram(SPECIAL, 1, 1),
-        {"input_ids", "attention_mask", "token_type_ids"},
-        128,
-    ),
-    "ModernBert": (  # every other layer sees only the tokens nearby
-        "ModernBert",
-        {
-            "local_attention": 32,
-            "global_attn_every_n_layers": 2,
-            "pad_token_id": 0,
-            "cls_token_id": 2,
-            "sep_token_id": 3,
-        }
-        | {"bos_token_id": 2, "eos_token_id": 3},
-        lambda: _wordpiece(1, 0),
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-    "GPT2": (
-        "GPT2",
-        {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "bos_token_id": 2, "eos_token_id": 3},
-        lambda: _wordpiece(1, 0),
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-    "Bart": (
-        "Bart",
-        {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2}
-        | {"decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "init_std": 0.2}
-        | {
-            "pad_token_id": 0,
-            "bos_token_id": 2,
-            "eos_token_id": 3,
-            "decoder_start_token_id": 3,
-            "forced_eos_token_id": 3,
-        },
-        lambda: _wordpiece(1, 0),
-        {"input_ids", "attention_mask"},
-        128,
-    ),
-}
+@pytest.fixture(autouse=True)
+def _briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cost of a window is measured for a second: here as briefly as it can be."""
+    monkeypatch.setattr(builder, "measure", partial(measure, seconds=0.0))
 
 
 #: position enters the scores, or the result is reshaped in another way: left as exported
@@ -217,33 +42,21 @@ OTHER_ATTENTION = {"MPNet", "DebertaV2", "BigBird", "ModernBert", "GPT2"}
 
 
 def _operators(directory: Path) -> set[str]:
+    import onnx
+
     return {node.op_type for node in onnx.load(directory / export.GRAPH).graph.node}
-
-
-def _checkpoint(directory: Path, family: str) -> Any:
-    """An untrained reader, saved; its weights are larger than usual so that logits differ between tokens."""
-    kind, changes, make_tokenizer, _, _ = FAMILIES[family]
-    tokenizer = make_tokenizer()
-    torch.manual_seed(0)
-    sizes = SIZES | {"vocab_size": len(tokenizer), "initializer_range": 0.2} | changes
-    config = getattr(transformers, f"{kind}Config")(**sizes)
-    model = getattr(transformers, f"{kind}ForQuestionAnswering")._from_config(config, attn_implementation="eager")
-    for values in model.parameters():  # new biases are all 0, which would hide a missing sum
-        if values.dim() == 1:
-            values.data += 0.1 * torch.randn(values.shape)
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    return model.eval()
 
 
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("bert")
-    _checkpoint(directory, "Bert")
+    untrained.checkpoint(directory, "Bert")
     return directory
 
 
 def _torch_logits(model: Any, info: ModelInfo, ids: np.ndarray, first: int) -> np.ndarray:
+    import torch
+
     types = torch.full((1, len(ids)), info.template.context_type)
     types[:, :first] = info.template.question_type
     feed = {"input_ids": torch.from_numpy(ids)[None], "attention_mask": torch.ones(1, len(ids), dtype=torch.int64)}
@@ -254,11 +67,11 @@ def _torch_logits(model: Any, info: ModelInfo, ids: np.ndarray, first: int) -> n
     return np.stack([made.start_logits[0].numpy(), made.end_logits[0].numpy()])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", untrained.FAMILIES)
 def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_path: Path) -> None:
     source = tmp_path / "checkpoint"
-    model = _checkpoint(source, family)
-    *_, inputs, longest = FAMILIES[family]
+    model = untrained.checkpoint(source, family)
+    *_, inputs, longest = untrained.FAMILIES[family]
     if family == "BigBird":
         model.base_model.set_attention_type("original_full")
     for precision, tolerance in (("fp32", 1e-4), ("fp16", 0.05), ("int8", 0.1)):
@@ -272,7 +85,7 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
         assert info.precision == precision
         reader = Reader.open(tmp_path / precision)
         options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
-        encoded = reader._encoder.encode("Where does Zürich lie?", CONTEXT, options)
+        encoded = reader._encoder.encode("Where does Zürich lie?", untrained.CONTEXT, options)
         assert len(encoded.windows) > 1
         for window in encoded.windows:
             expected = _torch_logits(model, info, window.input_ids, window.first)
@@ -282,9 +95,11 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
 
 def test_what_has_nothing_to_quantize_is_refused_with_a_remedy(tmp_path: Path) -> None:
     """SqueezeBERT multiplies by convolutions."""
+    import transformers
+
     groups = {f"{name}_groups": 1 for name in ("q", "k", "v", "post_attention", "intermediate", "output")}
-    tokenizer = _wordpiece()
-    config = transformers.SqueezeBertConfig(**SIZES, vocab_size=len(tokenizer), embedding_size=32, **groups)
+    tokenizer = untrained.wordpiece()
+    config = transformers.SqueezeBertConfig(**untrained.SIZES, vocab_size=len(tokenizer), embedding_size=32, **groups)
     transformers.SqueezeBertForQuestionAnswering(config).save_pretrained(tmp_path / "checkpoint")
     tokenizer.save_pretrained(tmp_path / "checkpoint")
     with pytest.raises(ModelError, match=r"(?s)cannot be quantized to int8: it has no product.*--precision fp32"):
@@ -308,6 +123,8 @@ def _exported(source: Path, directory: Path) -> None:
 
 def _with_tall_neurons(directory: Path) -> Any:
     """The graph, with one neuron of each feed-forward block far larger than the others."""
+    import onnx
+
     from worker.build.rewrite import Graph
 
     model = onnx.load(directory / export.GRAPH)
@@ -396,16 +213,16 @@ def test_the_approximate_gelu_is_close_to_the_exact_one() -> None:
 
 
 def test_the_template_is_what_the_tokenizer_puts_around_a_pair() -> None:
-    roberta = checkpoint.template_of(_byte_bpe().backend_tokenizer)
+    roberta = checkpoint.template_of(untrained.byte_bpe().backend_tokenizer)
     assert (roberta.prefix, roberta.middle, roberta.suffix) == ((0,), (2, 2), (2,))
     assert (roberta.question_type, roberta.context_type) == (0, 0)
-    bert = checkpoint.template_of(_wordpiece().backend_tokenizer)
+    bert = checkpoint.template_of(untrained.wordpiece().backend_tokenizer)
     assert (bert.prefix, bert.middle, bert.suffix) == ((2,), (3,), (3,))
     assert (bert.question_type, bert.context_type) == (0, 1)
 
 
 def test_a_tokenizer_that_ends_with_cls_is_refused() -> None:
-    tokenizer = _wordpiece().backend_tokenizer
+    tokenizer = untrained.wordpiece().backend_tokenizer
     ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
         single="$A [CLS]", pair="$A [SEP] $B [SEP] [CLS]", special_tokens=ids
@@ -451,7 +268,7 @@ def _without_tokenizer(source: Path, to: Path) -> Path:
 @pytest.mark.parametrize("family", ["Bert", "Roberta", "DistilBert", "Electra", "Albert", "XLMRoberta", "DebertaV2"])
 @pytest.mark.parametrize("kept", ["nothing", "tokenizer_config.json"])
 def test_a_checkpoint_without_its_tokenizer_is_refused(family: str, kept: str, tmp_path: Path) -> None:
-    _checkpoint(tmp_path / "whole", family)
+    untrained.checkpoint(tmp_path / "whole", family)
     source = _without_tokenizer(tmp_path / "whole", tmp_path / "checkpoint")
     if kept != "nothing":
         shutil.copy(tmp_path / "whole" / kept, source / kept)
@@ -463,8 +280,10 @@ def test_a_checkpoint_without_its_tokenizer_is_refused(family: str, kept: str, t
 
 @pytest.mark.parametrize(("rows", "message"), [(400, "has 267 tokens"), (200, "the model has 200")])
 def test_a_tokenizer_that_does_not_fit_the_embeddings_is_refused(rows: int, message: str, tmp_path: Path) -> None:
-    tokenizer = _wordpiece()
-    config = transformers.BertConfig(**SIZES, vocab_size=rows)
+    import transformers
+
+    tokenizer = untrained.wordpiece()
+    config = transformers.BertConfig(**untrained.SIZES, vocab_size=rows)
     transformers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "source")
     tokenizer.save_pretrained(tmp_path / "source")
     message = message.replace("267", str(len(tokenizer)))
@@ -474,15 +293,20 @@ def test_a_tokenizer_that_does_not_fit_the_embeddings_is_refused(rows: int, mess
 
 def test_embeddings_may_be_a_few_more_than_tokens(tmp_path: Path) -> None:
     """Like DeBERTa, whose table was made longer for the hardware."""
-    tokenizer = _wordpiece()
-    config = transformers.BertConfig(**SIZES, vocab_size=len(tokenizer) + 13)
+    import transformers
+
+    tokenizer = untrained.wordpiece()
+    config = transformers.BertConfig(**untrained.SIZES, vocab_size=len(tokenizer) + 13)
     transformers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "source")
     tokenizer.save_pretrained(tmp_path / "source")
     assert build(str(tmp_path / "source"), tmp_path / "made", "fp32").vocab_size == len(tokenizer) + 13
 
 
 def test_an_evaluation_is_kept_for_both_precisions(bert: Path, tmp_path: Path) -> None:
-    paragraph = {"context": CONTEXT, "qas": [{"id": "1", "question": "Where?", "answers": [{"text": "Switzerland"}]}]}
+    paragraph = {
+        "context": untrained.CONTEXT,
+        "qas": [{"id": "1", "question": "Where?", "answers": [{"text": "Switzerland"}]}],
+    }
     file = tmp_path / "questions.json"
     file.write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}), "utf-8")
     info = build(str(bert), tmp_path / "made", evaluation=file)
@@ -507,6 +331,8 @@ def test_a_large_graph_keeps_its_weights_beside_it(bert: Path, tmp_path: Path, m
 
 @pytest.mark.parametrize("name", ["weights.bin", "../outside.bin"])
 def test_every_file_that_a_graph_names_is_in_the_digest(bert: Path, tmp_path: Path, name: str) -> None:
+    import onnx
+
     build(str(bert), tmp_path / "plain", "fp32")
     directory = tmp_path / "moved"
     directory.mkdir()
@@ -552,6 +378,8 @@ def test_a_folder_that_is_no_model_directory_is_never_replaced(tmp_path: Path) -
 
 
 def test_a_model_without_a_trained_head_is_refused(bert: Path, tmp_path: Path) -> None:
+    import transformers
+
     headless = tmp_path / "headless"
     model = transformers.BertModel.from_pretrained(bert)
     model.save_pretrained(headless)
@@ -674,7 +502,7 @@ def test_a_pipeline_builds_a_checkpoint_once_and_again_when_it_has_changed(
     assert "answers none of the questions" in caplog.text, "it is untrained"
     built = (first / DESCRIPTION).stat().st_mtime_ns
     assert (directory_of(str(source)), (first / DESCRIPTION).stat().st_mtime_ns) == (first, built)
-    question, context = "Who founded the city?", CONTEXT[:100]
+    question, context = "Who founded the city?", untrained.CONTEXT[:100]
     result = pipeline(model=source)(question=question, context=context, align_to_words=False)
     (span,) = Reader.open(first).answer(question, context, Options(max_answer_len=15, no_answer_threshold=1000)).spans
     assert (result["answer"], result["score"]) == (span.answer, span.score)

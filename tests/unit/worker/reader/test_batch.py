@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from contract.errors import ModelError
 from contract.format.job import Answer, Options, Row, RowError, Span
-from tests import REPO
+from tests import REPO, untrained
+from worker.build import build
 from worker.reader import reader as reader_module
 from worker.reader import session as session_module
 from worker.reader.batch import MICRO_BATCH, pad, plan
@@ -68,12 +69,8 @@ class Counting:
 @pytest.fixture(scope="module", params=["Bert", "Roberta"])
 def fp32(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small untrained reader in fp32."""
-    pytest.importorskip("torch", reason="needs the extra [build]")
-    from tests.unit.worker.build import test_build as made
-    from worker.build import build
-
     folder = tmp_path_factory.mktemp("fp32")
-    made._checkpoint(folder / "source", request.param)
+    untrained.checkpoint(folder / "source", request.param)
     build(str(folder / "source"), folder / "model", precision="fp32", force_unknown=True)
     return folder / "model"
 
@@ -98,7 +95,8 @@ def test_windows_together_give_the_logits_they_give_alone_in_their_order(fp32: P
 @pytest.mark.build
 def test_what_is_padded_is_masked(tmp_path: Path) -> None:
     """A graph whose logits are the ids plus the number of tokens that its mask includes."""
-    onnx = pytest.importorskip("onnx", reason="needs the extra [build]")
+    import onnx
+
     node, kinds = onnx.helper.make_node, onnx.TensorProto
     nodes = [
         node("ReduceSum", ["attention_mask", "axis"], ["seen"], keepdims=1),

@@ -13,13 +13,9 @@ import pytest
 
 from contract.format.job import Options
 from tests import REPO
+from worker.build import build
 from worker.evaluate import load_squad
-
-torch = pytest.importorskip("torch", reason="needs the extra [build]")
-pytest.importorskip("transformers", reason="needs the extra [build]")
-
-from worker.build import build  # noqa: E402
-from worker.reader.reader import Reader  # noqa: E402
+from worker.reader.reader import Reader
 
 SHARED = REPO.parent / "shared"
 
@@ -30,14 +26,13 @@ pytestmark = [
 
 
 def test_every_row_has_the_answer_of_torch(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     build(str(SHARED / "model"), tmp_path / "fp32", "fp32", null_trained=True)
     reader = Reader.open(tmp_path / "fp32")
     recipe = runpy.run_path(str(REPO / "models" / "train.py"), run_name="recipe")
     reference, _ = recipe["opened"](str(SHARED / "model"))
     options = Options(top_k=2, max_seq_len=160, doc_stride=48, max_question_len=40)
-    rows = load_squad(SHARED / "data" / "eval.json")[::6]
-    assert len(rows) > 70
+    rows = load_squad(SHARED / "data" / "eval.json")[::12]
+    assert len(rows) > 35
     for row in rows:
         ours, theirs = (one.answer(row.question, row.context, options) for one in (reader, reference))
         assert [(s.start, s.end) for s in ours.spans] == [(s.start, s.end) for s in theirs.spans], row.question
