@@ -8,7 +8,8 @@
    shorter one. There is no answer only if no passage has one: then the passage with the highest margin is named.
 3. Its score is one softmax over the n best spans of all passages and one null of margin 0. A passage that is answered
    with margin m and score p adds e^m / p - 1 to the sum, one without an answer 1 / p - 1. So a group of one passage has
-   its score. Without margins nulls of all passages are in the sum, and a group without answer has the score of the
+   its score. Scores are rounded, so that of a small one only the bounds are certain: n spans add between e^m and n e^m.
+   Without margins nulls of all passages are in the sum, and a group without answer has the score of the
    passage that is named.
 4. Equal answers are not summed up: `support` says in how many passages the best answer reads the same, normalized as
    SQuAD's scripts do.
@@ -80,7 +81,8 @@ class Group:
             margin = prediction["margin"]
             rank = (1, 0.0 if margin is None else -margin, prediction["row"])
         if status != "error":
-            self._log_sum = _log_add(self._log_sum, _log_share(prediction))
+            share = _log_share(prediction, self._manifest.options.n_best)
+            self._log_sum = _log_add(self._log_sum, share)
         if not self._rank or rank < self._rank:
             self._rank, self._chosen = rank, line
 
@@ -164,8 +166,9 @@ def _code(prediction: Prediction) -> str | None:
     return error["code"] if error else None
 
 
-def _log_share(prediction: Prediction) -> float:
-    """The logarithm of what a passage adds to the sum of the softmax, without its null where that has the margin 0.
+def _log_share(prediction: Prediction, n_best: int) -> float:
+    """The logarithm of what a passage of at most `n_best` spans adds to the sum of the softmax, without its null where
+    that has the margin 0.
 
     Scores are rounded: where one is 0, the span itself is all that is known of the sum.
     """
@@ -177,8 +180,9 @@ def _log_share(prediction: Prediction) -> float:
     value = _value(prediction)
     if not score:
         return value
-    share = 1.0 / score - (math.exp(-value) if trained else 0.0)
-    return value + max(0.0, _log(share))
+    if not trained:
+        return value - _log(score)
+    return value + min(max(0.0, _log(1.0 / score - math.exp(-value))), _log(n_best))
 
 
 def _log(value: float) -> float:

@@ -97,7 +97,9 @@ def interval(seconds: float, errors: Errors, before: float = 0.0) -> tuple[float
     weights = np.array([jobs / len(_NORMAL)] * len(_NORMAL) + [1.0] * len(own))
     order = np.argsort(values)
     places = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
-    low, high = np.exp(np.interp((_LOW, _HIGH), places, values[order])).tolist()
+    low, high = np.interp((_LOW, _HIGH), places, values[order]).tolist()
+    # The forecast is inside, even if all earlier ones erred to one side.
+    low, high = math.exp(min(low, 0.0)), math.exp(max(high, 0.0))
     return max(0.0, (seconds + _ANYWAY) * low - _ANYWAY), (seconds + _ANYWAY) * high - _ANYWAY
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract import evaluation
@@ -90,6 +90,7 @@ margins = st.lists(st.floats(-12, 12).map(lambda value: round(value, 6)), min_si
 
 
 @given(st.lists(margins, min_size=1, max_size=6))
+@example([[0.0], *[[-12.0]] * 5])  # whose scores are 0.000006, rounded
 def test_the_score_is_one_softmax_over_the_spans_of_all_passages_and_one_null(passages: list[list[float]]):
     (group,) = reduced([passage(row, each, threshold=20.0) for row, each in enumerate(passages)])
     best = max(map(max, passages))

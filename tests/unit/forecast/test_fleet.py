@@ -79,6 +79,9 @@ def test_the_interval_is_wide_at_first_and_as_wide_as_earlier_errors_later():
     errors = tuple(dice.gauss(0.0, 0.05) for _ in range(400))
     assert math.log(interval(1e4, Errors(errors))[1] / 1e4) == pytest.approx(1.2816 * 0.05, rel=0.2)
     assert interval(1e4, Errors((0.5,) * 50))[1] > high
+    for errors in ((0.5,) * 50, (-0.5,) * 50):  # all to one side
+        low, high = interval(1e4, Errors(errors))
+        assert low <= 1e4 <= high
 
 
 def test_eight_of_ten_that_are_like_earlier_ones_are_within():
