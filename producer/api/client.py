@@ -107,6 +107,7 @@ class Client(Connection):
         answered sooner, and with less work, as a job: `submit`.
         """
         from contract.format.job import Options
+        from producer.input.checks.pairs import Pair
         from producer.request import request_of
 
         check_kind("question", question, str)
@@ -114,7 +115,7 @@ class Client(Connection):
         check_kind("options", options, Options)
         check_seconds("timeout", timeout)
         request = request_of({**keywords, "model": model}, options=options)
-        (prediction,) = self._backend.answer([{"question": question, "context": context}], request, timeout)
+        (prediction,) = self._backend.answer([Pair(question, context)], request, timeout)
         return prediction
 
     @raises_api_errors

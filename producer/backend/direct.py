@@ -22,9 +22,10 @@ from contract.storage import Storage
 from producer.backend.protocol import Listed, Reading
 from producer.forecast.outlook import Outlook, look
 from producer.forecast.quote import Beginning, Quote, Wish, quote_beginning
+from producer.input.checks.pairs import Pair
 from producer.input.location import InputSpec
 from producer.jobs import follow, remove
-from producer.jobs.answer import Answered, Pairs, answer, file_of
+from producer.jobs.answer import Answered, answer
 from producer.jobs.check import forecast_file
 from producer.jobs.diff import batches, differences
 from producer.jobs.diff_document import By, Summary
@@ -80,15 +81,16 @@ class DirectBackend:
     def _outlook(self, model: str | None) -> Outlook:
         return look(self.settings, model or self.settings.model, self.storage, self.queue)
 
-    def answer(self, pairs: Pairs, request: Request, timeout: float) -> list[dict[str, Any]]:
+    def answer(self, pairs: Sequence[Pair], request: Request, timeout: float) -> list[dict[str, Any]]:
         answered = follow.completed(self.answering(pairs, request, timeout))
         answered.discard()
         return answered.predictions
 
-    def answering(self, pairs: Pairs, request: Request, timeout: float, *, patient: bool = True) -> Steps[Answered]:
+    def answering(
+        self, pairs: Sequence[Pair], request: Request, timeout: float, *, patient: bool = True
+    ) -> Steps[Answered]:
         """The same in steps. Raises Busy at once unless `patient`."""
-        file = file_of(pairs)
-        return answer(file, self.storage, self.queue, self.settings, request, timeout, self.bound, patient=patient)
+        return answer(pairs, self.storage, self.queue, self.settings, request, timeout, self.bound, patient=patient)
 
     def find(self, job: str) -> str:
         return find(self.storage, job)

@@ -27,10 +27,10 @@ from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
 from producer.backend.sending import Upload, form_of, locations_of
 from producer.forecast.quote import Quote, Wish
+from producer.input.checks.pairs import Pair
 from producer.input.location import InputSpec, One
 from producer.input.raw import RawFile
 from producer.jobs import diff_document
-from producer.jobs.answer import Pairs
 from producer.jobs.diff_document import By, Summary
 from producer.jobs.follow import StillRunning
 from producer.jobs.select import JobFilter
@@ -123,8 +123,8 @@ class HttpBackend:
             timeout = httpx.Timeout(_READING, connect=_CONNECT)
             return self._ask("POST", path, read, data=form_of(request), files=files, timeout=timeout, **options)
 
-    def answer(self, pairs: Pairs, request: Request, timeout: float) -> list[dict[str, Any]]:
-        rows = [{name: text for name, text in pair.items() if text is not None} for pair in pairs]
+    def answer(self, pairs: Sequence[Pair], request: Request, timeout: float) -> list[dict[str, Any]]:
+        rows = [pair.fields() for pair in pairs]
         options = {option.name: value for option, value in request.changed()}
         body = {"rows": rows, "timeout": timeout} | options
         answered: list[dict[str, Any]] = self._ask(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from contract.notifications.record import Notification
     from contract.queue import WorkerInfo
     from producer.forecast.quote import Quote, Wish
+    from producer.input.checks.pairs import Pair
     from producer.input.location import InputSpec
-    from producer.jobs.answer import Pairs
     from producer.jobs.diff_document import By, Summary
     from producer.jobs.select import JobFilter
     from producer.jobs.submit import Submitted
@@ -65,7 +65,7 @@ class Backend(Protocol):
         Unreachable."""
         ...
 
-    def answer(self, pairs: Pairs, request: Request, timeout: float) -> list[dict[str, Any]]:
+    def answer(self, pairs: Sequence[Pair], request: Request, timeout: float) -> list[dict[str, Any]]:
         """The predictions of a few questions with their contexts, within `timeout` seconds. Raises TimedOut, NoWorker,
         Busy, UsageError, Unreachable."""
         ...

@@ -6,14 +6,13 @@ in time, because its process died, is submitted as a job, waited for and read.
 
 from __future__ import annotations
 
-import io
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from contract.errors import BulkqaError, Busy, NoWorker, RedisUnreachable, TimedOut
 from contract.format import chunk, layout
@@ -27,17 +26,13 @@ from contract.remedy import Call, Remedy, Set
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.forecast.outlook import NOTHING
-from producer.input.location import InputSpec
-from producer.input.open import open_input
+from producer.input.checks.pairs import Pair, file_of, table_of
 from producer.jobs import follow
 from producer.jobs.follow import Steps
 from producer.jobs.remove import delete, deleting
 from producer.jobs.submit import check_model, submit_and_send
 from producer.request import Request
 from producer.results.lines import ready_lines
-
-#: Questions with their contexts, and ids if they have any.
-Pairs: TypeAlias = Iterable[Mapping[str, str | None]]
 
 #: Questions that may wait for each worker: more would wait for longer than who asks at once wants to.
 MOST_WAITING = 8
@@ -63,14 +58,8 @@ class Answered:
     discard: Callable[[], object]  #: removes what is left in the storage; to be called once
 
 
-def file_of(pairs: Pairs) -> io.BytesIO:
-    """A file of questions."""
-    lines = (json.dumps({name: text for name, text in pair.items() if text is not None}) for pair in pairs)
-    return io.BytesIO("\n".join(lines).encode())
-
-
 def answer(
-    file: InputSpec,
+    pairs: Sequence[Pair],
     storage: Storage,
     queue: Queue,
     settings: Settings,
@@ -80,7 +69,7 @@ def answer(
     *,
     patient: bool = True,
 ) -> Steps[Answered]:
-    """Answer the rows of a small file within `timeout` seconds.
+    """Answer a few questions within `timeout` seconds.
 
     Raises what `submit` raises; TimedOut; NoWorker where no worker serves the model; and Busy where too many questions
     wait, at once unless `patient`. Nothing is left in the storage then, nor if the steps are closed, but for a job with
@@ -89,27 +78,20 @@ def answer(
     ends = time.monotonic() + timeout
     model = request.model or settings.model
     check_model(model)
-    if rows := _few_rows(file, request, settings):
-        question = Question(model, request.options, tuple(rows))
+    if rows := _rows_for_a_lane(pairs, request):
+        question = Question(model, request.options, rows)
         answered = yield from _at_once(question, storage, queue, ends - _AT_ONCE * timeout, patient=patient)
         if answered:
             return answered
-    return (yield from _by_job(file, storage, queue, settings, request, timeout, ends, bound))
+    return (yield from _by_job(pairs, storage, queue, settings, request, timeout, ends, bound))
 
 
-def _few_rows(file: InputSpec, request: Request, settings: Settings) -> list[Row]:
-    """The rows of a file that lanes can answer; none if it takes a job."""
-    only = Request(read=request.read, model=request.model, metadata=request.metadata, columns=request.columns)
-    if replace(request, options=Options()) != only:
-        return []
-    with open_input(file, request.read, settings.read_memory) as source:
-        tables = source.tables(0, MOST_TEXT)
-        table, more = next(tables, None), next(tables, None)
-        takes_job = table is None or more is not None or source.groups is not None or table.nbytes > MOST_TEXT
-        rows = [] if takes_job else list(chunk.rows(table))
-    if isinstance(file, io.IOBase):
-        file.seek(0)
-    return rows
+def _rows_for_a_lane(pairs: Sequence[Pair], request: Request) -> tuple[Row, ...]:
+    """The rows of questions that lanes can answer; none if they take a job."""
+    if replace(request, options=Options(), model="", metadata={}) != Request():
+        return ()
+    table = table_of(pairs)
+    return tuple(chunk.rows(table)) if table.nbytes <= MOST_TEXT else ()
 
 
 def _at_once(
@@ -149,7 +131,7 @@ def _ask(queue: Queue, model: str, name: str) -> Asked:
 
 
 def _by_job(
-    file: InputSpec,
+    pairs: Sequence[Pair],
     storage: Storage,
     queue: Queue,
     settings: Settings,
@@ -159,7 +141,7 @@ def _by_job(
     bound: Bound,
 ) -> Steps[Answered]:
     """Raises TimedOut once it is `ends`, by time.monotonic."""
-    job = submit_and_send(file, storage, queue, settings, request, outlook=NOTHING).manifest.id
+    job = submit_and_send(file_of(pairs), storage, queue, settings, request, outlook=NOTHING).manifest.id
     try:
         yield from _end(job, storage, queue, settings, timeout, ends, bound)
     except (TimedOut, NoWorker):

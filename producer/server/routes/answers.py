@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from contract.errors import UsageError
+from producer.input.checks import pairs
 from producer.jobs.submit import check_model
 from producer.request import request_of
 from producer.server.access import client_of
@@ -42,13 +43,13 @@ class Asked(Answering):  # type: ignore[valid-type,misc]
     context: str | None = None
     timeout: Annotated[float, Field(gt=0, le=SECONDS, description="seconds")] = 10.0
 
-    def pairs(self) -> list[dict[str, str | None]]:
+    def pairs(self) -> list[pairs.Pair]:
         """All questions with their contexts. Raises UsageError if there is none, or one lacks its context."""
         if self.rows and self.question is None and self.context is None:
-            return [row.model_dump() for row in self.rows]
+            return [pairs.Pair(row.question, row.context, row.id) for row in self.rows]
         if self.rows or self.question is None or self.context is None:
             raise UsageError("name a question and a context, or rows of them", 'For example: {"rows": [{...}, {...}]}')
-        return [{"question": self.question, "context": self.context}]
+        return [pairs.Pair(self.question, self.context)]
 
 
 @router.post("/answer")

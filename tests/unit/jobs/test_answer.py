@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 
 from contract.errors import Busy, NoWorker, TimedOut
@@ -16,16 +14,19 @@ from contract.queue import WorkerInfo
 from contract.queue.redis import RedisQueue
 from contract.settings import Settings
 from contract.storage import Storage
-from producer.jobs.answer import MOST_WAITING, Answered, answer, file_of, is_served, unserved
+from producer.input.checks.pairs import Pair
+from producer.jobs.answer import MOST_WAITING, Answered, answer, is_served, unserved
 from producer.jobs.follow import Steps, completed
 from producer.request import Request
-from tests.making import Hand, csv
+from tests.making import Hand
+
+PAIRS = [Pair(f"what is {n}?", f"word{n} of a context") for n in range(2)]
 
 
 def steps(
     storage: Storage, queue: RedisQueue, settings: Settings, timeout: float = 60.0, **request: str | None
 ) -> Steps[Answered]:
-    return answer(io.BytesIO(csv(2)), storage, queue, settings, Request(**request), timeout, BRIEF)
+    return answer(PAIRS, storage, queue, settings, Request(**request), timeout, BRIEF)
 
 
 def declined(storage: Storage, queue: RedisQueue, settings: Settings, timeout: float = 60.0) -> Steps[Answered]:
@@ -66,8 +67,8 @@ def test_rows_that_are_too_many_for_a_lane_are_all_answered_by_a_job(
     hand = Hand(storage, redis_queue, settings)
     hand.announce()
     context = "word " * (MOST_TEXT // 15)  # each row fits, and three do not
-    file = file_of({"question": f"what is {n}?", "context": context} for n in range(5))
-    asked = answer(file, storage, redis_queue, settings, Request(), 60.0, BRIEF)
+    pairs = [Pair(f"what is {n}?", context) for n in range(5)]
+    asked = answer(pairs, storage, redis_queue, settings, Request(), 60.0, BRIEF)
     next(asked)
     assert storage.list(layout.QUESTIONS) == []
     hand.run()
@@ -81,8 +82,7 @@ def test_questions_that_would_wait_too_long_are_refused(
     Hand(storage, redis_queue, settings).announce()
     while redis_queue.ask(settings.model, "another", MOST_WAITING) != "full":
         pass
-    file = io.BytesIO(csv(2))
-    asked = answer(file, storage, redis_queue, settings, Request(), 0.5, BRIEF, patient=patient)
+    asked = answer(PAIRS, storage, redis_queue, settings, Request(), 0.5, BRIEF, patient=patient)
     with pytest.raises(Busy, match="too many questions"):
         completed(asked)
     assert storage.list(layout.QUESTIONS) == storage.list(layout.JOBS) == []
