@@ -39,7 +39,7 @@ MOST_WAITING = 8
 #: The share of the time that is left for the lanes; the rest is for a job.
 _AT_ONCE = 0.5
 #: Seconds between two looks for a reply, at first and at most.
-_SOON, _LATER = 0.008, 0.1
+_SOON, _LATER = 0.012, 0.1
 #: Seconds in which a worker has to serve the model.
 PATIENCE = 3.0
 #: Seconds until the first look at more than whether the job has ended; each is twice as late as the one before.

@@ -37,6 +37,7 @@ log = logging.getLogger("bulkqa.server")
 #: Threads of the lanes, and how many of them a client has at once. Exports are work for one processor: so that others
 #: have at least half of it, a client makes one block at a time.
 _READS, _READS_EACH = 16, 4
+_ANSWERS, _ANSWERS_EACH = 32, 16
 _EXPORTS, _EXPORTS_EACH = 8, 1
 #: Questions of a client that are under way, at most.
 _QUESTIONS = 32
@@ -46,7 +47,7 @@ _FOLLOWERS = 8
 _AFTER = 5
 #: Seconds after which an unchanged status is sent again.
 _SILENCE = 2.0
-#: Seconds for which a count of unfinished jobs, and the list of workers, are used again.
+#: Seconds for which a count of unfinished jobs, and the list of workers, are used again; and while a worker is awaited.
 _COUNTED, _SEEN = 2.0, 0.25
 
 
@@ -59,8 +60,9 @@ class Service:
     hidden: Mapping[str, str]  #: places of the server, and what to say instead of each
     followed: Followed = field(init=False)
     metrics: Metrics = field(init=False)
-    #: The lanes of requests that read rows or wait, and of exports; and the exports that are under way.
+    #: The lanes of requests that read rows or wait, of questions, and of exports; and the exports that are under way.
     reads: Lane = field(default_factory=lambda: Lane(_READS, _READS_EACH))
+    answers: Lane = field(default_factory=lambda: Lane(_ANSWERS, _ANSWERS_EACH))
     exports: Lane = field(default_factory=lambda: Lane(_EXPORTS, _EXPORTS_EACH))
     exporting: AtOnce = field(init=False)
     questions: AtOnce = field(default_factory=lambda: AtOnce(_QUESTIONS, "busy", "questions", 1))
@@ -70,31 +72,32 @@ class Service:
         self.followed = Followed(backend)
         self.metrics = Metrics(backend.storage, backend.queue, backend.settings.model)
         self.exporting = AtOnce(backend.settings.api_exports, "too_many_exports", "exports", _AFTER)
-        self._open = Recent(lambda: len(open_jobs(backend.storage, ended)), _COUNTED)
-        self._workers = Recent(backend.workers, _SEEN)
+        self._open = Recent(lambda: len(open_jobs(backend.storage, ended)))
+        self._workers = Recent(backend.workers)
         self._storage_id = known_id(backend.storage)
 
     async def make_room(self) -> None:
         """Raise Refused if as many jobs are unfinished as the server allows."""
-        unfinished = await self._open.get()
+        unfinished = await self._open.get(_COUNTED)
         if unfinished >= self.backend.settings.api_jobs:
             raise Refused(
                 429, "too_many_jobs", f"{unfinished:,} jobs are unfinished, as many as this server takes",
                 "Submit again when some of them have ended.", 30,
             )  # fmt: skip
 
-    async def await_worker(self, model: str, key: str | None, reads: Turns) -> None:
+    async def await_worker(self, model: str, key: str | None, turns: Turns) -> None:
         """Wait until a worker serves a model, unless the job of the key has ended. Raises NoWorker after a few seconds
         without one, and RedisUnreachable."""
         if key:
-            has_ended = await reads.run(partial(self.backend.storage.exists, layout.report(job_of_key(key))))
+            has_ended = await turns.run(partial(self.backend.storage.exists, layout.report(job_of_key(key))))
             if has_ended:
                 return
-        ends = anyio.current_time() + PATIENCE
-        while not is_served(model, workers := await self._workers.get(), self._storage_id):
+        ends, age = anyio.current_time() + PATIENCE, _COUNTED
+        while not is_served(model, workers := await self._workers.get(age), self._storage_id):
             if anyio.current_time() > ends:
-                raise await reads.run(partial(unserved, model, workers, self.backend.queue))
+                raise await turns.run(partial(unserved, model, workers, self.backend.queue))
             await anyio.sleep(_SEEN)
+            age = _SEEN
 
     def public(self, document: Any) -> Any:
         """A JSON document without the names of the server's places."""

@@ -7,6 +7,7 @@ What takes no lane, such as health and status, runs in the threads of the framew
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
@@ -25,6 +26,9 @@ from producer.jobs.follow import Steps
 from producer.server.problems import Refused
 
 T = TypeVar("T")
+
+#: Seconds for which steps keep their thread while they wait: to leave it and come back costs as much as several of them.
+_KEPT = 0.1
 
 
 class Places:
@@ -83,18 +87,17 @@ class AtOnce:
 
 
 class Recent(Generic[T]):
-    """A value that is read again at most every few seconds, however many clients ask for it."""
+    """A value that is read again at most every so often, however many clients ask for it."""
 
-    def __init__(self, read: Callable[[], T], seconds: float) -> None:
+    def __init__(self, read: Callable[[], T]) -> None:
         self._read = read
-        self._seconds = seconds
         self._latest: tuple[float, T | BulkqaError] | None = None
         self._lock = anyio.Lock()
 
-    async def get(self) -> T:
-        """What was read, lately. Raises the error that it was read with."""
+    async def get(self, seconds: float) -> T:
+        """What was read, at most so many seconds ago. Raises the error that it was read with."""
         async with self._lock:
-            if self._latest is None or anyio.current_time() - self._latest[0] > self._seconds:
+            if self._latest is None or anyio.current_time() - self._latest[0] > seconds:
                 value = await to_thread.run_sync(self._try)
                 self._latest = anyio.current_time(), value
             _, value = self._latest
@@ -123,7 +126,8 @@ class Turns:
         return await self._lane.run(self._client, do, self._gone)
 
     async def take(self, steps: Steps[T]) -> T:
-        """The result of steps, which wait in between without a thread. They are closed if the client leaves."""
+        """The result of steps, which wait in between without a thread, but for the first moment. They are closed if the
+        client leaves."""
         try:
             while not isinstance(step := await self.run(partial(_step, steps)), _Result):
                 await anyio.sleep(step)
@@ -167,8 +171,11 @@ class _Result(Generic[T]):
 
 
 def _step(steps: Steps[T]) -> float | _Result[T]:
-    """Take one step: the seconds until the next, or the result."""
+    """Take steps for a moment: the seconds until the next, or the result."""
+    ends = time.monotonic() + _KEPT
     try:
-        return next(steps)
+        while time.monotonic() + (pause := next(steps)) < ends:
+            time.sleep(pause)
+        return pause
     except StopIteration as end:
         return _Result(end.value)

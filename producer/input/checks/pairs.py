@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -38,14 +39,19 @@ def file_of(pairs: Sequence[Pair]) -> io.BytesIO:
 def table_of(pairs: Sequence[Pair]) -> pa.Table:
     """The rows of the pairs, checked, as a chunk has them."""
     found = [json.loads(line) for line in _lines(pairs).splitlines()]  # two surrogates may have become a character
-    names = [name for name in Pair._fields if any(name in fields for fields in found)]
+    names = (name for name in Pair._fields if any(name in fields for fields in found))
     faults: dict[int, Fault] = {}
     id_, question, context = (
         strings([fields.get(name) for fields in found], faults) for name in ("id", "question", "context")
     )
     nothing, lines = pa.nulls(len(found), pa.string()), range(1, len(found) + 1)
-    with closing(Checker(chunk.json_schema(), ColumnNames("the questions", names, ReadOptions()))) as checker:
+    with closing(Checker(chunk.json_schema(), _columns(*names))) as checker:
         return checker.table(Rows(id_, question, context, nothing, lines, faults))
+
+
+@cache
+def _columns(*names: str) -> ColumnNames:
+    return ColumnNames("the questions", names, ReadOptions())
 
 
 def _lines(pairs: Sequence[Pair]) -> str:

@@ -16,7 +16,8 @@ from producer.input.checks import pairs
 from producer.jobs.submit import check_model
 from producer.request import request_of
 from producer.server.access import client_of
-from producer.server.service import Here, Reads
+from producer.server.service import Here
+from producer.server.shares import Turns
 from producer.server.submission import Answering
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -53,7 +54,7 @@ class Asked(Answering):  # type: ignore[valid-type,misc]
 
 
 @router.post("/answer")
-async def answer(asked: Asked, http: HttpRequest, here: Here, reads: Reads) -> JSONResponse:
+async def answer(asked: Asked, http: HttpRequest, here: Here) -> JSONResponse:
     """Answer one question, or a few, at once, beside all jobs. Nothing stays of it, unless it has a `key`: then it is a
     job."""
     request = request_of(asked.options())
@@ -62,9 +63,11 @@ async def answer(asked: Asked, http: HttpRequest, here: Here, reads: Reads) -> J
         await here.make_room()
     model = request.model or here.backend.settings.model
     check_model(model)
-    await here.await_worker(model, request.key, reads)
-    with here.questions.held(client_of(http.scope)):
+    client = client_of(http.scope)
+    turns = Turns(here.answers, client, http.is_disconnected)
+    await here.await_worker(model, request.key, turns)
+    with here.questions.held(client):
         steps = here.backend.answering(asked.pairs(), request, asked.timeout, patient=False)
-        answered = await reads.take(steps)
+        answered = await turns.take(steps)
     document = {"predictions": answered.predictions, "model": asdict(answered.model), "job": answered.job}
     return JSONResponse(document, background=BackgroundTask(answered.discard))

@@ -219,21 +219,21 @@ def test_what_many_ask_for_is_read_once_and_so_is_its_error():
             read.append(1)
             return len(read)
 
-        assert await asyncio.gather(*(asked(Recent(look, 60.0), 50))) == [1] * 50
+        assert await asyncio.gather(*(asked(Recent(look), 50))) == [1] * 50
         assert len(read) == 1
 
         def away() -> int:
             read.append(1)
             raise RedisUnreachable("away")
 
-        errors = await asyncio.gather(*(asked(Recent(away, 60.0), 50)), return_exceptions=True)
+        errors = await asyncio.gather(*(asked(Recent(away), 50)), return_exceptions=True)
         assert {type(error) for error in errors} == {RedisUnreachable}
         assert len(read) == 2
 
-        again = Recent(look, 0.0)
-        assert await again.get() < await again.get()
+        again = Recent(look)
+        assert await again.get(0.0) < await again.get(0.0)
 
     def asked(recent: Recent[int], count: int) -> list[Awaitable[int]]:
-        return [recent.get() for _ in range(count)]
+        return [recent.get(60.0) for _ in range(count)]
 
     run(test)
