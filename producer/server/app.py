@@ -33,7 +33,7 @@ from producer.server.submission import first_of
 from producer.server.uploads.line import READ_AT_ONCE, Line
 from producer.server.uploads.reader import Reader
 
-_ROUTERS = (jobs, documents, trust, answers, pages)
+_ROUTERS = (answers, jobs, documents, trust, pages)
 
 
 def make_app(settings: Settings) -> ASGIApp:

@@ -27,7 +27,7 @@ from producer.server.problems import Refused
 
 T = TypeVar("T")
 
-#: Seconds for which steps keep their thread while they wait: to leave it and come back costs as much as several of them.
+#: Seconds for which steps keep their thread while they wait: leaving it and coming back costs more than a few polls.
 _KEPT = 0.1
 
 
