@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from contract.format.job import Options, Row
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 from worker.scoring import Watch, score
 
 directory, rows, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 pairs = [tuple(pair) for pair in json.loads(rows.read_text())]
-reader = Reader.open(directory)
+reader = open_reader(directory)
 pool = ThreadPoolExecutor(threads)
 if sys.argv[4:] == ["bare"]:
     windows = [w for question, context in pairs for w in reader._encoder.encode(question, context, Options()).windows]

@@ -21,6 +21,7 @@ from benchmarks.models import SHAPES
 from contract.format.job import Options, Row
 from worker import scoring
 from worker.reader import batch
+from worker.reader.open import open_reader
 from worker.reader.reader import Reader
 
 BUDGETS = (4096, 16_384, 65_536)
@@ -57,7 +58,7 @@ def whole(folder: Path, count: int, processes: int, threads: int, rounds: int) -
 
 def _score(folder: Path, count: int, threads: int, rounds: int, start: Any, results: Any) -> None:
     rows = rows_of(count)
-    reader = Reader.open(folder, "cuda")
+    reader = open_reader(folder, "cuda")
     seconds: list[float] = []
     with ThreadPoolExecutor(threads) as pool:
         for round_ in range(rounds + 1):
@@ -137,7 +138,7 @@ def main() -> None:
         best: dict[str, float] = {}
         for precision in ("fp32", "fp16"):
             made = Path(folder) / f"{args.shape}-{precision}"
-            reader = Reader.open(made, "cuda")
+            reader = open_reader(made, "cuda")
             for budget in BUDGETS:
                 got = our_forward(reader, rows, budget, rounds)
                 best[precision] = max(best.get(precision, 0.0), got)

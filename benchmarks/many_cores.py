@@ -53,16 +53,16 @@ class Asleep:
 def work() -> None:
     """`worker`, with sleeping sessions once the model was checked."""
     from contract import command
-    from worker.reader.reader import Reader
+    from worker.reader import open as opening
 
-    opened = Reader.open
+    open_reader = opening.open_reader
 
-    def asleep(*args: Any) -> Reader:
-        reader = opened(*args)
+    def asleep(*args: Any) -> Any:
+        reader = open_reader(*args)
         reader._session._session = Asleep()
         return reader
 
-    Reader.open = staticmethod(asleep)
+    opening.open_reader = asleep
     command.main("worker")
 
 

@@ -26,6 +26,7 @@ from contract import evaluation, squad
 from contract.format.job import InputFile, Manifest, Options, Row, answered
 from contract.groups.choose import Group
 from worker.reader.decode import Scored, decode
+from worker.reader.open import open_reader
 from worker.reader.reader import Reader
 
 PASSAGES = 5
@@ -196,7 +197,7 @@ def main() -> None:
     args = common.arguments(__doc__ or "", file=default, model=common.SHIPPED, questions=100)
     articles, questions = load(args.file)
     random.Random(7).shuffle(questions)
-    reader = Reader.open(args.model)
+    reader = open_reader(args.model)
     about = {"model": reader.info.name, "precision": reader.info.precision, "file": args.file.name, "threads": 1}
     chosen = questions[:40] if args.quick else questions
     lines = passages(reader, articles, chosen)

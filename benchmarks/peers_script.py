@@ -23,10 +23,10 @@ if how == "ours":
     from concurrent.futures import ThreadPoolExecutor
 
     from contract.format.job import Options, Row
-    from worker.reader.reader import Reader
+    from worker.reader.open import open_reader
     from worker.scoring import Watch, score
 
-    reader = Reader.open(model)
+    reader = open_reader(model)
     numbered = [Row(number, row["question"], row["context"]) for number, row in enumerate(rows)]
     always = Options(no_answer_threshold=1000.0)
     with ThreadPoolExecutor(threads) as pool:

@@ -31,7 +31,7 @@ from producer.trust.promise import Judged, sequence
 from producer.trust.promises.looks import schedule
 from producer.trust.sample import draw
 from worker.evaluate import Example, load_squad
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 
 CONFIDENCE = 0.95
 PRECISIONS = (0.8, 0.85, 0.9)
@@ -72,7 +72,7 @@ class Known:
 
 def at_hand() -> Known:
     """Questions of SQuAD's format beside the repository, answered."""
-    reader = Reader.open(common.SHIPPED)
+    reader = open_reader(common.SHIPPED)
     scores, right = list[float](), list[bool]()
     for example in _examples():
         answer = reader.answer(example.question, example.context, Options())

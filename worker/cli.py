@@ -297,14 +297,14 @@ def evaluate(
     settings = load_settings(model_dir=model_dir, threads=threads)
     from contract.format.job import Options
     from worker.evaluate import answers_and_quality, load_squad
-    from worker.reader.reader import Reader
+    from worker.reader.open import open_reader
 
     examples = load_squad(file)
     options = Options(no_answer_threshold=no_answer_threshold)
     second = [shipped_model() if str(compare) == SHIPPED else compare] if compare else []
     directories = [settings.model_dir, *second]
     # Open both before spending minutes on the first.
-    readers = [Reader.open(directory, settings.provider) for directory in directories]
+    readers = [open_reader(directory, settings.provider) for directory in directories]
     answers: list[list[str | None]] = []
     results: list[dict[str, Any]] = []
     for directory, reader in zip(directories, readers, strict=True):
@@ -330,7 +330,7 @@ def quarantine(model_dir: ModelDir = None) -> None:
 
     from contract.format.job import Options, Row
     from worker.attempt import WARM
-    from worker.reader.reader import Reader
+    from worker.reader.open import open_reader
     from worker.scoring import answer_alone
 
     settings = load_settings(model_dir=model_dir)
@@ -341,7 +341,7 @@ def quarantine(model_dir: ModelDir = None) -> None:
 
     reset_watchdog()
     request = json.load(sys.stdin)
-    reader = Reader.open(settings.model_dir, settings.provider)
+    reader = open_reader(settings.model_dir, settings.provider)
     reader.on_progress(reset_watchdog)
     print(WARM, flush=True)
     outcome = answer_alone(Row(0, request["question"], request["context"]), reader, Options(**request["options"]))

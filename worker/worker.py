@@ -44,7 +44,7 @@ from worker.reuse import Spared
 from worker.scoring import Drained, Prediction, Stop, Watch
 
 if TYPE_CHECKING:
-    from worker.reader.reader import BatchStats, Reader
+    from worker.reader.reader import BatchStats
 
 log = logging.getLogger("bulkqa.worker")
 
@@ -73,7 +73,7 @@ class Worker:
     def __init__(self, settings: Settings, name: str, health: HealthFile, parent: Parent) -> None:
         from worker.metrics import Meter
         from worker.reader.cost import at_start, measure
-        from worker.reader.reader import Reader
+        from worker.reader.open import open_reader
 
         self.settings = settings
         self.name = name
@@ -82,7 +82,7 @@ class Worker:
         self.queue = open_queue(settings, self.storage)
         self.threads = settings.threads
         started = time.monotonic()
-        self.reader: Reader = Reader.open(settings.model_dir, settings.provider)
+        self.reader = open_reader(settings.model_dir, settings.provider)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="score")
         self._jobs: dict[str, _CachedJob] = {}
         self._cancel_check: tuple[str, float] = ("", 0.0)  # the job of the last one, and when the next is due

@@ -20,6 +20,7 @@ from contract.format import chunk
 from contract.format.job import Options
 from producer.input.open import Input, open_input
 from producer.input.options import ReadOptions
+from worker.reader.open import open_reader
 from worker.reader.reader import Reader
 from worker.scoring import Watch, score
 
@@ -59,7 +60,7 @@ class _Request(io.BytesIO):
 def load_model(input_dir: str) -> Model:
     """Called once: open and check the reader in the folder `model`. Raises ModelError."""
     threads = machine.available_cpus()
-    return Model(Reader.open(Path(input_dir) / "model"), ThreadPoolExecutor(threads), threads)
+    return Model(open_reader(Path(input_dir) / "model"), ThreadPoolExecutor(threads), threads)
 
 
 def score_unstructured(model: Model, data: bytes | str, query: Any = None, **about: Any) -> tuple[str, dict[str, str]]:

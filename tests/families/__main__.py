@@ -21,7 +21,7 @@ from tests import REPO
 from tests.families.checkpoints import CLASSES, make
 from tests.untrained import CONTEXT
 from worker.build import build
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 
 PAGE = REPO / "docs" / "models.md"
 BEGIN, END = "<!-- families: `make families` writes this table -->\n", "<!-- end of families -->\n"
@@ -68,7 +68,7 @@ def _outcome(source: Path, folder: Path, precision: str) -> str:
 
 def _difference(directory: Path, plain: Path) -> float:
     """The largest difference of a logit, as a share of the largest logit if that exceeds 1."""
-    readers = [Reader.open(path) for path in (directory, plain)]
+    readers = [open_reader(path) for path in (directory, plain)]
     options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
     differences = [0.0]
     for window in readers[1]._encoder.encode("Where does Zürich lie?", CONTEXT, options).windows:

@@ -21,6 +21,7 @@ from worker.build.checkpoint import INPUTS, INT8_INPUTS, KNOWN, Checkpoint, load
 from worker.build.export import Say, export_graph, fuse, to_fp16, to_int8, write
 from worker.reader.cost import measure
 from worker.reader.model import DESCRIPTION, KnownAnswer, ModelInfo, describe
+from worker.reader.open import open_reader
 from worker.reader.reader import Reader
 
 Precision = Literal["int8", "fp16", "fp32"]
@@ -63,7 +64,7 @@ def build(
         elif precision == "fp16":
             info = to_fp16(checkpoint, info, plain, final)
         stages = [plain] if precision == "fp32" else [plain, final]
-        readers = {stage: Reader.open(stage) for stage in stages}
+        readers = {stage: open_reader(stage) for stage in stages}
         known = _known(source, list(readers.values()), progress, force=force_unknown)
         _publish(_measure(readers, known, evaluation, progress), destination)
     progress(f"{destination}: {info.name}, {precision}, digest {info.digest}")

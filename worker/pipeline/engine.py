@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 from contract.format.job import Answer, Options, Row, RowError
 from contract.machine import available_cpus
@@ -25,10 +24,10 @@ _AHEAD = 2
 
 
 class Engine:
-    """A model directory, open and warm. Raises ModelError if it cannot be used."""
+    """A reader and its threads: by default one for each CPU."""
 
-    def __init__(self, directory: Path, provider: str = "cpu", threads: int = 0) -> None:
-        self.reader = Reader.open(directory, provider, longest=False)  # the first answer is not kept waiting for it
+    def __init__(self, reader: Reader, threads: int = 0) -> None:
+        self.reader = reader
         self.threads = threads or available_cpus()
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0

@@ -18,6 +18,7 @@ from haystack import Document, ExtractedAnswer, component, default_to_dict, logg
 from contract.format.job import Answer, Options, RowError, Span
 from worker.pipeline.engine import Engine
 from worker.pipeline.models import directory_of
+from worker.reader.open import open_reader
 
 log = logging.getLogger("bulkqa.haystack")
 
@@ -74,7 +75,8 @@ class ExtractiveReader:
         with self._lock:
             if self._engine is None:
                 about = self._parameters
-                self._engine = Engine(directory_of(about["model"]), about["provider"], about["threads"])
+                reader = open_reader(directory_of(about["model"]), about["provider"], longest=False)
+                self._engine = Engine(reader, about["threads"])
             return self._engine
 
     @component.output_types(answers=list[ExtractedAnswer])

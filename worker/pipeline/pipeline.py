@@ -165,13 +165,16 @@ class QuestionAnswering:
 
     def _engine(self) -> Engine:
         """The engine of this model in this process: equal pipelines share it. A fork has its parent's."""
-        from worker.pipeline.engine import Engine
-
         directory, provider, threads, _ = self._about
         key = str(directory.resolve()), provider, threads
         with _lock:
             if key not in _engines:
-                _engines[key] = Engine(directory, provider, threads)
+                from worker.reader.open import open_reader
+
+                reader = open_reader(directory, provider, longest=False)  # the first answer is not kept waiting for it
+                from worker.pipeline.engine import Engine
+
+                _engines[key] = Engine(reader, threads)
             return _engines[key]
 
 

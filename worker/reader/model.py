@@ -14,6 +14,8 @@ import hashlib
 import json
 import mmap
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,22 +133,32 @@ def digest(directory: Path, graph: str) -> str:
     """
     directory = Path(directory)
     sha = hashlib.sha256()
-    for path in (directory / graph, *_weights(directory, graph), directory / TOKENIZER):
-        with path.open("rb") as file:
-            sha.update(hashlib.file_digest(file, "sha256").digest())
+    with _mapped(directory / graph) as data:
+        weights = _weights(directory, graph, data)
+        sha.update(hashlib.sha256(data).digest())
+    for path in (*weights, directory / TOKENIZER):
+        with _mapped(path) as data:
+            sha.update(hashlib.sha256(data).digest())
     return sha.hexdigest()[:16]
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
+    """The bytes of a file, which take no memory of the process: hashing them is one call without Python's lock."""
+    if not path.stat().st_size:  # an empty file cannot be mapped
+        yield b""
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
 
 
 #: An entry of ONNX's external_data as protobuf writes it: the key "location", and a value of less than 128 bytes.
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
 
-def _weights(directory: Path, graph: str) -> list[Path]:
+def _weights(directory: Path, graph: str, data: mmap.mmap | bytes) -> list[Path]:
     """The files with a graph's weights, by name. Found in its bytes: a worker has no library that parses them."""
-    if not (directory / graph).stat().st_size:  # an empty file cannot be mapped
-        return []
-    with (directory / graph).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        names = {data[match.end() : match.end() + match[1][0]] for match in _LOCATION.finditer(data)}
+    names = {data[match.end() : match.end() + match[1][0]] for match in _LOCATION.finditer(data)}
     paths = []
     for name in sorted(name.decode("utf-8", "replace") for name in names):
         if Path(name).name != name or not (directory / name).is_file():

@@ -1,30 +1,26 @@
 """An open model directory: question and context in, answer out.
 
-Joins `encode`, `session` and `decode`. Refuses a directory whose parts do not fit together, or whose model gives wrong
-answers. Knows no chunk, no job and no storage.
+Joins `encode`, `session` and `decode`. How a directory is opened is in `open`. Knows no chunk, no job and no storage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
 
-from contract import machine
 from contract.errors import ModelError
 from contract.format.job import Answer, Options, RowError
 from worker.reader import batch
 from worker.reader.decode import Logits, RowFailure, Scored, Window, decode
 from worker.reader.encode import Encoded, Encoder
-from worker.reader.model import REBUILD, TOKENIZER, ModelInfo, describe, digest
-from worker.reader.session import CUDA, Session, providers_for
+from worker.reader.model import REBUILD, ModelInfo
+from worker.reader.session import Session
 
 Result = TypeVar("Result")
 
@@ -61,34 +57,6 @@ class Reader:
         self._encoder = encoder
         self._session = session
         self._after_batch: Callable[[BatchStats], None] = lambda _: None
-
-    @classmethod
-    def open(cls, directory: Path, provider: str = "cpu", *, longest: bool = True) -> Reader:
-        """Load, check and warm up. Raises ModelError: better no worker than one with wrong answers.
-
-        `provider`: cpu, cuda or auto, as the setting BULKQA_PROVIDER. `longest`: run the longest window that the model
-        takes, so that memory reaches its peak now: a container that is too small fails at once.
-        """
-        directory = Path(directory)
-        info = describe(directory)
-        with ThreadPoolExecutor(1) as beside:  # loading the graph needs no lock of Python's
-            checking = beside.submit(_checked_encoder, directory, info)
-            try:
-                session = Session(directory, info, providers_for(provider))
-            finally:
-                encoder = checking.result()  # its error comes first: a file that was changed explains the others
-        machine.trim_memory()  # loading takes 20 MiB for a moment
-        if provider == "cuda" and session.provider != CUDA:
-            raise ModelError(
-                "onnxruntime has CUDA but cannot use it here",
-                "Its own lines above say why. It needs a GPU, and the libraries of its version of CUDA and cuDNN: "
-                "pip install 'onnxruntime-gpu[cuda,cudnn]'. Or set BULKQA_PROVIDER=cpu.",
-            )
-        reader = cls(info, encoder, session)
-        if longest:
-            reader._run_longest()
-        reader._check_known()
-        return reader
 
     @property
     def batched(self) -> bool:
@@ -130,7 +98,7 @@ class Reader:
             return _guarded(partial(self._answer, question, context, options))
         except RowFailure as failure:
             if failure.error.code == "inference_error":
-                self._check_known()
+                self.check_known()
             raise
 
     def window_lengths(self, question: str, context: str, options: Options) -> list[int]:
@@ -182,7 +150,7 @@ class Reader:
             null_trained=self.info.null_trained,
         )  # fmt: skip
 
-    def _run_longest(self) -> None:
+    def run_longest(self) -> None:
         """Run the longest window that the model takes. Raises ModelError."""
         filler = np.full(self.info.max_positions, self.info.template.suffix[0], np.int64)
         try:
@@ -190,7 +158,7 @@ class Reader:
         except Exception as error:
             raise ModelError(f"the model cannot take {self.info.max_positions} tokens: {error}", REBUILD) from error
 
-    def _check_known(self) -> None:
+    def check_known(self) -> None:
         """Answer the known questions. Raises ModelError if one gets another answer."""
         for known in self.info.known_answers:
             try:
@@ -207,25 +175,6 @@ class Reader:
         if options.no_answer_threshold is not None:
             return options.no_answer_threshold
         return self.info.no_answer_threshold if self.info.null_trained else None
-
-
-def _checked_encoder(directory: Path, info: ModelInfo) -> Encoder:
-    """The encoder of a model directory whose files are those of its description, and whose tokenizer and template fit
-    the model. The graph's inputs are checked in Session. Raises ModelError."""
-    if (actual := digest(directory, info.graph)) != info.digest:
-        raise ModelError(f"{directory} has the digest {actual}, its description says {info.digest}", REBUILD)
-    encoder = Encoder(directory / TOKENIZER, info)
-    template = info.template
-    try:
-        encoder.encode("what?", "One word, and another.", Options())
-    except RowFailure as failure:
-        raise ModelError(f"the tokenizer cannot be used: {failure}", REBUILD) from failure
-    highest = max(encoder.highest_id, *template.prefix, *template.middle, *template.suffix)
-    if highest >= info.vocab_size:
-        raise ModelError(f"the tokenizer has ids up to {highest}, the model has {info.vocab_size} tokens", REBUILD)
-    if not template.prefix or not template.suffix or info.max_positions < template.size + 2:
-        raise ModelError(f"windows of {info.max_positions} tokens do not fit the template {template}", REBUILD)
-    return encoder
 
 
 def _guarded(work: Callable[[], Result]) -> Result:

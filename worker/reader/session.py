@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from contract import machine
 from contract.errors import ModelError
 from worker.reader.batch import TOKEN_BUDGET, pad, plan
-from worker.reader.decode import Logits, Window
 from worker.reader.model import REBUILD, ModelInfo, Template
+
+if TYPE_CHECKING:  # the graph is loaded while these are imported (`open`)
+    from worker.reader.decode import Logits, Window
 
 OUTPUTS = ["start_logits", "end_logits"]
 _CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"

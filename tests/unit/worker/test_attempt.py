@@ -13,7 +13,7 @@ from contract.ledger.quarantine import InFlight
 from contract.storage.local import LocalStorage
 from tests import REPO
 from worker.attempt import Attempt, score_apart
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 from worker.scoring import Drained, Watch
 
 MODEL = REPO / "models" / "minilm-l6-qa"
@@ -28,7 +28,7 @@ def test_a_row_that_harms_nobody_has_its_answer() -> None:
     outcome = score_apart(GOOD, Options(), MODEL, Watch())
     assert isinstance(outcome, Answer)
     assert outcome.spans[0].answer == "1731"
-    assert outcome == Reader.open(MODEL).answer(QUESTION, CONTEXT, Options()), "all of its fields"
+    assert outcome == open_reader(MODEL).answer(QUESTION, CONTEXT, Options()), "all of its fields"
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from worker.pipeline.models import directory_of
 from worker.pipeline.pipeline import pipeline
 from worker.reader.cost import measure
 from worker.reader.model import DESCRIPTION, ModelInfo, describe, digest
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 
 pytestmark = pytest.mark.build
 
@@ -83,7 +83,7 @@ def test_a_directory_of_each_family_gives_the_logits_of_torch(family: str, tmp_p
         assert set(info.inputs) == (inputs - {"attention_mask"} if precision == "int8" else inputs)
         assert info.max_positions == longest
         assert info.precision == precision
-        reader = Reader.open(tmp_path / precision)
+        reader = open_reader(tmp_path / precision)
         options = Options(max_seq_len=64, doc_stride=16, max_question_len=16)
         encoded = reader._encoder.encode("Where does Zürich lie?", untrained.CONTEXT, options)
         assert len(encoded.windows) > 1
@@ -326,7 +326,7 @@ def test_a_large_graph_keeps_its_weights_beside_it(bert: Path, tmp_path: Path, m
     monkeypatch.setattr(export, "EXTERNAL_ABOVE", 1000)
     build(str(bert), tmp_path / "made")
     assert (tmp_path / "made" / "model.onnx.data").stat().st_size > 1000
-    Reader.open(tmp_path / "made")
+    open_reader(tmp_path / "made")
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "../outside.bin"])
@@ -489,7 +489,7 @@ def test_the_model_that_ships_fits_its_description() -> None:
     shipped = REPO / "models" / "minilm-l6-qa"
     if not (shipped / DESCRIPTION).is_file():
         pytest.skip("models/ is not part of this checkout")
-    assert len(Reader.open(shipped).info.known_answers) == len(checkpoint.KNOWN)
+    assert len(open_reader(shipped).info.known_answers) == len(checkpoint.KNOWN)
 
 
 def test_a_pipeline_builds_a_checkpoint_once_and_again_when_it_has_changed(
@@ -504,7 +504,7 @@ def test_a_pipeline_builds_a_checkpoint_once_and_again_when_it_has_changed(
     assert (directory_of(str(source)), (first / DESCRIPTION).stat().st_mtime_ns) == (first, built)
     question, context = "Who founded the city?", untrained.CONTEXT[:100]
     result = pipeline(model=source)(question=question, context=context, align_to_words=False)
-    (span,) = Reader.open(first).answer(question, context, Options(max_answer_len=15, no_answer_threshold=1000)).spans
+    (span,) = open_reader(first).answer(question, context, Options(max_answer_len=15, no_answer_threshold=1000)).spans
     assert (result["answer"], result["score"]) == (span.answer, span.score)
     (source / "config.json").write_text((source / "config.json").read_text() + " ")
     assert directory_of(source) != first

@@ -21,7 +21,7 @@ from contract.format.job import Options
 from tests import REPO
 from worker.pipeline.models import directory_of
 from worker.pipeline.pipeline import QuestionAnswering
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 
 SHIPPED = REPO / "models" / "minilm-l6-qa"
 TOWER = "The Eiffel Tower was built by Gustave Eiffel in Paris. It was finished in 1889."
@@ -102,7 +102,7 @@ def test_no_answer_is_one_of_the_answers_if_that_is_allowed(qa: QuestionAnswerin
 
 
 def test_its_no_answer_score_is_that_of_a_job(qa: QuestionAnswering) -> None:
-    answer = Reader.open(SHIPPED).answer(NONE, TOWER, Options(no_answer_threshold=0.0, max_answer_len=15))
+    answer = open_reader(SHIPPED).answer(NONE, TOWER, Options(no_answer_threshold=0.0, max_answer_len=15))
     result: Any = qa(question=NONE, context=TOWER, handle_impossible_answer=True)
     assert not answer.spans
     assert result["score"] == pytest.approx(answer.score, abs=2e-6)
@@ -162,7 +162,7 @@ def test_a_table_has_the_answers_of_a_job_beside_its_columns(qa: QuestionAnsweri
     questions = [WHO, NONE, None]
     table = pa.table({"id": ["a", "b", "c"], "question": questions, "context": [TOWER] * 3})
     made = qa.table(table, no_answer_threshold=0.0)
-    reader = Reader.open(SHIPPED)
+    reader = open_reader(SHIPPED)
     answer = reader.answer(WHO, TOWER, Options(no_answer_threshold=0.0))
     rows = made.to_pylist()
     assert [row["status"] for row in rows] == ["answered", "no_answer", "error"]

@@ -17,12 +17,11 @@ from contract.errors import ModelError
 from contract.format.job import Answer, Options, Row, RowError, Span
 from tests import REPO, untrained
 from worker.build import build
-from worker.reader import reader as reader_module
 from worker.reader import session as session_module
 from worker.reader.batch import MICRO_BATCH, pad, plan
 from worker.reader.decode import RowFailure, Window
 from worker.reader.model import describe
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 from worker.reader.session import Session, providers_for
 from worker.scoring import Watch, score
 
@@ -126,7 +125,7 @@ def test_what_is_padded_is_masked(tmp_path: Path) -> None:
 
 @pytest.mark.build
 def test_rows_together_give_the_answers_they_give_alone(fp32: Path) -> None:
-    reader = Reader.open(fp32)
+    reader = open_reader(fp32)
     text = "The city was founded by the Romans, who called it Turicum. Zürich lies in Switzerland. "
     pairs = [("Who founded it?", text * n) for n in (1, 5, 2)] + [("", text), ("Where is it?", "  "), ("Who?", text)]
     options = Options(max_seq_len=96, doc_stride=16, top_k=2)
@@ -235,9 +234,9 @@ def test_missing_cuda_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch)
 
 def test_cuda_that_cannot_be_used_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime itself silently continues on the CPU."""
-    monkeypatch.setattr(reader_module, "providers_for", lambda setting: ("CPUExecutionProvider",))
+    monkeypatch.setattr(session_module, "providers_for", lambda setting: ("CPUExecutionProvider",))
     with pytest.raises(ModelError, match="cannot use it here") as caught:
-        reader_module.Reader.open(SHIPPED, "cuda")
+        open_reader(SHIPPED, "cuda")
     assert "BULKQA_PROVIDER=cpu" in (caught.value.remedy or "")
 
 

@@ -11,6 +11,7 @@ from contract.forecast.work import Cost, Work
 from contract.format.job import Options
 from tests import REPO
 from worker.reader.cost import _fitted, measure
+from worker.reader.open import open_reader
 from worker.reader.reader import Reader
 
 CURVE = Cost(window=2e-3, token=5e-5, square=2e-7, bytes_per_token=4.5)
@@ -18,7 +19,7 @@ CURVE = Cost(window=2e-3, token=5e-5, square=2e-7, bytes_per_token=4.5)
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return Reader.open(REPO / "models" / "minilm-l6-qa")
+    return open_reader(REPO / "models" / "minilm-l6-qa")
 
 
 class Clocked:

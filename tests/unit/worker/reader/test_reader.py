@@ -18,6 +18,7 @@ from contract.format.job import Options
 from tests import REPO
 from worker.reader.decode import RowFailure, Window
 from worker.reader.model import describe
+from worker.reader.open import open_reader
 from worker.reader.reader import Reader
 
 SHIPPED = REPO / "models" / "minilm-l6-qa"
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.skipif(not (SHIPPED / "reader.json").exists(), reason="
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return Reader.open(SHIPPED)
+    return open_reader(SHIPPED)
 
 
 @pytest.fixture
@@ -107,10 +108,10 @@ def test_answers_are_the_same_bytes_alone_and_among_others(reader: Reader) -> No
 
 def test_the_jobs_threshold_overrides_the_models(copied: Path) -> None:
     never, always = Options(), Options(no_answer_threshold=-1000.0)
-    model = Reader.open(change(copied, no_answer_threshold=-1000.0, null_trained=True, known_answers=[]))
+    model = open_reader(change(copied, no_answer_threshold=-1000.0, null_trained=True, known_answers=[]))
     assert model.answer("Who?", TOWER, never).spans == ()
     assert model.answer("Who?", TOWER, Options(no_answer_threshold=1000.0)).spans
-    untrained = Reader.open(change(copied, no_answer_threshold=-1000.0, null_trained=False))
+    untrained = open_reader(change(copied, no_answer_threshold=-1000.0, null_trained=False))
     assert untrained.answer("Who?", TOWER, never).spans
     assert untrained.answer("Who?", TOWER, always).spans == ()
 
@@ -211,50 +212,50 @@ def known(answer: str) -> list[dict[str, str]]:
 
 
 def test_a_wrong_known_answer_is_an_error_with_the_answer(copied: Path) -> None:
-    Reader.open(change(copied, known_answers=known("Gustave Eiffel")))
+    open_reader(change(copied, known_answers=known("Gustave Eiffel")))
     with pytest.raises(ModelError, match="'Gustave Eiffel', not 'Napoleon'"):
-        Reader.open(change(copied, known_answers=known("Napoleon")))
+        open_reader(change(copied, known_answers=known("Napoleon")))
     with pytest.raises(ModelError, match="cannot answer ''"):
-        Reader.open(change(copied, known_answers=[{"question": "", "context": TOWER, "answer": "x"}]))
+        open_reader(change(copied, known_answers=[{"question": "", "context": TOWER, "answer": "x"}]))
 
 
 def test_a_vocabulary_larger_than_the_models_is_refused(copied: Path) -> None:
     size = describe(SHIPPED).vocab_size
     with pytest.raises(ModelError, match="the tokenizer has ids up to"):
-        Reader.open(change(copied, vocab_size=size - 1))
+        open_reader(change(copied, vocab_size=size - 1))
 
 
 def test_a_template_outside_the_vocabulary_is_refused(copied: Path) -> None:
     template = json.loads((copied / "reader.json").read_text())["template"] | {"middle": [99999]}
     with pytest.raises(ModelError, match="99999"):
-        Reader.open(change(copied, template=template))
+        open_reader(change(copied, template=template))
 
 
 @pytest.mark.parametrize("positions", [4, 513])
 def test_positions_that_the_graph_does_not_have_are_refused(copied: Path, positions: int) -> None:
     with pytest.raises(ModelError, match=f"{positions} tokens"):
-        Reader.open(change(copied, max_positions=positions))
+        open_reader(change(copied, max_positions=positions))
 
 
 def test_a_reader_that_need_not_reach_its_peak_at_once_does_not_run_the_longest_window(copied: Path) -> None:
     """All other checks remain: the known questions are asked."""
-    Reader.open(change(copied, max_positions=513), longest=False)
+    open_reader(change(copied, max_positions=513), longest=False)
     with pytest.raises(ModelError, match="Napoleon"):
-        Reader.open(change(copied, known_answers=known("Napoleon")), longest=False)
+        open_reader(change(copied, known_answers=known("Napoleon")), longest=False)
 
 
 def test_inputs_other_than_the_graphs_are_refused(copied: Path) -> None:
     with pytest.raises(ModelError, match="its description says"):
-        Reader.open(change(copied, inputs=["input_ids"]))
+        open_reader(change(copied, inputs=["input_ids"]))
 
 
 def test_a_changed_file_is_refused(copied: Path) -> None:
     with (copied / "tokenizer.json").open("a") as file:
         file.write(" ")
     with pytest.raises(ModelError, match="digest"):
-        Reader.open(copied)
+        open_reader(copied)
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"reader\.json"):
-        Reader.open(tmp_path)
+        open_reader(tmp_path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -155,3 +158,13 @@ def test_the_shipped_graph_takes_its_longest_window_and_no_longer(shipped: Sessi
     assert start.shape == end.shape == (longest,)
     with pytest.raises(Exception, match=str(longest + 1)):
         shipped.run(Window(np.full(longest + 1, 102), 10, 0, 1))
+
+
+def test_the_graph_can_be_loaded_while_the_rest_is_imported() -> None:
+    """In a process of its own: records, tokenizer and decoding would keep the first answer waiting."""
+    code = (
+        "import sys, worker.reader.session\n"
+        "rest = {'tokenizers', 'contract.format.job', 'worker.reader.encode', 'worker.reader.decode'}\n"
+        "assert not (loaded := rest & sys.modules.keys()), loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=os.environ | {"PYTHONPATH": str(REPO)})

@@ -15,7 +15,7 @@ from contract.format.job import Options
 from tests import REPO
 from worker.build import build
 from worker.evaluate import load_squad
-from worker.reader.reader import Reader
+from worker.reader.open import open_reader
 
 SHARED = REPO.parent / "shared"
 
@@ -27,7 +27,7 @@ pytestmark = [
 
 def test_every_row_has_the_answer_of_torch(tmp_path: Path) -> None:
     build(str(SHARED / "model"), tmp_path / "fp32", "fp32", null_trained=True)
-    reader = Reader.open(tmp_path / "fp32")
+    reader = open_reader(tmp_path / "fp32")
     recipe = runpy.run_path(str(REPO / "models" / "train.py"), run_name="recipe")
     reference, _ = recipe["opened"](str(SHARED / "model"))
     options = Options(top_k=2, max_seq_len=160, doc_stride=48, max_question_len=40)
