@@ -174,10 +174,12 @@ def _check_unicode(text: str) -> None:
         raise UsageError(f"{text!r} has a NUL character", "Leave that out.")
 
 
-#: All options by name: reading, answering, the job.
-OPTIONS: Mapping[str, Option] = {
-    option.name: option for kind in (ReadOptions, Options, Request) for option in options_of(kind)
+#: The options of a question that is answered at once, by name: answering, and the job that it may become.
+ANSWER_OPTIONS: Mapping[str, Option] = {
+    option.name: option for kind in (Options, Request) for option in options_of(kind)
 }
+#: All options by name: these, and those of reading.
+OPTIONS: Mapping[str, Option] = {**{option.name: option for option in options_of(ReadOptions)}, **ANSWER_OPTIONS}
 
 
 def request_of(
@@ -193,9 +195,7 @@ def request_of(
     None means the default for an option of the job itself. Raises UsageError for an unknown name, a wrong type or a
     value out of bounds.
     """
-    for name in values:
-        if name not in OPTIONS:
-            raise UsageError(f"submit has no option {name}", suggest(name, OPTIONS))
+    _check_names("submit", values, OPTIONS)
     stored = {
         name: _parsed(OPTIONS[name], value)
         for name, value in values.items()
@@ -211,6 +211,18 @@ def request_of(
         columns=columns,
         **fields_of(Request),
     )
+
+
+def answer_request_of(values: Mapping[str, Any], options: Options | None = None) -> Request:
+    """The same for a question that is answered at once: no file is read."""
+    _check_names("answer", values, ANSWER_OPTIONS)
+    return request_of(values, options=options)
+
+
+def _check_names(call: str, names: Iterable[str], known: Mapping[str, Option]) -> None:
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{call} has no option {name}", suggest(name, known))
 
 
 @cache

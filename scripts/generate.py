@@ -24,12 +24,12 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo, ParameterInfo
 
-from contract.format.job import Options
 from contract.format.option import Option, options_of
 from contract.settings import Settings
 from producer.cli import app as producer_app
 from producer.cli.flags import Section, sections
-from producer.request import OPTIONS, Request
+from producer.input.options import ReadOptions
+from producer.request import ANSWER_OPTIONS, Request
 from worker.cli import app as worker_app
 
 REPO = Path(__file__).resolve().parents[1]
@@ -261,8 +261,6 @@ def _type_of(field: FieldInfo) -> str:
 
 def keywords() -> str:
     """The keywords of `submit` and `answer` as types."""
-    answering = options_of(Options)
-    others = [option for option in OPTIONS.values() if option not in answering]
     lines = [
         '"""The keywords of `submit` and `answer`, for editors. Made of `producer.request` by `make generate`."""',
         "",
@@ -270,8 +268,8 @@ def keywords() -> str:
         "",
         "from collections.abc import Mapping, Sequence",
         "from typing import TypedDict",
-        *_typed_dict("AnswerKeywords(TypedDict, total=False)", "Every option of an answer", answering),
-        *_typed_dict("Keywords(AnswerKeywords, total=False)", "Every option of a job", others),
+        *_typed_dict("AnswerKeywords(TypedDict, total=False)", "Every option of an answer", ANSWER_OPTIONS.values()),
+        *_typed_dict("Keywords(AnswerKeywords, total=False)", "Every option of a job", options_of(ReadOptions)),
     ]
     return "\n".join(
         line if len(line) <= 120 else re.sub(r"^(.*?)  #: (.*)$", r"    #: \2\n\1", line) for line in lines

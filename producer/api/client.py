@@ -95,26 +95,26 @@ class Client(Connection):
         question: str,
         context: str,
         *,
-        model: str = "",
         options: Options | None = None,
         timeout: float = 10.0,
         **keywords: Unpack[AnswerKeywords],
     ) -> dict[str, Any]:
         """Answer one question at once, beside all jobs: its prediction, as in results, within `timeout` seconds.
 
-        A question that cannot be scored raises nothing: its prediction has the error. Raises NoWorker if no worker
-        serves the model, Busy if too many questions wait, TimedOut, UsageError, Unreachable. Many questions are
-        answered sooner, and with less work, as a job: `submit`.
+        Options are keywords; one of a job itself, such as `key`, makes the question a job, which is waited for. A
+        question that cannot be scored raises nothing: its prediction has the error. Raises NoWorker if no worker serves
+        the model, Busy if too many questions wait, TimedOut, UsageError, Unreachable. Many questions are answered
+        sooner, and with less work, as a job: `submit`.
         """
         from contract.format.job import Options
         from producer.input.checks.pairs import Pair
-        from producer.request import request_of
+        from producer.request import answer_request_of
 
         check_kind("question", question, str)
         check_kind("context", context, str)
         check_kind("options", options, Options)
         check_seconds("timeout", timeout)
-        request = request_of({**keywords, "model": model}, options=options)
+        request = answer_request_of(keywords, options)
         (prediction,) = self._backend.answer([Pair(question, context)], request, timeout)
         return prediction
 

@@ -27,6 +27,30 @@ class AnswerKeywords(TypedDict, total=False):
     top_windows: int | None
     #: leave contexts out of the predictions
     omit_context: bool
+    #: name of the model that answers [default: BULKQA_MODEL]
+    model: str | None
+    #: a second submission with the same key returns the first job
+    key: str | None
+    #: labels of the job; lists can be filtered by them
+    metadata: Mapping[str, str] | None
+    #: URL of a webhook to call when the job has ended
+    notify: str | None
+    #: delete the job this long after its end: 30d, 12h [default: never]
+    expire: str | None
+    #: end the job once more rows than this have failed: 1000, or 5%; not before 200 rows are done
+    max_errors: str | None
+    #: split the answers by the promise of this earlier job: see `producer trust`
+    trust: str | None
+    #: share of trusted answers that must be right
+    precision: float | None
+    #: take the outcomes of equal rows from these earlier jobs: ids, latest, or latest:team=search by label
+    reuse: str | Sequence[str] | None
+    #: also reuse answers computed by another version of the runtime or kind of processor
+    reuse_any: bool | None
+    #: score only this many rows, drawn from the whole file; always the same for the same file
+    sample: int | None
+    #: another seed draws other rows
+    sample_seed: int | None
 
 
 class Keywords(AnswerKeywords, total=False):
@@ -62,27 +86,3 @@ class Keywords(AnswerKeywords, total=False):
     format: str | None
     #: column of the texts if documents are the rows of a table; id is then the column of their names
     text: str | None
-    #: name of the model that answers [default: BULKQA_MODEL]
-    model: str | None
-    #: a second submission with the same key returns the first job
-    key: str | None
-    #: labels of the job; lists can be filtered by them
-    metadata: Mapping[str, str] | None
-    #: URL of a webhook to call when the job has ended
-    notify: str | None
-    #: delete the job this long after its end: 30d, 12h [default: never]
-    expire: str | None
-    #: end the job once more rows than this have failed: 1000, or 5%; not before 200 rows are done
-    max_errors: str | None
-    #: split the answers by the promise of this earlier job: see `producer trust`
-    trust: str | None
-    #: share of trusted answers that must be right
-    precision: float | None
-    #: take the outcomes of equal rows from these earlier jobs: ids, latest, or latest:team=search by label
-    reuse: str | Sequence[str] | None
-    #: also reuse answers computed by another version of the runtime or kind of processor
-    reuse_any: bool | None
-    #: score only this many rows, drawn from the whole file; always the same for the same file
-    sample: int | None
-    #: another seed draws other rows
-    sample_seed: int | None

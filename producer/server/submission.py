@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from contract.errors import UsageError
-from contract.format.job import Options
-from contract.format.option import Option, options_of
-from producer.request import OPTIONS, Request
+from contract.format.option import Option
+from producer.request import ANSWER_OPTIONS, OPTIONS
 
 
 class Fields(BaseModel):
@@ -35,14 +34,14 @@ def _field(option: Option) -> tuple[Any, Any]:
     return kind, Field(default, description=option.help, ge=option.minimum, json_schema_extra=choices)
 
 
-def _model(name: str, options: Sequence[Option]) -> type[Fields]:
+def _model(name: str, options: Iterable[Option]) -> type[Fields]:
     made: type[Fields] = create_model(name, __base__=Fields, **{each.name: _field(each) for each in options})  # type: ignore[call-overload]
     made.declared = frozenset(each.name for each in options)
     return made
 
 
 #: For a question that is answered at once.
-Answering = _model("Answering", [*options_of(Options), *options_of(Request)])
+Answering = _model("Answering", ANSWER_OPTIONS.values())
 #: For a file. Options that bound what the server spends are the server's own.
 Submission = _model("Submission", [option for option in OPTIONS.values() if not option.local])
 

@@ -36,8 +36,8 @@ from contract.remedy import Call, Remedy, Set
 from contract.settings import Settings
 from producer.api.display import bar
 from producer.api.errors import in_keywords
-from producer.api.keywords import Keywords
-from producer.request import OPTIONS
+from producer.api.keywords import AnswerKeywords, Keywords
+from producer.request import ANSWER_OPTIONS, OPTIONS
 from tests.making import finish, job_of
 from tests.twins.queue import MemoryQueue
 
@@ -322,6 +322,23 @@ def test_options_are_keywords_or_objects_or_both(client: Client) -> None:
 
 def test_every_option_is_a_keyword() -> None:
     assert typing.get_type_hints(Keywords).keys() == OPTIONS.keys()
+    assert typing.get_type_hints(AnswerKeywords).keys() == ANSWER_OPTIONS.keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"delimiter": "|"}, "answer has no option delimiter"),
+        ({"kee": "a"}, r"(?s)answer has no option kee.*Did you mean key\?"),
+        ({"key": 7}, "key must be str"),
+        ({"model": ["a"]}, "model must be str"),
+        ({"top_k": "3"}, "top_k must be"),
+        ({"metadata": {"team": 1}}, "metadata must be text"),
+    ],
+)
+def test_a_wrong_option_of_an_answer_is_refused(client: Client, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        client.answer("Who?", "Ann.", **wrong)
 
 
 @pytest.mark.parametrize("path", ["models/roberta", "./roberta", "~/roberta", "../roberta/"])
