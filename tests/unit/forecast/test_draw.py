@@ -22,6 +22,12 @@ from producer.results import columns
 from tests.making import csv, job_of, submitted_rows
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Chunks of more rows: a sample is drawn from all of a file, chunk by chunk."""
+    return settings.model_copy(update={"chunk_rows": 40})
+
+
 def drawn(storage: Storage, manifest: Manifest) -> list[str | None]:
     return [row.id for row in submitted_rows(storage, manifest.id)]
 

@@ -52,32 +52,34 @@ def encoder() -> Encoder:
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, str]]:
     pick = random.Random(1)
-    return [{"question": words(8, row), "context": words(int(pick.lognormvariate(5, 1)), row)} for row in range(700)]
+    rows = [{"question": words(8, row), "context": words(int(pick.lognormvariate(5, 1)), row)} for row in range(700)]
+    return sorted(rows, key=lambda row: len(row["context"]))
 
 
-def scored(rows: list[dict[str, str]], encoder: Encoder) -> Work:
+@pytest.fixture(scope="module")
+def scored(rows: list[dict[str, str]], encoder: Encoder) -> list[Work]:
+    """The work of each row."""
     cut = (encoder.encode(row["question"], row["context"], Options()).windows for row in rows)
-    return sum((Work.of(len(window.input_ids) for window in windows) for windows in cut), Work())
+    return [Work.of(len(window.input_ids) for window in windows) for windows in cut]
 
 
-def test_a_sample_of_the_texts_is_enough(rows: list[dict[str, str]], encoder: Encoder):
+def test_a_sample_of_the_texts_is_enough(rows: list[dict[str, str]], encoder: Encoder, scored: list[Work]):
     """Also where a byte is worth something else than was believed, and rows get longer towards the end."""
     tokenizer = encoder._tokenizer
     count: Count = lambda texts: [len(each.ids) for each in tokenizer.encode_batch(texts, add_special_tokens=False)]  # noqa: E731
-    rows = sorted(rows, key=lambda row: len(row["context"]))
-    found, true = surveyed(rows, count), scored(rows, encoder)
+    found, true = surveyed(rows, count), sum(scored, Work())
     for name in ("windows", "tokens", "squares"):
         assert getattr(found.total, name) == pytest.approx(getattr(true, name), rel=0.03), name
     for number, chunk in enumerate(found.chunks):
-        own = scored(rows[number * 50 : number * 50 + 50], encoder)
+        own = sum(scored[number * 50 : number * 50 + 50], Work())
         assert COST.seconds(chunk) == pytest.approx(COST.seconds(own), rel=0.1), number
 
 
-def test_without_a_tokenizer_bytes_are_counted(rows: list[dict[str, str]], encoder: Encoder):
+def test_without_a_tokenizer_bytes_are_counted(rows: list[dict[str, str]], encoder: Encoder, scored: list[Work]):
     text = "".join(row["context"] for row in rows)
     true = len(encoder._tokenizer.encode(text, add_special_tokens=False).ids)
     found = surveyed(rows, None, cost=Cost(bytes_per_token=len(text) / true))
-    assert found.total.tokens == pytest.approx(scored(rows, encoder).tokens, rel=0.1)
+    assert found.total.tokens == pytest.approx(sum(scored, Work()).tokens, rel=0.1)
 
 
 def test_rejected_rows_take_nothing():
