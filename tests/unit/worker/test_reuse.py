@@ -7,8 +7,6 @@ import csv
 import io
 import json
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,34 +14,19 @@ import pytest
 from contract.errors import NotEnded, UnknownJob, UsageError
 from contract.format import layout, part
 from contract.format.job import Options, RowError
-from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.progress import Progress
 from contract.ledger.reconcile import cancel, reconcile
 from contract.ledger.stored import StoredJob, load_manifest
-from contract.settings import Settings
-from contract.storage.local import LocalStorage
 from producer.jobs.logs import events
 from producer.reuse.rescore import differences, rescore
 from producer.reuse.retry import retry
-from tests.making import NAMESPACE, job_of, pop
+from tests.making import job_of, pop
 from tests.making import predictions as checked_predictions
-from worker.heartbeat import Parent
 from worker.reuse import Repeats
 from worker.worker import Worker
 
 MODEL = "minilm-l6-qa"
-
-
-@pytest.fixture
-def worker(settings: Settings, redis_url: str, redis_client: Any) -> Iterator[Worker]:
-    LocalStorage(Path(settings.storage_url), create=True)
-    settings = settings.model_copy(
-        update={"redis_url": redis_url, "threads": 1, "model": MODEL, "namespace": NAMESPACE}
-    )
-    worker_ = Worker(settings, "w1", health_files(settings.health_file, "worker")[0], Parent())
-    yield worker_
-    worker_.close()
 
 
 def table(rows: list[dict[str, Any]], kind: str = "csv") -> bytes:

@@ -6,21 +6,15 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.format import layout, part
-from contract.health import health_files
 from contract.ledger import records
 from contract.ledger.reconcile import reconcile
-from contract.settings import Settings
-from contract.storage.local import LocalStorage
-from tests.making import NAMESPACE, job_of, pop
-from worker.heartbeat import Parent
+from tests.making import job_of, pop
 from worker.worker import Worker
 
 MODEL = "minilm-l6-qa"
@@ -29,18 +23,6 @@ ROWS = [f"Where does mill {number} stand?|Mill {number} stands in Delft since 1{
 
 def data(rows: list[str]) -> bytes:
     return "\n".join(["question|context", *rows]).encode()
-
-
-@pytest.fixture
-def worker(settings: Settings, redis_url: str, redis_client: Any) -> Iterator[Worker]:
-    LocalStorage(Path(settings.storage_url), create=True)
-    settings = settings.model_copy(
-        update={"redis_url": redis_url, "threads": 1, "model": MODEL, "namespace": NAMESPACE}
-    )
-    health = health_files(settings.health_file, "worker")[0]
-    worker_ = Worker(settings, "w1", health, Parent())
-    yield worker_
-    worker_.close()
 
 
 def sent(worker: Worker, rows: list[str], **request: Any) -> str:
