@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,25 @@ def counter(directory: Path, model: str) -> Count | None:
     library is not installed."""
     if find_spec("tokenizers") is None or described(directory).get("name") != model:
         return None
+    file = directory / "tokenizer.json"
     try:
-        tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(str(directory / "tokenizer.json"))
+        tokenizer = _tokenizer(file, file.stat().st_mtime_ns)
     except Exception:  # the library raises bare Exception; whoever starts the worker is told
         return None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
 
     def count(texts: list[str]) -> list[int]:
         # One by one: a batch starts threads, and warns of them when this process starts others.
         return [len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
 
     return count
+
+
+@lru_cache(1)
+def _tokenizer(file: Path, changed: int) -> Any:
+    tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def described(directory: Path) -> dict[str, Any]:

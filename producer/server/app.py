@@ -32,6 +32,7 @@ from producer.server.shares import AtOnce
 from producer.server.submission import first_of
 from producer.server.uploads.line import READ_AT_ONCE, Line
 from producer.server.uploads.reader import Reader
+from producer.server.uploads.template import Template
 
 _ROUTERS = (answers, jobs, documents, trust, pages)
 
@@ -40,13 +41,14 @@ def make_app(settings: Settings) -> ASGIApp:
     """The application in front of a storage and a Redis. Raises UsageError, StorageUnreachable."""
     hidden = _hidden(settings)
     backend = open_direct(settings, create=True, brief=True)
-    reader = Reader(settings, backend.storage, Line(READ_AT_ONCE))
+    reader = Reader(Template(settings), backend.storage, Line(READ_AT_ONCE))
     service = Service(backend, reader, hidden)
     tokens = tokens_of(settings.api_token.get_secret_value())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with reader.template:
+            yield
         service.close()
 
     app = FastAPI(title="bulkqa", version=version("bulkqa"), summary="Answers to files of questions and contexts",

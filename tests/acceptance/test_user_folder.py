@@ -74,11 +74,12 @@ def test_the_process_that_reads_an_upload(folder: Path, settings: Settings) -> N
     from producer.server.uploads.form import Upload
     from producer.server.uploads.line import Line
     from producer.server.uploads.reader import Reader
+    from producer.server.uploads.template import Template
 
     async def once() -> dict[str, Any]:
-        with tempfile.TemporaryFile() as file:
+        with Template(settings) as template, tempfile.TemporaryFile() as file:
             file.write(b"question|context\na?|b\n")
-            reader = Reader(settings, open_storage(settings.storage_url, create=True), Line(2))
+            reader = Reader(template, open_storage(settings.storage_url, create=True), Line(2))
             return await reader.check(Upload(file, "rows.csv", {}, "somebody", asyncio.Event().wait))
 
     assert asyncio.run(once())["columns"] == ["question", "context"]

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from contract.command import program
-from contract.errors import BulkqaError, InputError
+from contract.errors import InputError
 from contract.format import failure
-from contract.settings import Settings
 from contract.storage import Storage
 from producer.chunks import Place
 from producer.jobs.submit import place_of, withdraw
 from producer.server.uploads.form import Upload
 from producer.server.uploads.line import Line
+from producer.server.uploads.template import Template
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 class Reader:
     """Has uploads read in turn, each by a child of its own, within `seconds`."""
 
-    settings: Settings
+    template: Template
     storage: Storage
     line: Line
     seconds: float = 900.0
@@ -48,18 +49,16 @@ class Reader:
     async def _read(self, upload: Upload, options: Mapping[str, Any], place: Place | None) -> dict[str, Any]:
         """What a child says of an upload. It writes to `place`, if there is one; all of that is removed if it ends
         without a word."""
-        documents = [(name, _number(file)) for name, file in upload.documents]
-        file, columns = _number(upload.file), _number(upload.columns) if upload.columns else None
-        numbers = [file, *([] if columns is None else [columns]), *(number for _, number in documents)]
-        order = {
-            "file": file, "columns": columns, "name": upload.name, "documents": documents, "options": dict(options),
-            "place": place and asdict(place),
-        }  # fmt: skip
-        output, code = await _while_there(upload, self._in_turn(upload, order, numbers, place))
-        try:
-            answer: dict[str, Any] = json.loads(output)
-        except ValueError:
-            raise _ended(upload.name, code) from None
+        names, documents = zip((upload.name, upload.file), *upload.documents, strict=True)
+        files = [*documents, *([upload.columns] if upload.columns else [])]
+        order = {"names": names, "options": dict(options), "place": place and asdict(place)}
+        answer = await _while_there(upload, self._in_turn(upload, order, [_number(file) for file in files], place))
+        if answer is None:
+            raise InputError(
+                "unreadable",
+                f"{upload.name}: reading it takes more memory than allowed, or crashes the program that reads it",
+                "Export it again from the program that made it, as CSV or Parquet.",
+            )
         if "os_error" in answer:
             raise OSError(*answer["os_error"])
         if "error" in answer:
@@ -67,43 +66,44 @@ class Reader:
         return answer
 
     async def _in_turn(
-        self, upload: Upload, order: dict[str, Any], numbers: list[int], place: Place | None
-    ) -> tuple[bytes, int | None]:
-        """What a child prints, and its exit status."""
-        async with self.line.turn(upload.client), self._child(numbers, place) as child:
+        self, upload: Upload, order: dict[str, Any], files: list[int], place: Place | None
+    ) -> dict[str, Any] | None:
+        async with self.line.turn(upload.client):
             try:
-                output, _ = await asyncio.wait_for(child.communicate(json.dumps(order).encode()), self.seconds)
+                async with asyncio.timeout(self.seconds):
+                    return await self._answer(order, files, place)
             except TimeoutError:
                 raise InputError(
                     "unreadable",
                     f"{upload.name}: reading it took more than {self.seconds:g} s",
                     "Split it into several files.",
                 ) from None
-        return output, child.returncode
 
-    @asynccontextmanager
-    async def _child(self, numbers: list[int], place: Place | None) -> AsyncIterator[asyncio.subprocess.Process]:
-        # Not as flags: `ps` shows flags, and these can hold a password.
-        env = os.environ | {
-            "BULKQA_REDIS_URL": self.settings.redis_url,
-            "BULKQA_STORAGE_URL": self.settings.storage_url,
-            "BULKQA_MODEL": self.settings.model,
-        }
-        env.pop("BULKQA_API_TOKEN", None)
-        pipe = asyncio.subprocess.PIPE
-        command = program("producer.server.uploads.reading")
-        child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=env, pass_fds=numbers)
+    async def _answer(self, order: dict[str, Any], files: list[int], place: Place | None) -> dict[str, Any] | None:
+        """The answer of a new child; None if it ended without one. Raises OSError if there is no room for it."""
+        stream, writer = await asyncio.open_connection(sock=self.template.fork(files))
+        child, answer = 0, None
         try:
-            yield child
+            child = int(await stream.readline() or 0)
+            if not child:  # nor does the system say why
+                raise OSError(errno.EAGAIN, "no process could be started for the upload")
+            writer.write(json.dumps(order).encode() + b"\n")
+            answer = json.loads(await stream.read())
+        except (ValueError, ConnectionError):  # it said nothing, or no more
+            pass
         finally:
-            if child.returncode != 0:
-                await asyncio.shield(self._end(child, place))
+            if child and answer is None:
+                await asyncio.shield(self._end(child, stream, place))
+            writer.close()
+        return answer
 
-    async def _end(self, child: asyncio.subprocess.Process, place: Place | None) -> None:
+    async def _end(self, child: int, stream: asyncio.StreamReader, place: Place | None) -> None:
         """Kill a child, if it still reads, and remove what it wrote."""
-        if child.returncode is None:  # it took too long, or the client has gone
-            child.kill()
-            await child.wait()
+        if not stream.at_eof():  # it took too long, or the client has gone
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            with suppress(ConnectionError):
+                await stream.read()  # to the end, which is that of the child
         if place:
             await asyncio.to_thread(withdraw, self.storage, place)
 
@@ -125,14 +125,3 @@ async def _while_there(upload: Upload, work: Coroutine[Any, Any, T]) -> T:
 def _number(file: BinaryIO) -> int:
     file.seek(0)  # on macOS the child shares the position
     return file.fileno()  # writes a file that is still in memory to disk
-
-
-def _ended(name: str, code: int | None) -> BulkqaError:
-    """The error of a child without an answer: the file took more memory than allowed, and the kernel killed it."""
-    if code is not None and (code < 0 or code == 1):
-        return InputError(
-            "unreadable",
-            f"{name}: reading it takes more memory than allowed, or crashes the program that reads it",
-            "Export it again from the program that made it, as CSV or Parquet.",
-        )
-    return BulkqaError(f"{name} was not read: its reader ended with exit status {code}")

@@ -1,29 +1,52 @@
-"""The child that reads an upload: `submit`, with bounds on memory, time and what comes of the file, so that none takes
-the server down.
+"""Reads uploads, each in a process of its own, within bounds of memory.
 
-Started as `python -m producer.server.uploads.reading`, with a JSON document on stdin: the file and what is to be done
-with it. Prints another: the job, or what the file holds, or an error, ours or the system's. The server kills it, and
-removes what it wrote; when the server is killed it is told to end, and does that itself, as `submit` does.
+Started as `python -m producer.server.uploads.reading DESCRIPTOR` by `template`, with its end of a pair of sockets. Each
+message there brings the files of an upload, before them a connection, and is answered by a process that is forked. That
+says its number, gets a line of JSON, the order: what is to be done with the files. It answers with a JSON document: the
+job, or what the file holds, or an error, ours or the system's. The server kills it, and removes what it wrote; when the
+server has ended it is told to end, and does that itself, as `submit` does.
 """
 
 from __future__ import annotations
 
+import gc
+import io
 import json
-import signal
+import multiprocessing
+import os
+import resource
+import socket
 import sys
-from contextlib import ExitStack, closing
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from importlib import import_module
+from typing import Any, BinaryIO, cast
 
 from contract import command, machine
-from contract.errors import BulkqaError, InputError
+from contract.errors import BulkqaError, InputError, StorageUnreachable
 from contract.format import failure
+from contract.namespace import open_queue
+from contract.settings import Settings, load
+from contract.storage import open_storage
+from producer.chunks import Place
+from producer.forecast.outlook import look
+from producer.input.location import MOST_SENT, Documents, File, InputSpec, Single
+from producer.input.options import Limits
+from producer.jobs.check import glance
+from producer.jobs.submit import sources_of, submit, submit_and_send
+from producer.request import Request, request_of
+from producer.results.columns import sent
 
-if TYPE_CHECKING:
-    from contract.settings import Settings
-    from producer.input.location import InputSpec, Single
-    from producer.request import Request
-
+#: What is imported only where it is used, elsewhere; some of it is in extras.
+_LATER = (
+    "celery.app.amqp", "celery.app.task", "celery.worker.worker", "contract.queue.app", "kombu.transport.redis",
+    "openpyxl", "producer.input.documents.files",
+)  # fmt: skip
+#: A connection, a file, its columns, and documents.
+_MOST = 3 + MOST_SENT
+_FORK = multiprocessing.get_context("fork")
 #: What the program itself takes, above what reading may.
 _BESIDE = 1 << 30
 _TOO_LARGE = InputError(
@@ -33,84 +56,98 @@ _TOO_LARGE = InputError(
 )
 
 
-def main() -> None:
-    """Read one upload."""
+def main(descriptor: int) -> None:
+    """Fork a process for each upload, until the server has ended or this is told to end. Then those that still read are
+    told, and waited for."""
+    command.interrupt_on_signals()
     command.block_pandas()
+    with suppress(KeyboardInterrupt), socket.socket(fileno=descriptor) as control:
+        _rehearse()
+        gc.freeze()  # what is shared with the children stays so: else each copies it as it looks for garbage
+        while (received := socket.recv_fds(control, 1, _MOST))[0]:
+            _, files, flags, _ = received
+            if not flags & socket.MSG_CTRUNC:  # some were one open file too many
+                with suppress(OSError):  # or this is a process too many: the connection ends without a word
+                    # A daemon, in multiprocessing's sense: it is told to end when this process ends.
+                    _FORK.Process(target=_read_one, args=(control, *files), daemon=True).start()
+            for number in files:
+                os.close(number)
+
+
+def _rehearse() -> None:
+    """Submit a file to a folder: what its first use imports, or makes and keeps, is there for all that is forked."""
+    for module in _LATER:
+        with suppress(ModuleNotFoundError):
+            import_module(module)
+    settings, file = load(), io.BytesIO(b'{"question": "When?", "context": "Now."}\n')
+    with suppress(OSError, StorageUnreachable), tempfile.TemporaryDirectory() as folder:
+        outlook = look(settings, settings.model, None, None)
+        submit(file, open_storage(folder, create=True), settings, request_of({}), outlook=outlook)
+
+
+def _read_one(control: socket.socket, number: int, *files: int) -> None:
+    """Read an upload: `number` is the connection to the server, `files` are those that were sent."""
+    control.close()
     machine.end_with_parent()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    order = json.load(sys.stdin)
+    ended = suppress(ConnectionError, KeyboardInterrupt)  # of the server; or this is told to end
+    with ended, socket.socket(fileno=number) as connection, connection.makefile("rw") as stream:
+        print(os.getpid(), file=stream, flush=True)
+        if order := stream.readline():
+            json.dump(_answer(json.loads(order), files), stream)
+
+
+def _answer(order: dict[str, Any], files: Sequence[int]) -> dict[str, Any]:
     try:
-        answer = _read(order)
+        return _read(order, files)
     except BulkqaError as error:
-        answer = {"error": failure.to_json(error)}
+        return {"error": failure.to_json(error)}
     except MemoryError:
-        answer = {"error": failure.to_json(_TOO_LARGE)}
+        return {"error": failure.to_json(_TOO_LARGE)}
     except OSError as error:  # of a temporary file
-        answer = {"os_error": [error.errno, error.strerror, error.filename]}
-    json.dump(answer, sys.stdout)
+        return {"os_error": [error.errno, error.strerror, error.filename]}
 
 
-def _read(order: dict[str, Any]) -> dict[str, Any]:
-    from contract import settings
-    from producer.input.options import Limits
-    from producer.request import request_of
-
-    current = settings.load()
+def _read(order: dict[str, Any], files: Sequence[int]) -> dict[str, Any]:
+    current = load()
     _bound(current.read_memory + _BESIDE)
     request = request_of(order["options"]).with_row_limit(current.max_row_bytes)
     limits = Limits(current.api_upload_ratio, current.api_upload_rows, current.api_upload_text)
     request = replace(request, read=replace(request.read, limits=limits))
-    with ExitStack() as files:
-        file = _file(order, files)
-        if order["place"] is None:
-            return _checked(file, request, current)
-        return _submitted(file, order, request, current)
+    names = order["names"]
+    file, *documents = map(_named, files, names)  # after them those of the columns, if there are any
+    given = Documents(tuple(documents), file) if documents else file
+    if order["place"] is None:
+        return _checked(given, request, current)
+    for columns in files[len(names) :]:
+        with _opened(columns) as opened:
+            request = replace(request, columns=sent(opened.read()))
+    return _submitted(given, Place(**order["place"]), request, current)
 
 
-def _submitted(file: InputSpec, order: dict[str, Any], request: Request, settings: Settings) -> dict[str, Any]:
-    from producer.backend import open_direct
-    from producer.chunks import Place
-    from producer.jobs.submit import submit_and_send
-    from producer.results.columns import sent
-
-    if order["columns"] is not None:
-        with open(order["columns"], "rb") as columns:  # noqa: PTH123
-            request = replace(request, columns=sent(columns.read()))
-    with closing(open_direct(settings, create=True)) as backend:
-        place = Place(**order["place"])
-        submitted = submit_and_send(file, backend.storage, backend.queue, settings, request, place=place)
+def _submitted(file: InputSpec, place: Place, request: Request, settings: Settings) -> dict[str, Any]:
+    storage = open_storage(settings.storage_url, create=True)
+    with closing(open_queue(settings, storage)) as queue:
+        submitted = submit_and_send(
+            file, storage, queue, settings, request, lambda _: command.check_interrupt(), place=place
+        )
     return {"job": submitted.manifest.id, "new": submitted.new}
 
 
 def _checked(file: InputSpec, request: Request, settings: Settings) -> dict[str, Any]:
-    from contract.storage import open_storage
-    from producer.forecast.outlook import look
-    from producer.jobs.check import glance
-    from producer.jobs.submit import sources_of
-
     outlook = look(settings, request.model or settings.model, None, None)
     sources = sources_of(open_storage(settings.storage_url), settings, request) if request.reuse else None
     return asdict(glance(file, request.read, settings, outlook, request.options, sources))
 
 
-def _file(order: dict[str, Any], files: ExitStack) -> InputSpec:
-    """The file of an order, or its documents with their questions."""
-    from producer.input.location import Documents
-
-    file, *documents = [
-        _named(files.enter_context(open(number, "rb")), name)  # noqa: PTH123, SIM115 - a descriptor
-        for name, number in [(order["name"], order["file"]), *order.get("documents", ())]
-    ]
-    return Documents(tuple(documents), file) if documents else file
-
-
-def _named(opened: BinaryIO, name: str) -> Single:
+def _named(number: int, name: str) -> Single:
     """A file under its name at the client. By a path, where it has one: what has to be read from its end is not copied
     first."""
-    from producer.input.location import File
+    path = machine.path_anew(number)
+    return File(name, name, path) if path else cast(BinaryIO, _Named(_opened(number), name))
 
-    path = machine.path_anew(opened.fileno())
-    return File(name, name, path) if path else cast(BinaryIO, _Named(opened, name))
+
+def _opened(number: int) -> BinaryIO:
+    return open(number, "rb", closefd=False)
 
 
 class _Named:
@@ -126,10 +163,6 @@ class _Named:
 
 def _bound(most: int) -> None:
     """Limit the memory of this process, in bytes, where the kernel can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:  # the server was started with less, which cannot be raised
         most = min(most, hard)
@@ -137,4 +170,4 @@ def _bound(most: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

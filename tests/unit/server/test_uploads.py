@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +33,43 @@ from producer.request import request_of
 from producer.server.uploads.form import Upload, plain_name, received_form
 from producer.server.uploads.line import Line
 from producer.server.uploads.reader import Reader
+from producer.server.uploads.template import Template
 from tests.acceptance.cluster import until
 
 
-@pytest.fixture
-def settings(settings: Settings, redis_url: str) -> Settings:
-    return settings.model_copy(update={"redis_url": redis_url})
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder for temporary files of those that read."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Settings:
+    return Settings(storage_url=str(tmp_path_factory.mktemp("storage")), redis_url=redis_url, chunk_rows=3)
+
+
+@pytest.fixture(scope="module")
+def template(settings: Settings, temporary: Path) -> Iterator[Template]:
+    with Template(settings) as template:
+        yield template
 
 
 @pytest.fixture
-def storage(settings: Settings) -> Storage:
-    return open_storage(settings.storage_url, create=True)
+def storage(settings: Settings) -> Iterator[Storage]:
+    """The storage of the settings, without jobs."""
+    storage = open_storage(settings.storage_url, create=True)
+    yield storage
+    storage.discard(layout.JOBS)
 
 
-def reader(settings: Settings, storage: Storage, seconds: float = 60) -> Reader:
-    return Reader(settings, storage, Line(2), seconds)
+def reader(template: Template, storage: Storage, seconds: float = 60) -> Reader:
+    return Reader(template, storage, Line(2), seconds)
+
+
+ROWS = b"question|context\na?|b\n"
 
 
 async def never() -> None:
@@ -60,23 +80,23 @@ def upload(file: Any, gone: Callable[[], Awaitable[None]] = never) -> Upload:
     return Upload(file, "rows.csv", {}, "somebody", gone)
 
 
-def checked(settings: Settings, storage: Storage, data: bytes) -> dict[str, Any]:
+def checked(template: Template, storage: Storage, data: bytes = ROWS) -> dict[str, Any]:
     with tempfile.TemporaryFile() as file:
         file.write(data)
-        return asyncio.run(reader(settings, storage).check(upload(file)))
+        return asyncio.run(reader(template, storage).check(upload(file)))
 
 
-def test_a_file_is_read_under_the_name_that_it_has_at_its_client(settings: Settings, storage: Storage):
-    found = checked(settings, storage, b"question|context\na?|b\n")
+def test_a_file_is_read_under_the_name_that_it_has_at_its_client(template: Template, storage: Storage):
+    found = checked(template, storage)
     assert (found["name"], found["columns"]) == ("rows.csv", ["question", "context"])
     assert [row["question"] for row in found["rows"]] == ["a?"]
     assert found["notes"] == []
-    assert checked(settings, storage, b"A title\nquestion|context\na?|b\n")["notes"] == [
+    assert checked(template, storage, b"A title\nquestion|context\na?|b\n")["notes"] == [
         "rows.csv: a line above the header was skipped"
     ]
 
 
-FILE = ("file", b"question|context\na?|b\n")
+FILE = ("file", ROWS)
 
 
 async def form(fields: list[tuple[str, bytes]]) -> Upload:
@@ -133,13 +153,11 @@ class Endless:
 
 
 @pytest.fixture
-def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endless]:
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+def endless(tmp_path: Path, temporary: Path) -> Iterator[Endless]:
     file = Endless(tmp_path)
     yield file
     file.close()
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def chunks(storage: Storage) -> list[str]:
@@ -153,9 +171,16 @@ async def written(storage: Storage) -> None:
 
 
 def children() -> list[psutil.Process]:
-    """Those that read."""
-    alive = (child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE)
-    return [child for child in alive if "producer.server.uploads.reading" in child.cmdline()]
+    """Those that read: forked, so with the command line of their parent."""
+    alive = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    ours = {child.pid for child in alive if "producer.server.uploads.reading" in child.cmdline()}
+    return [child for child in alive if child.ppid() in ours]
+
+
+def parent() -> psutil.Process:
+    """The template that was started last."""
+    own = [each for each in psutil.Process().children() if "producer.server.uploads.reading" in each.cmdline()]
+    return max(own, key=psutil.Process.create_time)
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="a pipe is opened anew")
@@ -163,16 +188,17 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="a pipe is opened ane
 
 @linux
 def test_a_child_ends_when_its_client_leaves_and_what_it_wrote_is_removed(
-    settings: Settings, storage: Storage, endless: Endless
+    template: Template, storage: Storage, endless: Endless
 ):
     with pytest.raises(ClientDisconnect):
-        asyncio.run(reader(settings, storage).submit(upload(endless, lambda: written(storage))))
-    assert (children(), storage.list(layout.JOBS)) == ([], [])
+        asyncio.run(reader(template, storage).submit(upload(endless, lambda: written(storage))))
+    until(lambda: not children(), "the end of the child")
+    assert storage.list(layout.JOBS) == []
 
 
 @linux
-def test_a_client_may_leave_before_its_turn(settings: Settings, storage: Storage, endless: Endless):
-    shared = reader(settings, storage)
+def test_a_client_may_leave_before_its_turn(template: Template, storage: Storage, endless: Endless):
+    shared = reader(template, storage)
 
     async def leaves() -> None:
         await written(storage)
@@ -186,28 +212,42 @@ def test_a_client_may_leave_before_its_turn(settings: Settings, storage: Storage
         return await asyncio.gather(first, return_exceptions=True)
 
     assert isinstance(asyncio.run(both())[0], asyncio.CancelledError)
-    assert (children(), storage.list(layout.JOBS)) == ([], [])
+    until(lambda: not children(), "the end of the child")
+    assert storage.list(layout.JOBS) == []
 
 
 @linux
 @pytest.mark.parametrize("key", [None, "a key"])
-def test_what_a_killed_child_wrote_is_removed(key: str | None, settings: Settings, storage: Storage, endless: Endless):
-    async def killed() -> None:
+@pytest.mark.parametrize("killed", [children, lambda: [parent()]], ids=["the child", "the template"])
+def test_what_a_killed_child_wrote_is_removed_and_others_are_read_as_before(
+    key: str | None,
+    killed: Callable[[], list[psutil.Process]],
+    template: Template,
+    storage: Storage,
+    endless: Endless,
+):
+    """A template takes its children with it, and is started anew."""
+
+    async def kill() -> None:
         await written(storage)
-        for child in children():
-            child.kill()
+        for each in killed():
+            each.kill()
+            await asyncio.to_thread(until, lambda: each.status() == psutil.STATUS_ZOMBIE, "its death")  # noqa: B023
         await never()
 
     with pytest.raises(InputError, match="crashes the program that reads it"):
-        asyncio.run(reader(settings, storage).submit(upload(endless, killed), key))
+        asyncio.run(reader(template, storage).submit(upload(endless, kill), key))
+    until(lambda: not children(), "the end of the child")
     assert chunks(storage) == []
+    assert checked(template, storage)["columns"] == ["question", "context"]
 
 
 @linux
-def test_a_child_that_takes_too_long_is_ended(settings: Settings, storage: Storage, endless: Endless):
+def test_a_child_that_takes_too_long_is_ended(template: Template, storage: Storage, endless: Endless):
     with pytest.raises(InputError, match=r"more than 3 s"):
-        asyncio.run(reader(settings, storage, 3).submit(upload(endless)))
-    assert (children(), storage.list(layout.JOBS)) == ([], [])
+        asyncio.run(reader(template, storage, 3).submit(upload(endless)))
+    until(lambda: not children(), "the end of the child")
+    assert storage.list(layout.JOBS) == []
 
 
 def test_a_job_that_came_to_be_is_not_withdrawn(settings: Settings, storage: Storage):
@@ -215,7 +255,7 @@ def test_a_job_that_came_to_be_is_not_withdrawn(settings: Settings, storage: Sto
     for key in (None, "a key"):
         place = place_of(key)
         request = request_of({"key": key})
-        job = submit(io.BytesIO(b"question|context\na?|b\n"), storage, settings, request, place=place).manifest.id
+        job = submit(io.BytesIO(ROWS), storage, settings, request, place=place).manifest.id
         before = sorted(storage.sizes(layout.folder(job)))
         withdraw(storage, place)
         assert sorted(storage.sizes(layout.folder(job))) == before
@@ -223,44 +263,36 @@ def test_a_job_that_came_to_be_is_not_withdrawn(settings: Settings, storage: Sto
         assert sorted(storage.sizes(layout.folder(job))) == before
 
 
-@contextmanager
-def child(path: Path, allowed: int = resource.RLIM_INFINITY) -> Iterator[subprocess.Popen[str]]:
-    """The child that reads, under a limit that it did not set itself."""
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "producer.server.uploads.reading"]
-    with subprocess.Popen(
-        command,
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed)),
-    ) as process:
-        assert process.stdin
-        asked = {"file": str(path), "name": path.name, "place": None, "columns": None, "options": {}}
-        process.stdin.write(json.dumps(asked))
-        process.stdin.close()
-        process.stdin = None
-        try:
-            yield process
-        finally:
-            process.kill()
+@linux
+def test_a_child_may_have_no_more_memory_than_reading_may(
+    template: Template, settings: Settings, storage: Storage, endless: Endless
+):
+    limits = []
 
+    async def looks() -> None:
+        await written(storage)
+        limits.extend(child.rlimit(resource.RLIMIT_DATA) for child in children())
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is read")
-def test_the_kernel_lets_a_child_have_no_more_memory_than_reading_may(tmp_path: Path, settings: Settings):
-    """Seen while it reads what does not come."""
-    os.mkfifo(tmp_path / "rows.csv")
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(reader(template, storage).submit(upload(endless, looks)))
     most = settings.read_memory + (1 << 30)
-    with child(tmp_path / "rows.csv") as process:
-        until(lambda: psutil.Process(process.pid).rlimit(resource.RLIMIT_DATA) == (most, most), "the limit")
+    assert limits == [(most, most)]
 
 
-def test_a_server_that_may_have_less_reads_within_that(tmp_path: Path):
-    (tmp_path / "rows.csv").write_text("question|context\na?|b\n")
-    with child(tmp_path / "rows.csv", 900 << 20) as process:
-        said, complaint = process.communicate(timeout=60)
-    assert json.loads(said or "{}").get("columns") == ["question", "context"], complaint
+@linux
+def test_a_server_that_may_have_less_reads_within_that(settings: Settings, storage: Storage):
+    with Template(settings) as limited:
+        parent().rlimit(resource.RLIMIT_DATA, (900 << 20, 900 << 20))
+        assert checked(limited, storage)["columns"] == ["question", "context"]
+
+
+@linux
+def test_a_template_is_fit_to_be_forked(template: Template, storage: Storage):
+    """It has no threads but one of the allocator, which knows of forks; and never pandas, which Arrow imports."""
+    checked(template, storage)
+    threads = [path.read_text().strip() for path in Path(f"/proc/{parent().pid}/task").glob("*/comm")]
+    assert sum(name != "jemalloc_bg_thd" for name in threads) == 1, threads
+    assert not [each.path for each in parent().memory_maps() if "/pandas/" in each.path]
 
 
 @pytest.mark.parametrize(
