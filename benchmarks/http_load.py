@@ -38,7 +38,7 @@ SLOW, BITE, PAUSE = 50, 1 << 16, 0.2
 
 
 class Memory:
-    """The peak memory of a process, and of any of its children, in bytes, by frequent sampling."""
+    """The peak memory of a process, and of any that it started, in bytes, by frequent sampling."""
 
     def __init__(self, pid: int) -> None:
         self.peak = self.children = 0
@@ -51,7 +51,7 @@ class Memory:
         while not self._done.wait(0.05):
             with suppress(psutil.Error):  # a child has just ended
                 self.peak = max(self.peak, self._process.memory_info().rss)
-                for child in self._process.children():
+                for child in self._process.children(recursive=True):
                     self.children = max(self.children, child.memory_info().rss)
 
     def close(self) -> None:

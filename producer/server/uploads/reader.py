@@ -7,8 +7,8 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, TypeVar
 
@@ -81,21 +81,28 @@ class Reader:
 
     async def _answer(self, order: dict[str, Any], files: list[int], place: Place | None) -> dict[str, Any] | None:
         """The answer of a new child; None if it ended without one. Raises OSError if there is no room for it."""
-        stream, writer = await asyncio.open_connection(sock=self.template.fork(files))
-        child, answer = 0, None
-        try:
-            child = int(await stream.readline() or 0)
-            if not child:  # nor does the system say why
-                raise OSError(errno.EAGAIN, "no process could be started for the upload")
-            writer.write(json.dumps(order).encode() + b"\n")
-            answer = json.loads(await stream.read())
-        except (ValueError, ConnectionError):  # it said nothing, or no more
-            pass
-        finally:
-            if child and answer is None:
-                await asyncio.shield(self._end(child, stream, place))
-            writer.close()
+        answer = None
+        async with self._child(files) as (child, stream, writer):
+            try:
+                writer.write(json.dumps(order).encode() + b"\n")
+                answer = json.loads(await stream.read())
+            except (ValueError, ConnectionError):  # it said nothing, or no more
+                pass
+            finally:
+                if answer is None:
+                    await asyncio.shield(self._end(child, stream, place))
         return answer
+
+    @asynccontextmanager
+    async def _child(self, files: list[int]) -> AsyncIterator[tuple[int, asyncio.StreamReader, asyncio.StreamWriter]]:
+        """The number of a new child, and the connection to it."""
+        for _ in range(2):  # a template that was killed a moment ago may have taken the first with it
+            stream, writer = await asyncio.open_connection(sock=self.template.fork(files))
+            with closing(writer):
+                if number := await stream.readline():
+                    yield int(number), stream, writer
+                    return
+        raise OSError(errno.EAGAIN, "no process could be started for the upload")
 
     async def _end(self, child: int, stream: asyncio.StreamReader, place: Place | None) -> None:
         """Kill a child, if it still reads, and remove what it wrote."""

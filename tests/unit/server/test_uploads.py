@@ -6,10 +6,11 @@ import asyncio
 import io
 import os
 import resource
+import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,25 @@ def test_what_a_killed_child_wrote_is_removed_and_others_are_read_as_before(
     until(lambda: not children(), "the end of the child")
     assert chunks(storage) == []
     assert checked(template, storage)["columns"] == ["question", "context"]
+
+
+def test_an_upload_that_a_killed_template_had_not_begun_is_read_by_the_next(
+    template: Template, storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    fork, killed = template.fork, []
+
+    def dies(files: Sequence[int]) -> socket.socket:
+        connection = fork(files)
+        if not killed:
+            killed.append(parent())
+            killed[0].kill()
+        return connection
+
+    checked(template, storage)
+    parent().suspend()
+    monkeypatch.setattr(template, "fork", dies)
+    assert checked(template, storage)["columns"] == ["question", "context"]
+    assert parent() != killed[0]
 
 
 @linux
