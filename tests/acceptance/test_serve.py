@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import pytest
 
 from contract.format import layout
 from contract.ledger import records
-from tests.acceptance.cluster import Cluster, until, write_rows, year
+from tests.acceptance.cluster import Cluster, cluster, until, write_rows, year
 from tests.acceptance.serving import serving
+from tests.preloaded import Commands
 
 TOKEN = "a-token-of-24-characters"  # noqa: S105
 
@@ -145,14 +147,26 @@ def test_a_question_is_answered_at_once_and_no_job_is_left(shared: Cluster, serv
     assert problem(server.post("/v1/answer", json={"question": "alone?"})) == (422, "usage")
 
 
-def test_nobody_answers_without_a_worker(running: Cluster):
-    with serving(running) as client:
-        answer = client.post("/v1/answer", json={"question": "When?", "context": "In 1532."})
-        assert problem(answer) == (503, "no_worker")
-        assert "retry-after" in answer.headers
-        assert records.jobs(running.storage) == []
-        assert client.get("/healthz").status_code == 200
-        assert client.get("/readyz").json() == {"status": "ok", "workers": 0}
+@pytest.fixture(scope="module")
+def alone(
+    tmp_path_factory: pytest.TempPathFactory, commands: Commands, object_store: None
+) -> Iterator[tuple[Cluster, httpx.Client]]:
+    """A cluster without workers and jobs, and a client of a server that holds twenty connections."""
+    with (
+        cluster(tmp_path_factory.mktemp("alone"), commands) as running,
+        serving(running, BULKQA_API_CONNECTIONS="20") as client,
+    ):
+        yield running, client
+
+
+def test_nobody_answers_without_a_worker(alone: tuple[Cluster, httpx.Client]):
+    running, client = alone
+    answer = client.post("/v1/answer", json={"question": "When?", "context": "In 1532."})
+    assert problem(answer) == (503, "no_worker")
+    assert "retry-after" in answer.headers
+    assert records.jobs(running.storage) == []
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").json() == {"status": "ok", "workers": 0}
 
 
 def test_the_same_key_finds_the_first_job(server: httpx.Client, tmp_path: Path):
@@ -235,8 +249,9 @@ def test_limits_on_bytes_jobs_and_requests(running: Cluster, tmp_path: Path):
         assert int(refused.headers["retry-after"]) >= 1
 
 
-def test_connections_that_say_nothing_keep_nobody_out(running: Cluster):
-    with serving(running, BULKQA_API_CONNECTIONS="20") as client, ExitStack() as open_sockets:
+def test_connections_that_say_nothing_keep_nobody_out(alone: tuple[Cluster, httpx.Client]):
+    _, client = alone
+    with ExitStack() as open_sockets:
         address = (client.base_url.host, client.base_url.port)
         for _ in range(100):
             open_sockets.enter_context(socket.create_connection(address))
@@ -266,27 +281,27 @@ def process_of(client: httpx.Client) -> psutil.Process:
     )
 
 
-def test_only_uploads_are_read_whole(running: Cluster):
+def test_only_uploads_are_read_whole(alone: tuple[Cluster, httpx.Client]):
     """A body without end, under the name of a form: the server stops reading, and holds none of it."""
-    with serving(running) as client:
-        port = client.base_url.port
-        assert port
-        process = process_of(client)
-        assert client.get("/healthz").status_code == 200
-        before = process.memory_info().rss
-        for path, most in (("/v1/answer", 4 << 20), ("/login", 4 << 10)):
-            with socket.create_connection((client.base_url.host, port)) as connection:
-                head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
-                connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
-                block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-                sent_bytes = 0
-                with suppress(ConnectionError):
-                    while sent_bytes < 1 << 30:
-                        connection.sendall(block)
-                        sent_bytes += len(block)
-                assert connection.recv(12) in (b"HTTP/1.1 413", b"HTTP/1.1 400")
-            assert sent_bytes < most + (16 << 20), "what the kernel holds comes on top"
-        assert process.memory_info().rss - before < 32 << 20
+    _, client = alone
+    port = client.base_url.port
+    assert port
+    process = process_of(client)
+    assert client.get("/healthz").status_code == 200
+    before = process.memory_info().rss
+    for path, most in (("/v1/answer", 4 << 20), ("/login", 4 << 10)):
+        with socket.create_connection((client.base_url.host, port)) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+            connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
+            block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+            sent_bytes = 0
+            with suppress(ConnectionError):
+                while sent_bytes < 1 << 30:
+                    connection.sendall(block)
+                    sent_bytes += len(block)
+            assert connection.recv(12) in (b"HTTP/1.1 413", b"HTTP/1.1 400")
+        assert sent_bytes < most + (16 << 20), "what the kernel holds comes on top"
+    assert process.memory_info().rss - before < 32 << 20
 
 
 def problem_code(answer: httpx.Response) -> str:
