@@ -7,6 +7,7 @@ nothing of rows and storage.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import logging
 import sys
@@ -15,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from contract.errors import RedisUnreachable
 from contract.format.job import Status
@@ -41,6 +42,10 @@ _STORAGE_PATIENCE = 900.0
 _STALLED = 25.0
 
 
+#: The names of the questions that a process answers, one for each of its threads; empty: none.
+Names = ctypes.c_char * 32 * 256
+
+
 @dataclass(frozen=True, slots=True)
 class Parent:
     """What a child process needs from its parent. The defaults are for a worker without one."""
@@ -48,6 +53,7 @@ class Parent:
     draining: Callable[[], bool] = lambda: False  #: whether the worker was asked to stop
     restart: Callable[[], None] = lambda: None  #: restarts the worker
     last_reply: Callable[[], float] = lambda: 0.0  #: when Redis last replied about the queue, by time.monotonic
+    answering: ctypes.Array[ctypes.Array[ctypes.c_char]] = field(default_factory=Names)  #: outlives the child
 
 
 class Heartbeat:

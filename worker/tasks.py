@@ -40,7 +40,7 @@ from contract.queue import TASK, queue_name
 from contract.queue.app import make_app
 from contract.settings import Settings
 from worker import metrics, transport
-from worker.heartbeat import Parent
+from worker.heartbeat import Names, Parent
 from worker.reader import model
 from worker.transport import PatientConsumer, UnlimitedRequest
 from worker.worker import Worker
@@ -144,6 +144,8 @@ class _Child:
         self._shared = _Shared.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Shared)))
         #: For each place: processes that started to load the model since one was ready.
         self._loads = (ctypes.c_int * settings.processes).from_buffer(mmap.mmap(-1, 4 * settings.processes))
+        #: For each place: what its process answers, for the process that replaces it.
+        self._answering = [Names.from_buffer(mmap.mmap(-1, ctypes.sizeof(Names))) for _ in range(settings.processes)]
         self._health = health_files(settings.health_file, "worker", settings.processes)
         self._worker: Worker | None = None
         self._metrics: socket.socket | None = None
@@ -162,7 +164,7 @@ class _Child:
             self.name += f"-{place}"
         set_process_context(worker=self.name)
         try:
-            parent = Parent(self.draining, self._restart_parent, self._last_reply)
+            parent = Parent(self.draining, self._restart_parent, self._last_reply, self._answering[place])
             with self._loading(place):
                 self._worker = Worker(self.settings, self.name, self._health[place], parent)
             signal.signal(signal.SIGTERM, self._on_term)

@@ -123,7 +123,8 @@ def test_a_question_that_kills_its_worker_costs_no_row_and_gets_its_error(runnin
     running.ready()
     job = running.submit(write_rows(running.folder / "in.csv", 120), chunk_rows=60)
     until(lambda: running.attempts(job), "the first chunk to be taken")
-    answer = ask(running, 50.0, question="POISON When was the mill founded?")
+    # It becomes a job as soon as its process is replaced, not after half of this time.
+    answer = ask(running, 600.0, question="POISON When was the mill founded?")
     assert answer["error"]["code"] == "worker_crash"  # type: ignore[index]
     assert running.finish(job)["status"] == "completed"
     check(running, job, 120)

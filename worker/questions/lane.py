@@ -2,7 +2,8 @@
 
 A question does not wait for a micro-batch to end. Of the threads that score a chunk, one gives way to each question
 after its window, for a bounded time, so the chunk goes on whatever is asked. An idle lane waits in one call to Redis.
-What a lane cannot answer takes a job, which has attempts and a quarantine.
+What a lane cannot answer takes a job, which has attempts and a quarantine: so does what it was answering when its
+process died, as the process that replaces it says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 
 from contract.errors import BulkqaError, ModelError, RedisUnreachable
 from contract.format import layout
@@ -55,7 +57,7 @@ class Lane:
         self._parent = parent
         self._count = count
         self._threads = threads
-        self._free = threading.Semaphore(threads)
+        self._free = SimpleQueue[int]()  # places in `Parent.answering`
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="question")
         self._answering = self._giving_way = 0
         self._changed = threading.Condition()
@@ -68,8 +70,9 @@ class Lane:
         self._closed.set()
         ends = time.monotonic() + _LAST
         self._thread.join(_LAST)
-        for _ in range(self._threads):
-            self._free.acquire(timeout=max(0.0, ends - time.monotonic()))
+        with suppress(Empty):
+            for _ in range(self._threads):
+                self._free.get(timeout=max(0.0, ends - time.monotonic()))
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def give_way(self) -> None:
@@ -95,14 +98,27 @@ class Lane:
                 self._changed.notify_all()
 
     def _run(self) -> None:
+        for place in range(self._threads):
+            self._leave_to_a_job(place)
         while not (self._closed.is_set() or self._parent.draining()):
-            if not self._free.acquire(timeout=_WAIT):
+            try:
+                place = self._free.get(timeout=_WAIT)
+            except Empty:
                 continue
             name = self._take()
             if name is None or not layout.is_question(name):
-                self._free.release()
+                self._free.put(place)
             else:
-                self._pool.submit(self._handle, name)
+                self._parent.answering[place].value = name.encode()
+                self._pool.submit(self._handle, place, name)
+
+    def _leave_to_a_job(self, place: int) -> None:
+        """Leave to a job the question that a process was answering in this place when it died."""
+        name = self._parent.answering[place].value.decode()
+        with self._held(place):
+            if name and stored.read(self._storage, name):
+                log.warning("a question is left to a job: the process that answered it died")
+                stored.reply(self._storage, name, Reply(self._model, None))
 
     def _take(self) -> str | None:
         try:
@@ -111,16 +127,22 @@ class Lane:
             self._closed.wait(_WAIT)
             return None
 
-    def _handle(self, name: str) -> None:
-        try:
+    def _handle(self, place: int, name: str) -> None:
+        with self._held(place):
             question = stored.read(self._storage, name)
             if question and question.model == self._model.name:
                 with self._under_way():
                     self._answer(name, question)
+
+    @contextmanager
+    def _held(self, place: int) -> Iterator[None]:
+        try:
+            yield
         except BulkqaError as error:  # such as a storage that does not answer
             log.warning("a question is left to a job: %s", error)
         finally:
-            self._free.release()
+            self._parent.answering[place].value = b""
+            self._free.put(place)
 
     def _answer(self, name: str, question: Question) -> None:
         began = time.monotonic()

@@ -88,3 +88,26 @@ def test_a_lane_answers_as_many_at_once_as_it_has_threads_and_finishes_them_at_i
     replies = [stored.reply_to(storage, name) for name in names]
     assert all(reply and reply.model == MODEL and reply.predictions for reply in replies)
     assert len(storage.list(layout.QUESTIONS)) == 4
+
+
+def test_what_a_process_was_answering_when_it_died_is_left_to_a_job_by_the_one_that_replaces_it(place):
+    lane, reader, ask, storage = place
+    parent = lane._parent
+    names = [ask() for _ in range(2)]
+    assert all(reader.begun.acquire(timeout=60) for _ in names)
+    kept = Parent()
+    for there, here in zip(kept.answering, parent.answering, strict=True):
+        there.value = here.value
+    reader.let_go.set()
+    lane.close()
+    assert not any(each.value for each in parent.answering), "these have their reply"
+    for name in names:
+        storage.delete(layout.reply(name))
+    stored.remove(storage, names[1])  # nobody waits for it any more
+
+    Lane(storage, lane._queue, reader, MODEL, 2, kept).close()
+    reply = stored.reply_to(storage, names[0])
+    assert reply
+    assert (reply.model, reply.predictions) == (MODEL, None)
+    assert storage.list(layout.QUESTIONS) == [f"{names[0]}.json", f"{names[0]}.reply.json"]
+    assert not any(each.value for each in kept.answering)
