@@ -1,8 +1,9 @@
-"""`make chaos`: all that can be forged in Redis, then a seeded nemesis over several jobs of different size, and the
-checker. SEED= and MINUTES= replay."""
+"""`make chaos`: all that can be forged in Redis, then a seeded nemesis over several jobs of different size and a client
+that asks single questions beside them, and the checker. SEED= and MINUTES= replay."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -11,15 +12,18 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Any
 
 import redis
 
+from bulkqa import Client, errors
 from contract.format import layout
 from contract.ledger import records
 from contract.settings import SHIPPED_MODEL
@@ -220,16 +224,67 @@ class Round:
         return saved
 
 
+class Asker:
+    """A client that asks the questions of a file, one after another, until it is stopped: whatever strikes, each gets
+    its answer, or an error that says what is away."""
+
+    def __init__(self, client: Client, file: Path, seed: int) -> None:
+        with file.open(newline="") as opened:
+            self._rows = list(csv.DictReader(opened, delimiter="|"))
+        self._client, self._dice = client, random.Random(seed)
+        self.answers: list[tuple[int, dict[str, Any]]] = []
+        self.errors: Counter[str] = Counter()
+        self._failure: BaseException | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                self._ask(self._dice.randrange(len(self._rows)))
+        except BaseException as failure:  # raised by `stop`
+            self._failure = failure
+
+    def _ask(self, number: int) -> None:
+        row = self._rows[number]
+        try:
+            self.answers.append((number, self._client.answer(row["question"], row["context"], timeout=20)))
+        except (errors.Busy, errors.TimedOut, errors.Unreachable) as error:
+            self.errors[type(error).__name__] += 1
+
+    def stop(self) -> None:
+        """Raises what was neither an answer nor such an error."""
+        self._stopped.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "a question has neither an answer nor an error"
+        if self._failure:
+            raise self._failure
+
+    def check(self, predictions: list[dict[str, Any]]) -> None:
+        """Every answer is that of a job of the same file."""
+        assert self.answers
+        for number, found in self.answers:
+            own = {name: predictions[number][name] for name in ("row", "line", "id", "passthrough")}
+            assert found | own == predictions[number], (number, found)
+
+
 def main(seed: int, minutes: float) -> None:
     print(f"chaos: SEED={seed} MINUTES={minutes:g}", flush=True)
     dice = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="bulkqa-chaos-") as name, faulty_cluster(Path(name)) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="bulkqa-chaos-") as name,
+        faulty_cluster(Path(name)) as running,
+        ExitStack() as resources,
+    ):
         running.env["BULKQA_MAX_ATTEMPTS"] = "50"  # innocent deaths by the dozen are this nemesis's, not a chunk's
         nemesis = Nemesis(running, dice)
         until = time.monotonic() + minutes * 60
         rounds: list[Round] = []
         saved: Counter[str] = Counter()
         tries: Counter[int] = Counter()
+        asking = write_rows(running.folder / "asked.csv", SIZES[1])
+        asker = Asker(resources.enter_context(running.client()), asking, seed)
         while time.monotonic() < until:
             now = Round(running, dice, rounds[-1] if rounds else None)
             rounds.append(now)
@@ -243,10 +298,13 @@ def main(seed: int, minutes: float) -> None:
             saved += now.check(seed)
             for job, _ in now.jobs:
                 tries.update(running.attempts(job).values())
+        asker.stop()
+        asker.check(json.loads(running.storage.read(layout.predictions(rounds[-1].plain[SIZES[1]])))["predictions"])
         finished = sum(len(each.jobs) for each in rounds)
         print(f"{finished} jobs, {len(running.workers)} workers, every row once, in order, with its answer")
         print(f"rows of jobs that reuse or try again, whose answers are those of a job that scored all: {dict(saved)}")
         print("\n".join(f"  {count:4}  {fault}" for fault, count in sorted(nemesis.done.items())))
+        print(f"{len(asker.answers)} questions with the answer of a job; errors: {dict(asker.errors)}")
         said = running.logs()
         for word in ("it restarts", "is scored again"):
             print(f"  {said.count(word):4}  times in the workers' logs: {word}")
