@@ -55,9 +55,11 @@ class Lane:
         self._turns = Places(each)
 
     async def run(self, client: str, do: Callable[[], T], gone: Callable[[], Awaitable[bool]] | None = None) -> T:
-        """What `do` returns, once it is the client's turn. Raises ClientDisconnect if it is gone by then."""
-        async with self._turns.of(client):
-            if gone and await gone():
+        """What `do` returns, once it is the client's turn. Raises ClientDisconnect if it had to wait and is gone."""
+        places = self._turns.of(client)
+        waits = not places.value
+        async with places:
+            if waits and gone and await gone():
                 raise ClientDisconnect
             return await to_thread.run_sync(do, limiter=self._threads)
 
@@ -131,6 +133,8 @@ class Turns:
         try:
             while not isinstance(step := await self.run(partial(_step, steps)), _Result):
                 await anyio.sleep(step)
+                if await self._gone():
+                    raise ClientDisconnect
         except BaseException:
             with anyio.CancelScope(shield=True), suppress(ValueError):  # at shutdown a thread may still be at one
                 await self._lane.run(self._client, steps.close)
