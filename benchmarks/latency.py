@@ -124,7 +124,7 @@ def main() -> None:
             backend = open_direct(environment.load(redis_url=here.redis_url, storage_url=str(storage)), create=True)
             lines += lines_of("idle worker, 10 a second", asyncio.run(ask(url, 10, seconds)), 0.3)
             alone = beside(backend, url, file, 0, seconds).rows
-            for rate in (2, 10, 50):
+            for rate in (2, 10, 25, 50):
                 there = beside(backend, url, file, rate, seconds)
                 share = f"; the job makes {there.rows:.1f} rows a second of {alone:.1f}"
                 lines += lines_of(f"beside a job, {rate} a second", there.asked, 0.3, share)
