@@ -3,7 +3,7 @@
 A BERT-base shape with random weights, on which speed does not depend. The whole path is what a worker's processes do
 with a chunk: tokenize, batch, run, decode (`worker.scoring`). Torch runs only the forward pass, of the same windows in
 the same batches, tokenized and on the card already; transformers has no pipeline for extractive question answering
-since 5.3. Needs onnxruntime-gpu and torch; without a GPU it says so.
+since 5.3. Needs a GPU, onnxruntime-gpu and torch, and says which of them is missing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import onnxruntime as ort
+
 from benchmarks import common
 from benchmarks.models import SHAPES
 from contract.format.job import Options, Row
@@ -23,6 +25,7 @@ from worker import scoring
 from worker.reader import batch
 from worker.reader.open import open_reader
 from worker.reader.reader import Reader
+from worker.reader.session import CUDA
 
 BUDGETS = (4096, 16_384, 65_536)
 #: Processes of a worker, and threads of each.
@@ -116,20 +119,21 @@ def timed(call: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def card() -> str | None:
+def missing() -> str | None:
+    """What this machine lacks of what is measured."""
+    if CUDA not in ort.get_available_providers():
+        return "onnxruntime has no CUDA: install onnxruntime-gpu in its place"
     try:
         import torch
-
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
     except ImportError:
-        return None
+        return "torch is not installed"
+    return None if torch.cuda.is_available() else "torch finds no GPU"
 
 
 def main() -> None:
     args = common.arguments(__doc__ or "", shape="base", rows=3000)
-    name = card()
-    if name is None:
-        print("torch finds no GPU here: nothing is measured.")
+    if lack := missing():
+        print(f"Nothing is measured here: {lack}.")
         return
     count, rounds = (500, 2) if args.quick else (args.rows, 4)
     rows, lines = rows_of(count), []
@@ -154,7 +158,12 @@ def main() -> None:
     import torch
 
     source = common.squad_pairs(1)[1]
-    about = {"card": name, "shape": f"BERT-{args.shape}", "rows": f"{count:,}, {source}", "torch": torch.__version__}
+    about = {
+        "card": torch.cuda.get_device_name(),
+        "shape": f"BERT-{args.shape}",
+        "rows": f"{count:,}, {source}",
+        "torch": torch.__version__,
+    }
     common.report("On a GPU", lines, args, **about)
 
 

@@ -107,6 +107,7 @@ def start(
     os.environ["BULKQA_PROVIDER"] = settings.provider  # for the processes of rows in quarantine
     # Chunks are small: Arrow's own allocator, beside malloc and the runtime's arena, would cost 5 MiB for nothing.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a worker has threads enough (`worker.reader.encode`)
     machine.give_memory_back()
     block_pandas()
     logs.set_up(settings.log_format, settings.log_level)

@@ -40,6 +40,8 @@ def plan(lengths: Sequence[int], budget: int = TOKEN_BUDGET, *, padding: bool = 
 
 def pad(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Rows of any length as one array (n, longest), padded with zeros. So is the mask, which is an input too."""
+    if len(rows) == 1:
+        return rows[0][np.newaxis]
     padded = np.zeros((len(rows), max(map(len, rows))), np.int64)
     for place, row in zip(padded, rows, strict=True):
         place[: len(row)] = row

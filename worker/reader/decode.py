@@ -91,8 +91,18 @@ class Scored(NamedTuple):
     """A window and its logits, (S,) each."""
 
     window: Window
-    start_logits: Logits | Floats
+    start_logits: Logits
     end_logits: Logits
+
+
+class _Slice(NamedTuple):
+    """The context tokens [begin, end) of a window and their logits, (T,) each: in float64, in which sums of two float32
+    are exact."""
+
+    begin: int
+    end: int
+    starts: Floats
+    ends: Floats
 
 
 class _Candidate(NamedTuple):
@@ -131,12 +141,12 @@ def decode(
     _check(scored)
     nulls = [_null(each) for each in scored]
     shifts = [NULL_SHARE * (null - nulls[0]) if null_trained else 0.0 for null in nulls]
-    lowered = [_lowered(each, shift) for each, shift in zip(scored, shifts, strict=True)]
-    candidates = _n_best(lowered, offsets, options, [])
+    slices = [_slice(each, shift) for each, shift in zip(scored, shifts, strict=True)]
+    candidates = _n_best(slices, offsets, options, [])
     if not candidates:
         raise RowFailure("empty_context", "the context has no token that could be an answer")
     best = candidates[0]
-    flags += _flags(best, lowered, len(offsets), options)
+    flags += _flags(best, slices, len(offsets), options)
     null_score = nulls[best.window] if null_trained else min(nulls)
     null = null_score - shifts[best.window]
 
@@ -147,7 +157,7 @@ def decode(
     if threshold is not None and null - best.score > threshold:
         probability = _softmax([null, *(candidate.score for candidate in candidates)])[0]
         return Answer((), _round(null_score), _round(probability), flags, margin(best))
-    chosen = _choose(candidates, lowered, offsets, options)
+    chosen = _choose(candidates, slices, offsets, options)
     scores = _scores(chosen, candidates, null)
     spans = tuple(
         Span(context[c.begin : c.end], c.begin, c.end, score, _round(c.score + shifts[c.window]), margin(c))
@@ -165,22 +175,22 @@ def _check(scored: Sequence[Scored]) -> None:
 
 
 def _n_best(
-    scored: Sequence[Scored], offsets: NDArray[np.int32], options: Options, taken: Sequence[_Candidate]
+    slices: Sequence[_Slice], offsets: NDArray[np.int32], options: Options, taken: Sequence[_Candidate]
 ) -> list[_Candidate]:
     """The best `n_best` candidates of all windows that do not overlap those of `taken`: best first, one for each pair
     of offsets."""
-    borders = _borders([window for window, _, _ in scored])
-    candidates = [
+    borders = _borders(slices)
+    found = [
         _of_window(each, offsets, options, low, high, taken)
-        for each, low, high in zip(scored, borders[:-1], borders[1:], strict=True)
+        for each, low, high in zip(slices, borders[:-1], borders[1:], strict=True)
     ]
-    window = np.repeat(np.arange(len(scored)), [len(first) for _, first, _ in candidates])
-    scores, first, last = (np.concatenate(column) for column in zip(*candidates, strict=True))
+    scores, first, last = (np.concatenate(column) for column in zip(*found, strict=True))
+    window = np.repeat(np.arange(len(found)), [len(own) for own, _, _ in found])
     order = np.lexsort((last, first, -scores))[: options.n_best]
-    scores, first, last, window = scores[order], first[order], last[order], window[order]
-    columns = scores, first, last, offsets[first, 0], offsets[last, 1], window
+    first, last = first[order], last[order]
+    columns = scores[order], first, last, offsets[first, 0], offsets[last, 1], window[order]
     by_offsets: dict[tuple[int, int], _Candidate] = {}
-    for candidate in map(_Candidate._make, zip(*(column.tolist() for column in columns), strict=True)):
+    for candidate in map(_Candidate, *(column.tolist() for column in columns)):
         by_offsets.setdefault((candidate.begin, candidate.end), candidate)
     return list(by_offsets.values())
 
@@ -190,25 +200,26 @@ def _null(scored: Scored) -> float:
     return float(scored.start_logits[0]) + float(scored.end_logits[0])
 
 
-def _lowered(scored: Scored, shift: float) -> Scored:
-    """A window whose spans all score less by `shift`."""
+def _slice(scored: Scored, shift: float) -> _Slice:
+    """The slice of a window, all of whose spans score less by `shift`."""
     window, start, end = scored
-    return Scored(window, start.astype(np.float64) - shift, end)
+    part = slice(window.first, window.first + window.end - window.begin)
+    return _Slice(window.begin, window.end, start[part].astype(np.float64) - shift, end[part].astype(np.float64))
 
 
-def _borders(windows: Sequence[Window]) -> list[float]:
+def _borders(slices: Sequence[_Slice]) -> list[float]:
     """Spans with borders[k] <= first + last token < borders[k + 1] count in window k; (W + 1,).
 
     first + last is twice the middle of a span. As soon as that middle passes the middle of the overlap of two
     neighbours, both margins of the span in the later window exceed its right margin in the earlier one. A span that
     fits in only one of the two is always on that window's side.
     """
-    inner = [float(left.end + right.begin) for left, right in pairwise(windows)]
+    inner = [float(left.end + right.begin) for left, right in pairwise(slices)]
     return [-math.inf, *inner, math.inf]
 
 
 def _of_window(
-    scored: Scored,
+    own: _Slice,
     offsets: NDArray[np.int32],
     options: Options,
     low: float,
@@ -220,27 +231,19 @@ def _of_window(
     Column i of the band has the spans that start at token i, row d those of d + 1 tokens: numpy finds the best of each
     column four times as fast as the best of each row.
     """
-    window, start, end = _context_part(scored)
-    width = min(options.max_answer_len, len(start))
-    band: Floats = start + _ahead(end, width)
-    text = offsets[window.begin : window.end]
+    width = min(options.max_answer_len, len(own.starts))
+    band: Floats = own.starts + _ahead(own.ends, width)
+    text = offsets[own.begin : own.end]
     begins, ends = text[:, 0], _ahead(text[:, 1], width)
-    allowed = begins < ends  # beyond the window _ahead is 0, which is never an end
+    barred = begins >= ends  # beyond the window _ahead is 0, which is never an end
     for other in taken:
-        allowed &= (begins >= other.end) | (ends <= other.begin)
+        barred |= (begins < other.end) & (other.begin < ends)
     if low > -math.inf or high < math.inf:
-        middle = 2 * np.arange(window.begin, window.end) + np.arange(width)[:, None]
-        allowed &= (middle >= low) & (middle < high)
-    band[~allowed] = -np.inf
+        middle = 2 * np.arange(own.begin, own.end) + np.arange(width)[:, None]
+        barred |= (middle < low) | (middle >= high)
+    band[barred] = -np.inf
     longer, first = _top(band, options.n_best)
-    return band[longer, first], window.begin + first, window.begin + first + longer
-
-
-def _context_part(scored: Scored) -> tuple[Window, Floats, Floats]:
-    """Start and end logits of the context tokens, (T,), in float64, in which sums of two float32 are exact."""
-    window, start, end = scored
-    part = slice(window.first, window.first + window.end - window.begin)
-    return window, start[part].astype(np.float64), end[part].astype(np.float64)
+    return band[longer, first], own.begin + first, own.begin + first + longer
 
 
 def _ahead(values: NDArray[Number], width: int) -> NDArray[Number]:
@@ -266,23 +269,22 @@ def _top(band: Floats, n: int) -> tuple[Ints, Ints]:
     return row[order], column[order]
 
 
-def _flags(best: _Candidate, scored: Sequence[Scored], tokens: int, options: Options) -> tuple[str, ...]:
+def _flags(best: _Candidate, slices: Sequence[_Slice], tokens: int, options: Options) -> tuple[str, ...]:
     """`tokens`: of the context, which may go on after the last window."""
     flags = []
-    own = scored[best.window].window
+    own = slices[best.window]
     if (best.first == own.begin > 0) or (best.last == own.end - 1 < tokens - 1):
         flags.append(ANSWER_AT_WINDOW_EDGE)
-    if max(_best_beyond(each, options.max_answer_len) for each in scored) > best.score:
+    if max(_best_beyond(each, options.max_answer_len) for each in slices) > best.score:
         flags.append(MAX_ANSWER_LEN_HIT)
     return tuple(flags)
 
 
-def _best_beyond(scored: Scored, length: int) -> float:
+def _best_beyond(own: _Slice, length: int) -> float:
     """The best score of the window's spans of more than `length` tokens, in whichever window they count."""
-    _, start, end = _context_part(scored)
-    if len(start) <= length:
+    if len(own.starts) <= length:
         return -math.inf
-    return float((np.maximum.accumulate(start)[:-length] + end[length:]).max())
+    return float((np.maximum.accumulate(own.starts)[:-length] + own.ends[length:]).max())
 
 
 def _softmax(values: Sequence[float]) -> list[float]:
@@ -294,7 +296,7 @@ def _softmax(values: Sequence[float]) -> list[float]:
 
 
 def _choose(
-    candidates: Sequence[_Candidate], scored: Sequence[Scored], offsets: NDArray[np.int32], options: Options
+    candidates: Sequence[_Candidate], slices: Sequence[_Slice], offsets: NDArray[np.int32], options: Options
 ) -> list[_Candidate]:
     """Up to `top_k` candidates that do not overlap, each the best of those left.
 
@@ -307,7 +309,7 @@ def _choose(
                 return chosen
             if not any(candidate.overlaps(other) for other in chosen):
                 chosen.append(candidate)
-        candidates = _n_best(scored, offsets, options, chosen) if len(chosen) < options.top_k else []
+        candidates = _n_best(slices, offsets, options, chosen) if len(chosen) < options.top_k else []
     return chosen
 
 

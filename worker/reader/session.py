@@ -102,7 +102,7 @@ class Session:
 
     def _run(self, windows: Sequence[Window]) -> list[tuple[Logits, Logits]]:
         feed = {
-            name: pad([_INPUTS[name](window, self._template) for window in windows]).astype(dtype)
+            name: pad([_INPUTS[name](window, self._template) for window in windows]).astype(dtype, copy=False)
             for name, dtype in self._dtypes.items()
         }
         try:

@@ -457,3 +457,14 @@ def test_a_tokenizer_with_too_many_tokens_for_a_text_is_refused(tmp_path: Path) 
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(RowFailure, match="not one for text"):
         Encoder(tmp_path / "tokenizer.json", info()).encode("where?", "one word, or two", Options())
+
+
+def test_a_worker_tokenizes_without_pythons_lock_to_the_same_windows(
+    kind: str, encoder: Encoder, paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # as `worker start` does
+    unlocked = Encoder(paths[kind], info())
+    for context in [*CORPUS, *TRICKY[:-1], " ".join(CORPUS * 3)]:
+        one, other = (each.encode("Who built it?", context, small()) for each in (encoder, unlocked))
+        assert tokens_of(one) == tokens_of(other)
+        assert one.offsets.tolist() == other.offsets.tolist()
