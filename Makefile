@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-quick test-s3 check generate format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos soak clean faults files families engines
+.PHONY: help setup demo lock test test-quick test-s3 check generate pictures format bench bench-quick bench-large bench-drum bench-http bench-page datarobot chaos soak clean faults files families engines
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -74,6 +74,10 @@ check: setup ## lint, types, import rules
 
 generate: setup ## write the files that are made from the code (`--check` in tests: they are current)
 	@$(BIN)/python scripts/generate.py
+
+pictures: ## take the pictures of the page in docs/, with Chromium
+	@$(MAKE) -s setup EXTRAS=dev,e2e
+	@$(BIN)/python scripts/pictures.py
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
