@@ -126,8 +126,8 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         0, ge=0, le=65535, description="port where a worker or sweeper serves its metrics to Prometheus; 0: none"
     )
-    metrics_host: str = Field("127.0.0.1", description="address of that port")
-    log_format: str = Field("text", pattern="^(text|json)$", description="text or json")
+    metrics_host: str = Field("127.0.0.1", description="address on which that port listens")
+    log_format: str = Field("text", pattern="^(text|json)$", description="format of log lines")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
 

@@ -1,4 +1,4 @@
-"""Storage: the truth about every job.
+"""Whole objects, each written once, on a disk or in an object store: the truth about every job.
 
 Exports `Storage`, the interface (`protocol`), and `open_storage`, which opens the kind that a URL names: a `local`
 folder or `objects` in a cloud; `address` splits it. `tests/twins` has their twin in memory. Must not import: anything

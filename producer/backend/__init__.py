@@ -1,4 +1,4 @@
-"""Everything that can be done with jobs: on the storage and Redis that workers share, or through a server.
+"""How the command, the Python API and the server reach jobs: storage and Redis directly, or through a server.
 
 Exports `Backend`, the interface (`protocol`), and `open_backend`, which opens the one that the settings name: `direct`
 or `http`. The command and the Python API use it; the routes of a server use `direct`. What must not come in: what

@@ -1,2 +1,2 @@
-"""What a producer does with jobs, one file per verb: submit, check, find, follow, answer, verify, diff, select, logs,
+"""What a producer does with jobs, one file per verb: submit, check, find, follow, answer, select, verify, diff, logs,
 usage, remove. What must not come in: reading flags, printing, HTTP."""
