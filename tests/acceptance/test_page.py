@@ -380,7 +380,7 @@ def test_two_jobs_are_compared_and_corrections_lead_to_their_job(
     accessible(page)
     page.go_back()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Rows that failed").click()
+        page.get_by_role("link", name="Failed rows").click()
     mended = tmp_path / download.value.suggested_filename
     text = Path(download.value.path()).read_text()
     mended.write_text(text.replace("|r4||", "|r4|When?|").replace("r4||Nothing", "r4|When?|Nothing"))
@@ -625,7 +625,7 @@ def test_sixty_rows_are_judged_by_keys_alone_and_none_is_lost_by_a_reload(
     trust = client.get(f"/v1/jobs/{job}/trust").json()
     assert (trust["labels"], trust["wrong"], trust["skipped"]) == (60, 5, 1)
     page.get_by_text(
-        re.compile(rf"60 judgements, 5 wrong \(1 of them skipped\).*next look is at {trust['next_look']}")
+        re.compile(rf"60 verdicts, 5 wrong \(1 of them skipped\).*next look is at {trust['next_look']}")
     ).wait_for()
 
     last = list(pressed)[-1]
@@ -679,7 +679,7 @@ def test_right_words_are_dragged_over_with_a_mouse_or_a_finger(
     page.mouse.move(right - 12, middle, steps=4)
     page.mouse.up()
     await_stored(page, 1, 3)
-    page.get_by_text("1 judgement, 1 wrong").wait_for()
+    page.get_by_text("1 verdict, 1 wrong").wait_for()
     left, right, middle = place_of(page, "1931")
     touch = window.new_cdp_session(page)
     for kind, points in (
@@ -693,7 +693,7 @@ def test_right_words_are_dragged_over_with_a_mouse_or_a_finger(
     assert [context[verdict["start"] : verdict["end"]] for verdict in verdicts] == ["Krage", "1931"]
     page.get_by_role("link", name="Lowest score first").click()
     page.get_by_text("promise nothing").wait_for()
-    page.get_by_role("button", name="No answer there").click()
+    page.get_by_role("button", name="No answer").click()
     page.get_by_text("There is no other row to judge").wait_for()
     page.get_by_text(re.compile("^3 judged$")).wait_for()
     assert client.get(f"/v1/jobs/{job}/verdicts").json()["verdicts"][-1]["floor"] is None
@@ -708,7 +708,7 @@ def test_a_promise_parts_a_job_and_the_next(page: Any, client: httpx.Client, sha
     shared.finish(first)
     page.goto(f"{client.base_url}/#/jobs/{first}")
     page.get_by_text("Only exact matches count").wait_for()
-    page.get_by_label("Wanted").select_option(label="95% right")
+    page.get_by_label("Precision").select_option(label="95% right")
     page.get_by_text("95% or more are right").wait_for()
     promise = client.get(f"/v1/jobs/{first}/trust", params={"precision": 0.95}).json()
     assert promise["trusted"]
@@ -719,7 +719,7 @@ def test_a_promise_parts_a_job_and_the_next(page: Any, client: httpx.Client, sha
     with page.expect_download() as download:
         page.get_by_role("link", name="as csv", exact=True).first.click()
     assert Path(download.value.path()).read_text("utf-8-sig").count("\n") == promise["trusted"] + 1
-    page.get_by_role("link", name="Look at the rest").click()
+    page.get_by_role("link", name="Rows to review").click()
     page.get_by_text(f"{promise['rest']} of 70 rows match").wait_for()
     page.get_by_role("link", name="Review matching rows").click()
     page.get_by_text("promise nothing").wait_for()
@@ -727,6 +727,6 @@ def test_a_promise_parts_a_job_and_the_next(page: Any, client: httpx.Client, sha
     second = shared.submit(tmp_path / "rows.csv", trust=first, precision=0.8)
     split = shared.finish(second)["trusted"]
     page.goto(f"{client.base_url}/#/jobs/{second}")
-    page.get_by_text(f"{split['trusted']} rows, by the promise of {first}; {split['rest']} to look at").wait_for()
-    page.get_by_role("link", name="Take these answers").click()
+    page.get_by_text(f"{split['trusted']} rows, by the promise of {first}; {split['rest']} to review").wait_for()
+    page.get_by_role("link", name="Answers to take").click()
     page.get_by_text(f"{split['trusted']} of 70 rows match").wait_for()

@@ -27,7 +27,7 @@ export const get = (path, values = {}) => ask(withQuery(path, values));
 export const post = (path, value = {}, options = {}) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value), ...options });
 
-// What a request gives, asked for again while there is a problem that will pass, which `away` is told.
+// The result of a request, which is retried while a problem is temporary; `away` is called with that problem.
 export const patient = (request, away) => request().catch(async (problem) => {
   if (![0, 401, 429].includes(problem.status) && !(problem.status >= 500)) throw problem;
   away(problem);

@@ -29,7 +29,7 @@ export async function document_(content, { id, parts: [, , , place], signal }) {
   const to = (other) => other >= 0 && other < all && `#/jobs/${id}/documents/${other}`;
   content.append(
     el("h1", {}, name, " ", el("small", {}, about(about_))),
-    nav("Documents", [["All of the job", `#/jobs/${id}`], ["Previous document", to(number - 1)], ["Next document", to(number + 1)]]),
+    nav("Documents", [["The job", `#/jobs/${id}`], ["Previous document", to(number - 1)], ["Next document", to(number + 1)]]),
     el("p", { class: "dim hint" }, hint(["j", "next answer"], ["k", "previous answer"])),
     el("div", { class: "beside" }, el("ol", { class: "answers" }, rows.map((row) => question(row, id, questions))),
       el("div", { class: "text", tabindex: "0", role: "region", "aria-label": "Text" }, marked(text, rows))));

@@ -82,11 +82,11 @@ function facts(job) {
     `${count(answered)} answered, ${count(none)} without an answer, ${count(failed)} failed`;
   return [el("progress", { value: job.progress, max: 1, "aria-label": "done" }), el("dl", {}, defined([
     ["State", state(job.status)],
-    ["Because", job.reason && [job.reason.message, job.reason.remedy ? " – " : "", remedy(job.reason.remedy_parts)]],
+    ["Reason", job.reason && [job.reason.message, job.reason.remedy ? " – " : "", remedy(job.reason.remedy_parts)]],
     ["Rows", `${count(total)}: ${outcomes(counts)}, ${count(pending)} pending`],
     ["Groups", job.groups && `${count(job.groups.total)}: ${outcomes(job.groups)}`],
     ["Trusted", job.trusted && [`${count(job.trusted.trusted)} rows, by the promise of `, link(job.trusted.job),
-      `; ${count(job.trusted.rest)} to look at`, job.trusted.warning && el("div", { class: "warning" }, job.trusted.warning)]],
+      `; ${count(job.trusted.rest)} to review`, job.trusted.warning && el("div", { class: "warning" }, job.trusted.warning)]],
     ["Errors", job.top_errors.map(([code, number]) => `${count(number)} ${words(code)}`).join(", ")],
     ["Rate", rate(job)],
     ["Expected", expected(job.forecast)],
@@ -96,7 +96,7 @@ function facts(job) {
     ["Quality of groups", measured(job.group_evaluation)],
     ["Model", [job.model.name, job.model.precision].filter(Boolean).join(", ")],
     ["File", job.input.name],
-    ["Corrects", first && [link(first), ": rows that had failed there"]],
+    ["Corrects", first && [link(first), ": its failed rows"]],
     ["Labels", Object.entries(labels).map(([key, value]) => `${key}: ${value}`).join(", ")],
     ["Submitted", when(job.created_at)],
     ["Ended", when(job.finished_at)],
@@ -118,11 +118,11 @@ function buttons({ id, status, error_uri: errors, request_counts: { failed } }, 
   const retry = button("Retry failed rows", () => act("retry", (job) => location.assign(`#/jobs/${job.id}`)));
   const what = query?.by ? "Groups" : query ? "Matching answers" : "Answers";
   const links = FORMATS.map(([format, more]) => download(`${what} as ${format}`, `/v1/jobs/${id}/results`, { format, ...more, ...query }));
-  const remove = () => confirm(`Remove job ${id} with all its rows and answers?`) &&
+  const remove = () => confirm(`Delete job ${id} with all its rows and answers?`) &&
     ask(`/v1/jobs/${id}`, { method: "DELETE" }).then(() => { location.hash = "#/"; }, refuse);
   const review = query && !query.by ? el("a", { href: withQuery(`#/jobs/${id}/review`, query) }, "Review matching rows") : "";
-  return [...links, review, errors ? download("Rows that failed", errors) : "", failed || status === "cancelled" ? retry : "",
-    button("Remove", remove, "danger")];
+  return [...links, review, errors ? download("Failed rows", errors) : "", failed || status === "cancelled" ? retry : "",
+    button("Delete", remove, "danger")];
 }
 
 export const download = (text, path, query = {}) => el("a", { href: here(withQuery(path, query)), download: true }, text);

@@ -1,4 +1,4 @@
-// Verdicts on their way to the server. The browser keeps them until the server has them, whatever becomes of the page.
+// Verdicts on their way to the server. The browser keeps them until the server has them, whatever happens to the page.
 import { patient, post } from "./api.js";
 
 const boxes = new Map(); // by job

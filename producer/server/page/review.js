@@ -8,9 +8,9 @@ import { keys } from "./rows.js";
 import { precision, promised, trust } from "./trust.js";
 
 const [PLANNED, PAGE, CALM] = [300, 20, 500];
-const SAID = { right: "right", wrong: "wrong", no_answer: "no answer there", skipped: "skipped", span: "other words" };
+const SAID = { right: "right", wrong: "wrong", no_answer: "no answer", skipped: "skipped", span: "other words" };
 const PICKED = "Rows picked by hand promise nothing, because they are not a random sample. Your verdicts are stored all the same.";
-const DRAG = el("p", { class: "help" }, "If other words of the text are right, drag over them.");
+const DRAG = el("p", { class: "help" }, "If other words of the text are right, select them.");
 
 export async function review(content, { id: prefix, values, signal, tell }) {
   const { id, metadata, input } = await get(`/v1/jobs/${prefix}`);
@@ -90,7 +90,7 @@ export async function review(content, { id: prefix, values, signal, tell }) {
   }
 
   const acts = [["Right", "y", () => judge("right")], ["Wrong", "n", () => judge("wrong")],
-    ["No answer there", "0", () => judge("no_answer")], ["Skip", "s", () => judge("skipped")], ["Undo", "u", () => undo().catch(report)]];
+    ["No answer", "0", () => judge("no_answer")], ["Skip", "s", () => judge("skipped")], ["Undo", "u", () => undo().catch(report)]];
   by.addEventListener("change", () => localStorage.setItem("name", by.value.trim()));
   keys(signal, Object.fromEntries(acts.map(([, key, act]) => [key, ({ repeat }) => repeat || act()])));
   content.append(el("h1", {}, "Review ", el("small", { class: "dim" }, metadata.name ?? id)),

@@ -1,4 +1,4 @@
-// What judgements promise of the answers that nobody judged: in words, as a curve, and both sides of its threshold.
+// What verdicts promise of the answers that nobody judged: in words, as a curve, and both sides of its threshold.
 import { get, withQuery } from "./api.js";
 import { count, counted, el, svg } from "./dom.js";
 
@@ -17,7 +17,7 @@ const score = (threshold) => threshold.toFixed(3);
 export function promised(made) {
   if (!made) return "Nothing is promised yet: judge a random sample of the answers first.";
   const { threshold, trusted, rest, labels, wrong, skipped, best, more, next_look: next, by } = made;
-  const sum = `${counted(labels, "judgement")}, ${count(wrong)} wrong${skipped ? ` (${count(skipped)} of them skipped)` : ""}`;
+  const sum = `${counted(labels, "verdict")}, ${count(wrong)} wrong${skipped ? ` (${count(skipped)} of them skipped)` : ""}`;
   const sentences = threshold !== null
     ? [`Of the answers with a score of at least ${score(threshold)}, ${percent(made.precision)} or more are right ` +
       `(${percent(made.confidence)} confidence): ${count(trusted)} of ${counted(trusted + rest, "row")}. ${sum}.`]
@@ -25,7 +25,7 @@ export function promised(made) {
       best?.lower_bound ? `They promise ${percent(best.lower_bound)} from a score of ${score(best.threshold)} on.` : "",
       more ? `About ${count(more)} more are needed, if the same share of them is right.` : ""];
   sentences.push(by === "references" ? "Judged by the reference answers. Only exact matches count, so this is a lower bound."
-    : next ? `The next look is at ${count(next)} judgements.` : "");
+    : next ? `The next look is at ${count(next)} verdicts.` : "");
   return sentences.filter(Boolean).join(" ");
 }
 
@@ -48,7 +48,7 @@ function curve({ curve: points, precision: wanted, threshold }) {
 // The part of a job's page. A job that another one's promise splits has its sides from there.
 export async function reliance(place, job, download) {
   const made = await trust(job.id);
-  const choice = el("select", { "aria-label": "Wanted" }, PRECISIONS.map((each) =>
+  const choice = el("select", { "aria-label": "Precision" }, PRECISIONS.map((each) =>
     el("option", { value: each, selected: each === precision() }, `${percent(each)} right`)));
   choice.addEventListener("change", () => {
     localStorage.setItem("precision", choice.value);
@@ -58,10 +58,10 @@ export async function reliance(place, job, download) {
   const sides = job.trusted ? [{ trusted: true }, { trusted: false }]
     : kept === null ? [] : [{ above: kept, status: "answered" }, { rest: kept }];
   const side = (query, at) => el("p", {}, el("a", { class: "act", href: withQuery(`#/jobs/${job.id}`, query) },
-    at ? "Look at the rest" : "Take these answers"), ["csv", "xlsx"].map((format) =>
+    at ? "Rows to review" : "Answers to take"), ["csv", "xlsx"].map((format) =>
     [" ", download(`as ${format}`, `/v1/jobs/${job.id}/results`, { format, bom: format === "csv" || null, ...query })]));
   const questions = made?.questions?.filter(({ threshold: from }) => from !== null) ?? []; // of documents
-  place.replaceChildren(el("h2", {}, "Which answers can be relied on"), el("p", { role: "status" }, promised(made)),
+  place.replaceChildren(el("h2", {}, "Which answers can you rely on?"), el("p", { role: "status" }, promised(made)),
     questions.map(({ question, threshold: from, share }) => el("p", {}, el("a", {
       href: withQuery(`#/jobs/${job.id}`, { question, above: from }),
     }, `Question ${question + 1}`), `: from a score of ${score(from)} on, ${percent(share)} of its rows`)),
