@@ -112,7 +112,7 @@ INPUT_CODES = (
 class InputError(UsageError):
     """The input file as a whole cannot be read.
 
-    `code` is one of INPUT_CODES. For a missing column, `found` gives programs the `columns` that there are and the
+    `code` is one of INPUT_CODES. For a missing column, `found` gives programs the `columns` of the file and the
     `delimiter`.
     """
 

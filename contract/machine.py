@@ -168,7 +168,7 @@ def _rename_once(staged: Path, path: Path) -> None:
 
 
 def path_anew(descriptor: int, own: Path = Path("/proc/self/fd")) -> Path | None:
-    """A path that opens an open file anew, with a position of its own, even if it has no name any more (Linux).
+    """A path that opens an open file again, with a position of its own, even if it has no name any more (Linux).
 
     None elsewhere: `/dev/fd` shares the position.
     """

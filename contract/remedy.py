@@ -154,3 +154,7 @@ def _part_from_json(part: Any) -> Part:
         case {"call": str(verb), "job": str(job), "flags": list(flags)}:
             return Call(verb, job, tuple(map(str, flags)))
     raise ValueError(f"not a part of a remedy: {json.dumps(part)[:100]}")
+
+
+#: What to do about a job that does not exist.
+LIST_JOBS = Remedy("List the jobs with: ", Call("list"))

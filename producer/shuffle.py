@@ -25,7 +25,7 @@ class Sampling:
     """How a sample is drawn of numbered things: those with the lowest keys are in it. So a larger one includes a
     smaller one of the same seed."""
 
-    rows: int  #: so many are asked for
+    rows: int  #: requested
     seed: int = 1
 
     def keys(self, numbers: NDArray[np.uint64]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from contract.format.job import Status
 
 #: The rate is that of the last seconds, this many.
 _SECONDS = 60.0
-#: Chunks count towards the speed for about so many seconds of one thread after them.
+#: Chunks count towards the speed for about this many seconds of one thread after them.
 _REMEMBERED = 300.0
 
 
@@ -97,7 +97,7 @@ class Speed:
         self._work = self._seconds = 0.0
 
     def add(self, work: float, seconds: float) -> None:
-        """So much work took so many seconds, summed over the threads."""
+        """This work took this many seconds, summed over the threads."""
         remembered = math.exp(-seconds / _REMEMBERED)
         self._work = self._work * remembered + work
         self._seconds = self._seconds * remembered + seconds

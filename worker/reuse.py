@@ -34,7 +34,7 @@ class Repeats:
     """The answers that this process gave to rows of a job, for later rows with the same text.
 
     They are in a file of sqlite's own, which nobody else sees and which ends with the process. At `limit` bytes it
-    begins anew; where the disk has no room for it, rows are scored again.
+    begins again; where the disk has no room for it, rows are scored again.
     """
 
     def __init__(self, limit: int = 256 << 20) -> None:
@@ -99,7 +99,7 @@ class Spared:
     reused: Reused
     repeats: Mapping[int, Outcome]  #: of rows whose text was answered in an earlier chunk, by row number
     keys: Mapping[int, bytes]  #: of all rows that carry nothing
-    kept: Repeats | None
+    memory: Repeats | None
     way: Way
 
     @property
@@ -109,8 +109,8 @@ class Spared:
 
     def keep(self, predictions: Iterable[Mapping[str, Any]]) -> None:
         """Remember the answers of this chunk for later ones."""
-        if self.kept:
-            self.kept.keep(self.keys, predictions)
+        if self.memory:
+            self.memory.keep(self.keys, predictions)
 
     def footer(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the part's footer says about where its outcomes come from, and how they were computed."""
@@ -129,12 +129,12 @@ class Spared:
         }
 
 
-def spared(job: StoredJob, chunk: int, rows: Sequence[Row], way: Way, kept: Repeats | None) -> Spared:
-    """The outcomes of a chunk that are known without the model. `way`: how this worker computes answers; `kept`: those
-    that it has given, None if they depend on their neighbours."""
+def spared(job: StoredJob, chunk: int, rows: Sequence[Row], way: Way, memory: Repeats | None) -> Spared:
+    """The outcomes of a chunk that take no model. `way`: how this worker computes answers; `memory`: those
+    so far, None if they depend on their neighbours."""
     reused = _reused(job, chunk, rows, way)
-    keys = kept.keys(job.manifest, [row for row in rows if row.row not in reused.outcomes]) if kept else {}
-    return Spared(reused, kept.recall(keys) if kept else {}, keys, kept, way)
+    keys = memory.keys(job.manifest, [row for row in rows if row.row not in reused.outcomes]) if memory else {}
+    return Spared(reused, memory.recall(keys) if memory else {}, keys, memory, way)
 
 
 def _reused(job: StoredJob, chunk: int, rows: Sequence[Row], way: Way) -> Reused:

@@ -2,7 +2,7 @@
 
 Whoever can write to Redis can put anything on the queue, or among the unacknowledged messages. Celery would do what
 such a message says, or fail on it and never take another. So no message reaches Celery as it is:
-`contract.queue.message` reads it, up to the length of our own, and it is dropped and logged, or built anew.
+`contract.queue.message` reads it, up to the length of our own, and it is dropped and logged, or built again.
 """
 
 from __future__ import annotations

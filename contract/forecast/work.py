@@ -54,7 +54,7 @@ class Cost:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Cost:
         """The curve in parsed JSON, without what a later version may have added. Not by `contract.format.codec`, which
-        wants pydantic: where a model alone is used there is none. Raises TypeError or ValueError for what is none."""
+        wants pydantic: where a model alone is used there is none. Raises TypeError or ValueError for anything else."""
         values = dict(values)
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
@@ -91,7 +91,7 @@ class Forecast:
 class Sample:
     """A job of some rows of an input, drawn by a hash of seed and number, instead of all."""
 
-    rows: int  #: so many were asked for
+    rows: int  #: requested
     of: int  #: rows of the input
     rest: Forecast | None = None  #: of the others
     seed: int = 1

@@ -41,7 +41,7 @@ def from_bytes(data: bytes) -> Iterator[Document]:
 
 
 def nth(data: bytes, number: int) -> Document | None:
-    """One document of an index, from 0, without reading the others; None if there are not so many. Raises as
+    """One document of an index, from 0, without reading the others; None if there are fewer. Raises as
     `from_bytes` does."""
     line = next(islice(document.read([data]), number, None), None)
     return None if line is None else codec.read(Document, line)

@@ -17,7 +17,7 @@ from contract.errors import BulkqaError, UnknownJob, UsageError
 from contract.forecast.work import Forecast, Sample
 from contract.format import codec
 from contract.format.option import AtLeast, Help, Shows, check_bounds
-from contract.remedy import Call, Remedy
+from contract.remedy import LIST_JOBS
 
 #: Format version of everything under `jobs/<job>/`. Programs refuse versions that they do not know.
 SCHEMA_VERSION = 1
@@ -31,7 +31,7 @@ LAST_MOMENT = 253_402_300_800.0
 #: Code points of a document that an excerpt has before and after the answer.
 AROUND = 150
 
-#: With so many rows that have their outcome it can be told whether too many fail.
+#: From this many finished rows on, a job can have too many errors.
 JUDGED_ROWS = 200
 
 #: The folder of a job's chunks, unless its manifest names another.
@@ -73,7 +73,7 @@ def is_made_here(job: str) -> bool:
 def check_job_id(job: str) -> str:
     """Return `job` if it is a valid id, else raise UnknownJob: an id becomes part of a storage key."""
     if not isinstance(job, str) or not _JOB_ID.fullmatch(job):
-        raise UnknownJob(f"{job!r} is not a job id", Remedy("List the jobs with: ", Call("list")))
+        raise UnknownJob(f"{job!r} is not a job id", LIST_JOBS)
     return job
 
 

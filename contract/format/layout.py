@@ -9,7 +9,7 @@
     jobs/<job>/chunks/index.json    rows and sha256 of every chunk; its own digest is in the manifest
     jobs/<job>/chunks/000000.parquet
     jobs/<job>/chunks/keys          the keys of all rows, 16 bytes each; its digest is in the manifest
-    jobs/<job>/chunks/000000.carried        outcomes that rows of the chunk take over; their digests are in the index
+    jobs/<job>/chunks/000000.carried        outcomes that rows of the chunk reuse; their digests are in the index
     jobs/<job>/chunks/columns.arrow types of the input's columns, the index of a frame; its digest is in the manifest
     jobs/<job>/chunks/documents.json        the documents of a job: names, digests, pages; its digest is in the manifest
     jobs/<job>/chunks/texts/<sha256>.txt    the text of a document, once for equal texts

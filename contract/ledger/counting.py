@@ -38,16 +38,16 @@ def done(storage: Storage, job: str) -> set[int]:
     return _numbers(storage.list(layout.parts(job)))
 
 
-def footers(storage: Storage, job: str, known: dict[int, Footer]) -> dict[int, Footer]:
-    """The footers of all parts, by number. `known` is a cache of footers, brought up to date: parts never change."""
-    return _footers(storage, job, done(storage, job), known)
+def footers(storage: Storage, job: str, cache: dict[int, Footer]) -> dict[int, Footer]:
+    """The footers of all parts, by number. `cache` holds footers and is brought up to date: parts never change."""
+    return _footers(storage, job, done(storage, job), cache)
 
 
-def _footers(storage: Storage, job: str, present: set[int], known: dict[int, Footer]) -> dict[int, Footer]:
-    for number in known.keys() - present:
-        del known[number]
-    known.update(read_footers(storage, job, sorted(present - known.keys())))
-    return known
+def _footers(storage: Storage, job: str, present: set[int], cache: dict[int, Footer]) -> dict[int, Footer]:
+    for number in cache.keys() - present:
+        del cache[number]
+    cache.update(read_footers(storage, job, sorted(present - cache.keys())))
+    return cache
 
 
 def read_footers(storage: Storage, job: str, numbers: Sequence[int]) -> Iterator[tuple[int, Footer]]:
@@ -70,19 +70,19 @@ def _beyond(storage: Storage, job: str, tally: Tally) -> set[int]:
     return {number for number in _numbers(names) if not tally.has(number)}.union(gaps_filled)
 
 
-def counted(storage: Storage, job: str, known: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
-    """The stored tally of a job's parts, and the footers of all parts that are not in it. `known` as for `footers`.
+def counted(storage: Storage, job: str, cache: dict[int, Footer]) -> tuple[Tally, dict[int, Footer]]:
+    """The stored tally of a job's parts, and the footers of all parts that are not in it. `cache` as for `footers`.
 
     With enough parts beyond it, the stored tally is replaced by a newer one.
     """
     tally = _stored_tally(storage, job)
-    _footers(storage, job, _beyond(storage, job, tally), known)
-    if len(known) >= KEEP_EVERY:
-        tally = tally.plus(known)
-        known.clear()
+    _footers(storage, job, _beyond(storage, job, tally), cache)
+    if len(cache) >= KEEP_EVERY:
+        tally = tally.plus(cache)
+        cache.clear()
         with suppress(StorageUnreachable, FileNotFoundError):  # read-only; or the job was just published
             storage.replace(layout.progress(job), sealed(tally))
-    return tally, known
+    return tally, cache
 
 
 def _stored_tally(storage: Storage, job: str) -> Tally:

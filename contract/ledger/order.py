@@ -25,7 +25,7 @@ def due(manifest: Manifest) -> float:
 
 
 def due_of(created_at: float, rows: int) -> float:
-    """When a job of so many rows is due that can be scored."""
+    """When a job with this many rows to score is due."""
     return created_at + min(_SECONDS_PER_ROW * rows, _SECONDS_AT_MOST)
 
 

@@ -208,8 +208,8 @@ def _eta(
     if not counts.pending:
         return None
     if rate is None:
-        left = forecast.seconds - (now - manifest.created_at) if forecast and forecast.seconds is not None else 0.0
-        return round(left, 1) if left > 0 else None
+        remaining = forecast.seconds - (now - manifest.created_at) if forecast and forecast.seconds is not None else 0.0
+        return round(remaining, 1) if remaining > 0 else None
     work = sum((each.work for each in scored), tally.work)
     if forecast and rate.work and work < forecast.work:
         return round((forecast.work - work) / rate.work, 1)

@@ -115,7 +115,7 @@ def reconcile(
 
 
 def _held(job: StoredJob, queue: Queue) -> bool:
-    """Whether a job is paused: then no more of its chunks are planned, and those that were never sent are planned anew
+    """Whether a job is paused: then no more of its chunks are planned, and those that were never sent are planned again
     once it is resumed. That may just have happened, so this checks for the marker once more."""
     if not records.is_paused(job.storage, job.id):
         return False

@@ -103,14 +103,14 @@ def pin_model(storage: Storage, job: str, mine: ModelRef) -> ModelRef:
     return pinned or mine
 
 
-def pin_at_submit(storage: Storage, job: str, wanted: ModelRef) -> None:
+def pin_at_submit(storage: Storage, job: str, model: ModelRef) -> None:
     """Pin a job to a model before its manifest is written, so that no worker with another digest begins it. The sweeper
     removes what a killed submission left. Raises UsageError if a submission with the same key pinned another model."""
-    pinned = pin_model(storage, job, wanted)
-    if pinned.digest != wanted.digest:
+    pinned = pin_model(storage, job, model)
+    if pinned.digest != model.digest:
         raise UsageError(
             f"another submission with the key of job {job} is pinned to the model {pinned.name} ({pinned.digest}), "
-            f"this one to {wanted.name} ({wanted.digest})",
+            f"this one to {model.name} ({model.digest})",
             "Use a new key.",
         )
 
@@ -179,8 +179,8 @@ def report(storage: Storage, job: str) -> Progress | None:
         ) from error
 
 
-def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Footer] | None = None) -> Progress:
-    """The status of a job. Without Redis it is still right, and the `reason` says that Redis is away. `known` caches
+def status(storage: Storage, queue: Queue | None, job: str, cache: dict[int, Footer] | None = None) -> Progress:
+    """The status of a job. Without Redis it is still right, and the `reason` says that Redis is away. `cache` holds
     footers between calls, as in `counting.footers`. Raises UnknownJob."""
     published = report(storage, job)
     if published:
@@ -190,7 +190,7 @@ def status(storage: Storage, queue: Queue | None, job: str, known: dict[int, Foo
     # In this order: if the part of a chunk is written meanwhile, its rows still count.
     begun = attempts(storage, job)
     hints = _seen_in_redis(storage, queue, manifest, pinned, begun)
-    tally, footers = counting.counted(storage, job, {} if known is None else known)
+    tally, footers = counting.counted(storage, job, {} if cache is None else cache)
     unfinished = {number: tries for number, tries in begun.items() if number not in footers and not tally.has(number)}
     seen = Seen(
         tally=tally,
@@ -218,8 +218,8 @@ def _retry(storage: Storage, job: str, unfinished: dict[int, Attempts]) -> tuple
     number = max(deaths, key=lambda chunk: len(deaths[chunk]))
     current = max(unfinished[number].started)
     in_flight = {attempt: quarantine.read(storage, job, number, attempt) for attempt in deaths[number]}
-    suspects = {row for attempt, left in in_flight.items() if attempt != current for row in left.rows}
-    poison = {row for left in in_flight.values() for row in left.poison}
+    suspects = {row for attempt, notes in in_flight.items() if attempt != current for row in notes.rows}
+    poison = {row for notes in in_flight.values() for row in notes.poison}
     return number, current, tuple(sorted(suspects | poison))
 
 

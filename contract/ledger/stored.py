@@ -22,7 +22,7 @@ from contract.errors import BulkqaError, UnknownJob, UsageError
 from contract.format import chunk, codec, layout, part
 from contract.format.job import MANIFEST_BYTES, Manifest, Row, RowError, failed, read_manifest
 from contract.format.part import DamagedPart, Footer
-from contract.remedy import Call, Remedy
+from contract.remedy import LIST_JOBS
 from contract.reuse import carried
 from contract.reuse.carried import Carried
 from contract.storage import Storage
@@ -175,9 +175,7 @@ def load_manifest(storage: Storage, job: str) -> Manifest:
         manifest = read_manifest(data)
         manifest.check()
     except FileNotFoundError:
-        raise UnknownJob(
-            f"there is no job {job} in {storage.url}", Remedy("List the jobs with: ", Call("list"))
-        ) from None
+        raise no_such_job(storage, job) from None
     except (UsageError, ValueError) as error:
         if isinstance(error, UnknownJob) and error.message.startswith(repr(job)):
             raise
@@ -185,6 +183,11 @@ def load_manifest(storage: Storage, job: str) -> Manifest:
     if manifest.id != job:
         raise _damaged(job, f"it is the manifest of job {manifest.id}")
     return manifest
+
+
+def no_such_job(storage: Storage, job: str) -> UnknownJob:
+    """The error for a job that the storage does not have."""
+    return UnknownJob(f"there is no job {job} in {storage.url}", LIST_JOBS)
 
 
 def _load_index(storage: Storage, manifest: Manifest) -> Index:

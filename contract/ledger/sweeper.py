@@ -95,7 +95,7 @@ def sweep_jobs(
 def remove_abandoned(
     storage: Storage, older_than: float = ABANDONED, beat: Callable[[], None] = lambda: None
 ) -> list[str]:
-    """Remove folders that belong to no manifest and hold no answers, if they are older than so many seconds. Returns
+    """Remove folders that belong to no manifest and hold no answers, if they are older than this many seconds. Returns
     them."""
     removed = []
     for job in filter(is_made_here, storage.list(layout.JOBS)):

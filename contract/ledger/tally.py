@@ -48,12 +48,12 @@ class Scored:
         return self.answered + self.no_answer + self.failed
 
     def share_since(self, seconds: float) -> float:
-        """The share of them that was scored since so many seconds ago, if all took the same time."""
+        """The share of them that was scored in the last `seconds`, if all took the same time."""
         return min(1.0, max(0.0, seconds - self.age) / max(self.held, 1e-3))
 
 
 def within(scored: Iterable[Scored], rows: int) -> tuple[Scored, ...]:
-    """Those that together have at most so many rows: anybody may have written a heartbeat."""
+    """The first of them that together have at most this many rows: anybody may have written a heartbeat."""
     fit: list[Scored] = []
     for chunk in scored:
         if chunk.rows <= rows:

@@ -72,11 +72,11 @@ class Storage(Protocol):
         ...
 
     def sweep(self, folder: str, older_than: float) -> None:
-        """Remove leftovers of writers in a folder that are older than so many seconds."""
+        """Remove leftovers of writers in a folder that are older than this many seconds."""
         ...
 
     def discard(self, folder: str, older_than: float = 0.0) -> bool:
-        """Remove a folder and everything in it, unless something there is younger than so many seconds: then False."""
+        """Remove a folder and everything in it, unless something in it is younger than that: then False."""
         ...
 
     def prune(self, folder: str) -> None:

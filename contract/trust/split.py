@@ -65,7 +65,7 @@ def added(spreads: Iterable[Sequence[int]]) -> tuple[int, ...]:
 
 
 def split(trust: Trust | None, rows: int, trusted: int, scores: Sequence[int]) -> Split | None:
-    """The split of so many rows, `trusted` among them, whose answers have these scores; None without a promise."""
+    """The split of this many rows, `trusted` among them, whose answers have these scores; None without a promise."""
     if trust is None:
         return None
     warning = _warning(trust, scores)
@@ -73,19 +73,21 @@ def split(trust: Trust | None, rows: int, trusted: int, scores: Sequence[int]) -
 
 
 def _warning(trust: Trust, scores: Sequence[int]) -> str | None:
-    bins, here, there = len(trust.scores), sum(scores), sum(trust.scores)
-    if not here or not there or len(scores) != bins:
+    bins, own, earlier = len(trust.scores), sum(scores), sum(trust.scores)
+    if not own or not earlier or len(scores) != bins:
         return None
     shares = [
-        (ours / here, theirs / there) for ours, theirs in zip(accumulate(scores), accumulate(trust.scores), strict=True)
+        (ours / own, theirs / earlier)
+        for ours, theirs in zip(accumulate(scores), accumulate(trust.scores), strict=True)
     ]
     edge = max(range(bins), key=lambda number: abs(shares[number][0] - shares[number][1]))
     ours, theirs = shares[edge]
-    if chance(abs(ours - theirs), here, there) >= _RARE:
+    if chance(abs(ours - theirs), own, earlier) >= _RARE:
         return None
     return (
-        f"the scores are spread otherwise than those of job {trust.job}: {ours:.1%} of the answers are below "
-        f"{(edge + 1) / bins:g}, and {theirs:.1%} there; so the rows are not alike, and the promise may not hold"
+        f"the scores are distributed differently from those of job {trust.job}: {ours:.1%} of the answers are below "
+        f"{(edge + 1) / bins:g}, in that job {theirs:.1%}. The rows may be of another kind, and the promise may not "
+        "hold"
     )
 
 

@@ -81,9 +81,9 @@ class Client(Connection):
         whole cannot be read, UsageError for a wrong option, key or model, RedisUnreachable before anything is written,
         StorageUnreachable.
         """
-        from producer.api.data import asked
+        from producer.api.data import source_of
 
-        source = asked(data, documents, questions)
+        source = source_of(data, documents, questions)
         submitted = self._backend.submit(*_request(source, read, options, keywords))
         for note in submitted.notes:
             log.warning("job %s: %s", submitted.manifest.id, note)
@@ -122,9 +122,10 @@ class Client(Connection):
     def job(self, job: str) -> Job:
         """The job with an id, or with an unambiguous prefix of one. Raises UnknownJob."""
         from contract.errors import UnknownJob
+        from contract.remedy import LIST_JOBS
 
         if not isinstance(job, str):
-            raise UnknownJob(f"{job!r} is not a job id", "Client.jobs() lists them.")
+            raise UnknownJob(f"{job!r} is not a job id", LIST_JOBS)
         return self._job(self._backend.find(job))
 
     @raises_api_errors
@@ -190,14 +191,14 @@ class Client(Connection):
         """Estimate what a job of this data would take, without making one: windows, CPU hours, and seconds on the
         running workers, with the range within which eight of ten jobs end.
 
-        `workers` assumes so many workers. `deadline`, in seconds, sets `workers_needed`; `price` of a CPU hour sets
+        `workers` assumes this many workers. `deadline`, in seconds, sets `workers_needed`; `price` of a CPU hour sets
         `cost`. A server reads the first rows of a large file, and assumes that the rest is like them. Raises
         InputError if `submit` would, UsageError, Unreachable.
         """
-        from producer.api.data import asked
+        from producer.api.data import source_of
         from producer.forecast.quote import Wish
 
-        file, request = _request(asked(data, documents, questions), read, options, keywords)
+        file, request = _request(source_of(data, documents, questions), read, options, keywords)
         return self._backend.forecast(file, request, Wish(workers, deadline, price))
 
     @raises_api_errors

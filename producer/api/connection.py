@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Connection:
     """A backend, and the arguments that it was opened with.
 
-    Pickled, it is those arguments: another process connects anew, and finds in its own environment what came from ours.
+    Pickled, it is those arguments: another process connects again, and takes from its environment what came from ours.
     """
 
     @raises_api_errors

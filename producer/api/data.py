@@ -36,7 +36,7 @@ def as_input(data: object) -> tuple[str | Path | BinaryIO, InputColumns | None]:
     return parquet(table, columns), columns
 
 
-def asked(data: Any, documents: Any, questions: Any) -> Any:
+def source_of(data: Any, documents: Any, questions: Any) -> Any:
     """The data, or documents with their questions. Raises UsageError unless it is one of them."""
     if documents is None and questions is None:
         return data

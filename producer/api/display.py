@@ -74,7 +74,7 @@ class JobProgress(Progress):
         if split is None:
             return {}
         trusted = f"{split.trusted:,} with a score of at least {split.threshold:g}, as job {split.job} promises"
-        return {"trusted": trusted, "to look at": f"{split.rest:,}", "warning": split.warning or ""}
+        return {"trusted": trusted, "to review": f"{split.rest:,}", "warning": split.warning or ""}
 
 
 def _moment(seconds: float) -> datetime:

@@ -13,7 +13,7 @@ from contract.format import codec
 from producer.trust.labels import judged, read
 from producer.trust.promises.curve import svg
 from producer.trust.promises.trusted import Trusted
-from producer.trust.promises.words import said
+from producer.trust.promises.words import in_words
 from producer.trust.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class JobTrust(Trusted):
         return codec.values(self)
 
     def __str__(self) -> str:
-        return "\n".join(f"{word:<11}{text}" for word, text in said(self))
+        return "\n".join(f"{word:<11}{text}" for word, text in in_words(self))
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{word}</th><td>{escape(text)}</td></tr>" for word, text in said(self))
+        rows = "".join(f"<tr><th>{word}</th><td>{escape(text)}</td></tr>" for word, text in in_words(self))
         return f"<table>{rows}</table>{svg(self)}"
 
 
@@ -58,10 +58,7 @@ def verdicts_of(data: Any) -> list[Verdict]:
             f"verdicts cannot be read from {type(others[0]).__name__}",
             "Give a DataFrame, or a list of dicts: [{'row': 7, 'verdict': 'right'}], or the path of a file of labels.",
         )
-    found = judged((f"row {number}", row) for number, row in enumerate(rows, 1))
-    if not found:
-        raise UsageError("no row has a verdict", "Fill in the column verdict: right or wrong.")
-    return found
+    return judged((f"row {number}", row) for number, row in enumerate(rows, 1))
 
 
 def to_judge(predictions: list[dict[str, Any]], floor: float | None) -> pd.DataFrame:

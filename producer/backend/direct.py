@@ -108,10 +108,10 @@ class DirectBackend:
         """A job's status until the job has ended, each with the seconds to wait before the next."""
         return follow.polls(job, self.storage, self.queue, self.settings, self.bound)
 
-    def jobs(self, wanted: JobFilter) -> Listed:
+    def jobs(self, filters: JobFilter) -> Listed:
         damaged: dict[str, BulkqaError] = {}
         statuses = records.statuses(self.storage, self._if_it_answers(), self._ended)
-        return Listed(select(_well(statuses, damaged), wanted), damaged)
+        return Listed(select(_well(statuses, damaged), filters), damaged)
 
     def _if_it_answers(self) -> Queue | None:
         """Asked once: a Redis that is away is not waited for at every job of a list."""
@@ -135,16 +135,16 @@ class DirectBackend:
         """`offset`: the number of the first group."""
         return groups.blocks(self.storage, job, offset)
 
-    def group_page(self, job: str, offset: int, limit: int, wanted: RowFilter) -> GroupPage:
+    def group_page(self, job: str, offset: int, limit: int, filters: RowFilter) -> GroupPage:
         """Some groups from the number `offset` on."""
-        return groups.page(self.storage, job, offset, limit, wanted)
+        return groups.page(self.storage, job, offset, limit, filters)
 
     def rows(
         self,
         job: str,
         offset: int,
         limit: int,
-        wanted: RowFilter,
+        filters: RowFilter,
         *,
         by_score: bool = False,
         question: int | None = None,
@@ -158,20 +158,20 @@ class DirectBackend:
 
         if among is not None:
             own = pages.own(self.manifest(job), among)
-            return pages.page_in_order(self.storage, job, own, offset, limit, wanted, around)
+            return pages.page_in_order(self.storage, job, own, offset, limit, filters, around)
         if question is not None:
-            asked = pages.of_question(self.manifest(job), question)
-            return pages.page_in_order(self.storage, job, asked, offset, limit, wanted, around)
+            of_question = pages.of_question(self.manifest(job), question)
+            return pages.page_in_order(self.storage, job, of_question, offset, limit, filters, around)
         if by_score:
             lowest = self._scores.lowest(job)
-            return pages.page_in_order(self.storage, job, lowest, offset, limit, wanted, around)
-        return pages.page(self.storage, job, offset, limit, wanted, around)
+            return pages.page_in_order(self.storage, job, lowest, offset, limit, filters, around)
+        return pages.page(self.storage, job, offset, limit, filters, around)
 
-    def matches(self, job: str, offset: int, wanted: RowFilter) -> Matches:
+    def matches(self, job: str, offset: int, filters: RowFilter) -> Matches:
         """How many predictions match from row `offset` on, as far as one call looks."""
         from producer.results import pages
 
-        return pages.matches(self.storage, job, offset, wanted)
+        return pages.matches(self.storage, job, offset, filters)
 
     def scores(self, job: str) -> Spread:
         """The histogram of a job's scores, as far as they could be read by now."""

@@ -21,7 +21,7 @@ from contract.ledger import reasons
 from contract.ledger.progress import Progress
 from contract.notifications.record import Notification
 from contract.queue import WorkerInfo
-from contract.remedy import Call, Remedy
+from contract.remedy import LIST_JOBS
 from producer import web
 from producer.backend.protocol import Listed, Reading
 from producer.backend.responses import address, error_of, listed_of, progress_of, whole_lines
@@ -148,11 +148,11 @@ class HttpBackend:
         latest, heard = self.status(job), time.monotonic()
         yield latest
         while not latest.finished:
-            left = _SILENCE if ends is None else ends - time.monotonic()
-            if left <= 0:
+            remaining = _SILENCE if ends is None else ends - time.monotonic()
+            if remaining <= 0:
                 raise StillRunning(latest)
             try:
-                for latest in self._events(job, min(left, _SILENCE)):
+                for latest in self._events(job, min(remaining, _SILENCE)):
                     heard = time.monotonic()
                     yield latest
                     if not latest.finished and ends is not None and heard > ends:
@@ -161,7 +161,7 @@ class HttpBackend:
                 if time.monotonic() - heard > _AWAY:
                     raise
                 yield replace(latest, reason=reasons.server_away(gone.message))
-                time.sleep(min(1.0, max(0.0, left)))
+                time.sleep(min(1.0, max(0.0, remaining)))
 
     def _events(self, job: str, silence: float) -> Iterator[Progress]:
         """The server's events, until there is none for `silence` seconds. Raises _Gone."""
@@ -172,15 +172,15 @@ class HttpBackend:
                     raise error_of(json.loads(event.data))
                 yield progress_of(event.json(), self.url)
 
-    def jobs(self, wanted: JobFilter) -> Listed:
+    def jobs(self, filters: JobFilter) -> Listed:
         query = {
-            "status": list(wanted.status),
-            "since": wanted.since,
-            "model": wanted.model,
-            "metadata": [f"{name}={value}" for name, value in wanted.metadata.items()],
-            "sort": wanted.sort,
-            "reverse": wanted.reverse,
-            "limit": wanted.limit or _ALL,
+            "status": list(filters.status),
+            "since": filters.since,
+            "model": filters.model,
+            "metadata": [f"{name}={value}" for name, value in filters.metadata.items()],
+            "sort": filters.sort,
+            "reverse": filters.reverse,
+            "limit": filters.limit or _ALL,
         }
         query = {name: value for name, value in query.items() if value is not None}
         return self._ask("GET", "/v1/jobs", lambda answer: listed_of(answer.json(), self.url), params=query)
@@ -211,13 +211,13 @@ class HttpBackend:
         return columns.parsed(self._ask("GET", path, lambda answer: answer.content), manifest, f"{self.url}{path}")
 
     def documents(self, job: str) -> list[Document]:
-        path, found = f"/v1/jobs/{_segment(job)}/documents", list[Document]()
+        path, documents = f"/v1/jobs/{_segment(job)}/documents", list[Document]()
         while True:
-            query = {"offset": len(found), "limit": _LISTED}
+            query = {"offset": len(documents), "limit": _LISTED}
             answer = self._ask("GET", path, httpx.Response.json, params=query)
-            found += codec.parse(list[Document], answer["documents"])
-            if not answer["documents"] or len(found) >= answer["count"]:
-                return found
+            documents += codec.parse(list[Document], answer["documents"])
+            if not answer["documents"] or len(documents) >= answer["count"]:
+                return documents
 
     def text(self, job: str, document: int) -> str | None:
         path = f"/v1/jobs/{_segment(job)}/documents/{document}/text"
@@ -283,14 +283,14 @@ class HttpBackend:
         return self._ask("GET", path, lambda answer: codec.read(Sample, answer.content), params=query, timeout=_PATIENT)
 
     def details(self, job: str, rows: Sequence[int], around: int) -> list[dict[str, Any]]:
-        path, found = f"/v1/jobs/{_segment(job)}/rows", list[dict[str, Any]]()
-        while len(found) < len(rows):
-            query = {"row": list(rows[len(found) : len(found) + _SHOWN]), "limit": _SHOWN, "around": around}
+        path, predictions = f"/v1/jobs/{_segment(job)}/rows", list[dict[str, Any]]()
+        while len(predictions) < len(rows):
+            query = {"row": list(rows[len(predictions) : len(predictions) + _SHOWN]), "limit": _SHOWN, "around": around}
             page = self._ask("GET", path, httpx.Response.json, params=query)["predictions"]
             if not page:
                 raise self._foreign()
-            found += page
-        return found
+            predictions += page
+        return predictions
 
     def trust(self, job: str, precision: float, confidence: float) -> Trusted:
         path, query = f"/v1/jobs/{_segment(job)}/trust", {"precision": precision, "confidence": confidence}
@@ -367,7 +367,7 @@ class _Gone(Unreachable):
 def _segment(job: str) -> str:
     """A job id as a segment of a path. Raises UnknownJob for what cannot be one."""
     if not job or not all(c.isalnum() or c in "-_" for c in job):
-        raise UnknownJob(f"{job!r} is not a job id", Remedy("List the jobs with: ", Call("list")))
+        raise UnknownJob(f"{job!r} is not a job id", LIST_JOBS)
     return job
 
 

@@ -89,7 +89,7 @@ class Backend(Protocol):
         """
         ...
 
-    def jobs(self, wanted: JobFilter) -> Listed:
+    def jobs(self, filters: JobFilter) -> Listed:
         """The jobs that match, in order."""
         ...
 

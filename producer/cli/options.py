@@ -40,11 +40,12 @@ EveryAttempt = Annotated[
 FileRequest = Annotated[
     Request, Without("key", "metadata", "notify", "expire", "trust", "precision", "max_errors", "sample", "sample_seed")
 ]
+Seed = Annotated[int, typer.Option(help="another seed draws other rows")]
 ChunkRows = Annotated[int | None, typer.Option(help="rows per chunk, at most [BULKQA_CHUNK_ROWS]", show_default=False)]
 
 
 @dataclass(frozen=True)
-class Asked:
+class DocumentFlags:
     """Documents: with the questions to ask about each of them, in place of FILE."""
 
     documents: Annotated[

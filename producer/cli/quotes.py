@@ -24,7 +24,7 @@ def line(forecast: Forecast) -> str:
     """A forecast in one line."""
     work = f"forecast: {plural(forecast.windows, 'window')}, {_hours(forecast.cpu_hours)}"
     if forecast.seconds is None:
-        return f"{work}; no worker of its model is there, so the time is unknown"
+        return f"{work}; no worker serves its model, so the time is unknown"
     return f"{work}, {_time(forecast)} on {plural(forecast.workers, 'worker')}{_before(forecast)}"
 
 
@@ -32,9 +32,9 @@ def say(submitted: Submitted, longer_than: float = -1.0) -> None:
     """Print the notes for the submitter, and the forecast of a new job that takes longer than a few seconds."""
     for note in submitted.notes:
         messages.say(note)
-    made = submitted.manifest.forecast
-    if submitted.new and made and (made.seconds or 0.0) > longer_than:
-        messages.say(line(made))
+    forecast = submitted.manifest.forecast
+    if submitted.new and forecast and (forecast.seconds or 0.0) > longer_than:
+        messages.say(line(forecast))
 
 
 def rows(quote: Quote) -> list[tuple[str, str]]:
@@ -47,9 +47,11 @@ def rows(quote: Quote) -> list[tuple[str, str]]:
         ("work", _hours(quote.cpu_hours)),
     ]
     if quote.reused is not None:
-        table.insert(2, ("reused", f"{about}{quote.reused:,} of {quote.rows:,} rows take their outcome over"))
+        table.insert(2, ("reused", f"{about}{quote.reused:,} of {quote.rows:,} rows reuse an earlier outcome"))
     if quote.seconds is None:
-        table.append(("time", f"unknown: no worker serves {quote.model} now; --workers 1 is for one like this machine"))
+        table.append(
+            ("time", f"unknown: no worker serves {quote.model} now; --workers 1 assumes one like this machine")
+        )
     else:
         fleet = f"{plural(quote.workers, 'worker')}, {plural(quote.threads, 'thread')} in all"
         table.append(("time", f"{_time(quote)} on {fleet}"))

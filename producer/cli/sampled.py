@@ -23,7 +23,7 @@ _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 def lines(progress: Progress, predictions: Iterable[bytes], typed: Sequence[str]) -> Iterator[str]:
     """The lines about a job that is a sample; none about another. `typed`: the arguments of the command."""
-    sample, made = progress.sample, progress.forecast
+    sample, forecast = progress.sample, progress.forecast
     if sample is None:
         return
     yield f"sample:      {plural(progress.request_counts.total, 'row')} of {sample.of:,}"
@@ -32,22 +32,22 @@ def lines(progress: Progress, predictions: Iterable[bytes], typed: Sequence[str]
     if scores := sorted(_scores(predictions)):
         at = [f"{share:.0%} below {scores[min(int(share * len(scores)), len(scores) - 1)]:.2f}" for share in _SHARES]
         yield f"scores:      {', '.join(at)}"
-    if sample.rest and made:
+    if sample.rest and forecast:
         seconds = progress.request_counts.total / (progress.rows_per_second or math.inf)
-        rest = after_sample(sample.rest, made, seconds, progress.chunks.total)
+        rest = after_sample(sample.rest, forecast, seconds, progress.chunks.total)
         yield f"the rest:    {quotes.line(rest).removeprefix('forecast: ')}"
-    yield f"go on with:  {_whole(typed)} --reuse {progress.id}"
+    yield f"continue:    {_whole(typed)} --reuse {progress.id}"
 
 
 def _whole(typed: Sequence[str]) -> str:
     """The same command for all rows."""
-    kept, skip = list[str](), False
+    arguments, skip = list[str](), False
     for argument in typed:
         if skip or argument in ("--sample", "--sample-seed"):
             skip = not skip
         elif not re.match("--sample(-seed)?=", argument):
-            kept.append(argument)
-    return shlex.join(["producer", *kept])
+            arguments.append(argument)
+    return shlex.join(["producer", *arguments])
 
 
 def _scores(predictions: Iterable[bytes]) -> Iterator[float]:

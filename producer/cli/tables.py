@@ -110,7 +110,7 @@ def _outcomes(counts: dict[str, int]) -> str:
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "submitted": lambda e: (
         f"submitted {e['input']}: {plural(e['rows'], 'row')} in {plural(e['chunks'], 'chunk')}, model {e['model']}"
-        + (f", trying the failed rows of job {e['retry_of']} again" if "retry_of" in e else "")
+        + (f", retries the failed rows of job {e['retry_of']}" if "retry_of" in e else "")
         + (f", reusing {', '.join(e['reused_from'])}" if "reused_from" in e else "")
     ),
     "attempt": _attempt,
@@ -121,7 +121,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "cancel_asked": lambda e: f"cancelled: {e['message']}" if "message" in e else "cancel requested",
     "paused": lambda _: "paused",
     "chunks_cancelled": lambda e: f"cancelled: {_summed(e)}",
-    "retried": lambda e: f"its failed rows are tried again by job {e['by']}",
+    "retried": lambda e: f"job {e['by']} retries its failed rows",
     "published": lambda e: f"published, {e['status']}: {_outcomes(e['rows'])}",
 }
 

@@ -92,13 +92,13 @@ def warn_of_windows(options: Options, longest: int) -> None:
 
 
 def job_size(manifest: Manifest) -> str:
-    """The rows and chunks of a job, and how many rows take their outcome over, as text."""
+    """The rows and chunks of a job, and how many rows reuse an earlier outcome, as text."""
     from producer.reuse.sources import summary_of
 
     bad = f", {manifest.rejected:,} of them with errors" if manifest.rejected else ""
     files = f" of {plural(manifest.source.files, 'file')}" if manifest.source.files > 1 else ""
-    if asked := manifest.documents:
-        files = f", {plural(asked.questions, 'question')} of {plural(asked.count, 'document')}"
+    if documents := manifest.documents:
+        files = f", {plural(documents.questions, 'question')} of {plural(documents.count, 'document')}"
     reused = f"; {summary_of(manifest.reuse, manifest.rows)}" if manifest.reuse and manifest.reuse.rows else ""
     return f"{plural(manifest.rows, 'row')}{files}{bad}, {plural(manifest.chunks, 'chunk')}{reused}"
 
@@ -157,9 +157,9 @@ def show_summary(progress: Progress, output: Path | None, *, on_stderr: bool = F
     url = upload.url_of(shown) if shown else None
     facts = {"predictions": url or shown or _readable(progress.output_uri) or f"producer results {progress.id}"}
     if progress.groups:
-        asked = progress.input.get("format") == "documents"
-        facts["groups"] = f"producer results {progress.id} --by {'question' if asked else 'group'}"
-        if asked:
+        documents = progress.input.get("format") == "documents"
+        facts["groups"] = f"producer results {progress.id} --by {'question' if documents else 'group'}"
+        if documents:
             facts["documents"] = f"producer results {progress.id} --wide -o answers.xlsx"
     if progress.reason and progress.reason.code == TOO_MANY_ERRORS:
         facts["reason"] = progress.reason.message
@@ -260,7 +260,7 @@ def _split(progress: Progress) -> list[tuple[str, str]]:
     trusted = f"{split.trusted:,} with a score of at least {split.threshold:g}: {right}"
     return [
         ("trusted", f"{trusted}; producer results {progress.id} --trusted"),
-        ("to look at", f"{split.rest:,}: producer results {progress.id} --untrusted"),
+        ("to review", f"{split.rest:,}: producer results {progress.id} --untrusted"),
         *([("warning", split.warning)] if split.warning else []),
     ]
 

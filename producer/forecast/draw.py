@@ -53,17 +53,17 @@ class Draw:
         """What the manifest of a sample has besides. `surveyed`: the work of its rows."""
         if self._sampling is None:
             return {}
-        asked, documents = self._sampling, self._source.documents
+        sampling, documents = self._sampling, self._source.documents
         if documents is not None:  # the others were not read: they are like these
             factor = documents.of / len(documents.index)
             rest = self._outlook.forecast(surveyed.grown(factor - 1.0, CHUNK_ROWS))
             of = documents.of * len(documents.questions.groups)
-            return {"sample": Sample(asked.rows, of, rest, asked.seed)}
+            return {"sample": Sample(sampling.rows, of, rest, sampling.seed)}
         whole, groups = self._whole.finish(), self._source.groups
         share = surveyed.rows / max(1, whole.rows)
         rest = self._outlook.forecast(whole.without([share] * len(whole.chunks)))
         return {
-            "sample": Sample(asked.rows, self._rows, rest, asked.seed),
+            "sample": Sample(sampling.rows, self._rows, rest, sampling.seed),
             "groups": groups and replace(groups, count=self._groups or 0),
         }
 

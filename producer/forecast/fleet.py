@@ -19,7 +19,7 @@ _CHUNK, _PART = 0.018, 0.004
 #: The spread of errors of which nothing is known, and how many jobs that belief counts as: of jobs that begin at once,
 #: and of those that wait for others, which may be overtaken.
 PRIOR, PRIOR_WAITING = (0.25, 1.0), (0.6, 3.0)
-#: A job waits if so many seconds of work are due before it.
+#: A job counts as waiting if this many seconds of work are due before it.
 _WAITS = 1.0
 #: Seconds within which no forecast is judged: a worker starts, a message waits, somebody polls.
 _ANYWAY = 2.0
@@ -46,14 +46,14 @@ class Fleet:
         return sum(self.rates) / sum(self.threads) if self.rates else 1.0
 
     def of(self, workers: int, threads: int = 1) -> Fleet:
-        """So many workers, each as those of this fleet are on average; if it has none, each with so many threads."""
+        """This many workers, each like the average of this fleet; if it has none, each with this many threads."""
         if not self.rates:
             return replace(self, rates=(float(threads),) * workers, threads=(threads,) * workers)
         rate, own = sum(self.rates) / len(self.rates), round(sum(self.threads) / len(self.rates))
         return replace(self, rates=(rate,) * workers, threads=(own,) * workers)
 
     def seconds(self, chunks: Sequence[float]) -> tuple[float, float] | None:
-        """Seconds until chunks are done, of so many seconds of work each, and those of them for what is before. None
+        """Seconds until chunks of this work are done, and how many of them are for what is before. None
         without workers."""
         if not self.rates:
             return None
@@ -84,13 +84,13 @@ class Errors(NamedTuple):
         return cls(*map(tuple, errors))
 
 
-def error(made: Forecast) -> float:
+def error(forecast: Forecast) -> float:
     """How far off a forecast was: log(actual / forecast), both with the seconds that any job takes."""
-    return math.log(((made.actual_seconds or 0.0) + _ANYWAY) / ((made.seconds or 0.0) + _ANYWAY))
+    return math.log(((forecast.actual_seconds or 0.0) + _ANYWAY) / ((forecast.seconds or 0.0) + _ANYWAY))
 
 
 def interval(seconds: float, errors: Errors, before: float = 0.0) -> tuple[float, float]:
-    """Where eight of ten jobs end that are forecast to take so many seconds, `before` of which they wait: that is where
+    """Where eight of ten jobs end that are forecast to take `seconds`, `before` of which they wait: that is where
     eight of ten ended that were alike, as far as there were some."""
     (spread, jobs), own = (PRIOR_WAITING, errors.waiting) if before >= _WAITS else (PRIOR, errors.at_once)
     values = np.array([*(spread * value for value in _NORMAL), *own])
@@ -104,17 +104,17 @@ def interval(seconds: float, errors: Errors, before: float = 0.0) -> tuple[float
 
 
 def workers_for(fleet: Fleet, chunks: Sequence[float], deadline: float) -> int | None:
-    """How many workers, like those of a fleet, finish within so many seconds; None if no number does, because one chunk
+    """How many workers, like those of a fleet, finish by a deadline; None if no number does, because one chunk
     takes longer."""
     low, high = 1, 2
-    while (made := fleet.of(high).seconds(chunks)) and made[0] > deadline:
+    while (time := fleet.of(high).seconds(chunks)) and time[0] > deadline:
         low, high = high, 2 * high
         if high > _MOST:
             return None
     while low < high:
         middle = (low + high) // 2
-        made = fleet.of(middle).seconds(chunks)
-        low, high = (low, middle) if made and made[0] <= deadline else (middle + 1, high)
+        time = fleet.of(middle).seconds(chunks)
+        low, high = (low, middle) if time and time[0] <= deadline else (middle + 1, high)
     return low
 
 

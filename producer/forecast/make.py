@@ -13,7 +13,7 @@ def forecast(surveyed: Surveyed, cost: Cost, fleet: Fleet, errors: Errors = Erro
     """The forecast of a job. `errors`: of earlier ones."""
     chunks = surveyed.seconds(cost)
     work = sum(chunks)
-    made = Forecast(
+    untimed = Forecast(
         windows=round(surveyed.total.windows),
         tokens=round(surveyed.total.tokens),
         work=round(work, 4),
@@ -21,17 +21,17 @@ def forecast(surveyed: Surveyed, cost: Cost, fleet: Fleet, errors: Errors = Erro
         workers=len(fleet.rates),
         threads=sum(fleet.threads),
     )
-    return timed(made, fleet.seconds(chunks), errors)
+    return timed(untimed, fleet.seconds(chunks), errors)
 
 
-def timed(made: Forecast, time: tuple[float, float] | None, errors: Errors) -> Forecast:
+def timed(forecast: Forecast, time: tuple[float, float] | None, errors: Errors) -> Forecast:
     """The same with the time that it takes, and of that what is due before."""
     if time is None:
-        return made
+        return forecast
     seconds, before = time
     low, high = interval(seconds, errors, before)
     return replace(
-        made,
+        forecast,
         seconds=round(seconds, 2),
         seconds_low=round(low, 2),
         seconds_high=round(high, 2),
@@ -40,7 +40,7 @@ def timed(made: Forecast, time: tuple[float, float] | None, errors: Errors) -> F
 
 
 def after_sample(rest: Forecast, sample: Forecast, seconds: float, chunks: int) -> Forecast:
-    """The forecast of the rows that are left, by the seconds in which a sample of so many chunks was scored."""
+    """The forecast of the rows that are left, by the seconds in which a sample of `chunks` chunks was scored."""
     if rest.seconds is None or not rest.cpu_hours or not sample.workers or seconds <= 0.0:
         return rest
     threads = sample.threads * min(1.0, chunks / sample.workers)

@@ -60,7 +60,7 @@ class Outlook:
         return Survey(options, self.cost, self.longest, self.count)
 
     def fleet(self, rows: int, now: float | None = None) -> Fleet:
-        """The workers, and what they have to do before a job of so many rows that is submitted now."""
+        """The workers, and what they have to do before a job of this many rows that is submitted now."""
         before = 0.0
         with suppress(BulkqaError):
             before = sum(self._before(order.due_of(now or time.time(), rows)))
@@ -75,7 +75,7 @@ class Outlook:
         return Errors.of(each.forecast for each in self.earlier)
 
     def on_this_machine(self, threads: int) -> Outlook:
-        """With a worker of so many threads that is about to start here, each as fast as those of the latest job."""
+        """With a worker of this many threads that is about to start here, each as fast as those of the latest job."""
         speed = next((each.speed for each in reversed(self.earlier) if each.speed), 0.0)
         return replace(self, workers=(WorkerInfo("", self.model, "", "", threads, "", cost=self.cost, speed=speed),))
 
@@ -129,7 +129,7 @@ def _integer(about: dict[str, object], model: str) -> int:
 
 
 def _left(storage: Storage, job: str, chunks: int | None) -> float:
-    """The seconds of work that are left of a job, or of so many of its chunks; 0 if it cannot be read, as when it was
+    """The seconds of work that are left of a job, or of `chunks` of its chunks; 0 if it cannot be read, as when it was
     removed. What a worker was said to hold may have its part by now."""
     try:
         manifest = load_manifest(storage, job)
@@ -137,8 +137,8 @@ def _left(storage: Storage, job: str, chunks: int | None) -> float:
     except BulkqaError:
         return 0.0
     done, work = tally.plus(footers), _work(manifest)
-    left = max(0.0, work - (done.work or work * done.rows / manifest.rows))
-    return left if chunks is None else min(left, chunks * work / manifest.chunks)
+    remaining = max(0.0, work - (done.work or work * done.rows / manifest.rows))
+    return remaining if chunks is None else min(remaining, chunks * work / manifest.chunks)
 
 
 def _work(manifest: Manifest) -> float:
@@ -176,11 +176,11 @@ def history(storage: Storage, limit: int) -> list[Earlier]:
             report = codec.salvage(_Report, storage.read(layout.report(job)))
         except (FileNotFoundError, ValueError, BulkqaError):
             return None
-        made = report.forecast
-        if made is None or not made.seconds or not made.actual_seconds or report.status not in _BY_ITSELF:
+        forecast = report.forecast
+        if forecast is None or not forecast.seconds or not forecast.actual_seconds or report.status not in _BY_ITSELF:
             return None
-        speed = made.work / report.cpu_seconds if report.cpu_seconds > _TELLING else 0.0
-        return Earlier(job, report.finished_at or 0.0, made, speed)
+        speed = forecast.work / report.cpu_seconds if report.cpu_seconds > _TELLING else 0.0
+        return Earlier(job, report.finished_at or 0.0, forecast, speed)
 
     ended = [each for each in many(storage, read, jobs) if each is not None]
     return sorted(ended, key=lambda each: each.ended_at)[-limit:]

@@ -21,7 +21,7 @@ CHUNK_ROWS = 512
 class Wish:
     """What else the user wants to know. Raises UsageError for an impossible value."""
 
-    workers: int | None = None  #: as if there were so many; None: those that are there
+    workers: int | None = None  #: to assume; None: those that are running
     deadline: float | None = None  #: seconds
     price: float | None = None  #: of a CPU hour
 
@@ -45,7 +45,7 @@ class Quote(Forecast):
     model: str = ""
     speed: float = 1.0  #: seconds of work that a thread does in a second
     deadline_seconds: float | None = None
-    workers_needed: int | None = None  #: so many keep the deadline nine times in ten; None: no number does, or none set
+    workers_needed: int | None = None  #: that keep the deadline nine times in ten; None: no number does, or no deadline
     cost: float | None = None  #: at the price of a CPU hour
 
 
@@ -56,7 +56,7 @@ def quote(
     fleet, errors, cpus = outlook.fleet(surveyed.rows), outlook.errors(), available_cpus()
     if wish.workers is not None:
         fleet = fleet.of(wish.workers, cpus)
-    made = forecast(surveyed, outlook.cost, fleet, errors)
+    whole = forecast(surveyed, outlook.cost, fleet, errors)
     needed = None
     if wish.deadline is not None:
         sure = forecast(surveyed, outlook.cost, fleet.of(1, cpus), errors)
@@ -64,7 +64,7 @@ def quote(
         like = fleet if fleet.rates else fleet.of(1, cpus)
         needed = workers_for(like, surveyed.seconds(outlook.cost), wish.deadline / margin)
     return Quote(
-        **asdict(made),
+        **asdict(whole),
         name=name,
         rows=surveyed.rows,
         complete=complete,
@@ -73,7 +73,7 @@ def quote(
         speed=round(fleet.speed, 4),
         deadline_seconds=wish.deadline,
         workers_needed=needed,
-        cost=None if wish.price is None else round(made.cpu_hours * wish.price, 6),
+        cost=None if wish.price is None else round(whole.cpu_hours * wish.price, 6),
     )
 
 

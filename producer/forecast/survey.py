@@ -53,7 +53,7 @@ class Surveyed:
         return Surveyed(sum(chunks, Work()), chunks, self.rows)
 
     def grown(self, factor: float, chunk_rows: int) -> Surveyed:
-        """So many times as much of the same, in chunks of so many rows."""
+        """`factor` times as much of the same, in chunks of this many rows."""
         total, rows = self.total.times(factor), round(self.rows * factor)
         count = max(1, math.ceil(rows / chunk_rows))
         return Surveyed(total, (total.times(1 / count),) * count, rows)

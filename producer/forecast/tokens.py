@@ -1,7 +1,7 @@
 """The tokenizer of a model, to count the tokens of a sample: where its directory and the library are on this machine.
 
-A tokenizer is no model runtime. It is loaded by name, since it is no dependency of the producer: without it tokens are
-estimated from bytes.
+A tokenizer is not a model runtime. It is loaded by name, since it is not a dependency of the producer: without it
+tokens are estimated from bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def counter(directory: Path, model: str) -> Count | None:
     file = directory / "tokenizer.json"
     try:
         tokenizer = _tokenizer(file, file.stat().st_mtime_ns)
-    except Exception:  # the library raises bare Exception; whoever starts the worker is told
+    except Exception:  # the library raises bare Exception; the worker reports it when it starts
         return None
 
     def count(texts: list[str]) -> list[int]:

@@ -70,14 +70,14 @@ class ColumnNames:
         return [name for name in self.data if name not in own]
 
     def _check(self, options: ReadOptions) -> None:
-        question, context = wanted = (options.question, options.context)
-        if any(near(name, self.names) is None for name in wanted):
-            missing = [name for name in dict.fromkeys(wanted) if name not in self._places]
+        question, context = expected = (options.question, options.context)
+        if any(near(name, self.names) is None for name in expected):
+            missing = [name for name in dict.fromkeys(expected) if name not in self._places]
             alone = Remedy("Name the column with ", Set("text" if question == options.text else "question"))
-            raise self._missing(missing, alone if options.one_column else columns_remedy(self.names, wanted))
+            raise self._missing(missing, alone if options.one_column else columns_remedy(self.names, expected))
         if near(question, self.names) == (name := near(context, self.names)) and not options.one_column:
             message = f"{self.label}: the column {name!r} cannot be both the question and the context"
-            remedy = columns_remedy(self.names, wanted)
+            remedy = columns_remedy(self.names, expected)
             raise InputError("missing_column", message, remedy, {"columns": list(self.names)})
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
@@ -111,12 +111,12 @@ class ColumnNames:
         return column
 
 
-def near(wanted: str, names: Sequence[str]) -> str | None:
+def near(expected: str, names: Sequence[str]) -> str | None:
     """The column of a name, else the only one that differs from it in capitals, blanks and what cannot be seen alone:
     letters with their accent apart, marks of no width."""
-    if wanted in names:
-        return wanted
-    same = [name for name in names if _plain(name) == _plain(wanted)]
+    if expected in names:
+        return expected
+    same = [name for name in names if _plain(name) == _plain(expected)]
     return same[0] if len(same) == 1 else None
 
 
@@ -126,12 +126,12 @@ def _plain(name: str) -> str:
 
 
 def columns_remedy(
-    names: Sequence[str], wanted: tuple[str, str], options: Mapping[str, object] | None = None
+    names: Sequence[str], expected: tuple[str, str], options: Mapping[str, object] | None = None
 ) -> Remedy:
     """What reads a file of these columns: `options`, and the names of the columns of questions and contexts, as far as
-    they can be guessed. `wanted` are the names that were asked for."""
-    columns = guessed(names, wanted)
-    guesses = {} if columns == [*wanted] else dict(zip(("question", "context"), columns, strict=True))
+    they can be guessed. `expected` are the names that were asked for."""
+    columns = guessed(names, expected)
+    guesses = {} if columns == [*expected] else dict(zip(("question", "context"), columns, strict=True))
     known = {name: column for name, column in guesses.items() if column is not None}
     return options_remedy(
         "Read it with" if options else "Name them", {**(options or {}), **known}, [*guesses.keys() - known]
@@ -148,10 +148,10 @@ def options_remedy(verb: str, options: Mapping[str, object], unknown: Sequence[s
     return Remedy(f"{verb}: ", Set(**options), *([f" and name {columns} with ", *last] if last else []))
 
 
-def guessed(names: Sequence[str], wanted: tuple[str, str]) -> list[str | None]:
+def guessed(names: Sequence[str], expected: tuple[str, str]) -> list[str | None]:
     """The columns of questions and contexts: those that were asked for, else likely ones, else None. Never one column
     for both, nor one that is called a question for the contexts."""
-    question, context = (near(name, names) for name in wanted)
+    question, context = (near(name, names) for name in expected)
     if context == question:
         context = None
     if question is None:
@@ -162,13 +162,13 @@ def guessed(names: Sequence[str], wanted: tuple[str, str]) -> list[str | None]:
     return [question, context]
 
 
-def header_place(records: Iterable[Sequence[str]], wanted: tuple[str, str]) -> int | None:
+def header_place(records: Iterable[Sequence[str]], expected: tuple[str, str]) -> int | None:
     """Which of the first records is the header, below lines of a title: the first that has the columns that were asked
     for, if it has more fields than any above it. None if there is none."""
     most = 0
     for place, names in enumerate(records):
         fields = sum(map(bool, names))
-        if fields > most and None not in (near(name, names) for name in wanted):
+        if fields > most and None not in (near(name, names) for name in expected):
             return place
         most = max(most, fields)
     return None

@@ -36,7 +36,7 @@ from producer.shuffle import Sampling
 if TYPE_CHECKING:
     from producer.input.documents.files import DocumentFiles
 
-#: Rows in the first tables, if no number is asked for; the number doubles after so many tables, so many times.
+#: Rows in the first tables, by default; the number of tables after which it doubles, and how often it does.
 _ROWS, _DOUBLED, _DOUBLINGS = 512, 1000, 3
 _NOTES = 10
 _PASSTHROUGH = "passthrough"
@@ -224,7 +224,7 @@ def open_input(
     """Open a file, a folder or pattern of files, an address, standard input for "-", or documents with their questions,
     and read as much of it as shows whether it can be read.
 
-    Decoding takes at most `memory` bytes. With `sampling`, only so many documents are read as have that many rows; of
+    Decoding takes at most `memory` bytes. With `sampling`, only as many documents are read as have that many rows; of
     anything else all is. Raises InputError if the input cannot be read as a whole.
     """
     options = checked(options or ReadOptions())

@@ -38,7 +38,7 @@ class Limits:
             )
 
     def check_rows(self, label: str, rows: int, size: int) -> None:
-        """Raise InputError if a file may not have so many rows, or bytes of rows."""
+        """Raise InputError if a file has more rows, or bytes of rows, than allowed."""
         over = f"{self.rows:,} rows" if rows > self.rows else f"{self.text:,} bytes of rows" if size > self.text else ""
         if over:
             setting = "BULKQA_API_UPLOAD_ROWS" if rows > self.rows else "BULKQA_API_UPLOAD_TEXT"

@@ -33,9 +33,11 @@ _UNICODE_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+#: What to do about a workbook that is not read.
+SAVE_SHEET = "Save the sheet as CSV (UTF-8)."
 _PICKLE = ("a Python pickle", "Write the frame as Parquet: frame.to_parquet('NEW.parquet')")
 _UNSUPPORTED = {
-    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "Save the sheet as CSV (UTF-8)."),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", SAVE_SHEET),
     b"PK": ("a zip archive without a file", "Unpack it and name a file."),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "Unpack it."),
     b"ARROW1\x00\x00": ("an Arrow (Feather) file", "Write it as Parquet."),
@@ -149,13 +151,13 @@ def refuse_foreign(head: bytes, label: str) -> None:
         raise encrypted(label)
     if head[257:262] == b"ustar":
         raise unsupported(label, "a tar archive", "Unpack it.")
-    for magic, (what, remedy) in _UNSUPPORTED.items():
+    for magic, (kind, remedy) in _UNSUPPORTED.items():
         if head.startswith(magic):
-            raise unsupported(label, what, remedy)
+            raise unsupported(label, kind, remedy)
     markup = head.removeprefix(codecs.BOM_UTF8).lstrip()[:14].lower()
-    for tag, what in _MARKUP.items():
+    for tag, kind in _MARKUP.items():
         if markup.startswith(tag):
-            raise unsupported(label, what, "Download or save the data itself, as CSV or JSON Lines.")
+            raise unsupported(label, kind, "Download or save the data itself, as CSV or JSON Lines.")
 
 
 def empty(label: str) -> InputError:
@@ -163,9 +165,9 @@ def empty(label: str) -> InputError:
     return InputError("empty_file", f"{label}: the file is empty", WRONG_FILE)
 
 
-def unsupported(label: str, what: str, remedy: str) -> InputError:
+def unsupported(label: str, kind: str, remedy: str) -> InputError:
     """The error of a file whose format is known and not supported."""
-    return InputError("unsupported_format", f"{label}: {what}, which is not supported", remedy)
+    return InputError("unsupported_format", f"{label}: {kind}, which is not supported", remedy)
 
 
 def encrypted(label: str) -> InputError:
@@ -173,7 +175,7 @@ def encrypted(label: str) -> InputError:
     return unsupported(label, "encrypted Parquet", "Write it unencrypted.")
 
 
-def bad_encoding(label: str, what: str, *encodings: str) -> InputError:
+def bad_encoding(label: str, kind: str, *encodings: str) -> InputError:
     """The error of a file in another encoding. `encodings` are likely, by names that both Python and iconv know."""
     if len(encodings) == 1:
         convert = f"   Or convert it: iconv -f {encodings[0]} -t UTF-8 FILE > NEW"
@@ -184,7 +186,7 @@ def bad_encoding(label: str, what: str, *encodings: str) -> InputError:
         remedy = Remedy("See which one gives readable text, for example: ", first, *parts)
     else:
         remedy = Remedy("Name the one that it was written in with ", Set("encoding"), " (file -i FILE may know it).")
-    return InputError("bad_encoding", f"{label}: {what}, not UTF-8", remedy)
+    return InputError("bad_encoding", f"{label}: {kind}, not UTF-8", remedy)
 
 
 def recoded(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[bytes]:
@@ -195,9 +197,9 @@ def recoded(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[byte
         for block in chain(blocks, [b""]):
             yield decoder.decode(block, final=not block).encode("utf-8", "surrogateescape")
     except UnicodeError as error:
-        what = f"{label}: not valid {encoding}: {error.reason if isinstance(error, UnicodeDecodeError) else error}"
+        kind = f"{label}: not valid {encoding}: {error.reason if isinstance(error, UnicodeDecodeError) else error}"
         raise InputError(
-            "bad_encoding", what, Remedy("Name another ", Set("encoding"), ", or copy the file again.")
+            "bad_encoding", kind, Remedy("Name another ", Set("encoding"), ", or copy the file again.")
         ) from error
 
 

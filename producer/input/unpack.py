@@ -24,7 +24,7 @@ from contract.remedy import Call, Remedy
 from producer.input.location import is_data, is_system
 from producer.input.memory import Bound
 from producer.input.options import Limits
-from producer.input.raw import BLOCK, RawFile, reason, unsupported
+from producer.input.raw import BLOCK, SAVE_SHEET, RawFile, reason, unsupported
 
 _MAGIC = {
     "gzip": b"\x1f\x8b",
@@ -36,7 +36,7 @@ _MAGIC = {
 }
 _A = {kind: f"an {kind}" if kind in ("xz", "lz4") else f"a {kind}" for kind in (*_MAGIC, "brotli")}
 _TOOLS = {"gzip": "gzip -dc", "zip": "unzip -p"}
-#: Beyond so many bytes, data that is this many times larger than its file is not text: gzip makes at most 1,032 bytes
+#: Beyond this many bytes, data that is this many times larger than its file is not text: gzip makes at most 1,032 bytes
 #: of one, some hundred for text. The others look further back for repetitions, and have a higher limit.
 _UNPACKED, _RATIO = 256 << 20, {"gzip": 800, "zip": 800}
 _RATIO_OF_OTHERS = 4000
@@ -76,7 +76,7 @@ def _only_member(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
     names = {entry.filename for entry in archive.infolist()}
     if "[Content_Types].xml" in names:
         what = "an Excel workbook" if any(name.startswith("xl/") for name in names) else "an Office document"
-        raise unsupported(label, what, "Save the sheet as CSV (UTF-8).")
+        raise unsupported(label, what, SAVE_SHEET)
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     files = [entry for entry in entries if is_data(entry.filename)]
     files = files or [entry for entry in entries if not is_system(entry.filename)]  # a name may begin with _

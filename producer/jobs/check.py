@@ -182,14 +182,14 @@ class Glance:
     context_column: str
     id_column: str | None
     answers_column: str | None
-    sheet: str | None  #: of a workbook, the one that is read,
-    sheets: tuple[str, ...]  #: of all that it has
+    sheet: str | None  #: of a workbook: the one that is read
+    sheets: tuple[str, ...]  #: of a workbook: all
     rows: tuple[dict[str, Any], ...]  #: the first: row, question, context, passthrough; of a bad row, code and message
-    count: int  #: rows that were read,
-    complete: bool  #: which are all of the file
-    work: tuple[float, float, float]  #: of the rows that can be scored (`Work`),
-    scored: int  #: so many; their work is without
-    reused: int | None  #: those that take their outcome from another job; None: no job is named
+    count: int  #: rows that were read
+    complete: bool  #: whether these are all rows of the file
+    work: tuple[float, float, float]  #: `Work` of the rows that will be scored
+    scored: int  #: rows that can be scored, or reused
+    reused: int | None  #: rows that take their outcome from another job; None: no job is named
     bytes_read: int
     notes: tuple[str, ...] = ()  #: what the user should know about it
 

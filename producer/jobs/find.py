@@ -9,8 +9,8 @@ from contract.errors import UnknownJob, UsageError
 from contract.format import layout
 from contract.format.job import Manifest
 from contract.ledger import records
-from contract.ledger.stored import load_manifest
-from contract.remedy import Call, Remedy
+from contract.ledger.stored import load_manifest, no_such_job
+from contract.remedy import LIST_JOBS, Remedy
 from contract.storage import Storage
 from producer.request import OPTIONS
 
@@ -36,10 +36,10 @@ def find(storage: Storage, job: str) -> str:
     matches = [full for full in ids if full.startswith(job)]
     if len(matches) == 1:
         return matches[0]
-    message = f"{len(matches)} jobs begin with {job}" if matches else f"there is no job {job} in {storage.url}"
+    message = f"{len(matches)} jobs begin with {job}" if matches else no_such_job(storage, job).message
     similar = matches[-_SUGGESTED:] if matches else get_close_matches(job, ids, _SUGGESTED, _SIMILARITY)
     suggestion = f"Did you mean {' or '.join(similar)}? " if similar else ""
-    raise UnknownJob(message, Remedy(suggestion, "List the jobs with: ", Call("list")))
+    raise UnknownJob(message, Remedy(suggestion, LIST_JOBS))
 
 
 def find_by_key(storage: Storage, requested: Manifest) -> Manifest:

@@ -10,7 +10,7 @@ from contract.format import layout
 from contract.format.job import is_made_here
 from contract.ledger import records
 from contract.ledger.reconcile import retire
-from contract.ledger.stored import load_manifest
+from contract.ledger.stored import load_manifest, no_such_job
 from contract.queue import Queue
 from contract.remedy import Call, Remedy
 from contract.removal import remove
@@ -66,7 +66,7 @@ def deleting(
         raise UnknownJob(f"{job} is not an id that bulkqa made, so it is not deleted", "Remove its folder yourself.")
     submitted = storage.exists(layout.manifest(job))
     if not submitted and not _has_remains(storage, job):
-        raise UnknownJob(f"there is no job {job} in {storage.url}", Remedy("List the jobs with: ", Call("list")))
+        raise no_such_job(storage, job)
     if submitted and not force and not storage.exists(layout.report(job)):
         if not cancel:
             raise NotEnded(

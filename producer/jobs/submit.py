@@ -45,13 +45,13 @@ from producer.reuse.retry import retry
 from producer.reuse.sources import Source, is_latest, open_sources, summary_of
 from producer.trust import split
 
-#: A submission says that its rows expand this many times, if they take so many bytes. Compressed text is five to twenty
+#: A submission says that its rows expand this many times, from this many bytes on. Compressed text is five to twenty
 #: times as large.
 _EXPANDED, _LARGE = 100, 64 << 20
 #: What to know of a threshold that is set for groups.
 _THRESHOLD = (
     "no_answer_threshold depends on the number of passages: the more there are, the more often one of them is answered "
-    "by mistake. For five passages -3.9 was the best balance, with the reader that ships"
+    "by mistake. For five passages -3.9 was the best balance, with the model that ships"
 )
 
 
@@ -75,18 +75,18 @@ class Submitted:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the submitter should know about the input, the size of its rows, and what they take over."""
+        """What the submitter should know about the input, the size of its rows, and what they reuse."""
         source, size = self.manifest.source, self.manifest.text_bytes
         ratio = size // max(1, source.bytes)
-        asked = self.manifest.reuse
-        reuse = [summary_of(asked, self.manifest.rows)] if asked and not asked.rows else []
+        reuse = self.manifest.reuse
+        reused = [summary_of(reuse, self.manifest.rows)] if reuse and not reuse.rows else []
         if size < _LARGE or ratio < _EXPANDED:
-            return (*source.notes, *reuse)
+            return (*source.notes, *reused)
         expands = (
-            f"{source.name}: its {source.bytes:,} bytes expand {ratio:,} times, to rows of {size:,} bytes; "
-            f"so much is scored, and the outputs take as much"
+            f"{source.name}: its {source.bytes:,} bytes expand {ratio:,} times, to {size:,} bytes of rows. "
+            f"All of them are scored, and the outputs are as large"
         )
-        return (*source.notes, expands, *reuse)
+        return (*source.notes, expands, *reused)
 
 
 def submit_and_send(

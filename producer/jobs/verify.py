@@ -82,7 +82,7 @@ def verify_job(storage: Storage, job: str, progress: Callable[[int, int], None] 
         if _counts(manifest.rows, outcomes) != report.request_counts:
             problems.add("the counts in the report differ from the rows")
         if report.trusted and report.trusted.trusted != outcomes["trusted"]:
-            problems.add("the report counts other rows as trusted than are")
+            problems.add("the count of trusted rows in the report differs from the rows")
     return Verified(
         job, manifest.rows, checked, answers, tuple(problems.listed), report is not None, tuple(notes.listed)
     )
@@ -188,17 +188,17 @@ def _check_part(
 
 
 def _check_groups(job: StoredJob, report: Progress, problems: _Problems) -> None:
-    """Compute every group anew, and compare with what was published."""
+    """Compute every group again, and compare it with what was published."""
     sums = GroupSums()
     try:
         digest = Digest()
         for _ in digest.over(document.write(groups(ready_lines(job.id, job.storage), job.manifest, sums), "groups")):
             pass
     except BulkqaError as error:
-        problems.add(f"the groups cannot be computed anew: {error.message}")
+        problems.add(f"the groups cannot be computed again: {error.message}")
         return
     if digest.sha256 != report.outputs["groups"].get("sha256") or Counts.of_groups(sums) != report.groups:
-        problems.add("the groups that were published are not those of the predictions")
+        problems.add("the published groups differ from those of the predictions")
 
 
 def _document(storage: Storage, job: str, outputs: dict[str, Any], problems: _Problems) -> Iterator[bytes] | None:

@@ -140,19 +140,19 @@ class Scores:
             cached = self._read(stored)
             if cached.order is None or cached.ordered != len(cached.parts):
                 numbers = sorted(cached.parts)
-                found = Answers.of(cached.parts[number] for number in numbers)
+                answers = Answers.of(cached.parts[number] for number in numbers)
                 rows = [np.arange(*stored.first_rows[number : number + 2]) for number in numbers]
-                order = np.argsort(found.scores, kind="stable")
-                cached.order = np.concatenate([np.empty(0, int), *rows])[found.rows][order]
+                order = np.argsort(answers.scores, kind="stable")
+                cached.order = np.concatenate([np.empty(0, int), *rows])[answers.rows][order]
                 cached.ordered = len(cached.parts)
             return cached.order
 
     def answers(self, job: str) -> Generator[float, None, Answers]:
         """The answers of a job that has ended, in steps: each reads for half a second at most, and none waits. A part
         that is damaged is read from the published document. Raises UnknownJob, BulkqaError if that is too."""
-        while (found := self._answers(job)) is None:
+        while (answers := self._answers(job)) is None:
             yield 0.0
-        return found
+        return answers
 
     def _answers(self, job: str) -> Answers | None:
         with self._lock:
@@ -165,23 +165,23 @@ class Scores:
     def _read(self, job: StoredJob, *, whole: bool = False) -> _Job:
         """Read parts that were not read yet, for as long as one call may. `whole`: also those that are damaged, of a
         job that has ended."""
-        key = job.id, job.manifest.created_at  # a job with a key may have been removed, and submitted anew
-        known = self._jobs.pop(key, None) or _Job()
-        self._jobs[key] = known
+        key = job.id, job.manifest.created_at  # a job with a key may have been removed, and submitted again
+        cached = self._jobs.pop(key, None) or _Job()
+        self._jobs[key] = cached
         while len(self._jobs) > _JOBS:
             self._jobs.popitem(last=False)
         until = time.monotonic() + _PATIENCE
         for number in range(job.manifest.chunks):
-            if number in known.parts:
+            if number in cached.parts:
                 continue
             if time.monotonic() > until:
                 break
             lines = lines_of(job, number) if whole else job.lines(number)
             if lines is not None:
                 predictions = [json.loads(line) for line in lines.splitlines()]
-                known.flags.update(flag for prediction in predictions for flag in prediction.get("flags", ()))
-                known.parts[number] = Scored.of(predictions)
-        return known
+                cached.flags.update(flag for prediction in predictions for flag in prediction.get("flags", ()))
+                cached.parts[number] = Scored.of(predictions)
+        return cached
 
 
 def _score(prediction: dict[str, Any]) -> float:

@@ -218,9 +218,9 @@ def _typed(column: Column, values: list[Any]) -> Array:
         kind, array = column.type, restored(values, column.type)
         if not types.is_dictionary(kind):
             return array
-        known = array.unique().drop_null() if column.dictionary is None else column.dictionary
-        indices = compute.index_in(array, value_set=known).cast(kind.index_type)
-        return pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered)
+        dictionary = array.unique().drop_null() if column.dictionary is None else column.dictionary
+        indices = compute.index_in(array, value_set=dictionary).cast(kind.index_type)
+        return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=kind.ordered)
     except (pa.ArrowException, ValueError, TypeError, KeyError, ArithmeticError) as error:
         raise BulkqaError(
             f"the column {column.name!r} has values that cannot be converted back to {column.type}: {error}",

@@ -1,5 +1,5 @@
-"""How many rows of an input would take their outcome over, before a job is made of it: by their keys and the footers of
-older parts. A part is read only if some of its rows failed by the work."""
+"""How many rows of an input would reuse an earlier outcome, before a job is made of it: by their keys and the footers
+of older parts. A part is read only if some of its rows have a processing error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Reusable:
         return self._keys.add(table)
 
     def finish(self) -> tuple[int, list[float]]:
-        """How many rows would take their outcome over, and which share of each chunk they are. Once."""
+        """How many rows would reuse an earlier outcome, and which share of each chunk they are. Once."""
         if not self._sources:
             return 0, [0.0] * len(self._rows)
         counts = []
@@ -61,7 +61,7 @@ def _settle(source: Source, wanted: Wanted, settled: Any) -> None:
 
 
 def _lasting(source: Source, number: int, places: Numbers) -> Any:
-    """Which rows of an older chunk, given by their places, have an outcome that may be taken over."""
+    """Which rows of an older chunk, given by their places, have an outcome that may be reused."""
     footer = read_footer(source.stored.storage, source.stored.id, number)
     none = np.zeros(len(places), np.bool_)
     if not isinstance(footer, Footer) or way_of(footer, source.model.digest) is None:

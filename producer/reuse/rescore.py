@@ -32,7 +32,7 @@ class Rescored:
 
 
 def rescore(storage: Storage, job: str, count: int) -> Rescored:
-    """Make a job of at most so many reused rows, always the same ones. Sends no messages. Raises UsageError if there
+    """Make a job of at most `count` reused rows, always the same ones. Sends no messages. Raises UsageError if there
     are none."""
     old = StoredJob.open(storage, job)
     rows = sorted(heapq.nsmallest(count, _reused(old), key=lambda row: hashlib.sha256(b"%d" % row).digest()))
@@ -87,7 +87,7 @@ def differences(storage: Storage, job: str, rescored: Rescored) -> list[str]:
 
 
 def _reused(job: StoredJob) -> Iterator[int]:
-    """The rows whose outcome was taken over, as far as chunks are done."""
+    """The rows whose outcome was reused, as far as chunks are done."""
     for number, digest in enumerate(job.index.carried):
         footer = read_footer(job.storage, job.id, number) if digest else Damage("")
         carried = job.carried(number)

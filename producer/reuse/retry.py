@@ -1,5 +1,5 @@
 """A job tried again: a new job of the same rows, of which those that have their outcome carry it, and only those are
-scored that failed by the work."""
+scored that have a processing error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OF_THE_WORK = ("inference_error", "worker_crash", "chunk_damaged", "job_cancelle
 
 
 def retry(storage: Storage, job: str) -> Manifest:
-    """Make the new job; sends no messages. Raises NotEnded, and UsageError if no row failed by the work."""
+    """Make the new job; sends no messages. Raises NotEnded, and UsageError if no row has a processing error."""
     if records.report(storage, job) is None:
         remedy = Remedy("Wait for it, or cancel it: ", Call("cancel", job))
         raise NotEnded(f"job {job} has not ended, and still retries its rows itself", remedy)
@@ -48,7 +48,7 @@ def retry(storage: Storage, job: str) -> Manifest:
 
 
 def failed_by_the_work(storage: Storage, job: str) -> int:
-    """How many rows of a job failed by the work, or were cancelled."""
+    """How many rows of a job have a processing error, cancelled ones included."""
     footers = counting.footers(storage, job, {})
     return sum(footer.codes.get(code, 0) for footer in footers.values() for code in OF_THE_WORK)
 

@@ -1,4 +1,4 @@
-"""The jobs whose outcomes a submission may take over: named, or the latest that fits."""
+"""The jobs whose outcomes a submission may reuse: named, or the latest that fits."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Keys = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Source:
-    """A job whose outcomes may be taken over, and the model that gave them."""
+    """A job whose outcomes may be reused, and the model that gave them."""
 
     stored: StoredJob
     model: ModelRef
 
     def chunk_keys(self) -> Iterator[tuple[int, Keys]]:
-        """The keys of each chunk that can be read, with its number. Of a job without them they are made anew."""
+        """The keys of each chunk that can be read, with its number. For a job without them they are computed."""
         manifest, storage = self.stored.manifest, self.stored.storage
         key = layout.keys(manifest.id, manifest.chunks_folder)
         try:
@@ -67,7 +67,7 @@ def halves(data: bytes | memoryview) -> Keys:
 
 
 def is_latest(name: str) -> bool:
-    """Whether a name stands for the newest job, and is no id."""
+    """Whether a name stands for the newest job, and is not an id."""
     return name == LATEST or name.startswith(f"{LATEST}:")
 
 
@@ -92,12 +92,12 @@ def open_sources(
 
 
 def summary_of(reuse: Reuse, rows: int) -> str:
-    """How many rows of a job take their outcome over, and from where; or why none does."""
+    """How many rows of a job reuse an outcome, and of which jobs; or why none does."""
     if not reuse.jobs:
         return "nothing is reused: no job that has ended fits, so all rows are scored"
     jobs = f"job{'s' if len(reuse.jobs) > 1 else ''} {', '.join(reuse.jobs)}"
     if not reuse.rows:
-        return f"nothing is reused: no row has the text of one that {jobs} answered, and so says how it was computed"
+        return f"nothing is reused: no row has the text of a row whose outcome {jobs} can give"
     return f"{reuse.rows:,} of {rows:,} rows take their outcome from {jobs}"
 
 

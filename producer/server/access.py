@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract.errors import UsageError
 from contract.remedy import Remedy, Set
 from contract.settings import Settings
-from producer.server.problems import PROBLEM, Refused
+from producer.server.problems import PROBLEM, SEE_REQUESTS, Refused
 from producer.server.shares import AtOnce
 
 COOKIE = "bulkqa"
@@ -44,7 +44,7 @@ _HEADERS = {
 #: Bytes of a request's body, at most: of a question (or 32 rows, if they are smaller), of a login, of any other.
 _ANSWER, _JUDGED, _LOGIN, _OTHER = 4 << 20, 4 << 20, 4 << 10, 64 << 10
 _VERDICTS = re.compile("/v1/jobs/[^/]+/verdicts")
-#: Seconds in which a head has to arrive, and of waiting for a body in which at least so many bytes of it have to.
+#: Seconds in which a head has to arrive; and bytes of a body that have to arrive in as many seconds of waiting.
 SILENCE, _MOVING = 30.0, 1024
 #: Clients whose requests are counted, at most; the one that was silent longest is forgotten first.
 _CLIENTS = 10_000
@@ -115,7 +115,7 @@ def proxies_of(text: str) -> tuple[_Network, ...]:
 
 def address_of(scope: Scope, proxies: Iterable[_Network]) -> str:
     """The address that a request comes from: the peer's, or if that is a proxy, the last one in X-Forwarded-For that is
-    none. Of IPv6 the first 64 bits, since a client has all addresses that begin with them."""
+    not. Of IPv6 the first 64 bits, since a client has all addresses that begin with them."""
     peer = (scope.get("client") or ("?",))[0]
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
     address = None
@@ -213,7 +213,7 @@ class _Body:
 
     @property
     def abandoned(self) -> bool:
-        """Whether so much of it may be left that the connection is closed rather than read to its end."""
+        """Whether so much may be left of it that closing the connection is cheaper than reading on."""
         return not self._complete and (self._length is None or self._length > _OTHER)
 
     def check_length(self) -> None:
@@ -230,7 +230,7 @@ class _Body:
             async with asyncio.timeout(SILENCE - self._waited):
                 message = await self._receive()
         except TimeoutError:
-            remedy = "Send it again. A slow connection is no obstacle, one that stalls is."
+            remedy = "Send it again. It may take as long as it needs, but must not stall."
             message_text = f"no more of the request has arrived for {SILENCE:g} s"
             self.refused = Refused(408, "request_timeout", message_text, remedy)
             raise self.refused from None
@@ -319,8 +319,7 @@ class Access:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             place = _place(token.strip(), self.tokens)
-            wrong = Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
-            return wrong if place is None else place
+            return wrong_token() if place is None else place
         cookie = _cookie(headers)
         if cookie is None:
             remedy = "Send the header Authorization: Bearer TOKEN"
@@ -348,19 +347,24 @@ def _is_problem(start: Message) -> bool:
     return gone or Headers(raw=start["headers"]).get("content-type") == PROBLEM
 
 
+def wrong_token() -> Refused:
+    """The refusal of a token that is not, or no longer, one of the server's."""
+    return Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
+
+
 def _unexplained(status: int) -> Refused:
     """What the framework answers with a text of its own, such as to a malformed Range header."""
     return Refused(
         status,
         f"http_{status}",
         "the request is malformed or not supported",
-        "GET /openapi.json describes all requests.",
+        SEE_REQUESTS,
     )
 
 
 def _too_large(most: int) -> Refused:
     size = f"{most >> 20:,} MiB" if most >= 1 << 20 else f"{most >> 10:,} KiB" if most >= 1 << 10 else f"{most} bytes"
-    remedy = "Send less. Files go to POST /v1/jobs, as a form; its bound is BULKQA_API_UPLOAD_BYTES."
+    remedy = "Send less. Files go to POST /v1/jobs, as a form; its limit is BULKQA_API_UPLOAD_BYTES."
     return Refused(413, "too_large", f"the body of this request is larger than {size}", remedy)
 
 

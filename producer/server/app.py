@@ -25,7 +25,7 @@ from producer.backend import open_direct
 from producer.server.access import Access, Bounds, Rate, connections_of, proxies_of, tokens_of
 from producer.server.head import Head
 from producer.server.openapi import completed, content
-from producer.server.problems import Refused, problem
+from producer.server.problems import SEE_REQUESTS, Refused, problem
 from producer.server.routes import answers, documents, jobs, pages, trust
 from producer.server.service import Here, Reads, Service
 from producer.server.shares import AtOnce
@@ -109,8 +109,7 @@ def _answer_with_problems(app: FastAPI, hidden: dict[str, str]) -> None:
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - likewise
-        remedy = "GET /openapi.json describes all requests."
-        refused = Refused(error.status_code, f"http_{error.status_code}", str(error.detail), remedy)
+        refused = Refused(error.status_code, f"http_{error.status_code}", str(error.detail), SEE_REQUESTS)
         answer = problem(refused, hidden)
         answer.headers.update(error.headers or {})
         if error.status_code == 405:  # the framework names the methods of the path's first route alone

@@ -64,7 +64,7 @@ def body(**of_file: Any) -> dict[str, Any]:
     """The body of a route: a form with a file, or with documents and questions; if `of_file` is given, JSON with that
     field in place of the file."""
     file = {"type": "string", "format": "binary"}
-    questions = {"type": "string", "description": "a file, or a text with one question a line"}
+    questions = {"type": "string", "description": "a file, or a text with one question per line"}
     documents = {"type": "array", "minItems": 1, "items": file}
     # None is required: a choice between them is beyond generators of clients, which leave all of its fields out.
     form = {"type": "object", "properties": {"file": file, "documents": documents, "questions": questions}}

@@ -44,6 +44,10 @@ _TITLES = {
 }
 
 
+#: What to do about a request that the server does not know.
+SEE_REQUESTS = "GET /openapi.json describes all requests."
+
+
 class Refused(BulkqaError):
     """A request is refused for a reason that only HTTP has."""
 
@@ -71,7 +75,9 @@ def known(error: Exception) -> BulkqaError:
             return Refused(503, "overloaded", f"the server is overloaded: {error.strerror}", remedy, RETRY_AFTER)
         case _:
             log.error("a request failed", exc_info=error)
-            return BulkqaError("the server failed at this request", "The server's log says why. Please report it.")
+            return BulkqaError(
+                "the server failed to handle this request", "The server's log says why. Please report it."
+            )
 
 
 def _is_temporary(error: OSError) -> bool:

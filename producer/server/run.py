@@ -22,7 +22,7 @@ from contract.remedy import Remedy, Set
 from contract.settings import Settings
 from producer.server.access import SILENCE, connections_of
 from producer.server.app import make_app
-from producer.server.problems import PROBLEM, Refused, problem
+from producer.server.problems import PROBLEM, SEE_REQUESTS, Refused, problem
 
 #: Seconds that open requests have to end at shutdown. Then their clients are cut off; and seconds that they and their
 #: threads have from then on.
@@ -32,7 +32,7 @@ _STALLED = 5.0
 
 
 def run(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until the process is told to end. `ready` is called with the URL. Raises UsageError if the address cannot
+    """Serve until a signal ends the process. `ready` is called with the URL. Raises UsageError if the address cannot
     be used."""
     app = make_app(settings)
     with _listening(host, port) as listener:
@@ -122,7 +122,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
-        self._answer(Refused(400, "bad_request", msg, "GET /openapi.json describes all requests."))
+        self._answer(Refused(400, "bad_request", msg, SEE_REQUESTS))
 
     def _time_head(self) -> None:
         """Have the connection end if it waits for a head for too long."""

@@ -179,7 +179,7 @@ class Followed:
             self._forget(job, followed)
 
     def _forget(self, job: str, followed: _Job) -> None:
-        """Forget a job that is followed no more, unless a later watcher has it followed anew."""
+        """Forget a job that is no longer followed, unless a later watcher follows it again."""
         if self._jobs.get(job) is followed:
             del self._jobs[job]
 

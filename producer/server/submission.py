@@ -35,9 +35,9 @@ def _field(option: Option) -> tuple[Any, Any]:
 
 
 def _model(name: str, options: Iterable[Option]) -> type[Fields]:
-    made: type[Fields] = create_model(name, __base__=Fields, **{each.name: _field(each) for each in options})  # type: ignore[call-overload]
-    made.declared = frozenset(each.name for each in options)
-    return made
+    fields: type[Fields] = create_model(name, __base__=Fields, **{each.name: _field(each) for each in options})  # type: ignore[call-overload]
+    fields.declared = frozenset(each.name for each in options)
+    return fields
 
 
 #: For a question that is answered at once.

@@ -138,19 +138,19 @@ def _verdict(row: Row, first: str, second: str) -> str | None:
 def tally(changes: Iterable[dict[str, Any]], verdicts: dict[int, str], first: str, second: str) -> Counter[str]:
     """How often each job is better ("first", "second"), "both" or "neither" are right, and "differ": all rows to judge.
     Raises UsageError for a verdict on a row of which the jobs give the same answer."""
-    left = dict(verdicts)
+    unmatched = dict(verdicts)
     counts: Counter[str] = Counter()
     for change in to_judge(changes):
         counts["differ"] += 1
-        verdict = left.pop(change["row"], None)
+        verdict = unmatched.pop(change["row"], None)
         if verdict in ("left", "right"):
             is_first = (verdict == "left") == (left_of(first, second, change["row"]) == first)
             counts["first" if is_first else "second"] += 1
         elif verdict:
             counts[verdict] += 1
-    if left:
+    if unmatched:
         raise UsageError(
-            f"a verdict is on row {min(left)}, which jobs {first} and {second} answer alike, or do not have",
+            f"a verdict is on row {min(unmatched)}, which jobs {first} and {second} answer alike, or do not have",
             Remedy("The verdicts are of other jobs. Write a file for these: ", Call("compare", f"{first} {second}")),
         )
     return counts

@@ -25,7 +25,7 @@ from contract.storage.many import many
 from producer.results.lines import lines_of, ready_lines
 from producer.results.scores import Answers, Scored, Scores
 from producer.trust.promises import trusted
-from producer.trust.promises.trusted import Asked, Trusted
+from producer.trust.promises.trusted import Terms, Trusted
 from producer.trust.sample import Sample, answers, draw
 from producer.trust.verdicts import MOST, TEXT, Verdict, digest, judges, latest, settled
 
@@ -62,14 +62,14 @@ class Judgements:
         """The verdict that counts for each row: see `latest`. Raises UnknownJob, BulkqaError for a damaged one."""
         load_manifest(self.storage, job)
         with self._lock:
-            known = self._read.pop(job, {})
+            loaded = self._read.pop(job, {})
             names = [name for name in self.storage.list(layout.verdicts(job)) if layout.is_verdicts(name)]
-            new = [name for name in names if name not in known]
-            known |= zip(new, many(self.storage, lambda name: self._load(job, name), new), strict=True)
-            self._read[job] = known
+            new = [name for name in names if name not in loaded]
+            loaded |= zip(new, many(self.storage, lambda name: self._load(job, name), new), strict=True)
+            self._read[job] = loaded
             while len(self._read) > _JOBS:
                 self._read.popitem(last=False)
-        return latest(verdict for name in names for verdict in known[name])
+        return latest(verdict for name in names for verdict in loaded[name])
 
     def _load(self, job: str, name: str) -> list[Verdict]:
         key = f"{layout.verdicts(job)}/{name}"
@@ -78,7 +78,7 @@ class Judgements:
         except ValueError as error:
             raise BulkqaError(
                 f"verdicts of job {job} are damaged: {error}",
-                f"Remove {self.storage.locate(key)}, and judge these anew.",
+                f"Remove {self.storage.locate(key)}, and judge these again.",
             ) from error
 
     def sample(
@@ -86,37 +86,37 @@ class Judgements:
     ) -> Generator[float, None, Sample]:
         """Rows to judge, in steps. Raises NotEnded: they would be no sample of the rest."""
         _report(self.storage, job)
-        found = yield from self.scores.answers(job)
-        return draw(found, rows, precision, seed, one_of_each=one_of_each)
+        scored = yield from self.scores.answers(job)
+        return draw(scored, rows, precision, seed, one_of_each=one_of_each)
 
     def trust(self, job: str, precision: float, confidence: float) -> Generator[float, None, Trusted]:
         """What the verdicts of a job promise, or without any its reference answers, in steps. Raises NotEnded, and
         UsageError if there are neither."""
         manifest, status, verdicts = load_manifest(self.storage, job), _report(self.storage, job), self.verdicts(job)
         key = (job, manifest.created_at, precision, confidence, digest(verdicts))
-        if (made := self._made.get(key)) is None:
-            found = yield from self.scores.answers(job)
-            made = promised(Asked(manifest, status, precision, confidence), found, verdicts)
+        if (promise := self._made.get(key)) is None:
+            scored = yield from self.scores.answers(job)
+            promise = promised(Terms(manifest, status, precision, confidence), scored, verdicts)
             with self._lock:
-                self._made[key] = made
+                self._made[key] = promise
                 while len(self._made) > _PROMISES:
                     self._made.popitem(last=False)
-        return made
+        return promise
 
 
-def promised(asked: Asked, found: Answers, verdicts: Sequence[Verdict]) -> Trusted:
+def promised(terms: Terms, answers: Answers, verdicts: Sequence[Verdict]) -> Trusted:
     """What verdicts promise; without any, what the reference answers do."""
-    return trusted.by_verdicts(asked, found, verdicts) if verdicts else trusted.by_references(asked, found)
+    return trusted.by_verdicts(terms, answers, verdicts) if verdicts else trusted.by_references(terms, answers)
 
 
 def trust_of(storage: Storage, job: str, precision: float, confidence: float) -> tuple[Trusted, Answers]:
     """What a job promises of the answers to other rows that are like its own; and its answers. Its own rows are only a
     sample then, however many were judged: so this is less than what it promises of itself. Raises as `Judgements.trust`
     does."""
-    asked = Asked(load_manifest(storage, job), _report(storage, job), precision, confidence)
+    terms = Terms(load_manifest(storage, job), _report(storage, job), precision, confidence)
     verdicts = Judgements(storage, Scores(storage)).verdicts(job)
-    found = answers(ready_lines(job, storage))
-    return promised(asked, found.as_sample(), verdicts), found
+    own = answers(ready_lines(job, storage))
+    return promised(terms, own.as_sample(), verdicts), own
 
 
 def check(verdicts: Sequence[Verdict]) -> None:
@@ -190,7 +190,7 @@ def of_file(lines: Iterable[bytes], verdicts: Sequence[Verdict], job: str) -> tu
 
 
 def not_ended(job: str) -> NotEnded:
-    """The error for a job that cannot be judged yet: a sample of what is ready would be none of the rest."""
+    """The error for a job that cannot be judged yet: a sample of what is ready would not represent the rest."""
     remedy = Remedy("Wait for it: ", Call("status", job, ("watch",)))
     return NotEnded(f"job {job} has not ended: its answers can only be judged then", remedy)
 

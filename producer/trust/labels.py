@@ -53,32 +53,33 @@ def read(path: str) -> list[Verdict]:
     rows = (
         (sheet.place(row), {"row": row.question, "verdict": row.context} | row.passthrough) for row in sheet.read(path)
     )
-    verdicts = judged(rows)
-    if not verdicts:
-        raise UsageError(f"{path}: no row has a verdict", "Fill in the column verdict: right or wrong.")
-    return verdicts
+    return judged(rows, f"{path}: ")
 
 
-def judged(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
+def judged(rows: Iterable[tuple[str, Mapping[str, Any]]], label: str = "") -> list[Verdict]:
     """The verdicts among rows, each given with its place: of those with a verdict, or with a correct answer.
 
     Their `floor`, unless they say it themselves, is just above the lowest score of these, if they have scores: of the
     answers above that they are a random sample, also where a file was sorted by score and judged from the top. Raises
-    UsageError for a verdict that is none."""
-    found = [(verdict, _number(fields.get("score"))) for place, fields in rows if (verdict := _verdict(place, fields))]
-    scores = {score for _, score in found if score is not None}
+    UsageError, whose message begins with `label`, if no row has a verdict; and for a text that is not a verdict."""
+    verdicts = [
+        (verdict, _number(fields.get("score"))) for place, fields in rows if (verdict := _verdict(place, fields))
+    ]
+    if not verdicts:
+        raise UsageError(f"{label}no row has a verdict", "Fill in the column verdict: right or wrong.")
+    scores = {score for _, score in verdicts if score is not None}
     lowest = min(scores, default=None)
     floor = math.nextafter(lowest, 1.0) if lowest is not None and len(scores) > 1 else lowest
-    return [replace(verdict, floor=floor) if verdict.floor is None else verdict for verdict, _ in found]
+    return [replace(verdict, floor=floor) if verdict.floor is None else verdict for verdict, _ in verdicts]
 
 
 def sampled(verdicts: Sequence[Verdict], by: str, *, picked: bool) -> list[Verdict]:
     """Verdicts to store, with who judged. Raises UsageError if it is not known which rows theirs were drawn from,
     unless they were picked by hand."""
-    said = [verdict for verdict in verdicts if verdict.verdict != "withdrawn"]
-    if said and not picked and all(verdict.floor is None for verdict in said):
+    standing = [verdict for verdict in verdicts if verdict.verdict != "withdrawn"]
+    if standing and not picked and all(verdict.floor is None for verdict in standing):
         raise UsageError(
-            "the verdicts have no scores, which say from which rows theirs were drawn at random",
+            "the verdicts have no scores, which say from which rows the sample was drawn",
             Remedy("Leave the columns of the sample as they are; or, for rows picked by hand: ", Set(picked=True)),
         )
     return [replace(each, by=by or each.by, floor=None if picked else each.floor) for each in verdicts]

@@ -116,10 +116,10 @@ def promise(
     confidence are shares, in (0, 1).
     """
     ranked, judged = np.sort(scores), Labels.of(judged)
-    made = sequence(ranked, rows, judged, precision, confidence, floor)
-    if made.bound or made.best is None:
-        return made
-    return replace(made, more=_more(ranked, judged, made.best, precision, 1.0 - confidence))
+    result = sequence(ranked, rows, judged, precision, confidence, floor)
+    if result.bound or result.best is None:
+        return result
+    return replace(result, more=_more(ranked, judged, result.best, precision, 1.0 - confidence))
 
 
 def sequence(
@@ -133,23 +133,23 @@ def sequence(
     """The same, given the scores with the lowest first; without `more`."""
     risk = 1.0 - confidence
     curve = [bound_at(threshold, ranked, rows, judged, risk) for threshold in thresholds(ranked, judged, floor)]
-    kept: Bound | None = None
+    proved: Bound | None = None
     for bound in curve:
         if bound.lower_bound < precision:
             break
-        kept = bound
+        proved = bound
     best = curve[0] if curve else None
-    return Promise(precision, confidence, len(judged), judged.wrong, kept, best, None, tuple(curve))
+    return Promise(precision, confidence, len(judged), judged.wrong, proved, best, None, tuple(curve))
 
 
 def thresholds(ranked: NDArray[np.float64], judged: Labels, floor: float | None = None) -> list[float]:
     """The thresholds that are tested, highest first: quantiles of all scores, and at last the floor, with enough judged
     rows above each. Without a floor none is below the lowest judged score. The scores come with the lowest first."""
     lowest = judged.scores.min(initial=1.0) if floor is None else floor
-    found = [each for each in tenths(ranked) if each >= lowest]
+    candidates = [each for each in tenths(ranked) if each >= lowest]
     if floor is not None:
-        found = list(dict.fromkeys([*found, *ranked[np.searchsorted(ranked, floor) :][:1].tolist()]))
-    return [each for each in found if int((judged.scores >= each).sum()) >= FIRST]
+        candidates = list(dict.fromkeys([*candidates, *ranked[np.searchsorted(ranked, floor) :][:1].tolist()]))
+    return [each for each in candidates if int((judged.scores >= each).sum()) >= FIRST]
 
 
 def tenths(ranked: NDArray[np.float64]) -> list[float]:
@@ -188,7 +188,7 @@ def above(ranked: NDArray[np.float64], threshold: float) -> int:
 def lower_bound(total: int, labels: int, wrong: int, risk: float) -> float:
     """The lowest precision of `total` answers that goes with so few `wrong` ones among `labels` judged: with a lower
     one, as few would be seen with a probability of `risk` at most."""
-    low, high = wrong, total - (labels - wrong)  # so many are wrong of all, at least and at most
+    low, high = wrong, total - (labels - wrong)  # how many of all are wrong, at least and at most
     while low < high:
         middle = (low + high + 1) // 2
         if _probability(total, middle, labels, wrong) > risk:

@@ -40,22 +40,22 @@ def answers(lines: Iterable[bytes]) -> Answers:
     return Answers.of(Scored.of([json.loads(line) for line in block.splitlines()]) for block in lines)
 
 
-def draw(found: Answers, size: int, precision: float, seed: int, *, one_of_each: bool = True) -> Sample:
+def draw(answers: Answers, size: int, precision: float, seed: int, *, one_of_each: bool = True) -> Sample:
     """At most `size` rows to judge. The same seed gives the same rows, and a larger size more of them. `one_of_each`:
     one row of a document or group at most."""
-    order = np.argsort(-found.scores, kind="stable")
-    means = np.cumsum(found.scores[order]) / np.arange(1, len(order) + 1)
+    order = np.argsort(-answers.scores, kind="stable")
+    means = np.cumsum(answers.scores[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero(means >= precision + _ABOVE)
     top = order[: max(int(enough[-1]) + 1 if len(enough) else 0, size)]
     drawn, owners = list[int](), set[int]()
-    for place in top[np.argsort(_chances(found.rows[top], seed), kind="stable")]:
-        owner = int(found.owners[place]) if one_of_each else 0
+    for place in top[np.argsort(_chances(answers.rows[top], seed), kind="stable")]:
+        owner = int(answers.owners[place]) if one_of_each else 0
         if owner not in owners:
-            drawn.append(int(found.rows[place]))
+            drawn.append(int(answers.rows[place]))
             owners |= {owner} - {0}
         if len(drawn) == size:
             break
-    return Sample(drawn, float(found.scores[top].min()) if len(top) else None, len(top))
+    return Sample(drawn, float(answers.scores[top].min()) if len(top) else None, len(top))
 
 
 def _chances(rows: NDArray[np.int64], seed: int) -> NDArray[Any]:

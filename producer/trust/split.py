@@ -22,7 +22,7 @@ CONFIDENCE, PRECISION = 0.95, 0.9
 
 
 def promise_of(storage: Storage, job: str, precision: float) -> Trust:
-    """What a job that has ended promises at a precision. Raises UsageError if that is nothing, NotEnded, UnknownJob."""
+    """What a job that has ended promises at a precision. Raises UsageError if nothing, NotEnded, UnknownJob."""
     report = _report(storage, job)
     trusted, found = judge.trust_of(storage, job, precision, CONFIDENCE)
     if trusted.threshold is None or trusted.share is None or trusted.lower_bound is None:

@@ -116,7 +116,7 @@ def test_a_file_is_forecast_sampled_and_taken_up(way: Way) -> None:
     label = f"team={way.tag}"
     done = way.producer("submit", "in.csv", "--sample", "10", "--wait", "--metadata", label)
     job = done.stdout.strip()
-    assert f"go on with:  producer submit in.csv --wait --metadata {label} --reuse {job}" in done.stderr
+    assert f"continue:    producer submit in.csv --wait --metadata {label} --reuse {job}" in done.stderr
     report = way.asked("status", job)
     assert (report["sample"]["of"], report["sample"]["rest"]["windows"]) == (40, 30)
     assert report["forecast"]["windows"] == 10

@@ -215,14 +215,14 @@ def test_the_commands_of_the_guide_to_trust_split_a_job_and_the_next(tmp_path: P
     said(above)
     said(below)
     threshold = float(above.split("--above ")[1].split()[0])
-    done, rest = (cells(tmp_path / name) for name in ("trusted.csv", "to-look-at.csv"))
+    done, rest = (cells(tmp_path / name) for name in ("trusted.csv", "to-review.csv"))
     assert sorted(int(row["row"]) for row in done + rest) == list(range(400))
     assert min(float(row["score"]) for row in done) >= threshold
     next_file, take, look, probable, labels, evaluate, tasks, again, strict, compare, better = others
-    (tmp_path / "to-look-at.csv").unlink()
+    (tmp_path / "to-review.csv").unlink()
     for command in (next_file, take, look):
         said(command)
-    done, rest = cells(tmp_path / "done.csv"), cells(tmp_path / "to-look-at.csv")
+    done, rest = cells(tmp_path / "done.csv"), cells(tmp_path / "to-review.csv")
     assert sorted(int(row["row"]) for row in done + rest) == list(range(70))
     assert {row["trusted"] for row in done} == {"true"}
     assert min(float(row["score"]) for row in done) >= threshold

@@ -53,7 +53,7 @@ def test_the_promise_of_one_file_splits_the_next(shared: Cluster, server: httpx.
     assert (split["trusted"], split["rest"]) == (len(trusted), ROWS - len(trusted))
     assert 0 < len(trusted) < ROWS
     assert f"{len(trusted)} with a score of at least" in done.stderr
-    assert f"to look at   {ROWS - len(trusted)}: " in shared.producer("status", job).stdout
+    assert f"to review    {ROWS - len(trusted)}: " in shared.producer("status", job).stdout
 
     kept = shared.producer("results", job, "--trusted", "--format", "csv")
     cells = list(csv.DictReader(io.StringIO(kept.stdout), delimiter="|"))
@@ -76,7 +76,7 @@ def test_a_client_of_a_server_and_what_is_refused(shared: Cluster, server: httpx
         state = job.wait(90)
         assert state.trusted is not None
         assert state.trusted.trusted + state.trusted.rest == ROWS
-        assert "to look at" in state._repr_html_()
+        assert "to review" in state._repr_html_()
         with pytest.raises(UsageError, match="max_answer_len was 30, now 40"):
             client.submit(file, trust=monday, precision=0.6, max_answer_len=40)
     with file.open("rb") as opened:

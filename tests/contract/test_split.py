@@ -76,7 +76,7 @@ def test_scores_that_are_spread_as_before_bring_no_warning_and_others_do():
     assert alike == Split(2500, 1500, None, "a-job", 0.5, 0.9, 0.95)
     shifted = split(before, 4000, 2500, spread(random.beta(3, 2, 3000)))
     assert shifted is not None
-    assert str(shifted.warning).startswith("the scores are spread otherwise than those of job a-job: ")
+    assert str(shifted.warning).startswith("the scores are distributed differently from those of job a-job: ")
     few = split(before, 4000, 2, spread(random.beta(3, 2, 5)))
     assert few is not None
     assert few.warning is None, "five rows do not show it"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.cli.flags import with_flags
-from producer.cli.options import Connection, Job, Json
+from producer.cli.options import Connection, Job, Json, Seed
 
 if TYPE_CHECKING:
     from producer.backend import Backend
@@ -25,7 +25,7 @@ def compare(
         typer.Option("-o", "--output", help="file to fill in: .csv or .xlsx; must not exist", show_default=False),
     ] = None,
     rows: Annotated[int, typer.Option(help="rows to judge", min=1, max=100_000)] = 100,
-    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 1,
+    seed: Seed = 1,
     labels: Annotated[str | None, typer.Option(help="that file, filled in", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:

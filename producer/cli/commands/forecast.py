@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.flags import with_flags
-from producer.cli.options import Asked, Connection, File, FileRequest, Json
+from producer.cli.options import Connection, DocumentFlags, File, FileRequest, Json
 
 #: Jobs that are judged.
 _JUDGED = 50
@@ -17,7 +17,7 @@ _JUDGED = 50
 def forecast(
     request: FileRequest,
     connection: Connection,
-    asked: Asked,
+    about: DocumentFlags,
     file: File = None,
     workers: Annotated[
         int | None,
@@ -44,15 +44,15 @@ def forecast(
     from producer.times import span
 
     if history:
-        if file is not None or asked.documents or asked.questions:
+        if file is not None or about.documents or about.questions:
             raise UsageError("--history is about jobs that have ended", "Leave out the FILE.")
         _show_history(connection, as_json=as_json)
         return
     wish = Wish(workers, span(deadline) if deadline else None, price)
-    source = asked.input(file)
+    source = about.input(file)
     settings = connection.settings(model=request.model or None)
     request = request.with_row_limit(settings.max_row_bytes)
-    with bars.reading(asked.documents or str(file)) as show:
+    with bars.reading(about.documents or str(file)) as show:
         if settings.server or request.reuse:
             quote = open_backend(settings).forecast(source, request, wish, show)
         else:  # also where there is no storage yet

@@ -17,10 +17,10 @@ import typer
 from contract.errors import COMPLETED_WITH_ERRORS, INTERRUPTED, BulkqaError, UsageError
 from producer.cli.flags import as_flags, with_flags
 from producer.cli.options import (
-    Asked,
     ChunkRows,
     Connection,
     DirectConnection,
+    DocumentFlags,
     File,
     FileRequest,
     Job,
@@ -50,7 +50,7 @@ def submit(
     request: Request,
     verbosity: Messages,
     connection: Connection,
-    asked: Asked,
+    about: DocumentFlags,
     file: File = None,
     wait: Annotated[bool, typer.Option("--wait", help="wait until the job ends, and show its progress")] = False,
     chunk_rows: ChunkRows = None,
@@ -64,11 +64,11 @@ def submit(
     from producer.results.output import check_output
 
     verbosity.apply()
-    source = asked.input(file)
+    source = about.input(file)
     settings = connection.settings(chunk_rows=chunk_rows, model=request.model or None)
     if settings.server and chunk_rows is not None:
         raise UsageError("the server sets the size of chunks", "Leave out --chunk-rows.")
-    check_output(out.output, out.output_format, file or asked.questions, as_json=as_json, as_folder=out.as_folder)
+    check_output(out.output, out.output_format, file or about.questions, as_json=as_json, as_folder=out.as_folder)
     check_model(settings.model)
     model = settings.model if "model" in settings.model_fields_set else ""  # else the server's default
     request = replace(request.with_row_limit(settings.max_row_bytes), model=model)
@@ -76,7 +76,7 @@ def submit(
     default_model = "of the server" if settings.server else settings.model
     messages.detail(f"{backend.url}, model {model or default_model}")
     view.warn_of_windows(request.options, _longest_window(backend.workers(), model or settings.model))
-    with bars.reading(asked.documents or str(file)) as show:
+    with bars.reading(about.documents or str(file)) as show:
         submitted = backend.submit(source, request, show)
     job = submitted.manifest.id
     messages.say(f"{'submitted' if submitted.new else 'found by its key:'} {view.job_size(submitted.manifest)}")
@@ -271,7 +271,7 @@ def repair(
 def check(
     request: FileRequest,
     connection: DirectConnection,
-    asked: Asked,
+    about: DocumentFlags,
     file: File = None,
     as_json: Json = False,
 ) -> None:
@@ -282,9 +282,9 @@ def check(
 
     settings = connection.settings(model=request.model or None)
     request = request.with_row_limit(settings.max_row_bytes)
-    source, outlook = asked.input(file), quotes.outlook(settings)
+    source, outlook = about.input(file), quotes.outlook(settings)
     sources = sources_of(connection.open_storage(), settings, request) if request.reuse else None
-    with bars.reading(asked.documents or str(file)) as show:
+    with bars.reading(about.documents or str(file)) as show:
         checked = check_file(source, request.read, settings, show, outlook, request.options, sources)
     view.print_json(checked) if as_json else view.show_checked(checked)
     if checked.forecast and not as_json:

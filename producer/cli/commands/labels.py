@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from producer.cli.flags import with_flags
-from producer.cli.options import Connection, Job
+from producer.cli.options import Connection, Job, Seed
 
 
 @with_flags
@@ -28,7 +28,7 @@ def labels(
     precision: Annotated[
         float, typer.Option(help="for that sample: share of answers that must be right", min=0.01, max=0.999)
     ] = 0.9,
-    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 1,
+    seed: Seed = 1,
 ) -> None:
     """Write the judged answers of a job to a file: to measure and train models, or to continue in Label Studio."""
     import json
@@ -41,15 +41,15 @@ def labels(
     backend = connection.backend()
     job = backend.find(job)
     squad = output_format == "squad"
-    found = in_squad(backend, job) if squad else as_tasks(backend, job, rows, precision, seed)
-    text = json.dumps(found.document, ensure_ascii=False, indent=1)
+    exported = in_squad(backend, job) if squad else as_tasks(backend, job, rows, precision, seed)
+    text = json.dumps(exported.document, ensure_ascii=False, indent=1)
     if output == Path("-"):
         view.out_json(text)
     else:
         write_file(output, [text.encode(), b"\n"], "jsonl")
-    messages.say(f"{messages.plural(found.written, 'question' if squad else 'task')} in {output}")
-    if found.left_out:
-        messages.say(f"left out: {messages.plural(found.left_out, 'verdict')} that do not say what is right")
+    messages.say(f"{messages.plural(exported.written, 'question' if squad else 'task')} in {output}")
+    if exported.left_out:
+        messages.say(f"left out: {messages.plural(exported.left_out, 'verdict')} that do not say what is right")
     if not squad:
         messages.say(f"labeling interface of its project:\n{INTERFACE}")
         messages.say(f"then export them as JSON, and: producer judge {job} EXPORT.json")

@@ -14,7 +14,7 @@ from contract.command import interrupt_on_signals
 from contract.errors import ModelError, UsageError
 from contract.remedy import Remedy, Set
 from producer.cli.flags import Without, as_flags, with_flags
-from producer.cli.options import Asked, ChunkRows, DirectConnection, File, Json, Messages, Output
+from producer.cli.options import ChunkRows, DirectConnection, DocumentFlags, File, Json, Messages, Output
 from producer.request import Request
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Answers shown at the end.
 _PREVIEW = 12
-#: Seconds from which on it is said how long a file will take.
+#: Seconds from which on the forecast of a file is printed.
 _LONG = 10.0
 
 
@@ -36,7 +36,7 @@ def run(
     request: Annotated[Request, Without("model", "notify", "expire")],
     verbosity: Messages,
     connection: DirectConnection,
-    asked: Asked,
+    about: DocumentFlags,
     file: File = None,
     model_dir: Annotated[
         Path | None, typer.Option("--model", help="model directory [BULKQA_MODEL_DIR]", show_default=False)
@@ -52,7 +52,7 @@ def run(
     """Answer FILE on this machine: starts Redis and a worker, prints the answers, stops them."""
     from producer import local
 
-    source = None if resume and not (file or asked.documents or asked.questions) else asked.input(file)
+    source = None if resume and not (file or about.documents or about.questions) else about.input(file)
     if source is not None and resume:
         raise UsageError("give either a FILE or --resume JOB", "For example: producer run samples/questions.csv")
     local.require(connection.redis)
@@ -67,7 +67,7 @@ def run(
 
         verbosity.apply()
         settings = connection.settings(model_dir=model_dir, threads=threads, chunk_rows=chunk_rows)
-        check_output(out.output, out.output_format, file or asked.questions, as_json=as_json, as_folder=out.as_folder)
+        check_output(out.output, out.output_format, file or about.questions, as_json=as_json, as_folder=out.as_folder)
         storage = open_storage(settings.storage_url, create=True)
         job = _resumed(storage, str(resume)) if source is None else _submit(source, storage, settings, request)
         messages.say(f"job {job}: {view.job_size(load_manifest(storage, job))} in {settings.storage_url}")

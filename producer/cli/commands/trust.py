@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.cli.flags import with_flags
-from producer.cli.options import Connection, Job, Json
+from producer.cli.options import Connection, Job, Json, Seed
 
 if TYPE_CHECKING:
     from producer.backend import Backend
@@ -24,7 +24,7 @@ def sample(
     output: Annotated[Path, typer.Option("-o", "--output", help="file to fill in: .csv or .xlsx; must not exist")],
     rows: Annotated[int, typer.Option(help="answers to judge", min=1, max=100_000)] = 300,
     precision: Precision = 0.9,
-    seed: Annotated[int, typer.Option(help="another seed draws other rows")] = 1,
+    seed: Seed = 1,
     all_rows: Annotated[
         bool,
         typer.Option("--all-rows", help="also several rows of one group or document, often right or wrong together"),
@@ -92,7 +92,7 @@ def trust(
     Uses the verdicts of people, or the input's reference answers."""
     from contract.format import codec
     from producer.cli import view
-    from producer.trust.promises.words import said
+    from producer.trust.promises.words import in_words
 
     backend = connection.backend()
     job = backend.find(job)
@@ -103,10 +103,10 @@ def trust(
     if as_json:
         view.print_json(codec.values(trusted))
         return
-    lines = said(trusted)
+    lines = in_words(trusted)
     if (threshold := trusted.threshold) is not None:
         lines.append(("take them", f"producer results {job} --above {threshold:g} -o trusted.csv"))
-        lines.append(("look at", f"producer results {job} --below {threshold:g} -o to-look-at.csv"))
+        lines.append(("review", f"producer results {job} --below {threshold:g} -o to-review.csv"))
     for word, text in lines:
         view.out(f"{word:<11}{text}")
 
@@ -117,11 +117,11 @@ def _by_file(backend: Backend, job: str, labels: str, precision: float, confiden
 
     from producer.trust.judge import not_ended, of_file
     from producer.trust.labels import read
-    from producer.trust.promises.trusted import Asked, by_labels
+    from producer.trust.promises.trusted import Terms, by_labels
 
     status, verdicts = backend.status(job, reason=False), read(labels)
     if not status.finished:
         raise not_ended(job)
     found, verdicts = of_file(backend.lines(job), verdicts, job)
     digest = hashlib.sha256(Path(labels).read_bytes()).hexdigest()
-    return by_labels(Asked(backend.manifest(job), status, precision, confidence), found, verdicts, digest)
+    return by_labels(Terms(backend.manifest(job), status, precision, confidence), found, verdicts, digest)

@@ -42,7 +42,7 @@ class GroupQuestions:
         groups = group.take(pa.array(places)).dictionary_encode()
         questions = rows.question.take(pa.array(places)).dictionary_encode()
         group_of = groups.indices.to_numpy()
-        asked = pc.fill_null(questions.indices, -1).to_numpy()
+        question_of = pc.fill_null(questions.indices, -1).to_numpy()
         accepted = ~np.isin(places, np.fromiter(rows.faults, np.int64, len(rows.faults)))
         first = np.unique(group_of, return_index=True)[1]  # of each group, in order: names are in that of appearance
         heads = np.full(len(first), -1)
@@ -50,14 +50,14 @@ class GroupQuestions:
         heads[with_accepted] = np.flatnonzero(accepted)[at]
         hashes = [*map(hash, questions.dictionary.to_pylist()), None]
         numbers = (number + places[np.where(heads < 0, first, heads)]).tolist()
-        heads_ask = np.where(heads < 0, -1, asked[heads]).tolist()
+        heads_ask = np.where(heads < 0, -1, question_of[heads]).tolist()
         names = groups.dictionary.to_pylist()
         batch = [_Group(name, row, hashes[code]) for name, row, code in zip(names, numbers, heads_ask, strict=True)]
         self.scattered |= bool(np.count_nonzero(np.diff(group_of)) >= len(batch))
         batch = self._joined(batch)
         code_of = {question: code for code, question in enumerate(hashes[:-1])}
         right = np.array([code_of.get(group.question, -1) for group in batch])
-        for index in np.flatnonzero(accepted & (asked != right[group_of])):
+        for index in np.flatnonzero(accepted & (question_of != right[group_of])):
             owner = batch[group_of[index]]
             message = f"its question is not that of row {owner.row}, which is in the same group: {short(owner.name)}"
             rows.faults[int(places[index])] = Fault("other_question", message)

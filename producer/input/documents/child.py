@@ -48,7 +48,7 @@ def _read(name: str, data: bytes, memory: int) -> tuple[dict[str, Any], bytes]:
 
 
 def too_large(memory: int) -> str:
-    """Why a document is not read that takes more than so many bytes."""
+    """Why a document that takes more than this many bytes of memory is not read."""
     return f"reading it takes more than {memory >> 20} MiB of memory: split it, or allow more (BULKQA_READ_MEMORY)"
 
 

@@ -68,14 +68,14 @@ class Extractor:
             self.close()
             raise
         self.close()
-        raise unreadable(f"{why}: save it anew, or split it")
+        raise unreadable(f"{why}: save it again, or split it")
 
     def _started(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        here, there = multiprocessing.Pipe()
-        with there:
-            command = [*program("producer.input.documents.child"), str(there.fileno()), str(self._memory)]
+        parent_end, child_end = multiprocessing.Pipe()
+        with child_end:
+            command = [*program("producer.input.documents.child"), str(child_end.fileno()), str(self._memory)]
             nothing = subprocess.DEVNULL
             process = subprocess.Popen(
-                command, pass_fds=[there.fileno()], stdin=nothing, stdout=nothing, stderr=nothing
+                command, pass_fds=[child_end.fileno()], stdin=nothing, stdout=nothing, stderr=nothing
             )
-        return process, here
+        return process, parent_end

@@ -49,7 +49,7 @@ class _Lines:
         self._ends = 0  # line ends before the next text
 
     def end(self, count: int) -> None:
-        """Have at least so many line ends before the next text."""
+        """Have at least this many line ends before the next text."""
         self._ends = max(self._ends, count)
 
     def add(self, text: str | None) -> None:

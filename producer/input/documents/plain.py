@@ -16,7 +16,7 @@ _HEAD = 1 << 18
 
 
 def read(data: bytes) -> Text:
-    """The text of a file. Raises Unreadable for what is no text."""
+    """The text of a file. Raises Unreadable if it is not text."""
     text, warnings = decoded(data)
     text = re.sub("\r\n?", "\n", text)
     return Text(text, page_count(text), "python", platform.python_version(), warnings)
@@ -27,7 +27,7 @@ def decoded(data: bytes, declared: str = "") -> tuple[str, tuple[str, ...]]:
     UTF-8, else the likeliest. Raises Unreadable."""
     marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "")
     if not marked and b"\0" in data:
-        raise unreadable("it is no text: it holds NUL bytes")
+        raise unreadable("it is not text: it holds NUL bytes")
     for name in (marked, declared, "utf-8"):
         try:
             if name:

@@ -60,7 +60,7 @@ def read_questions(location: One, options: ReadOptions, memory: int) -> Question
 
 
 def _is_text(head: bytes, name: str, options: ReadOptions) -> bool:
-    """Whether a file has one question per line: it is no table by its name, its beginning or its first line."""
+    """Whether a file has one question per line: it is not a table by its name, its beginning or its first line."""
     if options.format or name.lower().endswith(_TABLES) or compression(head[:8], name):
         return False
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].rstrip()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from itertools import islice
 
-#: So much of a text is looked at, in bytes; and so many of its words that are not ASCII.
+#: How much of a text is looked at, in bytes; and how many of its words that are not ASCII.
 _SAMPLE, _WORDS = 1 << 16, 300
 #: The share of words that must look right.
 _ENOUGH = 0.9

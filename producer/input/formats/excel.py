@@ -24,10 +24,9 @@ from producer.input.formats.fields import TextFields
 from producer.input.formats.records import BATCH_BYTES, BATCH_ROWS, RecordBatch, over_limit
 from producer.input.memory import Bound
 from producer.input.options import ReadOptions
-from producer.input.raw import WRONG_FILE, unsupported
+from producer.input.raw import SAVE_SHEET, WRONG_FILE, unsupported
 from producer.input.rows import Fault, Rows
 
-_AS_CSV = "Save the sheet as CSV (UTF-8)."
 #: The most rows that a sheet has. A higher number is forged, and all rows up to it would be made one by one.
 _LAST_ROW = 1 << 20
 #: What openpyxl raises for damage. A SyntaxError is one of XML, of whichever parser is installed.
@@ -101,7 +100,7 @@ class _Sheet:
         self._sheets: dict[str, Any] = {sheet.title: sheet for sheet in self._book.worksheets}
         visible = [title for title, sheet in self._sheets.items() if sheet.sheet_state == "visible"]
         if not self._sheets:
-            raise unsupported(label, "an Excel workbook without a sheet", _AS_CSV)
+            raise unsupported(label, "an Excel workbook without a sheet", SAVE_SHEET)
         self.title = self._named(options.sheet) if options.sheet else (visible or [*self._sheets])[0]
         self.titles = tuple(self._sheets)
         rows = (row for row in self._read(self._sheets[self.title]) if row[0] > options.skip_lines)
@@ -133,7 +132,7 @@ class _Sheet:
         try:
             import openpyxl
         except ImportError as error:
-            remedy = f"Install what reads it: pip install 'bulkqa[excel]'. Or: {_AS_CSV}"
+            remedy = f"Install what reads it: pip install 'bulkqa[excel]'. Or: {SAVE_SHEET}"
             raise unsupported(self._label, "an Excel workbook, and openpyxl is not installed", remedy) from error
         try:
             file = resources.enter_context(path.open("rb"))  # openpyxl leaves a damaged one open
@@ -195,8 +194,8 @@ class _Sheet:
         if isinstance(error, MemoryError):
             what = f"{self._label}: an Excel workbook that does not fit into {self._bound.budget >> 20} MiB of memory"
             more = f"Or allow more, in bytes: BULKQA_READ_MEMORY={4 * self._bound.budget}"
-            return InputError("unreadable", what, f"{_AS_CSV} {more}")
-        return InputError("unreadable", f"{self._label}: an Excel workbook that is damaged: {error}", _AS_CSV)
+            return InputError("unreadable", what, f"{SAVE_SHEET} {more}")
+        return InputError("unreadable", f"{self._label}: an Excel workbook that is damaged: {error}", SAVE_SHEET)
 
 
 def _has_text(texts: list[str | None]) -> bool:

@@ -24,7 +24,7 @@ _BLOCK = 1 << 18
 
 def line_end(head: bytes, *, quoted: bool = True) -> bytes:
     """The line end of the header, unless most of the lines below end otherwise: `\\n`, `\\r` or `\\r\\n`, with any
-    number of returns. `quoted`: an end within quotes is none."""
+    number of returns. `quoted`: an end within quotes does not count."""
     ends = [match[0] for match in (_ENDS if quoted else _ALL_ENDS).finditer(head.lstrip()) if match[0][:1] != b'"']
     if not ends:
         return _RETURN if _RETURN in head and _NEWLINE not in head else _NEWLINE

@@ -7,7 +7,7 @@ from typing import Any
 
 from producer.input.rows import Fault
 
-#: A batch of records ends after so many rows or bytes: large enough for columns to pay, small enough for the cache.
+#: A batch of records ends after this many rows or bytes: large enough for columns to pay, small enough for the cache.
 BATCH_ROWS = 1024
 BATCH_BYTES = 4 << 20
 #: So much is kept of the text of a row that could not be parsed, in characters.

@@ -51,7 +51,7 @@ _RESULTS = [_MEDIA_TYPES[name] for name in FORMATS]
 _URL = {"type": "string", "description": f"a file of the storage, below {INPUTS}"}
 
 
-async def _wanted(
+async def _filters(
     job: JobId,
     here: Here,
     reads: Reads,
@@ -82,7 +82,7 @@ async def _wanted(
     return RowFilter(tuple(status or ()), flag, below, above, group, side, text)
 
 
-Wanted = Annotated[RowFilter, Depends(_wanted)]
+Filters = Annotated[RowFilter, Depends(_filters)]
 
 
 def _wish(
@@ -141,8 +141,8 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100_000, description="only the last ones in this order")] = 100,
 ) -> dict[str, Any]:
     """Jobs in order, and those whose records are damaged."""
-    wanted = JobFilter(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
-    listed = await reads.run(partial(here.backend.jobs, wanted))
+    filters = JobFilter(tuple(status or ()), since, model, pairs(metadata or ()), sort, reverse, limit)
+    listed = await reads.run(partial(here.backend.jobs, filters))
     damaged = [{"id": job, "message": error.message} | described(error) for job, error in listed.damaged.items()]
     return {"jobs": [job_document(job) for job in listed.jobs], "damaged": here.public(damaged)}
 
@@ -175,7 +175,7 @@ async def results(
     here: Here,
     export: Export,
     reads: Reads,
-    wanted: Wanted,
+    filters: Filters,
     format: Literal["json", "jsonl", "csv", "parquet", "xlsx"] = "json",  # noqa: A002 - its name
     offset: Annotated[int, Query(ge=0, description="the first row")] = 0,
     by: Annotated[Literal["row", "group"], Query(description="group: the best answer of each group")] = "row",
@@ -187,7 +187,7 @@ async def results(
     if probability and by == "group":
         raise UsageError("only rows have probabilities, because rows are judged", Remedy("Leave out ", Set("by"), "."))
     calibration = await reads.take(here.backend.calibrating(job)) if probability else None
-    blocks = _exported(here.backend, job, format, by, offset, wanted, calibration)
+    blocks = _exported(here.backend, job, format, by, offset, filters, calibration)
     if bom and format == "csv":
         blocks = chain([BOM_UTF8], blocks)
     return await _download(export, blocks, f"{job}.{format}", format)
@@ -199,25 +199,25 @@ def _exported(
     kind: str,
     by: Literal["row", "group"],
     offset: int,
-    wanted: RowFilter,
+    filters: RowFilter,
     calibration: Calibration | None,
 ) -> Iterator[bytes]:
     """The predictions, or groups, that match in a format, a chunk in each block."""
     by_group = by == "group"
     if by_group:
-        _check_groups(wanted)
+        _check_groups(filters)
     lines = backend.groups(job, offset=offset) if by_group else backend.lines(job, offset=offset, ahead=1)
     first = next(lines, None)  # before the head of a document: an error is an error, and not a broken answer
     lines = chain([] if first is None else [first], lines)
-    matched = lines if wanted == RowFilter() else matching(lines, wanted)
+    matched = lines if filters == RowFilter() else matching(lines, filters)
     shape = shape_of(backend, job, kind, group_core if by_group else probable if calibration else core)
     about = {"calibration": calibration.sha256} if calibration else None
     matched = calibration.lines(matched) if calibration else matched
     yield from written(matched, kind, shape, "groups" if by_group else "predictions", about)
 
 
-def _check_groups(wanted: RowFilter) -> None:
-    if wanted.side:
+def _check_groups(filters: RowFilter) -> None:
+    if filters.side:
         raise UsageError("a promise covers rows, not groups", Remedy("Leave out ", Set("trusted"), "."))
 
 
@@ -231,7 +231,7 @@ async def rows(
     job: JobId,
     here: Here,
     reads: Reads,
-    wanted: Wanted,
+    filters: Filters,
     offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     order: Annotated[Literal["row", "score"], Query(description="score: answers, the lowest score first")] = "row",
@@ -250,7 +250,7 @@ async def rows(
     also be short: a page has at most 4 MiB of rows. A context that was cut has `context_at`, where in the whole it
     begins, and `context_length`. `offset` and `next` are places in the requested order."""
     by_score = order == "score"
-    page = partial(here.backend.rows, job, offset, limit, wanted, by_score=by_score, question=question, among=row,
+    page = partial(here.backend.rows, job, offset, limit, filters, by_score=by_score, question=question, among=row,
                    around=around)  # fmt: skip
     return asdict(await reads.run(page))
 
@@ -260,14 +260,14 @@ async def groups(
     job: JobId,
     here: Here,
     reads: Reads,
-    wanted: Wanted,
+    filters: Filters,
     offset: Annotated[int, Query(ge=0, description="the first group; then the `next` of the last answer")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> dict[str, Any]:
     """One page of groups of a job that has ended, in the order of their first rows. `next` is null after the last. All
     of them in any format: `/results?by=group`. The rows of one: `/rows?group=NAME`."""
-    _check_groups(wanted)
-    return asdict(await reads.run(partial(here.backend.group_page, job, offset, limit, wanted)))
+    _check_groups(filters)
+    return asdict(await reads.run(partial(here.backend.group_page, job, offset, limit, filters)))
 
 
 @router.get("/jobs/{job}/matches")
@@ -275,12 +275,12 @@ async def matches(
     job: JobId,
     here: Here,
     reads: Reads,
-    wanted: Wanted,
+    filters: Filters,
     offset: Annotated[int, Query(ge=0, description="the first row; then the `next` of the last answer")] = 0,
 ) -> dict[str, Any]:
     """How many rows match from `offset` on. One response counts some 20,000 rows: continue at its `next`, and add
     up."""
-    return asdict(await reads.run(partial(here.backend.matches, job, offset, wanted)))
+    return asdict(await reads.run(partial(here.backend.matches, job, offset, filters)))
 
 
 @router.get("/jobs/{job}/scores")

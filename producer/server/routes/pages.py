@@ -7,8 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from producer.server.access import COOKIE, cookie_of, is_among
-from producer.server.problems import Refused
+from producer.server.access import COOKIE, cookie_of, is_among, wrong_token
 from producer.server.uploads.form import form_of
 
 router = APIRouter(include_in_schema=False)
@@ -43,7 +42,7 @@ async def login(request: Request) -> Response:
     if not is_among(token, request.app.state.tokens):
         if "text/html" in request.headers.get("accept", ""):  # a browser's form
             return RedirectResponse("login?wrong=", 303)
-        raise Refused(403, "wrong_token", "the token is not one of this server", "It may have been replaced.")
+        raise wrong_token()
     answer = RedirectResponse("./", 303)
     answer.set_cookie(
         COOKIE, cookie_of(token), max_age=30 * 86400, httponly=True, samesite="strict",

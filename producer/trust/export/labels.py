@@ -36,7 +36,7 @@ class LabelsBackend(Protocol):
     ) -> Sample: ...
 
 
-class Labels(NamedTuple):
+class Exported(NamedTuple):
     """What is written, as JSON takes it."""
 
     document: Any
@@ -44,7 +44,7 @@ class Labels(NamedTuple):
     left_out: int = 0  #: verdicts that do not say what is right, where that is needed
 
 
-def in_squad(backend: LabelsBackend, job: str) -> Labels:
+def in_squad(backend: LabelsBackend, job: str) -> Exported:
     """The judged rows whose right answer is known, in the format of SQuAD 2.0. Raises UsageError without any."""
     verdicts = backend.verdicts(job)
     if not verdicts:
@@ -53,16 +53,16 @@ def in_squad(backend: LabelsBackend, job: str) -> Labels:
             Remedy("Judge some on its page, or in a file drawn by: ", Call("sample", job)),
         )
     rows = _rows(backend, job, {verdict.row for verdict in verdicts})
-    made = squad(backend.manifest(job).source.name, (Labelled(each, *rows[each.row]) for each in verdicts))
-    if not made.questions:
+    exported = squad(backend.manifest(job).source.name, (Labelled(each, *rows[each.row]) for each in verdicts))
+    if not exported.questions:
         raise UsageError(
-            f"the {made.left_out:,} verdicts on job {job} do not say what is right",
+            f"the {exported.left_out:,} verdicts on job {job} do not say what is right",
             "Say it for some: mark the right words on the page, or fill in correct_answer.",
         )
-    return Labels(made.document, made.questions, made.left_out)
+    return Exported(exported.document, exported.questions, exported.left_out)
 
 
-def as_tasks(backend: LabelsBackend, job: str, size: int, precision: float, seed: int) -> Labels:
+def as_tasks(backend: LabelsBackend, job: str, size: int, precision: float, seed: int) -> Exported:
     """A sample as tasks of Label Studio, followed by all other judged rows; raises as `sample` does."""
     sample = backend.sample(job, size, precision, seed)
     verdicts = {verdict.row: verdict for verdict in backend.verdicts(job)}
@@ -72,7 +72,7 @@ def as_tasks(backend: LabelsBackend, job: str, size: int, precision: float, seed
     model = backend.status(job, reason=False).model
     name = f"{model.name} {model.digest}".strip()
     tasks = [labelstudio.task(*rows[row], name, floor, verdicts.get(row)) for row, floor in floors.items()]
-    return Labels(tasks, len(tasks))
+    return Exported(tasks, len(tasks))
 
 
 def _rows(backend: LabelsBackend, job: str, rows: set[int]) -> dict[int, tuple[dict[str, Any], str]]:
@@ -82,12 +82,12 @@ def _rows(backend: LabelsBackend, job: str, rows: set[int]) -> dict[int, tuple[d
         raise UsageError(
             f"the predictions of job {job} have no contexts", Remedy("Submit it without ", Set("omit_context"), ".")
         )
-    found, text = dict[int, tuple[dict[str, Any], str]](), (-1, "")
+    labelled, text = dict[int, tuple[dict[str, Any], str]](), (-1, "")
     for prediction in backend.details(job, sorted(rows), _WHOLE):
         row, context = prediction["row"], prediction.get("context")
         if manifest.documents:
             document = row // manifest.documents.questions
             text = text if text[0] == document else (document, backend.text(job, document) or "")
             context = text[1]
-        found[row] = (prediction, context or "")
-    return found
+        labelled[row] = (prediction, context or "")
+    return labelled

@@ -1,6 +1,6 @@
 """Label Studio: rows as its tasks, with the answers as predictions to correct, and its exports as verdicts.
 
-An annotation is a verdict: marked words are the right answer, no marked words mean that there is none, and skipped is
+An annotation is a verdict: marked words are the right answer, no marked words mean no answer, and skipped is
 skipped. Pure except for the file that is read.
 """
 

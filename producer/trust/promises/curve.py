@@ -54,4 +54,4 @@ def svg(trusted: Trusted) -> str:
 
 
 def _title(trusted: Trusted) -> str:
-    return f"What the judged answers of job {trusted.job} promise: at least so many right, by the share of the rows"
+    return f"What the judged answers of job {trusted.job} promise: the least share that is right, by share of the rows"

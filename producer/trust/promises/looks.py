@@ -69,16 +69,18 @@ def looked(
     """
     risk, count, drawn = 1.0 - confidence, len(judged), Labels.of(judged)
     looks = tuple(takewhile(lambda look: look.labels <= count, schedule(risk)))
-    made = [sequence(ranked, rows, drawn.first(look.labels), precision, 1.0 - look.risk, floor) for look in looks]
+    promises = [sequence(ranked, rows, drawn.first(look.labels), precision, 1.0 - look.risk, floor) for look in looks]
     exact = census(ranked, rows, Labels.of(everything))
-    kept = [each.bound for each in made if each.bound] + [each for each in exact if each.lower_bound >= precision]
-    best = [each.best for each in made if each.best] + exact
+    holding = [each.bound for each in promises if each.bound] + [
+        each for each in exact if each.lower_bound >= precision
+    ]
+    best = [each.best for each in promises if each.best] + exact
     whole = Promise(
         precision, confidence, count, drawn.wrong,
-        bound=max(kept, key=lambda bound: (bound.share, bound.lower_bound), default=None),
+        bound=max(holding, key=lambda bound: (bound.share, bound.lower_bound), default=None),
         best=max(best, key=lambda bound: bound.lower_bound, default=None),
-        more=None if kept else _more(ranked, drawn, precision, risk, floor),
-        curve=made[-1].curve if made else tuple(exact),
+        more=None if holding else _more(ranked, drawn, precision, risk, floor),
+        curve=promises[-1].curve if promises else tuple(exact),
     )  # fmt: skip
     following = min(_after(count, risk).labels, len(ranked))
     return Looked(whole, looks, following if following > len(everything) else None)

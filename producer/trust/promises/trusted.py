@@ -62,8 +62,8 @@ class Trusted:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The job, and what is to be promised of it."""
+class Terms:
+    """The job, and the terms of its promise."""
 
     manifest: Manifest
     status: Progress  #: of its end
@@ -71,76 +71,76 @@ class Asked:
     confidence: float
 
 
-def by_verdicts(asked: Asked, found: Answers, verdicts: Sequence[Verdict]) -> Trusted:
+def by_verdicts(terms: Terms, answers: Answers, verdicts: Sequence[Verdict]) -> Trusted:
     """What stored verdicts promise, which are looked at again and again. Given the latest of each row, in order."""
-    everything = _judged(found, verdicts)
+    everything = _judged(answers, verdicts)
     sampled = [verdict for verdict in verdicts if verdict.floor is not None and verdict.row in everything]
     floor = max((verdict.floor or 0.0 for verdict in sampled), default=0.0)
 
-    def look(found: Answers, everything: Mapping[int, Judged]) -> Looked:
+    def look(answers: Answers, everything: Mapping[int, Judged]) -> Looked:
         judged = [everything[verdict.row] for verdict in sampled if verdict.row in everything]
         every = list(everything.values())
-        return looked(found.ranked, found.total, judged, every, asked.precision, asked.confidence, floor)
+        return looked(answers.ranked, answers.total, judged, every, terms.precision, terms.confidence, floor)
 
-    whole = look(found, everything)
-    questions = _questions(asked.manifest, found, everything, lambda *own: look(*own).promise)
+    whole = look(answers, everything)
+    questions = _questions(terms.manifest, answers, everything, lambda *own: look(*own).promise)
     skipped = sum(verdict.verdict == "skipped" for verdict in sampled)
     picked = len(everything) - len(sampled)
-    return _trusted(asked, found, whole, questions, skipped=skipped, picked=picked, labels_sha256=digest(verdicts))
+    return _trusted(terms, answers, whole, questions, skipped=skipped, picked=picked, labels_sha256=digest(verdicts))
 
 
-def by_labels(asked: Asked, found: Answers, verdicts: Sequence[Verdict], labels_sha256: str) -> Trusted:
+def by_labels(terms: Terms, answers: Answers, verdicts: Sequence[Verdict], labels_sha256: str) -> Trusted:
     """What verdicts promise that are looked at once: rows drawn at random, judged in a file."""
-    everything = _judged(found, verdicts)
+    everything = _judged(answers, verdicts)
     floor = max((verdict.floor for verdict in verdicts if verdict.floor is not None), default=None)
 
-    def look(found: Answers, everything: Mapping[int, Judged]) -> Promise:
+    def look(answers: Answers, everything: Mapping[int, Judged]) -> Promise:
         judged = list(everything.values())
-        return promise(found.ranked, found.total, judged, asked.precision, asked.confidence, floor)
+        return promise(answers.ranked, answers.total, judged, terms.precision, terms.confidence, floor)
 
     skipped = sum(verdict.verdict == "skipped" and verdict.row in everything for verdict in verdicts)
-    whole, questions = _once(asked, look(found, everything)), _questions(asked.manifest, found, everything, look)
-    return _trusted(asked, found, whole, questions, skipped=skipped, labels_sha256=labels_sha256)
+    whole, questions = _once(terms, look(answers, everything)), _questions(terms.manifest, answers, everything, look)
+    return _trusted(terms, answers, whole, questions, skipped=skipped, labels_sha256=labels_sha256)
 
 
-def by_references(asked: Asked, found: Answers) -> Trusted:
+def by_references(terms: Terms, answers: Answers) -> Trusted:
     """What the reference answers of the input promise. An answer counts as right if it matches one exactly. More may be
     right, so it is a lower bound. Raises UsageError if there are none."""
-    if not (found.matches >= 0).any():
-        job = asked.manifest.id
+    if not (answers.matches >= 0).any():
+        job = terms.manifest.id
         raise UsageError(
             f"no answer of job {job} was judged",
             Remedy("Draw a sample, fill in its verdicts, and store them: ", Call("sample", job)),
         )
 
-    def look(found: Answers, _: object = None) -> Promise:
-        those = found.matches >= 0
-        judged = Labels(found.scores[those], found.matches[those] == 1)
-        return promise(found.ranked, found.total, judged, asked.precision, asked.confidence, 0.0)
+    def look(answers: Answers, _: object = None) -> Promise:
+        those = answers.matches >= 0
+        judged = Labels(answers.scores[those], answers.matches[those] == 1)
+        return promise(answers.ranked, answers.total, judged, terms.precision, terms.confidence, 0.0)
 
-    whole, questions = _once(asked, look(found)), _questions(asked.manifest, found, {}, look)
-    return _trusted(asked, found, whole, questions, by="references")
+    whole, questions = _once(terms, look(answers)), _questions(terms.manifest, answers, {}, look)
+    return _trusted(terms, answers, whole, questions, by="references")
 
 
-def _judged(found: Answers, verdicts: Sequence[Verdict]) -> dict[int, Judged]:
+def _judged(answers: Answers, verdicts: Sequence[Verdict]) -> dict[int, Judged]:
     """The verdicts on answers, by row. A verdict on a row without an answer does not count."""
     rows = np.array([verdict.row for verdict in verdicts], np.int64)
-    places = np.searchsorted(found.rows, rows)
+    places = np.searchsorted(answers.rows, rows)
     return {
-        verdict.row: Judged(float(found.scores[place]), verdict.right)
+        verdict.row: Judged(float(answers.scores[place]), verdict.right)
         for verdict, place in zip(verdicts, places.tolist(), strict=True)
-        if place < len(found.rows) and found.rows[place] == verdict.row
+        if place < len(answers.rows) and answers.rows[place] == verdict.row
     }
 
 
-def _once(asked: Asked, made: Promise) -> Looked:
+def _once(terms: Terms, single: Promise) -> Looked:
     """A promise of a single look, which has all of the error."""
-    return Looked(made, (Look(made.labels, 1.0 - asked.confidence),), None)
+    return Looked(single, (Look(single.labels, 1.0 - terms.confidence),), None)
 
 
 def _questions(
     manifest: Manifest,
-    found: Answers,
+    answers: Answers,
     everything: Mapping[int, Judged],
     look: Callable[[Answers, Mapping[int, Judged]], Promise],
 ) -> tuple[OfQuestion, ...] | None:
@@ -151,8 +151,10 @@ def _questions(
     judged: list[dict[int, Judged]] = [{} for _ in range(count)]
     for row, each in everything.items():
         judged[row % count][row] = each
-    made = [look(found.of_question(number, count), judged[number]) for number in range(count)]
-    return tuple(OfQuestion(number, *_bound(each.bound), each.labels, each.wrong) for number, each in enumerate(made))
+    promises = [look(answers.of_question(number, count), judged[number]) for number in range(count)]
+    return tuple(
+        OfQuestion(number, *_bound(each.bound), each.labels, each.wrong) for number, each in enumerate(promises)
+    )
 
 
 def _bound(bound: Bound | None) -> tuple[float | None, float | None, float | None]:
@@ -160,8 +162,8 @@ def _bound(bound: Bound | None) -> tuple[float | None, float | None, float | Non
 
 
 def _trusted(
-    asked: Asked,
-    found: Answers,
+    terms: Terms,
+    answers: Answers,
     whole: Looked,
     questions: tuple[OfQuestion, ...] | None,
     *,
@@ -170,11 +172,11 @@ def _trusted(
     picked: int = 0,
     labels_sha256: str | None = None,
 ) -> Trusted:
-    made, bound = whole.promise, whole.promise.bound
-    trusted = above(found.ranked, bound.threshold) if bound else None
+    overall, bound = whole.promise, whole.promise.bound
+    trusted = above(answers.ranked, bound.threshold) if bound else None
     return Trusted(
-        asked.manifest.id, *_bound(bound), made.labels, made.wrong, skipped, picked, made.best, made.more,
-        asked.precision, asked.confidence, by, whole.looks, whole.next_look, made.curve, questions,
-        trusted, None if trusted is None else found.total - trusted,
-        asked.status.model, asked.status.options, asked.status.answering_rule, labels_sha256,
+        terms.manifest.id, *_bound(bound), overall.labels, overall.wrong, skipped, picked, overall.best, overall.more,
+        terms.precision, terms.confidence, by, whole.looks, whole.next_look, overall.curve, questions,
+        trusted, None if trusted is None else answers.total - trusted,
+        terms.status.model, terms.status.options, terms.status.answering_rule, labels_sha256,
     )  # fmt: skip

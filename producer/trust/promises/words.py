@@ -7,7 +7,7 @@ import math
 from producer.trust.promises.trusted import Trusted
 
 
-def said(trusted: Trusted) -> list[tuple[str, str]]:
+def in_words(trusted: Trusted) -> list[tuple[str, str]]:
     """What was judged, and what that promises: sentences, each under a word; those under none go on."""
     return [("judged", _judged(trusted)), *_promised(trusted), *_next(trusted)]
 
@@ -29,7 +29,7 @@ def _judged(trusted: Trusted) -> str:
 def _promised(trusted: Trusted) -> list[tuple[str, str]]:
     if trusted.threshold is not None and trusted.share is not None:
         sure = f"{share(trusted.precision)} or more are right ({share(trusted.confidence)} confidence)"
-        sides = f"{trusted.trusted:,} answers, {share(trusted.share)} of the rows; {trusted.rest:,} rows to look at"
+        sides = f"{trusted.trusted:,} answers, {share(trusted.share)} of the rows; {trusted.rest:,} rows to review"
         return [("promise", f"of the answers with a score of at least {trusted.threshold:g}, {sure}"), ("", sides)]
     none = [("promise", f"none: not enough to promise {share(trusted.precision)}")]
     if best := trusted.best:

@@ -63,7 +63,7 @@ def test_a_file_goes_on_as_it_begins():
     beginning = Beginning((100.0, 2000.0, 50_000.0), 80, reused=20, bytes_read=1000, complete=True)
     whole = quote_beginning("f.csv", beginning, 10_000, OUTLOOK, Wish())
     assert (whole.windows, whole.rows, whole.reused, whole.complete) == (1000, 800, 200, False)
-    assert dict(quotes.rows(whole))["reused"] == "about 200 of 800 rows take their outcome over"
+    assert dict(quotes.rows(whole))["reused"] == "about 200 of 800 rows reuse an earlier outcome"
     assert quote_beginning("f.csv", beginning, 1000, OUTLOOK, Wish()).complete
 
 

@@ -37,7 +37,7 @@ def scored(storage: Storage, settings: Settings, data: bytes, but: tuple[int, ..
 
 @pytest.mark.parametrize("seed", range(12))
 def test_what_is_forecast_to_be_reused_is_what_is_carried(storage: Storage, settings: Settings, seed: int):
-    """Of two earlier jobs, one of which lacks parts; rows that were rejected, or failed by the work, come again."""
+    """Of two earlier jobs, one of which lacks parts; rows that were rejected, or have a processing error, return."""
     dice = random.Random(seed)
     first = csv(40, bad=(3,), odd=(5, 6, 20), silent=(7,)).decode().splitlines()
     second = csv(60, odd=(45,)).decode().splitlines()

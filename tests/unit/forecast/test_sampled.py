@@ -33,7 +33,7 @@ def test_a_sample_says_what_went_wrong_what_the_rest_takes_and_how_to_go_on():
         "scores:      10% below 0.10, 25% below 0.25, 50% below 0.50, 75% below 0.75, 90% below 0.90",
         # The one chunk took 4 s on the two threads of a worker: twice what was forecast.
         "the rest:    960 windows, 3.2 CPU minutes, about 48 s (36 s to 1 min 4 s) on 2 workers",
-        "go on with:  producer run 'my file.csv' -o answers.json --reuse j",
+        "continue:    producer run 'my file.csv' -o answers.json --reuse j",
     ]
 
 
@@ -43,4 +43,4 @@ def test_another_job_shows_none_of_it():
 
 def test_the_number_of_rows_is_left_out_however_it_was_typed():
     lines = list(sampled.lines(ended(Sample(40, 1000)), [], ["run", "--sample=40", "--sample-seed", "7", "f.csv"]))
-    assert lines[-1] == "go on with:  producer run f.csv --reuse j"
+    assert lines[-1] == "continue:    producer run f.csv --reuse j"

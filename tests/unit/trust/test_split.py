@@ -177,7 +177,7 @@ def test_shifted_scores_bring_a_warning(storage: MemoryStorage, settings: Settin
     report = records.report(storage, tuesday.id)
     assert report is not None
     assert report.trusted is not None
-    assert f"than those of job {monday}: " in str(report.trusted.warning)
+    assert f"from those of job {monday}: " in str(report.trusted.warning)
 
 
 def test_rows_that_another_model_answered_are_not_trusted(storage: MemoryStorage, settings: Settings, monday: str):

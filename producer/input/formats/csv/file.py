@@ -20,7 +20,7 @@ from producer.input.formats.lines import Lines
 from producer.input.options import ReadOptions
 from producer.input.raw import bad_encoding, empty
 
-#: Among so many lines the header is looked for, if there is a title above it.
+#: Lines among which the header is looked for, if there is a title above it.
 _HEAD = 20
 
 

@@ -1,6 +1,6 @@
 """What the first line of a CSV file says, and what to do if columns are missing from it. Pure.
 
-The remedy has the options that work: the delimiter and the columns that were found, or that there is no header.
+The remedy has the options that work: the delimiter and the columns that were found, or the absence of a header.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def lines_of_title(head: Sequence[bytes], options: ReadOptions) -> int:
     """How many of the first lines are above a header that has the columns that were asked for, and fewer fields."""
     if _goes_on(head, options):
         return 0
-    wanted = (options.question, options.context)
-    place = header_place((_names(line, options.delimiter, options) for line in head), wanted) or 0
+    expected = (options.question, options.context)
+    place = header_place((_names(line, options.delimiter, options) for line in head), expected) or 0
     in_quotes = options.quote != "none" and b"".join(head[:place]).count(b'"') % 2  # a name over several lines
     return 0 if in_quotes else place
 
@@ -44,12 +44,12 @@ def wrong_header(
 ) -> InputError | None:
     """The error of a header that lacks a column that was asked for; None if it has all. `head` are the lines from where
     it begins, the first of them of that `number`."""
-    wanted, delimiter = (options.question, options.context), options.delimiter
-    if all(near(name, header) is not None for name in wanted):
+    expected, delimiter = (options.question, options.context), options.delimiter
+    if all(near(name, header) is not None for name in expected):
         return None
     place, best = _likely(head, options)
     names = _names(head[place], best, options)
-    missing = [name for name in wanted if name not in header]
+    missing = [name for name in expected if name not in header]
     settings: dict[str, object] = {"delimiter": best} if best != delimiter else {}
     with_best = f"Columns found with {_DELIMITERS.get(best, repr(best))}"
     if place:
@@ -66,7 +66,7 @@ def wrong_header(
             "Read it with", settings | {"header": False}, () if len(names) == 2 else ("question", "context")
         )
     else:
-        remedy = columns_remedy(names, wanted, settings)
+        remedy = columns_remedy(names, expected, settings)
     if best == "\t" and options.quote != "none" and any(b'"' in line for line in head):
         remedy = Remedy(remedy, "   Or with quotes as text: set ", Set("quote"), " to none")
     return InputError("missing_column", message, remedy, {"columns": list(names), "delimiter": best})
@@ -75,32 +75,32 @@ def wrong_header(
 def _likely(head: Sequence[bytes], options: ReadOptions) -> tuple[int, str]:
     """Which of the first lines is likely the header, and its delimiter: the first line, unless it is a title without
     columns that could be meant."""
-    wanted = (options.question, options.context)
+    expected = (options.question, options.context)
     delimiters = list(dict.fromkeys((options.delimiter, *_DELIMITERS)))
 
     def best(line: bytes, among: Sequence[str]) -> str:
-        return max(among, key=lambda each: _score(_names(line, each, options), wanted))
+        return max(among, key=lambda each: _score(_names(line, each, options), expected))
 
     first = best(head[0], delimiters)
-    if None in guessed(_names(head[0], first, options), wanted) and not _goes_on(head, options):
+    if None in guessed(_names(head[0], first, options), expected) and not _goes_on(head, options):
         fields: dict[str, list[list[str]]] = {delimiter: [] for delimiter in delimiters}
         for place, line in enumerate(head):
             for delimiter, lines in fields.items():
                 lines.append([*filter(None, _names(line, delimiter, options))])
-            if fitting := [each for each in delimiters if _is_below_title(fields[each], wanted)]:
+            if fitting := [each for each in delimiters if _is_below_title(fields[each], expected)]:
                 return place, best(line, fitting)
     return 0, first
 
 
-def _is_below_title(lines: Sequence[Sequence[str]], wanted: tuple[str, str]) -> bool:
+def _is_below_title(lines: Sequence[Sequence[str]], expected: tuple[str, str]) -> bool:
     """Whether the last of some lines is a header below a title: with the columns that were asked for, or with likely
-    ones and more fields than any line above. Lines that may be rows are no title."""
+    ones and more fields than any line above. Lines that may be rows are not a title."""
     *above, names = lines
     if not above or any(map(_is_a_row, lines)):
         return False
     more = len(names) - max(map(len, above))
-    return (more > 0 and None not in guessed(names, wanted)) or (
-        more == 0 and None not in (near(n, names) for n in wanted)
+    return (more > 0 and None not in guessed(names, expected)) or (
+        more == 0 and None not in (near(n, names) for n in expected)
     )
 
 
@@ -108,9 +108,9 @@ def _names(line: bytes, delimiter: str, options: ReadOptions) -> list[str]:
     return split_header(line, delimiter, quoted=options.quote != "none")
 
 
-def _score(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, int]:
+def _score(names: Sequence[str], expected: Sequence[str]) -> tuple[int, int]:
     """How well a header fits: by how many of the wanted columns it has, then by how many it has at all."""
-    return sum(near(name, names) is not None for name in wanted), len(names)
+    return sum(near(name, names) is not None for name in expected), len(names)
 
 
 def _is_a_row(names: Sequence[str]) -> bool:

@@ -28,7 +28,7 @@ from producer.input.formats.lines import Lines
 from producer.input.formats.records import BATCH_BYTES, BATCH_ROWS, RecordBatch, decoded, raw_text, too_large
 from producer.input.rows import Fault, Rows
 
-#: About so many bytes make a block: its columns stay in the cache.
+#: Bytes of a block, about: its columns stay in the cache.
 _BLOCK_BYTES = 1 << 20
 _MARKS = {ord("\r"): "\udc0d", ord("\n"): "\udc0a"}
 _MARKED = {0xDC0D: "\r", 0xDC0A: "\n"}
@@ -267,7 +267,7 @@ class CsvRecords:
             self._pushed.appendleft(first)
             return
         self._unbalanced += 1
-        why = "unbalanced quote, with blanks before it: they would have to go, or the quote to be closed"
+        why = "unbalanced quote, with blanks before it: remove them, or close the quote"
         batch.reject([None] * width, self._line, Fault("parse_error", why, raw_text([first])))
         self._line += 1
 

@@ -30,7 +30,7 @@ from producer.input.memory import Bound
 from producer.input.options import ReadOptions
 from producer.input.raw import unsupported
 
-#: In so many rows a column has to have a text.
+#: Rows among which a column must have a text.
 _SAMPLE = 20
 _AS_LINES = "Write one object a line: jq -c '.[]' FILE > NEW"
 

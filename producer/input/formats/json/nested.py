@@ -93,12 +93,12 @@ class Nesting:
         keys = [key for key in dict.fromkeys((self.question, *_LISTS)) if _is_list_of_questions(item.get(key))]
         if len(keys) != 1 or not any(isinstance(value, str) for value in item.values()):
             return []
-        asked = item[keys[0]]
+        questions = item[keys[0]]
         outer = {key: value for key, value in item.items() if key != keys[0]}
         answers = outer.get("answers")
-        paired = answers if isinstance(answers, list) and len(answers) == len(asked) > 1 else None
+        paired = answers if isinstance(answers, list) and len(answers) == len(questions) > 1 else None
         rows = []
-        for number, each in enumerate(asked):
+        for number, each in enumerate(questions):
             row = outer | ({self.question: each} if isinstance(each, str) else self._named(each))
             if paired and "answers" not in (each if isinstance(each, dict) else ()):
                 row["answers"] = [_answer_text(paired[number])]
@@ -127,31 +127,31 @@ def _answer_text(answer: Any) -> Any:
     return answer.get("input_text", answer.get("text")) if isinstance(answer, dict) else answer
 
 
-def remedy_for(items: Sequence[Row], rows: Sequence[Row], wanted: tuple[str, str], source: str) -> Remedy:
+def remedy_for(items: Sequence[Row], rows: Sequence[Row], expected: tuple[str, str], source: str) -> Remedy:
     """What to do if a column is missing: name columns that hold texts, of the first `rows` or a level down; else a
     filter of jq that makes rows of the `items` that a file holds. `source`: the filter that gives these."""
     texts = dict.fromkeys(key for row in rows[:_SAMPLE] for key, value in row.items() if isinstance(value, str))
-    if None not in guessed([*texts], wanted):
-        return columns_remedy([*texts], wanted)
+    if None not in guessed([*texts], expected):
+        return columns_remedy([*texts], expected)
     for item in items[:_SAMPLE]:
         for names in _merged(item, _DEPTH):
-            question, context = guessed(names, wanted)
+            question, context = guessed(names, expected)
             if question is None or context is None or question == context:
                 continue
             nesting = Nesting(question, context)
             if all(map(nesting.is_row, nesting.rows(item))):
                 return Remedy("Name them: ", Set(question=question, context=context))
-    if words := _filter(items[:_SAMPLE], wanted):
+    if words := _filter(items[:_SAMPLE], expected):
         return Remedy(f"Make rows of it: jq -c '{source} {words}' FILE > NEW")
     if any(_PROMPT.search(path) for item in items[:1] for path in _paths(item, "", _DEPTH + 2)):
         return Remedy(
-            "Its questions and contexts are within prompts: submit the rows that these were made of, or take them "
-            "apart into objects that have the question and the context as keys."
+            "Its questions and contexts are within prompts: submit the rows that these were made of, or split "
+            "them into objects that have the question and the context as keys."
         )
     nested = {key for row in rows[:_SAMPLE] for key, value in row.items() if isinstance(value, list | dict)}
-    if nested and (len(texts) < 2 or not nested.isdisjoint(wanted)):
+    if nested and (len(texts) < 2 or not nested.isdisjoint(expected)):
         return Remedy("Make rows that have the question and the context as keys, with jq for example.")
-    return columns_remedy([*texts], wanted)
+    return columns_remedy([*texts], expected)
 
 
 def _merged(row: Row, depth: int) -> Iterator[list[str]]:
@@ -162,14 +162,14 @@ def _merged(row: Row, depth: int) -> Iterator[list[str]]:
             yield from ([*names, *more] for more in ([*inner], *_merged(inner, depth - 1)))
 
 
-def _filter(items: Sequence[Row], wanted: tuple[str, str]) -> str | None:
+def _filter(items: Sequence[Row], expected: tuple[str, str]) -> str | None:
     """The filter of jq that makes a row of each question and context of an item; None if nothing tells which."""
     everywhere = [dict.fromkeys(_paths(item, "", _DEPTH)) for item in items]
     paths = [path for path in everywhere[0] if all(path in each for each in everywhere)] if everywhere else []
     for key, value in items[0].items() if items else ():  # JSON within a text, as queues have it
-        if isinstance(value, str) and _PLAIN.fullmatch(key) and None not in guessed([*_object_in(value)], wanted):
+        if isinstance(value, str) and _PLAIN.fullmatch(key) and None not in guessed([*_object_in(value)], expected):
             return f"| .{key} | fromjson"
-    pair = _guessed_paths(paths, wanted)
+    pair = _guessed_paths(paths, expected)
     if pair is None:
         return None
     question, context = pair
@@ -200,11 +200,11 @@ def _object_in(text: str) -> Row:
     return value if isinstance(value, dict) else {}
 
 
-def _guessed_paths(paths: list[str], wanted: tuple[str, str]) -> tuple[str, str] | None:
+def _guessed_paths(paths: list[str], expected: tuple[str, str]) -> tuple[str, str] | None:
     """Where the question and the context are, by the last names on the way there, else by all."""
     words = [re.findall(r"\w+", path) for path in paths]
     for names in ([each[-1] for each in words], [" ".join(each) for each in words]):
-        question, context = guessed(list(dict.fromkeys(names)), wanted)
+        question, context = guessed(list(dict.fromkeys(names)), expected)
         if question is not None and context is not None and question != context:
             pair = paths[names.index(question)], paths[names.index(context)]
             one_of_each = names.count(question) == names.count(context) == 1

@@ -38,7 +38,7 @@ def _line(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 #: Why an object with a repeated key is not read.
-REPEATED = "not JSON that can be read: a key is there twice"
+REPEATED = "not JSON that can be read: a key appears twice"
 # By the standard library: msgspec parses in a third of the time, but parsing is a third of reading a row and nothing
 # beside answering it, and it knows no NaN, no repeated key and no lone surrogate, each of which costs a row only.
 _DECODE_LINE = json.JSONDecoder(object_pairs_hook=_line).decode

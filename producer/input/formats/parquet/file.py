@@ -123,8 +123,8 @@ class _Decoder:
         if not self._rows:
             raise InputError("empty_file", f"{self._label}: columns and no rows", WRONG_FILE)
 
-    def _wrong_type(self, name: str, wanted: str, remedy: Remedy) -> InputError:
-        message = f"{self._label}: the column {name!r} is of type {self.types.field(name).type}, not {wanted}"
+    def _wrong_type(self, name: str, expected: str, remedy: Remedy) -> InputError:
+        message = f"{self._label}: the column {name!r} is of type {self.types.field(name).type}, not {expected}"
         return InputError("unsupported_format", message, remedy)
 
     def batches(self, cutter: RowCutter, limits: Limits) -> Iterator[Rows]:
@@ -208,7 +208,7 @@ class _Decoder:
     def _refuse_bomb(self, size: int) -> None:
         if size > _EXPANDED and size > _RATIO * self._source.size():
             raise _TooLargeError(
-                f"{self._source.size():,} bytes stand for over {size:,}, and {_RATIO:,} times its size is allowed",
+                f"{self._source.size():,} bytes expand to over {size:,}, and {_RATIO:,} times as many are allowed",
                 "If that is intended, write it as CSV or JSON Lines.",
             )
 

@@ -58,18 +58,18 @@ class RowCutter:
         """A row over the limit keeps its id and group, unless that is what is large."""
         text = pa.string()
 
-        def kept(name: str | None) -> Column:
+        def column(name: str | None) -> Column:
             is_small = name is not None and weights(row.column(name))[0] <= _ID_BYTES
             return converted(row.column(name), text, {}) if is_small else pa.nulls(1, text)
 
         return Rows(
-            id=kept(self._id),
+            id=column(self._id),
             question=pa.nulls(1, text),
             context=pa.nulls(1, text),
             passthrough=pa.nulls(1, pa.struct(self._fields)) if self._fields else None,
             lines=None,
             faults={0: _over(size, self._limit)},
-            group=kept(self._group) if self._group is not None else None,
+            group=column(self._group) if self._group is not None else None,
         )
 
     def _rows(self, batch: pa.RecordBatch) -> Rows:

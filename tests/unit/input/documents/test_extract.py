@@ -141,7 +141,7 @@ def workbook() -> bytes:
         ("a.doc", OLD_OFFICE, "old Office"),
         ("a.docx", workbook(), "Excel workbook"),
         ("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(99), "a picture"),
-        ("a.txt", b"abc\0\1\2", "no text"),
+        ("a.txt", b"abc\0\1\2", "not text"),
         ("a.docx", docx(body="<w:p>" + "<w:x>" * 5000), "damaged"),
     ],
 )  # fmt: skip
