@@ -354,12 +354,7 @@ def wrong_token() -> Refused:
 
 def _unexplained(status: int) -> Refused:
     """What the framework answers with a text of its own, such as to a malformed Range header."""
-    return Refused(
-        status,
-        f"http_{status}",
-        "the request is malformed or not supported",
-        SEE_REQUESTS,
-    )
+    return Refused(status, f"http_{status}", "the request is malformed or not supported", SEE_REQUESTS)
 
 
 def _too_large(most: int) -> Refused:
