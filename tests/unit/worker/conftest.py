@@ -12,6 +12,7 @@ from contract.storage.local import LocalStorage
 from tests import REPO
 from tests.making import NAMESPACE
 from worker.heartbeat import Parent
+from worker.reader.open import open_reader
 from worker.reader.reader import Reader
 from worker.worker import Worker
 
@@ -20,7 +21,7 @@ SHIPPED = REPO / "models" / "minilm-l6-qa"
 
 @pytest.fixture(scope="session")
 def shipped() -> Reader:
-    return Reader.open(SHIPPED)
+    return open_reader(SHIPPED)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def worker(
     settings: Settings, redis_url: str, redis_client: Any, shipped: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Worker]:
     """A worker in this process. All have the same reader in turn: loading it takes longer than most tests."""
-    monkeypatch.setattr(Reader, "open", lambda *_: shipped)
+    monkeypatch.setattr("worker.reader.open.open_reader", lambda *_: shipped)
     LocalStorage(Path(settings.storage_url), create=True)
     settings = settings.model_copy(
         update={"redis_url": redis_url, "threads": 1, "model": SHIPPED.name, "namespace": NAMESPACE}
