@@ -1,10 +1,10 @@
 """Reads uploads, each in a process of its own, within bounds of memory.
 
-Started as `python -m producer.server.uploads.reading DESCRIPTOR` by `template`, with its end of a pair of sockets. Each
-message there brings the files of an upload, before them a connection, and is answered by a process that is forked. That
-says its number, gets a line of JSON, the order: what is to be done with the files. It answers with a JSON document: the
-job, or what the file holds, or an error, ours or the system's. The server kills it, and removes what it wrote; when the
-server has ended it is told to end, and does that itself, as `submit` does.
+`template` starts `python -m producer.server.uploads.reading DESCRIPTOR`, with its end of a pair of sockets.
+Each message on it brings a connection to the server and the files of an upload, and is passed to a process that is
+forked for it. That process sends its number, receives an order (a line of JSON: what to do with the files), and answers
+with a JSON document: the job, what the file holds, or an error, ours or the system's. The server may kill it, and
+removes what it wrote. When the server has ended, it is told to end and removes that itself, as `submit` does.
 """
 
 from __future__ import annotations

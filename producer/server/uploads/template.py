@@ -1,7 +1,7 @@
 """The process from which those that read uploads are forked: it has imported what they need, which takes a second.
 
-It runs `producer.server.uploads.reading`. Not the standard library's fork server: each of its children imports the main
-module of this program again, and keeps that server alive, and so itself, when this process is killed.
+It runs `producer.server.uploads.reading`. The fork server of the standard library would not do: its children import the
+main module of this program again, and if this process is killed, they keep the fork server alive and are not told.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LAST = 2
 
 
 class Template:
-    """Forks processes that read uploads. Started by `with`, or for the first of them, and again if it was killed."""
+    """Forks processes that read uploads. Starts at `with` or at the first upload, and again after it was killed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
