@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 
 from contract.errors import BulkqaError
 from contract.format.job import CHUNKS, check_job_id
@@ -234,9 +235,11 @@ def verdicts(job: str) -> str:
     return f"{folder(job)}/verdicts"
 
 
-def new_verdicts(job: str, at: float) -> str:
-    """A new object of verdicts that were given at a time, in seconds since 1970: such names sort by it."""
-    return f"{verdicts(job)}/{int(at * 1000):013d}-{secrets.token_hex(4)}.json"
+def new_verdicts(job: str, at: float, earlier: Iterable[str] = ()) -> str:
+    """A new object of verdicts that were given at a time, in seconds since 1970. Such names sort by it, and this one
+    after those of `earlier` objects, whatever clock they are from."""
+    last = max((int(name[:13]) for name in earlier if is_verdicts(name)), default=0)
+    return f"{verdicts(job)}/{max(int(at * 1000), last + 1):013d}-{secrets.token_hex(4)}.json"
 
 
 def is_verdicts(name: str) -> bool:

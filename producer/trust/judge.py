@@ -54,7 +54,7 @@ class Judgements:
         settled_ = yield from _settled(stored, verdicts)
         at = time.time()
         data = codec.dump([replace(verdict, at=at) for verdict in settled_])
-        while not self.storage.create(layout.new_verdicts(job, at), data):
+        while not self.storage.create(layout.new_verdicts(job, at, self.storage.list(layout.verdicts(job))), data):
             pass
         return len(settled_)
 

@@ -6,6 +6,7 @@ import io
 import json
 import multiprocessing
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,15 @@ def test_verdicts_are_stored_and_the_last_of_a_row_counts(judgements: Judgements
     assert {name: size for name, size in after.items() if not name.startswith("verdicts/")} == before
     assert {layout.kind_of(name) for name in after.keys() - before.keys()} == {"records"}
     assert len(after.keys() - before.keys()) == 2, "one object a call"
+
+
+def test_the_last_verdict_counts_whatever_the_clock_says(
+    judgements: Judgements, job: str, monkeypatch: pytest.MonkeyPatch
+):
+    for clock, verdict in ((2_000_000_000.0, "right"), (1_900_000_000.0, "wrong"), (1_900_000_000.0, "right")):
+        monkeypatch.setattr(time, "time", lambda clock=clock: clock)
+        judge(judgements, job, Verdict(0, verdict))
+        assert [(each.verdict, each.at) for each in judgements.verdicts(job)] == [(verdict, clock)]
 
 
 def test_right_words_are_a_span_and_a_span_that_reads_as_the_answer_is_right(judgements: Judgements, job: str):
