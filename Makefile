@@ -4,8 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	sys.exit(not $(SUPPORTED))' 2>/dev/null && echo $$p && break; done || echo python3)
 EXTRAS ?= dev
 VENV ?= .venv
-# Test processes: on two cores three, for tests wait much of the time.
-PROCESSES ?= 3
+# Test processes: on two cores four, for tests wait much of the time.
+PROCESSES ?= 4
 BIN := $(VENV)/bin
 # One stamp for each set of extras: asking for more installs more, asking again does nothing.
 STAMP := $(VENV)/.installed-$(EXTRAS)

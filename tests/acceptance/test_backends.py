@@ -108,7 +108,7 @@ def test_a_file_is_forecast_sampled_and_taken_up(way: Way) -> None:
     write_rows(way.folder / "in.csv", 40)
     told = way.asked("forecast", "in.csv", "--deadline", "8h", "--price", "0.04")
     assert (told["rows"], told["windows"], told["complete"], told["workers_needed"]) == (40, 40, True, 1)
-    assert told["seconds_low"] < told["seconds"] < told["seconds_high"]
+    assert told["seconds_low"] <= told["seconds"] <= told["seconds_high"], "also if all earlier jobs took longer"
     assert told["workers"] > 0
     with way.client() as client:
         assert client.forecast(way.folder / "in.csv", workers=3).workers == 3

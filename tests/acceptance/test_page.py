@@ -693,6 +693,7 @@ def test_right_words_are_dragged_over_with_a_mouse_or_a_finger(
     assert [context[verdict["start"] : verdict["end"]] for verdict in verdicts] == ["Krage", "1931"]
     page.get_by_role("link", name="Lowest score first").click()
     page.get_by_text("promise nothing").wait_for()
+    page.locator(".card .text").wait_for()  # nobody judges what is not shown yet
     page.get_by_role("button", name="No answer").click()
     page.get_by_text("There is no other row to judge").wait_for()
     page.get_by_text(re.compile("^3 judged$")).wait_for()

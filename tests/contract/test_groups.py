@@ -253,7 +253,7 @@ def test_groups_that_were_altered_are_a_problem(settings: Settings):
     report = json.loads(storage.read(layout.report(job.id)))
     report["outputs"]["groups"] |= {"sha256": "0" * 64}
     storage.replace(layout.report(job.id), json.dumps(report).encode())
-    assert any("not those of the predictions" in problem for problem in verify_job(storage, job.id).problems)
+    assert any("differ from those of the predictions" in problem for problem in verify_job(storage, job.id).problems)
 
 
 @pytest.fixture

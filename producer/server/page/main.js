@@ -38,8 +38,8 @@ async function show() {
   }
 }
 
-addEventListener("hashchange", async () => {
-  await show();
-  content.focus();
+addEventListener("hashchange", () => {
+  content.focus(); // at once: later it would be taken from a field in which somebody types already
+  show();
 });
 show();
