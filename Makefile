@@ -44,7 +44,7 @@ test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): a
 	@BULKQA_TEST_STORAGE=s3 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q $(addprefix tests/acceptance/test_, \
 		deaths.py backends.py asking.py answers.py independence.py models.py notifications.py serve.py)
 
-faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about five minutes
+faults: setup ## the fault suite: Redis, network, disk and processes fail under real jobs; about eight minutes
 	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q tests/faults
 
 files: setup ## files of every writer that is installed, compared cell by cell: COUNT=2000 SEED=1
