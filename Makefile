@@ -36,7 +36,7 @@ lock: ## choose versions anew after a change of dependencies; UPGRADE=1: the new
 test: setup ## run all tests but the fault suite
 	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q --ignore=tests/faults
 
-test-quick: setup ## unit and contract tests but the slow ones: about two minutes on two idle cores
+test-quick: setup ## unit and contract tests but the slow ones: about three minutes on two idle cores
 	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -q -m "not slow and not build" tests/unit tests/contract tests/test_project.py
 
 test-s3: ## the acceptance tests of jobs with their storage in an S3 (moto's): about five minutes
